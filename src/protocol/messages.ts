@@ -1,0 +1,63 @@
+import type { LastAnswers, ReportedError, StallEvidence } from '../report/incident.ts'
+
+/**
+ * What the arbiter and a worker say to each other. Two ways lead out of a worker: its main thread speaks over the IPC channel
+ * of `node:cluster` (`FromMain`), its watchdog thread over a socket of its own (`FromWatchdog`), which works while the main
+ * thread stands still. Everything the arbiter says goes to the watchdog (`ToWorker`), so that an app that listens to
+ * `process.on('message')` never sees a word of it, and so that a blocked worker still hears that it must go.
+ */
+
+/** From the main thread: how its life proceeds. */
+export type FromMain =
+  | { readonly type: 'ready'; readonly bootMs: number; readonly address: string }
+  | { readonly type: 'boot-failed'; readonly error: ReportedError }
+  /** It threw, or rejected, and nobody caught it: the process is about to end. */
+  | { readonly type: 'crashing'; readonly error: ReportedError }
+  /** The main thread turns again after a cut. */
+  | { readonly type: 'cut-done'; readonly culprit: '503' | 'closed' | 'none'; readonly others: number }
+  /** All requests that were in flight at the cut have ended. */
+  | { readonly type: 'cut-served'; readonly served: number; readonly others: number }
+  | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
+
+/** The envelope that tells ours from an app's own `process.send`. */
+export interface MainEnvelope {
+  readonly punctual: FromMain
+}
+
+/** From the watchdog thread, one JSON line each. */
+export type FromWatchdog =
+  | { readonly type: 'beat'; readonly vitals: Vitals }
+  | { readonly type: 'stall-reported'; readonly evidence: StallEvidence }
+  | { readonly type: 'stall-ended'; readonly stalledForMs: number; readonly evidence: StallEvidence | null }
+  | { readonly type: 'stall-cut'; readonly stalledForMs: number; readonly evidence: StallEvidence }
+  /** Why a cut was due and did not happen. */
+  | { readonly type: 'cut-impossible'; readonly why: string; readonly evidence: StallEvidence }
+  | { readonly type: 'killing'; readonly why: string; readonly evidence: StallEvidence | null; readonly lastAnswers: LastAnswers }
+  | { readonly type: 'explained'; readonly evidence: StallEvidence }
+
+/** From the arbiter, one JSON line each. */
+export type ToWorker =
+  /** Stop accepting, finish, leave. The limits count from the receipt. */
+  | { readonly type: 'drain' }
+  /** Answer 503 to whatever is still unanswered, and leave. */
+  | { readonly type: 'abort' }
+  /** Say what the main thread is doing (a boot that takes too long). Answered by `explained`. */
+  | { readonly type: 'explain' }
+  /** Give last answers, then SIGKILL yourself. */
+  | { readonly type: 'die'; readonly why: string }
+
+/** How a worker is, twice a second, told by its watchdog from shared memory: true even while the main thread stands still. */
+export interface Vitals {
+  /** How long the main thread has not turned, in milliseconds; about 0 when healthy. */
+  readonly heartbeatAgeMs: number
+  /** The largest lag of the event loop in the last second, in milliseconds. */
+  readonly loopLagMs: number
+  readonly requests: number
+  readonly inFlight: number
+  readonly connections: number
+  readonly rss: number
+  readonly heapUsed: number
+  readonly heapLimit: number
+  /** Somebody else's inspector is attached, so the watch stands down. */
+  readonly debugged: boolean
+}

@@ -1,0 +1,35 @@
+/** The JSON of `/status` and `punctual status`. Fields are added, never renamed. Times are milliseconds unless named otherwise. */
+export interface Status {
+  readonly name: string
+  readonly version: string
+  readonly pid: number
+  readonly phase: 'starting' | 'running' | 'reloading' | 'stopping'
+  readonly generation: number
+  readonly wanted: number
+  readonly startedAt: string
+  readonly uptimeMs: number
+  readonly ready: boolean
+  readonly address: string | null
+  readonly workers: readonly WorkerStatus[]
+  /** Unplanned ends since the start, counted by reason. */
+  readonly restarts: Readonly<Record<string, number>>
+  readonly incidents: { readonly total: number; readonly newest: string | null }
+}
+
+export interface WorkerStatus {
+  readonly id: number
+  readonly pid: number | null
+  readonly generation: number
+  readonly state: 'spawned' | 'booting' | 'ready' | 'draining' | 'stalled' | 'exited'
+  readonly tainted: boolean
+  readonly ageMs: number
+  readonly bootMs: number | null
+  readonly requests: number
+  readonly inFlight: number
+  readonly connections: number
+  readonly heartbeatAgeMs: number | null
+  readonly loopLagMs: number | null
+  readonly rssBytes: number | null
+  readonly heapUsedBytes: number | null
+  readonly debugged: boolean
+}

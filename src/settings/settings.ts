@@ -1,0 +1,66 @@
+import type { Milliseconds } from '../wait/duration.ts'
+
+declare const bytes: unique symbol
+
+/** A size in bytes; `unbounded` is Infinity. */
+export type Bytes = number & { readonly [bytes]: true }
+
+/** The settings of one arbiter, resolved and frozen. Each has its record (name, default, prose) in `records.ts`. */
+export interface Settings {
+  /** How many workers serve; `auto` has been resolved to the available parallelism. */
+  readonly workers: number
+  readonly host: string
+  readonly port: number
+  readonly adminHost: string
+  /** Port of the admin server; 0 takes a free one. */
+  readonly adminPort: number
+  /** Absolute path of the state directory (`.punctual`). */
+  readonly stateDir: string
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  /** `auto` has been resolved: text on a terminal, json elsewhere. */
+  readonly logFormat: 'json' | 'text'
+  /** Modules every worker imports before anything of the app, in order. */
+  readonly import: readonly string[]
+
+  readonly stallReport: Milliseconds
+  readonly stallCut: Milliseconds
+  readonly stallKill: Milliseconds
+  /** How far a stall may be taken: told only, cut, or killed. */
+  readonly stallAction: 'report' | 'cut' | 'kill'
+  /** The arbiter's own limit for a worker of which nothing beats any more (SIGSTOP, swap). */
+  readonly freezeKill: Milliseconds
+
+  readonly bootLimit: Milliseconds
+  readonly requestDeadline: Milliseconds
+  readonly keepAlive: Milliseconds
+  /** From the order to drain until requests still unanswered get a 503. */
+  readonly drainLimit: Milliseconds
+  /** From the order to drain until the worker is killed. */
+  readonly stopLimit: Milliseconds
+  /** How long upgraded (WebSocket) connections may stay while a worker drains. */
+  readonly upgradeGrace: Milliseconds
+
+  /** Requests after which a worker is replaced; Infinity is never. */
+  readonly maxRequests: number
+  /** Share of a limit (0 to 1) by which it is spread at random, so that workers are not replaced together. */
+  readonly recycleJitter: number
+  readonly maxMemory: Bytes
+  /** Consecutive samples (one a second) above `maxMemory` before the worker is replaced. */
+  readonly maxMemorySamples: number
+  readonly maxLifetime: Milliseconds
+
+  readonly restartDelayMin: Milliseconds
+  readonly restartDelayMax: Milliseconds
+  /** Health without a failure after which the delay starts again at its minimum. */
+  readonly restartReset: Milliseconds
+  /** Failures within `crashWindow` that make a crash loop; Infinity never gives up. */
+  readonly crashLimit: number
+  readonly crashWindow: Milliseconds
+
+  /** How many incident files are kept. */
+  readonly incidentsKept: number
+  readonly incidentSize: Bytes
+}
+
+/** Where the value of a setting comes from, in rising precedence. */
+export type Origin = 'default' | 'file' | 'environment' | 'flag'
