@@ -32,8 +32,12 @@ export type FromWatchdog =
   | { readonly type: 'stall-cut'; readonly stalledForMs: number; readonly evidence: StallEvidence }
   /** Why a cut was due and did not happen. */
   | { readonly type: 'cut-impossible'; readonly why: string; readonly evidence: StallEvidence }
-  | { readonly type: 'killing'; readonly why: string; readonly evidence: StallEvidence | null; readonly lastAnswers: LastAnswers }
-  | { readonly type: 'explained'; readonly evidence: StallEvidence }
+  | {
+      readonly type: 'killing'
+      readonly why: string
+      readonly evidence: StallEvidence | null
+      readonly lastAnswers: LastAnswers
+    }
 
 /** From the arbiter, one JSON line each. */
 export type ToWorker =
@@ -41,8 +45,6 @@ export type ToWorker =
   | { readonly type: 'drain' }
   /** Answer 503 to whatever is still unanswered, and leave. */
   | { readonly type: 'abort' }
-  /** Say what the main thread is doing (a boot that takes too long). Answered by `explained`. */
-  | { readonly type: 'explain' }
   /** Give last answers, then SIGKILL yourself. */
   | { readonly type: 'die'; readonly why: string }
 

@@ -22,7 +22,18 @@ export interface Incident {
   /** Exit code or signal, where the worker has left. */
   readonly exit?: { readonly code: number | null; readonly signal: string | null }
   readonly error?: ReportedError
+  /** Why a cut that was due did not happen, as the end of a sentence: `an async hook is in use`. */
+  readonly notCut?: string
+  /** What a worker replaced for its memory used, and its limit, in bytes. */
+  readonly memory?: { readonly rss: number; readonly limit: number }
+  /** The failures that made a crash loop, counted by reason. */
+  readonly failures?: { readonly withinMs: number; readonly reasons: Readonly<Record<string, number>> }
+  /** What was left out to keep the file within its size; absent when it is whole. */
+  readonly truncated?: readonly string[]
 }
+
+/** What a list of incidents shows of one. */
+export type IncidentSummary = Pick<Incident, 'id' | 'kind' | 'at' | 'worker' | 'story' | 'outcome'>
 
 /** An error as it travels between processes. */
 export interface ReportedError {

@@ -13,7 +13,12 @@ export interface Status {
   readonly workers: readonly WorkerStatus[]
   /** Unplanned ends since the start, counted by reason. */
   readonly restarts: Readonly<Record<string, number>>
-  readonly incidents: { readonly total: number; readonly newest: string | null }
+  /** Since the start; `newest` is an id. */
+  readonly incidents: {
+    readonly total: number
+    readonly newest: string | null
+    readonly byKind?: Readonly<Record<string, number>>
+  }
 }
 
 export interface WorkerStatus {

@@ -1,0 +1,35 @@
+import { Kysely, PostgresDialect } from 'kysely'
+import pg from 'pg'
+import type { Database } from './schema.ts'
+
+export interface PoolSettings {
+  /** `postgres://…` */
+  readonly url: string
+  /** Most connections at a time, for one process. Default 10. */
+  readonly max?: number
+  /** What PostgreSQL calls us in `pg_stat_activity`. Default `incidents`. */
+  readonly name?: string
+  /** The database itself ends a statement after this many milliseconds. Default 30,000. */
+  readonly statementTimeout?: number
+  /** Told when an idle connection breaks. The pool opens another at need; unheard, the error would end the process. */
+  readonly onIdleError?: (error: Error) => void
+}
+
+/** One pool for one process. Whoever opens it ends it. */
+export function openPool(settings: PoolSettings): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: settings.url,
+    max: settings.max ?? 10,
+    connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: 600_000,
+    statement_timeout: settings.statementTimeout ?? 30_000,
+    application_name: settings.name ?? 'incidents',
+  })
+  pool.on('error', settings.onIdleError ?? (() => {}))
+  return pool
+}
+
+/** Typed queries over the pool. Needs no closing of its own: ending the pool is enough. */
+export function openDatabase(pool: pg.Pool): Kysely<Database> {
+  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
+}

@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto'
+import type { Kysely } from 'kysely'
+import { hashPassword } from '../login/password.ts'
+import type { Database } from './schema.ts'
+
+/** The password of every seeded user. */
+export const SEED_PASSWORD = 'correct horse'
+
+const NAMES = `ada grace linus alan barbara bjarne dennis donald edsger frances guido hedy james joan john karen ken larry
+  leslie margaret mary niklaus radia ralph ray rich richard rob robert robin rosalind sandi shafi sophie steve susan
+  tim tony vint yukihiro adele anita brian evelyn fei ivan jean katherine lynn mae`
+
+/** Fifty users, always the same. */
+export const SEED_USERS: readonly string[] = NAMES.split(/\s+/)
+
+/** Adds the users that are missing; returns how many. Safe to run again: an existing user is left as he is. */
+export async function seedUsers(db: Kysely<Database>): Promise<number> {
+  const present = new Set((await db.selectFrom('users').select('username').execute()).map((user) => user.username))
+  const missing = SEED_USERS.filter((username) => !present.has(username))
+  if (missing.length === 0) return 0
+  const rows = await Promise.all(
+    missing.map(async (username) => ({
+      username,
+      password_hash: await hashPassword(SEED_PASSWORD, seedSalt(username)),
+    })),
+  )
+  const { numInsertedOrUpdatedRows } = await db
+    .insertInto('users')
+    .values(rows)
+    .onConflict((conflict) => conflict.column('username').doNothing())
+    .executeTakeFirstOrThrow()
+  return Number(numInsertedOrUpdatedRows ?? 0)
+}
+
+// Real salts are random. These are not, so that the same seed yields the same rows everywhere.
+function seedSalt(username: string): Buffer {
+  return createHash('sha256').update(`incidents seed ${username}`).digest().subarray(0, 16)
+}

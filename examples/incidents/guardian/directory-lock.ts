@@ -1,0 +1,94 @@
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { identifyProcess } from './process-identity.ts'
+
+/** Who holds a lock: the guardian, and the `npm start` it works for. Identities as `identifyProcess` gives them. */
+export interface LockOwner {
+  readonly pid: number
+  readonly identity: string
+  readonly startPid: number
+  readonly startIdentity: string
+}
+
+export type LockResult =
+  | { readonly held: true; readonly release: () => void }
+  | { readonly held: false; readonly by: LockOwner }
+
+/**
+ * Takes the lock file at `path`, or says who has it. The lock of a process that no longer runs is taken over. The file
+ * appears whole, by hard link, so nobody ever reads half an owner.
+ */
+export function takeLock(path: string, owner: LockOwner): LockResult {
+  const mine = `${path}.${process.pid}`
+  const text = `${JSON.stringify(owner)}\n`
+  for (;;) {
+    writeFileSync(mine, text, { mode: 0o600 })
+    try {
+      linkSync(mine, path)
+      return { held: true, release: () => releaseLock(path, text) }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      rmSync(mine, { force: true })
+    }
+    const found = readText(path)
+    if (found === undefined) continue
+    const holder = parseOwner(found)
+    if (holder !== undefined && runs(holder)) return { held: false, by: holder }
+    removeStale(path, found)
+  }
+}
+
+/** Who holds the lock at `path` now; undefined when nobody does, or only a process that no longer runs. */
+export function lockHolder(path: string): LockOwner | undefined {
+  const holder = parseOwner(readText(path) ?? '')
+  return holder !== undefined && runs(holder) ? holder : undefined
+}
+
+/** Whether the `npm start` that the guardian works for still runs; if not, the lock is about to be released. */
+export function isStartAlive(owner: LockOwner): boolean {
+  return identifyProcess(owner.startPid) === owner.startIdentity
+}
+
+/** What a second `npm start` is told. */
+export function tellInUse(owner: LockOwner, directory: string): string {
+  return `another npm start (pid ${owner.startPid}) uses ${directory}. Stop it first (Ctrl-C there, or: kill ${owner.startPid}), or set DATABASE_URL and other ports.`
+}
+
+function runs(owner: LockOwner): boolean {
+  return identifyProcess(owner.pid) === owner.identity
+}
+
+/** Two may find the same stale lock. Whoever moves it away looks at what he moved: a live one he puts back. */
+function removeStale(path: string, stale: string): void {
+  const aside = `${path}.${process.pid}.stale`
+  try {
+    renameSync(path, aside)
+    if (readText(aside) !== stale) linkSync(aside, path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOENT' && code !== 'EEXIST') throw error
+  } finally {
+    rmSync(aside, { force: true })
+  }
+}
+
+function releaseLock(path: string, text: string): void {
+  if (readText(path) === text) rmSync(path, { force: true })
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function parseOwner(text: string): LockOwner | undefined {
+  try {
+    const owner = JSON.parse(text) as Partial<LockOwner> | null
+    return typeof owner?.pid === 'number' && typeof owner.identity === 'string' ? (owner as LockOwner) : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,41 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { problem, sendProblem } from '../problem.ts'
+import type { Client, Credentials, LoginService } from './contract.ts'
+import { CREDENTIALS_SCHEMA, SESSION_SECONDS, USER_ANSWER_SCHEMA } from './contract.ts'
+import { endedSessionCookie, readSessionToken, sessionCookie } from './session-cookie.ts'
+
+/** `POST /login`, `GET /me` and `POST /logout` over any implementation of the contract. */
+export function addLoginRoutes(app: FastifyInstance, service: LoginService): void {
+  app.post<{ Body: Credentials }>(
+    '/login',
+    { schema: { body: CREDENTIALS_SCHEMA, response: { 200: USER_ANSWER_SCHEMA } } },
+    async (request, reply) => {
+      const signedIn = await service.login(request.body, clientOf(request))
+      // One answer for an unknown name and for a wrong password.
+      if (signedIn === undefined) return sendProblem(reply, problem(401, 'User name or password is wrong.'))
+      reply.header('set-cookie', sessionCookie(signedIn.token, SESSION_SECONDS, request.protocol === 'https'))
+      reply.header('cache-control', 'no-store')
+      return { user: signedIn.user }
+    },
+  )
+
+  app.get('/me', { schema: { response: { 200: USER_ANSWER_SCHEMA } } }, async (request, reply) => {
+    const token = readSessionToken(request.headers.cookie)
+    const user = token === undefined ? undefined : await service.me(token)
+    reply.header('cache-control', 'no-store')
+    if (user === undefined)
+      return sendProblem(reply, problem(401, 'No session, or it has expired. Sign in with POST /login.'))
+    return { user }
+  })
+
+  app.post('/logout', async (request, reply) => {
+    const token = readSessionToken(request.headers.cookie)
+    if (token !== undefined) await service.logout(token, clientOf(request))
+    reply.header('set-cookie', endedSessionCookie(request.protocol === 'https'))
+    return reply.code(204).send()
+  })
+}
+
+function clientOf(request: FastifyRequest): Client {
+  return { ip: request.ip, userAgent: (request.headers['user-agent'] ?? '').slice(0, 512) }
+}

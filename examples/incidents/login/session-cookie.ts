@@ -1,0 +1,21 @@
+/** Name of the cookie that carries the session's token. */
+export const SESSION_COOKIE = 'session'
+
+/** The `Set-Cookie` that starts a session in the browser: not readable by scripts, not sent along by other sites. */
+export function sessionCookie(token: string, maxAgeSeconds: number, secure: boolean): string {
+  return `${SESSION_COOKIE}=${token}; Path=/; Max-Age=${maxAgeSeconds}; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`
+}
+
+/** The `Set-Cookie` that ends it. */
+export function endedSessionCookie(secure: boolean): string {
+  return sessionCookie('', 0, secure)
+}
+
+/** The session's token out of a `Cookie` header; undefined when there is none that could be ours. */
+export function readSessionToken(header: string | undefined): string | undefined {
+  for (const pair of header?.split(';') ?? []) {
+    const [name, value = ''] = pair.trim().split('=', 2)
+    if (name === SESSION_COOKIE && /^[\w-]{43}$/.test(value)) return value
+  }
+  return undefined
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { after, test } from 'node:test'
+import { readAppSettings } from './app-settings.ts'
+import { buildApp } from './build-app.ts'
+import { checkName } from './try/check-name.ts'
+
+// The page and the faults need no database: the pool connects at the first query.
+const app = buildApp({
+  databaseUrl: 'postgres://127.0.0.1:1/none',
+  adminUrl: 'http://127.0.0.1:9999',
+  logLevel: 'silent',
+})
+after(() => app.close())
+
+test('the page is whole, links to the admin server it was told of, and needs nothing from elsewhere', async () => {
+  const answer = await app.inject('/')
+  assert.equal(answer.statusCode, 200)
+  assert.match(String(answer.headers['content-type']), /^text\/html; charset=utf-8/)
+  assert.match(answer.body, /<form id="login">/)
+  assert.match(answer.body, /href="http:\/\/127\.0\.0\.1:9999\/status"/)
+  assert.doesNotMatch(answer.body, /\{\{adminUrl\}\}|(?:src|href)="(?:https?:)?\/\/(?!127\.0\.0\.1:9999)/)
+})
+
+test('the policy of the page lets its own style and script run, and nothing else', async () => {
+  const { headers, body } = await app.inject('/')
+  const policy = String(headers['content-security-policy'])
+  assert.match(policy, /^default-src 'none'; /)
+  assert.doesNotMatch(policy, /unsafe|\*/)
+  for (const element of ['style', 'script']) {
+    const text = new RegExp(`<${element}>(.*?)</${element}>`, 's').exec(body)?.[1] ?? ''
+    assert.ok(policy.includes(`${element}-src 'sha256-${createHash('sha256').update(text).digest('base64')}'`))
+  }
+  // What a hash does not cover: attributes.
+  assert.doesNotMatch(body, /\sstyle="|\son[a-z]+="/)
+})
+
+test('every fault the page offers is a route of the app', async () => {
+  const { body } = await app.inject('/')
+  const offered = [...body.matchAll(/data-try="([^"?]+)/g)].map(([, path = '']) => path)
+  assert.ok(offered.length >= 5)
+  for (const url of offered) assert.ok(app.hasRoute({ method: 'GET', url }), url)
+})
+
+test('the slow route waits as long as it was told, and a length that is none is a 400', async () => {
+  const slow = await app.inject('/try/slow?ms=1')
+  assert.deepEqual(slow.json(), { waited: 1, pid: process.pid })
+  for (const query of ['ms=', 'ms=-1', 'ms=1e3', 'ms=soon', 'ms=1000000', 'other=1']) {
+    const answer = await app.inject(`/try/slow?${query}`)
+    assert.equal(answer.statusCode, 400)
+    assert.match(String(answer.headers['content-type']), /^application\/problem\+json/)
+  }
+})
+
+test('the spin ends when told to', async () => {
+  const answer = await app.inject('/try/spin?ms=20')
+  assert.ok(answer.json<{ turns: number }>().turns > 1)
+})
+
+test('the bad regex is right on names, and doubles its work with every letter of what is nearly one', () => {
+  assert.ok(checkName('ada lovelace'))
+  const cost = (letters: number): number => {
+    const start = performance.now()
+    assert.equal(checkName(`${'a'.repeat(letters)}!`), false)
+    return performance.now() - start
+  }
+  cost(10)
+  assert.ok(cost(22) > 10 * cost(12))
+})
+
+test('a newcomer gets a connection of his own', async () => {
+  assert.equal((await app.inject('/try/newcomer')).headers.connection, 'close')
+})
+
+test('health needs no database, and an unknown address is a 404 problem', async () => {
+  assert.deepEqual((await app.inject('/health')).json(), { status: 'ok', pid: process.pid })
+  const lost = await app.inject('/nowhere?token=secret')
+  assert.equal(lost.statusCode, 404)
+  assert.equal(lost.json().detail, 'There is nothing at GET /nowhere.')
+})
+
+test('settings that are missing or do not apply are refused with what to do', () => {
+  assert.throws(() => readAppSettings({}), /DATABASE_URL is not set/)
+  for (const max of ['0', '-1', 'ten', '1.5']) {
+    assert.throws(
+      () => readAppSettings({ DATABASE_URL: 'postgres://x/y', DATABASE_POOL_MAX: max }),
+      /whole number from 1/,
+    )
+  }
+})

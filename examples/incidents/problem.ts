@@ -1,0 +1,77 @@
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+
+/** An error as clients see it (RFC 9457). `detail` is for a person and reveals no internals. */
+export interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  /** What is wrong with the input, where that is known. */
+  readonly errors?: readonly { readonly pointer: string; readonly detail: string }[]
+}
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: 'Bad request',
+  401: 'Not signed in',
+  404: 'Not found',
+  405: 'Method not allowed',
+  413: 'Too large',
+  415: 'Unsupported media type',
+  500: 'Internal error',
+  503: 'Unavailable',
+}
+
+/** Builds a problem; the title follows from the status. */
+export function problem(status: number, detail: string, errors?: Problem['errors']): Problem {
+  const title = TITLES[status] ?? (status < 500 ? 'Bad request' : 'Internal error')
+  return { type: 'about:blank', title, status, detail, ...(errors === undefined ? {} : { errors }) }
+}
+
+/** Answers with a problem. */
+export function sendProblem(reply: FastifyReply, answer: Problem): FastifyReply {
+  return reply.code(answer.status).type('application/problem+json').send(answer)
+}
+
+/** Makes every error of the app, and every unknown address, a problem. */
+export function answerWithProblems(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    if (error.validation !== undefined) {
+      const errors = error.validation.map(({ instancePath, message }) => ({
+        pointer: `#${instancePath}`,
+        detail: message ?? 'is not valid',
+      }))
+      return sendProblem(reply, problem(400, `The ${error.validationContext ?? 'request'} is not valid.`, errors))
+    }
+    const status = error.statusCode ?? 500
+    if (status < 500) return sendProblem(reply, problem(status, error.message))
+    request.log.error({ err: error }, 'request failed')
+    if (isDatabaseAway(error)) {
+      reply.header('retry-after', '5')
+      return sendProblem(reply, problem(503, 'The database cannot be reached. Try again in a few seconds.'))
+    }
+    return sendProblem(reply, problem(500, 'Something went wrong on our side. It has been written down.'))
+  })
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, problem(404, `There is nothing at ${request.method} ${request.url.split('?', 1)[0]}.`)),
+  )
+}
+
+// The system's codes for a server that is not there, and PostgreSQL's for one that is starting, stopping or full.
+const AWAY = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  '57P01',
+  '57P02',
+  '57P03',
+  '53300',
+])
+
+function isDatabaseAway(error: Error & { code?: string }): boolean {
+  // pg gives no code to a pool that has no connection to give in time, nor to a connection that broke off.
+  return (
+    AWAY.has(error.code ?? '') || /timeout exceeded when trying to connect|[Cc]onnection terminated/.test(error.message)
+  )
+}

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { ms } from '../../src/wait/duration.ts'
+import { endProcess, identifyProcess } from './guardian/process-identity.ts'
+import { waitUntil, within } from './guardian/wait-until.ts'
+
+const START = fileURLToPath(new URL('start.ts', import.meta.url))
+const LIMIT = ms(60_000)
+
+let stateDir: string
+before(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'incidents-start-'))
+  chmodSync(stateDir, 0o755)
+})
+after(() => rmSync(stateDir, { recursive: true, force: true }))
+
+interface Run {
+  readonly child: ChildProcess
+  readonly exited: Promise<number | null>
+  readonly output: () => string
+}
+
+function start(flags: readonly string[]): Run {
+  const { DATABASE_URL: _, npm_lifecycle_event: __, ...env } = process.env
+  const args = ['--state-dir', stateDir, ...flags]
+  const child = spawn(process.execPath, [START, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let text = ''
+  child.stdout.on('data', (chunk) => {
+    text += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    text += chunk
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { child, exited, output: () => text }
+}
+
+async function untilReady(run: Run): Promise<void> {
+  const ready = await waitUntil(() => /^stop /m.test(run.output()) || run.child.exitCode !== null, LIMIT, ms(50))
+  assert.ok(ready && run.child.exitCode === null, run.output())
+}
+
+async function freePorts(): Promise<{ port: number; admin: number; flags: string[] }> {
+  const servers = [createServer(), createServer()]
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve) => {
+          server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
+        }),
+    ),
+  )
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  const [port = 0, admin = 0] = ports
+  return { port, admin, flags: ['--port', String(port), '--admin-port', String(admin)] }
+}
+
+interface Pids {
+  readonly guardian: number
+  readonly postgres: number
+  readonly workers: readonly number[]
+  readonly punctual: number
+}
+
+async function pidsOf(admin: number): Promise<Pids> {
+  const status = (await (await fetch(`http://127.0.0.1:${admin}/status`)).json()) as {
+    pid: number
+    workers: { pid: number }[]
+  }
+  return {
+    guardian: (JSON.parse(readFileSync(join(stateDir, 'postgres/lock'), 'utf8')) as { pid: number }).pid,
+    postgres: Number.parseInt(readFileSync(join(stateDir, 'postgres/data/postmaster.pid'), 'utf8'), 10),
+    workers: status.workers.map(({ pid }) => pid),
+    punctual: status.pid,
+  }
+}
+
+async function assertGone({ guardian, postgres, workers, punctual }: Pids): Promise<void> {
+  for (const pid of [punctual, ...workers, postgres, guardian]) {
+    assert.ok(await waitUntil(() => identifyProcess(pid) === undefined, LIMIT, ms(50)), `process ${pid} is left`)
+  }
+}
+
+async function login(port: number): Promise<Response> {
+  return fetch(`http://127.0.0.1:${port}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', connection: 'close' },
+    body: JSON.stringify({ username: 'ada', password: 'correct horse' }),
+    signal: AbortSignal.timeout(30_000),
+  })
+}
+
+test('npm start serves the login under two workers, tells what it did, and TERM leaves no process', async () => {
+  const { port, admin, flags } = await freePorts()
+  const run = start(flags)
+  try {
+    await untilReady(run)
+    assert.equal((await login(port)).status, 200)
+    const pids = await pidsOf(admin)
+    assert.equal(pids.workers.length, 2)
+    assert.match(run.output(), /^release .*2 migrations run in .*50 users seeded/m)
+    assert.match(run.output(), new RegExp(`^app +http://127\\.0\\.0\\.1:${port}/`, 'm'))
+    assert.match(run.output(), new RegExp(`^admin +http://127\\.0\\.0\\.1:${admin}/status`, 'm'))
+
+    const others = await freePorts()
+    const second = start(others.flags)
+    assert.equal(await within(LIMIT, 'the second start', second.exited), 1)
+    assert.match(second.output(), new RegExp(`another npm start \\(pid ${run.child.pid}\\) uses`))
+
+    run.child.kill('SIGTERM')
+    assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
+    await assertGone(pids)
+  } finally {
+    await endProcess(run.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+  }
+})
+
+test('npm start, killed, leaves no process either; the next one finds the data and migrates nothing', async () => {
+  const first = await freePorts()
+  const killed = start(first.flags)
+  await untilReady(killed)
+  const pids = await pidsOf(first.admin)
+  killed.child.kill('SIGKILL')
+  const { port, admin, flags } = await freePorts()
+  const run = start(flags)
+  try {
+    await untilReady(run)
+    await assertGone(pids)
+    assert.match(run.output(), /^release .*all migrations are in place; all users are there/m)
+    assert.equal((await login(port)).status, 200)
+    const mine = await pidsOf(admin)
+    run.child.kill('SIGINT')
+    assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
+    await assertGone(mine)
+  } finally {
+    await endProcess(run.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+  }
+})
+
+test('a port that is taken ends npm start before anything is started', async () => {
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  const { port } = other.address() as AddressInfo
+  try {
+    const run = start(['--port', String(port), '--admin-port', '0'])
+    assert.equal(await within(LIMIT, 'the refusal', run.exited), 2)
+    assert.match(run.output(), new RegExp(`port ${port}, for the app, is taken`))
+  } finally {
+    await new Promise((resolve) => other.close(resolve))
+  }
+})
+
+test('a database that cannot be reached is named, without its password', async () => {
+  const { flags } = await freePorts()
+  const child = spawn(process.execPath, [START, ...flags], {
+    env: { ...process.env, DATABASE_URL: 'postgres://me:secret@127.0.0.1:1/app' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let said = ''
+  child.stderr.on('data', (chunk) => {
+    said += chunk
+  })
+  assert.equal(await within(LIMIT, 'the refusal', new Promise((resolve) => child.once('close', resolve))), 4)
+  assert.match(said, /127\.0\.0\.1:1\/app.*DATABASE_URL.*ECONNREFUSED/)
+  assert.doesNotMatch(said, /secret/)
+})

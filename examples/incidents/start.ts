@@ -1,0 +1,165 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { release } from './database/release.ts'
+import { isStartAlive, lockHolder, tellInUse } from './guardian/directory-lock.ts'
+import type { Guard } from './guardian/guard.ts'
+import { startGuard } from './guardian/guard.ts'
+import { announceReady, announceRelease, say, tellDatabase } from './starting/announce.ts'
+import { checkPort } from './starting/check-port.ts'
+import type { RunFlags } from './starting/run-flags.ts'
+import { readRunFlags, urlOf } from './starting/run-flags.ts'
+import type { StartSignal } from './starting/signals.ts'
+import { hearSignals } from './starting/signals.ts'
+
+/**
+ * What `npm start` runs: a PostgreSQL (`DATABASE_URL`, or one of its own under the state directory), the release (migrations and seed),
+ * then Punctual with the app, and in the end everything back again. Exits with Punctual's code; 1 when the database could
+ * not be had, 2 for a port that is taken, 4 when the release failed.
+ */
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const PUNCTUAL = join(ROOT, 'bin', 'punctual.js')
+const ENTRY = fileURLToPath(new URL('app.ts', import.meta.url))
+
+/** Ends `npm start` with a message and a code. */
+class StartFailure extends Error {
+  readonly exitCode: number
+  constructor(message: string, exitCode: number) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
+
+let punctual: ChildProcess | undefined
+let guard: Guard | undefined
+/** Set by the first signal that asks to stop; before Punctual runs it keeps it from starting. */
+let stopAsked: StartSignal | undefined
+
+async function start(given: readonly string[]): Promise<number> {
+  if (!existsSync(PUNCTUAL)) throw new StartFailure(`${PUNCTUAL} is missing: this is no whole checkout of Punctual.`, 1)
+  if (given.includes('--help') || given.includes('-h')) return run(['run', '--help'], process.env).ended
+  const flags = readRunFlags(given, process.env)
+  const directory = ownDatabase(flags)
+  const other = directory === undefined ? undefined : lockHolder(join(directory, 'lock'))
+  if (directory !== undefined && other !== undefined && isStartAlive(other))
+    throw new StartFailure(tellInUse(other, directory), 1)
+  if (!flags.hasConfig) {
+    await attempt(2, () => checkPort(flags.host, flags.port, '--port', 'the app'))
+    await attempt(2, () => checkPort(flags.adminHost, flags.adminPort, '--admin-port', 'the admin server'))
+  }
+  guard = await startGuard({
+    waiting: (why) => say('database', why),
+    lost: (what) => {
+      console.error(`npm start: ${what} is gone unexpectedly; stopping`)
+      askToStop('SIGTERM')
+    },
+  })
+  const databaseUrl = await openDatabaseServer(guard, directory)
+  if (stopAsked !== undefined) return codeOf(null, stopAsked)
+  const report = await attempt(
+    4,
+    () => release(databaseUrl),
+    `the release failed on ${tellDatabase(databaseUrl)}${directory === undefined ? ' (DATABASE_URL; unset it to use a PostgreSQL of our own)' : ''}`,
+  )
+  say('database', `PostgreSQL ${report.serverVersion} at ${tellDatabase(databaseUrl)}`)
+  announceRelease(report)
+  if (stopAsked !== undefined) return codeOf(null, stopAsked)
+
+  const env = { ...process.env, DATABASE_URL: databaseUrl, ADMIN_URL: urlOf(flags.adminHost, flags.adminPort) }
+  const { child, ended } = run(['run', ENTRY, ...flags.args], env)
+  punctual = child
+  if (child.pid !== undefined) guard.watch(child.pid)
+  const over = new AbortController()
+  const announced = announceReady(flags, over.signal)
+  const code = await ended
+  guard.forget()
+  over.abort()
+  await announced
+  return code
+}
+
+/** Where the data of our own PostgreSQL is; undefined when `DATABASE_URL` names another. */
+function ownDatabase(flags: RunFlags): string | undefined {
+  const given = process.env.DATABASE_URL
+  return given === undefined || given === '' ? join(resolve(ROOT, flags.stateDir), 'postgres') : undefined
+}
+
+async function openDatabaseServer(guarding: Guard, directory: string | undefined): Promise<string> {
+  if (directory === undefined) {
+    const given = process.env.DATABASE_URL ?? ''
+    if (URL.canParse(given)) return given
+    throw new StartFailure('DATABASE_URL is no URL; it must be postgres://user:password@host:port/database', 2)
+  }
+  const state = dirname(directory)
+  await attempt(1, async () => {
+    mkdirSync(state, { recursive: true })
+    // As root, PostgreSQL runs as the user `postgres`, who must be able to pass through to his data.
+    if (process.getuid?.() === 0) chmodSync(state, statSync(state).mode | 0o011)
+  })
+  if (!existsSync(join(directory, 'data'))) say('database', `making one under ${directory} (once, some seconds)`)
+  return attempt(1, () => guarding.openPostgres(directory))
+}
+
+/**
+ * Punctual gets a session of its own. A Ctrl-C in the terminal then reaches only this process, which passes it on: once,
+ * as Punctual takes a second one for "stop now".
+ */
+function run(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): { readonly child: ChildProcess; readonly ended: Promise<number> } {
+  const child = spawn(process.execPath, [PUNCTUAL, ...args], { cwd: ROOT, env, stdio: 'inherit', detached: true })
+  const ended = new Promise<number>((done, failed) => {
+    child.once('error', failed)
+    child.once('exit', (code, signal) => done(codeOf(code, signal)))
+  })
+  return { child, ended }
+}
+
+// As shells do: 128 and the number of the signal.
+function codeOf(code: number | null, signal: NodeJS.Signals | null): number {
+  const numbers: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: 130, SIGKILL: 137, SIGTERM: 143 }
+  return code ?? (signal === null ? 1 : (numbers[signal] ?? 1))
+}
+
+function askToStop(signal: StartSignal): void {
+  if (punctual !== undefined) punctual.kill(signal)
+  else if (signal !== 'SIGHUP') stopAsked ??= signal
+}
+
+async function attempt<T>(exitCode: number, work: () => Promise<T>, context?: string): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const reason = error instanceof Error ? tellError(error) : String(error)
+    throw new StartFailure(context === undefined ? reason : `${context}: ${reason}`, exitCode)
+  }
+}
+
+// A refused connection to a name with several addresses has an empty message, and its reasons inside.
+function tellError(error: Error): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
+  return error.message
+}
+
+// A closed terminal, or a reader that left (`npm start | head`), is no reason to fail: there is somebody to stop.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+hearSignals(askToStop)
+let exitCode: number
+try {
+  exitCode = await start(process.argv.slice(2))
+} catch (error) {
+  console.error(
+    `npm start: ${error instanceof StartFailure ? error.message : error instanceof Error ? error.stack : String(error)}`,
+  )
+  exitCode = error instanceof StartFailure ? error.exitCode : 1
+}
+try {
+  await guard?.stop()
+} catch (error) {
+  console.error(`npm start: ${error instanceof Error ? error.message : String(error)}`)
+}
+process.exit(exitCode)

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { test } from 'node:test'
+import { tellDatabase } from './starting/announce.ts'
+import { checkPort } from './starting/check-port.ts'
+import { readRunFlags, urlOf } from './starting/run-flags.ts'
+
+test('without flags there are two workers, for this machine only', () => {
+  const flags = readRunFlags([], {})
+  assert.deepEqual(flags.args, ['--workers', '2', '--host', '127.0.0.1'])
+  assert.deepEqual([flags.port, flags.adminPort, flags.stateDir], [3000, 9464, '.punctual'])
+})
+
+test('a flag wins over a variable, and neither is doubled by a default', () => {
+  const env = { PUNCTUAL_WORKERS: '3', PUNCTUAL_PORT: '4000', HOST: '0.0.0.0' }
+  const flags = readRunFlags(['--port=5000', '--admin-port', '9000'], env)
+  assert.deepEqual(flags.args, ['--port=5000', '--admin-port', '9000'])
+  assert.deepEqual([flags.host, flags.port, flags.adminPort], ['0.0.0.0', 5000, 9000])
+})
+
+test('what stands behind -- belongs to the app', () => {
+  const flags = readRunFlags(['--', '--port', '7'], {})
+  assert.equal(flags.port, 3000)
+  assert.deepEqual(flags.args, ['--workers', '2', '--host', '127.0.0.1', '--', '--port', '7'])
+})
+
+test('with a config file no default is added over it', () => {
+  const flags = readRunFlags(['--config', 'mine.ts'], {})
+  assert.ok(flags.hasConfig)
+  assert.deepEqual(flags.args, ['--config', 'mine.ts'])
+})
+
+test('a port that is taken is refused with the flag that helps; a free one and a nonsensical one are not', async () => {
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  const { port } = other.address() as AddressInfo
+  try {
+    for (const host of ['127.0.0.1', '0.0.0.0']) {
+      await assert.rejects(
+        checkPort(host, port, '--port', 'the app'),
+        new RegExp(`port ${port}, for the app, is taken.*--port \\d+`),
+      )
+    }
+  } finally {
+    await new Promise((resolve) => other.close(resolve))
+  }
+  await checkPort('127.0.0.1', port, '--port', 'the app')
+  await checkPort('127.0.0.1', Number.NaN, '--port', 'the app')
+})
+
+test('addresses are told as a browser wants them, and no password is told', () => {
+  assert.equal(urlOf('0.0.0.0', 3000), 'http://127.0.0.1:3000')
+  assert.equal(urlOf('::1', 3000), 'http://[::1]:3000')
+  assert.equal(tellDatabase('postgres://me:secret@db.example/app'), 'db.example:5432/app')
+})

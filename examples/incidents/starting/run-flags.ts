@@ -1,0 +1,48 @@
+/** What `npm start` must know of the settings of the Punctual it starts. The rest it passes on unread. */
+export interface RunFlags {
+  /** For `punctual run`, after the entry. */
+  readonly args: readonly string[]
+  readonly host: string
+  /** NaN where the value is no number: Punctual will say so. */
+  readonly port: number
+  readonly adminHost: string
+  readonly adminPort: number
+  readonly stateDir: string
+  /** A config file may set ports of its own, so nothing is known for sure. */
+  readonly hasConfig: boolean
+}
+
+/**
+ * Adds the example's own defaults where neither flag nor variable says otherwise: two workers, and this machine only, since
+ * the `/try` routes break things on purpose.
+ */
+export function readRunFlags(given: readonly string[], env: NodeJS.ProcessEnv): RunFlags {
+  const end = given.indexOf('--')
+  const flags = end === -1 ? given : given.slice(0, end)
+  const value = (name: string): string | undefined => {
+    const at = flags.findLastIndex((flag) => flag === `--${name}` || flag.startsWith(`--${name}=`))
+    if (at === -1) return undefined
+    return flags[at]?.includes('=') ? flags[at].slice(name.length + 3) : flags[at + 1]
+  }
+  const hasConfig = value('config') !== undefined || env.PUNCTUAL_CONFIG !== undefined
+  const workers = value('workers') ?? env.PUNCTUAL_WORKERS
+  const host = value('host') ?? env.PUNCTUAL_HOST ?? env.HOST
+  const added = hasConfig
+    ? []
+    : [...(workers === undefined ? ['--workers', '2'] : []), ...(host === undefined ? ['--host', '127.0.0.1'] : [])]
+  return {
+    args: [...added, ...given],
+    host: host ?? '127.0.0.1',
+    port: Number(value('port') ?? env.PUNCTUAL_PORT ?? env.PORT ?? 3000),
+    adminHost: value('admin-host') ?? env.PUNCTUAL_ADMIN_HOST ?? '127.0.0.1',
+    adminPort: Number(value('admin-port') ?? env.PUNCTUAL_ADMIN_PORT ?? 9464),
+    stateDir: value('state-dir') ?? env.PUNCTUAL_STATE_DIR ?? '.punctual',
+    hasConfig,
+  }
+}
+
+/** Where a browser on this machine finds it: an address that stands for all addresses is none to go to. */
+export function urlOf(host: string, port: number): string {
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host
+  return `http://${name}:${port}`
+}

@@ -1,0 +1,9 @@
+/** Spins for `forMs` milliseconds, or for ever: what a loop with a wrong exit condition does to a server. */
+export function spin(forMs: number = Number.POSITIVE_INFINITY): number {
+  const end = performance.now() + forMs
+  let turns = 0
+  while (performance.now() < end) {
+    turns += 1
+  }
+  return turns
+}

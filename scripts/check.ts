@@ -1,0 +1,47 @@
+// Everything that is checked without running the app: `npm run check`, or `npm run check -- layers docs` for some of it. All steps run,
+// every fault is told, and the exit code is 1 if there is one. `--root <directory>` checks another copy of the repository.
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { checkLayers } from './check/layers.ts'
+import { checkPackage } from './check/package-shape.ts'
+import { runTool } from './check/tool.ts'
+import { findDrift } from './docs/pages.ts'
+
+const { values, positionals } = parseArgs({ options: { root: { type: 'string' } }, allowPositionals: true })
+const root = resolve(values.root ?? join(import.meta.dirname, '..'))
+
+/** Each step gives its faults, one a line; none is success. */
+const STEPS: Readonly<Record<string, () => readonly string[] | Promise<readonly string[]>>> = {
+  types: () => runTool(root, 'tsc', ['-p', '.']),
+  lint: () =>
+    runTool(root, 'biome', [
+      'ci',
+      '--colors=off',
+      '--max-diagnostics=100',
+      '--diagnostic-level=info',
+      '--error-on-warnings',
+      '.',
+    ]),
+  layers: () => checkLayers(root),
+  exports: () => runTool(root, 'knip', ['--no-progress']),
+  docs: () => findDrift(root),
+  package: () => checkPackage(root),
+}
+
+const unknown = positionals.filter((name) => !(name in STEPS))
+if (unknown.length > 0) {
+  console.error(`no such check: ${unknown.join(', ')}; there are ${Object.keys(STEPS).join(', ')}`)
+  process.exit(2)
+}
+
+for (const [name, step] of Object.entries(STEPS)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue
+  const start = performance.now()
+  const faults = await Promise.resolve()
+    .then(step)
+    .catch((error: unknown) => [error instanceof Error ? (error.stack ?? error.message) : String(error)])
+  const took = `${((performance.now() - start) / 1_000).toFixed(1)} s`
+  console.log(`${faults.length === 0 ? 'ok  ' : 'FAIL'} ${name.padEnd(8)} ${took}`)
+  for (const fault of faults) console.log(`     ${fault.replaceAll('\n', '\n     ')}`)
+  if (faults.length > 0) process.exitCode = 1
+}

@@ -1,0 +1,91 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { findCycles } from './cycles.ts'
+import { importsOf } from './imports.ts'
+import { rawTimersOf } from './raw-timers.ts'
+import { type Token, tokenize } from './tokens.ts'
+
+/** The rooms of `src`, the lowest layer first. A room imports from lower layers, and from its own where `neighbours` says so. */
+const LAYERS: readonly { readonly rooms: readonly string[]; readonly neighbours: boolean }[] = [
+  { rooms: ['wait', 'errors'], neighbours: true },
+  { rooms: ['settings', 'report', 'protocol'], neighbours: true },
+  { rooms: ['request', 'cache', 'defer', 'database', 'routes'], neighbours: false },
+  { rooms: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
+  { rooms: ['dashboard', 'drills', 'adapters', 'cli', 'index'], neighbours: true },
+]
+
+/** Rooms that may see less than their layer: the arbiter never loads what belongs to the app's process. */
+const ONLY: Readonly<Record<string, readonly string[]>> = {
+  arbiter: ['wait', 'errors', 'settings', 'report', 'protocol', 'release'],
+}
+
+/** The one room that may touch the platform's timers and clocks. */
+const ROOM_OF_TIMERS = 'wait'
+
+interface SourceFile {
+  /** Relative to `src`, with forward slashes. */
+  readonly path: string
+  readonly room: string
+  readonly tokens: readonly Token[]
+}
+
+/** Every breach of the house's order under `<root>/src`, each as a line that says where and why. Tests may import what they like. */
+export function checkLayers(root: string): readonly string[] {
+  const source = join(root, 'src')
+  const files = globSync('**/*.ts', { cwd: source })
+    .filter((path) => !path.endsWith('.test.ts'))
+    .toSorted()
+    .map((path): SourceFile => {
+      const room = path.includes('/') ? path.slice(0, path.indexOf('/')) : path.replace(/\.ts$/, '')
+      return { path, room, tokens: tokenize(readFileSync(join(source, path), 'utf8')) }
+    })
+  const known = new Map(files.map((file) => [file.path, file]))
+  const faults: string[] = []
+  const fileGraph = new Map<string, Set<string>>()
+  const roomGraph = new Map<string, Set<string>>()
+  for (const file of files) {
+    if (layerOf(file.room) === -1) faults.push(`src/${file.path}: the room "${file.room}" is not on the map of layers`)
+    const imported = new Set<string>()
+    fileGraph.set(file.path, imported)
+    for (const { specifier, line } of importsOf(file.tokens)) {
+      if (!specifier.startsWith('.')) continue
+      const path = relative(source, join(source, dirname(file.path), specifier))
+      const target = known.get(path)
+      const where = `src/${file.path}:${line}`
+      if (target === undefined) {
+        faults.push(`${where}: imports ${specifier}, which is no source file`)
+        continue
+      }
+      imported.add(path)
+      if (target.room !== file.room) entryOf(roomGraph, file.room).add(target.room)
+      const why = whyNot(file.room, target.room)
+      if (why !== undefined) faults.push(`${where}: ${file.room} must not import ${target.room} (${why})`)
+    }
+    if (file.room === ROOM_OF_TIMERS) continue
+    for (const { what, line } of rawTimersOf(file.tokens)) {
+      faults.push(`src/${file.path}:${line}: ${what} outside src/${ROOM_OF_TIMERS}; use its clock and timers`)
+    }
+  }
+  for (const cycle of findCycles(fileGraph)) faults.push(`cycle of files: ${cycle.join(' -> ')}`)
+  for (const cycle of findCycles(roomGraph)) faults.push(`cycle of rooms: ${cycle.join(' -> ')}`)
+  return faults
+}
+
+function layerOf(room: string): number {
+  return LAYERS.findIndex(({ rooms }) => rooms.includes(room))
+}
+
+function whyNot(from: string, to: string): string | undefined {
+  if (from === to) return undefined
+  const [layer, target] = [layerOf(from), layerOf(to)]
+  if (target > layer) return `layer ${layer} below layer ${target}`
+  if (target === layer && LAYERS[layer]?.neighbours === false) return `neighbours in layer ${layer}`
+  const only = ONLY[from]
+  return only === undefined || only.includes(to) ? undefined : `it may only import ${only.join(', ')}`
+}
+
+function entryOf(graph: Map<string, Set<string>>, node: string): Set<string> {
+  const entry = graph.get(node) ?? new Set<string>()
+  graph.set(node, entry)
+  return entry
+}

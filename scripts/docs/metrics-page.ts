@@ -1,0 +1,20 @@
+import { generatedFrom, markdownTable } from './markdown.ts'
+
+type Metrics = typeof import('../../src/report/metrics.ts')
+
+const INTRODUCTION = `# Metrics
+
+\`/metrics\` of the admin server, in the text format of Prometheus. The arbiter answers it from its own data, so a worker that stalls
+cannot hold up a scrape. Units are seconds and bytes.`
+
+/** `docs/reference/metrics.md`. */
+export function metricsPage({ METRICS }: Metrics): string {
+  const rows = METRICS.map(({ name, type, labels, help }) => [
+    `\`${name}\``,
+    type,
+    labels.map((label) => `\`${label}\``).join(', '),
+    help,
+  ])
+  const table = markdownTable(['Metric', 'Type', 'Labels', 'Meaning'], rows)
+  return `${[generatedFrom('src/report/metrics.ts'), INTRODUCTION, table].join('\n\n')}\n`
+}

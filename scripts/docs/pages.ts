@@ -1,0 +1,35 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { errorsPage } from './errors-page.ts'
+import { metricsPage } from './metrics-page.ts'
+import { settingsPage } from './settings-page.ts'
+
+/** Every generated page of the repository under `root`: path (relative to it) and text. */
+export async function renderPages(root: string): Promise<ReadonlyMap<string, string>> {
+  const load = <Module>(path: string): Promise<Module> => import(pathToFileURL(join(root, 'src', path)).href)
+  const [records, rules, codes, exitCodes, problems, metrics] = await Promise.all([
+    load<typeof import('../../src/settings/records.ts')>('settings/records.ts'),
+    load<typeof import('../../src/settings/rules.ts')>('settings/rules.ts'),
+    load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
+    load<typeof import('../../src/errors/exit-codes.ts')>('errors/exit-codes.ts'),
+    load<typeof import('../../src/errors/problem.ts')>('errors/problem.ts'),
+    load<typeof import('../../src/report/metrics.ts')>('report/metrics.ts'),
+  ])
+  return new Map([
+    ['docs/reference/settings.md', settingsPage(records, rules)],
+    ['docs/reference/errors.md', errorsPage(codes, exitCodes, problems)],
+    ['docs/reference/metrics.md', metricsPage(metrics)],
+  ])
+}
+
+/** One line for each generated page that is missing or differs from its source. */
+export async function findDrift(root: string): Promise<readonly string[]> {
+  const faults: string[] = []
+  for (const [path, text] of await renderPages(root)) {
+    const file = join(root, path)
+    if (!existsSync(file)) faults.push(`${path} is missing; run \`npm run docs\``)
+    else if (readFileSync(file, 'utf8') !== text) faults.push(`${path} differs from its source; run \`npm run docs\``)
+  }
+  return faults
+}

@@ -1,0 +1,57 @@
+import { generatedFrom, markdownTable } from './markdown.ts'
+
+type Records = typeof import('../../src/settings/records.ts')
+type Rules = typeof import('../../src/settings/rules.ts')
+
+const INTRODUCTION = `# Settings
+
+Every setting has one name in four places: \`stallCut\` is the key \`stallCut\` in \`punctual.config.ts\`, the variable
+\`PUNCTUAL_STALL_CUT\` and the flag \`--stall-cut\`. A flag beats the environment, which beats the config file, which beats the
+default. \`punctual config\` prints the values in force, where each comes from, and the rules.
+
+A value that does not apply, a \`PUNCTUAL_*\` variable or a key that names no setting, and a broken rule are errors: Punctual
+lists all of them and does not start (exit code 2). "Without limit" is the word \`unbounded\`, never 0, -1 or \`Infinity\`.
+
+\`\`\`ts
+// punctual.config.ts
+import { defineConfig } from 'punctual'
+
+export default defineConfig({ workers: 4, requestDeadline: '20s', maxMemory: '512MiB' })
+\`\`\`
+
+The config file is \`punctual.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\` or \`.json\` in the working directory, or the one that \`--config\`
+names. Paths in it are relative to the working directory.`
+
+/** `docs/reference/settings.md`. */
+export function settingsPage({ SETTING_NAMES, recordOf, flagOf, variableOf }: Records, { RULES }: Rules): string {
+  const groups = [...new Set(SETTING_NAMES.map((name) => recordOf(name).group))]
+  const parts = [generatedFrom('src/settings/records.ts'), INTRODUCTION]
+  for (const group of groups) {
+    parts.push(`## ${group}`)
+    for (const name of SETTING_NAMES) {
+      const record = recordOf(name)
+      if (record.group !== group) continue
+      const value = record.default.length === 0 ? 'none' : `\`${record.default}\``
+      const variables = [variableOf(name), record.fallbackVariable].filter((variable) => variable !== undefined)
+      parts.push(
+        `### \`${name}\``,
+        record.prose,
+        [
+          `- Default: ${value}`,
+          `- Accepted: ${record.kind.accepts}`,
+          `- Flag: \`${flagOf(name)} <${record.kind.label}>\``,
+          `- Variable: ${variables.map((variable) => `\`${variable}\``).join(', else ')}`,
+        ].join('\n'),
+      )
+    }
+  }
+  parts.push(
+    '## Rules between settings',
+    'Limits nest, so that the inner one always acts before the outer one gives up. A rule about a limit that is switched off does not apply.',
+    markdownTable(
+      ['Rule', 'Why'],
+      RULES.map(({ says, why }) => [`\`${says}\``, why]),
+    ),
+  )
+  return `${parts.join('\n\n')}\n`
+}

@@ -1,0 +1,74 @@
+// Runs the tests under this Node: `npm test`, or `npm test -- path/to/x.test.ts --test-name-pattern=…`. Fails also if a process
+// that a test started is still there afterwards.
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { existsSync, globSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type LeftProcess, processesWith } from './left-behind.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+const PLACES = ['src', 'scripts', 'examples', 'test']
+/** For a whole test file. A single wait in a test has its own, shorter limit. */
+const FILE_LIMIT = '--test-timeout=600000'
+/** Until a process that was told to end counts as left behind. */
+const GRACE = 3_000
+
+// A name that Punctual's settings leave alone, since every `punctual` that a test starts inherits it.
+const MARKER = `PUNCTUAL__TEST_RUN=${randomUUID()}`
+const [markerName = '', markerValue = ''] = MARKER.split('=')
+
+const given = process.argv.slice(2)
+const flags = given.filter((argument) => argument.startsWith('-'))
+const paths = given.filter((argument) => !argument.startsWith('-'))
+const patterns = paths.length > 0 ? paths : PLACES.map((place) => `${place}/**/*.test.ts`)
+const files = patterns.flatMap((pattern) =>
+  globSync(pattern.endsWith('.ts') ? pattern : `${pattern}/**/*.test.ts`, { cwd: ROOT }),
+)
+if (files.length === 0) {
+  console.error(`no test files match ${patterns.join(' ')}`)
+  process.exit(2)
+}
+
+const code = await run()
+const left = await leftBehind()
+for (const { pid, command } of left) {
+  console.error(`left behind by a test: ${pid} ${command.slice(0, 200)}`)
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended by itself meanwhile.
+  }
+}
+process.exitCode = code === 0 && left.length > 0 ? 1 : code
+
+function run(): Promise<number> {
+  const child = spawn(process.execPath, ['--test', FILE_LIMIT, ...flags, ...files.toSorted()], {
+    cwd: ROOT,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      [markerName]: markerValue,
+      PATH: `${join(ROOT, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`,
+    },
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('exit', (exitCode) => resolve(exitCode ?? 1))
+  })
+}
+
+async function leftBehind(): Promise<readonly LeftProcess[]> {
+  if (!existsSync('/proc/self/environ')) {
+    console.error('no /proc here: whether a test left a process behind is not checked')
+    return []
+  }
+  const end = Date.now() + GRACE
+  let found = processesWith(MARKER)
+  while (found.length > 0 && Date.now() < end) {
+    await sleep(100)
+    found = processesWith(MARKER)
+  }
+  return found
+}

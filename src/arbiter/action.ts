@@ -1,0 +1,38 @@
+import type { ExitCode } from '../errors/exit-codes.ts'
+import type { Milliseconds } from '../wait/duration.ts'
+import type { Timer } from './event.ts'
+import type { FailureReason } from './state.ts'
+
+/** What `decide` wants done. None of these waits for a worker. */
+export type Action =
+  | { readonly type: 'spawn'; readonly worker: number; readonly generation: number; readonly replaces: number | null }
+  | { readonly type: 'drain'; readonly worker: number; readonly why: string }
+  /** `gently`: through the watchdog, which gives last answers, with SIGKILL close behind. Otherwise SIGKILL at once. */
+  | { readonly type: 'kill'; readonly worker: number; readonly why: string; readonly gently: boolean }
+  | { readonly type: 'set-timer'; readonly timer: Timer; readonly after: Milliseconds }
+  | { readonly type: 'clear-timer'; readonly timer: Timer }
+  | { readonly type: 'reply'; readonly command: number; readonly ok: boolean; readonly message: string }
+  /** Something that people and service managers are told. */
+  | { readonly type: 'announce'; readonly what: Announcement }
+  | { readonly type: 'exit'; readonly code: ExitCode; readonly why: string }
+
+export type Announcement =
+  | { readonly of: 'starting'; readonly workers: number }
+  | { readonly of: 'running'; readonly generation: number; readonly workers: number; readonly address: string }
+  | { readonly of: 'worker-ready'; readonly worker: number; readonly bootMs: number; readonly replaces: number | null }
+  | { readonly of: 'worker-left'; readonly worker: number }
+  | {
+      readonly of: 'worker-failed'
+      readonly worker: number
+      readonly reason: FailureReason
+      readonly restartInMs: number
+    }
+  | { readonly of: 'recycling'; readonly worker: number; readonly why: string }
+  | { readonly of: 'frozen'; readonly worker: number; readonly forMs: number }
+  | { readonly of: 'thawed'; readonly worker: number }
+  | { readonly of: 'scaled'; readonly from: number; readonly to: number }
+  | { readonly of: 'reloading'; readonly generation: number }
+  | { readonly of: 'reloaded'; readonly generation: number; readonly tookMs: number }
+  | { readonly of: 'reload-failed'; readonly generation: number; readonly why: string }
+  | { readonly of: 'stopping'; readonly why: string; readonly now: boolean }
+  | { readonly of: 'crash-loop'; readonly reasons: Readonly<Record<string, number>> }

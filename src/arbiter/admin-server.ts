@@ -1,0 +1,186 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { PunctualError } from '../errors/punctual-error.ts'
+import type { Log } from '../report/log.ts'
+import { METRICS_CONTENT_TYPE, renderMetrics } from '../report/metrics.ts'
+import { after } from '../wait/clock.ts'
+import { type Milliseconds, ms } from '../wait/duration.ts'
+import { isHostAllowed } from './admin-host-check.ts'
+import { adminPage, PAGE_POLICY } from './admin-page.ts'
+import type { ArbiterControl } from './arbiter-control.ts'
+
+export interface AdminServerOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly log?: Pick<Log, 'warn'>
+  /** How long a client may take to send a request, to take its answer, and to be idle. Default: 5 s. */
+  readonly clientLimit?: Milliseconds
+  /** Connections at once; more are closed. Default: 128. */
+  readonly connections?: number
+}
+
+export interface AdminServer {
+  /** `http://127.0.0.1:9464`, with the port that was taken. */
+  readonly url: string
+  readonly port: number
+  /** Stops listening; answers under way get `limit` to end. Never rejects. */
+  close(limit: Milliseconds): Promise<void>
+}
+
+interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Incidents the page shows. */
+const ON_PAGE = 10
+
+/**
+ * The admin server: probes, status, metrics and incidents over HTTP, answered from the arbiter's own data, so that no worker that
+ * stalls can fail a probe. It reads only: GET and HEAD. Error: `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen.
+ */
+export async function startAdminServer(control: ArbiterControl, options: AdminServerOptions): Promise<AdminServer> {
+  const { host, port, log, clientLimit = ms(5_000), connections = 128 } = options
+  const server = createServer(
+    {
+      headersTimeout: clientLimit,
+      requestTimeout: clientLimit,
+      keepAliveTimeout: clientLimit,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: 8 * 1024,
+    },
+    (request, response) => void serve(request, response, control, host, log),
+  )
+  server.timeout = clientLimit
+  server.maxConnections = connections
+  await listen(server, host, port)
+  server.on('error', (error) => log?.warn({ error }, 'the admin server failed'))
+  const bound = server.address() as AddressInfo
+  return {
+    port: bound.port,
+    url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
+    close: (limit) =>
+      new Promise((resolve) => {
+        const cancel = after(limit, () => server.closeAllConnections())
+        server.close(() => {
+          cancel()
+          resolve()
+        })
+        server.closeIdleConnections()
+      }),
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)))
+    server.listen({ host, port, exclusive: true }, () => {
+      server.removeAllListeners('error')
+      resolve()
+    })
+  })
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  control: ArbiterControl,
+  boundHost: string,
+  log: Pick<Log, 'warn'> | undefined,
+): Promise<void> {
+  let answer: Answer
+  try {
+    answer = isHostAllowed(request.headers.host, boundHost)
+      ? await route(request, control)
+      : problem(
+          421,
+          `The admin server does not answer for the host that this request names. Use an IP address or localhost.`,
+        )
+  } catch (error) {
+    log?.warn({ error }, `the admin server could not answer ${request.method} ${request.url}`)
+    answer = problem(500, 'The admin server could not make this answer; the log says why.')
+  }
+  // A request body is of no use to any of these, and reading it would only keep the connection.
+  if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) {
+    response.setHeader('connection', 'close')
+  }
+  response.writeHead(answer.status, {
+    'content-type': answer.type,
+    'content-length': Buffer.byteLength(answer.body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'cross-origin-resource-policy': 'same-origin',
+    ...answer.headers,
+  })
+  response.end(request.method === 'HEAD' ? undefined : answer.body)
+}
+
+async function route({ method, url = '/' }: IncomingMessage, control: ArbiterControl): Promise<Answer> {
+  if (method !== 'GET' && method !== 'HEAD') {
+    return {
+      ...problem(405, 'The admin server only reads. Use the punctual command to change anything.'),
+      headers: { allow: 'GET, HEAD' },
+    }
+  }
+  const [path = '/'] = url.split('?')
+  switch (path) {
+    case '/livez':
+      return text(200, 'alive\n')
+    case '/readyz':
+      return control.status().ready ? text(200, 'ready\n') : text(503, 'not ready\n')
+    case '/status':
+      return json(control.status())
+    case '/metrics':
+      return { status: 200, type: METRICS_CONTENT_TYPE, body: await renderMetrics(control.status()) }
+    case '/incidents':
+      return json(await control.incidents())
+    case '/': {
+      const body = adminPage(control.status(), (await control.incidents()).slice(0, ON_PAGE))
+      return {
+        status: 200,
+        type: 'text/html; charset=utf-8',
+        body,
+        headers: { 'content-security-policy': PAGE_POLICY },
+      }
+    }
+    default:
+      return await incident(path, control)
+  }
+}
+
+async function incident(path: string, control: ArbiterControl): Promise<Answer> {
+  const id = /^\/incidents\/([\w-]{1,100})$/.exec(path)?.[1]
+  const found = id === undefined ? undefined : await control.incident(id)
+  if (found !== undefined) return json(found)
+  return problem(404, id === undefined ? 'There is no such page.' : 'There is no such incident, or no longer.')
+}
+
+function json(value: unknown): Answer {
+  return { status: 200, type: 'application/json', body: `${JSON.stringify(value, null, 2)}\n` }
+}
+
+function text(status: number, body: string): Answer {
+  return { status, type: 'text/plain; charset=utf-8', body }
+}
+
+/** RFC 9457; `about:blank` says that the status is all there is to know of the type. */
+function problem(status: number, detail: string): Answer {
+  const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail })
+  return { status, type: 'application/problem+json', body }
+}
+
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): PunctualError {
+  const why: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'another process listens there; choose another --admin-port (0 takes a free one)',
+    EADDRNOTAVAIL: `${host} is no address of this machine; choose another --admin-host`,
+    ENOTFOUND: `${host} is not known; choose another --admin-host`,
+    EACCES: `this user may not listen on port ${port}; choose an --admin-port above 1023`,
+  }
+  const told = why[error.code ?? ''] ?? `${error.message}; choose another --admin-port or --admin-host`
+  return new PunctualError('PUNCTUAL_ADMIN_PORT_TAKEN', `the admin server cannot listen on ${host}:${port}: ${told}`, {
+    cause: error,
+  })
+}

@@ -1,0 +1,251 @@
+import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
+import type { WorkerConfig } from '../protocol/worker-config.ts'
+import type { Incident, IncidentSummary, ReportedError } from '../report/incident.ts'
+import type { IncidentStore } from '../report/incident-store.ts'
+import type { Log } from '../report/log.ts'
+import type { Status } from '../report/status.ts'
+import type { Settings } from '../settings/settings.ts'
+import { after, type Cancel, every, monotonicNow, wallClock } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import type { Action } from './action.ts'
+import { createAnnouncer } from './announcer.ts'
+import type { ArbiterControl, CommandOutcome, ScaleChange } from './arbiter-control.ts'
+import { Chronicle } from './chronicle.ts'
+import { decide } from './decide.ts'
+import type { Command, Event, Timer } from './event.ts'
+import { ownListeningHandles } from './owned-handles.ts'
+import type { ServiceManager } from './service-manager.ts'
+import { initialState, type State } from './state.ts'
+import { statusOf } from './status-of.ts'
+import { WorkerHandle } from './worker-handle.ts'
+
+export interface ArbiterOptions {
+  readonly settings: Settings
+  readonly version: string
+  /** What every worker is told at its start, but for its id and generation. */
+  readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation'>
+  /** Of the app, as the operator wrote it. */
+  readonly name: string
+  readonly log: Log
+  readonly store: IncidentStore
+  readonly serviceManager: ServiceManager
+  readonly cwd: string
+}
+
+/** How the arbiter ended. */
+export interface ArbiterEnd {
+  readonly code: ExitCode
+  readonly why: string
+  /** The error of the worker that ended last, where that is the reason. */
+  readonly error: ReportedError | null
+}
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU'] as const
+const TICK = ms(500)
+/** After a watchdog was told to end its process, this long until SIGKILL from here. */
+const KILL_BEHIND = ms(1_000)
+
+/**
+ * Supervises the workers. Whatever happens (a signal, a command, a timer, a word or the end of a worker) becomes an event in one queue;
+ * `decide` says what to do, and this performs it. Nothing here awaits a worker.
+ */
+export class Arbiter implements ArbiterControl {
+  readonly #options: ArbiterOptions
+  readonly #chronicle: Chronicle
+  readonly #announce: ReturnType<typeof createAnnouncer>
+  readonly #handles = new Map<number, WorkerHandle>()
+  readonly #timers = new Map<string, Cancel>()
+  readonly #replies = new Map<number, (outcome: CommandOutcome) => void>()
+  readonly #queue: Event[] = []
+  readonly #startedAt = monotonicNow()
+  readonly #startedOn = wallClock()
+  #state: State
+  #deciding = false
+  #commands = 0
+  #end: (end: ArbiterEnd) => void = () => {}
+
+  constructor(options: ArbiterOptions) {
+    this.#options = options
+    this.#chronicle = new Chronicle(options.store, options.log, options.cwd)
+    this.#announce = createAnnouncer({ log: options.log, serviceManager: options.serviceManager, entry: options.name })
+    this.#state = initialState(options.settings, process.pid ^ Math.trunc(this.#startedAt * 1_000))
+  }
+
+  /** Starts the workers; resolves when all of them have left for good. */
+  async run(): Promise<ArbiterEnd> {
+    ownListeningHandles()
+    const ended = new Promise<ArbiterEnd>((resolve) => {
+      this.#end = resolve
+    })
+    const listeners = SIGNALS.map(
+      (signal) => [signal, () => this.#post({ type: 'signal', signal, at: monotonicNow() })] as const,
+    )
+    for (const [signal, listener] of listeners) process.on(signal, listener)
+    const stopTicking = every(TICK, () => this.#post({ type: 'tick', at: monotonicNow() }), { keepAlive: true })
+    this.#post({ type: 'start', at: monotonicNow() })
+
+    const end = await ended
+    stopTicking()
+    for (const [signal, listener] of listeners) process.off(signal, listener)
+    for (const cancel of this.#timers.values()) cancel()
+    await this.#chronicle.told()
+    return { ...end, error: this.#chronicle.lastError }
+  }
+
+  status(): Status {
+    return statusOf(
+      this.#state,
+      {
+        name: this.#options.name,
+        version: this.#options.version,
+        startedAt: this.#startedOn,
+        uptimeMs: monotonicNow() - this.#startedAt,
+        incidents: this.#options.store.counts(),
+      },
+      monotonicNow(),
+    )
+  }
+
+  reload(): Promise<CommandOutcome> {
+    return this.#command({ name: 'reload' }, 'PUNCTUAL_RELOAD_FAILED')
+  }
+
+  scale(change: ScaleChange): Promise<CommandOutcome> {
+    return this.#command({ name: 'scale', change }, 'PUNCTUAL_COMMAND_REFUSED')
+  }
+
+  stop(): Promise<CommandOutcome> {
+    return this.#command({ name: 'stop' }, 'PUNCTUAL_COMMAND_REFUSED')
+  }
+
+  incidents(): Promise<readonly IncidentSummary[]> {
+    return this.#options.store.list()
+  }
+
+  incident(id: string): Promise<Incident | undefined> {
+    return this.#options.store.read(id)
+  }
+
+  #command(command: Command, code: string): Promise<CommandOutcome> {
+    const id = ++this.#commands
+    return new Promise((resolve) => {
+      this.#replies.set(id, (outcome) => resolve(outcome.ok ? outcome : { ...outcome, code }))
+      this.#post({ type: 'command', id, command, at: monotonicNow() })
+    })
+  }
+
+  /** Everything enters here; performing an action may post again, so one event is finished before the next begins. */
+  #post(event: Event): void {
+    this.#queue.push(event)
+    if (this.#deciding) return
+    this.#deciding = true
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      this.#chronicle.note(next, this.#state)
+      const { state, actions } = decide(this.#state, next)
+      this.#state = state
+      for (const action of actions) this.#perform(action, next.at)
+    }
+    this.#deciding = false
+  }
+
+  #perform(action: Action, at: number): void {
+    switch (action.type) {
+      case 'spawn':
+        return this.#spawn(action.worker, action.generation)
+      case 'drain':
+        return this.#handles.get(action.worker)?.order({ type: 'drain' })
+      case 'kill':
+        return this.#kill(action.worker, action.why, action.gently, at)
+      case 'set-timer':
+        return this.#setTimer(action.timer, action.after)
+      case 'clear-timer':
+        return this.#clearTimer(action.timer)
+      case 'announce':
+        this.#announce(action.what, this.#state)
+        return this.#chronicle.announce(action.what, this.#state, at)
+      case 'reply': {
+        const { ok, message } = action
+        this.#replies.get(action.command)?.(ok ? { ok, message } : { ok, code: 'PUNCTUAL_COMMAND_REFUSED', message })
+        this.#replies.delete(action.command)
+        return
+      }
+      case 'exit':
+        return this.#end({ code: action.code, why: action.why, error: null })
+    }
+  }
+
+  #spawn(id: number, generation: number): void {
+    try {
+      const handle = new WorkerHandle(
+        { ...this.#options.workerConfig, id, generation },
+        {
+          onTold: (message) => this.#post({ type: 'told', worker: id, message, at: monotonicNow() }),
+          onExit: (code, signal) => {
+            this.#handles.delete(id)
+            this.#post({ type: 'exited', worker: id, code, signal, at: monotonicNow() })
+          },
+          onSpawnFailed: (why) => this.#post({ type: 'spawn-failed', worker: id, why, at: monotonicNow() }),
+        },
+      )
+      this.#handles.set(id, handle)
+      if (handle.pid !== null) this.#post({ type: 'spawned', worker: id, pid: handle.pid, at: monotonicNow() })
+    } catch (error) {
+      this.#post({ type: 'spawn-failed', worker: id, why: (error as Error).message, at: monotonicNow() })
+    }
+  }
+
+  #kill(id: number, why: string, gently: boolean, at: number): void {
+    const handle = this.#handles.get(id)
+    if (handle === undefined) return
+    if (gently) {
+      handle.order({ type: 'die', why })
+      after(KILL_BEHIND, () => {
+        if (this.#handles.get(id) === handle) handle.kill()
+      })
+      return
+    }
+    const worker = this.#state.workers.find((one) => one.id === id)
+    if (worker !== undefined && why === 'frozen') this.#chronicle.killedFrozen(worker, at)
+    handle.kill()
+  }
+
+  #setTimer(timer: Timer, limit: Parameters<typeof after>[0]): void {
+    this.#clearTimer(timer)
+    this.#timers.set(
+      keyOf(timer),
+      after(limit, () => {
+        this.#timers.delete(keyOf(timer))
+        this.#post({ type: 'timer', timer, at: monotonicNow() })
+      }),
+    )
+  }
+
+  #clearTimer(timer: Timer): void {
+    this.#timers.get(keyOf(timer))?.()
+    this.#timers.delete(keyOf(timer))
+  }
+}
+
+function keyOf(timer: Timer): string {
+  return timer.of === 'spawn' ? 'spawn' : `${timer.of}:${timer.worker}`
+}
+
+/** The message and exit code of an arbiter that did not end as asked; null when it did. */
+export function tellEnd(end: ArbiterEnd, name: string, settings: Settings): string | null {
+  if (end.code === EXIT.stopped) return null
+  const { error } = end
+  if (end.code === EXIT.crashLoop) {
+    return `gave up: workers of ${name} failed ${settings.crashLimit} times in a row; the last: ${end.why}. See \`punctual incidents\``
+  }
+  const front = error === null ? '' : `${error.stack}\n`
+  return `${front}${name} did not boot: ${end.why}${portAdvice(error, settings)}`
+}
+
+function portAdvice(error: ReportedError | null, { host, port }: Settings): string {
+  if (error?.code === 'EADDRINUSE')
+    return `. Another process listens on it: stop that, or choose another with --port (now ${port})`
+  if (error?.code === 'EACCES') return `. Ports below 1024 need privileges: choose another with --port (now ${port})`
+  if (error?.code === 'EADDRNOTAVAIL')
+    return `. This machine has no such address: choose another with --host (now ${host})`
+  return ''
+}

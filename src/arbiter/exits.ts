@@ -1,0 +1,75 @@
+import { EXIT } from '../errors/exit-codes.ts'
+import type { Action } from './action.ts'
+import { stopNow } from './commands.ts'
+import { countFailure } from './failures.ts'
+import { dropGeneration } from './reload.ts'
+import type { FailureReason, State, WorkerState } from './state.ts'
+
+/** A heap this full when the process aborted says why it did. */
+const FULL_HEAP = 0.85
+
+/** A worker's process has ended. */
+export function exited(
+  state: State,
+  worker: WorkerState,
+  code: number | null,
+  signal: string | null,
+  at: number,
+): Action[] {
+  const gone: Action[] = [
+    ...remove(state, worker),
+    { type: 'announce', what: { of: 'worker-left', worker: worker.id } },
+  ]
+  if (worker.life === 'draining' || state.phase === 'stopping') {
+    if (worker.dying === 'stop-limit') state.restarts['stop-limit'] = (state.restarts['stop-limit'] ?? 0) + 1
+    return gone
+  }
+  worker.lastWords ??=
+    worker.readyAt === null ? `it ended before it listened (${tellExit(code, signal)})` : tellExit(code, signal)
+  return [...gone, ...failed(state, worker, reasonOf(worker, code, signal), at)]
+}
+
+/** A worker ended, or never was, without having been asked to. */
+export function failed(state: State, worker: WorkerState, reason: FailureReason, at: number): Action[] {
+  const gone = remove(state, worker)
+  const told = worker.lastWords ?? reason
+  if (state.reload !== null && worker.generation === state.reload.generation) {
+    return [...gone, ...dropGeneration(state, told)]
+  }
+  if (state.phase === 'starting' && worker.readyAt === null && !state.workers.some(({ readyAt }) => readyAt !== null)) {
+    state.exit = { code: EXIT.bootFailed, why: told }
+    return [...gone, ...stopNow(state, 'the first generation could not boot')]
+  }
+  const loop = countFailure(state, worker, reason, at)
+  if (loop) {
+    const reasons: Record<string, number> = {}
+    for (const failure of state.failures) reasons[failure.reason] = (reasons[failure.reason] ?? 0) + 1
+    state.exit = { code: EXIT.crashLoop, why: told }
+    return [...gone, { type: 'announce', what: { of: 'crash-loop', reasons } }, ...stopNow(state, 'crash loop')]
+  }
+  const restartInMs = Math.max(0, state.spawnNotBefore - at)
+  return [...gone, { type: 'announce', what: { of: 'worker-failed', worker: worker.id, reason, restartInMs } }]
+}
+
+function remove(state: State, worker: WorkerState): Action[] {
+  state.workers = state.workers.filter(({ id }) => id !== worker.id)
+  return [
+    { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
+    { type: 'clear-timer', timer: { of: 'stop', worker: worker.id } },
+  ]
+}
+
+function reasonOf(worker: WorkerState, code: number | null, signal: string | null): FailureReason {
+  if (worker.dying !== null) return worker.dying
+  if (worker.readyAt === null) return 'boot'
+  if (signal === 'SIGABRT' || code === 134) {
+    const { vitals } = worker
+    const full = vitals !== null && vitals.heapLimit > 0 && vitals.heapUsed / vitals.heapLimit > FULL_HEAP
+    return full ? 'out-of-memory' : 'crash'
+  }
+  return signal === 'SIGKILL' ? 'killed-from-outside' : 'crash'
+}
+
+function tellExit(code: number | null, signal: string | null): string {
+  return signal === null ? `exit code ${code}` : signal
+}

@@ -1,0 +1,26 @@
+import type { FailureReason, State, WorkerState } from './state.ts'
+
+/**
+ * Counts a failure and sets the delay before the next worker is started: exponential from `restartDelayMin` to `restartDelayMax`,
+ * from the start again after `restartReset` without a failure.
+ *
+ * Workers that fall together (the machine ran out of memory, a database went away) are one failure, not one each: only a
+ * worker that was started after the last counted failure shows that starting again does not help.
+ *
+ * @returns true when this makes it a crash loop
+ */
+export function countFailure(state: State, worker: WorkerState, reason: FailureReason, at: number): boolean {
+  const { restartDelayMin, restartDelayMax, restartReset, crashLimit, crashWindow } = state.settings
+  state.restarts[reason] = (state.restarts[reason] ?? 0) + 1
+
+  const sameBurst = worker.spawnedAt < state.lastFailureAt
+  if (at - state.lastFailureAt >= restartReset) state.delayLevel = 0
+  if (sameBurst) return false
+
+  state.lastFailureAt = at
+  const delay = Math.min(restartDelayMax, restartDelayMin * 2 ** Math.min(state.delayLevel, 30))
+  state.delayLevel++
+  state.spawnNotBefore = at + delay
+  state.failures = [...state.failures.filter((failure) => at - failure.at < crashWindow), { at, reason }]
+  return state.failures.length >= crashLimit
+}

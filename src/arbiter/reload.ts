@@ -1,0 +1,55 @@
+import type { Action } from './action.ts'
+import { drain } from './reconcile.ts'
+import type { State } from './state.ts'
+
+/** Begins the next reload that waits, if none is under way. */
+export function beginReload(state: State, at: number): Action[] {
+  if (state.reload !== null || state.phase !== 'running') return []
+  const command = state.reloadQueue.shift()
+  if (command === undefined) return []
+  const generation = state.nextGeneration++
+  state.reload = { generation, startedAt: at, command }
+  return [{ type: 'announce', what: { of: 'reloading', generation } }]
+}
+
+/** Once all workers of the new generation are ready it is the one that serves, and the old ones leave. */
+export function adoptGeneration(state: State, at: number): Action[] {
+  const { reload } = state
+  if (reload === null || state.phase !== 'running') return []
+  const ready = state.workers.filter(({ generation, life }) => generation === reload.generation && life === 'ready')
+  if (ready.length < state.wanted) return []
+
+  state.reload = null
+  state.generation = reload.generation
+  const tookMs = at - reload.startedAt
+  const old = state.workers.filter(({ generation }) => generation !== reload.generation)
+  return [
+    { type: 'announce', what: { of: 'reloaded', generation: reload.generation, tookMs } },
+    ...reply(reload.command, true, `generation ${reload.generation} serves, with ${ready.length} workers`),
+    ...old.flatMap((worker) => drain(state, worker, 'reload')),
+    ...beginReload(state, at),
+  ]
+}
+
+/** The new generation cannot boot: it is dropped, and the old one keeps serving. */
+export function dropGeneration(state: State, why: string): Action[] {
+  const { reload } = state
+  if (reload === null) return []
+  state.reload = null
+  const actions: Action[] = [
+    { type: 'announce', what: { of: 'reload-failed', generation: reload.generation, why } },
+    ...reply(
+      reload.command,
+      false,
+      `generation ${reload.generation} did not boot (${why}); generation ${state.generation} keeps serving`,
+    ),
+  ]
+  for (const worker of state.workers) {
+    if (worker.generation === reload.generation) actions.push(...drain(state, worker, 'reload failed'))
+  }
+  return actions
+}
+
+export function reply(command: number | null, ok: boolean, message: string): Action[] {
+  return command === null ? [] : [{ type: 'reply', command, ok, message }]
+}

@@ -1,0 +1,51 @@
+import type { Status } from '../report/status.ts'
+import { isReady, type State } from './state.ts'
+
+export interface StatusFacts {
+  readonly name: string
+  readonly version: string
+  readonly startedAt: Date
+  readonly uptimeMs: number
+  readonly incidents: Status['incidents']
+}
+
+/** The state as it is shown: `/status`, `punctual status`, the metrics. */
+export function statusOf(state: State, facts: StatusFacts, now: number): Status {
+  return {
+    name: facts.name,
+    version: facts.version,
+    pid: process.pid,
+    phase:
+      state.phase === 'stopped'
+        ? 'stopping'
+        : state.phase === 'running' && state.reload !== null
+          ? 'reloading'
+          : state.phase,
+    generation: state.generation,
+    wanted: state.wanted,
+    startedAt: facts.startedAt.toISOString(),
+    uptimeMs: Math.round(facts.uptimeMs),
+    ready: isReady(state),
+    address: state.address,
+    workers: state.workers.map((worker) => ({
+      id: worker.id,
+      pid: worker.pid,
+      generation: worker.generation,
+      state: worker.life,
+      tainted: worker.tainted,
+      ageMs: Math.round(now - worker.spawnedAt),
+      bootMs: worker.bootMs === null ? null : Math.round(worker.bootMs),
+      requests: worker.vitals?.requests ?? 0,
+      inFlight: worker.vitals?.inFlight ?? 0,
+      connections: worker.vitals?.connections ?? 0,
+      // The heartbeat is as old as it was when it was told, and older by the time since.
+      heartbeatAgeMs: worker.vitals === null ? null : Math.round(worker.vitals.heartbeatAgeMs + now - worker.beatAt),
+      loopLagMs: worker.vitals?.loopLagMs ?? null,
+      rssBytes: worker.vitals?.rss ?? null,
+      heapUsedBytes: worker.vitals?.heapUsed ?? null,
+      debugged: worker.vitals?.debugged ?? false,
+    })),
+    restarts: state.restarts as Record<string, number>,
+    incidents: facts.incidents,
+  }
+}

@@ -1,0 +1,123 @@
+import { connect, type Socket } from 'node:net'
+import type { ControlAnswer, ControlAsk, ControlCommand, ControlResults } from '../arbiter/control-protocol.ts'
+import { controlSocketPath } from '../arbiter/state-directory.ts'
+import { CODES, type ErrorCode } from '../errors/codes.ts'
+import { PunctualError } from '../errors/punctual-error.ts'
+import { line, readLines } from '../protocol/lines.ts'
+import { after, type Cancel } from '../wait/clock.ts'
+import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+
+export interface AskOptions {
+  /** Longest silence. A living arbiter gives a sign of life every second. Default: 10 s. */
+  readonly silenceLimit?: Milliseconds
+  /** Longest wait for the answer in all. Default: 1 min. */
+  readonly limit?: Milliseconds
+  /** Called when the command has come further. */
+  readonly onProgress?: (progress: string) => void
+}
+
+/**
+ * Asks the arbiter that runs on a state directory. Rejects with `PUNCTUAL_ARBITER_NOT_RUNNING`, `PUNCTUAL_COMMAND_TIMED_OUT`
+ * (it is frozen, or takes longer than the limit), or the code of its refusal.
+ */
+export function askArbiter<C extends ControlCommand>(
+  stateDir: string,
+  ask: ControlAsk & { readonly command: C },
+  options: AskOptions = {},
+): Promise<ControlResults[C]> {
+  const { silenceLimit = ms(10_000), limit = ms(60_000), onProgress = () => {} } = options
+  const path = controlSocketPath(stateDir)
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    let told = ''
+    const end = (error: Error): void => {
+      finish(socket, cancels)
+      reject(error)
+    }
+    const cancels: Cancel[] = [
+      after(limit, () => end(timedOut(ask.command, limit, `has not finished "${ask.command}"`))),
+      after(silenceLimit, silent),
+    ]
+    function silent(): void {
+      end(timedOut(ask.command, silenceLimit, 'does not answer at all; it may be stopped (SIGSTOP) or swapped out'))
+    }
+    const heard = (): void => {
+      cancels.pop()?.()
+      cancels.push(after(silenceLimit, silent))
+    }
+    const read = readLines(
+      (value) => {
+        heard()
+        const answer = value as ControlAnswer
+        if ('progress' in answer) {
+          if (answer.progress !== told && answer.progress !== '') onProgress(answer.progress)
+          told = answer.progress
+        } else if (answer.ok) {
+          finish(socket, cancels)
+          resolve(answer.result as ControlResults[C])
+        } else {
+          end(refused(answer.error))
+        }
+      },
+      (why) =>
+        end(
+          new PunctualError(
+            'PUNCTUAL_COMMAND_REFUSED',
+            `the arbiter on ${stateDir} answered with something else: ${why}`,
+          ),
+        ),
+      64 * 1024 * 1024,
+    )
+    socket.setEncoding('utf8')
+    socket.once('connect', () => socket.write(line({ id: 1, ...ask })))
+    socket.on('data', read)
+    socket.on('error', (error: NodeJS.ErrnoException) => end(unreachable(stateDir, error)))
+    socket.once('close', () => {
+      end(
+        new PunctualError(
+          'PUNCTUAL_ARBITER_NOT_RUNNING',
+          `the arbiter on ${stateDir} ended before it answered "${ask.command}"; see its log`,
+        ),
+      )
+    })
+  })
+}
+
+function finish(socket: Socket, cancels: readonly Cancel[]): void {
+  for (const cancel of cancels) cancel()
+  socket.removeAllListeners('close')
+  socket.destroy()
+}
+
+function unreachable(stateDir: string, error: NodeJS.ErrnoException): PunctualError {
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTDIR') {
+    return new PunctualError(
+      'PUNCTUAL_ARBITER_NOT_RUNNING',
+      `no arbiter is running on ${stateDir}; start one with punctual run, or name its state directory with --state-dir`,
+      { cause: error },
+    )
+  }
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return new PunctualError(
+      'PUNCTUAL_COMMAND_REFUSED',
+      `the arbiter on ${stateDir} belongs to another user; run this command as the user that started it`,
+      { cause: error },
+    )
+  }
+  return new PunctualError(
+    'PUNCTUAL_ARBITER_NOT_RUNNING',
+    `the arbiter on ${stateDir} cannot be reached: ${error.message}`,
+    { cause: error },
+  )
+}
+
+function timedOut(command: string, limit: Milliseconds, what: string): PunctualError {
+  return new PunctualError(
+    'PUNCTUAL_COMMAND_TIMED_OUT',
+    `the arbiter ${what} (waited ${tellDuration(limit)} for "${command}"); look at its log`,
+  )
+}
+
+function refused({ code, message }: { readonly code: string; readonly message: string }): PunctualError {
+  return new PunctualError(Object.hasOwn(CODES, code) ? (code as ErrorCode) : 'PUNCTUAL_COMMAND_REFUSED', message)
+}

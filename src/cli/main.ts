@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
+import { PunctualError } from '../errors/punctual-error.ts'
+import { configCommand } from './config-command.ts'
+import { incidentsCommand } from './incidents-command.ts'
+import { reloadCommand } from './reload-command.ts'
+import { runCommand } from './run-command.ts'
+import { scaleCommand } from './scale-command.ts'
+import { statusCommand } from './status-command.ts'
+import { stopCommand } from './stop-command.ts'
+
+/** In the order of the help. */
+const COMMANDS = [runCommand, configCommand, statusCommand, reloadCommand, scaleCommand, stopCommand, incidentsCommand]
+
+/**
+ * The `punctual` command. Sets `process.exitCode`; ends the process itself only after an error, so that nothing left open can
+ * keep it. An error of Punctual is told in its own words, anything else with its stack and exit code 1.
+ */
+export async function main(argv: readonly string[]): Promise<void> {
+  // The reader of a pipe may leave early (`punctual config | head`); that is no error of ours.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreBrokenPipe)
+  try {
+    await createProgram().parseAsync(argv)
+  } catch (error) {
+    process.exit(tell(error))
+  }
+}
+
+function createProgram(): Command {
+  const program = new Command('punctual')
+    .description(
+      'Runs a Node.js web app so that every request is answered on time, and no worker dies without a reason.',
+    )
+    .version(readVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .usage('<command> [flags]')
+    .addHelpText('after', '\nStart with: punctual run server.js\n')
+    .exitOverride()
+    .configureHelp({ sortOptions: false, showGlobalOptions: false })
+    .configureOutput({ outputError: (text, write) => write(inOneLine(text)) })
+  for (const create of COMMANDS) program.addCommand(create().copyInheritedSettings(program))
+  return program
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+/** Commander puts its suggestion on a line of its own. */
+function inOneLine(text: string): string {
+  const [message = '', ...rest] = text
+    .trim()
+    .replace(/^error: /, '')
+    .split('\n')
+  return `punctual: ${[message, ...rest].join(' ')}\n`
+}
+
+/** Prints the error, unless commander has; returns what to exit with. */
+function tell(error: unknown): ExitCode {
+  // Commander throws for `--help` and `--version` too, with 0.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.stopped : EXIT.usage
+  if (error instanceof PunctualError) {
+    process.stderr.write(`punctual: ${error.message}\n`)
+    return error.exitCode
+  }
+  process.stderr.write(`punctual: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return EXIT.failed
+}
+
+function ignoreBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+}

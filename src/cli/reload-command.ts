@@ -1,0 +1,19 @@
+import { Command } from 'commander'
+import type { Milliseconds } from '../wait/duration.ts'
+import { askArbiter } from './control-client.ts'
+import { addStateDirFlag, limitFlag, printAndExit, printProgress, readStateDir } from './control-client-options.ts'
+
+/** `punctual reload`: waits for the new generation; fails with the reason if it does not boot and the old keeps serving. */
+export function reloadCommand(): Command {
+  const command = new Command('reload')
+    .description('Start a new generation of workers; the old leave once it is ready')
+    .addOption(limitFlag('How long to wait for the outcome; the reload itself goes on.', '15m'))
+  return addStateDirFlag(command).action(
+    async (options: { readonly limit: Milliseconds; readonly stateDir?: string }) => {
+      const stateDir = await readStateDir(options)
+      const ask = { limit: options.limit, onProgress: printProgress }
+      const { message } = await askArbiter(stateDir, { command: 'reload' }, ask)
+      await printAndExit(`${message}\n`)
+    },
+  )
+}

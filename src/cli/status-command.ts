@@ -1,0 +1,49 @@
+import { Command } from 'commander'
+import type { Status, WorkerStatus } from '../report/status.ts'
+import { type Column, textTable } from '../report/text-table.ts'
+import { ms, tellDuration } from '../wait/duration.ts'
+import { askArbiter } from './control-client.ts'
+import { addStateDirFlag, printAndExit, readStateDir } from './control-client-options.ts'
+
+/** `punctual status`: what runs, as a table or as the JSON of `/status`. */
+export function statusCommand(): Command {
+  const command = new Command('status').description('Show the running workers').option('--json', 'as JSON')
+  return addStateDirFlag(command).action(async (options: { readonly json?: true; readonly stateDir?: string }) => {
+    const status = await askArbiter(await readStateDir(options), { command: 'status' }, { limit: ms(10_000) })
+    await printAndExit(options.json ? `${JSON.stringify(status, null, 2)}\n` : tellStatus(status))
+  })
+}
+
+const COLUMNS: readonly (Column & { cell(worker: WorkerStatus): string })[] = [
+  { heading: 'WORKER', align: 'right', cell: ({ id }) => String(id) },
+  { heading: 'PID', align: 'right', cell: ({ pid }) => (pid === null ? '-' : String(pid)) },
+  { heading: 'STATE', align: 'left', cell: tellState },
+  { heading: 'GEN', align: 'right', cell: ({ generation }) => String(generation) },
+  { heading: 'AGE', align: 'right', cell: ({ ageMs }) => tellDuration(ageMs) },
+  { heading: 'REQUESTS', align: 'right', cell: ({ requests }) => String(requests) },
+  { heading: 'IN FLIGHT', align: 'right', cell: ({ inFlight }) => String(inFlight) },
+  { heading: 'LAG', align: 'right', cell: ({ loopLagMs }) => (loopLagMs === null ? '-' : tellDuration(loopLagMs)) },
+  {
+    heading: 'RSS',
+    align: 'right',
+    cell: ({ rssBytes }) => (rssBytes === null ? '-' : `${Math.round(rssBytes / 1024 / 1024)} MiB`),
+  },
+]
+
+export function tellStatus(status: Status): string {
+  const ready = status.workers.filter((worker) => worker.state === 'ready').length
+  const restarts = Object.entries(status.restarts).map(([reason, times]) => `${times} ${reason}`)
+  const { total, newest } = status.incidents
+  const lines = [
+    `${status.name}: ${status.phase}, ${status.ready ? 'ready' : 'NOT READY'}; ${ready} of ${status.wanted} workers ready, generation ${status.generation}`,
+    `${status.address ?? 'not listening yet'}; arbiter pid ${status.pid}, up ${tellDuration(status.uptimeMs)}, Punctual ${status.version}`,
+    `restarts: ${restarts.length === 0 ? 'none' : restarts.join(', ')}; incidents: ${total === 0 ? 'none' : `${total}, newest ${newest ?? 'unknown'}`}`,
+  ]
+  const rows = status.workers.map((worker) => COLUMNS.map((column) => column.cell(worker)))
+  return `${lines.join('\n')}\n\n${rows.length === 0 ? 'no workers\n' : textTable(COLUMNS, rows)}`
+}
+
+function tellState({ state, tainted, debugged, heartbeatAgeMs }: WorkerStatus): string {
+  const stalledFor = state === 'stalled' && heartbeatAgeMs !== null ? ` ${tellDuration(heartbeatAgeMs)}` : ''
+  return `${state}${stalledFor}${tainted ? ', tainted' : ''}${debugged ? ', debugged' : ''}`
+}

@@ -1,0 +1,202 @@
+import { EXIT, type ExitCode } from './exit-codes.ts'
+
+/** An error that ends a command. */
+interface CommandEntry {
+  readonly title: string
+  readonly httpStatus: null
+  readonly exitCode: ExitCode
+  readonly meaning: string
+  readonly remedy: string
+  /** The number is promised; nothing of this version throws it yet. */
+  readonly reserved?: true
+}
+
+/** An error that a client is told. */
+interface RequestEntry {
+  readonly title: string
+  readonly httpStatus: number
+  readonly exitCode: null
+  readonly meaning: string
+  readonly remedy: string
+  /** What the client reads. It reveals nothing of the server's inside. */
+  readonly detail: string
+  /** Seconds of the `Retry-After` header. */
+  readonly retryAfter?: number
+}
+
+/** Codes of errors that end a command. */
+export type CommandErrorCode =
+  | 'PUNCTUAL_SETTINGS_INVALID'
+  | 'PUNCTUAL_USAGE'
+  | 'PUNCTUAL_PLATFORM_UNSUPPORTED'
+  | 'PUNCTUAL_ENTRY_MISSING'
+  | 'PUNCTUAL_STATE_DIR_LOCKED'
+  | 'PUNCTUAL_STATE_DIR_UNWRITABLE'
+  | 'PUNCTUAL_ADMIN_PORT_TAKEN'
+  | 'PUNCTUAL_BOOT_FAILED'
+  | 'PUNCTUAL_RELEASE_FAILED'
+  | 'PUNCTUAL_CRASH_LOOP'
+  | 'PUNCTUAL_ARBITER_NOT_RUNNING'
+  | 'PUNCTUAL_COMMAND_REFUSED'
+  | 'PUNCTUAL_COMMAND_TIMED_OUT'
+  | 'PUNCTUAL_RELOAD_FAILED'
+
+/** Codes of errors that a client is told over HTTP. */
+export type RequestErrorCode =
+  | 'PUNCTUAL_STALLED'
+  | 'PUNCTUAL_WORKER_LOST'
+  | 'PUNCTUAL_REQUEST_EXPIRED'
+  | 'PUNCTUAL_SHUTTING_DOWN'
+
+export type ErrorCode = CommandErrorCode | RequestErrorCode
+
+/**
+ * Every code of Punctual, with what it means and what to do. A code is stable: it may be matched on, logged and searched for.
+ * The page `docs/reference/errors.md` is generated from this table.
+ */
+export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<RequestErrorCode, RequestEntry>> = {
+  PUNCTUAL_SETTINGS_INVALID: {
+    title: 'Settings do not apply',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning:
+      'A flag, a `PUNCTUAL_*` variable or the config file names no setting, has a value that is not accepted, or breaks a rule between settings. The message lists every fault at once.',
+    remedy: 'Change what the message names. `punctual config` shows every setting, where it comes from, and the rules.',
+  },
+  PUNCTUAL_USAGE: {
+    title: 'Wrong usage',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning: 'A command or an argument is unknown, missing, or not of the accepted form.',
+    remedy: 'Read `punctual help` or `punctual <command> --help`.',
+  },
+  PUNCTUAL_PLATFORM_UNSUPPORTED: {
+    title: 'Platform not supported',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning: 'Node.js is older than 22.19, or the operating system is Windows.',
+    remedy: 'Use Node.js 22.19 or newer on Linux or macOS; on Windows use WSL or a container.',
+  },
+  PUNCTUAL_ENTRY_MISSING: {
+    title: 'Entry not found',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning: 'The file given to `punctual run` does not exist, is not a file, or cannot be read.',
+    remedy: 'Check the path. It is relative to the working directory.',
+  },
+  PUNCTUAL_STATE_DIR_LOCKED: {
+    title: 'State directory in use',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning:
+      'Another arbiter runs on this state directory. Two would overwrite each other’s control socket and incidents.',
+    remedy: 'Stop the arbiter whose pid the message gives, or give this one its own `--state-dir`.',
+  },
+  PUNCTUAL_STATE_DIR_UNWRITABLE: {
+    title: 'State directory not usable',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning: 'The state directory cannot be created or written, or its path is too long for a Unix socket.',
+    remedy: 'Make it writable for the user that runs Punctual, or name another with `--state-dir`.',
+  },
+  PUNCTUAL_ADMIN_PORT_TAKEN: {
+    title: 'Admin port taken',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning:
+      'The admin server cannot listen on its address: another process does, or the address is not one of this machine.',
+    remedy: 'Choose another with `--admin-port` or `--admin-host`; `--admin-port 0` takes a free one.',
+  },
+  PUNCTUAL_BOOT_FAILED: {
+    title: 'The app did not boot',
+    httpStatus: null,
+    exitCode: EXIT.bootFailed,
+    meaning:
+      'No worker of the first generation became ready: the entry threw, ended, did not listen, or took longer than `bootLimit`.',
+    remedy: 'Read the boot error in front of the message; run the entry with plain `node` to see it alone.',
+  },
+  PUNCTUAL_RELEASE_FAILED: {
+    title: 'A release step failed',
+    httpStatus: null,
+    exitCode: EXIT.releaseFailed,
+    meaning: 'What must run once before a new generation serves did not succeed, so nothing new was started.',
+    remedy: 'Mend the step that the message names and release again.',
+    reserved: true,
+  },
+  PUNCTUAL_CRASH_LOOP: {
+    title: 'Crash loop',
+    httpStatus: null,
+    exitCode: EXIT.crashLoop,
+    meaning: 'Workers failed `crashLimit` times within `crashWindow`; starting more would only repeat it.',
+    remedy: 'Read the counted reasons and `punctual incidents`, mend the app, start again.',
+  },
+  PUNCTUAL_ARBITER_NOT_RUNNING: {
+    title: 'No arbiter is running',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning: 'Nothing answers on the control socket of this state directory.',
+    remedy: 'Start one with `punctual run`, or name the state directory of the one you mean with `--state-dir`.',
+  },
+  PUNCTUAL_COMMAND_REFUSED: {
+    title: 'Command refused',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning:
+      'The arbiter runs, but does not carry out this command now (it is stopping, or the command makes no sense to it).',
+    remedy: 'The message says why. `punctual status` shows what the arbiter is doing.',
+  },
+  PUNCTUAL_COMMAND_TIMED_OUT: {
+    title: 'Command not answered in time',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning: 'The arbiter took the command and did not answer within the limit. It may still carry it out.',
+    remedy:
+      'Look at `punctual status` and the log. An arbiter that answers nothing at all may be stopped or swapped out.',
+  },
+  PUNCTUAL_RELOAD_FAILED: {
+    title: 'Reload failed',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning: 'The new generation did not boot. It was dropped; the old one keeps serving.',
+    remedy: 'Mend what the message names and reload again.',
+  },
+  PUNCTUAL_STALLED: {
+    title: 'Request stopped',
+    httpStatus: 503,
+    exitCode: null,
+    detail:
+      'The server stopped working on this request because it blocked others. It may have been carried out in part.',
+    meaning:
+      'The code that served this request did not let the event loop turn for longer than `stallCut`, and was cut.',
+    remedy: 'The incident names function, line and request. Break the work up, or move it to a thread.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_WORKER_LOST: {
+    title: 'Request lost',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The process that served this request had to be stopped. The request may have been carried out in part.',
+    meaning:
+      'The worker had to be killed while this request was in flight or unread; its watchdog gave the last answers.',
+    remedy: 'The incident says why the worker was killed. A request that changes something must be safe to repeat.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_REQUEST_EXPIRED: {
+    title: 'Request expired',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server could not answer this request in time.',
+    meaning: 'The request was not answered by its deadline (`requestDeadline` after it was accepted).',
+    remedy: 'Find the wait that took the time in the access log, give it a limit and a fallback.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_SHUTTING_DOWN: {
+    title: 'Server shutting down',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server is shutting down and did not finish this request.',
+    meaning: 'The worker was told to leave and the request was still unanswered after `drainLimit`.',
+    remedy: 'Raise `drainLimit` and `stopLimit` if requests may take that long; otherwise find out what they wait for.',
+    retryAfter: 1,
+  },
+}

@@ -1,0 +1,59 @@
+import { STATUS_CODES } from 'node:http'
+import { CODES, type ErrorCode, type RequestErrorCode } from './codes.ts'
+
+/** An error as a client reads it: RFC 9457, "Problem Details for HTTP APIs". */
+export interface Problem {
+  /** `urn:punctual:error:stalled`: stable, to be matched on. */
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  /** The id of the request, where it has one. */
+  readonly instance?: string
+}
+
+/** A whole answer, ready for `response.writeHead(status, headers).end(body)`. */
+export interface ProblemAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** `PUNCTUAL_WORKER_LOST` is `urn:punctual:error:worker-lost`. */
+export function problemType(code: ErrorCode): string {
+  return `urn:punctual:error:${code.slice('PUNCTUAL_'.length).toLowerCase().replaceAll('_', '-')}`
+}
+
+/** What a client is told of this code, as an object. The text is fixed: no message, path or stack of the server gets in. */
+export function problemOf(code: RequestErrorCode, instance?: string): Problem {
+  const { title, httpStatus, detail } = CODES[code]
+  const problem = { type: problemType(code), title, status: httpStatus, detail }
+  return instance === undefined ? problem : { ...problem, instance }
+}
+
+/** The same as a whole answer: `application/problem+json`, not to be cached, with `Retry-After` in seconds where the code has one. */
+export function problemAnswer(code: RequestErrorCode, instance?: string): ProblemAnswer {
+  const problem = problemOf(code, instance)
+  const { retryAfter } = CODES[code]
+  const body = JSON.stringify(problem)
+  return {
+    status: problem.status,
+    headers: {
+      'content-type': 'application/problem+json',
+      'content-length': String(Buffer.byteLength(body)),
+      'cache-control': 'no-store',
+      ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
+    },
+    body,
+  }
+}
+
+/**
+ * The same as the text of an HTTP/1.1 response that ends its connection, for writing to a socket where no `ServerResponse` is left.
+ * `head` leaves the body away, as the answer to HEAD must. Without `Date`: RFC 9110 asks for it below 500 only.
+ */
+export function problemResponseText(code: RequestErrorCode, options: { readonly head?: boolean } = {}): string {
+  const { status, headers, body } = problemAnswer(code)
+  const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${options.head === true ? '' : body}`
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { register } from 'prom-client'
+import { METRICS, renderMetrics } from './metrics.ts'
+import type { Status, WorkerStatus } from './status.ts'
+
+const worker = (given: Partial<WorkerStatus>): WorkerStatus => ({
+  id: 1,
+  pid: 101,
+  generation: 1,
+  state: 'ready',
+  tainted: false,
+  ageMs: 61_500,
+  bootMs: 250,
+  requests: 1_200,
+  inFlight: 3,
+  connections: 5,
+  heartbeatAgeMs: 2,
+  loopLagMs: 12,
+  rssBytes: 70e6,
+  heapUsedBytes: 20e6,
+  debugged: false,
+  ...given,
+})
+
+const status: Status = {
+  name: 'app "one"',
+  version: '0.1.0',
+  pid: 100,
+  phase: 'running',
+  generation: 3,
+  wanted: 2,
+  startedAt: '2026-11-22T00:43:31.000Z',
+  uptimeMs: 1_000,
+  ready: true,
+  address: 'http://0.0.0.0:3000',
+  workers: [worker({}), worker({ id: 2, state: 'booting', bootMs: null, heartbeatAgeMs: null, loopLagMs: null, rssBytes: null, heapUsedBytes: null }), worker({ id: 3, state: 'exited', pid: null })],
+  restarts: { crash: 2, stall: 1 },
+  incidents: { total: 3, newest: 'x', byKind: { stall: 1, crash: 2 } },
+}
+
+test('the figures are those of the status, in base units', async () => {
+  const lines = (await renderMetrics(status)).split('\n')
+  for (const line of [
+    `punctual_build_info{version="0.1.0",node_version="${process.versions.node}"} 1`,
+    'punctual_start_time_seconds 1795308211',
+    'punctual_ready 1',
+    'punctual_generation 3',
+    'punctual_workers_wanted 2',
+    'punctual_workers{state="ready"} 1',
+    'punctual_workers{state="booting"} 1',
+    'punctual_workers{state="stalled"} 0',
+    'punctual_restarts_total{reason="crash"} 2',
+    'punctual_incidents_total{kind="stall"} 1',
+    'punctual_worker_info{worker="1",pid="101",generation="1"} 1',
+    'punctual_worker_age_seconds{worker="1"} 61.5',
+    'punctual_worker_boot_duration_seconds{worker="1"} 0.25',
+    'punctual_worker_requests_total{worker="1"} 1200',
+    'punctual_worker_requests_in_flight{worker="1"} 3',
+    'punctual_worker_loop_lag_seconds{worker="1"} 0.012',
+    'punctual_worker_heartbeat_age_seconds{worker="1"} 0.002',
+    'punctual_worker_resident_memory_bytes{worker="1"} 70000000',
+  ]) {
+    assert.ok(lines.includes(line), line)
+  }
+})
+
+test('a figure that is not known is absent, and workers that have left are not shown', async () => {
+  const text = await renderMetrics(status)
+  assert.ok(!text.includes('loop_lag_seconds{worker="2"}'))
+  assert.ok(!text.includes('worker="3"'))
+})
+
+test('every metric is described, named as Prometheus wants it, and nothing of Node’s own is among them', async () => {
+  const text = await renderMetrics(status)
+  for (const { name, type, help } of METRICS) {
+    assert.ok(text.includes(`# HELP ${name} ${help}`) && text.includes(`# TYPE ${name} ${type}`), name)
+    assert.match(name, /^punctual_[a-z_]+$/)
+    assert.equal(name.endsWith('_total'), type === 'counter', name)
+    assert.doesNotMatch(name, /_(ms|milliseconds|kb|mb|megabytes)(_|$)/)
+  }
+  assert.equal((text.match(/^# TYPE /gm) ?? []).length, METRICS.length)
+})
+
+test('a second scrape shows the new state alone, and the library’s global registry stays empty', async () => {
+  await renderMetrics(status)
+  const text = await renderMetrics({ ...status, workers: [worker({ id: 9, requests: 1 })], restarts: {} })
+  assert.ok(!text.includes('worker="1"') && !text.includes('reason="crash"'))
+  assert.ok(text.includes('punctual_worker_requests_total{worker="9"} 1'))
+  assert.deepEqual(register.getMetricsAsArray(), [])
+})

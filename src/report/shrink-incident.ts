@@ -1,0 +1,74 @@
+import type { Incident, StallEvidence } from './incident.ts'
+
+interface Step {
+  /** What the reader is told is missing. */
+  readonly leftOut: string
+  shrink(incident: Incident): Incident
+}
+
+/** From what is missed least to what is missed most. */
+const STEPS: readonly Step[] = [
+  { leftOut: 'requests in flight after the 10 oldest', shrink: (incident) => cutLists(incident, 10, 600, 1_000) },
+  { leftOut: 'loop lag before the last 10 s', shrink: (incident) => cutLists(incident, 10, 10, 1_000) },
+  { leftOut: 'stack frames after the 20 innermost', shrink: (incident) => cutLists(incident, 10, 10, 20) },
+  { leftOut: 'the rest of long texts', shrink: (incident) => cutTexts(incident, 500) },
+  { leftOut: 'most of the evidence', shrink: (incident) => cutTexts(cutLists(incident, 1, 0, 5), 200) },
+  { leftOut: 'all but the first and last evidence', shrink: firstAndLast },
+  { leftOut: 'the evidence', shrink: (incident) => cutTexts({ ...incident, evidence: [] }, 120) },
+]
+
+/**
+ * An incident as JSON of at most `limit` bytes, shrunk step by step until it fits; what was left out stands in `truncated`. Always
+ * valid JSON: an incident that does not fit after the last step is written as small as it is then (about 1 KiB).
+ */
+export function incidentJson(incident: Incident, limit: number): string {
+  let json = pretty(incident)
+  if (fits(json, limit)) return json
+  let small: Incident = incident
+  const truncated: string[] = []
+  for (const step of STEPS) {
+    small = step.shrink(small)
+    truncated.push(step.leftOut)
+    json = pretty({ ...small, truncated })
+    if (fits(json, limit)) return json
+  }
+  return json
+}
+
+function pretty(incident: Incident): string {
+  return `${JSON.stringify(incident, null, 2)}\n`
+}
+
+function fits(json: string, limit: number): boolean {
+  return Buffer.byteLength(json) <= limit
+}
+
+function cutLists(incident: Incident, inFlight: number, loopLag: number, frames: number): Incident {
+  const cut = (evidence: StallEvidence): StallEvidence => ({
+    ...evidence,
+    inFlight: evidence.inFlight.slice(0, inFlight),
+    loopLag: loopLag === 0 ? [] : evidence.loopLag.slice(-loopLag),
+    stack: evidence.stack === null ? null : evidence.stack.slice(0, frames),
+  })
+  return { ...incident, evidence: incident.evidence.map(cut) }
+}
+
+function firstAndLast(incident: Incident): Incident {
+  const { evidence } = incident
+  return evidence.length <= 2 ? incident : { ...incident, evidence: [...evidence.slice(0, 1), ...evidence.slice(-1)] }
+}
+
+function cutTexts(incident: Incident, longest: number): Incident {
+  return cutTextsOf(incident, longest) as Incident
+}
+
+/** Long lists of texts (children's command lines) count as long texts. */
+function cutTextsOf(value: unknown, longest: number): unknown {
+  if (typeof value === 'string') return value.length <= longest ? value : `${value.slice(0, longest)}…`
+  if (Array.isArray(value)) {
+    const kept = value.every((item) => typeof item === 'string') ? value.slice(0, 10) : value
+    return kept.map((item) => cutTextsOf(item, longest))
+  }
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, cutTextsOf(item, longest)]))
+}

@@ -1,0 +1,203 @@
+import { tellDuration } from '../wait/duration.ts'
+import type { Incident, LastAnswers, ReportedError, StallEvidence } from './incident.ts'
+import { printable } from './log-text.ts'
+import { tellKernel, tellOldest, tellRequest } from './telling-evidence.ts'
+import { tellFrame, tellingFrame } from './telling-frame.ts'
+
+/** What a story is told from: an incident that may not have its story yet. */
+export type Untold = Omit<Incident, 'story'>
+
+const LONGEST_MESSAGE = 200
+const SIGNALS: Readonly<Record<string, string>> = {
+  SIGKILL: 'SIGKILL from outside (the kernel out of memory, or somebody)',
+  SIGABRT: 'SIGABRT (the heap was full, or an assertion failed)',
+}
+
+/**
+ * The story of an incident in one sentence, as it stands: who, how long, where, for whom, why; then what was done about it, each clause
+ * after a semicolon. One line, without control characters. Paths below `cwd` are told relative to it.
+ */
+export function tellStory(incident: Untold, cwd: string): string {
+  const clauses = [beginning(incident, cwd), ...consequences(incident)]
+  return printable(clauses.filter((clause) => clause !== '').join('; '))
+}
+
+function beginning(incident: Untold, cwd: string): string {
+  const who = incident.worker === null ? 'a worker' : `worker ${incident.worker.id} (pid ${incident.worker.pid})`
+  switch (incident.kind) {
+    case 'stall':
+      return `${who} ${stalled(incident)}${where(incident, cwd)}`
+    case 'frozen':
+      return `${who} gave no sign of life for ${length(incident)}${where(incident, cwd)}`
+    case 'boot':
+      return `${who} ${booted(incident)}${where(incident, cwd)}`
+    case 'crash':
+      return `${who} ${crashed(incident)}`
+    case 'memory':
+      return `${who} ${outgrew(incident)}`
+    case 'crash-loop':
+      return looped(incident)
+  }
+}
+
+function stalled(incident: Untold): string {
+  const still = incident.outcome === 'ongoing' ? 'has been stalled for' : 'stalled'
+  return `${still} ${length(incident)}`
+}
+
+function booted(incident: Untold): string {
+  if (incident.error !== undefined) return `could not boot: ${tellError(incident.error)}`
+  if (incident.evidence.length > 0 || incident.outcome === 'killed') return `was not ready after ${length(incident)}`
+  return `left before it was ready${exit(incident, ': ')}`
+}
+
+function crashed(incident: Untold): string {
+  if (incident.error !== undefined) return `crashed: ${tellError(incident.error)}`
+  return `died${exit(incident, ': ')}`
+}
+
+function outgrew(incident: Untold): string {
+  const { memory } = incident
+  const used = memory?.rss ?? incident.evidence.at(-1)?.memory.rss
+  if (used === undefined) return 'used more memory than its limit'
+  return `used ${mebibytes(used)} of memory${memory === undefined ? '' : `, above its limit of ${mebibytes(memory.limit)}`}`
+}
+
+function looped(incident: Untold): string {
+  const { failures, error } = incident
+  const reasons = Object.entries(failures?.reasons ?? {})
+  const count = reasons.reduce((sum, [, times]) => sum + times, 0)
+  const told = reasons
+    .sort(([, a], [, b]) => b - a)
+    .map(([reason, times]) => `${times} ${reason}`)
+    .join(', ')
+  const within = failures === undefined ? '' : ` within ${tellDuration(failures.withinMs)}`
+  const what = count === 0 ? 'workers keep failing' : `workers failed ${count} times${within} (${told})`
+  return `${what}; gave up${error === undefined ? '' : `; the last error: ${tellError(error)}`}`
+}
+
+/** Where the main thread stood, for which request, and what it did there. */
+function where(incident: Untold, cwd: string): string {
+  const last = incident.evidence.at(-1)
+  if (last === undefined) return ''
+  const seen = incident.evidence.findLast(hasStack)
+  const frame = seen === undefined ? undefined : tellingFrame(seen.stack)
+  const request = incident.evidence.findLast((evidence) => evidence.request !== null)?.request ?? null
+  const parts = [
+    frame === undefined ? '' : ` in ${tellFrame(frame, cwd)}`,
+    last.longTurn === null ? '' : ` past the limit of long turn "${cut(last.longTurn, 60)}"`,
+    request === null ? '' : ` for ${tellRequest(request)}`,
+    ...[tellKernel(last), nearlyFull(last), frame === undefined && request === null ? tellOldest(last) : '']
+      .filter((told) => told !== '')
+      .map((told) => `, ${told}`),
+  ]
+  return parts.join('')
+}
+
+function consequences(incident: Untold): string[] {
+  const { outcome, kind, replacement } = incident
+  return [
+    kind === 'crash-loop' ? '' : done(incident),
+    others(incident),
+    incident.lastAnswers === undefined ? lost(incident) : tellLastAnswers(incident.lastAnswers),
+    outcome === 'exited' && incident.error !== undefined ? exit(incident, '') : '',
+    replacement === undefined
+      ? ''
+      : `worker ${replacement.worker} took over after ${tellDuration(replacement.afterMs)}`,
+  ]
+}
+
+/** What became of it. */
+function done(incident: Untold): string {
+  const { outcome, kind, culprit, notCut } = incident
+  const uncut = notCut === undefined ? '' : `not cut, because ${cut(notCut, LONGEST_MESSAGE)}`
+  switch (outcome) {
+    case 'ongoing':
+      return [uncut, waiting(incident)].filter((clause) => clause !== '').join('; ')
+    case 'ended':
+      return kind === 'frozen' ? 'it is alive again' : 'it ended by itself and the worker goes on'
+    case 'cut':
+      if (culprit === '503') return 'cut and answered 503'
+      return culprit === 'closed' ? 'cut and its connection closed, as the response had begun' : 'cut'
+    case 'killed': {
+      const tried = incident.evidence.some((evidence) => evidence.stage === 'cut') && notCut === undefined
+      if (tried) return 'a cut did not help; killed'
+      return uncut === '' ? 'killed' : `${uncut}; killed`
+    }
+    case 'exited':
+      return kind === 'memory' ? 'replaced' : ''
+  }
+}
+
+function waiting(incident: Untold): string {
+  const last = incident.evidence.at(-1)
+  if (last === undefined || incident.kind === 'boot') return ''
+  const count = last.inFlightCount - (last.request === null ? 0 : 1)
+  if (count <= 0) return ''
+  return last.request === null ? `${requests(count)} in flight` : `${requests(count, 'other ')} in flight`
+}
+
+function others(incident: Untold): string {
+  if (incident.others === undefined || incident.others.inFlight === 0) return ''
+  const { inFlight, served } = incident.others
+  return served >= inFlight
+    ? `${requests(served, 'other ')} served`
+    : `${served} of ${requests(inFlight, 'other ')} served`
+}
+
+function tellLastAnswers(answers: LastAnswers): string {
+  const answered = answers.inFlight + answers.unread
+  if (answered + answers.closed === 0) return 'no client was waiting'
+  const told = answered === 0 ? '' : `${clients(answered)} answered 503`
+  const closed = answers.closed === 0 ? '' : `${answered === 0 ? clients(answers.closed) : answers.closed} closed`
+  return [told, closed].filter((part) => part !== '').join(', ')
+}
+
+/** Requests that nobody could answer any more. */
+function lost(incident: Untold): string {
+  const count = incident.evidence.at(-1)?.inFlightCount ?? 0
+  if (count === 0 || !(incident.outcome === 'killed' || incident.outcome === 'exited')) return ''
+  return incident.kind === 'memory' ? '' : `${requests(count)} lost`
+}
+
+function exit(incident: Untold, before: string): string {
+  const { exit: how } = incident
+  if (how === undefined) return ''
+  if (how.signal !== null) return `${before}killed by ${SIGNALS[how.signal] ?? how.signal}`
+  return `${before}exit code ${how.code ?? 'unknown'}`
+}
+
+function length(incident: Untold): string {
+  return tellDuration(incident.stalledForMs ?? incident.evidence.at(-1)?.stalledForMs ?? 0)
+}
+
+function nearlyFull(evidence: StallEvidence): string {
+  const { heapUsed, heapLimit } = evidence.memory
+  if (heapLimit <= 0 || heapUsed / heapLimit < 0.9) return ''
+  return `its heap ${Math.round((100 * heapUsed) / heapLimit)} % full`
+}
+
+function tellError(error: ReportedError): string {
+  const [first = ''] = error.message.split('\n')
+  return cut(first === '' ? error.name : `${error.name}: ${first}`, LONGEST_MESSAGE)
+}
+
+function hasStack(evidence: StallEvidence): evidence is StallEvidence & { stack: NonNullable<StallEvidence['stack']> } {
+  return evidence.stack !== null && evidence.stack.length > 0
+}
+
+function requests(count: number, which = ''): string {
+  return `${count} ${which}${count === 1 ? 'request' : 'requests'}`
+}
+
+function clients(count: number): string {
+  return `${count} ${count === 1 ? 'client' : 'clients'}`
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MiB`
+}
+
+function cut(text: string, longest: number): string {
+  return text.length <= longest ? text : `${text.slice(0, longest - 1)}…`
+}

@@ -1,0 +1,35 @@
+/** A column: its heading, and whether it is ruled by its left (words) or its right edge (figures). */
+export interface Column {
+  readonly heading: string
+  readonly align: 'left' | 'right'
+}
+
+/** Rows under their headings, two spaces apart, without trailing spaces. Each line ends with a newline. */
+export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const lines = [columns.map((column) => column.heading), ...rows]
+  const widths = columns.map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length)))
+  return lines
+    .map((line) => {
+      const cells = columns.map(({ align }, index) => {
+        const [cell, width] = [line[index] ?? '', widths[index] ?? 0]
+        return align === 'left' ? cell.padEnd(width) : cell.padStart(width)
+      })
+      return `${cells.join('  ').trimEnd()}\n`
+    })
+    .join('')
+}
+
+/** A paragraph broken at spaces to lines of at most `width`, each behind `indent`. A longer word stays whole. */
+export function wrapText(text: string, width: number, indent: string): string {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && indent.length + line.length + 1 + word.length > width) {
+      lines.push(indent + line)
+      line = word
+    } else {
+      line = line === '' ? word : `${line} ${word}`
+    }
+  }
+  return `${[...lines, indent + line].join('\n')}\n`
+}

@@ -1,0 +1,70 @@
+import type { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
+import { after } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import type { RawAnswer } from './raw-answer.ts'
+import type { RequestScope } from './scope.ts'
+import type { Traffic } from './traffic.ts'
+
+/** What became of a client that could not be given its handler's answer. */
+export type Instead = '503' | 'closed' | 'none'
+
+/** How long a client may go on sending a body nobody reads, once it has been answered. */
+const LINGER = ms(2_000)
+
+/**
+ * Answers a request in place of its handler, which was cut, has run out of time or is to be abandoned. The bytes go straight to
+ * the socket, because the response object may be in any state (headers set, half built, sealed by a framework). What the
+ * handler still does with the response afterwards falls on nothing, instead of crashing the process with
+ * ERR_HTTP_HEADERS_SENT.
+ */
+export function answerInstead(traffic: Traffic, scope: RequestScope, answer: RawAnswer): Instead {
+  if (scope.ended) return 'none'
+  scope.abandoned = true
+  const { response, connection, request } = scope
+  if (connection === null) return answerStream(scope, answer)
+
+  const { socket } = connection
+  if (scope.begun || connection.scopes[0] !== scope || socket.destroyed || !socket.writable) {
+    seal(response)
+    socket.destroy()
+    return 'closed'
+  }
+  traffic.answering(scope)
+  seal(response)
+  // Closing while the client still sends would make the kernel answer with a reset, and the reset overtakes our answer.
+  request.resume()
+  socket.end(request.method === 'HEAD' ? answer.head : answer.whole, () => traffic.end(scope))
+  after(LINGER, () => socket.destroy(), { keepAlive: false })
+  return '503'
+}
+
+/** HTTP/2: the stream has its own way to end, and the session lives on. */
+function answerStream(scope: RequestScope, answer: RawAnswer): Instead {
+  const { response } = scope
+  const begun = response.headersSent
+  if (begun) {
+    ;(response as unknown as Http2ServerResponse).stream.close()
+  } else {
+    response.writeHead(answer.status, answer.headers)
+    response.end(answer.body)
+  }
+  return begun ? 'closed' : '503'
+}
+
+/** From here on the response swallows whatever is done to it, and says that it has been sent. */
+function seal(response: ServerResponse): void {
+  const swallow = (): ServerResponse => response
+  Object.defineProperties(response, {
+    writeHead: { value: swallow },
+    setHeader: { value: swallow },
+    setHeaders: { value: swallow },
+    appendHeader: { value: swallow },
+    removeHeader: { value: () => {} },
+    flushHeaders: { value: () => {} },
+    write: { value: () => true },
+    end: { value: swallow },
+    headersSent: { value: true },
+    writableEnded: { value: true },
+  })
+}

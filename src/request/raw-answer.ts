@@ -1,0 +1,20 @@
+import type { RequestErrorCode } from '../errors/codes.ts'
+import { problemAnswer, problemResponseText } from '../errors/problem.ts'
+
+/** An answer as bytes on the wire, for where no `ServerResponse` can be used any more. Always closes the connection. */
+export interface RawAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+  readonly whole: Buffer
+  /** The same without the body, for HEAD. */
+  readonly head: Buffer
+}
+
+export function rawAnswer(code: RequestErrorCode): RawAnswer {
+  return {
+    ...problemAnswer(code),
+    whole: Buffer.from(problemResponseText(code)),
+    head: Buffer.from(problemResponseText(code, { head: true })),
+  }
+}

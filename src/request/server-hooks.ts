@@ -1,0 +1,159 @@
+import type { EventEmitter } from 'node:events'
+import http, { type IncomingMessage } from 'node:http'
+import type { ServerHttp2Session } from 'node:http2'
+import net from 'node:net'
+import type { Connection } from './connections.ts'
+import { connectionOf, type RequestScope, scopeOf, scopes } from './scope.ts'
+import type { Traffic } from './traffic.ts'
+
+type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
+type Method = (this: http.ServerResponse, ...args: unknown[]) => unknown
+type Scoped = object & { [scopeOf]?: RequestScope }
+
+/**
+ * Watches the servers of an unchanged app from below: the prototypes of Node's own classes are wrapped, once, before the app is
+ * loaded. An app's framework sees nothing of it. What is added to a request is one scope, one row in shared memory and one
+ * AsyncLocalStorage; nothing is listened for that a request does not do anyway.
+ */
+export function hookServers(traffic: Traffic): void {
+  hookServerEvents(traffic)
+  hookMessageEvents(traffic)
+  hookResponses(traffic)
+  hookSockets(traffic)
+}
+
+/** Every event of every server (net, tls, http, https, http2) passes through the `emit` they all inherit from `net.Server`. */
+function hookServerEvents(traffic: Traffic): void {
+  const base = net.Server.prototype.emit as Emit
+  const { table } = traffic
+  const emitRequest = (server: net.Server, event: string, scope: RequestScope): boolean => {
+    table.running = scope.sequence
+    const heard = base.call(server, event, scope.request, scope.response)
+    table.running = 0
+    return heard
+  }
+
+  define(
+    net.Server.prototype,
+    'emit',
+    function emit(this: net.Server, event: string | symbol, ...args: unknown[]): boolean {
+      switch (event) {
+        case 'request':
+        case 'checkContinue':
+        case 'checkExpectation': {
+          const [request, response] = args as [IncomingMessage & Scoped, http.ServerResponse & Scoped]
+          // An Expect header brings the same request here twice when nobody listens for `checkContinue`.
+          if (request[scopeOf] !== undefined) break
+          const scope = traffic.begin(request, response)
+          request[scopeOf] = scope
+          response[scopeOf] = scope
+          return scopes.run(scope, emitRequest, this, event, scope)
+        }
+        case 'connection':
+          traffic.connected(this, args[0] as net.Socket)
+          break
+        case 'secureConnection':
+          traffic.connectedSecurely(this, args[0] as net.Socket)
+          break
+        case 'upgrade':
+        case 'connect':
+          traffic.upgraded(args[0] as IncomingMessage, args[1] as net.Socket)
+          break
+        case 'session':
+          traffic.session(args[0] as ServerHttp2Session)
+          break
+        case 'listening':
+          traffic.listening(this)
+          break
+        case 'close':
+          traffic.servers.delete(this)
+          break
+      }
+      return base.call(this, event, ...args)
+    },
+  )
+
+  const listen = net.Server.prototype.listen as (this: net.Server, ...args: unknown[]) => net.Server
+  define(net.Server.prototype, 'listen', function (this: net.Server, ...args: unknown[]): net.Server {
+    traffic.listenCalls++
+    return listen.apply(this, args)
+  })
+}
+
+/**
+ * Events of a request or a response run in the scope of that request. Node alone would run those that the network causes (a
+ * body's `data` and `end`) in the scope of the connection, which is none, and with them every framework's body parser and
+ * the handler behind it.
+ */
+function hookMessageEvents({ table }: Traffic): void {
+  for (const prototype of [http.IncomingMessage.prototype, http.ServerResponse.prototype]) {
+    const base = prototype.emit as Emit
+    define(
+      prototype,
+      'emit',
+      function emit(this: EventEmitter & Scoped, event: string | symbol, ...args: unknown[]): boolean {
+        const scope = this[scopeOf]
+        if (scope === undefined || scopes.getStore() === scope) return base.call(this, event, ...args)
+        return scopes.run(scope, () => {
+          const outer = table.running
+          table.running = scope.sequence
+          const heard = base.call(this, event, ...args)
+          table.running = outer
+          return heard
+        })
+      },
+    )
+  }
+}
+
+/** `write`, `end` and `flushHeaders` are where the first byte of a response leaves, and where the last one does. */
+function hookResponses(traffic: Traffic): void {
+  const prototype = http.ServerResponse.prototype
+  const { write, end, flushHeaders } = prototype as unknown as Record<'write' | 'end' | 'flushHeaders', Method>
+  const begin = (response: http.ServerResponse & Scoped): void => {
+    const scope = response[scopeOf]
+    if (scope !== undefined && !scope.begun) traffic.answering(scope)
+  }
+
+  define(prototype, 'write', function (this: http.ServerResponse, ...args: unknown[]): unknown {
+    begin(this)
+    return write.apply(this, args)
+  })
+  define(prototype, 'flushHeaders', function (this: http.ServerResponse): unknown {
+    begin(this)
+    return flushHeaders.call(this)
+  })
+  define(prototype, 'end', function (this: http.ServerResponse & Scoped, ...args: unknown[]): unknown {
+    begin(this)
+    const result = end.apply(this, args)
+    const scope = this[scopeOf]
+    if (scope !== undefined && !scope.ended) {
+      // Nearly always the kernel has taken the whole answer by now. Where it has not, a slow client is still owed bytes.
+      if (this.writableFinished) traffic.end(scope)
+      else this.once('finish', () => traffic.end(scope))
+    }
+    return result
+  })
+}
+
+/** A row of the table must be cleared before the descriptor is closed: the next `open` gets the same number. */
+function hookSockets(traffic: Traffic): void {
+  const base = net.Socket.prototype._destroy
+  define(
+    net.Socket.prototype,
+    '_destroy',
+    function (
+      this: net.Socket & { [connectionOf]?: Connection },
+      error: Error | null,
+      callback: (error?: Error | null) => void,
+    ): void {
+      const connection = this[connectionOf]
+      if (connection !== undefined) traffic.disconnected(connection)
+      base.call(this, error, callback)
+    },
+  )
+}
+
+function define(prototype: object, name: string, value: unknown): void {
+  Object.defineProperty(prototype, name, { value, writable: true, configurable: true, enumerable: false })
+}

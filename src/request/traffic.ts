@@ -1,0 +1,134 @@
+import http, { type IncomingMessage } from 'node:http'
+import type { ServerHttp2Session } from 'node:http2'
+import https from 'node:https'
+import net from 'node:net'
+import tls from 'node:tls'
+import { monotonicNow } from '../wait/clock.ts'
+import { ConnectionTable, OPAQUE } from './connection-table.ts'
+import { type Connection, Connections } from './connections.ts'
+import { InFlight, RequestScope } from './scope.ts'
+
+/** Everything that goes through the servers of this process: who listens, who is connected, what is being answered. */
+export class Traffic {
+  readonly table: ConnectionTable
+  readonly connections: Connections
+  readonly inFlight: InFlight = new InFlight()
+  /** Servers that listen. */
+  readonly servers: Set<net.Server> = new Set()
+  readonly sessions: Set<ServerHttp2Session> = new Set()
+  /** Once true, every answer tells its client not to use the connection again. */
+  closing = false
+  /** How often anybody asked a server to listen, listening or not yet. */
+  listenCalls = 0
+  /** Called when a server has begun to listen. */
+  onListening: (server: net.Server) => void = () => {}
+  /** Called when a request has ended, whatever its end. */
+  onEnded: ((scope: RequestScope) => void) | null = null
+
+  constructor(table: ConnectionTable = new ConnectionTable()) {
+    this.table = table
+    this.connections = new Connections(table)
+  }
+
+  listening(server: net.Server): void {
+    this.servers.add(server)
+    this.onListening(server)
+  }
+
+  connected(server: net.Server, socket: net.Socket): void {
+    // A TLS server announces the bare socket first; what counts is the encrypted one that follows.
+    if (server instanceof tls.Server) return
+    const isHttp = server instanceof http.Server
+    this.connections.add(socket, isHttp ? 'http' : 'other', descriptor(socket), isHttp ? 0 : OPAQUE, monotonicNow())
+  }
+
+  connectedSecurely(server: net.Server, socket: net.Socket): void {
+    const speech = server instanceof https.Server ? 'http' : 'other'
+    this.connections.add(socket, speech, -1, OPAQUE, monotonicNow())
+  }
+
+  session(session: ServerHttp2Session): void {
+    this.sessions.add(session)
+    session.once('close', () => this.sessions.delete(session))
+  }
+
+  begin(request: IncomingMessage, response: http.ServerResponse): RequestScope {
+    const now = monotonicNow()
+    // HTTP/2's compatibility objects are no ServerResponse, and their sockets must not be touched.
+    const own = response instanceof http.ServerResponse
+    const connection = own ? (this.connections.of(request.socket) ?? null) : null
+    // A pipelined request waits behind another: the connection's row speaks of the first until that has ended.
+    const slot = connection === null || connection.scopes.length > 0 ? -1 : connection.slot
+    const sequence = this.table.begin(slot, request.method as string, request.url as string, now)
+    const scope = new RequestScope(request, response, connection, now, sequence)
+    this.inFlight.add(scope)
+    if (connection !== null) {
+      connection.scopes.push(scope)
+      connection.lastSeen = now
+    } else {
+      response.once('close', () => this.end(scope))
+    }
+    if (this.closing && own) response.shouldKeepAlive = false
+    return scope
+  }
+
+  /** The first byte of the response is about to leave. */
+  answering(scope: RequestScope): void {
+    scope.begun = true
+    const { connection } = scope
+    if (connection !== null && connection.scopes[0] === scope) this.table.answering(connection.slot)
+  }
+
+  end(scope: RequestScope): void {
+    if (scope.ended) return
+    scope.ended = true
+    this.inFlight.remove(scope)
+    const { connection } = scope
+    if (connection === null) {
+      this.table.end(-1, true)
+    } else {
+      const { scopes } = connection
+      if (scopes[0] === scope) scopes.shift()
+      else scopes.splice(scopes.indexOf(scope), 1)
+      const next = scopes[0]
+      this.table.end(connection.slot, next === undefined)
+      if (next?.begun) this.table.answering(connection.slot)
+    }
+    this.onEnded?.(scope)
+  }
+
+  upgraded(request: IncomingMessage, socket: net.Socket): void {
+    const connection = this.connections.of(socket)
+    if (connection === undefined) return
+    connection.speech = 'upgraded'
+    connection.protocol = request.headers.upgrade?.toLowerCase() ?? null
+    this.table.makeOpaque(connection.slot)
+  }
+
+  /** The socket begins to be destroyed: its requests end with it. */
+  disconnected(connection: Connection): void {
+    while (connection.scopes[0] !== undefined) this.end(connection.scopes[0])
+    this.connections.remove(connection)
+  }
+
+  /**
+   * Accepts no new connection from now on, and asks the clients of the open ones not to use them again. The listening
+   * socket itself stays open in the arbiter, so that whoever connects waits for the next worker instead of being refused.
+   */
+  stopAccepting(): void {
+    this.closing = true
+    for (const scope of this.inFlight) {
+      if (!scope.begun && scope.connection !== null) scope.response.shouldKeepAlive = false
+    }
+    for (const server of this.servers) {
+      // Not `http.Server`'s own close: that also drops idle connections at once, and with them the request a client is
+      // sending at this very moment.
+      if (server.listening) net.Server.prototype.close.call(server)
+    }
+    for (const session of this.sessions) session.close()
+  }
+}
+
+function descriptor(socket: net.Socket): number {
+  return (socket as net.Socket & { _handle?: { fd?: number } })._handle?.fd ?? -1
+}

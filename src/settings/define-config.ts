@@ -1,0 +1,34 @@
+import type { Milliseconds } from '../wait/duration.ts'
+import type { Bytes, Settings } from './settings.ts'
+
+/** `250ms`, `5s`, `10m`, `1h`, `2d` or `unbounded`. */
+type DurationText = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | 'unbounded'
+
+/** `64KiB`, `512MiB`, `1GiB` or `unbounded`. */
+type SizeText = `${number}${'KiB' | 'MiB' | 'GiB' | 'TiB'}` | 'unbounded'
+
+type ConfigValue<Value> = Value extends Milliseconds
+  ? DurationText
+  : Value extends Bytes
+    ? SizeText
+    : Value extends number
+      ? number
+      : Value
+
+interface ConfigExceptions {
+  readonly workers?: number | 'auto'
+  readonly logFormat?: Settings['logFormat'] | 'auto'
+  readonly maxRequests?: number | 'unbounded'
+  readonly crashLimit?: number | 'unbounded'
+  readonly recycleJitter?: `${number}%`
+}
+
+/** What `punctual.config.ts` exports as its default: any of the settings. */
+export type PunctualConfig = ConfigExceptions & {
+  readonly [Name in Exclude<keyof Settings, keyof ConfigExceptions>]?: ConfigValue<Settings[Name]>
+}
+
+/** Gives an editor the names and types of the settings: `export default defineConfig({ workers: 4, requestDeadline: '10s' })`. */
+export function defineConfig(config: PunctualConfig): PunctualConfig {
+  return config
+}

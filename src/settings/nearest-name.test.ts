@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { nearestName } from './nearest-name.ts'
+
+const names = ['workers', 'stallCut', 'stallKill', 'port', 'adminPort']
+
+describe('nearestName', () => {
+  it('one edit of any kind is forgiven', () => {
+    assert.equal(nearestName('worker', names), 'workers')
+    assert.equal(nearestName('workerss', names), 'workers')
+    assert.equal(nearestName('wurkers', names), 'workers')
+    assert.equal(nearestName('wrokers', names), 'workers')
+  })
+
+  it('the nearest of several is chosen, and case does not count', () => {
+    assert.equal(nearestName('STALLKIL', names), 'stallKill')
+    assert.equal(nearestName('stallcu', names), 'stallCut')
+    assert.equal(nearestName('prot', names), 'port')
+  })
+
+  it('nothing is suggested for what is like nothing', () => {
+    assert.equal(nearestName('database', names), undefined)
+    assert.equal(nearestName('x', names), undefined)
+    assert.equal(nearestName('', names), undefined)
+  })
+})

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import { effectiveParallelism } from './parallelism.ts'
+
+let root: string
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'punctual-cgroup-'))
+})
+
+afterEach(() => {
+  rmSync(root, { recursive: true })
+})
+
+/** The files of the kernel, laid out as it lays them out. */
+function kernel(files: Record<string, string>): void {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    writeFileSync(join(root, path), text)
+  }
+}
+
+describe('effectiveParallelism', () => {
+  it('without control groups it is the number of CPUs', () => {
+    assert.equal(effectiveParallelism(root, 8), 8)
+  })
+
+  it('a quota of the container bounds it, rounded down', () => {
+    kernel({ 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': '250000 100000\n' })
+    assert.equal(effectiveParallelism(root, 8), 2)
+  })
+
+  it('half a CPU is one worker', () => {
+    kernel({ 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': '50000 100000\n' })
+    assert.equal(effectiveParallelism(root, 8), 1)
+  })
+
+  it('"max" is no quota', () => {
+    kernel({ 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': 'max 100000\n' })
+    assert.equal(effectiveParallelism(root, 8), 8)
+  })
+
+  it('a quota of any group above bounds it too', () => {
+    kernel({
+      'proc/self/cgroup': '0::/system.slice/app.service\n',
+      'sys/fs/cgroup/system.slice/cpu.max': '300000 100000',
+      'sys/fs/cgroup/system.slice/app.service/cpu.max': '600000 100000',
+    })
+    assert.equal(effectiveParallelism(root, 8), 3)
+  })
+
+  it('version 1 of control groups is understood, where -1 is no quota', () => {
+    kernel({
+      'proc/self/cgroup': '4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n',
+      'sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us': '400000\n',
+      'sys/fs/cgroup/cpu/docker/abc/cpu.cfs_period_us': '100000\n',
+      'sys/fs/cgroup/cpu/cpu.cfs_quota_us': '-1\n',
+      'sys/fs/cgroup/cpu/cpu.cfs_period_us': '100000\n',
+    })
+    assert.equal(effectiveParallelism(root, 8), 4)
+  })
+
+  it('on this machine it is at least one', () => {
+    assert.ok(effectiveParallelism() >= 1)
+  })
+})

@@ -1,0 +1,245 @@
+import { countKind, portKind, shareKind, workersKind } from './count-kinds.ts'
+import { durationKind } from './duration-kind.ts'
+import type { Kind, Written } from './kind.ts'
+import type { Settings } from './settings.ts'
+import { bytes, sizeKind } from './size-kind.ts'
+import { choiceKind, hostKind, modulesKind, pathKind } from './text-kinds.ts'
+
+/** Under which heading a setting stands in the help, the reference and `punctual config`. */
+export type SettingGroup = 'Serving' | 'Limits' | 'Stalls' | 'Recycling' | 'Restarting' | 'Observing'
+
+export interface SettingRecord<T> {
+  readonly group: SettingGroup
+  readonly kind: Kind<T>
+  /** As it would be written. */
+  readonly default: Written
+  /** One or two sentences for the help and the reference. */
+  readonly prose: string
+  /** Variables that platforms set, read when the setting's own is not there. */
+  readonly fallbackVariable?: string
+}
+
+export type SettingName = keyof Settings
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+const limit = durationKind({ unbounded: true })
+
+/** Every setting, in the order in which people read them. The flags, variables, config keys, help and reference are made from this. */
+const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> } = {
+  workers: {
+    group: 'Serving',
+    kind: workersKind,
+    default: 'auto',
+    prose: 'How many workers serve. `auto` is the number of CPUs this process may use, container limits included.',
+  },
+  host: {
+    group: 'Serving',
+    kind: hostKind,
+    default: '0.0.0.0',
+    prose: 'Address the app listens on. Set as `HOST` for the app.',
+    fallbackVariable: 'HOST',
+  },
+  port: {
+    group: 'Serving',
+    kind: portKind,
+    default: '3000',
+    prose: 'Port the app listens on; 0 takes a free one. Set as `PORT` for the app.',
+    fallbackVariable: 'PORT',
+  },
+  import: {
+    group: 'Serving',
+    kind: modulesKind,
+    default: [],
+    prose: 'Modules that every worker imports before anything of the app, in order: instrumentation goes here.',
+  },
+  stateDir: {
+    group: 'Serving',
+    kind: pathKind,
+    default: '.punctual',
+    prose: 'Directory of the lock, the control socket and the incidents. One arbiter per directory.',
+  },
+  bootLimit: {
+    group: 'Limits',
+    kind: limit,
+    default: '60s',
+    prose: 'From the start of a worker until it must be ready to serve.',
+  },
+  requestDeadline: {
+    group: 'Limits',
+    kind: limit,
+    default: '30s',
+    prose: 'From the acceptance of a request until it must be answered.',
+  },
+  keepAlive: {
+    group: 'Limits',
+    kind: durationKind({ unbounded: false }),
+    default: '5s',
+    prose: 'How long an idle connection is kept for the next request.',
+  },
+  drainLimit: {
+    group: 'Limits',
+    kind: limit,
+    default: '30s',
+    prose: 'From the order to leave until requests that are still unanswered get a 503.',
+  },
+  stopLimit: {
+    group: 'Limits',
+    kind: limit,
+    default: '35s',
+    prose: 'From the order to leave until the worker is killed.',
+  },
+  upgradeGrace: {
+    group: 'Limits',
+    kind: durationKind({ unbounded: true, zero: true }),
+    default: '5s',
+    prose: 'How long upgraded connections (WebSocket) may stay while their worker leaves; 0s closes them at once.',
+  },
+  stallAction: {
+    group: 'Stalls',
+    kind: choiceKind(['report', 'cut', 'kill'], (word) => word),
+    default: 'kill',
+    prose: 'How far a stall may be taken: only reported, cut, or cut and then killed.',
+  },
+  stallReport: {
+    group: 'Stalls',
+    kind: limit,
+    default: '1s',
+    prose: 'How long the event loop may stand still before the stall is explained in the log and an incident.',
+  },
+  stallCut: {
+    group: 'Stalls',
+    kind: limit,
+    default: '10s',
+    prose: 'How long it may stand still before the code that stalls is ended and its request answered with a 503.',
+  },
+  stallKill: {
+    group: 'Stalls',
+    kind: limit,
+    default: '15s',
+    prose: 'How long it may stand still before the worker is killed, after every client it can reach has got a 503.',
+  },
+  freezeKill: {
+    group: 'Stalls',
+    kind: limit,
+    default: '20s',
+    prose: 'How long nothing at all may be heard of a worker (it was stopped, or swapped out) before it is killed.',
+  },
+  maxRequests: {
+    group: 'Recycling',
+    kind: countKind({ unbounded: true }),
+    default: 'unbounded',
+    prose: 'Requests after which a worker is replaced.',
+  },
+  maxMemory: {
+    group: 'Recycling',
+    kind: sizeKind({ least: bytes(16, 'MiB'), unbounded: true }),
+    default: 'unbounded',
+    prose: 'Resident memory above which a worker is replaced.',
+  },
+  maxMemorySamples: {
+    group: 'Recycling',
+    kind: countKind({ most: 3_600, unbounded: false }),
+    default: '5',
+    prose: 'Samples in a row, one a second, that must be above `maxMemory`.',
+  },
+  maxLifetime: {
+    group: 'Recycling',
+    kind: limit,
+    default: 'unbounded',
+    prose: 'Age at which a worker is replaced.',
+  },
+  recycleJitter: {
+    group: 'Recycling',
+    kind: shareKind,
+    default: '10%',
+    prose:
+      'By how much `maxRequests` and `maxLifetime` are spread at random, so that workers are not replaced together.',
+  },
+  restartDelayMin: {
+    group: 'Restarting',
+    kind: durationKind({ unbounded: false, zero: true }),
+    default: '100ms',
+    prose: 'Delay before a failed worker is replaced. It doubles with every failure.',
+  },
+  restartDelayMax: {
+    group: 'Restarting',
+    kind: durationKind({ unbounded: false, zero: true }),
+    default: '30s',
+    prose: 'Where that delay stops to grow.',
+  },
+  restartReset: {
+    group: 'Restarting',
+    kind: limit,
+    default: '30s',
+    prose: 'Time without a failure after which the delay starts again at its least.',
+  },
+  crashLimit: {
+    group: 'Restarting',
+    kind: countKind({ unbounded: true }),
+    default: '10',
+    prose: 'Failures within `crashWindow` at which Punctual gives up with exit code 5.',
+  },
+  crashWindow: {
+    group: 'Restarting',
+    kind: limit,
+    default: '60s',
+    prose: 'The time within which failures are counted for `crashLimit`.',
+  },
+  adminHost: {
+    group: 'Observing',
+    kind: hostKind,
+    default: '127.0.0.1',
+    prose: 'Address of the admin server (health, status, metrics). Whoever reaches it can read what it shows.',
+  },
+  adminPort: {
+    group: 'Observing',
+    kind: portKind,
+    default: '9464',
+    prose: 'Port of the admin server; 0 takes a free one.',
+  },
+  logLevel: {
+    group: 'Observing',
+    kind: choiceKind(LOG_LEVELS, (word) => word),
+    default: 'info',
+    prose: 'The least severe level that is logged.',
+  },
+  logFormat: {
+    group: 'Observing',
+    kind: choiceKind<Settings['logFormat'], Settings['logFormat'] | 'auto'>(
+      ['auto', 'text', 'json'],
+      (word, context) => (word === 'auto' ? (context.isTerminal ? 'text' : 'json') : word),
+    ),
+    default: 'auto',
+    prose: 'How log lines are written. `auto` is text on a terminal and JSON elsewhere.',
+  },
+  incidentsKept: {
+    group: 'Observing',
+    kind: countKind({ most: 100_000, unbounded: false }),
+    default: '200',
+    prose: 'How many incident files are kept; the oldest go first.',
+  },
+  incidentSize: {
+    group: 'Observing',
+    kind: sizeKind({ least: bytes(4, 'KiB'), unbounded: false }),
+    default: '64KiB',
+    prose: 'The largest an incident file may be; evidence is shortened to fit.',
+  },
+}
+
+export const SETTING_NAMES: readonly SettingName[] = Object.keys(RECORDS) as SettingName[]
+
+/** A record seen without its value's type, for code that treats all settings alike. */
+export function recordOf(name: SettingName): SettingRecord<unknown> {
+  return RECORDS[name] as SettingRecord<unknown>
+}
+
+/** `stallCut` is `--stall-cut`. */
+export function flagOf(name: SettingName): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+/** `stallCut` is `PUNCTUAL_STALL_CUT`. */
+export function variableOf(name: SettingName): string {
+  return `PUNCTUAL_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`
+}

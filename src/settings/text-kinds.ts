@@ -1,0 +1,70 @@
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import { accepted, type Kind, refused, type SettingContext, wordKind } from './kind.ts'
+import { nearestName } from './nearest-name.ts'
+
+/** One of a few words. `words` may differ from the values: `auto` becomes one of them in `read`. */
+export function choiceKind<T extends string, W extends string = T>(
+  words: readonly W[],
+  read: (word: W, context: SettingContext) => T,
+): Kind<T> {
+  const accepts = words.join(', ')
+  return wordKind({
+    label: words.length <= 4 ? words.join('|') : 'level',
+    accepts,
+    format: (value) => value,
+    parse(word, context) {
+      const known = words.find((candidate) => candidate === word)
+      if (known !== undefined) return accepted(read(known, context))
+      const nearest = nearestName(word, words)
+      const hint = nearest === undefined ? '' : `did you mean ${nearest}? `
+      return refused(`"${word}" is not one of its values`, `${hint}accepted is one of ${accepts}`)
+    },
+  })
+}
+
+const HOST_NAME = /^(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i
+
+/** An address to listen on: an IP address or a host name, without scheme and port. */
+export const hostKind: Kind<string> = wordKind({
+  label: 'host',
+  accepts: 'an IP address or a host name (0.0.0.0, 127.0.0.1, ::, localhost)',
+  format: (value) => value,
+  parse(word) {
+    if (isIP(word) !== 0) return accepted(word)
+    if (/^\[.*\]$/.test(word) && isIP(word.slice(1, -1)) === 6) return accepted(word.slice(1, -1))
+    if (word.includes('://')) return refused(`"${word}" is a URL`, 'write the host alone')
+    if (/^\d+$/.test(word)) return refused(`"${word}" is a number`, 'write a host, and the port as its own setting')
+    if (word.includes(':'))
+      return refused(`"${word}" has a port`, 'write the host alone, and the port as its own setting')
+    if (/^[\d.]+$/.test(word) || !HOST_NAME.test(word) || word.length > 253) {
+      return refused(`"${word}" is not a host`, 'accepted is an IP address or a host name')
+    }
+    return accepted(word)
+  },
+})
+
+/** A path, made absolute. */
+export const pathKind: Kind<string> = wordKind({
+  label: 'path',
+  accepts: 'a path, relative to the working directory or absolute',
+  format: (value) => value,
+  parse(word, context) {
+    if (word.includes('\0')) return refused('contains a NUL character', 'write a path')
+    return accepted(resolve(context.cwd, word))
+  },
+})
+
+/** Module specifiers. Those that begin with a dot become absolute paths; names of packages stay as they are. */
+export const modulesKind: Kind<readonly string[]> = {
+  label: 'module',
+  accepts:
+    'a path that begins with ./ or / or the name of a package; several separated by commas, or one for each flag',
+  list: true,
+  parse(written, context) {
+    const names = typeof written === 'string' ? written.split(',').map((name) => name.trim()) : written
+    if (names.some((name) => name.trim() === '')) return refused('has an empty entry', 'name a module or leave it out')
+    return accepted(Object.freeze(names.map((name) => (/^\.\.?\//.test(name) ? resolve(context.cwd, name) : name))))
+  },
+  format: (value) => value.join(','),
+}

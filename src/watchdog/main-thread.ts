@@ -1,0 +1,181 @@
+import { type Debugger, type Runtime, Session } from 'node:inspector'
+import { fileURLToPath } from 'node:url'
+import type { StackFrame } from '../report/incident.ts'
+import { after, monotonicNow } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+
+/** What a pause of the main thread showed. */
+export interface Capture {
+  readonly stack: readonly StackFrame[]
+  /** Sequence number of the request being executed; 0 when none is. */
+  readonly sequence: number
+  /** Milliseconds from the asking to the landing. */
+  readonly afterMs: number
+}
+
+/** Within this a pause has landed "at once": JavaScript was running. Later, something else had to return first. */
+const PROMPT = ms(500)
+/** Answers of the paused main thread; it is our own few lines that it evaluates. */
+const EVALUATION = ms(200)
+const MOST_FRAMES = 50
+/** How many frames are asked whose request they serve, when AsyncLocalStorage does not know. */
+const MOST_ASKED = 25
+
+/** Asked in a paused frame; the arrow keeps the frame's own `this`, so that an event handler is known by its emitter. */
+const WHO = `((r) => r === undefined ? 0 : r.sequenceOf(this))(globalThis[Symbol.for('punctual.runtime')])`
+
+/**
+ * The main thread, looked at from the watchdog thread through the inspector: where it is, whom it serves, and, if need be, the
+ * end of what it is doing. A pause lands in running JavaScript within milliseconds, and in `Atomics.wait`; in a system call or a
+ * long native function it stays pending until that returns.
+ */
+export class MainThread {
+  #session: Session | null = null
+  #pending = false
+  #askedAt = 0
+  #lateLandings = 0
+  /** What to do when the pause lands. */
+  #mode: 'look' | 'cut' | 'freeze' = 'look'
+  #onCut: ((capture: Capture) => void) | null = null
+  #isSpinning: () => boolean = () => true
+  #waiters: ((capture: Capture | null) => void)[] = []
+  #last: Capture | null = null
+  /** Where each script came from, by its id; a call frame itself does not always say. */
+  readonly #scripts = new Map<string, string>()
+
+  /** The newest capture of this stall, also one that landed long after it was asked for. */
+  get last(): Capture | null {
+    return this.#last
+  }
+
+  /** Asks where the main thread is. Resolves null when the pause has not landed within `limit`; it stays pending then. */
+  look(limit: number): Promise<Capture | null> {
+    const landed = this.#landing(limit)
+    this.#ask()
+    return landed
+  }
+
+  /**
+   * Ends the running JavaScript when the pause lands, provided that it is still the JavaScript to blame: a pause that lands
+   * late because a system call returned gives that code a chance to go on, and is asked once more.
+   *
+   * @param isSpinning whether the main thread burns CPU now
+   * @param onCut called before the end, while the main thread is paused
+   */
+  cut(isSpinning: () => boolean, onCut: (capture: Capture) => void): void {
+    this.#mode = 'cut'
+    this.#isSpinning = isSpinning
+    this.#onCut = onCut
+    this.#ask()
+  }
+
+  /** Pauses the main thread for good: it must not write to a socket while last answers are given. */
+  freeze(limit: number): Promise<Capture | null> {
+    this.#mode = 'freeze'
+    return this.look(limit)
+  }
+
+  /** The stall is over: lets go of the main thread, and forgets. */
+  release(): void {
+    const session = this.#session
+    this.#session = null
+    this.#pending = false
+    this.#mode = 'look'
+    this.#onCut = null
+    this.#last = null
+    this.#lateLandings = 0
+    this.#scripts.clear()
+    if (session === null) return
+    session.post('Debugger.disable', () => session.disconnect())
+  }
+
+  #frame({ functionName, url, location }: Debugger.CallFrame): StackFrame {
+    const file = url === '' ? (this.#scripts.get(location.scriptId) ?? '') : url
+    return {
+      function: functionName === '' ? '(anonymous)' : functionName,
+      file: file.startsWith('file:') ? fileURLToPath(file) : file,
+      line: location.lineNumber + 1,
+      column: (location.columnNumber ?? 0) + 1,
+    }
+  }
+
+  #landing(limit: number): Promise<Capture | null> {
+    return new Promise((resolve) => {
+      const cancel = after(ms(limit), () => settle(null))
+      const settle = (capture: Capture | null): void => {
+        cancel()
+        this.#waiters = this.#waiters.filter((waiter) => waiter !== settle)
+        resolve(capture)
+      }
+      this.#waiters.push(settle)
+    })
+  }
+
+  #ask(): void {
+    if (this.#session === null) {
+      const session = new Session()
+      session.connectToMainThread()
+      session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
+      session.on('Debugger.paused', ({ params }) => void this.#paused(session, params))
+      this.#session = session
+    }
+    if (this.#pending) return
+    this.#pending = true
+    this.#askedAt = monotonicNow()
+    this.#session.post('Debugger.enable')
+    this.#session.post('Debugger.pause')
+  }
+
+  async #paused(session: Session, { callFrames }: Debugger.PausedEventDataType): Promise<void> {
+    this.#pending = false
+    const afterMs = monotonicNow() - this.#askedAt
+    const capture = {
+      stack: callFrames.slice(0, MOST_FRAMES).map((frame) => this.#frame(frame)),
+      sequence: await identify(session, callFrames),
+      afterMs,
+    }
+    this.#last = capture
+    for (const waiter of this.#waiters) waiter(capture)
+    if (this.#mode === 'freeze') return
+    if (this.#mode === 'cut' && this.#onCut !== null) {
+      if (afterMs <= PROMPT || this.#lateLandings > 0 || this.#isSpinning()) {
+        this.#onCut(capture)
+        this.#mode = 'look'
+        this.#onCut = null
+        session.post('Runtime.terminateExecution')
+      } else {
+        this.#lateLandings++
+        // A little later, so that code which only waited for that call can turn the loop and be left in peace.
+        after(ms(100), () => {
+          if (this.#session === session && this.#mode === 'cut') this.#ask()
+        })
+      }
+    }
+    session.post('Debugger.resume')
+    // Between two looks the debugger is off: the app runs at full speed again.
+    session.post('Debugger.disable')
+  }
+}
+
+/** The request that the paused code serves: AsyncLocalStorage knows in most cases, else whichever frame's `this` belongs to one. */
+async function identify(session: Session, frames: readonly Debugger.CallFrame[]): Promise<number> {
+  for (const { callFrameId } of frames.slice(0, MOST_ASKED)) {
+    const value = await evaluate(session, callFrameId)
+    if (value > 0) return value
+  }
+  return 0
+}
+
+function evaluate(session: Session, callFrameId: string): Promise<number> {
+  return new Promise((resolve) => {
+    const cancel = after(EVALUATION, () => resolve(0))
+    session.post(
+      'Debugger.evaluateOnCallFrame',
+      { callFrameId, expression: WHO, silent: true, returnByValue: true },
+      (error: Error | null, answer?: { result: Runtime.RemoteObject }) => {
+        cancel()
+        resolve(error === null && typeof answer?.result.value === 'number' ? answer.result.value : 0)
+      },
+    )
+  })
+}

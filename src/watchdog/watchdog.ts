@@ -1,0 +1,73 @@
+import { url as inspectorUrl } from 'node:inspector'
+import { getHeapStatistics } from 'node:v8'
+import { Worker } from 'node:worker_threads'
+import type { ToWorker } from '../protocol/messages.ts'
+import type { WorkerConfig } from '../protocol/worker-config.ts'
+import type { ConnectionTable } from '../request/connection-table.ts'
+import { every, monotonicNow } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import type { Pulse } from './pulse.ts'
+import { BEAT_EVERY, type ThreadData } from './thread-data.ts'
+
+/** Every how many beats the figures are taken that cost more than a beat. */
+const SLOW_FIGURES_EVERY = 20
+
+export interface WatchdogOptions {
+  readonly config: WorkerConfig
+  readonly table: ConnectionTable
+  readonly pulse: Pulse
+  readonly link: number
+  /** On every beat, after the pulse has been set. */
+  readonly onBeat: (now: number) => void
+  /** The watchdog cut something: the sequence number of its request, or -1. */
+  readonly onCut: (sequence: number) => void
+  readonly onOrder: (order: ToWorker) => void
+  /** The thread has failed, which is a fault of ours; the worker must not go on unwatched. */
+  readonly onLost: (error: Error) => void
+}
+
+/** Starts the watchdog thread and the heartbeat of the main thread that it watches. */
+export function startWatchdog(options: WatchdogOptions): void {
+  const { pulse, table } = options
+  const data: ThreadData = {
+    config: options.config,
+    table: table.memory,
+    pulse: pulse.memory,
+    link: options.link,
+  }
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  const thread = new Worker(new URL(`./thread.${extension}`, import.meta.url), {
+    workerData: data,
+    name: 'punctual watchdog',
+    // Not the worker's: the app's preloads must not run a second time here.
+    execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64, stackSizeMb: 1 },
+  })
+  thread.unref()
+  thread.on('message', options.onOrder)
+  thread.on('error', options.onLost)
+  // A thread's message listener would keep the process alive; only the app decides how long it lives.
+  thread.unref()
+
+  let expected = monotonicNow() + BEAT_EVERY
+  let beats = 0
+  const beat = (): void => {
+    const now = monotonicNow()
+    pulse.raiseLag(now - expected)
+    expected = now + BEAT_EVERY
+    // Whatever was running has returned, or was cut.
+    table.running = 0
+    const cut = pulse.takeCut()
+    if (beats++ % SLOW_FIGURES_EVERY === 0) {
+      const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
+      pulse.setHeap(used, limit)
+      const address = inspectorUrl()
+      pulse.inspectorPort = address === undefined ? 0 : Number(new URL(address).port)
+    }
+    pulse.lastBeat = now
+    if (cut !== 0) options.onCut(cut)
+    options.onBeat(now)
+  }
+  every(ms(BEAT_EVERY), beat)
+  beat()
+}

@@ -1,0 +1,183 @@
+import type { FromWatchdog } from '../protocol/messages.ts'
+import { descendants, killAll } from '../protocol/process-tree.ts'
+import type { RequestLine, StallEvidence } from '../report/incident.ts'
+import { KernelWatch } from '../report/kernel-watch.ts'
+import type { ConnectionTable } from '../request/connection-table.ts'
+import { giveLastAnswers } from '../request/last-answers.ts'
+import { rawAnswer } from '../request/raw-answer.ts'
+import type { Settings } from '../settings/settings.ts'
+import { monotonicNow, pause } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import { isDebugged } from './debugged.ts'
+import { type Capture, MainThread } from './main-thread.ts'
+import type { Pulse } from './pulse.ts'
+import { LOOK_EVERY } from './thread-data.ts'
+import { Judge } from './verdict.ts'
+
+/** How long a stage waits for the stack before it goes on without one. */
+const STACK_LIMIT = 500
+/** Within this the loop must turn after a cut. */
+const TURN_LIMIT = 500
+/** What last answers may take before the kill. */
+const LAST_ANSWERS_LIMIT = ms(100)
+const FREEZE_LIMIT = 50
+const MOST_REQUESTS = 50
+const LAG_HISTORY = 60
+
+/** Watches the main thread of its own process, says what it sees, and cuts or kills when a limit has passed. */
+export class Watchman {
+  readonly #pulse: Pulse
+  readonly #table: ConnectionTable
+  readonly #send: (message: FromWatchdog) => void
+  readonly #judge: Judge
+  readonly #main = new MainThread()
+  readonly #kernel = new KernelWatch()
+  readonly #lastAnswer = rawAnswer('PUNCTUAL_WORKER_LOST')
+  readonly #lagHistory: number[] = []
+  /** True from the kill on: nothing else may be begun. */
+  #killing = false
+  #wasCut = false
+  #reportHadStack = false
+  #debugged = { at: 0, value: false }
+
+  constructor(pulse: Pulse, table: ConnectionTable, settings: Settings, send: (message: FromWatchdog) => void) {
+    this.#pulse = pulse
+    this.#table = table
+    this.#send = send
+    this.#judge = new Judge(
+      { report: settings.stallReport, cut: settings.stallCut, kill: settings.stallKill, action: settings.stallAction },
+      ms(LOOK_EVERY),
+    )
+  }
+
+  /** One look at the pulse, and what it calls for. */
+  look(): void {
+    if (this.#killing) return
+    const now = monotonicNow()
+    const { lastBeat, booting, longTurnUntil } = this.#pulse
+    const still = lastBeat > 0 && now - lastBeat > LOOK_EVERY * 5
+    // From early on, so that the share of CPU is measured over more than an instant.
+    if (still) this.#kernel.begin()
+    else this.#kernel.reset()
+    const verdict = this.#judge.look({ now, lastBeat, booting, longTurnUntil, debugged: still && this.debugged(now) })
+    if (verdict === 'report') void this.#report()
+    else if (verdict === 'cut') void this.#cut()
+    else if (verdict === 'kill') void this.die('stall')
+    else if (verdict === 'ended') void this.#ended(this.#judge.stalledFor)
+  }
+
+  /** Whether somebody else debugs the main thread; looked up at most four times a second. */
+  debugged(now: number): boolean {
+    if (now - this.#debugged.at > 250) this.#debugged = { at: now, value: isDebugged(this.#pulse.inspectorPort) }
+    return this.#debugged.value
+  }
+
+  /** The lag of one more second. */
+  recordLag(lag: number): void {
+    this.#lagHistory.push(Math.round(lag))
+    if (this.#lagHistory.length > LAG_HISTORY) this.#lagHistory.shift()
+  }
+
+  /** Pauses the main thread, answers whoever waits on this process, and ends it. */
+  async die(why: string): Promise<void> {
+    if (this.#killing) return
+    this.#killing = true
+    const capture = await this.#main.freeze(FREEZE_LIMIT)
+    const evidence = this.#evidence(why === 'boot' ? 'boot' : 'kill', capture ?? this.#main.last)
+    const lastAnswers = giveLastAnswers(this.#table, this.#lastAnswer, LAST_ANSWERS_LIMIT)
+    this.#send({ type: 'killing', why, evidence, lastAnswers })
+    killAll(descendants(process.pid))
+    process.kill(process.pid, 'SIGKILL')
+  }
+
+  async #report(): Promise<void> {
+    const capture = await this.#main.look(STACK_LIMIT)
+    this.#reportHadStack = capture !== null
+    this.#send({ type: 'stall-reported', evidence: this.#evidence('report', capture) })
+  }
+
+  async #cut(): Promise<void> {
+    const { hooks, tainted, lastBeat } = this.#pulse
+    if (hooks > 0) return this.#cutFailed('an async_hooks hook is enabled, under which a cut may abort the process')
+    if (tainted) return this.#cutFailed('it has been cut once already')
+
+    let evidence: StallEvidence | null = null
+    const isSpinning = (): boolean => this.#kernel.evidence()?.doing !== 'waiting'
+    this.#main.cut(isSpinning, (capture) => {
+      evidence = this.#evidence('cut', capture)
+      this.#pulse.tainted = true
+      this.#pulse.orderCut(this.#sequence(capture) || -1)
+      this.#wasCut = true
+    })
+    let turned = await this.#turns(lastBeat, TURN_LIMIT)
+    if (!turned) {
+      this.#cutFailed(
+        evidence !== null
+          ? 'its loop did not turn after the cut'
+          : isSpinning()
+            ? 'it runs native code that cannot be interrupted'
+            : 'it is blocked in a system call',
+      )
+      // The pause is still pending: when the call returns before the kill, the cut happens after all.
+      turned = await this.#turns(lastBeat, Number.POSITIVE_INFINITY)
+    }
+    if (turned && evidence !== null) {
+      this.#send({ type: 'stall-cut', stalledForMs: Math.round(this.#pulse.lastBeat - lastBeat), evidence })
+    }
+  }
+
+  /** Waits until the main loop has turned; false when it did not within `limit`. */
+  async #turns(beat: number, limit: number): Promise<boolean> {
+    for (const startedAt = monotonicNow(); monotonicNow() - startedAt < limit; ) {
+      await pause(ms(LOOK_EVERY))
+      if (this.#pulse.lastBeat !== beat) return true
+    }
+    return false
+  }
+
+  #cutFailed(why: string): void {
+    this.#send({ type: 'cut-impossible', why, evidence: this.#evidence('cut', this.#main.last) })
+  }
+
+  async #ended(stalledFor: number): Promise<void> {
+    const late = this.#main.last
+    const evidence = !this.#reportHadStack && late !== null ? this.#evidence('report', late) : null
+    this.#main.release()
+    this.#kernel.reset()
+    if (!this.#wasCut) this.#send({ type: 'stall-ended', stalledForMs: Math.round(stalledFor), evidence })
+    this.#wasCut = false
+  }
+
+  /** The request a capture is about; the one whose handler was entered last, where the stack does not tell. */
+  #sequence(capture: Capture | null): number {
+    return capture === null || capture.sequence === 0 ? this.#table.running : capture.sequence
+  }
+
+  #evidence(stage: StallEvidence['stage'], capture: Capture | null): StallEvidence {
+    const now = monotonicNow()
+    return {
+      stage,
+      stalledForMs: Math.round(this.#judge.stalledFor),
+      stack: capture?.stack ?? null,
+      request: this.#requestLine(this.#sequence(capture), now),
+      inFlight: this.#table.lines(now, MOST_REQUESTS),
+      inFlightCount: this.#table.inFlight,
+      kernel: this.#kernel.evidence(),
+      loopLag: [...this.#lagHistory],
+      memory: {
+        rss: process.memoryUsage.rss(),
+        heapUsed: this.#pulse.heapUsed,
+        heapLimit: this.#pulse.heapLimit,
+      },
+      longTurn: this.#pulse.longTurnName,
+    }
+  }
+
+  #requestLine(sequence: number, now: number): RequestLine | null {
+    if (sequence <= 0) return null
+    for (const { slot } of this.#table.rows()) {
+      if (this.#table.sequenceOf(slot) === sequence) return this.#table.line(slot, now)
+    }
+    return null
+  }
+}

@@ -1,0 +1,33 @@
+import { answerInstead } from '../request/answer-instead.ts'
+import { rawAnswer } from '../request/raw-answer.ts'
+import type { RequestScope } from '../request/scope.ts'
+import type { Traffic } from '../request/traffic.ts'
+import { tellArbiter } from './main-channel.ts'
+
+/**
+ * The loop turns again after a cut: answers the request whose code was ended, stops accepting, and watches the requests that were
+ * in flight beside it to their end.
+ *
+ * No `finally` of the cut code has run, so locks may be held and counters be off: the worker finishes what it has and leaves.
+ *
+ * @param sequence the request to answer, -1 where none was to blame
+ */
+export function cleanUpCut(traffic: Traffic, sequence: number): void {
+  const culprit = [...traffic.inFlight].find((scope) => scope.sequence === sequence)
+  const answer = culprit === undefined ? 'none' : answerInstead(traffic, culprit, rawAnswer('PUNCTUAL_STALLED'))
+  traffic.stopAccepting()
+
+  const others = new Set<RequestScope>([...traffic.inFlight].filter((scope) => scope !== culprit))
+  const total = others.size
+  tellArbiter({ type: 'cut-done', culprit: answer, others: total })
+  if (total === 0) return tellArbiter({ type: 'cut-served', served: 0, others: 0 })
+
+  let served = 0
+  const { onEnded } = traffic
+  traffic.onEnded = (scope) => {
+    onEnded?.(scope)
+    if (!others.delete(scope)) return
+    if (scope.response.writableEnded && !scope.abandoned) served++
+    if (others.size === 0) tellArbiter({ type: 'cut-served', served, others: total })
+  }
+}

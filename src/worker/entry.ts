@@ -1,0 +1,81 @@
+import http from 'node:http'
+import Module from 'node:module'
+import { pathToFileURL } from 'node:url'
+import type { FetchHandler } from 'srvx'
+import type { Traffic } from '../request/traffic.ts'
+
+/** Called when the worker leaves, where the framework has a way to be closed. */
+export type CloseApp = () => Promise<unknown>
+
+interface Address {
+  readonly port: number
+  readonly host: string
+}
+
+interface FastifyLike {
+  readonly server: http.Server
+  ready(): PromiseLike<unknown>
+  listen(address: Address): Promise<unknown>
+  close(): Promise<unknown>
+}
+
+/**
+ * Loads the app as `node <entry>` would (`require.main`, `import.meta.main`, `process.argv` and all), and serves what it default-exports,
+ * unless it listens by itself: a request handler (an Express app is one), an object with `fetch` (Hono), a Koa app, or a
+ * Fastify instance.
+ *
+ * @returns how to close the app, if it has a way
+ * @throws whatever the app throws while it loads
+ */
+export async function loadEntry(entry: string, address: Address, traffic: Traffic): Promise<CloseApp | null> {
+  Module.runMain()
+  // `runMain` has queued the entry as the main module; by now it is under way, and the import below waits for the same load.
+  await turn()
+  await turn()
+  const module: { default?: unknown } = await import(pathToFileURL(entry).href)
+  let exported = module.default
+  // CommonJS compiled from TypeScript puts its default export into `module.exports.default`.
+  if (isObject(exported) && exported.__esModule === true) exported = exported.default
+  return await serve(exported, address, traffic)
+}
+
+async function serve(exported: unknown, address: Address, traffic: Traffic): Promise<CloseApp | null> {
+  if (isFastify(exported)) {
+    await exported.ready()
+    await turn()
+    if (traffic.listenCalls === 0) await exported.listen(address)
+    return () => exported.close()
+  }
+  if (traffic.listenCalls > 0) return null
+  const handler = await requestListener(exported)
+  if (handler !== null) http.createServer(handler).listen(address.port, address.host)
+  return null
+}
+
+async function requestListener(exported: unknown): Promise<http.RequestListener | null> {
+  if (isObject(exported) && typeof exported.callback === 'function' && typeof exported.use === 'function') {
+    return exported.callback() as http.RequestListener
+  }
+  if (isObject(exported) && typeof exported.fetch === 'function') {
+    const { toNodeHandler } = await import('srvx/node')
+    const fetch = exported.fetch as FetchHandler
+    return toNodeHandler((request) => fetch.call(exported, request)) as http.RequestListener
+  }
+  return typeof exported === 'function' ? (exported as http.RequestListener) : null
+}
+
+function isFastify(value: unknown): value is FastifyLike {
+  return (
+    isObject(value) &&
+    value.server instanceof http.Server &&
+    ['ready', 'listen', 'close', 'inject'].every((name) => typeof value[name] === 'function')
+  )
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

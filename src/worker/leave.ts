@@ -1,0 +1,103 @@
+import { answerInstead } from '../request/answer-instead.ts'
+import type { Connection } from '../request/connections.ts'
+import { rawAnswer } from '../request/raw-answer.ts'
+import type { Traffic } from '../request/traffic.ts'
+import type { Settings } from '../settings/settings.ts'
+import { after, type Cancel, every, monotonicNow } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+
+/** How often a draining worker looks whether it is done. */
+const LOOK_EVERY = ms(25)
+/** A keep-alive connection whose last request is younger than this is about to send the next one, as likely as not. */
+const IDLE_AFTER = 500
+/** How long the peer of a closed WebSocket, or of an aborted request, has to take its last bytes. */
+const CLOSE_LIMIT = ms(1_000)
+/** A WebSocket close frame from a server: FIN and opcode 8, two bytes of payload, 1012 ("service restart", RFC 6455 and IANA's registry). */
+const CLOSE_1012 = Buffer.from([0x88, 0x02, 0x03, 0xf4])
+
+/** What leaving came to. */
+export interface Farewell {
+  /** Requests answered after the order to drain. */
+  readonly answered: number
+  /** Requests that got a 503 instead of their answer, or were closed. */
+  readonly aborted: number
+  readonly closedUpgrades: number
+}
+
+/**
+ * Takes a worker out of service: it stops accepting, finishes what is in flight, and is done when the last connection has closed.
+ *
+ * An idle keep-alive connection is not closed in the very moment of the order: its client may be sending the next request, which
+ * would be lost. One that has rested for half a second is closed at once, the others with their next answer or once they have
+ * rested that long.
+ */
+export class Leaving {
+  readonly #traffic: Traffic
+  readonly #onDone: (farewell: Farewell) => void
+  #answered = 0
+  #aborted = 0
+  #closedUpgrades = 0
+  readonly #upgradesDueAt: number
+  #aborting = false
+  #done = false
+  readonly #stopLooking: Cancel
+
+  constructor(traffic: Traffic, settings: Settings, onDone: (farewell: Farewell) => void) {
+    this.#traffic = traffic
+    this.#onDone = onDone
+    this.#upgradesDueAt = monotonicNow() + settings.upgradeGrace
+    const { onEnded } = traffic
+    traffic.onEnded = (scope) => {
+      if (!this.#aborting) this.#answered++
+      onEnded?.(scope)
+    }
+    traffic.stopAccepting()
+    this.#stopLooking = every(LOOK_EVERY, () => setImmediate(() => this.#look()), { keepAlive: true })
+    after(settings.drainLimit, () => this.abort(), { keepAlive: false })
+  }
+
+  /** Answers 503 to whatever is still unanswered and closes the rest. */
+  abort(): void {
+    if (this.#aborting || this.#done) return
+    this.#aborting = true
+    const answer = rawAnswer('PUNCTUAL_SHUTTING_DOWN')
+    for (const scope of this.#traffic.inFlight) {
+      this.#aborted++
+      answerInstead(this.#traffic, scope, answer)
+    }
+    after(CLOSE_LIMIT, () => this.#finish(), { keepAlive: true })
+  }
+
+  /** Runs right after the loop has read what had arrived, so that a connection that looks idle here has sent nothing. */
+  #look(): void {
+    if (this.#done) return
+    const now = monotonicNow()
+    for (const connection of this.#traffic.connections) {
+      if (connection.speech === 'upgraded') {
+        if (this.#aborting || now >= this.#upgradesDueAt) this.#closeUpgrade(connection)
+      } else if (connection.speech === 'http') {
+        if (connection.scopes.length === 0 && (this.#aborting || now - connection.lastSeen >= IDLE_AFTER)) {
+          connection.socket.destroySoon()
+        }
+      } else if (this.#aborting) {
+        connection.socket.destroySoon()
+      }
+    }
+    if (this.#traffic.connections.size === 0 && this.#traffic.inFlight.size === 0) this.#finish()
+  }
+
+  #closeUpgrade(connection: Connection): void {
+    if (connection.socket.writableEnded) return
+    this.#closedUpgrades++
+    if (connection.protocol === 'websocket') connection.socket.end(CLOSE_1012)
+    else connection.socket.end()
+    after(CLOSE_LIMIT, () => connection.socket.destroy(), { keepAlive: false })
+  }
+
+  #finish(): void {
+    if (this.#done) return
+    this.#done = true
+    this.#stopLooking()
+    this.#onDone({ answered: this.#answered, aborted: this.#aborted, closedUpgrades: this.#closedUpgrades })
+  }
+}

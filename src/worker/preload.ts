@@ -1,0 +1,11 @@
+import { isMainThread } from 'node:worker_threads'
+
+/**
+ * The first `--import` of a worker, before the app's own preloads: from here on it is watched, and its servers are. A thread or a
+ * child process of the app inherits the flag, and must not become a worker by it.
+ */
+const boot = /[/\\]worker[/\\]boot\.[tj]s$/
+if (isMainThread && process.connected && boot.test(process.argv[1] ?? '')) {
+  const { startWorker } = await import('./this-worker.ts')
+  startWorker()
+}

@@ -1,0 +1,33 @@
+import type { Connection } from '../request/connections.ts'
+import { connectionOf, type RequestScope, scopeOf, scopes } from '../request/scope.ts'
+
+/** Under this symbol the process keeps what others must find without importing: the watchdog from a paused frame, and the toolkit in an app that
+ * has a copy of Punctual of its own. */
+const KEY = Symbol.for('punctual.runtime')
+
+/** What is to be found there. Members are added, never changed: a newer toolkit may meet an older server. */
+export interface Runtime {
+  /** Sequence number of the request being executed: by AsyncLocalStorage, else the one `self` (a frame's `this`) belongs to; 0 for none. */
+  readonly sequenceOf: (self: unknown) => number
+  /** Announces a long synchronous job; returns how to say that it is over. */
+  readonly beginLongTurn: (name: string, limitMs: number) => () => void
+}
+
+type Holder = { [KEY]?: Runtime }
+
+export function publishRuntime(runtime: Runtime): void {
+  Object.defineProperty(globalThis, KEY, { value: runtime })
+}
+
+/** The runtime of this process; undefined when it is no worker of Punctual's. */
+export function findRuntime(): Runtime | undefined {
+  return (globalThis as Holder)[KEY]
+}
+
+export function sequenceOf(self: unknown): number {
+  const scope = scopes.getStore()
+  if (scope !== undefined) return scope.sequence
+  if (typeof self !== 'object' || self === null) return 0
+  const owner = self as { [scopeOf]?: RequestScope; [connectionOf]?: Connection }
+  return owner[scopeOf]?.sequence ?? owner[connectionOf]?.scopes[0]?.sequence ?? 0
+}

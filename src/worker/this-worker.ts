@@ -1,0 +1,19 @@
+import { decodeWorkerConfig } from '../protocol/worker-config.ts'
+import { Worker } from './worker.ts'
+
+let worker: Worker | null = null
+
+/** Makes this process a worker; called once, by the preload. */
+export function startWorker(): void {
+  const config = decodeWorkerConfig(process.argv[2] as string)
+  // The app and its child processes see the command line and the flags of `node <entry>`.
+  process.argv.splice(1, process.argv.length - 1, config.entry, ...config.appArguments)
+  process.execArgv.splice(0, process.execArgv.length, ...config.appFlags)
+  worker = new Worker(config)
+}
+
+/** The worker that this process is. */
+export function thisWorker(): Worker {
+  if (worker === null) throw new Error('this process is no worker: it was started without its preload')
+  return worker
+}

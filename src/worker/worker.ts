@@ -1,0 +1,162 @@
+import type { AddressInfo, Server } from 'node:net'
+import type { ToWorker } from '../protocol/messages.ts'
+import { LINK_DESCRIPTOR, type WorkerConfig } from '../protocol/worker-config.ts'
+import { answerInstead } from '../request/answer-instead.ts'
+import { ConnectionTable } from '../request/connection-table.ts'
+import { giveLastAnswers } from '../request/last-answers.ts'
+import { rawAnswer } from '../request/raw-answer.ts'
+import { hookServers } from '../request/server-hooks.ts'
+import { Traffic } from '../request/traffic.ts'
+import { monotonicNow } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import { Pulse } from '../watchdog/pulse.ts'
+import { startWatchdog } from '../watchdog/watchdog.ts'
+import { cleanUpCut } from './cut-aftermath.ts'
+import type { CloseApp } from './entry.ts'
+import { watchAsyncHooks } from './hooks-watch.ts'
+import { applyKeepAlive } from './keep-alive.ts'
+import { type Farewell, Leaving } from './leave.ts'
+import { reportedError, tellArbiter, tellArbiterLast } from './main-channel.ts'
+import { publishRuntime, sequenceOf } from './runtime.ts'
+import { holdSignals } from './signals.ts'
+
+/** What the clients of a worker that ends by itself may be told before it is gone. */
+const LAST_ANSWERS_LIMIT = ms(100)
+
+/** The main thread of a worker: it is watched, becomes ready, serves, and leaves when it is told. */
+export class Worker {
+  readonly config: WorkerConfig
+  readonly traffic: Traffic
+  readonly #pulse = new Pulse()
+  readonly #signals = holdSignals()
+  readonly #startedAt = monotonicNow()
+  readonly #expired = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
+  #ready = false
+  #loaded = false
+  #address: string | null = null
+  #closeApp: CloseApp | null = null
+  #leaving: Leaving | null = null
+
+  constructor(config: WorkerConfig) {
+    this.config = config
+    const table = new ConnectionTable()
+    this.traffic = new Traffic(table)
+    this.#pulse.booting = true
+    watchAsyncHooks(this.#pulse)
+    publishRuntime({ sequenceOf, beginLongTurn: (name, limit) => this.#beginLongTurn(name, limit) })
+    hookServers(this.traffic)
+    this.traffic.onListening = (server) => this.#listening(server)
+    startWatchdog({
+      config,
+      table,
+      pulse: this.#pulse,
+      link: process.connected ? LINK_DESCRIPTOR : -1,
+      onBeat: (now) => this.#expire(now),
+      onCut: (sequence) => cleanUpCut(this.traffic, sequence),
+      onOrder: (order) => this.#obey(order),
+      onLost: (error) => this.#crash(new Error('the watchdog thread has failed', { cause: error })),
+    })
+    this.#explainEnd()
+  }
+
+  /** The entry has been loaded to its end. */
+  loaded(closeApp: CloseApp | null): void {
+    this.#closeApp = closeApp
+    this.#loaded = true
+    // From here on the app alone decides how long the process lives: one that neither listens nor waits ends, as it would without us.
+    process.channel?.unref()
+    this.#becomeReady()
+  }
+
+  /** The entry could not be loaded: says why, and ends the process. */
+  async failBoot(thrown: unknown): Promise<void> {
+    await tellArbiterLast({ type: 'boot-failed', error: reportedError(thrown) })
+    process.exit(1)
+  }
+
+  #listening(server: Server): void {
+    applyKeepAlive(server, this.config)
+    const address = server.address()
+    const isOurs = (address as AddressInfo | null)?.port === this.config.settings.port
+    // Of several servers the one on the configured port is the app's own.
+    if (this.#address === null || isOurs) this.#address = describe(address)
+    if (isOurs) this.#loaded = true
+    this.#becomeReady()
+  }
+
+  #becomeReady(): void {
+    if (this.#ready || !this.#loaded || this.#address === null) return
+    this.#ready = true
+    this.#pulse.booting = false
+    process.off('uncaughtException', this.#onBootException)
+    process.off('unhandledRejection', this.#onBootRejection)
+    tellArbiter({ type: 'ready', bootMs: Math.round(monotonicNow() - this.#startedAt), address: this.#address })
+  }
+
+  #expire(now: number): void {
+    const { requestDeadline } = this.config.settings
+    for (const scope of this.traffic.inFlight) {
+      if (now - scope.startedAt < requestDeadline) break
+      if (!scope.begun) answerInstead(this.traffic, scope, this.#expired)
+    }
+  }
+
+  #obey(order: ToWorker): void {
+    if (order.type === 'drain') {
+      // From here on the process must not end by itself for want of work: the app has not been closed yet.
+      process.channel?.ref()
+      this.#leaving ??= new Leaving(this.traffic, this.config.settings, (farewell) => void this.#leave(farewell))
+    } else if (order.type === 'abort') {
+      this.#leaving?.abort()
+    }
+  }
+
+  async #leave(farewell: Farewell): Promise<void> {
+    tellArbiter({ type: 'drained', ...farewell })
+    try {
+      await this.#closeApp?.()
+    } catch (error) {
+      console.error(error)
+    }
+    // An app that cleans up at SIGTERM ends the process itself; the arbiter's stop limit bounds it.
+    if (!this.#signals.release()) process.exit(0)
+  }
+
+  #beginLongTurn(name: string, limit: number): () => void {
+    const outer = { name: this.#pulse.longTurnName, until: this.#pulse.longTurnUntil }
+    this.#pulse.setLongTurn(name, monotonicNow() + limit)
+    return () => this.#pulse.setLongTurn(outer.name ?? '', outer.until)
+  }
+
+  // An app with a listener of its own has decided to live with such errors.
+  readonly #onBootException = (thrown: unknown): void => {
+    if (process.listenerCount('uncaughtException') === 1) void this.failBoot(thrown)
+  }
+
+  readonly #onBootRejection = (thrown: unknown): void => {
+    if (process.listenerCount('unhandledRejection') === 1) void this.failBoot(thrown)
+  }
+
+  /** No process of ours ends without a word: not by an error nobody caught, and not for its clients either. */
+  #explainEnd(): void {
+    process.on('uncaughtException', this.#onBootException)
+    process.on('unhandledRejection', this.#onBootRejection)
+    process.on('uncaughtExceptionMonitor', (error) => {
+      if (this.#ready) tellArbiter({ type: 'crashing', error: reportedError(error) })
+    })
+    process.on('exit', () => {
+      giveLastAnswers(this.traffic.table, rawAnswer('PUNCTUAL_WORKER_LOST'), LAST_ANSWERS_LIMIT)
+    })
+  }
+
+  async #crash(error: Error): Promise<void> {
+    await tellArbiterLast({ type: 'crashing', error: reportedError(error) })
+    process.exit(1)
+  }
+}
+
+function describe(address: AddressInfo | string | null): string {
+  if (address === null) return 'unknown'
+  if (typeof address === 'string') return address
+  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`
+}

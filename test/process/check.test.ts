@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+
+const ROOT = join(import.meta.dirname, '../..')
+const LIMIT = 60_000
+
+/** A copy of the repository that a test may spoil. */
+let copy: string
+
+beforeEach(() => {
+  copy = mkdtempSync(join(tmpdir(), 'punctual-check-'))
+  for (const path of ['src', 'docs', 'package.json']) cpSync(join(ROOT, path), join(copy, path), { recursive: true })
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+})
+
+afterEach(() => {
+  rmSync(copy, { recursive: true })
+})
+
+interface Outcome {
+  readonly code: number
+  readonly output: string
+}
+
+function check(...steps: string[]): Promise<Outcome> {
+  const args = [join(ROOT, 'scripts/check.ts'), '--root', copy, ...steps]
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, { timeout: LIMIT }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: stdout + stderr })
+    })
+  })
+}
+
+/** Writes a file that the copy does not have yet. */
+function plant(path: string, text: string): void {
+  mkdirSync(join(copy, path, '..'), { recursive: true })
+  writeFileSync(join(copy, path), text, { flag: 'wx' })
+}
+
+describe('npm run check', () => {
+  it('passes the tree as it stands', async () => {
+    const { code, output } = await check('layers', 'docs')
+    assert.equal(code, 0, output)
+    assert.match(output, /^ok {3}layers .* s$/m)
+    assert.match(output, /^ok {3}docs .* s$/m)
+  })
+
+  it('names an import that leads upwards, be it only of a type', async () => {
+    plant('src/report/planted-one.ts', "import type { Command } from '../cli/main.ts'\n")
+    plant('src/arbiter/planted-two.ts', "\nexport { planted } from '../request/planted-three.ts'\n")
+    plant('src/request/planted-three.ts', 'export const planted = 1\n')
+    const { code, output } = await check('layers')
+    assert.equal(code, 1)
+    assert.match(output, /src\/report\/planted-one\.ts:1: report must not import cli \(layer 1 below layer 4\)/)
+    assert.match(output, /src\/arbiter\/planted-two\.ts:2: arbiter must not import request \(it may only import /)
+  })
+
+  it('names an import between rooms that must not know each other', async () => {
+    plant('src/cache/planted.ts', "const x = await import('../defer/planted.ts')\n")
+    plant('src/defer/planted.ts', 'export const planted = 1\n')
+    const { output } = await check('layers')
+    assert.match(output, /src\/cache\/planted\.ts:1: cache must not import defer \(neighbours in layer 2\)/)
+  })
+
+  it('names a cycle that only types make', async () => {
+    plant('src/report/planted-a.ts', "import type { B } from './planted-b.ts'\nexport interface A { b: B }\n")
+    plant('src/report/planted-b.ts', "import type { A } from './planted-a.ts'\nexport interface B { a: A }\n")
+    const { code, output } = await check('layers')
+    assert.equal(code, 1)
+    assert.match(output, /cycle of files: report\/planted-a\.ts -> report\/planted-b\.ts -> report\/planted-a\.ts/)
+  })
+
+  it('names a cycle of rooms that no two files make', async () => {
+    plant('src/report/planted-a.ts', "import type { B } from '../settings/planted-b.ts'\nexport type A = B\n")
+    plant('src/settings/planted-b.ts', 'export type B = string\n')
+    plant('src/settings/planted-c.ts', "import type { D } from '../report/planted-d.ts'\nexport type C = D\n")
+    plant('src/report/planted-d.ts', 'export type D = string\n')
+    const { output } = await check('layers')
+    assert.match(output, /cycle of rooms: report -> settings -> report/)
+  })
+
+  it('names a raw timer and a raw clock, and no comment or text about them', async () => {
+    const lines = [
+      '// setInterval(f)',
+      "const told = 'Date.now()'",
+      'export const timer = setTimeout(() => {}, Date.now())',
+    ]
+    plant('src/report/planted.ts', lines.join('\n'))
+    const { code, output } = await check('layers')
+    assert.equal(code, 1)
+    assert.match(output, /src\/report\/planted\.ts:3: setTimeout outside src\/wait/)
+    assert.match(output, /src\/report\/planted\.ts:3: Date\.now outside src\/wait/)
+    assert.equal(output.match(/planted\.ts/g)?.length, 2)
+  })
+
+  it('names a room that is not on the map, and a file that is not there', async () => {
+    plant('src/helpers/planted.ts', "import { gone } from './gone.ts'\n")
+    const { output } = await check('layers')
+    assert.match(output, /src\/helpers\/planted\.ts: the room "helpers" is not on the map/)
+    assert.match(output, /src\/helpers\/planted\.ts:1: imports \.\/gone\.ts, which is no source file/)
+  })
+
+  it('names a page that has drifted from its source', async () => {
+    appendFileSync(join(copy, 'docs/reference/settings.md'), 'A sentence of my own.\n')
+    rmSync(join(copy, 'docs/reference/errors.md'))
+    const { code, output } = await check('docs')
+    assert.equal(code, 1)
+    assert.match(output, /docs\/reference\/settings\.md differs from its source/)
+    assert.match(output, /docs\/reference\/errors\.md is missing/)
+  })
+
+  it('refuses a check that does not exist', async () => {
+    const { code, output } = await check('layrs')
+    assert.equal(code, 2)
+    assert.match(output, /no such check: layrs/)
+  })
+})
