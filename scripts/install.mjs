@@ -7,6 +7,9 @@ import { existsSync } from 'node:fs'
 const root = new URL('..', import.meta.url)
 if (!existsSync(new URL('node_modules/.package-lock.json', root))) {
   console.error('punctual: no node_modules here yet; installing (once, about a minute)')
-  const { status } = spawnSync('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] })
+  const { status } = spawnSync('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  })
   process.exit(status ?? 1)
 }

@@ -2,7 +2,7 @@ import { EXIT } from '../errors/exit-codes.ts'
 import type { Action } from './action.ts'
 import { stopNow } from './commands.ts'
 import { countFailure } from './failures.ts'
-import { dropGeneration } from './reload.ts'
+import { beginReload, dropGeneration } from './reload.ts'
 import type { FailureReason, State, WorkerState } from './state.ts'
 
 /** A heap this full when the process aborted says why it did. */
@@ -34,7 +34,7 @@ export function failed(state: State, worker: WorkerState, reason: FailureReason,
   const gone = remove(state, worker)
   const told = worker.lastWords ?? reason
   if (state.reload !== null && worker.generation === state.reload.generation) {
-    return [...gone, ...dropGeneration(state, told)]
+    return [...gone, ...dropGeneration(state, told), ...beginReload(state, at)]
   }
   if (state.phase === 'starting' && worker.readyAt === null && !state.workers.some(({ readyAt }) => readyAt !== null)) {
     state.exit = { code: EXIT.bootFailed, why: told }

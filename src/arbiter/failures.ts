@@ -14,8 +14,9 @@ export function countFailure(state: State, worker: WorkerState, reason: FailureR
   state.restarts[reason] = (state.restarts[reason] ?? 0) + 1
 
   const sameBurst = worker.spawnedAt < state.lastFailureAt
-  if (at - state.lastFailureAt >= restartReset) state.delayLevel = 0
   if (sameBurst) return false
+  // The delay itself is no health.
+  if (at - state.spawnNotBefore >= restartReset) state.delayLevel = 0
 
   state.lastFailureAt = at
   const delay = Math.min(restartDelayMax, restartDelayMin * 2 ** Math.min(state.delayLevel, 30))

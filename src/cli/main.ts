@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
@@ -9,13 +8,14 @@ import { runCommand } from './run-command.ts'
 import { scaleCommand } from './scale-command.ts'
 import { statusCommand } from './status-command.ts'
 import { stopCommand } from './stop-command.ts'
+import { readVersion } from './version.ts'
 
 /** In the order of the help. */
 const COMMANDS = [runCommand, configCommand, statusCommand, reloadCommand, scaleCommand, stopCommand, incidentsCommand]
 
 /**
- * The `punctual` command. Sets `process.exitCode`; ends the process itself only after an error, so that nothing left open can
- * keep it. An error of Punctual is told in its own words, anything else with its stack and exit code 1.
+ * The `punctual` command. Ends the process itself only after an error, so that nothing left open can keep it. An error of Punctual is
+ * told in its own words, anything else with its stack and exit code 1.
  */
 export async function main(argv: readonly string[]): Promise<void> {
   // The reader of a pipe may leave early (`punctual config | head`); that is no error of ours.
@@ -42,11 +42,6 @@ function createProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(inOneLine(text)) })
   for (const create of COMMANDS) program.addCommand(create().copyInheritedSettings(program))
   return program
-}
-
-function readVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 /** Commander puts its suggestion on a line of its own. */

@@ -1,22 +1,6 @@
 import type { Socket } from 'node:net'
 import type { ConnectionTable } from './connection-table.ts'
-import { connectionOf, type RequestScope } from './scope.ts'
-
-/** What the connection speaks: decides how it is drained and whether last answers can reach it. */
-export type Speech = 'http' | 'upgraded' | 'other'
-
-export interface Connection {
-  readonly socket: Socket
-  /** Row in the connection table, -1 where the table is full. */
-  slot: number
-  speech: Speech
-  /** The requests on it that have not ended; more than one only when the client pipelines. */
-  readonly scopes: RequestScope[]
-  /** Monotonic milliseconds of its acceptance or of its last request's start. */
-  lastSeen: number
-  /** The protocol named in the `Upgrade` header, once upgraded. */
-  protocol: string | null
-}
+import { type Connection, connectionOf, type Speech } from './scope.ts'
 
 type Tracked = Socket & { [connectionOf]?: Connection }
 

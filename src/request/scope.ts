@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Connection } from './connections.ts'
+import type { Socket } from 'node:net'
 
 /** One request while it is served. It is what AsyncLocalStorage carries through everything the request starts. */
 export class RequestScope {
@@ -32,6 +32,23 @@ export class RequestScope {
     this.startedAt = startedAt
     this.sequence = sequence
   }
+}
+
+/** What a connection speaks: decides how it is drained and whether last answers can reach it. */
+export type Speech = 'http' | 'upgraded' | 'other'
+
+/** The connection a request came on. */
+export interface Connection {
+  readonly socket: Socket
+  /** Row in the connection table, -1 where the table is full. */
+  slot: number
+  speech: Speech
+  /** The requests on it that have not ended; more than one only when the client pipelines. */
+  readonly scopes: RequestScope[]
+  /** Monotonic milliseconds of its acceptance or of its last request's start. */
+  lastSeen: number
+  /** The protocol named in the `Upgrade` header, once upgraded. */
+  protocol: string | null
 }
 
 /** Carries the scope of the request through awaits, timers, ticks and events. */

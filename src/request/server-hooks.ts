@@ -2,8 +2,7 @@ import type { EventEmitter } from 'node:events'
 import http, { type IncomingMessage } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
-import type { Connection } from './connections.ts'
-import { connectionOf, type RequestScope, scopeOf, scopes } from './scope.ts'
+import { type Connection, connectionOf, type RequestScope, scopeOf, scopes } from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean

@@ -5,8 +5,8 @@ import net from 'node:net'
 import tls from 'node:tls'
 import { monotonicNow } from '../wait/clock.ts'
 import { ConnectionTable, OPAQUE } from './connection-table.ts'
-import { type Connection, Connections } from './connections.ts'
-import { InFlight, RequestScope } from './scope.ts'
+import { Connections } from './connections.ts'
+import { type Connection, InFlight, RequestScope } from './scope.ts'
 
 /** Everything that goes through the servers of this process: who listens, who is connected, what is being answered. */
 export class Traffic {

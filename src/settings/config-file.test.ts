@@ -85,6 +85,12 @@ describe('loadConfigFile', () => {
     assert.match(await refusalOf(), /^punctual\.config\.mjs: it cannot be loaded: Error: no database \(line 2\)/)
   })
 
+  it('a module in a package of CommonJS is told what to be named', async () => {
+    write('package.json', '{ "type": "commonjs" }')
+    write('punctual.config.ts', 'export default { workers: 2 }')
+    assert.match(await refusalOf(), /name it punctual\.config\.mts, or set "type": "module" in package\.json$/)
+  })
+
   it('a module that is missing is told', async () => {
     write('punctual.config.mjs', 'import "nowhere-to-be-found"\nexport default {}')
     assert.match(await refusalOf(), /Cannot find package 'nowhere-to-be-found'/)

@@ -70,10 +70,20 @@ function importDefault(path: string, name: string, limit: Milliseconds): Promise
       },
       (error: unknown) => {
         cancel()
-        reject(fault(name, `it cannot be loaded: ${firstLine(error)}${lineOf(error, path)}`, 'mend the file', error))
+        const what = `it cannot be loaded: ${firstLine(error)}${lineOf(error, path)}`
+        reject(fault(name, what, isTakenForCommonJs(error) ? otherName(name) : 'mend the file', error))
       },
     )
   })
+}
+
+/** Node reads `import` and `export` in a `.ts` or `.js` file as errors where the nearest package.json says `"type": "commonjs"`. */
+function isTakenForCommonJs(error: unknown): boolean {
+  return error instanceof SyntaxError && /outside a module|Unexpected token '(export|import)'/.test(error.message)
+}
+
+function otherName(name: string): string {
+  return `name it ${name.replace(/\.(ts|js)$/, '.m$1')}, or set "type": "module" in package.json`
 }
 
 function firstLine(error: unknown): string {

@@ -183,8 +183,8 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   crashWindow: {
     group: 'Restarting',
     kind: limit,
-    default: '60s',
-    prose: 'The time within which failures are counted for `crashLimit`.',
+    default: '5m',
+    prose: 'The time within which failures are counted for `crashLimit`. Ten failures with the default delays between them take a minute and ten boots.',
   },
   adminHost: {
     group: 'Observing',

@@ -1,6 +1,6 @@
 import { answerInstead } from '../request/answer-instead.ts'
-import type { Connection } from '../request/connections.ts'
 import { rawAnswer } from '../request/raw-answer.ts'
+import type { Connection } from '../request/scope.ts'
 import type { Traffic } from '../request/traffic.ts'
 import type { Settings } from '../settings/settings.ts'
 import { after, type Cancel, every, monotonicNow } from '../wait/clock.ts'

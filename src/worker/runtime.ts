@@ -1,5 +1,4 @@
-import type { Connection } from '../request/connections.ts'
-import { connectionOf, type RequestScope, scopeOf, scopes } from '../request/scope.ts'
+import { type Connection, connectionOf, type RequestScope, scopeOf, scopes } from '../request/scope.ts'
 
 /** Under this symbol the process keeps what others must find without importing: the watchdog from a paused frame, and the toolkit in an app that
  * has a copy of Punctual of its own. */

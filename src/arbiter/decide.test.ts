@@ -1,0 +1,583 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Vitals } from '../protocol/messages.ts'
+import type { StallEvidence } from '../report/incident.ts'
+import { resolveSettings } from '../settings/resolve.ts'
+import type { Settings } from '../settings/settings.ts'
+import type { Action } from './action.ts'
+import { decide } from './decide.ts'
+import type { Event } from './event.ts'
+import { initialState, isReady, type Life, type State } from './state.ts'
+
+function settings(flags: Record<string, string> = {}): Settings {
+  return resolveSettings({
+    flags: { workers: '2', ...flags },
+    env: {},
+    file: undefined,
+    cwd: '/srv',
+    isTerminal: false,
+  }).settings
+}
+
+const VITALS: Vitals = {
+  heartbeatAgeMs: 0,
+  loopLagMs: 0,
+  requests: 0,
+  inFlight: 0,
+  connections: 0,
+  rss: 50_000_000,
+  heapUsed: 1,
+  heapLimit: 100,
+  debugged: false,
+}
+
+const EVIDENCE: StallEvidence = {
+  stage: 'report',
+  stalledForMs: 1_000,
+  stack: null,
+  request: null,
+  inFlight: [],
+  inFlightCount: 0,
+  kernel: null,
+  loopLag: [],
+  memory: { rss: 0, heapUsed: 0, heapLimit: 0 },
+  longTurn: null,
+}
+
+const ERROR = { name: 'Error', message: 'no', stack: 'Error: no' }
+
+type Unstamped<T> = T extends unknown ? Omit<T, 'at'> : never
+
+/** An arbiter without processes: events go in, actions are collected. */
+class Bench {
+  state: State
+  now = 1_000
+  actions: Action[] = []
+
+  constructor(flags: Record<string, string> = {}) {
+    this.state = initialState(settings(flags), 42)
+    this.does({ type: 'start' })
+  }
+
+  does(event: Unstamped<Event>): readonly Action[] {
+    const decision = decide(this.state, { ...event, at: this.now } as Event)
+    this.state = decision.state
+    this.actions.push(...decision.actions)
+    return decision.actions
+  }
+
+  ready(id: number): readonly Action[] {
+    this.does({ type: 'spawned', worker: id, pid: 100 + id })
+    this.beats(id)
+    return this.does({ type: 'told', worker: id, message: { type: 'ready', bootMs: 5, address: '127.0.0.1:3000' } })
+  }
+
+  beats(id: number, vitals: Partial<Vitals> = {}): readonly Action[] {
+    return this.does({ type: 'told', worker: id, message: { type: 'beat', vitals: { ...VITALS, ...vitals } } })
+  }
+
+  exits(id: number, code: number | null = 1, signal: string | null = null): readonly Action[] {
+    return this.does({ type: 'exited', worker: id, code, signal })
+  }
+
+  /** Two workers, ready. */
+  static running(flags: Record<string, string> = {}): Bench {
+    const bench = new Bench(flags)
+    for (const { id } of bench.state.workers) bench.ready(id)
+    assert.equal(bench.state.phase, 'running')
+    bench.actions = []
+    return bench
+  }
+
+  life(id: number): Life | 'gone' {
+    return this.state.workers.find((worker) => worker.id === id)?.life ?? 'gone'
+  }
+}
+
+function of<T extends Action['type']>(actions: readonly Action[], type: T): Extract<Action, { type: T }>[] {
+  return actions.filter((action): action is Extract<Action, { type: T }> => action.type === type)
+}
+
+const announced = (actions: readonly Action[]): string[] => of(actions, 'announce').map(({ what }) => what.of)
+
+describe('boot', () => {
+  test('the start spawns as many workers as are wanted, each with a boot limit', () => {
+    const bench = new Bench({ workers: '3' })
+    assert.deepEqual(
+      of(bench.actions, 'spawn').map(({ worker }) => worker),
+      [1, 2, 3],
+    )
+    assert.equal(of(bench.actions, 'set-timer').filter(({ timer }) => timer.of === 'boot').length, 3)
+  })
+
+  test('a worker goes from spawned to booting to ready', () => {
+    const bench = new Bench()
+    bench.does({ type: 'spawned', worker: 1, pid: 7 })
+    assert.equal(bench.life(1), 'spawned')
+    bench.beats(1)
+    assert.equal(bench.life(1), 'booting')
+    assert.equal(isReady(bench.state), false)
+    bench.does({ type: 'told', worker: 1, message: { type: 'ready', bootMs: 5, address: 'a' } })
+    assert.equal(bench.life(1), 'ready')
+    assert.equal(isReady(bench.state), true)
+    assert.equal(bench.state.phase, 'starting')
+  })
+
+  test('a first generation that cannot boot ends the arbiter with 3 and the reason', () => {
+    const bench = new Bench()
+    bench.does({ type: 'told', worker: 1, message: { type: 'boot-failed', error: ERROR } })
+    const actions = bench.exits(1)
+    assert.deepEqual(
+      of(actions, 'kill').map(({ worker }) => worker),
+      [2],
+    )
+    assert.deepEqual(of(bench.exits(2, null, 'SIGKILL'), 'exit'), [{ type: 'exit', code: 3, why: 'Error: no' }])
+  })
+
+  test('a boot failure beside a worker that serves is retried, not fatal', () => {
+    const bench = new Bench()
+    bench.ready(1)
+    const actions = bench.exits(2)
+    assert.deepEqual(of(actions, 'exit'), [])
+    assert.equal(bench.state.restarts.boot, 1)
+    bench.now += 100
+    assert.equal(of(bench.does({ type: 'timer', timer: { of: 'spawn' } }), 'spawn').length, 1)
+  })
+
+  test('a worker that is not ready at the boot limit is killed, and boot is the reason', () => {
+    const bench = new Bench()
+    bench.ready(1)
+    bench.beats(2)
+    assert.deepEqual(of(bench.does({ type: 'timer', timer: { of: 'boot', worker: 2 } }), 'kill'), [
+      { type: 'kill', worker: 2, why: 'boot', gently: true },
+    ])
+    bench.exits(2, null, 'SIGKILL')
+    assert.deepEqual(bench.state.restarts, { boot: 1 })
+  })
+
+  test('a boot that is being debugged gets more time', () => {
+    const bench = new Bench()
+    bench.beats(1, { debugged: true })
+    const actions = bench.does({ type: 'timer', timer: { of: 'boot', worker: 1 } })
+    assert.deepEqual(of(actions, 'kill'), [])
+    assert.equal(of(actions, 'set-timer').length, 1)
+  })
+
+  test('a process that cannot be started is a failure like any other', () => {
+    const bench = Bench.running()
+    bench.exits(1)
+    bench.now += 100
+    bench.does({ type: 'timer', timer: { of: 'spawn' } })
+    bench.does({ type: 'spawn-failed', worker: 3, why: 'EAGAIN' })
+    assert.equal(bench.state.restarts.spawn, 1)
+    assert.equal(bench.life(3), 'gone')
+  })
+})
+
+describe('failures', () => {
+  test('the restart delay doubles up to its maximum and starts again after health', () => {
+    const bench = Bench.running({ crashLimit: 'unbounded' })
+    const delays: number[] = []
+    for (let round = 0; round < 12; round++) {
+      const worker = bench.state.workers.find(({ life }) => life === 'ready' || life === 'spawned')
+      assert.ok(worker)
+      const failedAt = bench.now
+      bench.exits(worker.id)
+      delays.push(Math.round(bench.state.spawnNotBefore - failedAt))
+      bench.now = bench.state.spawnNotBefore
+      bench.does({ type: 'timer', timer: { of: 'spawn' } })
+      bench.exits(bench.state.workers[0]?.id ?? 0)
+      bench.now = bench.state.spawnNotBefore
+      for (const { id } of [...bench.state.workers]) bench.ready(id)
+      bench.does({ type: 'timer', timer: { of: 'spawn' } })
+    }
+    assert.equal(delays[0], 100)
+    assert.ok(
+      delays.every((delay, i) => i === 0 || delay >= (delays[i - 1] ?? 0)),
+      String(delays),
+    )
+    assert.equal(delays.at(-1), 30_000)
+    bench.now += 31_000
+    const at = bench.now
+    bench.exits(bench.state.workers.at(-1)?.id ?? 0)
+    assert.equal(bench.state.spawnNotBefore - at, 100)
+  })
+
+  test('workers that fall together count once towards a crash loop', () => {
+    const bench = new Bench({ workers: '8', crashLimit: '3' })
+    for (const { id } of bench.state.workers) bench.ready(id)
+    bench.now += 1
+    for (const { id } of [...bench.state.workers]) bench.exits(id)
+    assert.equal(bench.state.phase, 'running')
+    assert.equal(bench.state.restarts.crash, 8)
+    assert.equal(bench.state.failures.length, 1)
+  })
+
+  test('a crash loop ends the arbiter with 5 and the reasons counted', () => {
+    const bench = Bench.running({ crashLimit: '3' })
+    for (let round = 0; round < 3; round++) {
+      bench.now = Math.max(bench.now + 1, bench.state.spawnNotBefore)
+      bench.does({ type: 'timer', timer: { of: 'spawn' } })
+      bench.exits(Math.max(...bench.state.workers.map(({ id }) => id)))
+    }
+    const loop = of(bench.actions, 'announce').find(({ what }) => what.of === 'crash-loop')
+    assert.deepEqual(loop?.what, { of: 'crash-loop', reasons: { crash: 1, boot: 2 } })
+    for (const { id } of [...bench.state.workers]) bench.exits(id, null, 'SIGKILL')
+    assert.equal(of(bench.actions, 'exit')[0]?.code, 5)
+  })
+
+  test('each way to end has its own reason', () => {
+    const reasonOf = (act: (bench: Bench) => void): string[] => {
+      const bench = Bench.running()
+      act(bench)
+      return Object.keys(bench.state.restarts)
+    }
+    assert.deepEqual(
+      reasonOf((b) => b.exits(1, 1)),
+      ['crash'],
+    )
+    assert.deepEqual(
+      reasonOf((b) => b.exits(1, null, 'SIGKILL')),
+      ['killed-from-outside'],
+    )
+    assert.deepEqual(
+      reasonOf((b) => b.exits(1, null, 'SIGABRT')),
+      ['crash'],
+    )
+    assert.deepEqual(
+      reasonOf((b) => {
+        b.beats(1, { heapUsed: 95 })
+        b.exits(1, null, 'SIGABRT')
+      }),
+      ['out-of-memory'],
+    )
+    assert.deepEqual(
+      reasonOf((b) => {
+        const lastAnswers = { inFlight: 0, unread: 0, closed: 0, tookMs: 0 }
+        b.does({ type: 'told', worker: 1, message: { type: 'killing', why: 'stall', evidence: null, lastAnswers } })
+        b.exits(1, null, 'SIGKILL')
+      }),
+      ['stall'],
+    )
+  })
+
+  test('a worker that says it crashes is replaced only once it has gone', () => {
+    const bench = Bench.running()
+    assert.deepEqual(
+      of(bench.does({ type: 'told', worker: 1, message: { type: 'crashing', error: ERROR } }), 'spawn'),
+      [],
+    )
+    bench.exits(1)
+    bench.now += 100
+    assert.equal(of(bench.does({ type: 'tick' }), 'spawn').length, 1)
+  })
+})
+
+describe('stalls', () => {
+  test('a stalled worker does not count as ready, and does again when it ends', () => {
+    const bench = Bench.running({ workers: '1' })
+    bench.does({ type: 'told', worker: 1, message: { type: 'stall-reported', evidence: EVIDENCE } })
+    assert.equal(bench.life(1), 'stalled')
+    assert.equal(isReady(bench.state), false)
+    bench.does({ type: 'told', worker: 1, message: { type: 'stall-ended', stalledForMs: 1_500, evidence: null } })
+    assert.equal(isReady(bench.state), true)
+    assert.deepEqual(of(bench.actions, 'spawn'), [])
+  })
+
+  test('a worker that was cut drains only when its replacement is ready', () => {
+    const bench = Bench.running()
+    const cut = bench.does({
+      type: 'told',
+      worker: 1,
+      message: { type: 'stall-cut', stalledForMs: 1, evidence: EVIDENCE },
+    })
+    assert.deepEqual(of(cut, 'spawn'), [{ type: 'spawn', worker: 3, generation: 1, replaces: 1 }])
+    assert.deepEqual(of(cut, 'drain'), [])
+    assert.equal(bench.state.workers.find(({ id }) => id === 1)?.tainted, true)
+    assert.deepEqual(
+      of(bench.ready(3), 'drain').map(({ worker }) => worker),
+      [1],
+    )
+    bench.exits(1, 0)
+    assert.deepEqual(bench.state.restarts, {})
+  })
+
+  test('a replacement that cannot boot is tried again, and the cut worker stays meanwhile', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'told', worker: 1, message: { type: 'stall-cut', stalledForMs: 1, evidence: EVIDENCE } })
+    bench.exits(3)
+    assert.equal(bench.life(1), 'ready')
+    bench.now += 100
+    assert.deepEqual(of(bench.does({ type: 'timer', timer: { of: 'spawn' } }), 'spawn'), [
+      { type: 'spawn', worker: 4, generation: 1, replaces: 1 },
+    ])
+  })
+
+  test('a worker of which nothing beats is noticed, then killed by the arbiter itself', () => {
+    const bench = Bench.running()
+    for (let i = 0; i < 10; i++) {
+      bench.now += 500
+      bench.beats(2)
+      bench.does({ type: 'tick' })
+    }
+    assert.equal(bench.life(1), 'stalled')
+    assert.deepEqual(announced(bench.actions), ['frozen'])
+    for (let i = 0; i < 40; i++) {
+      bench.now += 500
+      bench.beats(2)
+      bench.does({ type: 'tick' })
+    }
+    assert.deepEqual(of(bench.actions, 'kill'), [{ type: 'kill', worker: 1, why: 'frozen', gently: false }])
+    bench.exits(1, null, 'SIGKILL')
+    assert.deepEqual(bench.state.restarts, { frozen: 1 })
+  })
+
+  test('time in which the arbiter itself did not run is held against nobody', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'tick' })
+    bench.now += 600_000
+    assert.deepEqual(of(bench.does({ type: 'tick' }), 'kill'), [])
+    assert.equal(bench.life(1), 'ready')
+  })
+
+  test('a frozen worker that beats again is ready again', () => {
+    const bench = Bench.running()
+    for (let i = 0; i < 6; i++) {
+      bench.now += 500
+      bench.does({ type: 'tick' })
+    }
+    assert.equal(bench.life(1), 'stalled')
+    assert.deepEqual(announced(bench.beats(1)), ['thawed'])
+    assert.equal(bench.life(1), 'ready')
+  })
+})
+
+describe('recycling', () => {
+  test('a worker that has served its requests is replaced, one at a time, the replacement first', () => {
+    const bench = Bench.running({ maxRequests: '100', recycleJitter: '0%' })
+    assert.equal(of(bench.beats(1, { requests: 99 }), 'spawn').length, 0)
+    assert.deepEqual(of(bench.beats(1, { requests: 100 }), 'spawn'), [
+      { type: 'spawn', worker: 3, generation: 1, replaces: 1 },
+    ])
+    assert.equal(of(bench.beats(2, { requests: 500 }), 'spawn').length, 0)
+    assert.deepEqual(
+      of(bench.ready(3), 'drain').map(({ worker }) => worker),
+      [1],
+    )
+    assert.equal(of(bench.beats(2, { requests: 500 }), 'spawn').length, 1)
+  })
+
+  test('jitter spreads the limit, and never above what was set', () => {
+    const bench = new Bench({ workers: '16', maxRequests: '1000', recycleJitter: '10%' })
+    const limits = bench.state.workers.map(({ requestLimit }) => requestLimit)
+    assert.ok(
+      limits.every((limit) => limit >= 900 && limit <= 1_000),
+      String(limits),
+    )
+    assert.ok(new Set(limits).size > 8, String(limits))
+  })
+
+  test('memory must be above its limit for as many samples in a row as are set', () => {
+    const bench = Bench.running({ maxMemory: '100MiB', maxMemorySamples: '3' })
+    const sample = (rss: number): boolean => {
+      bench.now += 1_000
+      return announced(bench.beats(1, { rss })).includes('recycling')
+    }
+    assert.deepEqual([200e6, 200e6, 50e6, 200e6, 200e6, 200e6].map(sample), [false, false, false, false, false, true])
+  })
+
+  test('a worker that has reached its lifetime is replaced', () => {
+    const bench = Bench.running({ maxLifetime: '1h', recycleJitter: '0%' })
+    bench.now += 3_600_000
+    assert.deepEqual(announced(bench.beats(1)), ['recycling'])
+  })
+})
+
+describe('reload', () => {
+  test('the new generation is ready before the old one drains', () => {
+    const bench = Bench.running()
+    const begun = bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    assert.deepEqual(
+      of(begun, 'spawn').map(({ generation }) => generation),
+      [2, 2],
+    )
+    assert.deepEqual(of(bench.ready(3), 'drain'), [])
+    const done = bench.ready(4)
+    assert.deepEqual(
+      of(done, 'drain').map(({ worker }) => worker),
+      [1, 2],
+    )
+    assert.deepEqual(
+      of(done, 'reply').map(({ command, ok }) => ({ command, ok })),
+      [{ command: 1, ok: true }],
+    )
+    assert.equal(bench.state.generation, 2)
+  })
+
+  test('a new generation that cannot boot is dropped, and the command fails with the reason', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    bench.ready(3)
+    bench.does({ type: 'told', worker: 4, message: { type: 'boot-failed', error: ERROR } })
+    const dropped = bench.exits(4)
+    assert.deepEqual(
+      of(dropped, 'drain').map(({ worker }) => worker),
+      [3],
+    )
+    const [reply] = of(dropped, 'reply')
+    assert.equal(reply?.ok, false)
+    assert.match(reply?.message ?? '', /Error: no.*generation 1 keeps serving/)
+    assert.deepEqual(bench.state.restarts, {})
+    assert.deepEqual([bench.life(1), bench.life(2)], ['ready', 'ready'])
+  })
+
+  test('an old worker that dies during a reload that fails is replaced afterwards', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    assert.deepEqual(of(bench.exits(1), 'spawn'), [])
+    bench.now += 100
+    assert.deepEqual(
+      of(bench.exits(3), 'spawn').map(({ generation }) => generation),
+      [1],
+    )
+  })
+
+  test('reloads are serialised, and every command gets its answer', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    bench.does({ type: 'command', id: 2, command: { name: 'reload' } })
+    bench.does({ type: 'signal', signal: 'SIGHUP' })
+    bench.does({ type: 'signal', signal: 'SIGHUP' })
+    bench.ready(3)
+    assert.deepEqual(
+      of(bench.ready(4), 'spawn').map(({ generation }) => generation),
+      [3, 3],
+    )
+    bench.ready(5)
+    assert.deepEqual(
+      of(bench.ready(6), 'spawn').map(({ generation }) => generation),
+      [4, 4],
+    )
+    bench.ready(7)
+    assert.deepEqual(of(bench.ready(8), 'spawn'), [])
+    assert.deepEqual(
+      of(bench.actions, 'reply').map(({ command, ok }) => [command, ok]),
+      [
+        [1, true],
+        [2, true],
+      ],
+    )
+  })
+
+  test('a reload before the first generation serves is refused', () => {
+    const bench = new Bench()
+    assert.equal(of(bench.does({ type: 'command', id: 1, command: { name: 'reload' } }), 'reply')[0]?.ok, false)
+  })
+
+  test('a scaling during a reload holds for the new generation', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    bench.does({ type: 'command', id: 2, command: { name: 'scale', change: { to: 3 } } })
+    bench.ready(3)
+    bench.ready(4)
+    assert.equal(bench.state.generation, 1)
+    bench.ready(5)
+    assert.equal(bench.state.generation, 2)
+  })
+})
+
+describe('scale', () => {
+  test('more workers are spawned, fewer are drained, and the answer says so', () => {
+    const bench = Bench.running()
+    assert.equal(
+      of(bench.does({ type: 'command', id: 1, command: { name: 'scale', change: { by: 2 } } }), 'spawn').length,
+      2,
+    )
+    bench.ready(3)
+    bench.ready(4)
+    const down = bench.does({ type: 'signal', signal: 'SIGTTOU' })
+    assert.deepEqual(
+      of(down, 'drain').map(({ worker }) => worker),
+      [4],
+    )
+    assert.equal(of(bench.does({ type: 'signal', signal: 'SIGTTIN' }), 'spawn').length, 1)
+  })
+
+  test('less than one worker, or a number past all reason, is refused', () => {
+    const bench = Bench.running()
+    for (const change of [{ to: 0 }, { by: -2 }, { to: 100_000 }, { to: 1.5 }]) {
+      const [reply] = of(bench.does({ type: 'command', id: 1, command: { name: 'scale', change } }), 'reply')
+      assert.equal(reply?.ok, false, JSON.stringify(change))
+    }
+    assert.equal(bench.state.wanted, 2)
+  })
+})
+
+describe('stop', () => {
+  test('stop drains, then the arbiter leaves with 0', () => {
+    const bench = Bench.running()
+    const stopped = bench.does({ type: 'signal', signal: 'SIGTERM' })
+    assert.deepEqual(
+      of(stopped, 'drain').map(({ worker }) => worker),
+      [1, 2],
+    )
+    assert.equal(of(stopped, 'set-timer').length, 2)
+    bench.exits(1, 0)
+    assert.deepEqual(of(bench.exits(2, 0), 'exit'), [{ type: 'exit', code: 0, why: 'SIGTERM' }])
+    assert.equal(bench.state.phase, 'stopped')
+  })
+
+  test('a worker that has not left at the stop limit is killed', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'signal', signal: 'SIGTERM' })
+    assert.deepEqual(
+      of(bench.does({ type: 'timer', timer: { of: 'stop', worker: 1 } }), 'kill').map(({ worker }) => worker),
+      [1],
+    )
+  })
+
+  test('a second signal stops now', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'signal', signal: 'SIGINT' })
+    const now = bench.does({ type: 'signal', signal: 'SIGINT' })
+    assert.deepEqual(
+      of(now, 'kill').map(({ worker }) => worker),
+      [1, 2],
+    )
+  })
+
+  test('a stop ends a reload under way, and its command is told', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    const stopped = bench.does({ type: 'command', id: 2, command: { name: 'stop' } })
+    assert.deepEqual(
+      of(stopped, 'reply').map(({ command, ok }) => [command, ok]),
+      [
+        [1, false],
+        [2, true],
+      ],
+    )
+    assert.deepEqual(
+      of(stopped, 'kill').map(({ worker }) => worker),
+      [3, 4],
+    )
+  })
+
+  test('nothing is started any more', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'signal', signal: 'SIGTERM' })
+    bench.exits(1, 1)
+    bench.does({ type: 'timer', timer: { of: 'spawn' } })
+    bench.does({ type: 'signal', signal: 'SIGHUP' })
+    bench.does({ type: 'signal', signal: 'SIGTTIN' })
+    assert.deepEqual(of(bench.actions, 'spawn'), [])
+    assert.deepEqual(bench.state.restarts, {})
+  })
+})
+
+test('decide leaves the state it was given as it was', () => {
+  const bench = Bench.running()
+  const before = structuredClone(bench.state)
+  decide(bench.state, { type: 'signal', signal: 'SIGTERM', at: bench.now })
+  assert.deepEqual(bench.state, before)
+})
