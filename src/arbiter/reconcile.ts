@@ -33,7 +33,7 @@ export function drain(state: State, worker: WorkerState, why: string): Action[] 
   ]
 }
 
-export function spawn(state: State, generation: number, replaces: number | null, at: number): Action[] {
+function spawn(state: State, generation: number, replaces: number | null, at: number): Action[] {
   const { settings } = state
   const id = state.nextWorker++
   state.workers.push({

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { chmod, link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { type Cancel, every, pause, wallClock } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
@@ -74,10 +74,26 @@ export async function openStateDirectory(path: string, options: StateDirectoryOp
   }
 }
 
+/**
+ * With its parents. Not by `recursive`: Node's loops for ever where a directory is said not to exist below one that does (`/proc`).
+ */
 async function makeDirectory(path: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true, mode: 0o700 })
-  // `mkdir` of a path with missing parents gives the mode to the last alone; the umask may have taken from it.
-  if (made !== undefined) await chmod(path, 0o700)
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    await makeDirectory(dirname(path))
+    await makeLast(path)
+  }
+}
+
+/** A second arbiter may make it at the same time. */
+async function makeLast(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
 }
 
 async function take(lock: string, us: LockHolder, stateDir: string, controlSocket: string): Promise<void> {

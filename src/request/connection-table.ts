@@ -16,7 +16,7 @@ const TEXT_ROOM = ROW - TEXT_AT
 const HEADER = 64
 
 /** Bits of a row's flags. */
-export const OPEN = 1
+const OPEN = 1
 /** A request has been read whose response has not begun. */
 export const WAITING = 2
 /** A response has begun and not yet been sent whole. */

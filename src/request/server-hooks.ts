@@ -75,6 +75,7 @@ function hookServerEvents(traffic: Traffic): void {
   const listen = net.Server.prototype.listen as (this: net.Server, ...args: unknown[]) => net.Server
   define(net.Server.prototype, 'listen', function (this: net.Server, ...args: unknown[]): net.Server {
     traffic.listenCalls++
+    traffic.onListen()
     return listen.apply(this, args)
   })
 }

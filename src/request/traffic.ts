@@ -20,6 +20,8 @@ export class Traffic {
   closing = false
   /** How often anybody asked a server to listen, listening or not yet. */
   listenCalls = 0
+  /** Called when a server is asked to listen, which takes it a while. */
+  onListen: () => void = () => {}
   /** Called when a server has begun to listen. */
   onListening: (server: net.Server) => void = () => {}
   /** Called when a request has ended, whatever its end. */

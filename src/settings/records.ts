@@ -184,7 +184,8 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     group: 'Restarting',
     kind: limit,
     default: '5m',
-    prose: 'The time within which failures are counted for `crashLimit`. Ten failures with the default delays between them take a minute and ten boots.',
+    prose:
+      'The time within which failures are counted for `crashLimit`. Ten failures with the default delays between them take a minute and ten boots.',
   },
   adminHost: {
     group: 'Observing',

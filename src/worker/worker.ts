@@ -45,6 +45,8 @@ export class Worker {
     watchAsyncHooks(this.#pulse)
     publishRuntime({ sequenceOf, beginLongTurn: (name, limit) => this.#beginLongTurn(name, limit) })
     hookServers(this.traffic)
+    // A server gets its socket from the arbiter: until it has, the channel must keep the process alive, as listening itself would.
+    this.traffic.onListen = () => process.channel?.ref()
     this.traffic.onListening = (server) => this.#listening(server)
     startWatchdog({
       config,
@@ -63,8 +65,7 @@ export class Worker {
   loaded(closeApp: CloseApp | null): void {
     this.#closeApp = closeApp
     this.#loaded = true
-    // From here on the app alone decides how long the process lives: one that neither listens nor waits ends, as it would without us.
-    process.channel?.unref()
+    this.#leaveItToApp()
     this.#becomeReady()
   }
 
@@ -81,7 +82,14 @@ export class Worker {
     // Of several servers the one on the configured port is the app's own.
     if (this.#address === null || isOurs) this.#address = describe(address)
     if (isOurs) this.#loaded = true
+    this.#leaveItToApp()
     this.#becomeReady()
+  }
+
+  /** From here on the app alone decides how long the process lives: one that neither listens nor waits ends, as it would without us. */
+  #leaveItToApp(): void {
+    const asked = this.traffic.listenCalls > 0 && this.#address === null
+    if (this.#loaded && !asked && this.#leaving === null) process.channel?.unref()
   }
 
   #becomeReady(): void {
