@@ -4,7 +4,7 @@ import type { IncidentStore } from '../report/incident-store.ts'
 import { KernelWatch } from '../report/kernel-watch.ts'
 import type { Log } from '../report/log.ts'
 import { SourcePositions } from '../report/source-positions.ts'
-import { tellStory, type Untold } from '../report/story.ts'
+import { tellLastAnswers, tellStory, type Untold } from '../report/story.ts'
 import { wallClock } from '../wait/clock.ts'
 import type { Announcement } from './action.ts'
 import type { Event } from './event.ts'
@@ -101,22 +101,30 @@ export class Chronicle {
         open.draft.notCut = message.why
         return this.#tell(open.draft, 'error')
       }
-      case 'killing': {
-        const kind = worker.readyAt === null ? 'boot' : 'stall'
-        const open = this.#find(worker.id, 'stall') ?? this.#begin(kind, worker, [])
-        if (kind === 'boot') open.draft.kind = 'boot'
-        if (message.evidence !== null) this.#add(open, message.evidence)
-        Object.assign(open.draft, { outcome: 'killed', lastAnswers: message.lastAnswers })
-        if (kind === 'boot') open.draft.stalledForMs = Math.round(at - worker.spawnedAt)
-        open.lostAt = at
-        // A worker that is told to leave and does not is no stall, but its end is stated all the same.
-        return this.#tell(open.draft, 'error')
-      }
+      case 'killing':
+        return this.#killing(worker, message, at)
       case 'boot-failed':
       case 'crashing':
         this.#errors.set(worker.id, message.error)
         return
     }
+  }
+
+  #killing(worker: WorkerState, message: Extract<FromWatchdog, { type: 'killing' }>, at: number): void {
+    const { why, evidence, lastAnswers } = message
+    const stall = this.#find(worker.id, 'stall')
+    if (stall === undefined && why !== 'stall' && why !== 'boot') {
+      // It was told to leave and has not: no stall, but no end without a reason either.
+      const { id, pid } = worker
+      this.#log.warn({}, `worker ${id} (pid ${pid}) is killed before it has left: ${why}; ${tellLastAnswers(lastAnswers)}`)
+      return
+    }
+    const open = stall ?? this.#begin(why === 'boot' ? 'boot' : 'stall', worker, [])
+    if (evidence !== null) this.#add(open, evidence)
+    Object.assign(open.draft, { outcome: 'killed', lastAnswers })
+    if (why === 'boot') Object.assign(open.draft, { kind: 'boot', stalledForMs: Math.round(at - worker.spawnedAt) })
+    open.lostAt = at
+    this.#tell(open.draft, 'error')
   }
 
   #stallEnded(worker: WorkerState, message: Extract<FromWatchdog, { type: 'stall-ended' }>): void {

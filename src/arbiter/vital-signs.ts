@@ -75,6 +75,8 @@ function becameReady(
   if (worker.life !== 'spawned' && worker.life !== 'booting') return []
   worker.life = 'ready'
   worker.readyAt = at
+  // The watchdog thread may still be loading.
+  worker.beatAt = at
   worker.bootMs = at - worker.spawnedAt
   state.address = message.address
   const actions: Action[] = [

@@ -48,24 +48,19 @@ export function askArbiter<C extends ControlCommand>(
     const read = readLines(
       (value) => {
         heard()
-        const answer = value as ControlAnswer
-        if ('progress' in answer) {
-          if (answer.progress !== told && answer.progress !== '') onProgress(answer.progress)
-          told = answer.progress
-        } else if (answer.ok) {
+        if (!isAnswer(value)) {
+          end(nonsense(stateDir, JSON.stringify(value).slice(0, 100)))
+        } else if ('progress' in value) {
+          if (value.progress !== told && value.progress !== '') onProgress(value.progress)
+          told = value.progress
+        } else if (value.ok) {
           finish(socket, cancels)
-          resolve(answer.result as ControlResults[C])
+          resolve(value.result as ControlResults[C])
         } else {
-          end(refused(answer.error))
+          end(refused(value.error))
         }
       },
-      (why) =>
-        end(
-          new PunctualError(
-            'PUNCTUAL_COMMAND_REFUSED',
-            `the arbiter on ${stateDir} answered with something else: ${why}`,
-          ),
-        ),
+      (why) => end(nonsense(stateDir, why)),
       64 * 1024 * 1024,
     )
     socket.setEncoding('utf8')
@@ -108,6 +103,19 @@ function unreachable(stateDir: string, error: NodeJS.ErrnoException): PunctualEr
     'PUNCTUAL_ARBITER_NOT_RUNNING',
     `the arbiter on ${stateDir} cannot be reached: ${error.message}`,
     { cause: error },
+  )
+}
+
+function isAnswer(value: unknown): value is ControlAnswer {
+  if (typeof value !== 'object' || value === null) return false
+  const { progress, ok, error } = value as Readonly<Record<string, unknown>>
+  return typeof progress === 'string' || ok === true || (ok === false && typeof error === 'object' && error !== null)
+}
+
+function nonsense(stateDir: string, what: string): PunctualError {
+  return new PunctualError(
+    'PUNCTUAL_COMMAND_REFUSED',
+    `what listens on ${stateDir} answered with something else (${what}); is it another version of Punctual?`,
   )
 }
 

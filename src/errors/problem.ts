@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http'
 import { CODES, type ErrorCode, type RequestErrorCode } from './codes.ts'
 
 /** An error as a client reads it: RFC 9457, "Problem Details for HTTP APIs". */
@@ -11,6 +10,9 @@ export interface Problem {
   /** The id of the request, where it has one. */
   readonly instance?: string
 }
+
+/** Reason phrases of the statuses in the table. Not Node's list: importing `node:http` costs a thread 5 MB. */
+const REASONS: Readonly<Record<number, string>> = { 503: 'Service Unavailable' }
 
 /** A whole answer, ready for `response.writeHead(status, headers).end(body)`. */
 export interface ProblemAnswer {
@@ -55,5 +57,5 @@ export function problemAnswer(code: RequestErrorCode, instance?: string): Proble
 export function problemResponseText(code: RequestErrorCode, options: { readonly head?: boolean } = {}): string {
   const { status, headers, body } = problemAnswer(code)
   const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${options.head === true ? '' : body}`
+  return `HTTP/1.1 ${status} ${REASONS[status]}\r\n${lines.join('')}\r\n${options.head === true ? '' : body}`
 }

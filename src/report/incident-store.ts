@@ -111,7 +111,8 @@ export class IncidentStore {
   async #write(incident: Incident): Promise<void> {
     const { incidentsKept, incidentSize } = this.#options
     try {
-      await mkdir(this.files.directory, { recursive: true, mode: 0o700 })
+      // The state directory too: somebody may have removed it.
+      for (const path of [this.#options.stateDir, this.files.directory]) await makeDirectory(path)
       if (!this.#swept) await this.files.sweep()
       this.#swept = true
       await this.files.write(incident.id, incidentJson(incident, incidentSize))
@@ -137,4 +138,10 @@ export class IncidentStore {
     this.#lost = 0
     this.#options.log.info({ lost }, `incidents are written to ${this.files.directory} again; ${lost} were lost`)
   }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
 }

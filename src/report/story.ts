@@ -145,7 +145,7 @@ function others(incident: Untold): string {
     : `${served} of ${requests(inFlight, 'other ')} served`
 }
 
-function tellLastAnswers(answers: LastAnswers): string {
+export function tellLastAnswers(answers: LastAnswers): string {
   const answered = answers.inFlight + answers.unread
   if (answered + answers.closed === 0) return 'no client was waiting'
   const told = answered === 0 ? '' : `${clients(answered)} answered 503`

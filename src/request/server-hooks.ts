@@ -1,12 +1,14 @@
 import type { EventEmitter } from 'node:events'
-import http, { type IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { http } from './node-http.ts'
 import { type Connection, connectionOf, type RequestScope, scopeOf, scopes } from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
-type Method = (this: http.ServerResponse, ...args: unknown[]) => unknown
+type Method = (this: ServerResponse, ...args: unknown[]) => unknown
 type Scoped = object & { [scopeOf]?: RequestScope }
 
 /**
@@ -40,7 +42,7 @@ function hookServerEvents(traffic: Traffic): void {
         case 'request':
         case 'checkContinue':
         case 'checkExpectation': {
-          const [request, response] = args as [IncomingMessage & Scoped, http.ServerResponse & Scoped]
+          const [request, response] = args as [IncomingMessage & Scoped, ServerResponse & Scoped]
           // An Expect header brings the same request here twice when nobody listens for `checkContinue`.
           if (request[scopeOf] !== undefined) break
           const scope = traffic.begin(request, response)
@@ -52,7 +54,7 @@ function hookServerEvents(traffic: Traffic): void {
           traffic.connected(this, args[0] as net.Socket)
           break
         case 'secureConnection':
-          traffic.connectedSecurely(this, args[0] as net.Socket)
+          traffic.connectedSecurely(this, args[0] as TLSSocket)
           break
         case 'upgrade':
         case 'connect':
@@ -110,20 +112,20 @@ function hookMessageEvents({ table }: Traffic): void {
 function hookResponses(traffic: Traffic): void {
   const prototype = http.ServerResponse.prototype
   const { write, end, flushHeaders } = prototype as unknown as Record<'write' | 'end' | 'flushHeaders', Method>
-  const begin = (response: http.ServerResponse & Scoped): void => {
+  const begin = (response: ServerResponse & Scoped): void => {
     const scope = response[scopeOf]
     if (scope !== undefined && !scope.begun) traffic.answering(scope)
   }
 
-  define(prototype, 'write', function (this: http.ServerResponse, ...args: unknown[]): unknown {
+  define(prototype, 'write', function (this: ServerResponse, ...args: unknown[]): unknown {
     begin(this)
     return write.apply(this, args)
   })
-  define(prototype, 'flushHeaders', function (this: http.ServerResponse): unknown {
+  define(prototype, 'flushHeaders', function (this: ServerResponse): unknown {
     begin(this)
     return flushHeaders.call(this)
   })
-  define(prototype, 'end', function (this: http.ServerResponse & Scoped, ...args: unknown[]): unknown {
+  define(prototype, 'end', function (this: ServerResponse & Scoped, ...args: unknown[]): unknown {
     begin(this)
     const result = end.apply(this, args)
     const scope = this[scopeOf]

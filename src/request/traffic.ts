@@ -1,11 +1,11 @@
-import http, { type IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
-import https from 'node:https'
 import net from 'node:net'
-import tls from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { monotonicNow } from '../wait/clock.ts'
 import { ConnectionTable, OPAQUE } from './connection-table.ts'
 import { Connections } from './connections.ts'
+import { http } from './node-http.ts'
 import { type Connection, InFlight, RequestScope } from './scope.ts'
 
 /** Everything that goes through the servers of this process: who listens, who is connected, what is being answered. */
@@ -39,13 +39,14 @@ export class Traffic {
 
   connected(server: net.Server, socket: net.Socket): void {
     // A TLS server announces the bare socket first; what counts is the encrypted one that follows.
-    if (server instanceof tls.Server) return
+    if (isEncrypted(server)) return
     const isHttp = server instanceof http.Server
     this.connections.add(socket, isHttp ? 'http' : 'other', descriptor(socket), isHttp ? 0 : OPAQUE, monotonicNow())
   }
 
-  connectedSecurely(server: net.Server, socket: net.Socket): void {
-    const speech = server instanceof https.Server ? 'http' : 'other'
+  connectedSecurely(server: net.Server, socket: TLSSocket): void {
+    // An HTTP/2 session is drained as a session.
+    const speech = socket.alpnProtocol !== 'h2' && 'closeIdleConnections' in server ? 'http' : 'other'
     this.connections.add(socket, speech, -1, OPAQUE, monotonicNow())
   }
 
@@ -54,7 +55,7 @@ export class Traffic {
     session.once('close', () => this.sessions.delete(session))
   }
 
-  begin(request: IncomingMessage, response: http.ServerResponse): RequestScope {
+  begin(request: IncomingMessage, response: ServerResponse): RequestScope {
     const now = monotonicNow()
     // HTTP/2's compatibility objects are no ServerResponse, and their sockets must not be touched.
     const own = response instanceof http.ServerResponse
@@ -129,6 +130,11 @@ export class Traffic {
     }
     for (const session of this.sessions) session.close()
   }
+}
+
+/** By its method, not its class: to load `node:tls` costs 7 MB, which an app without encryption need not pay. */
+function isEncrypted(server: net.Server): boolean {
+  return 'setSecureContext' in server
 }
 
 function descriptor(socket: net.Socket): number {

@@ -22,6 +22,7 @@ let lagOfSecond = 0
 
 every(ms(LOOK_EVERY), () => watchman.look(), { keepAlive: true })
 every(BEATS_TO_ARBITER_EVERY, beat, { keepAlive: true })
+beat()
 
 function hear(message: ToWorker): void {
   if (message.type === 'die') void watchman.die(message.why)

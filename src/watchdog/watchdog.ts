@@ -51,6 +51,7 @@ export function startWatchdog(options: WatchdogOptions): void {
 
   let expected = monotonicNow() + BEAT_EVERY
   let beats = 0
+  let inspected: string | undefined
   const beat = (): void => {
     const now = monotonicNow()
     pulse.raiseLag(now - expected)
@@ -61,7 +62,11 @@ export function startWatchdog(options: WatchdogOptions): void {
     if (beats++ % SLOW_FIGURES_EVERY === 0) {
       const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
       pulse.setHeap(used, limit)
-      const address = inspectorUrl()
+    }
+    // On every beat: a debugger may pause in the very turn in which it has attached.
+    const address = inspectorUrl()
+    if (address !== inspected) {
+      inspected = address
       pulse.inspectorPort = address === undefined ? 0 : Number(new URL(address).port)
     }
     pulse.lastBeat = now

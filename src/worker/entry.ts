@@ -1,7 +1,8 @@
-import http from 'node:http'
+import type { RequestListener, Server } from 'node:http'
 import Module from 'node:module'
 import { pathToFileURL } from 'node:url'
 import type { FetchHandler } from 'srvx'
+import { http } from '../request/node-http.ts'
 import type { Traffic } from '../request/traffic.ts'
 
 /** Called when the worker leaves, where the framework has a way to be closed. */
@@ -13,7 +14,7 @@ interface Address {
 }
 
 interface FastifyLike {
-  readonly server: http.Server
+  readonly server: Server
   ready(): PromiseLike<unknown>
   listen(address: Address): Promise<unknown>
   close(): Promise<unknown>
@@ -52,16 +53,16 @@ async function serve(exported: unknown, address: Address, traffic: Traffic): Pro
   return null
 }
 
-async function requestListener(exported: unknown): Promise<http.RequestListener | null> {
+async function requestListener(exported: unknown): Promise<RequestListener | null> {
   if (isObject(exported) && typeof exported.callback === 'function' && typeof exported.use === 'function') {
-    return exported.callback() as http.RequestListener
+    return exported.callback() as RequestListener
   }
   if (isObject(exported) && typeof exported.fetch === 'function') {
     const { toNodeHandler } = await import('srvx/node')
     const fetch = exported.fetch as FetchHandler
-    return toNodeHandler((request) => fetch.call(exported, request)) as http.RequestListener
+    return toNodeHandler((request) => fetch.call(exported, request)) as RequestListener
   }
-  return typeof exported === 'function' ? (exported as http.RequestListener) : null
+  return typeof exported === 'function' ? (exported as RequestListener) : null
 }
 
 function isFastify(value: unknown): value is FastifyLike {

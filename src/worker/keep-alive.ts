@@ -1,6 +1,6 @@
-import http from 'node:http'
 import type net from 'node:net'
 import type { WorkerConfig } from '../protocol/worker-config.ts'
+import { http } from '../request/node-http.ts'
 
 /**
  * Applies the `keepAlive` setting to a server: always when somebody set it, else only where the app has left Node's own default, because an

@@ -1,5 +1,4 @@
 import type { FromMain, MainEnvelope } from '../protocol/messages.ts'
-import type { ReportedError } from '../report/incident.ts'
 import { after } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
 
@@ -19,21 +18,4 @@ export function tellArbiterLast(message: FromMain): Promise<void> {
     after(LAST_WORD_LIMIT, resolve)
     process.send({ punctual: message } satisfies MainEnvelope, undefined, undefined, () => resolve())
   })
-}
-
-/** Whatever was thrown, as it travels. */
-export function reportedError(thrown: unknown): ReportedError {
-  if (!(thrown instanceof Error)) {
-    const message = String(thrown)
-    return { name: 'Error', message: `a value that is no Error was thrown: ${message}`, stack: message }
-  }
-  const { code } = thrown as NodeJS.ErrnoException
-  const stack = causes(thrown)
-  const error = { name: thrown.name, message: thrown.message, stack }
-  return code === undefined ? error : { ...error, code: String(code) }
-}
-
-function causes(error: Error, depth = 0): string {
-  const own = error.stack ?? `${error.name}: ${error.message}`
-  return error.cause instanceof Error && depth < 5 ? `${own}\n  caused by ${causes(error.cause, depth + 1)}` : own
 }

@@ -16,9 +16,11 @@ import type { CloseApp } from './entry.ts'
 import { watchAsyncHooks } from './hooks-watch.ts'
 import { applyKeepAlive } from './keep-alive.ts'
 import { type Farewell, Leaving } from './leave.ts'
-import { reportedError, tellArbiter, tellArbiterLast } from './main-channel.ts'
+import { tellArbiter, tellArbiterLast } from './main-channel.ts'
+import { lacksPlace, reportedError, withPlace } from './reported-error.ts'
 import { publishRuntime, sequenceOf } from './runtime.ts'
 import { holdSignals } from './signals.ts'
+import { placeOfSyntaxError } from './syntax-error-place.ts'
 
 /** What the clients of a worker that ends by itself may be told before it is gone. */
 const LAST_ANSWERS_LIMIT = ms(100)
@@ -54,7 +56,11 @@ export class Worker {
       pulse: this.#pulse,
       link: process.connected ? LINK_DESCRIPTOR : -1,
       onBeat: (now) => this.#expire(now),
-      onCut: (sequence) => cleanUpCut(this.traffic, sequence),
+      onCut: (sequence) => {
+        // It will accept nothing more, and yet must stay until another serves in its place.
+        process.channel?.ref()
+        cleanUpCut(this.traffic, sequence)
+      },
       onOrder: (order) => this.#obey(order),
       onLost: (error) => this.#crash(new Error('the watchdog thread has failed', { cause: error })),
     })
@@ -71,7 +77,9 @@ export class Worker {
 
   /** The entry could not be loaded: says why, and ends the process. */
   async failBoot(thrown: unknown): Promise<void> {
-    await tellArbiterLast({ type: 'boot-failed', error: reportedError(thrown) })
+    const { entry, appFlags } = this.config
+    const place = lacksPlace(thrown) ? await placeOfSyntaxError(thrown, entry, appFlags) : null
+    await tellArbiterLast({ type: 'boot-failed', error: withPlace(reportedError(thrown), place) })
     process.exit(1)
   }
 
@@ -128,6 +136,7 @@ export class Worker {
     }
     // An app that cleans up at SIGTERM ends the process itself; the arbiter's stop limit bounds it.
     if (!this.#signals.release()) process.exit(0)
+    process.channel?.unref()
   }
 
   #beginLongTurn(name: string, limit: number): () => void {

@@ -8,7 +8,7 @@ export interface Database {
   user_activity: UserActivityTable
 }
 
-export interface UsersTable {
+interface UsersTable {
   id: Generated<number>
   username: string
   /** scrypt, in PHC string form. */
@@ -17,7 +17,7 @@ export interface UsersTable {
   last_login_at: Date | null
 }
 
-export interface SessionsTable {
+interface SessionsTable {
   /** SHA-256 of the token: who reads this table cannot sign in with it. */
   token_hash: Buffer
   user_id: number
@@ -27,7 +27,7 @@ export interface SessionsTable {
 
 export type SecurityEvent = 'login' | 'login_failed' | 'logout'
 
-export interface SecurityEventsTable {
+interface SecurityEventsTable {
   id: Generated<string>
   event: SecurityEvent
   /** Null when nobody of that name is known. */
@@ -39,7 +39,7 @@ export interface SecurityEventsTable {
   created_at: Generated<Date>
 }
 
-export interface UserActivityTable {
+interface UserActivityTable {
   id: Generated<string>
   user_id: number
   activity: 'login' | 'logout'

@@ -1,5 +1,5 @@
 /** Name of the cookie that carries the session's token. */
-export const SESSION_COOKIE = 'session'
+const SESSION_COOKIE = 'session'
 
 /** The `Set-Cookie` that starts a session in the browser: not readable by scripts, not sent along by other sites. */
 export function sessionCookie(token: string, maxAgeSeconds: number, secure: boolean): string {

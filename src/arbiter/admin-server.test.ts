@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type IncomingHttpHeaders, request } from 'node:http'
+import { connect, createServer } from 'node:net'
+import { afterEach, describe, test } from 'node:test'
+import { aStatus, aWorker } from '../../test/status-samples.ts'
+import { PunctualError } from '../errors/punctual-error.ts'
+import type { Incident } from '../report/incident.ts'
+import { ms } from '../wait/duration.ts'
+import { type AdminServer, type AdminServerOptions, startAdminServer } from './admin-server.ts'
+import type { ArbiterControl } from './arbiter-control.ts'
+
+const LIMIT = ms(5_000)
+const NOTHING = async (): Promise<never> => assert.fail('the admin server only reads')
+let server: AdminServer | null = null
+
+afterEach(async () => {
+  await server?.close(LIMIT)
+  server = null
+})
+
+const INCIDENT: Incident = {
+  id: '20261122T004331123-w2-stall',
+  kind: 'stall',
+  at: '2026-11-22T00:43:31.123Z',
+  worker: { id: 2, pid: 7, generation: 1 },
+  story: 'worker 2 stalled for GET /<script>alert(1)</script>',
+  outcome: 'cut',
+  evidence: [],
+}
+
+async function start(given: Partial<ArbiterControl> = {}, options: Partial<AdminServerOptions> = {}): Promise<void> {
+  const control = {
+    status: () => aStatus(),
+    reload: NOTHING,
+    scale: NOTHING,
+    stop: NOTHING,
+    incidents: async () => [INCIDENT],
+    incident: async (id: string) => (id === INCIDENT.id ? INCIDENT : undefined),
+    ...given,
+  }
+  server = await startAdminServer(control, { host: '127.0.0.1', port: 0, ...options })
+}
+
+interface Answer {
+  readonly status: number | undefined
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+function ask(path: string, options: { method?: string; headers?: Record<string, string>; body?: string } = {}): Promise<Answer> {
+  const { method = 'GET', headers = {}, body = '' } = options
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port: server?.port, path, method, headers, agent: false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, body: text }))
+    })
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
+/** What a client that speaks for itself reads until the end of the connection. */
+async function speak(text: string): Promise<string> {
+  const socket = connect(server?.port ?? 0, '127.0.0.1')
+  let heard = ''
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    heard += chunk
+  })
+  socket.on('error', () => {})
+  socket.write(text)
+  await once(socket, 'close')
+  return heard
+}
+
+test('livez answers while the arbiter turns, readyz tells whether the app can be reached', async () => {
+  let ready = true
+  await start({ status: () => aStatus({ ready }) })
+  assert.equal((await ask('/livez')).status, 200)
+  assert.equal((await ask('/readyz')).status, 200)
+  ready = false
+  assert.equal((await ask('/livez')).status, 200)
+  assert.equal((await ask('/readyz')).status, 503)
+})
+
+test('status, metrics and incidents are what the arbiter says, and never cached', async () => {
+  await start()
+  const status = await ask('/status?pretty')
+  assert.deepEqual(JSON.parse(status.body), aStatus())
+  assert.equal(status.headers['content-type'], 'application/json')
+  assert.equal(status.headers['cache-control'], 'no-store')
+  assert.equal(status.headers['access-control-allow-origin'], undefined)
+  const metrics = await ask('/metrics')
+  assert.match(metrics.headers['content-type'] ?? '', /^text\/plain; version=0\.0\.4/)
+  assert.match(metrics.body, /^punctual_workers\{state="ready"\} 2$/m)
+  assert.deepEqual((JSON.parse((await ask('/incidents')).body) as Incident[]).map(({ id }) => id), [INCIDENT.id])
+  assert.deepEqual(JSON.parse((await ask(`/incidents/${INCIDENT.id}`)).body), INCIDENT)
+})
+
+test('the page shows workers and incidents, escapes what clients sent, and may load nothing', async () => {
+  const workers = [aWorker({ state: 'stalled' }), aWorker({ id: 2, pid: null, rssBytes: null, loopLagMs: null })]
+  await start({ status: () => aStatus({ name: 'a & <b>', workers }) })
+  const { body, headers } = await ask('/')
+  assert.match(headers['content-type'] ?? '', /^text\/html/)
+  assert.match(headers['content-security-policy'] ?? '', /^default-src 'none'/)
+  assert.ok(!body.includes('<script') && !body.includes('<b>'))
+  assert.match(body, />stalled</)
+  assert.ok(body.includes(`href="/incidents/${INCIDENT.id}"`))
+})
+
+test('HEAD answers with the headers alone', async () => {
+  await start()
+  const { status, headers, body } = await ask('/status', { method: 'HEAD' })
+  assert.equal(status, 200)
+  assert.ok(Number(headers['content-length']) > 0)
+  assert.equal(body, '')
+})
+
+test('whoever wants to change something is told that nothing can be', async () => {
+  await start()
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+    const { status, headers, body } = await ask('/status', { method, body: 'x'.repeat(1_000), headers: { 'content-length': '1000' } })
+    assert.equal(status, 405, method)
+    assert.equal(headers.allow, 'GET, HEAD')
+    assert.equal(headers['content-type'], 'application/problem+json')
+    assert.equal((JSON.parse(body) as { status: number }).status, 405)
+  }
+})
+
+test('what is not there is 404, and no path leads to a file', async () => {
+  await start({ incident: async (id) => assert.fail(`asked for ${id}`) })
+  for (const path of ['/nothing', '/incidents/', '/incidents/../secret', '/incidents/..%2fsecret', '/incidents/a.b', '/livez/', '//livez']) {
+    const { status, headers } = await ask(path)
+    assert.equal(status, 404, path)
+    assert.equal(headers['content-type'], 'application/problem+json')
+  }
+})
+
+test('a request under somebody else’s name is refused, one by address or localhost is not', async () => {
+  await start()
+  assert.equal((await ask('/status', { headers: { host: 'evil.example' } })).status, 421)
+  assert.equal((await ask('/readyz', { headers: { host: '10.1.2.3:9464' } })).status, 200)
+  assert.equal((await ask('/readyz', { headers: { host: 'localhost:9464' } })).status, 200)
+  assert.match(await speak('GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
+})
+
+test('an arbiter that cannot say is a 500 that reveals nothing', async () => {
+  const said: string[] = []
+  const log = { warn: (_fields: object, message: string): void => void said.push(message) }
+  const status = (): never => {
+    throw new Error('secret')
+  }
+  await start({ status }, { log })
+  const answer = await ask('/status')
+  assert.equal(answer.status, 500)
+  assert.ok(!answer.body.includes('secret'))
+  assert.deepEqual(said, ['the admin server could not answer GET /status'])
+})
+
+describe('a client is not let keep the server', () => {
+  test('by sending no request, or half of one', async () => {
+    await start({}, { clientLimit: ms(100) })
+    assert.equal(await speak(''), '')
+    assert.match(await speak('GET / HTTP/1.1\r\nHost: localhost\r\n'), /^$|^HTTP\/1\.1 408 /)
+  })
+
+  test('by sending something else, or endless headers', async () => {
+    await start()
+    assert.match(await speak('\u0016\u0003\u0001 hello\r\n\r\n'), /^HTTP\/1\.1 400 /)
+    assert.match(await speak(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /)
+  })
+
+  test('by coming too often at once', async () => {
+    await start({}, { connections: 2 })
+    const open = [connect(server?.port ?? 0, '127.0.0.1'), connect(server?.port ?? 0, '127.0.0.1')]
+    await Promise.all(open.map((socket) => once(socket, 'connect')))
+    assert.equal((await ask('/livez').catch(() => ({ status: 'closed' }))).status, 'closed')
+    for (const socket of open) socket.destroy()
+  })
+
+  test('when it stops: close does not wait for an idle connection', async () => {
+    await start()
+    const idle = connect(server?.port ?? 0, '127.0.0.1')
+    await once(idle, 'connect')
+    const gone = once(idle, 'close')
+    idle.resume()
+    await server?.close(ms(100))
+    server = null
+    await gone
+  })
+})
+
+test('a port that is taken, or an address that is not ours, names the flag to change', async () => {
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  const { port } = other.address() as { port: number }
+  const refused = (message: RegExp) => (error: unknown) => {
+    assert.ok(error instanceof PunctualError)
+    assert.equal(error.code, 'PUNCTUAL_ADMIN_PORT_TAKEN')
+    assert.equal(error.exitCode, 2)
+    assert.match(error.message, message)
+    return true
+  }
+  await assert.rejects(start({}, { port }), refused(new RegExp(`127\\.0\\.0\\.1:${port}: another process listens there.*--admin-port`)))
+  await assert.rejects(start({}, { host: '192.0.2.1' }), refused(/no address of this machine.*--admin-host/))
+  await new Promise((resolve) => other.close(resolve))
+})
+
+test('the address that was taken is told', async () => {
+  await start()
+  assert.match(server?.url ?? '', /^http:\/\/127\.0\.0\.1:\d+$/)
+  assert.equal(await (await fetch(`${server?.url}/livez`)).text(), 'alive\n')
+})

@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterEach, beforeEach, describe, test } from 'node:test'
+import { ms } from '../wait/duration.ts'
+import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
+import { tellProgress } from './control-progress.ts'
+import { type ControlServer, type ControlServerOptions, startControlServer } from './control-server.ts'
+import { aStatus, aWorker } from '../../test/status-samples.ts'
+
+let directory = ''
+let path = ''
+let server: ControlServer | null = null
+const sockets: Socket[] = []
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'punctual-control-'))
+  path = join(directory, 'control.sock')
+})
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  await server?.close()
+  server = null
+  rmSync(directory, { recursive: true, force: true })
+})
+
+const control = (given: Partial<ArbiterControl> = {}): ArbiterControl => ({
+  status: () => aStatus(),
+  reload: async () => ({ ok: true, message: 'generation 2 serves' }),
+  scale: async (change) => ({ ok: true, message: JSON.stringify(change) }),
+  stop: async () => ({ ok: true, message: 'stopping' }),
+  incidents: async () => [],
+  incident: async () => undefined,
+  ...given,
+})
+
+async function start(given: Partial<ArbiterControl> = {}, options: ControlServerOptions = {}): Promise<void> {
+  server = await startControlServer(path, control(given), options)
+}
+
+interface Client {
+  readonly socket: Socket
+  send(text: string): void
+  /** The next line; undefined once the server has ended the connection. */
+  answer(): Promise<Record<string, unknown> | undefined>
+}
+
+async function client(): Promise<Client> {
+  const socket = connect(path)
+  sockets.push(socket)
+  await once(socket, 'connect')
+  const lines = createInterface(socket)[Symbol.asyncIterator]()
+  return {
+    socket,
+    send: (text) => void socket.write(text),
+    answer: async () => {
+      const { value, done } = await lines.next()
+      return done === true ? undefined : (JSON.parse(value) as Record<string, unknown>)
+    },
+  }
+}
+
+const request = (value: unknown): string => `${JSON.stringify(value)}\n`
+const code = (answer: Record<string, unknown> | undefined): unknown => (answer?.error as Record<string, unknown> | undefined)?.code
+
+test('the socket can be opened by its user alone', async () => {
+  const mask = process.umask()
+  await start()
+  assert.equal(statSync(path).mode & 0o777, 0o600)
+  assert.equal(process.umask(), mask)
+})
+
+test('every command is answered under its id', async () => {
+  await start({ incidents: async () => [], incident: async () => undefined })
+  const { send, answer } = await client()
+  send(request({ id: 1, command: 'status' }) + request({ id: 2, command: 'reload' }) + request({ id: 3, command: 'stop' }))
+  assert.deepEqual(await answer(), { id: 1, ok: true, result: aStatus() })
+  assert.deepEqual(await answer(), { id: 2, ok: true, result: { message: 'generation 2 serves' } })
+  assert.deepEqual(await answer(), { id: 3, ok: true, result: { message: 'stopping' } })
+  send(request({ id: 4, command: 'scale', change: { by: -1 } }))
+  assert.deepEqual(await answer(), { id: 4, ok: true, result: { message: '{"by":-1}' } })
+  send(request({ id: 5, command: 'incidents' }) + request({ id: 6, command: 'incident', incident: 'x' }))
+  assert.deepEqual(await answer(), { id: 5, ok: true, result: [] })
+  assert.deepEqual(await answer(), { id: 6, ok: true, result: null })
+})
+
+test('a command that is refused, or throws, is answered with its code and message', async () => {
+  await start({
+    reload: async () => ({ ok: false, code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' }),
+    stop: async () => {
+      throw new Error('odd')
+    },
+  })
+  const { send, answer } = await client()
+  send(request({ id: 1, command: 'reload' }))
+  assert.deepEqual(await answer(), { id: 1, ok: false, error: { code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' } })
+  send(request({ id: 2, command: 'stop' }))
+  assert.deepEqual(await answer(), { id: 2, ok: false, error: { code: 'PUNCTUAL_COMMAND_REFUSED', message: 'odd' } })
+})
+
+test('a command that takes its time gives a sign of life with what it is doing', async () => {
+  const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
+  await start({ reload: () => promise })
+  const { send, answer } = await client()
+  send(request({ id: 1, command: 'reload' }))
+  assert.deepEqual(await answer(), { id: 1, progress: tellProgress(aStatus()) })
+  resolve({ ok: true, message: 'done' })
+  assert.deepEqual(await answer(), { id: 1, ok: true, result: { message: 'done' } })
+})
+
+describe('what is no request gets an error and the end, and harms nobody else', () => {
+  const malformed: readonly (readonly [string, string])[] = [
+    ['no JSON', 'GET / HTTP/1.1\r\n\r\n'],
+    ['no object', '[]\n'],
+    ['null', 'null\n'],
+    ['no id', request({ command: 'status' })],
+    ['no command', request({ id: 1 })],
+    ['an unknown command', request({ id: 1, command: 'format-disk' })],
+    ['a command of the prototype', request({ id: 1, command: 'constructor' })],
+    ['scale to nothing', request({ id: 1, command: 'scale', change: { to: 0 } })],
+    ['scale to a word', request({ id: 1, command: 'scale', change: { to: '3' } })],
+    ['scale to a million', request({ id: 1, command: 'scale', change: { to: 1e6 } })],
+    ['scale both ways', request({ id: 1, command: 'scale', change: { to: 1, by: 1 } })],
+    ['an incident without id', request({ id: 1, command: 'incident' })],
+    ['a line without end', 'x'.repeat(65 * 1024)],
+  ]
+  for (const [what, text] of malformed) {
+    test(what, async () => {
+      await start()
+      const [bad, good] = [await client(), await client()]
+      bad.send(text)
+      assert.equal(code(await bad.answer()), 'PUNCTUAL_USAGE')
+      good.send(request({ id: 9, command: 'status' }))
+      assert.equal((await good.answer())?.id, 9)
+    })
+  }
+
+  test('too many requests at once', async () => {
+    const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
+    await start({ stop: () => promise })
+    const { send, answer } = await client()
+    for (let id = 0; id < 40; id += 1) send(request({ id, command: 'stop' }))
+    assert.equal(code(await answer()), 'PUNCTUAL_USAGE')
+    resolve({ ok: true, message: 'done' })
+  })
+})
+
+test('text outside ASCII that arrives in pieces stays whole', async () => {
+  await start({ incident: async (id) => ({ id }) as never })
+  const { socket, answer } = await client()
+  const bytes = Buffer.from(request({ id: 1, command: 'incident', incident: 'é€😀' }))
+  socket.setNoDelay?.(true)
+  for (const byte of bytes) {
+    socket.write(Buffer.of(byte))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.deepEqual(await answer(), { id: 1, ok: true, result: { id: 'é€😀' } })
+})
+
+test('more clients than allowed are refused with a reason', async () => {
+  await start({}, { clients: 1 })
+  const first = await client()
+  const second = await client()
+  assert.equal(code(await second.answer()), 'PUNCTUAL_COMMAND_REFUSED')
+  first.send(request({ id: 1, command: 'status' }))
+  assert.equal((await first.answer())?.ok, true)
+})
+
+test('a client that says nothing is let go', async () => {
+  await start({}, { idleLimit: ms(30) })
+  const { answer } = await client()
+  assert.equal(await answer(), undefined)
+})
+
+test('a client that leaves in the middle of a command harms nobody', async () => {
+  const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
+  const asked = Promise.withResolvers<void>()
+  await start({
+    reload: () => {
+      asked.resolve()
+      return promise
+    },
+  })
+  const first = await client()
+  first.send(request({ id: 1, command: 'reload' }))
+  await asked.promise
+  first.socket.destroy()
+  resolve({ ok: true, message: 'done' })
+  const second = await client()
+  second.send(request({ id: 2, command: 'status' }))
+  assert.equal((await second.answer())?.id, 2)
+})
+
+test('what a killed arbiter left in its place is replaced, and close removes it', async () => {
+  writeFileSync(path, '')
+  await start()
+  await client()
+  await server?.close()
+  server = null
+  assert.equal(existsSync(path), false)
+})
+
+test('a directory that is not there is said clearly', async () => {
+  await assert.rejects(startControlServer(join(directory, 'gone', 'control.sock'), control()), { code: 'PUNCTUAL_STATE_DIR_UNWRITABLE' })
+})
+
+test('progress tells the new generation from the old, and a stop by what is left', () => {
+  const workers = [
+    aWorker({ id: 1, generation: 1, state: 'draining' }),
+    aWorker({ id: 2, generation: 1, state: 'draining' }),
+    aWorker({ id: 3, generation: 2, state: 'ready' }),
+    aWorker({ id: 4, generation: 2, state: 'booting' }),
+  ]
+  assert.equal(tellProgress(aStatus({ phase: 'reloading', workers })), 'generation 2: 1 of 2 workers ready, 1 booting; 2 old draining')
+  assert.equal(tellProgress(aStatus({ phase: 'stopping', workers: [aWorker({ inFlight: 3 })] })), '1 worker left, 3 requests in flight')
+  assert.equal(tellProgress(aStatus({ phase: 'stopping', workers: [] })), 'all workers have left')
+})

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+import { aStatus } from '../../test/status-samples.ts'
+import type { ArbiterControl, CommandOutcome } from '../arbiter/arbiter-control.ts'
+import { type ControlServer, startControlServer } from '../arbiter/control-server.ts'
+import { PunctualError } from '../errors/punctual-error.ts'
+import { ms } from '../wait/duration.ts'
+import { askArbiter } from './control-client.ts'
+import { parseScale } from './scale-command.ts'
+
+let stateDir = ''
+let server: ControlServer | null = null
+let other: Server | null = null
+const sockets = new Set<Socket>()
+
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'punctual-client-'))
+})
+afterEach(async () => {
+  await server?.close()
+  for (const socket of sockets) socket.destroy()
+  await new Promise<void>((resolve) => (other === null ? resolve() : other.close(() => resolve())))
+  server = null
+  other = null
+  rmSync(stateDir, { recursive: true, force: true })
+})
+
+const path = (): string => join(stateDir, 'control.sock')
+
+async function start(given: Partial<ArbiterControl> = {}): Promise<void> {
+  server = await startControlServer(path(), {
+    status: () => aStatus(),
+    reload: async () => ({ ok: true, message: 'generation 2 serves' }),
+    scale: async () => ({ ok: true, message: '3 workers wanted' }),
+    stop: async () => ({ ok: true, message: 'stopping' }),
+    incidents: async () => [],
+    incident: async () => undefined,
+    ...given,
+  })
+}
+
+/** Something that listens in the arbiter's place. */
+function pretend(talk: (socket: Socket) => void): Promise<void> {
+  other = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    talk(socket)
+  })
+  return new Promise((resolve) => other?.listen(path(), resolve))
+}
+
+const fails = (code: string, message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof PunctualError, String(error))
+  assert.equal(error.code, code)
+  assert.equal(error.exitCode, 1)
+  assert.match(error.message, message)
+  return true
+}
+
+test('a command comes back with its answer', async () => {
+  await start()
+  assert.deepEqual(await askArbiter(stateDir, { command: 'status' }), aStatus())
+  assert.deepEqual(await askArbiter(stateDir, { command: 'scale', change: { to: 3 } }), { message: '3 workers wanted' })
+})
+
+test('a refusal comes back as an error with its code', async () => {
+  await start({ reload: async () => ({ ok: false, code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' }) })
+  await assert.rejects(askArbiter(stateDir, { command: 'reload' }), fails('PUNCTUAL_RELOAD_FAILED', /^it did not boot$/))
+})
+
+test('progress is told, and each state of it once', async () => {
+  const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
+  await start({ reload: () => promise })
+  const told: string[] = []
+  const outcome = askArbiter(stateDir, { command: 'reload' }, { onProgress: (progress) => void told.push(progress) })
+  while (told.length === 0) await new Promise((next) => setTimeout(next, 10))
+  resolve({ ok: true, message: 'done' })
+  assert.deepEqual(await outcome, { message: 'done' })
+  assert.deepEqual(told, ['generation 1: 2 of 2 workers ready'])
+})
+
+test('without an arbiter the error names the state directory and the flag', async () => {
+  const none = fails('PUNCTUAL_ARBITER_NOT_RUNNING', new RegExp(`^no arbiter is running on ${stateDir}; .*--state-dir`))
+  await assert.rejects(askArbiter(stateDir, { command: 'status' }), none)
+  writeFileSync(path(), '')
+  await assert.rejects(askArbiter(stateDir, { command: 'status' }), none, 'a file that is no socket')
+  const nowhere = fails('PUNCTUAL_ARBITER_NOT_RUNNING', /no arbiter is running/)
+  await assert.rejects(askArbiter(join(stateDir, 'nowhere'), { command: 'status' }), nowhere)
+})
+
+test('an arbiter that answers nothing is given up after the limit', async () => {
+  await pretend(() => {})
+  await assert.rejects(
+    askArbiter(stateDir, { command: 'status' }, { silenceLimit: ms(50) }),
+    fails('PUNCTUAL_COMMAND_TIMED_OUT', /does not answer at all.*waited 50 ms for "status"/),
+  )
+})
+
+test('one that only gives signs of life is given up after the limit in all', async () => {
+  await pretend((socket) => {
+    const telling = setInterval(() => socket.write('{"id":1,"progress":"busy"}\n'), 10)
+    socket.on('close', () => clearInterval(telling))
+  })
+  await assert.rejects(
+    askArbiter(stateDir, { command: 'reload' }, { silenceLimit: ms(5_000), limit: ms(200) }),
+    fails('PUNCTUAL_COMMAND_TIMED_OUT', /has not finished "reload"/),
+  )
+})
+
+test('one that ends without an answer, or talks nonsense, is an error', async () => {
+  await pretend((socket) => socket.end())
+  await assert.rejects(askArbiter(stateDir, { command: 'stop' }), fails('PUNCTUAL_ARBITER_NOT_RUNNING', /ended before it answered "stop"/))
+  await new Promise<void>((resolve) => other?.close(() => resolve()))
+  for (const nonsense of ['HTTP/1.1 400\r\n', 'null\n', '7\n', '{"ok":false}\n']) {
+    await pretend((socket) => socket.end(nonsense))
+    await assert.rejects(askArbiter(stateDir, { command: 'stop' }), fails('PUNCTUAL_COMMAND_REFUSED', /answered with something else/))
+    await new Promise<void>((resolve) => other?.close(() => resolve()))
+  }
+})
+
+test('scale takes how many, how many more and how many fewer', () => {
+  assert.deepEqual(parseScale('3'), { to: 3 })
+  assert.deepEqual(parseScale('+2'), { by: 2 })
+  assert.deepEqual(parseScale('-1'), { by: -1 })
+  for (const wanted of ['0', '+0', '-0', '', 'two', '1.5', '1e3', '--1', '+-1', '99999', ' 1', 'NaN', 'Infinity']) {
+    assert.throws(() => parseScale(wanted), { code: 'PUNCTUAL_USAGE', exitCode: 2 }, wanted)
+  }
+})

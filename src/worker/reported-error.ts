@@ -1,0 +1,42 @@
+import type { ReportedError } from '../report/incident.ts'
+
+/** Where Punctual's own code lies: as a URL, and as CommonJS frames write it. */
+const OWN = new URL('..', import.meta.url)
+const OWN_PLACES = [OWN.href, OWN.pathname]
+
+/** Whatever was thrown, as it travels: with the causes of an error, and with those frames of its stack that are not of the machinery around the app. */
+export function reportedError(thrown: unknown): ReportedError {
+  if (!(thrown instanceof Error)) {
+    const message = String(thrown)
+    return { name: 'Error', message: `a value that is no Error was thrown: ${message}`, stack: message }
+  }
+  const { code } = thrown as NodeJS.ErrnoException
+  const error = { name: thrown.name, message: thrown.message, stack: causes(thrown) }
+  return code === undefined ? error : { ...error, code: String(code) }
+}
+
+function causes(error: Error, depth = 0): string {
+  const own = withoutMachinery(String(error.stack ?? `${error.name}: ${error.message}`))
+  return error.cause instanceof Error && depth < 5 ? `${own}\n  caused by ${causes(error.cause, depth + 1)}` : own
+}
+
+function withoutMachinery(stack: string): string {
+  return stack
+    .split('\n')
+    .filter((line) => !/^ {4}at /.test(line) || !isMachinery(line))
+    .join('\n')
+}
+
+function isMachinery(frame: string): boolean {
+  return /[( ]node:internal\//.test(frame) || OWN_PLACES.some((place) => frame.includes(place))
+}
+
+/** A syntax error of an ES module: the only kind of error that does not say where it is. */
+export function lacksPlace(thrown: unknown): thrown is SyntaxError {
+  return thrown instanceof SyntaxError && /^SyntaxError\b/.test(thrown.stack ?? '')
+}
+
+/** The same error, with its place in front as Node writes it. */
+export function withPlace(error: ReportedError, place: string | null): ReportedError {
+  return place === null ? error : { ...error, stack: `${place}\n\n${error.stack}` }
+}
