@@ -6,13 +6,14 @@ import type { Log } from '../report/log.ts'
 import type { Status } from '../report/status.ts'
 import type { Settings } from '../settings/settings.ts'
 import { after, type Cancel, every, monotonicNow, wallClock } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
+import { formatDuration, ms, UNBOUNDED } from '../wait/duration.ts'
 import type { Action } from './action.ts'
 import { createAnnouncer } from './announcer.ts'
 import type { ArbiterControl, CommandOutcome, ScaleChange } from './arbiter-control.ts'
 import { Chronicle } from './chronicle.ts'
 import { decide } from './decide.ts'
 import type { Command, Event, Timer } from './event.ts'
+import { countReasons } from './failures.ts'
 import { ownListeningHandles } from './owned-handles.ts'
 import type { ServiceManager } from './service-manager.ts'
 import { initialState, type State } from './state.ts'
@@ -38,6 +39,8 @@ export interface ArbiterEnd {
   readonly why: string
   /** The error of the worker that ended last, where that is the reason. */
   readonly error: ReportedError | null
+  /** The failures within the crash window, counted by reason. */
+  readonly failures: Readonly<Record<string, number>>
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU'] as const
@@ -89,7 +92,7 @@ export class Arbiter implements ArbiterControl {
     for (const [signal, listener] of listeners) process.off(signal, listener)
     for (const cancel of this.#timers.values()) cancel()
     await this.#chronicle.told()
-    return { ...end, error: this.#chronicle.lastError }
+    return { ...end, error: this.#chronicle.lastError, failures: countReasons(this.#state) }
   }
 
   status(): Status {
@@ -170,7 +173,7 @@ export class Arbiter implements ArbiterControl {
         return
       }
       case 'exit':
-        return this.#end({ code: action.code, why: action.why, error: null })
+        return this.#end({ code: action.code, why: action.why, error: null, failures: {} })
     }
   }
 
@@ -235,7 +238,9 @@ export function tellEnd(end: ArbiterEnd, name: string, settings: Settings): stri
   if (end.code === EXIT.stopped) return null
   const { error } = end
   if (end.code === EXIT.crashLoop) {
-    return `gave up: workers of ${name} failed ${settings.crashLimit} times in a row; the last: ${end.why}. See \`punctual incidents\``
+    const counted = Object.entries(end.failures).map(([reason, times]) => `${times} ${reason}`)
+    const within = settings.crashWindow === UNBOUNDED ? '' : ` within ${formatDuration(settings.crashWindow)}`
+    return `gave up: workers of ${name} failed ${settings.crashLimit} times${within} (${counted.join(', ')}); the last: ${end.why}. See \`punctual incidents\``
   }
   const front = error === null ? '' : `${error.stack}\n`
   return `${front}${name} did not boot: ${end.why}${portAdvice(error, settings)}`

@@ -1,43 +1,28 @@
 import type { FromMain, FromWatchdog } from '../protocol/messages.ts'
-import type { Incident, ReportedError, StallEvidence } from '../report/incident.ts'
+import type { ReportedError } from '../report/incident.ts'
 import type { IncidentStore } from '../report/incident-store.ts'
 import { KernelWatch } from '../report/kernel-watch.ts'
 import type { Log } from '../report/log.ts'
-import { SourcePositions } from '../report/source-positions.ts'
-import { tellLastAnswers, tellStory, type Untold } from '../report/story.ts'
-import { wallClock } from '../wait/clock.ts'
+import { tellLastAnswers } from '../report/story.ts'
 import type { Announcement } from './action.ts'
 import type { Event } from './event.ts'
+import { IncidentBook, type OpenIncident } from './incident-book.ts'
 import type { State, WorkerState } from './state.ts'
-
-type Draft = { -readonly [Key in keyof Untold]: Untold[Key] }
-
-/** An incident that is not over yet. */
-interface Open {
-  readonly draft: Draft
-  /** Monotonic time of the cut, kill or exit, from which the replacement is timed. */
-  lostAt: number | null
-  readonly worker: number
-}
 
 /**
  * Turns what happens into incidents: opens one when a worker stalls, falls silent, crashes or cannot boot, adds what is learnt,
  * and closes it when the worker has gone and another serves in its place. Each step is told in the log and written to the file.
  */
 export class Chronicle {
-  readonly #store: IncidentStore
+  readonly #book: IncidentBook
   readonly #log: Log
-  readonly #cwd: string
-  readonly #positions = new SourcePositions()
-  readonly #open: Open[] = []
   readonly #errors = new Map<number, ReportedError>()
-  #telling: Promise<void> = Promise.resolve()
   #lastError: ReportedError | null = null
+  readonly #noted = new Set<string>()
 
   constructor(store: IncidentStore, log: Log, cwd: string) {
-    this.#store = store
+    this.#book = new IncidentBook(store, log, cwd)
     this.#log = log
-    this.#cwd = cwd
   }
 
   /** The error of the worker that ended last, if it left one. */
@@ -47,7 +32,7 @@ export class Chronicle {
 
   /** Resolves when everything that happened so far has been told. */
   told(): Promise<void> {
-    return this.#telling
+    return this.#book.told()
   }
 
   /** An event, with the state as it was before it was decided. */
@@ -72,34 +57,41 @@ export class Chronicle {
 
   #heard(worker: WorkerState, message: FromMain | FromWatchdog, at: number): void {
     switch (message.type) {
+      case 'ready':
+        for (const note of message.notes) {
+          // Every worker says the same; the operator needs it once.
+          if (!this.#noted.has(note)) this.#log.warn({}, note)
+          this.#noted.add(note)
+        }
+        return
       case 'stall-reported':
-        return this.#tell(this.#begin('stall', worker, [message.evidence]).draft, 'warn')
+        return this.#book.tell(this.#book.begin('stall', worker, [message.evidence]).draft, 'warn')
       case 'stall-ended':
         return this.#stallEnded(worker, message)
       case 'stall-cut': {
-        const open = this.#find(worker.id, 'stall') ?? this.#begin('stall', worker, [])
-        this.#add(open, message.evidence)
+        const open = this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
+        this.#book.add(open, message.evidence)
         Object.assign(open.draft, { outcome: 'cut', stalledForMs: message.stalledForMs })
         delete open.draft.notCut
         open.lostAt = at
-        return this.#tell(open.draft, 'error')
+        return this.#book.tell(open.draft, 'error')
       }
       case 'cut-done': {
         // The main thread may be heard before its watchdog is.
-        const open = this.#find(worker.id, 'stall') ?? this.#begin('stall', worker, [])
+        const open = this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
         open.draft.culprit = message.culprit
         return
       }
       case 'cut-served': {
-        const open = this.#find(worker.id, 'stall')
+        const open = this.#book.find(worker.id, 'stall')
         if (open !== undefined) open.draft.others = { inFlight: message.others, served: message.served }
         return
       }
       case 'cut-impossible': {
-        const open = this.#find(worker.id, 'stall') ?? this.#begin('stall', worker, [])
-        this.#add(open, message.evidence)
+        const open = this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
+        this.#book.add(open, message.evidence)
         open.draft.notCut = message.why
-        return this.#tell(open.draft, 'error')
+        return this.#book.tell(open.draft, 'error')
       }
       case 'killing':
         return this.#killing(worker, message, at)
@@ -112,28 +104,31 @@ export class Chronicle {
 
   #killing(worker: WorkerState, message: Extract<FromWatchdog, { type: 'killing' }>, at: number): void {
     const { why, evidence, lastAnswers } = message
-    const stall = this.#find(worker.id, 'stall')
+    const stall = this.#book.find(worker.id, 'stall')
     if (stall === undefined && why !== 'stall' && why !== 'boot') {
       // It was told to leave and has not: no stall, but no end without a reason either.
       const { id, pid } = worker
-      this.#log.warn({}, `worker ${id} (pid ${pid}) is killed before it has left: ${why}; ${tellLastAnswers(lastAnswers)}`)
+      this.#log.warn(
+        {},
+        `worker ${id} (pid ${pid}) is killed before it has left: ${why}; ${tellLastAnswers(lastAnswers)}`,
+      )
       return
     }
-    const open = stall ?? this.#begin(why === 'boot' ? 'boot' : 'stall', worker, [])
-    if (evidence !== null) this.#add(open, evidence)
+    const open = stall ?? this.#book.begin(why === 'boot' ? 'boot' : 'stall', worker)
+    if (evidence !== null) this.#book.add(open, evidence)
     Object.assign(open.draft, { outcome: 'killed', lastAnswers })
     if (why === 'boot') Object.assign(open.draft, { kind: 'boot', stalledForMs: Math.round(at - worker.spawnedAt) })
     open.lostAt = at
-    this.#tell(open.draft, 'error')
+    this.#book.tell(open.draft, 'error')
   }
 
   #stallEnded(worker: WorkerState, message: Extract<FromWatchdog, { type: 'stall-ended' }>): void {
-    const open = this.#find(worker.id, 'stall')
+    const open = this.#book.find(worker.id, 'stall')
     if (open === undefined) return
-    if (message.evidence !== null) this.#add(open, message.evidence)
+    if (message.evidence !== null) this.#book.add(open, message.evidence)
     Object.assign(open.draft, { outcome: 'ended', stalledForMs: message.stalledForMs })
-    this.#close(open)
-    this.#tell(open.draft, 'warn')
+    this.#book.close(open)
+    this.#book.tell(open.draft, 'warn')
   }
 
   #left(worker: WorkerState, event: Extract<Event, { type: 'exited' }>, before: State): void {
@@ -141,7 +136,7 @@ export class Chronicle {
     this.#errors.delete(worker.id)
     if (error !== undefined) this.#lastError = error
     const exit = { code: event.code, signal: event.signal }
-    const open = this.#open.filter((one) => one.worker === worker.id)
+    const open = this.#book.open.filter((one) => one.worker === worker.id)
     for (const one of open) {
       one.draft.exit = exit
       one.lostAt ??= event.at
@@ -151,17 +146,17 @@ export class Chronicle {
     const planned = worker.life === 'draining' || before.phase === 'stopping'
     if (open.length > 0 || planned) return
 
-    const one = this.#begin(worker.readyAt === null ? 'boot' : 'crash', worker, [])
+    const one = this.#book.begin(worker.readyAt === null ? 'boot' : 'crash', worker)
     Object.assign(one.draft, { outcome: 'exited', exit }, error === undefined ? {} : { error })
     one.lostAt = event.at
-    this.#tell(one.draft, 'error')
+    this.#book.tell(one.draft, 'error')
   }
 
   #froze(id: number, forMs: number, state: State): void {
     const worker = state.workers.find((one) => one.id === id)
     if (worker?.pid === undefined || worker.pid === null) return
     const { vitals } = worker
-    const open = this.#begin('frozen', worker, [
+    const open = this.#book.begin('frozen', worker, [
       {
         stage: 'frozen',
         stalledForMs: Math.round(forMs),
@@ -176,12 +171,12 @@ export class Chronicle {
       },
     ])
     open.draft.stalledForMs = Math.round(forMs)
-    this.#tell(open.draft, 'error')
+    this.#book.tell(open.draft, 'error')
   }
 
   /** The arbiter itself kills a process that is frozen; nobody can answer its clients, but they are counted. */
   killedFrozen(worker: WorkerState, at: number): void {
-    const open = this.#find(worker.id, 'frozen')
+    const open = this.#book.find(worker.id, 'frozen')
     if (open === undefined) return
     const closed = worker.vitals?.connections ?? 0
     Object.assign(open.draft, {
@@ -190,42 +185,39 @@ export class Chronicle {
       lastAnswers: { inFlight: 0, unread: 0, closed, tookMs: 0 },
     })
     open.lostAt = at
-    this.#tell(open.draft, 'error')
+    this.#book.tell(open.draft, 'error')
   }
 
   #thawed(id: number): void {
-    const open = this.#find(id, 'frozen')
+    const open = this.#book.find(id, 'frozen')
     if (open === undefined) return
     open.draft.outcome = 'ended'
-    this.#close(open)
-    this.#tell(open.draft, 'warn')
+    this.#book.close(open)
+    this.#book.tell(open.draft, 'warn')
   }
 
   #outgrew(id: number, why: string, state: State): void {
     const worker = state.workers.find((one) => one.id === id)
     if (worker === undefined || !why.includes('memory')) return
-    const open = this.#begin('memory', worker, [])
+    const open = this.#book.begin('memory', worker)
     open.draft.memory = { rss: worker.vitals?.rss ?? 0, limit: state.settings.maxMemory }
-    this.#tell(open.draft, 'warn')
+    this.#book.tell(open.draft, 'warn')
   }
 
   #looped(reasons: Readonly<Record<string, number>>, state: State): void {
-    const draft: Draft = {
-      id: identify('crash-loop', null),
-      kind: 'crash-loop',
-      at: wallClock().toISOString(),
-      worker: null,
-      outcome: 'exited',
-      evidence: [],
-      failures: { withinMs: state.settings.crashWindow, reasons },
-      ...(this.#lastError === null ? {} : { error: this.#lastError }),
-    }
-    this.#tell(draft, 'fatal')
+    this.#book.tellWhole(
+      'crash-loop',
+      {
+        failures: { withinMs: state.settings.crashWindow, reasons },
+        ...(this.#lastError === null ? {} : { error: this.#lastError }),
+      },
+      'fatal',
+    )
   }
 
   /** A worker has become ready: the incident of the one it stands in for learns of it. */
   #tookOver(id: number, replaces: number | null, at: number): void {
-    const open = this.#open.find(
+    const open = this.#book.open.find(
       (one) =>
         one.lostAt !== null &&
         one.draft.replacement === undefined &&
@@ -237,73 +229,14 @@ export class Chronicle {
   }
 
   /** The story is whole: the worker has gone, and another serves. */
-  #closeIfOver(open: Open): void {
+  #closeIfOver(open: OpenIncident): void {
     if (open.draft.exit === undefined) return
     if (open.draft.replacement === undefined) {
       // Still told in part, should nothing replace it any more.
-      this.#tell(open.draft, null)
+      this.#book.tell(open.draft, null)
       return
     }
-    this.#close(open)
-    this.#tell(open.draft, 'info')
+    this.#book.close(open)
+    this.#book.tell(open.draft, 'info')
   }
-
-  #begin(kind: Incident['kind'], worker: WorkerState, evidence: readonly StallEvidence[]): Open {
-    const draft: Draft = {
-      id: identify(kind, worker.id),
-      kind,
-      at: wallClock().toISOString(),
-      worker: { id: worker.id, pid: worker.pid ?? 0, generation: worker.generation },
-      outcome: 'ongoing',
-      evidence: [...evidence],
-    }
-    const first = evidence[0]
-    if (first !== undefined) draft.stalledForMs = first.stalledForMs
-    const open = { draft, worker: worker.id, lostAt: null }
-    this.#open.push(open)
-    return open
-  }
-
-  #find(worker: number, kind: Incident['kind']): Open | undefined {
-    return this.#open.find((one) => one.worker === worker && one.draft.kind === kind)
-  }
-
-  #add(open: Open, evidence: StallEvidence): void {
-    open.draft.evidence = [...open.draft.evidence, evidence]
-    open.draft.stalledForMs = Math.max(open.draft.stalledForMs ?? 0, evidence.stalledForMs)
-  }
-
-  #close(open: Open): void {
-    this.#open.splice(this.#open.indexOf(open), 1)
-  }
-
-  /** Writes the incident as it stands, and says so in the log unless `level` is null. One after the other, in order. */
-  #tell(draft: Draft, level: 'info' | 'warn' | 'error' | 'fatal' | null): void {
-    const snapshot = { ...draft }
-    this.#telling = this.#telling.then(async () => {
-      const evidence = await Promise.all(
-        snapshot.evidence.map(async (one) =>
-          one.stack === null ? one : { ...one, stack: await this.#positions.map(one.stack) },
-        ),
-      )
-      const incident = { ...snapshot, evidence }
-      const story = tellStory(incident, this.#cwd)
-      this.#store.save({ ...incident, story })
-      if (level !== null) this.#log[level]({ incident: incident.id }, story)
-    })
-  }
-}
-
-let previous = ''
-let copies = 0
-
-/** `20261122T004331123-w2-stall`: sortable, and unique even when two happen in one millisecond. */
-function identify(kind: string, worker: number | null): string {
-  const time = wallClock()
-    .toISOString()
-    .replace(/[-:.Z]/g, '')
-  const id = `${time}${worker === null ? '' : `-w${worker}`}-${kind}`
-  copies = id === previous ? copies + 1 : 0
-  previous = id
-  return copies === 0 ? id : `${id}-${copies}`
 }

@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { aStatus, aWorker } from '../../test/status-samples.ts'
 import { ms } from '../wait/duration.ts'
 import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
 import { tellProgress } from './control-progress.ts'
 import { type ControlServer, type ControlServerOptions, startControlServer } from './control-server.ts'
-import { aStatus, aWorker } from '../../test/status-samples.ts'
 
 let directory = ''
 let path = ''
@@ -65,7 +65,8 @@ async function client(): Promise<Client> {
 }
 
 const request = (value: unknown): string => `${JSON.stringify(value)}\n`
-const code = (answer: Record<string, unknown> | undefined): unknown => (answer?.error as Record<string, unknown> | undefined)?.code
+const code = (answer: Record<string, unknown> | undefined): unknown =>
+  (answer?.error as Record<string, unknown> | undefined)?.code
 
 test('the socket can be opened by its user alone', async () => {
   const mask = process.umask()
@@ -77,7 +78,9 @@ test('the socket can be opened by its user alone', async () => {
 test('every command is answered under its id', async () => {
   await start({ incidents: async () => [], incident: async () => undefined })
   const { send, answer } = await client()
-  send(request({ id: 1, command: 'status' }) + request({ id: 2, command: 'reload' }) + request({ id: 3, command: 'stop' }))
+  send(
+    request({ id: 1, command: 'status' }) + request({ id: 2, command: 'reload' }) + request({ id: 3, command: 'stop' }),
+  )
   assert.deepEqual(await answer(), { id: 1, ok: true, result: aStatus() })
   assert.deepEqual(await answer(), { id: 2, ok: true, result: { message: 'generation 2 serves' } })
   assert.deepEqual(await answer(), { id: 3, ok: true, result: { message: 'stopping' } })
@@ -97,7 +100,11 @@ test('a command that is refused, or throws, is answered with its code and messag
   })
   const { send, answer } = await client()
   send(request({ id: 1, command: 'reload' }))
-  assert.deepEqual(await answer(), { id: 1, ok: false, error: { code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' } })
+  assert.deepEqual(await answer(), {
+    id: 1,
+    ok: false,
+    error: { code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' },
+  })
   send(request({ id: 2, command: 'stop' }))
   assert.deepEqual(await answer(), { id: 2, ok: false, error: { code: 'PUNCTUAL_COMMAND_REFUSED', message: 'odd' } })
 })
@@ -205,7 +212,9 @@ test('what a killed arbiter left in its place is replaced, and close removes it'
 })
 
 test('a directory that is not there is said clearly', async () => {
-  await assert.rejects(startControlServer(join(directory, 'gone', 'control.sock'), control()), { code: 'PUNCTUAL_STATE_DIR_UNWRITABLE' })
+  await assert.rejects(startControlServer(join(directory, 'gone', 'control.sock'), control()), {
+    code: 'PUNCTUAL_STATE_DIR_UNWRITABLE',
+  })
 })
 
 test('progress tells the new generation from the old, and a stop by what is left', () => {
@@ -215,7 +224,13 @@ test('progress tells the new generation from the old, and a stop by what is left
     aWorker({ id: 3, generation: 2, state: 'ready' }),
     aWorker({ id: 4, generation: 2, state: 'booting' }),
   ]
-  assert.equal(tellProgress(aStatus({ phase: 'reloading', workers })), 'generation 2: 1 of 2 workers ready, 1 booting; 2 old draining')
-  assert.equal(tellProgress(aStatus({ phase: 'stopping', workers: [aWorker({ inFlight: 3 })] })), '1 worker left, 3 requests in flight')
+  assert.equal(
+    tellProgress(aStatus({ phase: 'reloading', workers })),
+    'generation 2: 1 of 2 workers ready, 1 booting; 2 old draining',
+  )
+  assert.equal(
+    tellProgress(aStatus({ phase: 'stopping', workers: [aWorker({ inFlight: 3 })] })),
+    '1 worker left, 3 requests in flight',
+  )
   assert.equal(tellProgress(aStatus({ phase: 'stopping', workers: [] })), 'all workers have left')
 })

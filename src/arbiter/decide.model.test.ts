@@ -142,7 +142,11 @@ class World {
         // Some cannot boot, and some never say a word.
         if (this.faults && this.chance(0.15)) this.#ends(action.worker, 100, 1, null)
         else if (!this.faults || this.chance(0.9)) {
-          this.later(400, { type: 'told', worker: action.worker, message: { type: 'ready', bootMs: 1, address: 'a' } })
+          this.later(400, {
+            type: 'told',
+            worker: action.worker,
+            message: { type: 'ready', bootMs: 1, address: 'a', notes: [] },
+          })
         }
         return
       case 'drain':

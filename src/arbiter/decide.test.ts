@@ -69,7 +69,11 @@ class Bench {
   ready(id: number): readonly Action[] {
     this.does({ type: 'spawned', worker: id, pid: 100 + id })
     this.beats(id)
-    return this.does({ type: 'told', worker: id, message: { type: 'ready', bootMs: 5, address: '127.0.0.1:3000' } })
+    return this.does({
+      type: 'told',
+      worker: id,
+      message: { type: 'ready', bootMs: 5, address: '127.0.0.1:3000', notes: [] },
+    })
   }
 
   beats(id: number, vitals: Partial<Vitals> = {}): readonly Action[] {
@@ -117,7 +121,7 @@ describe('boot', () => {
     bench.beats(1)
     assert.equal(bench.life(1), 'booting')
     assert.equal(isReady(bench.state), false)
-    bench.does({ type: 'told', worker: 1, message: { type: 'ready', bootMs: 5, address: 'a' } })
+    bench.does({ type: 'told', worker: 1, message: { type: 'ready', bootMs: 5, address: 'a', notes: [] } })
     assert.equal(bench.life(1), 'ready')
     assert.equal(isReady(bench.state), true)
     assert.equal(bench.state.phase, 'starting')

@@ -1,12 +1,10 @@
 import { EXIT } from '../errors/exit-codes.ts'
+import { FULL_HEAP } from '../protocol/full-heap.ts'
 import type { Action } from './action.ts'
 import { stopNow } from './commands.ts'
-import { countFailure } from './failures.ts'
+import { countFailure, countReasons } from './failures.ts'
 import { beginReload, dropGeneration } from './reload.ts'
 import type { FailureReason, State, WorkerState } from './state.ts'
-
-/** A heap this full when the process aborted says why it did. */
-const FULL_HEAP = 0.85
 
 /** A worker's process has ended. */
 export function exited(
@@ -42,9 +40,8 @@ export function failed(state: State, worker: WorkerState, reason: FailureReason,
   }
   const loop = countFailure(state, worker, reason, at)
   if (loop) {
-    const reasons: Record<string, number> = {}
-    for (const failure of state.failures) reasons[failure.reason] = (reasons[failure.reason] ?? 0) + 1
     state.exit = { code: EXIT.crashLoop, why: told }
+    const reasons = countReasons(state)
     return [...gone, { type: 'announce', what: { of: 'crash-loop', reasons } }, ...stopNow(state, 'crash loop')]
   }
   const restartInMs = Math.max(0, state.spawnNotBefore - at)

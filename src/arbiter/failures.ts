@@ -25,3 +25,10 @@ export function countFailure(state: State, worker: WorkerState, reason: FailureR
   state.failures = [...state.failures.filter((failure) => at - failure.at < crashWindow), { at, reason }]
   return state.failures.length >= crashLimit
 }
+
+/** The failures within the crash window by reason, the most frequent first. */
+export function countReasons({ failures }: State): Record<string, number> {
+  const reasons: Record<string, number> = {}
+  for (const { reason } of failures) reasons[reason] = (reasons[reason] ?? 0) + 1
+  return Object.fromEntries(Object.entries(reasons).sort(([, a], [, b]) => b - a))
+}

@@ -47,7 +47,7 @@ async function start(given: Partial<ArbiterControl> = {}): Promise<void> {
 function pretend(talk: (socket: Socket) => void): Promise<void> {
   other = createServer((socket) => {
     sockets.add(socket)
-    socket.on('error', () => {})
+    socket.on('error', () => {}).resume()
     talk(socket)
   })
   return new Promise((resolve) => other?.listen(path(), resolve))

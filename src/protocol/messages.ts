@@ -9,7 +9,13 @@ import type { LastAnswers, ReportedError, StallEvidence } from '../report/incide
 
 /** From the main thread: how its life proceeds. */
 export type FromMain =
-  | { readonly type: 'ready'; readonly bootMs: number; readonly address: string }
+  | {
+      readonly type: 'ready'
+      readonly bootMs: number
+      readonly address: string
+      /** Settings that do not apply in this worker, and why, as sentences. */
+      readonly notes: readonly string[]
+    }
   | { readonly type: 'boot-failed'; readonly error: ReportedError }
   /** It threw, or rejected, and nobody caught it: the process is about to end. */
   | { readonly type: 'crashing'; readonly error: ReportedError }

@@ -4,6 +4,7 @@ import { descendants, killAll } from '../protocol/process-tree.ts'
 import { ConnectionTable } from '../request/connection-table.ts'
 import { every, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { HeapEstimate } from './heap-estimate.ts'
 import { ArbiterLink } from './link.ts'
 import { Pulse } from './pulse.ts'
 import { LOOK_EVERY, type ThreadData } from './thread-data.ts'
@@ -11,18 +12,26 @@ import { Watchman } from './watchman.ts'
 
 /** Entry of the watchdog thread. It must never wait for the main thread: `console`, for one, would. */
 const BEATS_TO_ARBITER_EVERY = ms(500)
+/** A heartbeat older than this means that the main thread stands still. */
+const STILL_AFTER = LOOK_EVERY * 5
 
 const data = workerData as ThreadData
 const pulse = new Pulse(data.pulse)
 const table = new ConnectionTable(data.table)
 const link = new ArbiterLink(data.link, hear, orphaned)
 const watchman = new Watchman(pulse, table, data.config.settings, (message) => link.send(message))
+const heap = new HeapEstimate(pulse)
 let halves = 0
 let lagOfSecond = 0
 
-every(ms(LOOK_EVERY), () => watchman.look(), { keepAlive: true })
+every(ms(LOOK_EVERY), look, { keepAlive: true })
 every(BEATS_TO_ARBITER_EVERY, beat, { keepAlive: true })
 beat()
+
+function look(): void {
+  watchman.look()
+  if (heap.becameFull(heartbeatAge(monotonicNow()) > STILL_AFTER)) tellVitals(0)
+}
 
 function hear(message: ToWorker): void {
   if (message.type === 'die') void watchman.die(message.why)
@@ -35,15 +44,25 @@ function orphaned(): void {
   process.kill(process.pid, 'SIGKILL')
 }
 
+function heartbeatAge(now: number): number {
+  return pulse.lastBeat === 0 ? 0 : Math.max(0, Math.round(now - pulse.lastBeat))
+}
+
 function beat(): void {
-  const now = monotonicNow()
-  const heartbeatAgeMs = pulse.lastBeat === 0 ? 0 : Math.max(0, Math.round(now - pulse.lastBeat))
-  const loopLagMs = Math.max(Math.round(pulse.takeLag()), heartbeatAgeMs > LOOK_EVERY * 5 ? heartbeatAgeMs : 0)
+  const age = heartbeatAge(monotonicNow())
+  const loopLagMs = Math.max(Math.round(pulse.takeLag()), age > STILL_AFTER ? age : 0)
   lagOfSecond = Math.max(lagOfSecond, loopLagMs)
   if (++halves % 2 === 0) {
     watchman.recordLag(lagOfSecond)
     lagOfSecond = 0
   }
+  tellVitals(loopLagMs)
+}
+
+function tellVitals(loopLagMs: number): void {
+  const now = monotonicNow()
+  const heartbeatAgeMs = heartbeatAge(now)
+  const rss = process.memoryUsage.rss()
   const message: FromWatchdog = {
     type: 'beat',
     vitals: {
@@ -52,8 +71,8 @@ function beat(): void {
       requests: table.requests,
       inFlight: table.inFlight,
       connections: table.connections,
-      rss: process.memoryUsage.rss(),
-      heapUsed: pulse.heapUsed,
+      rss,
+      heapUsed: heap.used(rss, heartbeatAgeMs > STILL_AFTER),
       heapLimit: pulse.heapLimit,
       debugged: watchman.debugged(now),
     },

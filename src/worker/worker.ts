@@ -33,6 +33,8 @@ export class Worker {
   readonly #signals = holdSignals()
   readonly #startedAt = monotonicNow()
   readonly #expired = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
+  /** Settings that do not apply here, and why. */
+  readonly #notes: string[] = []
   #ready = false
   #loaded = false
   #address: string | null = null
@@ -84,7 +86,8 @@ export class Worker {
   }
 
   #listening(server: Server): void {
-    applyKeepAlive(server, this.config)
+    const note = applyKeepAlive(server, this.config)
+    if (note !== null) this.#notes.push(note)
     const address = server.address()
     const isOurs = (address as AddressInfo | null)?.port === this.config.settings.port
     // Of several servers the one on the configured port is the app's own.
@@ -106,7 +109,8 @@ export class Worker {
     this.#pulse.booting = false
     process.off('uncaughtException', this.#onBootException)
     process.off('unhandledRejection', this.#onBootRejection)
-    tellArbiter({ type: 'ready', bootMs: Math.round(monotonicNow() - this.#startedAt), address: this.#address })
+    const bootMs = Math.round(monotonicNow() - this.#startedAt)
+    tellArbiter({ type: 'ready', bootMs, address: this.#address, notes: this.#notes })
   }
 
   #expire(now: number): void {
