@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { resolveSettings } from '../settings/resolve.ts'
+import { decodeWorkerConfig, encodeWorkerConfig } from './worker-config.ts'
+
+test('what a worker is told arrives as it was, unbounded limits too', () => {
+  const { settings } = resolveSettings({ flags: {}, env: {}, file: undefined, cwd: '/srv', isTerminal: false })
+  assert.equal(settings.maxRequests, Number.POSITIVE_INFINITY)
+  const config = {
+    id: 1,
+    generation: 2,
+    entry: '/srv/ä b.js',
+    appArguments: ['--x', ''],
+    appFlags: [],
+    settings,
+    chosen: ['port'],
+  }
+  const text = encodeWorkerConfig(config)
+  assert.match(text, /^[\w-]+$/)
+  assert.deepEqual(decodeWorkerConfig(text), config)
+})

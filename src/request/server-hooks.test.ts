@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { once } from 'node:events'
+import http from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import { after, describe, test } from 'node:test'
+import { answerInstead } from './answer-instead.ts'
+import { BEGUN, OPAQUE, WAITING } from './connection-table.ts'
+import { rawAnswer } from './raw-answer.ts'
+import { scopes } from './scope.ts'
+import { hookServers } from './server-hooks.ts'
+import { Traffic } from './traffic.ts'
+
+// The prototypes are wrapped once for the process, as in a worker.
+const traffic = new Traffic()
+hookServers(traffic)
+
+const open: net.Server[] = []
+after(() => {
+  for (const server of open) {
+    server.close()
+    if (server instanceof http.Server) server.closeAllConnections()
+  }
+})
+
+async function serve(listener: http.RequestListener): Promise<number> {
+  const server = http.createServer(listener).listen(0, '127.0.0.1')
+  open.push(server)
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly headers: http.IncomingHttpHeaders
+}
+
+function ask(port: number, options: http.RequestOptions = {}, body?: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host: '127.0.0.1', port, agent: false, ...options }, async (response) => {
+      let text = ''
+      try {
+        for await (const chunk of response) text += chunk
+        resolve({ status: response.statusCode ?? 0, body: text, headers: response.headers })
+      } catch (error) {
+        reject(error)
+      }
+    })
+    request.on('error', reject).end(body)
+  })
+}
+
+const only = (): { flags: number; slot: number } => {
+  const rows = [...traffic.table.rows()]
+  assert.equal(rows.length, 1)
+  return rows[0] as { flags: number; slot: number }
+}
+
+async function settled(): Promise<void> {
+  for (let i = 0; i < 1_000 && traffic.connections.size > 0; i++) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(traffic.connections.size, 0)
+  assert.equal(traffic.inFlight.size, 0)
+  assert.equal(traffic.table.inFlight, 0)
+  assert.equal(traffic.table.connections, 0)
+}
+
+describe('the row of a connection', () => {
+  test('says whether its request waits, has begun to be answered, or has been', async () => {
+    const seen: number[] = []
+    const port = await serve((_, response) => {
+      seen.push(only().flags & (WAITING | BEGUN))
+      response.writeHead(200)
+      seen.push(only().flags & (WAITING | BEGUN))
+      response.write('a')
+      seen.push(only().flags & (WAITING | BEGUN))
+      response.end('b')
+    })
+    assert.equal((await ask(port, { path: '/x?y=1' })).body, 'ab')
+    assert.deepEqual(seen, [WAITING, WAITING, BEGUN])
+    await settled()
+  })
+
+  test('is idle again as soon as a whole answer has been handed to the kernel', async () => {
+    let flags = -1
+    const port = await serve((_, response) => {
+      response.end('whole')
+      flags = only().flags & (WAITING | BEGUN)
+    })
+    await ask(port)
+    assert.equal(flags, 0)
+    await settled()
+  })
+
+  test('names method and target', async () => {
+    let text = ''
+    const port = await serve((_, response) => {
+      text = traffic.table.textOf(only().slot)
+      response.end()
+    })
+    await ask(port, { method: 'PUT', path: '/some/where?with=query' })
+    assert.equal(text, 'PUT /some/where?with=query')
+    await settled()
+  })
+
+  test('is given back when the client leaves without an answer', async () => {
+    let arrived = (): void => {}
+    const here = new Promise<void>((resolve) => {
+      arrived = resolve
+    })
+    const port = await serve(() => arrived())
+    const client = net.connect(port, '127.0.0.1')
+    client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    await here
+    assert.equal(traffic.inFlight.size, 1)
+    client.destroy()
+    for (let i = 0; i < 10_000 && traffic.inFlight.size > 0; i++) await new Promise((resolve) => setImmediate(resolve))
+    await settled()
+  })
+
+  test('of pipelined requests speaks of the one whose turn it is', async () => {
+    const responses: http.ServerResponse[] = []
+    const port = await serve((_, response) => void responses.push(response))
+    const client = net.connect(port, '127.0.0.1')
+    client.write('GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\n\r\n')
+    for (let i = 0; i < 10_000 && responses.length < 2; i++) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(traffic.inFlight.size, 2)
+    responses[1]?.end('two')
+    assert.equal(only().flags & WAITING, WAITING, 'the first still waits')
+    responses[0]?.end('one')
+    let text = ''
+    for await (const chunk of client) {
+      text += chunk
+      if (text.includes('two')) break
+    }
+    assert.ok(text.indexOf('one') < text.indexOf('two'))
+    await settled()
+  })
+
+  test('is opaque once upgraded, and for what is no HTTP', async () => {
+    const server = http.createServer().listen(0, '127.0.0.1')
+    open.push(server)
+    await once(server, 'listening')
+    const flags = new Promise<number>((resolve) => {
+      server.on('upgrade', (_, socket) => {
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n')
+        resolve(only().flags & OPAQUE)
+        socket.destroy()
+      })
+    })
+    const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1')
+    client.on('error', () => {})
+    client.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n')
+    assert.equal(await flags, OPAQUE)
+    client.destroy()
+    await settled()
+  })
+})
+
+describe('the scope of a request', () => {
+  test('is carried through awaits, timers, ticks and the events of its body', async () => {
+    const found: (string | undefined)[] = []
+    const note = (): void => void found.push(scopes.getStore()?.request.url)
+    const port = await serve(async (request, response) => {
+      note()
+      await null
+      note()
+      await new Promise((resolve) => setImmediate(resolve))
+      note()
+      request.on('data', note).on('end', () => {
+        note()
+        process.nextTick(() => {
+          note()
+          response.end()
+        })
+      })
+    })
+    await ask(port, { method: 'POST', path: '/scoped' }, 'body')
+    assert.deepEqual(found, Array(6).fill('/scoped'))
+    await settled()
+  })
+
+  test('does not disturb an AsyncLocalStorage of the app', async () => {
+    const own = new AsyncLocalStorage<string>()
+    const port = await serve((request, response) => {
+      own.run('mine', () => request.on('data', () => {}).on('end', () => response.end(scopes.getStore()?.request.url)))
+    })
+    assert.equal((await ask(port, { method: 'POST', path: '/both' }, 'x')).body, '/both')
+    await settled()
+  })
+
+  test('of a request with Expect is one, not two', async () => {
+    const port = await serve((_, response) => response.end(String(traffic.inFlight.size)))
+    assert.equal((await ask(port, { method: 'POST', headers: { expect: '100-continue' } }, 'x')).body, '1')
+    await settled()
+  })
+})
+
+describe('an answer given in place of the handler', () => {
+  const stalled = rawAnswer('PUNCTUAL_STALLED')
+  const instead = (): string => {
+    const scope = traffic.inFlight.oldest
+    assert.ok(scope)
+    return answerInstead(traffic, scope, stalled)
+  }
+
+  test('is whole, closes the connection, and what the handler does afterwards falls on nothing', async () => {
+    let late: http.ServerResponse | null = null
+    const port = await serve((_, response) => {
+      late = response
+      response.setHeader('x-half', 'built')
+      response.writeHead(200)
+      setImmediate(() => assert.equal(instead(), '503'))
+    })
+    const answer = await ask(port)
+    assert.equal(answer.status, 503)
+    assert.equal(answer.headers['content-type'], 'application/problem+json')
+    assert.equal(answer.headers['retry-after'], '1')
+    assert.equal(answer.headers.connection, 'close')
+    assert.equal(JSON.parse(answer.body).type, 'urn:punctual:error:stalled')
+    assert.ok(late)
+    const response: http.ServerResponse = late
+    response.setHeader('a', 'b').writeHead(500).write('x')
+    response.end('y')
+    assert.equal(response.headersSent, true)
+    await settled()
+  })
+
+  test('reaches a client that is still sending its body', async () => {
+    const port = await serve(() => setImmediate(instead))
+    const client = net.connect(port, '127.0.0.1')
+    client.write(`POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10000000\r\n\r\n${'x'.repeat(100_000)}`)
+    let text = ''
+    for await (const chunk of client) text += chunk
+    assert.match(text, /^HTTP\/1\.1 503 .*stalled/s)
+    await settled()
+  })
+
+  test('leaves the body away for HEAD', async () => {
+    const port = await serve(() => setImmediate(instead))
+    const answer = await ask(port, { method: 'HEAD' })
+    assert.equal(answer.status, 503)
+    assert.equal(answer.body, '')
+    await settled()
+  })
+
+  test('closes a connection whose response has begun', async () => {
+    const port = await serve((_, response) => {
+      response.write('half')
+      setImmediate(() => assert.equal(instead(), 'closed'))
+    })
+    await assert.rejects(ask(port), { code: 'ECONNRESET' })
+    await settled()
+  })
+})

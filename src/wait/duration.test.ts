@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { formatDuration, ms, parseDuration, tellDuration, UNBOUNDED } from './duration.ts'
+
+test('a duration is read with its unit, and unbounded is a word', () => {
+  assert.equal(parseDuration('250ms'), 250)
+  assert.equal(parseDuration('1.5s'), 1_500)
+  assert.equal(parseDuration('10m'), 600_000)
+  assert.equal(parseDuration('2h'), 7_200_000)
+  assert.equal(parseDuration('1d'), 86_400_000)
+  assert.equal(parseDuration('unbounded'), UNBOUNDED)
+})
+
+test('what is no duration is not read as one', () => {
+  for (const text of ['', '5', 's', '-1s', '5 s', '5S', 'NaN', 'Infinity', '1e3ms', '0x10ms', 'forever']) {
+    assert.equal(parseDuration(text), undefined, text)
+  }
+})
+
+test('a duration that is written is read back as it was', () => {
+  for (const value of [
+    0,
+    1,
+    999,
+    1_000,
+    1_500,
+    59_000,
+    60_000,
+    90_000,
+    3_600_000,
+    86_400_000,
+    Number.POSITIVE_INFINITY,
+  ]) {
+    assert.equal(parseDuration(formatDuration(ms(value))), value)
+  }
+})
+
+test('a sentence gets the unit a person would use', () => {
+  assert.deepEqual([211.6, 5_000, 200_000].map(tellDuration), ['212 ms', '5.0 s', '3.3 min'])
+})
