@@ -131,7 +131,7 @@ function hookResponses(traffic: Traffic): void {
     const scope = this[scopeOf]
     if (scope !== undefined && !scope.ended) {
       // Nearly always the kernel has taken the whole answer by now. Where it has not, a slow client is still owed bytes.
-      if (this.writableFinished) traffic.end(scope)
+      if (this.writableEnded && this.writableLength === 0) traffic.end(scope)
       else this.once('finish', () => traffic.end(scope))
     }
     return result
