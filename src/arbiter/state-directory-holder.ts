@@ -8,7 +8,7 @@ import { type Milliseconds, ms } from '../wait/duration.ts'
 /** How often a holder touches its lock. */
 export const LOCK_TOUCH: Milliseconds = ms(5_000)
 /** A lock of another machine that has not been touched for so long is stale. */
-export const LOCK_STALE: Milliseconds = ms(15_000)
+const LOCK_STALE: Milliseconds = ms(15_000)
 
 /** Who holds a lock, as its file says. What the machine cannot tell (no /proc) is null. */
 export interface LockHolder {

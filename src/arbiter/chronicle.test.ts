@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { test } from 'node:test'
+import type { FromMain, FromWatchdog } from '../protocol/messages.ts'
+import type { StallEvidence } from '../report/incident.ts'
+import { IncidentStore } from '../report/incident-store.ts'
+import { createLog } from '../report/log.ts'
+import { resolveSettings } from '../settings/resolve.ts'
+import { ms } from '../wait/duration.ts'
+import { Chronicle } from './chronicle.ts'
+import { decide } from './decide.ts'
+import type { Event } from './event.ts'
+import { initialState, type State } from './state.ts'
+
+type Unstamped<T> = T extends unknown ? Omit<T, 'at'> : never
+
+function evidence(stage: StallEvidence['stage'], stalledForMs: number): StallEvidence {
+  return {
+    stage,
+    stalledForMs,
+    stack: [{ function: 'verify', file: '/srv/src/login.ts', line: 42, column: 3 }],
+    request: { method: 'POST', target: '/login', ageMs: stalledForMs },
+    inFlight: [],
+    inFlightCount: 15,
+    kernel: { doing: 'spinning', cpuShare: 1, wchan: null, syscall: null, target: null, children: [] },
+    loopLag: [],
+    memory: { rss: 0, heapUsed: 0, heapLimit: 0 },
+    longTurn: null,
+  }
+}
+
+/** A chronicle fed as the arbiter feeds it, with a real store and log. */
+class Desk {
+  readonly #chronicle: Chronicle
+  readonly #store: IncidentStore
+  readonly lines: string[] = []
+  #state: State
+  now = 10_000
+
+  constructor(stateDir: string) {
+    const { settings } = resolveSettings({
+      flags: { workers: '2' },
+      env: {},
+      file: undefined,
+      cwd: '/srv',
+      isTerminal: false,
+    })
+    const stream = new PassThrough()
+    stream.on('data', (chunk) =>
+      this.lines.push(
+        ...String(chunk)
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line).msg),
+      ),
+    )
+    const log = createLog({ level: 'info', format: 'json', stream })
+    this.#store = new IncidentStore({ ...settings, stateDir, log })
+    this.#chronicle = new Chronicle(this.#store, log, '/srv')
+    this.#state = initialState(settings, 1)
+    this.happens({ type: 'start' })
+    for (const id of [1, 2]) this.boots(id)
+  }
+
+  happens(event: Unstamped<Event>): void {
+    const stamped = { ...event, at: this.now } as Event
+    this.#chronicle.note(stamped, this.#state)
+    const { state, actions } = decide(this.#state, stamped)
+    this.#state = state
+    for (const action of actions) if (action.type === 'announce') this.#chronicle.announce(action.what, state, this.now)
+  }
+
+  tells(worker: number, message: FromMain | FromWatchdog): void {
+    this.happens({ type: 'told', worker, message })
+  }
+
+  boots(id: number): void {
+    this.happens({ type: 'spawned', worker: id, pid: id + 5 })
+    this.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: [] })
+  }
+
+  async stories(): Promise<string[]> {
+    await this.#chronicle.told()
+    await this.#store.flush(ms(10_000))
+    return (await this.#store.list()).map(({ story }) => story)
+  }
+}
+
+async function desk(run: (desk: Desk) => Promise<void>): Promise<void> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'punctual-chronicle-'))
+  try {
+    await run(new Desk(stateDir))
+  } finally {
+    await rm(stateDir, { recursive: true })
+  }
+}
+
+const WHOLE =
+  'worker 2 (pid 7) stalled 5.0 s in verify (src/login.ts:42) for POST /login, spinning; cut and answered 503; 14 other requests served; worker 3 took over after 212 ms'
+
+test('a cut is one story, whichever of the two ways out of the worker is heard first', async () => {
+  const cut = { type: 'stall-cut', stalledForMs: 5_000, evidence: evidence('cut', 5_000) } as const
+  const done = { type: 'cut-done', culprit: '503', others: 14 } as const
+  for (const order of [
+    [cut, done],
+    [done, cut],
+  ]) {
+    await desk(async (chronicle) => {
+      chronicle.tells(2, { type: 'stall-reported', evidence: evidence('report', 1_000) })
+      for (const message of order) chronicle.tells(2, message)
+      chronicle.now += 212
+      chronicle.boots(3)
+      chronicle.tells(2, { type: 'cut-served', served: 14, others: 14 })
+      chronicle.happens({ type: 'exited', worker: 2, code: 0, signal: null })
+      assert.deepEqual(await chronicle.stories(), [WHOLE])
+      assert.equal(chronicle.lines.at(-1), WHOLE)
+    })
+  }
+})
+
+test('a kill tells why no cut was made, what the clients were told, and who took over', async () => {
+  await desk(async (chronicle) => {
+    chronicle.tells(1, { type: 'stall-reported', evidence: evidence('report', 1_000) })
+    chronicle.tells(1, {
+      type: 'cut-impossible',
+      why: 'it is blocked in a system call',
+      evidence: evidence('cut', 10_000),
+    })
+    const lastAnswers = { inFlight: 40, unread: 1, closed: 2, tookMs: 3 }
+    chronicle.tells(1, { type: 'killing', why: 'stall', evidence: evidence('kill', 15_000), lastAnswers })
+    chronicle.happens({ type: 'exited', worker: 1, code: null, signal: 'SIGKILL' })
+    chronicle.now += 400
+    chronicle.happens({ type: 'timer', timer: { of: 'spawn' } })
+    chronicle.boots(3)
+    const [story = ''] = await chronicle.stories()
+    assert.match(
+      story,
+      /stalled 15\.0 s .*not cut, because it is blocked in a system call; killed; 41 clients answered 503, 2 closed; worker 3 took over after 400 ms$/,
+    )
+  })
+})
+
+test('a worker killed for not leaving is no stall, and is told all the same', async () => {
+  await desk(async (chronicle) => {
+    chronicle.happens({ type: 'signal', signal: 'SIGTERM' })
+    const lastAnswers = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
+    chronicle.tells(1, { type: 'killing', why: 'it was told to leave 35s ago', evidence: null, lastAnswers })
+    assert.deepEqual(await chronicle.stories(), [])
+    assert.match(
+      chronicle.lines.at(-1) ?? '',
+      /worker 1 \(pid 6\) is killed before it has left: it was told to leave 35s ago; 1 client answered 503/,
+    )
+  })
+})
+
+test('a setting that does not apply is said once, not by every worker', async () => {
+  await desk(async (chronicle) => {
+    for (const id of [1, 2])
+      chronicle.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })
+    await chronicle.stories()
+    assert.deepEqual(chronicle.lines, ['x does not apply'])
+  })
+})
