@@ -102,9 +102,10 @@ function beat(state: State, worker: WorkerState, vitals: Vitals, at: number): Ac
   worker.vitals = vitals
   if (worker.life === 'spawned') worker.life = 'booting'
   const actions: Action[] = []
+  // Not only at the end of a reported stall: one that was frozen beats again before its main thread has turned.
+  if (worker.life === 'stalled' && vitals.heartbeatAgeMs < state.settings.stallReport) worker.life = 'ready'
   if (worker.frozen) {
     worker.frozen = false
-    if (worker.life === 'stalled' && vitals.heartbeatAgeMs < state.settings.stallReport) worker.life = 'ready'
     actions.push({ type: 'announce', what: { of: 'thawed', worker: worker.id } })
   }
   const why = recycleReason(state, worker, vitals, at)

@@ -69,7 +69,10 @@ test('a command comes back with its answer', async () => {
 
 test('a refusal comes back as an error with its code', async () => {
   await start({ reload: async () => ({ ok: false, code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' }) })
-  await assert.rejects(askArbiter(stateDir, { command: 'reload' }), fails('PUNCTUAL_RELOAD_FAILED', /^it did not boot$/))
+  await assert.rejects(
+    askArbiter(stateDir, { command: 'reload' }),
+    fails('PUNCTUAL_RELOAD_FAILED', /^it did not boot$/),
+  )
 })
 
 test('progress is told, and each state of it once', async () => {
@@ -113,11 +116,17 @@ test('one that only gives signs of life is given up after the limit in all', asy
 
 test('one that ends without an answer, or talks nonsense, is an error', async () => {
   await pretend((socket) => socket.end())
-  await assert.rejects(askArbiter(stateDir, { command: 'stop' }), fails('PUNCTUAL_ARBITER_NOT_RUNNING', /ended before it answered "stop"/))
+  await assert.rejects(
+    askArbiter(stateDir, { command: 'stop' }),
+    fails('PUNCTUAL_ARBITER_NOT_RUNNING', /ended before it answered "stop"/),
+  )
   await new Promise<void>((resolve) => other?.close(() => resolve()))
   for (const nonsense of ['HTTP/1.1 400\r\n', 'null\n', '7\n', '{"ok":false}\n']) {
     await pretend((socket) => socket.end(nonsense))
-    await assert.rejects(askArbiter(stateDir, { command: 'stop' }), fails('PUNCTUAL_COMMAND_REFUSED', /answered with something else/))
+    await assert.rejects(
+      askArbiter(stateDir, { command: 'stop' }),
+      fails('PUNCTUAL_COMMAND_REFUSED', /answered with something else/),
+    )
     await new Promise<void>((resolve) => other?.close(() => resolve()))
   }
 })

@@ -61,7 +61,7 @@ async function showOne(stateDir: string, id: string, options: Options, width: nu
   return options.json ? `${JSON.stringify(incident, null, 2)}\n` : tellIncident(incident, process.cwd(), width)
 }
 
-export function tellIncidents(incidents: readonly IncidentSummary[], width: number): string {
+function tellIncidents(incidents: readonly IncidentSummary[], width: number): string {
   const shown = incidents.slice(0, NEWEST).map(({ id, at, outcome, story }) => {
     const when = `${at.slice(0, 19).replace('T', ' ')} UTC`
     return `${printable(id)}  ${printable(when)}  ${printable(outcome)}\n${wrapText(printable(story), width, '  ')}`

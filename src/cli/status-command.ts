@@ -30,7 +30,7 @@ const COLUMNS: readonly (Column & { cell(worker: WorkerStatus): string })[] = [
   },
 ]
 
-export function tellStatus(status: Status): string {
+function tellStatus(status: Status): string {
   const ready = status.workers.filter((worker) => worker.state === 'ready').length
   const restarts = Object.entries(status.restarts).map(([reason, times]) => `${times} ${reason}`)
   const { total, newest } = status.incidents

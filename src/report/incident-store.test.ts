@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
@@ -76,7 +85,10 @@ test('the list is newest first and has what a list needs', async () => {
   for (const number of [2, 1, 3]) incidents.save(incident(number))
   await incidents.flush(LIMIT)
   const list = await incidents.list()
-  assert.deepEqual(list.map((summary) => summary.worker?.id), [3, 2, 1])
+  assert.deepEqual(
+    list.map((summary) => summary.worker?.id),
+    [3, 2, 1],
+  )
   assert.deepEqual(Object.keys(list[0] ?? {}).sort(), ['at', 'id', 'kind', 'outcome', 'story', 'worker'])
 })
 
@@ -84,7 +96,10 @@ test('only so many are kept: the oldest go', async () => {
   const incidents = store({ incidentsKept: 3 })
   for (let number = 1; number <= 8; number += 1) incidents.save(incident(number))
   await incidents.flush(LIMIT)
-  assert.deepEqual((await incidents.list()).map((summary) => summary.worker?.id), [8, 7, 6])
+  assert.deepEqual(
+    (await incidents.list()).map((summary) => summary.worker?.id),
+    [8, 7, 6],
+  )
   assert.equal(incidents.counts().total, 8)
 })
 
@@ -111,7 +126,17 @@ test('no id reads a file outside the directory', async () => {
   const incidents = store()
   incidents.save(incident(1))
   await incidents.flush(LIMIT)
-  for (const id of ['../secret', '..', '.', '', '/etc/passwd', 'a/../../secret', 'a\0b', '..%2fsecret', 'x'.repeat(200)]) {
+  for (const id of [
+    '../secret',
+    '..',
+    '.',
+    '',
+    '/etc/passwd',
+    'a/../../secret',
+    'a\0b',
+    '..%2fsecret',
+    'x'.repeat(200),
+  ]) {
     assert.equal(await incidents.read(id), undefined, id)
   }
 })
@@ -129,7 +154,10 @@ test('a file that is no incident is left out and does no harm', async () => {
   put('notes.txt', 'x')
   mkdirSync(join(stateDir, 'incidents', 'f-directory.json'))
   symlinkSync('/dev/zero', join(stateDir, 'incidents', 'g-endless.json'))
-  assert.deepEqual((await incidents.list()).map((summary) => summary.id), [incident(5).id])
+  assert.deepEqual(
+    (await incidents.list()).map((summary) => summary.id),
+    [incident(5).id],
+  )
   for (const id of ['a-broken', 'b-empty', 'c-array', 'd-other', 'f-directory', 'g-endless']) {
     assert.equal(await incidents.read(id), undefined, id)
   }

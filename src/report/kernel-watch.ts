@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import { monotonicNow } from '../wait/clock.ts'
 import type { KernelEvidence } from './incident.ts'
 
@@ -36,6 +36,10 @@ const ON_DESCRIPTOR = new Set([
   'sendmsg',
   'recvmsg',
 ])
+
+/** Which argument of a system call points to a path; opening a pipe without a writer waits, too. */
+const PATH_ARGUMENT: Readonly<Record<string, number>> = { openat: 1, unlinkat: 1, unlink: 0, rename: 0 }
+const LONGEST_PATH = 256
 
 /** Above this share of a CPU a thread counts as spinning. */
 const SPINNING = 0.5
@@ -108,14 +112,35 @@ export class KernelWatch {
   }
 
   #syscall(): { name: string | null; target: string | null } {
-    const [number, first] = read(`${this.#task}/syscall`).split(' ')
+    const [number, ...values] = read(`${this.#task}/syscall`).split(' ')
     if (number === undefined || !/^\d+$/.test(number)) return { name: null, target: null }
     const name = SYSCALLS[process.arch]?.[Number(number)] ?? `system call ${number}`
-    if (first === undefined || !ON_DESCRIPTOR.has(name)) return { name, target: null }
     try {
-      return { name, target: readlinkSync(`${this.#process}/fd/${Number(first)}`) }
+      return { name, target: this.#target(name, values) }
     } catch {
       return { name, target: null }
+    }
+  }
+
+  /** What the call is about, from its arguments. Throws where that cannot be read. */
+  #target(name: string, values: readonly string[]): string | null {
+    if (ON_DESCRIPTOR.has(name)) return readlinkSync(`${this.#process}/fd/${Number(values[0])}`)
+    const pointer = values[PATH_ARGUMENT[name] ?? -1]
+    return pointer === undefined ? null : this.#text(BigInt(pointer))
+  }
+
+  /** The text at an address of the process. Another process's may be closed to us. */
+  #text(address: bigint): string {
+    const memory = openSync(`${this.#process}/mem`, 'r')
+    try {
+      const bytes = Buffer.alloc(LONGEST_PATH)
+      // To the end of its page: the one behind may not be there, and then nothing at all is read.
+      const length = Math.min(LONGEST_PATH, 4_096 - Number(address % 4_096n))
+      const text = bytes.toString('utf8', 0, readSync(memory, bytes, 0, length, address))
+      const end = text.indexOf('\0')
+      return end === -1 ? text : text.slice(0, end)
+    } finally {
+      closeSync(memory)
     }
   }
 

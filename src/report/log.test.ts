@@ -100,7 +100,10 @@ describe('text', () => {
   }
 
   test('a line is time, level and message', async () => {
-    assert.match(await text((log) => log.warn({}, 'worker 2 stalled')), /^\d\d:\d\d:\d\d\.\d{3} warn {2}worker 2 stalled$/)
+    assert.match(
+      await text((log) => log.warn({}, 'worker 2 stalled')),
+      /^\d\d:\d\d:\d\d\.\d{3} warn {2}worker 2 stalled$/,
+    )
   })
 
   test('short fields follow the message, long ones and objects do not', async () => {
@@ -121,7 +124,7 @@ describe('text', () => {
   })
 
   test('colour is used where asked for, and not by default off a terminal', async () => {
-    assert.match(await text((log) => log.warn({}, 'x'), true), /\u001b\[33mwarn/)
+    assert.ok((await text((log) => log.warn({}, 'x'), true)).includes('\u001b[33mwarn'))
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'text', stream })
     log.warn({}, 'x')

@@ -34,7 +34,19 @@ const status: Status = {
   uptimeMs: 1_000,
   ready: true,
   address: 'http://0.0.0.0:3000',
-  workers: [worker({}), worker({ id: 2, state: 'booting', bootMs: null, heartbeatAgeMs: null, loopLagMs: null, rssBytes: null, heapUsedBytes: null }), worker({ id: 3, state: 'exited', pid: null })],
+  workers: [
+    worker({}),
+    worker({
+      id: 2,
+      state: 'booting',
+      bootMs: null,
+      heartbeatAgeMs: null,
+      loopLagMs: null,
+      rssBytes: null,
+      heapUsedBytes: null,
+    }),
+    worker({ id: 3, state: 'exited', pid: null }),
+  ],
   restarts: { crash: 2, stall: 1 },
   incidents: { total: 3, newest: 'x', byKind: { stall: 1, crash: 2 } },
 }

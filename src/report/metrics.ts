@@ -25,15 +25,15 @@ const counted = (label: string, counts: Readonly<Record<string, number>>): Sampl
 
 /** A figure of each worker that has one; workers that have left are not shown. */
 const perWorker =
-  (figure: (worker: WorkerStatus) => number | null, scale = 1) =>
+  (figure: (worker: WorkerStatus) => number | null, divisor = 1) =>
   (status: Status): Sample[] =>
     status.workers.flatMap((worker) => {
       const value = worker.state === 'exited' ? null : figure(worker)
-      return value === null ? [] : one(value * scale, { worker: String(worker.id) })
+      return value === null ? [] : one(value / divisor, { worker: String(worker.id) })
     })
 
-/** Milliseconds to the seconds that Prometheus wants. */
-const SECONDS = 1 / 1_000
+/** Prometheus wants seconds, not milliseconds. */
+const SECONDS = 1_000
 
 const WORKER = ['worker']
 
@@ -51,7 +51,7 @@ export const METRICS: readonly MetricDefinition[] = [
     type: 'gauge',
     help: 'When the arbiter started, in seconds since 1970.',
     labels: [],
-    samples: (status) => one(Date.parse(status.startedAt) * SECONDS),
+    samples: (status) => one(Date.parse(status.startedAt) / SECONDS),
   },
   {
     name: 'punctual_ready',

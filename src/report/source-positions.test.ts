@@ -34,7 +34,20 @@ afterEach(() => rmSync(directory, { recursive: true }))
 /** Compiles for real, and returns where the compiled function throws. */
 async function compiledFrame(...flags: string[]): Promise<StackFrame> {
   const out = join(directory, 'dist')
-  execFileSync(process.execPath, [TSC, join(directory, 'src', 'login.ts'), '--ignoreConfig', '--outDir', out, '--target', 'es2022', '--module', 'es2022', '--rootDir', join(directory, 'src'), ...flags])
+  execFileSync(process.execPath, [
+    TSC,
+    join(directory, 'src', 'login.ts'),
+    '--ignoreConfig',
+    '--outDir',
+    out,
+    '--target',
+    'es2022',
+    '--module',
+    'es2022',
+    '--rootDir',
+    join(directory, 'src'),
+    ...flags,
+  ])
   writeFileSync(join(out, 'package.json'), '{"type":"module"}')
   const file = join(out, 'login.js')
   const url = pathToFileURL(file)
@@ -48,7 +61,10 @@ async function compiledFrame(...flags: string[]): Promise<StackFrame> {
   throw new Error('it does not throw')
 }
 
-for (const [what, flag] of [['a file beside it', '--sourceMap'], ['a map within it', '--inlineSourceMap']] as const) {
+for (const [what, flag] of [
+  ['a file beside it', '--sourceMap'],
+  ['a map within it', '--inlineSourceMap'],
+] as const) {
   test(`a compiled frame with ${what} is led back to the TypeScript line`, async () => {
     const compiled = await compiledFrame(flag)
     assert.notEqual(compiled.line, 10)
@@ -72,7 +88,10 @@ test('a frame stays as it is whatever is wrong with its map', async () => {
     put('garbage.js', `f()\n${comment}data:application/json;base64,AAAA`),
     put('remote.js', `f()\n${comment}https://example.com/a.map`),
     put('device.js', `f()\n${comment}/dev/zero`),
-    put('empty.js', `f()\n${comment}data:application/json,${encodeURIComponent('{"version":3,"sources":[],"mappings":""}')}`),
+    put(
+      'empty.js',
+      `f()\n${comment}data:application/json,${encodeURIComponent('{"version":3,"sources":[],"mappings":""}')}`,
+    ),
     { function: 'f', file: 'node:fs', line: 1, column: 1 },
     { function: 'f', file: 'evalmachine.<anonymous>', line: 1, column: 1 },
     { function: 'f', file: join(directory, 'nowhere.js'), line: 1, column: 1 },

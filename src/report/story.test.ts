@@ -77,17 +77,29 @@ describe('a stall', () => {
   })
 
   test('that ended by itself says so', () => {
-    assert.match(story({ outcome: 'ended', stalledForMs: 2_345 }), /^worker 2 \(pid 7\) stalled 2\.3 s in verify .*; it ended by itself and the worker goes on$/)
+    assert.match(
+      story({ outcome: 'ended', stalledForMs: 2_345 }),
+      /^worker 2 \(pid 7\) stalled 2\.3 s in verify .*; it ended by itself and the worker goes on$/,
+    )
   })
 
   test('whose culprit had begun its response was closed, and one without culprit just cut', () => {
-    assert.match(story({ outcome: 'cut', culprit: 'closed' }), /; cut and its connection closed, as the response had begun$/)
+    assert.match(
+      story({ outcome: 'cut', culprit: 'closed' }),
+      /; cut and its connection closed, as the response had begun$/,
+    )
     assert.match(story({ outcome: 'cut', culprit: 'none' }), /; cut$/)
   })
 
   test('tells how many of the others were served while some were not', () => {
-    assert.match(story({ outcome: 'cut', culprit: '503', others: { inFlight: 14, served: 12 } }), /; 12 of 14 other requests served$/)
-    assert.match(story({ outcome: 'cut', culprit: '503', others: { inFlight: 1, served: 1 } }), /; 1 other request served$/)
+    assert.match(
+      story({ outcome: 'cut', culprit: '503', others: { inFlight: 14, served: 12 } }),
+      /; 12 of 14 other requests served$/,
+    )
+    assert.match(
+      story({ outcome: 'cut', culprit: '503', others: { inFlight: 1, served: 1 } }),
+      /; 1 other request served$/,
+    )
     assert.match(story({ outcome: 'cut', culprit: '503', others: { inFlight: 0, served: 0 } }), /answered 503$/)
   })
 
@@ -116,13 +128,22 @@ describe('a stall', () => {
 
   test('on a file names it, and a child it does not wait for is not mentioned', () => {
     const on = kernel({ wchan: 'pipe_read', syscall: 'read', target: '/tmp/fifo', children: ['helper'] })
-    assert.match(story({ evidence: [evidence({ kernel: on })] }), /, waiting in the kernel \(pipe_read, read\) on \/tmp\/fifo;/)
+    assert.match(
+      story({ evidence: [evidence({ kernel: on })] }),
+      /, waiting in the kernel \(pipe_read, read\) on \/tmp\/fifo;/,
+    )
     const futex = kernel({ wchan: 'futex_wait_queue', syscall: 'futex', children: ['helper'] })
-    assert.match(story({ evidence: [evidence({ kernel: futex })] }), /, waiting in the kernel \(futex_wait_queue, futex\);/)
+    assert.match(
+      story({ evidence: [evidence({ kernel: futex })] }),
+      /, waiting in the kernel \(futex_wait_queue, futex\);/,
+    )
   })
 
   test('keeps the stack of an earlier stage when the last has none', () => {
-    const told = story({ evidence: [evidence(), evidence({ stage: 'kill', stack: null, request: null })], outcome: 'killed' })
+    const told = story({
+      evidence: [evidence(), evidence({ stage: 'kill', stack: null, request: null })],
+      outcome: 'killed',
+    })
     assert.match(told, /in verify \(src\/login\.ts:42\) for POST \/login/)
   })
 
@@ -130,15 +151,28 @@ describe('a stall', () => {
     const cut = [evidence(), evidence({ stage: 'cut' }), evidence({ stage: 'kill' })]
     assert.match(story({ outcome: 'killed', evidence: cut }), /; a cut did not help; killed; 15 requests lost$/)
     assert.match(
-      story({ outcome: 'killed', notCut: 'the app uses async hooks', lastAnswers: { inFlight: 0, unread: 0, closed: 3, tookMs: 1 } }),
+      story({
+        outcome: 'killed',
+        notCut: 'the app uses async hooks',
+        lastAnswers: { inFlight: 0, unread: 0, closed: 3, tookMs: 1 },
+      }),
       /; not cut, because the app uses async hooks; killed; 3 clients closed$/,
     )
-    assert.match(story({ outcome: 'killed', lastAnswers: { inFlight: 1, unread: 0, closed: 0, tookMs: 1 } }), /; killed; 1 client answered 503$/)
-    assert.match(story({ outcome: 'killed', lastAnswers: { inFlight: 0, unread: 0, closed: 0, tookMs: 1 } }), /; killed; no client was waiting$/)
+    assert.match(
+      story({ outcome: 'killed', lastAnswers: { inFlight: 1, unread: 0, closed: 0, tookMs: 1 } }),
+      /; killed; 1 client answered 503$/,
+    )
+    assert.match(
+      story({ outcome: 'killed', lastAnswers: { inFlight: 0, unread: 0, closed: 0, tookMs: 1 } }),
+      /; killed; no client was waiting$/,
+    )
   })
 
   test('in a long turn names it', () => {
-    assert.match(story({ evidence: [evidence({ longTurn: 'reindex' })] }), /\(src\/login\.ts:42\) past the limit of long turn "reindex" for POST/)
+    assert.match(
+      story({ evidence: [evidence({ longTurn: 'reindex' })] }),
+      /\(src\/login\.ts:42\) past the limit of long turn "reindex" for POST/,
+    )
   })
 
   test('with a heap that is nearly full says so: the collector may be what spins', () => {
@@ -173,7 +207,15 @@ describe('the telling frame', () => {
 })
 
 test('a frozen process that was killed tells who was lost; one that came back says so', () => {
-  const frozen = evidence({ stage: 'frozen', stalledForMs: 20_000, stack: null, request: null, inFlight: [], inFlightCount: 12, kernel: kernel({ doing: 'stopped' }) })
+  const frozen = evidence({
+    stage: 'frozen',
+    stalledForMs: 20_000,
+    stack: null,
+    request: null,
+    inFlight: [],
+    inFlightCount: 12,
+    kernel: kernel({ doing: 'stopped' }),
+  })
   assert.equal(
     story({ kind: 'frozen', outcome: 'killed', evidence: [frozen], replacement: { worker: 3, afterMs: 300 } }),
     'worker 2 (pid 7) gave no sign of life for 20.0 s, stopped by a signal; killed; 12 requests lost; worker 3 took over after 300 ms',
@@ -182,12 +224,22 @@ test('a frozen process that was killed tells who was lost; one that came back sa
 })
 
 test('a boot that takes too long says where it stands', () => {
-  const boot = evidence({ stage: 'boot', stalledForMs: 60_000, request: null, inFlight: [], inFlightCount: 0, stack: [frame('loadModels', '/app/models.ts', 10)] })
+  const boot = evidence({
+    stage: 'boot',
+    stalledForMs: 60_000,
+    request: null,
+    inFlight: [],
+    inFlightCount: 0,
+    stack: [frame('loadModels', '/app/models.ts', 10)],
+  })
   assert.equal(
     story({ kind: 'boot', outcome: 'killed', evidence: [boot] }),
     'worker 2 (pid 7) was not ready after 60.0 s in loadModels (models.ts:10), spinning; killed',
   )
-  assert.equal(story({ kind: 'boot', outcome: 'killed', evidence: [], stalledForMs: 60_000 }), 'worker 2 (pid 7) was not ready after 60.0 s; killed')
+  assert.equal(
+    story({ kind: 'boot', outcome: 'killed', evidence: [], stalledForMs: 60_000 }),
+    'worker 2 (pid 7) was not ready after 60.0 s; killed',
+  )
 })
 
 test('a boot that throws, or ends, says why', () => {
@@ -205,12 +257,28 @@ test('a boot that throws, or ends, says why', () => {
 test('a crash names the error, or the signal and whose it may be', () => {
   const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
   assert.equal(
-    story({ kind: 'crash', outcome: 'exited', evidence: [], error, exit: { code: 1, signal: null }, replacement: { worker: 4, afterMs: 90 } }),
+    story({
+      kind: 'crash',
+      outcome: 'exited',
+      evidence: [],
+      error,
+      exit: { code: 1, signal: null },
+      replacement: { worker: 4, afterMs: 90 },
+    }),
     'worker 2 (pid 7) crashed: TypeError: x is not a function; exit code 1; worker 4 took over after 90 ms',
   )
-  assert.match(story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGKILL' } }), /^worker 2 \(pid 7\) died: killed by SIGKILL from outside/)
-  assert.match(story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGSEGV' } }), /died: killed by SIGSEGV$/)
-  assert.match(story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: 3, signal: null } }), /died: exit code 3$/)
+  assert.match(
+    story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGKILL' } }),
+    /^worker 2 \(pid 7\) died: killed by SIGKILL from outside/,
+  )
+  assert.match(
+    story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGSEGV' } }),
+    /died: killed by SIGSEGV$/,
+  )
+  assert.match(
+    story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: 3, signal: null } }),
+    /died: exit code 3$/,
+  )
 })
 
 test('a worker replaced for its memory tells how much it had and might have', () => {
@@ -224,7 +292,14 @@ test('a worker replaced for its memory tells how much it had and might have', ()
 test('a crash loop counts its reasons and names the last error', () => {
   const error = { name: 'Error', message: 'no database', stack: '' }
   assert.equal(
-    story({ kind: 'crash-loop', worker: null, outcome: 'exited', evidence: [], failures: { withinMs: 60_000, reasons: { boot: 3, crash: 7 } }, error }),
+    story({
+      kind: 'crash-loop',
+      worker: null,
+      outcome: 'exited',
+      evidence: [],
+      failures: { withinMs: 60_000, reasons: { boot: 3, crash: 7 } },
+      error,
+    }),
     'workers failed 10 times within 60.0 s (7 crash, 3 boot); gave up; the last error: Error: no database',
   )
 })

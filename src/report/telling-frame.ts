@@ -18,7 +18,7 @@ export function tellFrame(frame: StackFrame, cwd: string): string {
 }
 
 /** A path as a person in `cwd` would type it. */
-export function shortPath(path: string, cwd: string): string {
+function shortPath(path: string, cwd: string): string {
   if (!isAbsolute(path)) return path
   const short = relative(cwd, path)
   return short === '' || short.startsWith('..') ? path : short

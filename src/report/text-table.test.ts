@@ -7,7 +7,13 @@ test('words are ruled by their left edge, figures by their right', () => {
     { heading: 'PID', align: 'right' },
     { heading: 'STATE', align: 'left' },
   ] as const
-  assert.equal(textTable(columns, [['1', 'ready'], ['12345', 'draining']]), '  PID  STATE\n    1  ready\n12345  draining\n')
+  assert.equal(
+    textTable(columns, [
+      ['1', 'ready'],
+      ['12345', 'draining'],
+    ]),
+    '  PID  STATE\n    1  ready\n12345  draining\n',
+  )
 })
 
 test('a paragraph is broken at spaces within the width, and a long word stays whole', () => {

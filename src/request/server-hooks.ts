@@ -67,7 +67,10 @@ function hookServerEvents(traffic: Traffic): void {
           traffic.listening(this)
           break
         case 'close':
-          traffic.servers.delete(this)
+          traffic.notListening(this)
+          break
+        case 'error':
+          if (!this.listening) traffic.notListening(this)
           break
       }
       return base.call(this, event, ...args)
@@ -76,8 +79,7 @@ function hookServerEvents(traffic: Traffic): void {
 
   const listen = net.Server.prototype.listen as (this: net.Server, ...args: unknown[]) => net.Server
   define(net.Server.prototype, 'listen', function (this: net.Server, ...args: unknown[]): net.Server {
-    traffic.listenCalls++
-    traffic.onListen()
+    traffic.listen(this)
     return listen.apply(this, args)
   })
 }

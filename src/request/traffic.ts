@@ -20,10 +20,14 @@ export class Traffic {
   closing = false
   /** How often anybody asked a server to listen, listening or not yet. */
   listenCalls = 0
-  /** Called when a server is asked to listen, which takes it a while. */
+  /** Servers that have been asked to listen and do not yet: each must ask the arbiter for its socket. */
+  readonly toListen: Set<net.Server> = new Set()
+  /** Called when a server is asked to listen. */
   onListen: () => void = () => {}
   /** Called when a server has begun to listen. */
   onListening: (server: net.Server) => void = () => {}
+  /** Called when a server cannot listen. */
+  onNotListening: () => void = () => {}
   /** Called when a request has ended, whatever its end. */
   onEnded: ((scope: RequestScope) => void) | null = null
 
@@ -32,9 +36,21 @@ export class Traffic {
     this.connections = new Connections(table)
   }
 
+  listen(server: net.Server): void {
+    this.listenCalls++
+    this.toListen.add(server)
+    this.onListen()
+  }
+
   listening(server: net.Server): void {
+    this.toListen.delete(server)
     this.servers.add(server)
     this.onListening(server)
+  }
+
+  notListening(server: net.Server): void {
+    this.servers.delete(server)
+    if (this.toListen.delete(server)) this.onNotListening()
   }
 
   connected(server: net.Server, socket: net.Socket): void {

@@ -15,11 +15,23 @@ export interface Capture {
 
 /** Within this a pause has landed "at once": JavaScript was running. Later, something else had to return first. */
 const PROMPT = ms(500)
+/** Between two looks before a cut. */
+const LOOK_AGAIN = ms(100)
 /** Answers of the paused main thread; it is our own few lines that it evaluates. */
 const EVALUATION = ms(200)
 const MOST_FRAMES = 50
 /** How many frames are asked whose request they serve, when AsyncLocalStorage does not know. */
 const MOST_ASKED = 25
+
+/** What a cut depends on, asked while the main thread is paused. */
+export interface CutOrder {
+  /** Whether the loop has turned since the cut fell due. */
+  readonly hasEnded: () => boolean
+  /** Whether the main thread has been burning CPU. */
+  readonly isSpinning: () => boolean
+  /** Called right before the end. */
+  readonly onCut: (capture: Capture) => void
+}
 
 /** Asked in a paused frame; the arrow keeps the frame's own `this`, so that an event handler is known by its emitter. */
 const WHO = `((r) => r === undefined ? 0 : r.sequenceOf(this))(globalThis[Symbol.for('punctual.runtime')])`
@@ -34,10 +46,11 @@ export class MainThread {
   #pending = false
   #askedAt = 0
   #lateLandings = 0
+  /** Whom the main thread served when it was looked at before; null before the first look of a stall. */
+  #servedBefore: number | null = null
   /** What to do when the pause lands. */
   #mode: 'look' | 'cut' | 'freeze' = 'look'
-  #onCut: ((capture: Capture) => void) | null = null
-  #isSpinning: () => boolean = () => true
+  #order: CutOrder | null = null
   #waiters: ((capture: Capture | null) => void)[] = []
   #last: Capture | null = null
   /** Where each script came from, by its id; a call frame itself does not always say. */
@@ -48,6 +61,11 @@ export class MainThread {
     return this.#last
   }
 
+  /** Whether a pause has been asked for and has not landed. */
+  get isPending(): boolean {
+    return this.#pending
+  }
+
   /** Asks where the main thread is. Resolves null when the pause has not landed within `limit`; it stays pending then. */
   look(limit: number): Promise<Capture | null> {
     const landed = this.#landing(limit)
@@ -56,16 +74,13 @@ export class MainThread {
   }
 
   /**
-   * Ends the running JavaScript when the pause lands, provided that it is still the JavaScript to blame: a pause that lands
-   * late because a system call returned gives that code a chance to go on, and is asked once more.
-   *
-   * @param isSpinning whether the main thread burns CPU now
-   * @param onCut called before the end, while the main thread is paused
+   * Ends the running JavaScript when the pause lands, provided that it is the JavaScript to blame. It looks once more, a little
+   * later, where it cannot know: when the pause lands late because a system call returned (that code may now turn the loop by
+   * itself), and when another request is being served than at the look before (which has only just begun).
    */
-  cut(isSpinning: () => boolean, onCut: (capture: Capture) => void): void {
+  cut(order: CutOrder): void {
     this.#mode = 'cut'
-    this.#isSpinning = isSpinning
-    this.#onCut = onCut
+    this.#order = order
     this.#ask()
   }
 
@@ -81,10 +96,12 @@ export class MainThread {
     this.#session = null
     this.#pending = false
     this.#mode = 'look'
-    this.#onCut = null
+    this.#order = null
     this.#last = null
     this.#lateLandings = 0
+    this.#servedBefore = null
     this.#scripts.clear()
+    for (const waiter of this.#waiters) waiter(null)
     if (session === null) return
     session.post('Debugger.disable', () => session.disconnect())
   }
@@ -134,26 +151,33 @@ export class MainThread {
       sequence: await identify(session, callFrames),
       afterMs,
     }
+    // Let go meanwhile: the loop had turned before the pause landed.
+    if (this.#session !== session) return
     this.#last = capture
     for (const waiter of this.#waiters) waiter(capture)
     if (this.#mode === 'freeze') return
-    if (this.#mode === 'cut' && this.#onCut !== null) {
-      if (afterMs <= PROMPT || this.#lateLandings > 0 || this.#isSpinning()) {
-        this.#onCut(capture)
-        this.#mode = 'look'
-        this.#onCut = null
-        session.post('Runtime.terminateExecution')
-      } else {
-        this.#lateLandings++
-        // A little later, so that code which only waited for that call can turn the loop and be left in peace.
-        after(ms(100), () => {
-          if (this.#session === session && this.#mode === 'cut') this.#ask()
-        })
-      }
-    }
+    if (this.#mode === 'cut' && this.#order !== null) this.#cutOrLookAgain(session, this.#order, capture)
+    this.#servedBefore = capture.sequence
     session.post('Debugger.resume')
     // Between two looks the debugger is off: the app runs at full speed again.
     session.post('Debugger.disable')
+  }
+
+  #cutOrLookAgain(session: Session, order: CutOrder, capture: Capture): void {
+    if (order.hasEnded()) return
+    const late = capture.afterMs > PROMPT
+    const isToBlame = late ? this.#lateLandings > 0 || order.isSpinning() : capture.sequence === this.#servedBefore
+    if (isToBlame) {
+      order.onCut(capture)
+      this.#mode = 'look'
+      this.#order = null
+      session.post('Runtime.terminateExecution')
+      return
+    }
+    if (late) this.#lateLandings++
+    after(LOOK_AGAIN, () => {
+      if (this.#session === session && this.#mode === 'cut') this.#ask()
+    })
   }
 }
 
@@ -169,13 +193,20 @@ async function identify(session: Session, frames: readonly Debugger.CallFrame[])
 function evaluate(session: Session, callFrameId: string): Promise<number> {
   return new Promise((resolve) => {
     const cancel = after(EVALUATION, () => resolve(0))
-    session.post(
-      'Debugger.evaluateOnCallFrame',
-      { callFrameId, expression: WHO, silent: true, returnByValue: true },
-      (error: Error | null, answer?: { result: Runtime.RemoteObject }) => {
-        cancel()
-        resolve(error === null && typeof answer?.result.value === 'number' ? answer.result.value : 0)
-      },
-    )
+    const settle = (sequence: number): void => {
+      cancel()
+      resolve(sequence)
+    }
+    try {
+      session.post(
+        'Debugger.evaluateOnCallFrame',
+        { callFrameId, expression: WHO, silent: true, returnByValue: true },
+        (error: Error | null, answer?: { result: Runtime.RemoteObject }) =>
+          settle(error === null && typeof answer?.result.value === 'number' ? answer.result.value : 0),
+      )
+    } catch {
+      // The session was let go while we asked.
+      settle(0)
+    }
   })
 }

@@ -6,6 +6,7 @@ import type { WorkerConfig } from '../protocol/worker-config.ts'
 import type { ConnectionTable } from '../request/connection-table.ts'
 import { every, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { heapLimit } from './heap-limit.ts'
 import type { Pulse } from './pulse.ts'
 import { BEAT_EVERY, type ThreadData } from './thread-data.ts'
 
@@ -46,6 +47,7 @@ export function startWatchdog(options: WatchdogOptions): void {
   // A thread's message listener would keep the process alive; only the app decides how long it lives.
   thread.unref()
 
+  const limit = heapLimit([process.env.NODE_OPTIONS ?? '', ...process.execArgv])
   let expected = monotonicNow() + BEAT_EVERY
   let inspected: string | undefined
   const beat = (): void => {
@@ -56,8 +58,7 @@ export function startWatchdog(options: WatchdogOptions): void {
     table.running = 0
     const cut = pulse.takeCut()
     // On every beat (it costs less than a microsecond): a heap may fill up within a second, and the process is gone.
-    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
-    pulse.setHeap(used, limit)
+    pulse.setHeap(getHeapStatistics().used_heap_size, limit)
     // On every beat: a debugger may pause in the very turn in which it has attached.
     const address = inspectorUrl()
     if (address !== inspected) {
@@ -65,7 +66,11 @@ export function startWatchdog(options: WatchdogOptions): void {
       pulse.inspectorPort = address === undefined ? 0 : Number(new URL(address).port)
     }
     pulse.lastBeat = now
-    if (cut !== 0) options.onCut(cut)
+    if (cut !== 0) {
+      // No `finally` of the cut code has run, so its long turn, if it was one, still seems to be under way.
+      pulse.setLongTurn('', 0)
+      options.onCut(cut)
+    }
     options.onBeat(now)
   }
   every(ms(BEAT_EVERY), beat)

@@ -38,6 +38,8 @@ export class Watchman {
   #killing = false
   #wasCut = false
   #reportHadStack = false
+  /** The report under way: what follows it must not be said before it. */
+  #reporting: Promise<void> = Promise.resolve()
   #debugged = { at: 0, value: false }
 
   constructor(pulse: Pulse, table: ConnectionTable, settings: Settings, send: (message: FromWatchdog) => void) {
@@ -60,7 +62,7 @@ export class Watchman {
     if (still) this.#kernel.begin()
     else this.#kernel.reset()
     const verdict = this.#judge.look({ now, lastBeat, booting, longTurnUntil, debugged: still && this.debugged(now) })
-    if (verdict === 'report') void this.#report()
+    if (verdict === 'report') this.#reporting = this.#report()
     else if (verdict === 'cut') void this.#cut()
     else if (verdict === 'kill') void this.die('stall')
     else if (verdict === 'ended') void this.#ended(this.#judge.stalledFor)
@@ -103,20 +105,26 @@ export class Watchman {
 
     let evidence: StallEvidence | null = null
     const isSpinning = (): boolean => this.#kernel.evidence()?.doing !== 'waiting'
-    this.#main.cut(isSpinning, (capture) => {
-      evidence = this.#evidence('cut', capture)
-      this.#pulse.tainted = true
-      this.#pulse.orderCut(this.#sequence(capture) || -1)
-      this.#wasCut = true
+    this.#main.cut({
+      isSpinning,
+      hasEnded: () => this.#pulse.lastBeat !== lastBeat,
+      onCut: (capture) => {
+        evidence = this.#evidence('cut', capture)
+        this.#pulse.tainted = true
+        this.#pulse.orderCut(this.#sequence(capture) || -1)
+        this.#wasCut = true
+      },
     })
     let turned = await this.#turns(lastBeat, TURN_LIMIT)
     if (!turned) {
       this.#cutFailed(
         evidence !== null
           ? 'its loop did not turn after the cut'
-          : isSpinning()
-            ? 'it runs native code that cannot be interrupted'
-            : 'it is blocked in a system call',
+          : this.#main.isPending
+            ? isSpinning()
+              ? 'it runs native code that cannot be interrupted'
+              : 'it is blocked in a system call'
+            : 'its loop is kept from turning by one request after another',
       )
       // The pause is still pending: when the call returns before the kill, the cut happens after all.
       turned = await this.#turns(lastBeat, Number.POSITIVE_INFINITY)
@@ -141,11 +149,14 @@ export class Watchman {
 
   async #ended(stalledFor: number): Promise<void> {
     const late = this.#main.last
-    const evidence = !this.#reportHadStack && late !== null ? this.#evidence('report', late) : null
+    const wasCut = this.#wasCut
+    this.#wasCut = false
     this.#main.release()
     this.#kernel.reset()
-    if (!this.#wasCut) this.#send({ type: 'stall-ended', stalledForMs: Math.round(stalledFor), evidence })
-    this.#wasCut = false
+    await this.#reporting
+    if (wasCut) return
+    const evidence = !this.#reportHadStack && late !== null ? this.#evidence('report', late) : null
+    this.#send({ type: 'stall-ended', stalledForMs: Math.round(stalledFor), evidence })
   }
 
   /** The request a capture is about; the one whose handler was entered last, where the stack does not tell. */

@@ -28,7 +28,7 @@ function withoutMachinery(stack: string): string {
 }
 
 function isMachinery(frame: string): boolean {
-  return /[( ]node:internal\//.test(frame) || OWN_PLACES.some((place) => frame.includes(place))
+  return /[( ]node:(?:internal\/|diagnostics_channel:)/.test(frame) || OWN_PLACES.some((place) => frame.includes(place))
 }
 
 /** A syntax error of an ES module: the only kind of error that does not say where it is. */

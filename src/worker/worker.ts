@@ -37,6 +37,8 @@ export class Worker {
   readonly #notes: string[] = []
   #ready = false
   #loaded = false
+  /** On the configured port, that is. */
+  #listensWhereTold = false
   #address: string | null = null
   #closeApp: CloseApp | null = null
   #leaving: Leaving | null = null
@@ -52,6 +54,10 @@ export class Worker {
     // A server gets its socket from the arbiter: until it has, the channel must keep the process alive, as listening itself would.
     this.traffic.onListen = () => process.channel?.ref()
     this.traffic.onListening = (server) => this.#listening(server)
+    this.traffic.onNotListening = () => {
+      this.#leaveItToApp()
+      this.#becomeReady()
+    }
     startWatchdog({
       config,
       table,
@@ -92,19 +98,23 @@ export class Worker {
     const isOurs = (address as AddressInfo | null)?.port === this.config.settings.port
     // Of several servers the one on the configured port is the app's own.
     if (this.#address === null || isOurs) this.#address = describe(address)
-    if (isOurs) this.#loaded = true
+    if (isOurs) {
+      this.#loaded = true
+      this.#listensWhereTold = true
+    }
     this.#leaveItToApp()
     this.#becomeReady()
   }
 
   /** From here on the app alone decides how long the process lives: one that neither listens nor waits ends, as it would without us. */
   #leaveItToApp(): void {
-    const asked = this.traffic.listenCalls > 0 && this.#address === null
-    if (this.#loaded && !asked && this.#leaving === null) process.channel?.unref()
+    if (this.#loaded && this.traffic.toListen.size === 0 && this.#leaving === null) process.channel?.unref()
   }
 
   #becomeReady(): void {
     if (this.#ready || !this.#loaded || this.#address === null) return
+    // Another server that is about to listen may be the app's own.
+    if (!this.#listensWhereTold && this.traffic.toListen.size > 0) return
     this.#ready = true
     this.#pulse.booting = false
     process.off('uncaughtException', this.#onBootException)

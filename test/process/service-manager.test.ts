@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+import { createServiceManager, type ServiceManager } from '../../src/arbiter/service-manager.ts'
+import { ms } from '../../src/wait/duration.ts'
+
+/** Stands where systemd does: prints each datagram that arrives as one JSON line. Descriptors that come along are closed unread. */
+const RECEIVER = `
+import json, socket, sys
+receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+receiver.bind(sys.argv[1])
+print(json.dumps("bound"), flush=True)
+while True:
+    print(json.dumps(receiver.recv(65536).decode()), flush=True)
+`
+const LIMIT = ms(10_000)
+const MISSING = ['python3', 'systemd-notify'].filter((program) => {
+  try {
+    execFileSync(program, ['--version'], { stdio: 'ignore' })
+    return false
+  } catch {
+    return true
+  }
+})
+// In CI a missing program is a fault of the machine, not a reason to pass.
+const skip = MISSING.length > 0 && process.env.CI !== 'true' ? `needs ${MISSING.join(' and ')}` : false
+
+let directory = ''
+let path = ''
+let receiver: ChildProcess | null = null
+let received: string[] = []
+let manager: ServiceManager | null = null
+let said: string[] = []
+let environmentPath: string | undefined
+
+const log = { warn: (_fields: object, message: string): void => void said.push(message) }
+
+beforeEach(() => {
+  environmentPath = process.env.PATH
+  directory = mkdtempSync(join(tmpdir(), 'punctual-notify-'))
+  path = join(directory, 'notify')
+  received = []
+  said = []
+})
+afterEach(async () => {
+  process.env.PATH = environmentPath
+  await manager?.close(LIMIT)
+  manager = null
+  if (receiver !== null) {
+    receiver.kill('SIGKILL')
+    await once(receiver, 'exit')
+    receiver = null
+  }
+  rmSync(directory, { recursive: true, force: true })
+})
+
+async function listen(): Promise<void> {
+  receiver = spawn('python3', ['-c', RECEIVER, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  receiver.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+    const lines = text.split('\n')
+    text = lines.pop() ?? ''
+    received.push(...lines.map((line) => JSON.parse(line) as string))
+  })
+  await eventually(() => received.shift() === 'bound')
+}
+
+async function eventually(holds: () => boolean): Promise<void> {
+  for (let waited = 0; !holds(); waited += 10) {
+    assert.ok(
+      waited < 15_000,
+      `${holds} within 15 s; received ${JSON.stringify(received)}, said ${JSON.stringify(said)}`,
+    )
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+/** What was told, without the barrier that systemd-notify sends after each message. */
+const told = (): string[] =>
+  received.map((message) => message.trim()).filter((message) => !message.startsWith('BARRIER='))
+
+test('systemd is told of ready, reloading and stopping in order, with the status', { skip }, async () => {
+  await listen()
+  manager = createServiceManager({ env: { NOTIFY_SOCKET: path }, log })
+  manager.status('generation 1:  2 of 2\nworkers ready')
+  manager.ready()
+  manager.reloading()
+  manager.ready()
+  manager.stopping()
+  await eventually(() => told().some((message) => message.includes('STOPPING=1')))
+  const all = told().join('\n')
+  const order = [...all.matchAll(/^(READY|RELOADING|STOPPING)=1$/gm)].map((match) => match[1])
+  assert.deepEqual(order, ['READY', 'RELOADING', 'READY', 'STOPPING'])
+  assert.match(all, /^STATUS=generation 1: 2 of 2 workers ready$/m)
+  const reload = told().find((message) => message.includes('RELOADING=1')) ?? ''
+  const [, at = ''] = /^MONOTONIC_USEC=(\d+)$/m.exec(reload) ?? []
+  const now = Number(process.hrtime.bigint() / 1_000n)
+  assert.ok(Number(at) > now - 60e6 && Number(at) <= now, 'the monotonic clock of the machine, in microseconds')
+  assert.deepEqual(said, [])
+})
+
+test('of many states of one status only the newest need arrive', { skip }, async () => {
+  await listen()
+  manager = createServiceManager({ env: { NOTIFY_SOCKET: path }, log })
+  for (let index = 1; index <= 200; index += 1) manager.status(`step ${index}`)
+  await eventually(() => told().includes('STATUS=step 200'))
+  assert.ok(told().length < 10)
+})
+
+test('the watchdog is pinged while the arbiter turns, and not for another process', { skip }, async () => {
+  await listen()
+  manager = createServiceManager({
+    env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '400000', WATCHDOG_PID: String(process.pid) },
+    log,
+  })
+  await eventually(() => told().filter((message) => message === 'WATCHDOG=1').length >= 3)
+  await manager.close(LIMIT)
+  received = []
+  manager = createServiceManager({ env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '200000', WATCHDOG_PID: '1' }, log })
+  manager.ready()
+  await eventually(() => told().includes('READY=1'))
+  assert.ok(!received.some((message) => message.includes('WATCHDOG')))
+})
+
+test('systemd’s variables are taken from the environment, so that no worker inherits them', () => {
+  const env: Record<string, string | undefined> = {
+    NOTIFY_SOCKET: path,
+    WATCHDOG_USEC: '60000000',
+    WATCHDOG_PID: '1',
+    HOME: '/',
+  }
+  manager = createServiceManager({ env, log })
+  assert.deepEqual(env, { HOME: '/' })
+})
+
+test('without NOTIFY_SOCKET nothing is done', async () => {
+  process.env.PATH = directory
+  manager = createServiceManager({ env: { WATCHDOG_USEC: '200000' }, log })
+  manager.status('x')
+  manager.ready()
+  manager.reloading()
+  manager.stopping()
+  await manager.close(LIMIT)
+  assert.deepEqual(said, [])
+})
+
+test('where systemd-notify is missing or fails, that is said once and harms nothing', async () => {
+  process.env.PATH = directory
+  manager = createServiceManager({ env: { NOTIFY_SOCKET: path }, log })
+  manager.ready()
+  manager.stopping()
+  await manager.close(LIMIT)
+  assert.equal(said.length, 1)
+  assert.match(said[0] ?? '', /systemd-notify is not on the PATH; this is said once$/)
+})
+
+test('a systemd-notify that hangs is ended, and the next message is sent', async () => {
+  const log2 = join(directory, 'calls')
+  writeFileSync(join(directory, 'systemd-notify'), `#!/bin/sh\necho "$@" >> '${log2}'\nexec sleep 600\n`)
+  chmodSync(join(directory, 'systemd-notify'), 0o755)
+  process.env.PATH = `${directory}:${environmentPath}`
+  manager = createServiceManager({ env: { NOTIFY_SOCKET: path }, log })
+  manager.ready()
+  manager.stopping()
+  await manager.close(LIMIT)
+  assert.equal(said.length, 1)
+  assert.match(said[0] ?? '', /did not end within 2 s/)
+})

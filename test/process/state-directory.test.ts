@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+
+const ROOM = new URL('../../src/arbiter/state-directory.ts', import.meta.url).href
+const LIMIT = { timeout: 30_000 }
+
+/** Takes the state directory when told to, says how that went, and stays. */
+const ARBITER = `
+  import { openStateDirectory } from ${JSON.stringify(ROOM)}
+  process.stdout.write('here\\n')
+  process.stdin.once('data', async () => {
+    try {
+      await openStateDirectory(process.argv[1])
+      process.stdout.write('holds\\n')
+      setInterval(() => {}, 1_000)
+    } catch (error) {
+      process.stdout.write('refused ' + error.message + '\\n')
+      process.exit(error.exitCode)
+    }
+  })
+`
+
+let parent = ''
+let stateDir = ''
+let children: ChildProcess[] = []
+
+beforeEach(() => {
+  parent = mkdtempSync(join(tmpdir(), 'punctual-state-'))
+  stateDir = join(parent, '.punctual')
+  children = []
+})
+afterEach(async () => {
+  for (const child of children) await kill(child)
+  rmSync(parent, { recursive: true, force: true })
+})
+
+interface Arbiter {
+  readonly child: ChildProcess
+  take(): Promise<string>
+}
+
+async function arbiter(): Promise<Arbiter> {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', ARBITER, stateDir], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  children.push(child)
+  const { stdin, stdout } = child
+  assert.ok(stdin !== null && stdout !== null)
+  const line = async (): Promise<string> => String((await once(stdout, 'data'))[0]).trim()
+  assert.equal(await line(), 'here')
+  return {
+    child,
+    take: () => {
+      stdin.write('go\n')
+      return line()
+    },
+  }
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+test('a second arbiter on a state directory is refused with the first one’s pid and exit code 2', LIMIT, async () => {
+  const [first, second] = [await arbiter(), await arbiter()]
+  assert.equal(await first.take(), 'holds')
+  const exit = once(second.child, 'exit')
+  assert.match(await second.take(), new RegExp(`^refused .*pid ${first.child.pid} .*${stateDir}`))
+  assert.deepEqual(await exit, [2, null])
+})
+
+test('the lock of a killed arbiter is taken over by one of several that start at once', LIMIT, async () => {
+  const dead = await arbiter()
+  assert.equal(await dead.take(), 'holds')
+  await kill(dead.child)
+  assert.ok(existsSync(join(stateDir, 'arbiter.lock')), 'SIGKILL leaves the lock behind')
+
+  const takers = await Promise.all(Array.from({ length: 4 }, arbiter))
+  const said = await Promise.all(takers.map((taker) => taker.take()))
+  const winners = takers.filter((_, index) => said[index] === 'holds')
+  assert.equal(winners.length, 1, said.join('\n'))
+  const { pid } = JSON.parse(readFileSync(join(stateDir, 'arbiter.lock'), 'utf8')) as { pid: number }
+  assert.equal(pid, winners[0]?.child.pid)
+  for (const line of said) assert.match(line, /^holds$|^refused .* runs on /)
+})
