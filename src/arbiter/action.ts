@@ -1,7 +1,7 @@
 import type { ExitCode } from '../errors/exit-codes.ts'
+import type { RestartReason } from '../report/events.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import type { Timer } from './event.ts'
-import type { FailureReason } from './state.ts'
 
 /** What `decide` wants done. None of these waits for a worker. */
 export type Action =
@@ -24,7 +24,7 @@ export type Announcement =
   | {
       readonly of: 'worker-failed'
       readonly worker: number
-      readonly reason: FailureReason
+      readonly reason: RestartReason
       readonly restartInMs: number
     }
   | { readonly of: 'recycling'; readonly worker: number; readonly why: string }

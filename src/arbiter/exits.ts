@@ -1,10 +1,11 @@
 import { EXIT } from '../errors/exit-codes.ts'
 import { FULL_HEAP } from '../protocol/full-heap.ts'
+import type { RestartReason } from '../report/events.ts'
 import type { Action } from './action.ts'
 import { stopNow } from './commands.ts'
 import { countFailure, countReasons } from './failures.ts'
 import { beginReload, dropGeneration } from './reload.ts'
-import type { FailureReason, State, WorkerState } from './state.ts'
+import type { State, WorkerState } from './state.ts'
 
 /** A worker's process has ended. */
 export function exited(
@@ -28,7 +29,7 @@ export function exited(
 }
 
 /** A worker ended, or never was, without having been asked to. */
-export function failed(state: State, worker: WorkerState, reason: FailureReason, at: number): Action[] {
+export function failed(state: State, worker: WorkerState, reason: RestartReason, at: number): Action[] {
   const gone = remove(state, worker)
   const told = worker.lastWords ?? reason
   if (state.reload !== null && worker.generation === state.reload.generation) {
@@ -56,7 +57,7 @@ function remove(state: State, worker: WorkerState): Action[] {
   ]
 }
 
-function reasonOf(worker: WorkerState, code: number | null, signal: string | null): FailureReason {
+function reasonOf(worker: WorkerState, code: number | null, signal: string | null): RestartReason {
   if (worker.dying !== null) return worker.dying
   if (worker.readyAt === null) return 'boot'
   if (signal === 'SIGABRT' || code === 134) {

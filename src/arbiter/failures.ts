@@ -1,4 +1,5 @@
-import type { FailureReason, State, WorkerState } from './state.ts'
+import type { RestartReason } from '../report/events.ts'
+import type { State, WorkerState } from './state.ts'
 
 /**
  * Counts a failure and sets the delay before the next worker is started: exponential from `restartDelayMin` to `restartDelayMax`,
@@ -9,7 +10,7 @@ import type { FailureReason, State, WorkerState } from './state.ts'
  *
  * @returns true when this makes it a crash loop
  */
-export function countFailure(state: State, worker: WorkerState, reason: FailureReason, at: number): boolean {
+export function countFailure(state: State, worker: WorkerState, reason: RestartReason, at: number): boolean {
   const { restartDelayMin, restartDelayMax, restartReset, crashLimit, crashWindow } = state.settings
   state.restarts[reason] = (state.restarts[reason] ?? 0) + 1
 

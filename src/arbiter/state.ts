@@ -1,17 +1,7 @@
 import type { ExitCode } from '../errors/exit-codes.ts'
 import type { Vitals } from '../protocol/messages.ts'
+import type { RestartReason } from '../report/events.ts'
 import type { Settings } from '../settings/settings.ts'
-
-/** Why a worker ended without having been asked to. */
-export type FailureReason =
-  | 'boot'
-  | 'crash'
-  | 'stall'
-  | 'frozen'
-  | 'out-of-memory'
-  | 'killed-from-outside'
-  | 'stop-limit'
-  | 'spawn'
 
 /**
  * The life of a worker, as the arbiter knows it:
@@ -44,7 +34,7 @@ export interface WorkerState {
   /** Nothing of the process beats any more. */
   frozen: boolean
   /** It has been told to die, or said that it does, for this reason. */
-  dying: FailureReason | null
+  dying: RestartReason | null
   /** What its last words were, if it had any. */
   lastWords: string | null
   /** Limits spread by jitter, drawn when it was started. */
@@ -79,9 +69,9 @@ export interface State {
   /** Address of the app, once any worker has said it. */
   address: string | null
   /** Unplanned ends since the start, by reason. */
-  restarts: Partial<Record<FailureReason, number>>
+  restarts: Partial<Record<RestartReason, number>>
   /** When workers failed, within the crash window; a burst counts once. */
-  failures: { readonly at: number; readonly reason: FailureReason }[]
+  failures: { readonly at: number; readonly reason: RestartReason }[]
   /** How often the restart delay has been doubled. */
   delayLevel: number
   /** No worker is spawned before this instant. */

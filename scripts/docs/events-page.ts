@@ -1,0 +1,28 @@
+import { generatedFrom, markdownTable } from './markdown.ts'
+
+type Events = typeof import('../../src/report/events.ts')
+
+const INTRODUCTION = `# Events
+
+What can happen to a worker, as it is told in the log, recorded under \`.punctual/incidents/\` and counted. An incident is one JSON file;
+its \`story\` is the sentence of the log, \`evidence\` what was seen at each stage (stack, request, requests in flight, kernel, loop lag,
+memory). \`punctual incidents <id>\` prints it.`
+
+/** `docs/reference/events.md`. */
+export function eventsPage({ INCIDENT_KINDS, INCIDENT_OUTCOMES, RESTART_REASONS }: Events): string {
+  const table = (head: string, rows: Readonly<Record<string, string>>): string =>
+    markdownTable(
+      [head, 'Meaning'],
+      Object.entries(rows).map(([name, meaning]) => [`\`${name}\``, meaning]),
+    )
+  return `${[
+    generatedFrom('src/report/events.ts'),
+    INTRODUCTION,
+    '## Incidents by kind',
+    table('Kind', INCIDENT_KINDS),
+    '## Outcomes',
+    table('Outcome', INCIDENT_OUTCOMES),
+    '## Restarts by reason',
+    table('Reason', RESTART_REASONS),
+  ].join('\n\n')}\n`
+}
