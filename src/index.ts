@@ -1,5 +1,55 @@
-/** The toolkit: what an app imports. Everything here also works, to no effect, in an app that does not run under Punctual. */
+/** The toolkit: what an app imports. Everything here also works in an app that does not run under Punctual; `longTurn` to no effect. */
+export { guardPool, poolHealth } from './database/guard-pool.ts'
+export { once } from './database/once.ts'
+export type { PgPool } from './database/pg-shape.ts'
+export type { PoolEvent, PoolEventType } from './database/pool-events.ts'
+export type { HealthLevel, PoolCounts, PoolHealth } from './database/pool-health.ts'
+export type { GuardOptions, ServerLimit } from './database/pool-options.ts'
+export {
+  AcquireExpiredError,
+  ConnectExpiredError,
+  ConnectionLostError,
+  type CutBy,
+  DatabaseExpiredError,
+  QueryExpiredError,
+} from './database/query-errors.ts'
+export { withQueryLimit } from './database/query-limit.ts'
 export type { ErrorCode } from './errors/codes.ts'
 export { PunctualError } from './errors/punctual-error.ts'
 export { defineConfig, type PunctualConfig } from './settings/define-config.ts'
+export {
+  type AbortReason,
+  ClientGoneError,
+  DeadlineExpiredError,
+  isAbortReason,
+  isExpiry,
+  ShedError,
+  ShutdownError,
+  SupersededError,
+  WaitExpiredError,
+} from './wait/abort-reason.ts'
+export {
+  type Alternatives,
+  type AlternativesOptions,
+  type Answer,
+  type AskOptions,
+  alternatives,
+} from './wait/alternatives.ts'
+export type { Jitter } from './wait/back-off.ts'
+export { type Breaker, BreakerOpenError, type BreakerOptions, type BreakerTrip, breaker } from './wait/breaker.ts'
+export { type Bulkhead, BulkheadFullError, type BulkheadOptions, bulkhead } from './wait/bulkhead.ts'
+export type { Deadline } from './wait/deadline.ts'
+export type { Milliseconds } from './wait/duration.ts'
+export { type FallbackToOptions, fallbackTo } from './wait/fallback-to.ts'
+export type { Ledger, WaitOutcome, WaitRecord } from './wait/ledger.ts'
+export type { Limit } from './wait/limit.ts'
+export { ManualClock } from './wait/manual-clock.ts'
+export { type Retry, type RetryOptions, retry } from './wait/retry.ts'
+export type { RetryBudgetOptions } from './wait/retry-budget.ts'
+export { type RunWithinOptions, runWithin } from './wait/run-within.ts'
+export type { TimerWheel } from './wait/timer-wheel.ts'
+export type { WaitContext } from './wait/wait-node.ts'
+export { currentWaits, type Surroundings, type WaitScope } from './wait/wait-scope.ts'
+export { type WithinOptions, within } from './wait/within.ts'
+export { zombieWaits } from './wait/zombies.ts'
 export { longTurn } from './worker/long-turn.ts'

@@ -16,7 +16,7 @@ import type { Command, Event, Timer } from './event.ts'
 import { countReasons } from './failures.ts'
 import { ownListeningHandles } from './owned-handles.ts'
 import type { ServiceManager } from './service-manager.ts'
-import { initialState, type State } from './state.ts'
+import { initialState, isWhole, type State } from './state.ts'
 import { statusOf } from './status-of.ts'
 import { WorkerHandle } from './worker-handle.ts'
 
@@ -45,6 +45,8 @@ export interface ArbiterEnd {
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU'] as const
 const TICK = ms(500)
+/** A port on which none of the workers has listened for so long, though all are ready, is given up. */
+const UNUSED_LIMIT = ms(10_000)
 /** After a watchdog was told to end its process, this long until SIGKILL from here. */
 const KILL_BEHIND = ms(1_000)
 
@@ -76,7 +78,7 @@ export class Arbiter implements ArbiterControl {
 
   /** Starts the workers; resolves when all of them have left for good. */
   async run(): Promise<ArbiterEnd> {
-    ownListeningHandles()
+    const sockets = ownListeningHandles()
     const ended = new Promise<ArbiterEnd>((resolve) => {
       this.#end = resolve
     })
@@ -84,7 +86,11 @@ export class Arbiter implements ArbiterControl {
       (signal) => [signal, () => this.#post({ type: 'signal', signal, at: monotonicNow() })] as const,
     )
     for (const [signal, listener] of listeners) process.on(signal, listener)
-    const stopTicking = every(TICK, () => this.#post({ type: 'tick', at: monotonicNow() }), { keepAlive: true })
+    const tick = (): void => {
+      this.#post({ type: 'tick', at: monotonicNow() })
+      if (isWhole(this.#state)) sockets.closeUnused(UNUSED_LIMIT)
+    }
+    const stopTicking = every(TICK, tick, { keepAlive: true })
     this.#post({ type: 'start', at: monotonicNow() })
 
     const end = await ended
@@ -156,7 +162,7 @@ export class Arbiter implements ArbiterControl {
       case 'spawn':
         return this.#spawn(action.worker, action.generation)
       case 'drain':
-        return this.#handles.get(action.worker)?.order({ type: 'drain' })
+        return this.#handles.get(action.worker)?.order({ type: 'drain', keepIdle: this.#state.phase !== 'stopping' })
       case 'kill':
         return this.#kill(action.worker, action.why, action.gently, at)
       case 'set-timer':

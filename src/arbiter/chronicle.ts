@@ -6,6 +6,7 @@ import type { Log } from '../report/log.ts'
 import { tellLastAnswers } from '../report/story.ts'
 import type { Announcement } from './action.ts'
 import type { Event } from './event.ts'
+import { fullHeap } from './full-heap.ts'
 import { IncidentBook, type OpenIncident } from './incident-book.ts'
 import type { State, WorkerState } from './state.ts'
 
@@ -78,12 +79,13 @@ export class Chronicle {
       }
       case 'cut-done': {
         // The main thread may be heard before its watchdog is.
-        const open = this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
+        const open =
+          this.#book.findCut(worker.id) ?? this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
         open.draft.culprit = message.culprit
         return
       }
       case 'cut-served': {
-        const open = this.#book.find(worker.id, 'stall')
+        const open = this.#book.findCut(worker.id)
         if (open !== undefined) open.draft.others = { inFlight: message.others, served: message.served }
         return
       }
@@ -137,17 +139,22 @@ export class Chronicle {
     if (error !== undefined) this.#lastError = error
     const exit = { code: event.code, signal: event.signal }
     const open = this.#book.open.filter((one) => one.worker === worker.id)
+    // A worker that was cut, and replaced for it, may stall once more before it has left: for that nobody takes over again.
+    const isReplaced = open.some(({ draft }) => draft.replacement !== undefined)
+    const planned = worker.life === 'draining' || before.phase === 'stopping'
+    const heap = fullHeap(worker, exit)
+    const cause = planned ? {} : { ...(error && { error }), ...(heap && { heap }) }
     for (const one of open) {
+      Object.assign(one.draft, cause)
       one.draft.exit = exit
       one.lostAt ??= event.at
       if (one.draft.outcome === 'ongoing') one.draft.outcome = 'exited'
-      this.#closeIfOver(one)
+      this.#closeIfOver(one, isReplaced)
     }
-    const planned = worker.life === 'draining' || before.phase === 'stopping'
     if (open.length > 0 || planned) return
 
     const one = this.#book.begin(worker.readyAt === null ? 'boot' : 'crash', worker)
-    Object.assign(one.draft, { outcome: 'exited', exit }, error === undefined ? {} : { error })
+    Object.assign(one.draft, { outcome: 'exited', exit }, cause)
     one.lostAt = event.at
     this.#book.tell(one.draft, 'error')
   }
@@ -217,21 +224,19 @@ export class Chronicle {
 
   /** A worker has become ready: the incident of the one it stands in for learns of it. */
   #tookOver(id: number, replaces: number | null, at: number): void {
-    const open = this.#book.open.find(
-      (one) =>
-        one.lostAt !== null &&
-        one.draft.replacement === undefined &&
-        (one.worker === replaces || one.draft.exit !== undefined),
-    )
-    if (open?.lostAt === undefined || open.lostAt === null) return
-    open.draft.replacement = { worker: id, afterMs: Math.round(at - open.lostAt) }
-    this.#closeIfOver(open)
+    const lost = this.#book.open.filter(({ lostAt, draft }) => lostAt !== null && draft.replacement === undefined)
+    const first = lost.find(({ worker, draft }) => worker === replaces || draft.exit !== undefined)
+    for (const one of lost) {
+      if (one.worker !== first?.worker) continue
+      one.draft.replacement = { worker: id, afterMs: Math.round(at - (one.lostAt ?? at)) }
+      this.#closeIfOver(one, true)
+    }
   }
 
   /** The story is whole: the worker has gone, and another serves. */
-  #closeIfOver(open: OpenIncident): void {
+  #closeIfOver(open: OpenIncident, isReplaced: boolean): void {
     if (open.draft.exit === undefined) return
-    if (open.draft.replacement === undefined) {
+    if (!isReplaced) {
       // Still told in part, should nothing replace it any more.
       this.#book.tell(open.draft, null)
       return

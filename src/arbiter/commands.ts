@@ -62,6 +62,8 @@ function stop(state: State, why: string): Action[] {
   for (const worker of state.workers) {
     // What does not serve yet has nothing to finish.
     if (worker.life === 'spawned' || worker.life === 'booting') actions.push(...kill(state, worker.id, why))
+    // It leaves already, but in its own time.
+    else if (worker.life === 'draining') actions.push({ type: 'drain', worker: worker.id, why })
     else actions.push(...drain(state, worker, why))
   }
   return actions

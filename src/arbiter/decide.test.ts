@@ -80,6 +80,15 @@ class Bench {
     return this.does({ type: 'told', worker: id, message: { type: 'beat', vitals: { ...VITALS, ...vitals } } })
   }
 
+  /** A second goes by, in which nothing happens but that whoever is ready beats. */
+  settles(): readonly Action[] {
+    const before = this.actions.length
+    this.now += 1_000
+    for (const { id, life } of this.state.workers) if (life === 'ready') this.beats(id)
+    this.does({ type: 'tick' })
+    return this.actions.slice(before)
+  }
+
   exits(id: number, code: number | null = 1, signal: string | null = null): readonly Action[] {
     return this.does({ type: 'exited', worker: id, code, signal })
   }
@@ -406,7 +415,8 @@ describe('reload', () => {
       [2, 2],
     )
     assert.deepEqual(of(bench.ready(3), 'drain'), [])
-    const done = bench.ready(4)
+    assert.deepEqual(of(bench.ready(4), 'drain'), [])
+    const done = bench.settles()
     assert.deepEqual(
       of(done, 'drain').map(({ worker }) => worker),
       [1, 2],
@@ -435,14 +445,33 @@ describe('reload', () => {
     assert.deepEqual([bench.life(1), bench.life(2)], ['ready', 'ready'])
   })
 
-  test('an old worker that dies during a reload that fails is replaced afterwards', () => {
+  test('a new generation that is ready and then fails within a second is dropped', () => {
+    const bench = Bench.running()
+    bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    bench.ready(3)
+    bench.ready(4)
+    bench.now += 900
+    assert.deepEqual(of(bench.does({ type: 'tick' }), 'reply'), [])
+    const dropped = bench.exits(3, 7)
+    assert.match(of(dropped, 'reply')[0]?.message ?? '', /exit code 7.*generation 1 keeps serving/)
+    assert.deepEqual([bench.life(1), bench.life(2)], ['ready', 'ready'])
+  })
+
+  test('an old worker that dies during a reload is replaced meanwhile', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     assert.deepEqual(of(bench.exits(1), 'spawn'), [])
     bench.now += 100
     assert.deepEqual(
-      of(bench.exits(3), 'spawn').map(({ generation }) => generation),
+      of(bench.does({ type: 'timer', timer: { of: 'spawn' } }), 'spawn').map(({ generation }) => generation),
       [1],
+    )
+    bench.ready(5)
+    bench.ready(3)
+    bench.ready(4)
+    assert.deepEqual(
+      of(bench.settles(), 'drain').map(({ worker }) => worker),
+      [2, 5],
     )
   })
 
@@ -452,18 +481,13 @@ describe('reload', () => {
     bench.does({ type: 'command', id: 2, command: { name: 'reload' } })
     bench.does({ type: 'signal', signal: 'SIGHUP' })
     bench.does({ type: 'signal', signal: 'SIGHUP' })
-    bench.ready(3)
-    assert.deepEqual(
-      of(bench.ready(4), 'spawn').map(({ generation }) => generation),
-      [3, 3],
-    )
-    bench.ready(5)
-    assert.deepEqual(
-      of(bench.ready(6), 'spawn').map(({ generation }) => generation),
-      [4, 4],
-    )
-    bench.ready(7)
-    assert.deepEqual(of(bench.ready(8), 'spawn'), [])
+    const generationsAfter = (...ids: number[]): number[] => {
+      for (const id of ids) bench.ready(id)
+      return of(bench.settles(), 'spawn').map(({ generation }) => generation)
+    }
+    assert.deepEqual(generationsAfter(3, 4), [3, 3])
+    assert.deepEqual(generationsAfter(5, 6), [4, 4])
+    assert.deepEqual(generationsAfter(7, 8), [])
     assert.deepEqual(
       of(bench.actions, 'reply').map(({ command, ok }) => [command, ok]),
       [
@@ -484,8 +508,10 @@ describe('reload', () => {
     bench.does({ type: 'command', id: 2, command: { name: 'scale', change: { to: 3 } } })
     bench.ready(3)
     bench.ready(4)
+    bench.settles()
     assert.equal(bench.state.generation, 1)
     bench.ready(5)
+    bench.settles()
     assert.equal(bench.state.generation, 2)
   })
 })

@@ -1,9 +1,9 @@
 import { EXIT } from '../errors/exit-codes.ts'
-import { FULL_HEAP } from '../protocol/full-heap.ts'
 import type { RestartReason } from '../report/events.ts'
 import type { Action } from './action.ts'
 import { stopNow } from './commands.ts'
 import { countFailure, countReasons } from './failures.ts'
+import { fullHeap } from './full-heap.ts'
 import { beginReload, dropGeneration } from './reload.ts'
 import type { State, WorkerState } from './state.ts'
 
@@ -60,11 +60,7 @@ function remove(state: State, worker: WorkerState): Action[] {
 function reasonOf(worker: WorkerState, code: number | null, signal: string | null): RestartReason {
   if (worker.dying !== null) return worker.dying
   if (worker.readyAt === null) return 'boot'
-  if (signal === 'SIGABRT' || code === 134) {
-    const { vitals } = worker
-    const full = vitals !== null && vitals.heapLimit > 0 && vitals.heapUsed / vitals.heapLimit > FULL_HEAP
-    return full ? 'out-of-memory' : 'crash'
-  }
+  if (fullHeap(worker, { code, signal }) !== null) return 'out-of-memory'
   return signal === 'SIGKILL' ? 'killed-from-outside' : 'crash'
 }
 

@@ -57,8 +57,18 @@ export class IncidentBook {
     return open
   }
 
+  /** What is still going on. An incident that was cut stays open until its worker has been replaced, and may be followed by another. */
   find(worker: number, kind: Incident['kind']): OpenIncident | undefined {
-    return this.#open.find((one) => one.worker === worker && one.draft.kind === kind)
+    return this.#open.find(
+      ({ worker: id, draft }) => id === worker && draft.kind === kind && draft.outcome === 'ongoing',
+    )
+  }
+
+  /** The stall that was cut: there is one in a worker's life. */
+  findCut(worker: number): OpenIncident | undefined {
+    return this.#open.find(({ worker: id, draft }) => {
+      return id === worker && (draft.outcome === 'cut' || draft.culprit !== undefined)
+    })
   }
 
   add(open: OpenIncident, evidence: StallEvidence): void {

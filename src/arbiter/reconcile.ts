@@ -10,9 +10,10 @@ import type { State, WorkerState } from './state.ts'
 export function reconcile(state: State, at: number): Action[] {
   if (state.phase === 'stopping') return finishStop(state)
   if (state.phase === 'stopped') return []
-  return state.reload === null
-    ? [...drainReplaced(state), ...dropSurplus(state), ...spawnMissing(state, at)]
-    : spawnGeneration(state, state.reload.generation, at)
+  const { reload, wanted } = state
+  if (reload === null) return [...drainReplaced(state), ...dropSurplus(state), ...spawnMissing(state, wanted, at)]
+  // Until the new generation serves, the old one must: what it loses meanwhile is replaced.
+  return [...spawnMissing(state, Math.min(wanted, reload.beside), at), ...spawnGeneration(state, reload.generation, at)]
 }
 
 /** The workers that are to stay: of the serving generation, neither told to leave nor dying. */
@@ -85,10 +86,10 @@ function dropSurplus(state: State): Action[] {
     .flatMap((worker) => drain(state, worker, 'scaled down'))
 }
 
-function spawnMissing(state: State, at: number): Action[] {
+function spawnMissing(state: State, wanted: number, at: number): Action[] {
   // One that dies counts until it has gone: only then is it known why, and how long to wait before the next.
   const there = state.workers.filter(({ generation, life }) => generation === state.generation && life !== 'draining')
-  const missing = state.wanted - there.filter(({ leaving }) => leaving === null).length
+  const missing = wanted - there.filter(({ leaving }) => leaving === null).length
   if (missing <= 0) return []
   if (at < state.spawnNotBefore) {
     return [{ type: 'set-timer', timer: { of: 'spawn' }, after: ms(state.spawnNotBefore - at) }]

@@ -8,16 +8,20 @@ export function beginReload(state: State, at: number): Action[] {
   const command = state.reloadQueue.shift()
   if (command === undefined) return []
   const generation = state.nextGeneration++
-  state.reload = { generation, startedAt: at, command }
+  state.reload = { generation, startedAt: at, command, beside: state.wanted }
   return [{ type: 'announce', what: { of: 'reloading', generation } }]
 }
 
-/** Once all workers of the new generation are ready it is the one that serves, and the old ones leave. */
+/** A worker that has been ready for so long has not merely listened and then thrown. */
+const SETTLED_AFTER = 1_000
+
+/** Once all workers of the new generation are ready, and have stayed so for a second, it is the one that serves, and the old ones leave. */
 export function adoptGeneration(state: State, at: number): Action[] {
   const { reload } = state
   if (reload === null || state.phase !== 'running') return []
   const ready = state.workers.filter(({ generation, life }) => generation === reload.generation && life === 'ready')
-  if (ready.length < state.wanted) return []
+  const settled = ready.filter(({ readyAt }) => readyAt !== null && at - readyAt >= SETTLED_AFTER)
+  if (settled.length < state.wanted) return []
 
   state.reload = null
   state.generation = reload.generation

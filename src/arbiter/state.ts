@@ -50,6 +50,8 @@ export interface Reload {
   readonly startedAt: number
   /** The command to reply to; null for a signal. */
   readonly command: number | null
+  /** How many workers of the serving generation are kept up meanwhile. */
+  readonly beside: number
 }
 
 /** All that `decide` knows. Plain data: it can be compared, printed and replayed. */
@@ -112,5 +114,12 @@ export function isReady(state: State): boolean {
   return (
     (state.phase === 'starting' || state.phase === 'running') &&
     state.workers.some((worker) => worker.generation === state.generation && worker.life === 'ready')
+  )
+}
+
+/** Whether everybody is there who should be, and nobody else. */
+export function isWhole({ phase, reload, workers, wanted }: State): boolean {
+  return (
+    phase === 'running' && reload === null && workers.length === wanted && workers.every(({ life }) => life === 'ready')
   )
 }

@@ -47,6 +47,13 @@ export type RequestErrorCode =
   | 'PUNCTUAL_WORKER_LOST'
   | 'PUNCTUAL_REQUEST_EXPIRED'
   | 'PUNCTUAL_SHUTTING_DOWN'
+  | 'PUNCTUAL_CONNECTION_LOST'
+  | 'PUNCTUAL_WAIT_EXPIRED'
+  | 'PUNCTUAL_CLIENT_GONE'
+  | 'PUNCTUAL_SHED'
+  | 'PUNCTUAL_SUPERSEDED'
+  | 'PUNCTUAL_BREAKER_OPEN'
+  | 'PUNCTUAL_BULKHEAD_FULL'
 
 export type ErrorCode = CommandErrorCode | RequestErrorCode
 
@@ -197,6 +204,77 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     detail: 'The server is shutting down and did not finish this request.',
     meaning: 'The worker was told to leave and the request was still unanswered after `drainLimit`.',
     remedy: 'Raise `drainLimit` and `stopLimit` if requests may take that long; otherwise find out what they wait for.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_WAIT_EXPIRED: {
+    title: 'Wait expired',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server waited too long for something that it needs to answer this request.',
+    meaning:
+      'A named wait took longer than its limit, or than what was left of the deadline, and had no fallback. `because` tells which, `started` whether it was begun at all.',
+    remedy:
+      'Find out why what it waits for is slow. Give the wait a fallback if the answer can do without; a bigger limit only if it is known to be too small.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_CLIENT_GONE: {
+    title: 'Client gone',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The connection was closed before this request was answered.',
+    meaning:
+      'The client closed its connection while its request was in work, so what the request still waited for was given up. This is no time-out, and nobody reads the answer.',
+    remedy: 'Nothing, unless it happens often: then clients give up sooner than the server answers.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_SHED: {
+    title: 'Too much to do',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server has more to do than it can do in time, and did not begin with this request.',
+    meaning: 'Work was refused, or given up, because there was more of it than could be done in time.',
+    remedy: 'Add workers or machines if this load is to be expected; otherwise let clients back off.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_SUPERSEDED: {
+    title: 'Superseded',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'Something newer took the place of what this request asked for.',
+    meaning: 'Work was given up because something newer took its place, such as a later attempt at the same.',
+    remedy: 'Nothing: await what took its place.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_BREAKER_OPEN: {
+    title: 'Breaker open',
+    httpStatus: 503,
+    exitCode: null,
+    detail:
+      'Something that the server needs to answer this request has failed repeatedly and is not asked for a moment.',
+    meaning:
+      'Calls through this breaker failed often enough to open it; until it closes again they fail at once. `cause` is the last failure, `retryAfter` when it will be tried again.',
+    remedy: 'Mend what it protects from. Give the call a fallback if the answer can do without.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_BULKHEAD_FULL: {
+    title: 'Bulkhead full',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'Too many requests need the same thing at once.',
+    meaning: 'As many calls as this bulkhead lets through at once are in work, and its queue is full.',
+    remedy:
+      'Look at `zombieWaits()` and at what the calls in work wait for. Raise `concurrent` only if what is behind it can take more.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_CONNECTION_LOST: {
+    title: 'Database connection lost',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server lost a connection it needed for this request. The request may have been carried out in part.',
+    meaning:
+      'A connection of a guarded pool ended under a query: the database restarted, the network broke, its borrower had it destroyed, or it was destroyed because nobody could tell what state it was in.',
+    remedy:
+      'The message says why. A read may be repeated at once; a write only if it is safe to do twice, since it may have been carried out.',
     retryAfter: 1,
   },
 }

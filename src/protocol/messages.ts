@@ -47,8 +47,11 @@ export type FromWatchdog =
 
 /** From the arbiter, one JSON line each. */
 export type ToWorker =
-  /** Stop accepting, finish, leave. The limits count from the receipt. */
-  | { readonly type: 'drain' }
+  /**
+   * Stop accepting, finish, leave. The limits count from the first receipt. `keepIdle`: others serve on, so an idle connection is not
+   * closed before its keep-alive time is over; a later order may take that back.
+   */
+  | { readonly type: 'drain'; readonly keepIdle: boolean }
   /** Answer 503 to whatever is still unanswered, and leave. */
   | { readonly type: 'abort' }
   /** Give last answers, then SIGKILL yourself. */

@@ -26,6 +26,8 @@ export interface Incident {
   readonly notCut?: string
   /** What a worker replaced for its memory used, and its limit, in bytes. */
   readonly memory?: { readonly rss: number; readonly limit: number }
+  /** The heap of a worker whose process aborted because it was full, in bytes. */
+  readonly heap?: { readonly used: number; readonly limit: number }
   /** The failures that made a crash loop, counted by reason. */
   readonly failures?: { readonly withinMs: number; readonly reasons: Readonly<Record<string, number>> }
   /** What was left out to keep the file within its size; absent when it is whole. */

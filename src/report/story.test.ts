@@ -281,6 +281,23 @@ test('a crash names the error, or the signal and whose it may be', () => {
   )
 })
 
+test('a full heap is told with its size, also at the end of a stall', () => {
+  const heap = { used: 48 * 2 ** 20, limit: 48 * 2 ** 20 }
+  const exit = { code: null, signal: 'SIGABRT' }
+  assert.equal(
+    story({ kind: 'crash', outcome: 'exited', evidence: [], exit, heap }),
+    'worker 2 (pid 7) ran out of memory: its heap was full (48 MiB of 48 MiB)',
+  )
+  assert.match(
+    story({ kind: 'stall', outcome: 'exited', exit, heap }),
+    /^worker 2 \(pid 7\) stalled .*; then it ran out of memory: its heap was full \(48 MiB of 48 MiB\)$/,
+  )
+  assert.match(
+    story({ kind: 'stall', outcome: 'exited', exit: { code: 3, signal: null } }),
+    /; then it died: exit code 3$/,
+  )
+})
+
 test('a worker replaced for its memory tells how much it had and might have', () => {
   const memory = { rss: 612 * 2 ** 20, limit: 512 * 2 ** 20 }
   assert.equal(

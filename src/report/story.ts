@@ -53,6 +53,10 @@ function booted(incident: Untold): string {
 
 function crashed(incident: Untold): string {
   if (incident.error !== undefined) return `crashed: ${tellError(incident.error)}`
+  if (incident.heap !== undefined) {
+    const { used, limit } = incident.heap
+    return `ran out of memory: its heap was full (${mebibytes(used)} of ${mebibytes(limit)})`
+  }
   return `died${exit(incident, ': ')}`
 }
 
@@ -100,11 +104,19 @@ function consequences(incident: Untold): string[] {
     kind === 'crash-loop' ? '' : done(incident),
     others(incident),
     incident.lastAnswers === undefined ? lost(incident) : tellLastAnswers(incident.lastAnswers),
-    outcome === 'exited' && incident.error !== undefined ? exit(incident, '') : '',
+    outcome === 'exited' ? died(incident) : '',
     replacement === undefined
       ? ''
       : `worker ${replacement.worker} took over after ${tellDuration(replacement.afterMs)}`,
   ]
+}
+
+/** How the worker ended, where that is not what the incident is about from the start. */
+function died(incident: Untold): string {
+  const { kind, error, heap } = incident
+  const unforeseen = kind === 'stall' || kind === 'frozen' || (kind === 'memory' && (error ?? heap) !== undefined)
+  if (unforeseen) return `then it ${crashed(incident)}`
+  return error === undefined ? '' : exit(incident, '')
 }
 
 /** What became of it. */

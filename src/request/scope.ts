@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
@@ -53,6 +53,19 @@ export interface Connection {
 
 /** Carries the scope of the request through awaits, timers, ticks and events. */
 export const scopes: AsyncLocalStorage<RequestScope> = new AsyncLocalStorage()
+
+/**
+ * Calls `run` in a scope, and returns what it returns. `scopes.run` does the same at three times the price: on its way out it builds a second
+ * context, to hold what was there before, where a resource made beforehand just puts that back.
+ */
+export function inScope<A, B, R>(scope: RequestScope, run: (scope: RequestScope, a: A, b: B) => R, a: A, b: B): R {
+  return new AsyncResource('punctual.request').runInAsyncScope(enter<A, B, R>, undefined, scope, run, a, b)
+}
+
+function enter<A, B, R>(scope: RequestScope, run: (scope: RequestScope, a: A, b: B) => R, a: A, b: B): R {
+  scopes.enterWith(scope)
+  return run(scope, a, b)
+}
 
 /** Where a request, a response or a socket keeps what we know of it; symbols, so that no app meets them by accident. */
 export const scopeOf: unique symbol = Symbol('punctual.scope')

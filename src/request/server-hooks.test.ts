@@ -180,6 +180,23 @@ describe('the scope of a request', () => {
     await settled()
   })
 
+  test('is carried to the end of a body that comes after the answer', async () => {
+    const ended = Promise.withResolvers<string | undefined>()
+    const port = await serve((request, response) => {
+      request.once('data', () => {
+        response.end('early')
+        setImmediate(() => request.on('data', () => {}).on('end', () => ended.resolve(scopes.getStore()?.request.url)))
+      })
+    })
+    const client = net.connect(port, '127.0.0.1')
+    client.write('POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na')
+    await once(client, 'data')
+    client.end('b')
+    assert.equal(await ended.promise, '/late')
+    await once(client.resume(), 'close')
+    await settled()
+  })
+
   test('does not disturb an AsyncLocalStorage of the app', async () => {
     const own = new AsyncLocalStorage<string>()
     const port = await serve((request, response) => {

@@ -4,10 +4,11 @@ import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { http } from './node-http.ts'
-import { type Connection, connectionOf, type RequestScope, scopeOf, scopes } from './scope.ts'
+import { type Connection, connectionOf, inScope, type RequestScope, scopeOf, scopes } from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
+type EmitArguments = [event: string | symbol, ...args: unknown[]]
 type Method = (this: ServerResponse, ...args: unknown[]) => unknown
 type Scoped = object & { [scopeOf]?: RequestScope }
 
@@ -27,7 +28,7 @@ export function hookServers(traffic: Traffic): void {
 function hookServerEvents(traffic: Traffic): void {
   const base = net.Server.prototype.emit as Emit
   const { table } = traffic
-  const emitRequest = (server: net.Server, event: string, scope: RequestScope): boolean => {
+  const emitRequest = (scope: RequestScope, server: net.Server, event: string): boolean => {
     table.running = scope.sequence
     const heard = base.call(server, event, scope.request, scope.response)
     table.running = 0
@@ -48,7 +49,7 @@ function hookServerEvents(traffic: Traffic): void {
           const scope = traffic.begin(request, response)
           request[scopeOf] = scope
           response[scopeOf] = scope
-          return scopes.run(scope, emitRequest, this, event, scope)
+          return inScope(scope, emitRequest, this, event)
         }
         case 'connection':
           traffic.connected(this, args[0] as net.Socket)
@@ -92,21 +93,24 @@ function hookServerEvents(traffic: Traffic): void {
 function hookMessageEvents({ table }: Traffic): void {
   for (const prototype of [http.IncomingMessage.prototype, http.ServerResponse.prototype]) {
     const base = prototype.emit as Emit
-    define(
-      prototype,
-      'emit',
-      function emit(this: EventEmitter & Scoped, event: string | symbol, ...args: unknown[]): boolean {
-        const scope = this[scopeOf]
-        if (scope === undefined || scopes.getStore() === scope) return base.call(this, event, ...args)
-        return scopes.run(scope, () => {
-          const outer = table.running
-          table.running = scope.sequence
-          const heard = base.call(this, event, ...args)
-          table.running = outer
-          return heard
-        })
-      },
-    )
+    const emitScoped = (scope: RequestScope, message: EventEmitter, args: EmitArguments): boolean => {
+      const outer = table.running
+      table.running = scope.sequence
+      const heard = base.apply(message, args)
+      table.running = outer
+      return heard
+    }
+    define(prototype, 'emit', function emit(this: EventEmitter & Scoped, ...args: EmitArguments): boolean {
+      const event = args[0]
+      const listeners = this.listenerCount(event)
+      // Most events of most requests are heard by nobody.
+      if (listeners === 0 && event !== 'error') return false
+      const scope = this[scopeOf]
+      if (scope === undefined || scopes.getStore() === scope) return base.apply(this, args)
+      // When a request is answered before its end has come, Node adds a listener of its own for that: the only one here is Node's.
+      if (listeners === 1 && event === 'end' && scope.ended) return base.apply(this, args)
+      return inScope(scope, emitScoped, this, [...args])
+    })
   }
 }
 
@@ -114,6 +118,10 @@ function hookMessageEvents({ table }: Traffic): void {
 function hookResponses(traffic: Traffic): void {
   const prototype = http.ServerResponse.prototype
   const { write, end, flushHeaders } = prototype as unknown as Record<'write' | 'end' | 'flushHeaders', Method>
+  // Apart, because a function that holds a closure costs a context on every call.
+  const endWhenFinished = (response: ServerResponse, scope: RequestScope): void => {
+    response.once('finish', () => traffic.end(scope))
+  }
   const begin = (response: ServerResponse & Scoped): void => {
     const scope = response[scopeOf]
     if (scope !== undefined && !scope.begun) traffic.answering(scope)
@@ -134,7 +142,7 @@ function hookResponses(traffic: Traffic): void {
     if (scope !== undefined && !scope.ended) {
       // Nearly always the kernel has taken the whole answer by now. Where it has not, a slow client is still owed bytes.
       if (this.writableEnded && this.writableLength === 0) traffic.end(scope)
-      else this.once('finish', () => traffic.end(scope))
+      else endWhenFinished(this, scope)
     }
     return result
   })

@@ -8,6 +8,9 @@ import { Connections } from './connections.ts'
 import { http } from './node-http.ts'
 import { type Connection, InFlight, RequestScope } from './scope.ts'
 
+// Read once: the module's exports hold getters, and a look into them costs more than what is looked for.
+const { Server, ServerResponse: ServerResponseClass } = http
+
 /** Everything that goes through the servers of this process: who listens, who is connected, what is being answered. */
 export class Traffic {
   readonly table: ConnectionTable
@@ -56,7 +59,7 @@ export class Traffic {
   connected(server: net.Server, socket: net.Socket): void {
     // A TLS server announces the bare socket first; what counts is the encrypted one that follows.
     if (isEncrypted(server)) return
-    const isHttp = server instanceof http.Server
+    const isHttp = server instanceof Server
     this.connections.add(socket, isHttp ? 'http' : 'other', descriptor(socket), isHttp ? 0 : OPAQUE, monotonicNow())
   }
 
@@ -74,7 +77,7 @@ export class Traffic {
   begin(request: IncomingMessage, response: ServerResponse): RequestScope {
     const now = monotonicNow()
     // HTTP/2's compatibility objects are no ServerResponse, and their sockets must not be touched.
-    const own = response instanceof http.ServerResponse
+    const own = response instanceof ServerResponseClass
     const connection = own ? (this.connections.of(request.socket) ?? null) : null
     // A pipelined request waits behind another: the connection's row speaks of the first until that has ended.
     const slot = connection === null || connection.scopes.length > 0 ? -1 : connection.slot
@@ -107,7 +110,8 @@ export class Traffic {
       this.table.end(-1, true)
     } else {
       const { scopes } = connection
-      if (scopes[0] === scope) scopes.shift()
+      if (scopes.length === 1) scopes.pop()
+      else if (scopes[0] === scope) scopes.shift()
       else scopes.splice(scopes.indexOf(scope), 1)
       const next = scopes[0]
       this.table.end(connection.slot, next === undefined)

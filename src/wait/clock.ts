@@ -6,7 +6,16 @@ import type { Milliseconds } from './duration.ts'
  */
 
 // `performance.now()` is three times cheaper than `process.hrtime.bigint()`, but counts from the start of its own thread.
-const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now()
+const origin = originOfPerformance()
+
+/** A thread may be held up between the two readings, which makes the origin too early, never too late: the latest of a few is the best. */
+function originOfPerformance(): number {
+  let origin = Number.NEGATIVE_INFINITY
+  for (let sample = 0; sample < 5; sample++) {
+    origin = Math.max(origin, Number(process.hrtime.bigint()) / 1e6 - performance.now())
+  }
+  return origin
+}
 
 /** Milliseconds of the machine's monotonic clock, the same in every thread and process of this machine. Never wall time. */
 export function monotonicNow(): Milliseconds {

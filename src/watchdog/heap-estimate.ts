@@ -2,31 +2,41 @@ import { FULL_HEAP } from '../protocol/full-heap.ts'
 import type { Pulse } from './pulse.ts'
 
 /**
- * How full the main thread's heap is. The thread says so itself on every beat; while it stands still, what the process has grown by since
- * counts as heap, because a heap that fills up within one turn of the loop never gets to say it.
+ * How full the main thread's heap is. The thread says so itself on every beat; what the process has grown by since then counts as heap, because
+ * a heap that fills up within one turn of the loop never gets to say it.
  */
 export class HeapEstimate {
   readonly #pulse: Pulse
-  #restingRss = 0
+  readonly #rss: () => number
+  #beat = 0
+  #rssAtBeat = 0
+  #rssBefore = Number.POSITIVE_INFINITY
   #toldFull = false
 
-  constructor(pulse: Pulse) {
+  /** @param rss resident bytes of the process; to read them costs 10 microseconds */
+  constructor(pulse: Pulse, rss: () => number = process.memoryUsage.rss) {
     this.#pulse = pulse
+    this.#rss = rss
   }
 
-  /** In bytes. `rss` is that of the process now. */
-  used(rss: number, isStill: boolean): number {
-    if (!isStill) this.#restingRss = rss
-    const growth = this.#restingRss === 0 ? 0 : Math.max(0, rss - this.#restingRss)
-    return Math.min(this.#pulse.heapUsed + growth, this.#pulse.heapLimit)
+  /** In bytes, up to the limit. To be called often: it learns at which size of the process the main thread has last turned. */
+  look(): number {
+    const { lastBeat, heapUsed, heapLimit } = this.#pulse
+    const rss = this.#rss()
+    if (lastBeat !== this.#beat) {
+      this.#beat = lastBeat
+      // This look may come long after the beat, on a busy machine; the one before was before it.
+      this.#rssAtBeat = Math.min(rss, this.#rssBefore)
+    }
+    this.#rssBefore = rss
+    return Math.min(heapUsed + Math.max(0, rss - this.#rssAtBeat), heapLimit)
   }
 
-  /** Whether it has just become so full that it must be told at once: the process may abort any moment. */
-  becameFull(isStill: boolean): boolean {
-    const { heapLimit } = this.#pulse
-    // Reading the process's size costs 10 microseconds; a thread that turns has said all there is to know.
-    const used = isStill ? this.used(process.memoryUsage.rss(), true) : this.#pulse.heapUsed
-    const isFull = heapLimit > 0 && used > FULL_HEAP * heapLimit
+  /** Looks whether it has just become so full that it must be told at once: the process may abort any moment. */
+  becameFull(): boolean {
+    const { heapLimit, booting } = this.#pulse
+    // What an app loads while it boots is mostly code and no heap.
+    const isFull = heapLimit > 0 && !booting && this.look() > FULL_HEAP * heapLimit
     const became = isFull && !this.#toldFull
     this.#toldFull = isFull
     return became

@@ -20,6 +20,10 @@ const LOOK_AGAIN = ms(100)
 /** Answers of the paused main thread; it is our own few lines that it evaluates. */
 const EVALUATION = ms(200)
 const MOST_FRAMES = 50
+/** How long a pause that landed in Node's own code is led on, step by step, to the code that Node is about to call, in milliseconds. */
+const STEPPING = 200
+/** How often a cut looks again that has found nobody's code. */
+const MOST_BLIND = 5
 /** How many frames are asked whose request they serve, when AsyncLocalStorage does not know. */
 const MOST_ASKED = 25
 
@@ -46,6 +50,8 @@ export class MainThread {
   #pending = false
   #askedAt = 0
   #lateLandings = 0
+  #blindLandings = 0
+  #landedAt = 0
   /** Whom the main thread served when it was looked at before; null before the first look of a stall. */
   #servedBefore: number | null = null
   /** What to do when the pause lands. */
@@ -76,7 +82,8 @@ export class MainThread {
   /**
    * Ends the running JavaScript when the pause lands, provided that it is the JavaScript to blame. It looks once more, a little
    * later, where it cannot know: when the pause lands late because a system call returned (that code may now turn the loop by
-   * itself), and when another request is being served than at the look before (which has only just begun).
+   * itself), when another request is being served than at the look before (which has only just begun), and when it finds none
+   * but Node's own code.
    */
   cut(order: CutOrder): void {
     this.#mode = 'cut'
@@ -99,6 +106,8 @@ export class MainThread {
     this.#order = null
     this.#last = null
     this.#lateLandings = 0
+    this.#blindLandings = 0
+    this.#landedAt = 0
     this.#servedBefore = null
     this.#scripts.clear()
     for (const waiter of this.#waiters) waiter(null)
@@ -144,13 +153,17 @@ export class MainThread {
   }
 
   async #paused(session: Session, { callFrames }: Debugger.PausedEventDataType): Promise<void> {
-    this.#pending = false
-    const afterMs = monotonicNow() - this.#askedAt
-    const capture = {
-      stack: callFrames.slice(0, MOST_FRAMES).map((frame) => this.#frame(frame)),
-      sequence: await identify(session, callFrames),
-      afterMs,
+    const now = monotonicNow()
+    if (this.#landedAt === 0) this.#landedAt = now
+    const afterMs = this.#landedAt - this.#askedAt
+    const stack = callFrames.slice(0, MOST_FRAMES).map((frame) => this.#frame(frame))
+    if (this.#session === session && this.#isBetweenCalls(stack, afterMs, now)) {
+      session.post('Debugger.stepInto')
+      return
     }
+    this.#landedAt = 0
+    this.#pending = false
+    const capture = { stack, sequence: await identify(session, callFrames), afterMs }
     // Let go meanwhile: the loop had turned before the pause landed.
     if (this.#session !== session) return
     this.#last = capture
@@ -163,11 +176,22 @@ export class MainThread {
     session.post('Debugger.disable')
   }
 
+  /**
+   * Whether the pause landed in nobody's code: between two ticks or two microtasks of an endless row there is only Node's own
+   * queue on the stack, which explains nothing and may serve no request. Not for one that landed late: it may have found a
+   * loop that turns again, and must not hold it up.
+   */
+  #isBetweenCalls(stack: readonly StackFrame[], afterMs: number, now: number): boolean {
+    if (this.#mode === 'freeze' || afterMs > PROMPT || now - this.#landedAt > STEPPING) return false
+    return isNodesOwn(stack)
+  }
+
   #cutOrLookAgain(session: Session, order: CutOrder, capture: Capture): void {
     if (order.hasEnded()) return
     const late = capture.afterMs > PROMPT
     const isToBlame = late ? this.#lateLandings > 0 || order.isSpinning() : capture.sequence === this.#servedBefore
-    if (isToBlame) {
+    const blind = isNodesOwn(capture.stack) && this.#blindLandings++ < MOST_BLIND
+    if (isToBlame && !blind) {
       order.onCut(capture)
       this.#mode = 'look'
       this.#order = null
@@ -179,6 +203,10 @@ export class MainThread {
       if (this.#session === session && this.#mode === 'cut') this.#ask()
     })
   }
+}
+
+function isNodesOwn(stack: readonly StackFrame[]): boolean {
+  return stack.every(({ file }) => file.startsWith('node:'))
 }
 
 /** The request that the paused code serves: AsyncLocalStorage knows in most cases, else whichever frame's `this` belongs to one. */

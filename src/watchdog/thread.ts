@@ -30,7 +30,7 @@ beat()
 
 function look(): void {
   watchman.look()
-  if (heap.becameFull(heartbeatAge(monotonicNow()) > STILL_AFTER)) tellVitals(0)
+  if (heap.becameFull()) tellVitals(0)
 }
 
 function hear(message: ToWorker): void {
@@ -62,7 +62,6 @@ function beat(): void {
 function tellVitals(loopLagMs: number): void {
   const now = monotonicNow()
   const heartbeatAgeMs = heartbeatAge(now)
-  const rss = process.memoryUsage.rss()
   const message: FromWatchdog = {
     type: 'beat',
     vitals: {
@@ -71,8 +70,8 @@ function tellVitals(loopLagMs: number): void {
       requests: table.requests,
       inFlight: table.inFlight,
       connections: table.connections,
-      rss,
-      heapUsed: heap.used(rss, heartbeatAgeMs > STILL_AFTER),
+      rss: process.memoryUsage.rss(),
+      heapUsed: pulse.booting ? pulse.heapUsed : heap.look(),
       heapLimit: pulse.heapLimit,
       debugged: watchman.debugged(now),
     },

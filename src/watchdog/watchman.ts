@@ -1,6 +1,6 @@
 import type { FromWatchdog } from '../protocol/messages.ts'
 import { descendants, killAll } from '../protocol/process-tree.ts'
-import type { RequestLine, StallEvidence } from '../report/incident.ts'
+import type { KernelEvidence, RequestLine, StallEvidence } from '../report/incident.ts'
 import { KernelWatch } from '../report/kernel-watch.ts'
 import type { ConnectionTable } from '../request/connection-table.ts'
 import { giveLastAnswers } from '../request/last-answers.ts'
@@ -84,8 +84,9 @@ export class Watchman {
   async die(why: string): Promise<void> {
     if (this.#killing) return
     this.#killing = true
+    const kernel = this.#kernel.evidence()
     const capture = await this.#main.freeze(FREEZE_LIMIT)
-    const evidence = this.#evidence(why === 'boot' ? 'boot' : 'kill', capture ?? this.#main.last)
+    const evidence = this.#evidence(why === 'boot' ? 'boot' : 'kill', capture ?? this.#main.last, kernel)
     const lastAnswers = giveLastAnswers(this.#table, this.#lastAnswer, LAST_ANSWERS_LIMIT)
     this.#send({ type: 'killing', why, evidence, lastAnswers })
     killAll(descendants(process.pid))
@@ -93,9 +94,11 @@ export class Watchman {
   }
 
   async #report(): Promise<void> {
+    // Before the pause, which makes a thread that waits work for the inspector.
+    const kernel = this.#kernel.evidence()
     const capture = await this.#main.look(STACK_LIMIT)
     this.#reportHadStack = capture !== null
-    this.#send({ type: 'stall-reported', evidence: this.#evidence('report', capture) })
+    this.#send({ type: 'stall-reported', evidence: this.#evidence('report', capture, kernel) })
   }
 
   async #cut(): Promise<void> {
@@ -164,7 +167,11 @@ export class Watchman {
     return capture === null || capture.sequence === 0 ? this.#table.running : capture.sequence
   }
 
-  #evidence(stage: StallEvidence['stage'], capture: Capture | null): StallEvidence {
+  #evidence(
+    stage: StallEvidence['stage'],
+    capture: Capture | null,
+    kernel: KernelEvidence | null = this.#kernel.evidence(),
+  ): StallEvidence {
     const now = monotonicNow()
     return {
       stage,
@@ -173,7 +180,7 @@ export class Watchman {
       request: this.#requestLine(this.#sequence(capture), now),
       inFlight: this.#table.lines(now, MOST_REQUESTS),
       inFlightCount: this.#table.inFlight,
-      kernel: this.#kernel.evidence(),
+      kernel,
       loopLag: [...this.#lagHistory],
       memory: {
         rss: process.memoryUsage.rss(),

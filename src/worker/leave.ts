@@ -1,3 +1,5 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import { answerInstead } from '../request/answer-instead.ts'
 import { rawAnswer } from '../request/raw-answer.ts'
 import type { Connection } from '../request/scope.ts'
@@ -8,8 +10,10 @@ import { ms } from '../wait/duration.ts'
 
 /** How often a draining worker looks whether it is done. */
 const LOOK_EVERY = ms(25)
-/** A keep-alive connection whose last request is younger than this is about to send the next one, as likely as not. */
+/** In a hurry: a keep-alive connection whose last request is younger than this is about to send the next one, as likely as not. */
 const IDLE_AFTER = 500
+/** Later than clients are told, as Node does it: one that uses its connection up to the last moment is still heard. */
+const KEEP_ALIVE_BUFFER = 1_000
 /** How long the peer of a closed WebSocket, or of an aborted request, has to take its last bytes. */
 const CLOSE_LIMIT = ms(1_000)
 /** A WebSocket close frame from a server: FIN and opcode 8, two bytes of payload, 1012 ("service restart", RFC 6455 and IANA's registry). */
@@ -27,9 +31,10 @@ export interface Farewell {
 /**
  * Takes a worker out of service: it stops accepting, finishes what is in flight, and is done when the last connection has closed.
  *
- * An idle keep-alive connection is not closed in the very moment of the order: its client may be sending the next request, which
- * would be lost. One that has rested for half a second is closed at once, the others with their next answer or once they have
- * rested that long.
+ * To close an idle keep-alive connection is to race its client, who may be sending the next request at this very moment, and would lose it
+ * (RFC 9112, 9.5). So such a connection may send one more request, and is closed with that answer; one that sends nothing is closed
+ * when its keep-alive time is over, as it would have been without us. Only in a hurry (when everything stops, and nobody else would
+ * answer) are connections closed that have rested for half a second.
  */
 export class Leaving {
   readonly #traffic: Traffic
@@ -37,7 +42,9 @@ export class Leaving {
   #answered = 0
   #aborted = 0
   #closedUpgrades = 0
+  readonly #startedAt = monotonicNow()
   readonly #upgradesDueAt: number
+  #hurrying = false
   #aborting = false
   #done = false
   readonly #stopLooking: Cancel
@@ -45,7 +52,7 @@ export class Leaving {
   constructor(traffic: Traffic, settings: Settings, onDone: (farewell: Farewell) => void) {
     this.#traffic = traffic
     this.#onDone = onDone
-    this.#upgradesDueAt = monotonicNow() + settings.upgradeGrace
+    this.#upgradesDueAt = this.#startedAt + settings.upgradeGrace
     const { onEnded } = traffic
     traffic.onEnded = (scope) => {
       if (!this.#aborting) this.#answered++
@@ -54,6 +61,11 @@ export class Leaving {
     traffic.stopAccepting()
     this.#stopLooking = every(LOOK_EVERY, () => setImmediate(() => this.#look()), { keepAlive: true })
     after(settings.drainLimit, () => this.abort(), { keepAlive: false })
+  }
+
+  /** Waits no longer for clients that have rested for half a second. */
+  hurry(): void {
+    this.#hurrying = true
   }
 
   /** Answers 503 to whatever is still unanswered and closes the rest. */
@@ -76,14 +88,23 @@ export class Leaving {
       if (connection.speech === 'upgraded') {
         if (this.#aborting || now >= this.#upgradesDueAt) this.#closeUpgrade(connection)
       } else if (connection.speech === 'http') {
-        if (connection.scopes.length === 0 && (this.#aborting || now - connection.lastSeen >= IDLE_AFTER)) {
-          connection.socket.destroySoon()
-        }
+        if (this.#isOver(connection, now)) connection.socket.destroySoon()
       } else if (this.#aborting) {
         connection.socket.destroySoon()
       }
     }
     if (this.#traffic.connections.size === 0 && this.#traffic.inFlight.size === 0) this.#finish()
+  }
+
+  /** Whether an HTTP connection may be closed. */
+  #isOver(connection: Connection, now: number): boolean {
+    if (connection.scopes.length > 0) return false
+    if (this.#aborting) return true
+    if (this.#hurrying) return now - connection.lastSeen >= IDLE_AFTER
+    // Node itself closes one that has served a request; one that never sent any has no keep-alive time.
+    const { server } = connection.socket as Socket & { readonly server?: Server }
+    const keptFor = server?.keepAliveTimeout || Number.POSITIVE_INFINITY
+    return now - this.#startedAt >= keptFor + KEEP_ALIVE_BUFFER
   }
 
   #closeUpgrade(connection: Connection): void {

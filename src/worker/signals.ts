@@ -13,8 +13,17 @@ export function holdSignals(): { release(): boolean } {
     return emit.call(process, event, ...args)
   }) as typeof process.emit
   const ignore = (): void => {}
-  // Without a listener the default would end the process.
-  for (const signal of HELD) process.on(signal, ignore)
+  const hold = (): void => {
+    // Without a listener the default would end the process.
+    for (const signal of HELD) if (!process.listeners(signal).includes(ignore)) process.on(signal, ignore)
+  }
+  const removeAll = process.removeAllListeners as (...events: (string | symbol)[]) => NodeJS.Process
+  process.removeAllListeners = ((...events: (string | symbol)[]) => {
+    removeAll.apply(process, events)
+    if (held) hold()
+    return process
+  }) as typeof process.removeAllListeners
+  hold()
 
   return {
     /** Runs the app's own SIGTERM listeners; false when it has none. */

@@ -136,6 +136,7 @@ export class Worker {
       // From here on the process must not end by itself for want of work: the app has not been closed yet.
       process.channel?.ref()
       this.#leaving ??= new Leaving(this.traffic, this.config.settings, (farewell) => void this.#leave(farewell))
+      if (!order.keepIdle) this.#leaving.hurry()
     } else if (order.type === 'abort') {
       this.#leaving?.abort()
     }

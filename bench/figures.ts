@@ -1,0 +1,28 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const PAGE = join(import.meta.dirname, '../docs/benchmarks.md')
+
+/** Puts generated text between the markers `<!-- figures: name -->` and `<!-- end: name -->` of docs/benchmarks.md. */
+export function writeFigures(name: string, text: string): void {
+  const page = readFileSync(PAGE, 'utf8')
+  const start = `<!-- figures: ${name} -->`
+  const end = `<!-- end: ${name} -->`
+  const from = page.indexOf(start)
+  const to = page.indexOf(end)
+  if (from === -1 || to < from) {
+    throw new Error(`docs/benchmarks.md has no "${start}" before "${end}"; put both where the figures belong`)
+  }
+  writeFileSync(PAGE, `${page.slice(0, from + start.length)}\n\n${text.trim()}\n\n${page.slice(to)}`)
+}
+
+/** A Markdown table; the first column is left-aligned, the others right. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) =>
+    Math.max(3, title.length, ...rows.map((row) => (row[column] ?? '').length)),
+  )
+  const line = (cells: readonly string[]): string =>
+    `| ${widths.map((width, column) => (column === 0 ? (cells[column] ?? '').padEnd(width) : (cells[column] ?? '').padStart(width))).join(' | ')} |`
+  const rule = widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
+  return [line(head), line(rule), ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,97 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { BenchOptions } from '../bench.ts'
+import { writeFigures } from '../figures.ts'
+import { installContenders, versionOf } from '../install.ts'
+import type { Spread } from '../ratio.ts'
+import { APPS, type AppName, BASELINE, contenders } from './contenders.ts'
+import { CONNECTIONS, findGenerator } from './load.ts'
+import { describeMachine, type Machine } from './machine.ts'
+import { type Measured, measure, type Plan } from './measure.ts'
+import { copyPackage } from './package-copy.ts'
+import { report } from './report.ts'
+import { type MemoryStanding, memoryStandings, noise, type Standing, standings } from './summary.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const RESULT = join(import.meta.dirname, '../results/http.json')
+/** What a result must have to be written down. */
+const ROUNDS_TO_RECORD = 9
+const ROUNDS_OF_SITTING = 3
+
+export interface HttpResult {
+  readonly bench: 'http'
+  /** When it began, in ISO 8601. */
+  readonly at: string
+  readonly machine: Machine
+  readonly generator: string
+  readonly connections: number
+  readonly plan: Plan
+  readonly versions: Readonly<Record<string, string>>
+  readonly apps: readonly AppName[]
+  readonly noise: Spread
+  readonly standings: readonly Standing[]
+  readonly memory: readonly MemoryStanding[]
+}
+
+/** Requests per second, p99 and memory of the same app under Punctual, bare `node:cluster`, PM2 and Watt. */
+export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOptions): Promise<void> {
+  if (process.platform !== 'linux') throw new Error('bench http reads /proc, and runs on Linux only')
+  installContenders()
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-bench-'))
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+
+  const punctuals = new Map([['Punctual', copyPackage(ROOT, join(directory, 'punctual'))]])
+  if (compare !== undefined) {
+    punctuals.set('Punctual, compared', copyPackage(resolve(compare), join(directory, 'compared')))
+  }
+  const all = contenders(punctuals)
+  const chosen = only.length === 0 ? all : all.filter(({ name }) => name === BASELINE || only.includes(name))
+  const unknown = only.filter((name) => !all.some((contender) => contender.name === name))
+  if (unknown.length > 0) {
+    throw new Error(`no such contender: ${unknown.join(', ')}; there are ${all.map(({ name }) => name).join(', ')}`)
+  }
+  const apps = APPS.filter((name) => app === undefined || name === app)
+  if (apps.length === 0) throw new Error(`no such app: ${app}; there are ${APPS.join(', ')}`)
+
+  const sittings = Math.ceil(rounds / ROUNDS_OF_SITTING)
+  const plan: Plan = { sittings, rounds: Math.ceil(rounds / sittings), seconds }
+  const generator = findGenerator(directory)
+  const at = new Date().toISOString()
+  const measured: Measured = { samples: [], memory: [] }
+  for (const name of apps) {
+    const { samples, memory } = await measure(name, chosen, generator, plan, directory)
+    measured.samples.push(...samples)
+    measured.memory.push(...memory)
+  }
+  const result: HttpResult = {
+    bench: 'http',
+    at,
+    machine: describeMachine(),
+    generator: generator.name,
+    connections: CONNECTIONS,
+    plan,
+    versions: {
+      Punctual: (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version,
+      PM2: versionOf('pm2'),
+      Watt: versionOf('wattpm'),
+      Fastify: versionOf('fastify'),
+    },
+    apps,
+    noise: noise(measured),
+    standings: standings(measured),
+    memory: memoryStandings(measured),
+  }
+  const text = report(result, chosen)
+  console.log(`${text}\n`)
+  if (chosen.length < all.length || apps.length < APPS.length || compare !== undefined || rounds < ROUNDS_TO_RECORD) {
+    console.log(
+      `not written down: that takes all servers and apps, no --compare, and at least ${ROUNDS_TO_RECORD} rounds`,
+    )
+    return
+  }
+  mkdirSync(join(RESULT, '..'), { recursive: true })
+  writeFileSync(RESULT, `${JSON.stringify(result, null, 2)}\n`)
+  writeFigures('http', text)
+  console.log('written to bench/results/http.json and docs/benchmarks.md')
+}

@@ -1,0 +1,134 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AppName, Contender } from './contenders.ts'
+import { type Generator, type Load, MODES, type Mode } from './load.ts'
+import { cpuTimes, type Memory, memoryOf, othersShare } from './machine.ts'
+import type { ServedApp } from './served-app.ts'
+
+const WARM_UP_SECONDS = 2
+/** After a start and after load, until memory is looked at. */
+const SETTLE = 3_000
+
+export interface Sample extends Load {
+  readonly app: AppName
+  readonly contender: string
+  readonly mode: Mode
+  /** Counts on over the sittings; samples of one app, mode and round stand side by side in time. */
+  readonly round: number
+  /** CPU time of all processes of the server, by request answered. */
+  readonly cpuMicroseconds: number
+  /** Share of the machine that went to anybody else, from 0 to 1. */
+  readonly others: number
+}
+
+/** Memory of one worker process. */
+export interface MemorySample extends Memory {
+  readonly app: AppName
+  readonly contender: string
+  readonly when: 'idle' | 'after load'
+}
+
+export interface Measured {
+  readonly samples: Sample[]
+  readonly memory: MemorySample[]
+}
+
+export interface Plan {
+  readonly sittings: number
+  /** Rounds in each sitting. */
+  readonly rounds: number
+  readonly seconds: number
+}
+
+/**
+ * Measures the contenders round by round, so that what else happens on the machine meets them alike: a round asks each for `seconds` in one mode, then each
+ * in the other, and every round begins with another. In each sitting all are started anew, because one process may be luckier than the next.
+ */
+export async function measure(
+  app: AppName,
+  contenders: readonly Contender[],
+  generator: Generator,
+  plan: Plan,
+  directory: string,
+): Promise<Measured> {
+  const measured: Measured = { samples: [], memory: [] }
+  for (let sitting = 0; sitting < plan.sittings; sitting++) {
+    const place = join(directory, `${app}-${sitting}`)
+    const running = await startAll(app, rotate(contenders, sitting), place)
+    try {
+      await sleep(SETTLE)
+      recordMemory('idle')
+      for (const mode of MODES) {
+        for (const [, served] of running) await generator.run(served.url, mode, WARM_UP_SECONDS)
+      }
+      for (let round = 0; round < plan.rounds; round++) {
+        for (const mode of MODES) {
+          for (const [contender, served] of rotate(running, round)) {
+            const taken = await sample(served, mode)
+            measured.samples.push({
+              app,
+              contender: contender.name,
+              mode,
+              round: sitting * plan.rounds + round,
+              ...taken,
+            })
+          }
+        }
+        process.stderr.write(
+          `bench: ${app}, sitting ${sitting + 1} of ${plan.sittings}, round ${round + 1} of ${plan.rounds}\n`,
+        )
+      }
+      await sleep(SETTLE)
+      recordMemory('after load')
+    } finally {
+      for (const [, served] of running) await served.stop()
+    }
+
+    function recordMemory(when: MemorySample['when']): void {
+      for (const [contender, served] of running) {
+        for (const pid of served.workers) {
+          measured.memory.push({ app, contender: contender.name, when, ...memoryOf(pid) })
+        }
+      }
+    }
+  }
+  return measured
+
+  async function sample(served: ServedApp, mode: Mode): Promise<Load & Pick<Sample, 'cpuMicroseconds' | 'others'>> {
+    await served.check()
+    const pids = served.processes
+    const from = cpuTimes(pids)
+    const load = await generator.run(served.url, mode, plan.seconds)
+    const to = cpuTimes(pids)
+    return {
+      ...load,
+      cpuMicroseconds: ((to.measured - from.measured) * 1_000) / load.requests,
+      others: othersShare(from, to),
+    }
+  }
+}
+
+async function startAll(
+  app: AppName,
+  contenders: readonly Contender[],
+  directory: string,
+): Promise<(readonly [Contender, ServedApp])[]> {
+  const running: (readonly [Contender, ServedApp])[] = []
+  try {
+    for (const contender of contenders) {
+      const place = join(directory, contender.name)
+      mkdirSync(place, { recursive: true })
+      running.push([contender, await contender.start(app, place)])
+    }
+    return running
+  } catch (error) {
+    for (const [, served] of running) await served.stop()
+    throw error
+  }
+}
+
+function rotate<T>(list: readonly T[], by: number): readonly T[] {
+  const at = by % list.length
+  return [...list.slice(at), ...list.slice(0, at)]
+}

@@ -1,0 +1,45 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { BenchOptions } from '../bench.ts'
+import { markdownTable, writeFigures } from '../figures.ts'
+import { type Spread, spreadOf, tellSpread } from '../ratio.ts'
+import { MODES, type Mode } from './load.ts'
+
+const LOOP = join(import.meta.dirname, 'per-request-loop.ts')
+const ROUNDS_TO_RECORD = 9
+
+/** What the hooks add to a request, in microseconds of one core. Each figure is from a process of its own, and the sides take turns. */
+export async function benchPerRequest({ rounds, seconds }: BenchOptions): Promise<void> {
+  const rows: string[][] = []
+  for (const mode of MODES) {
+    const bare: number[] = []
+    const hooked: number[] = []
+    for (let round = 0; round < rounds; round++) {
+      // Who goes first changes, as the machine may warm up or slow down meanwhile.
+      const sides = [
+        () => bare.push(microseconds('bare', mode, seconds)),
+        () => hooked.push(microseconds('hooked', mode, seconds)),
+      ]
+      for (const side of round % 2 === 0 ? sides : sides.toReversed()) side()
+    }
+    const added: Spread = spreadOf(hooked.map((value, round) => value - (bare[round] ?? value)))
+    rows.push([mode, tellSpread(spreadOf(bare)), tellSpread(spreadOf(hooked)), tellSpread(added)])
+  }
+  const text = markdownTable(['Requests', 'Bare (µs)', 'With hooks (µs)', 'Added (µs)'], rows)
+  console.log(`${text}\n`)
+  if (rounds < ROUNDS_TO_RECORD) {
+    console.log(`not written down: that takes at least ${ROUNDS_TO_RECORD} rounds`)
+    return
+  }
+  writeFigures('per-request', text)
+  console.log('written to docs/benchmarks.md')
+}
+
+function microseconds(side: 'bare' | 'hooked', mode: Mode, seconds: number): number {
+  const output = execFileSync(process.execPath, [LOOP, side, mode, String(seconds)], {
+    encoding: 'utf8',
+    timeout: (seconds + 30) * 1_000,
+    killSignal: 'SIGKILL',
+  })
+  return Number(output) / 1_000
+}

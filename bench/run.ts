@@ -1,0 +1,70 @@
+// `npm run bench` lists the benches, `npm run bench -- http` runs one.
+import { parseArgs } from 'node:util'
+import type { Bench } from './bench.ts'
+import { benchHttp } from './http/http.ts'
+import { benchPerRequest } from './http/per-request.ts'
+import { benchWaits } from './waits/waits.ts'
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  http: {
+    prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 15 minutes)',
+    rounds: 9,
+    seconds: 2,
+    run: benchHttp,
+  },
+  'per-request': {
+    prose: "what Punctual's hooks cost a request, in one process",
+    rounds: 15,
+    seconds: 1,
+    run: benchPerRequest,
+  },
+  waits: {
+    prose: 'what a wait with a limit costs, beside Promise.race and cockatiel (about 3 minutes)',
+    rounds: 9,
+    seconds: 1,
+    run: benchWaits,
+  },
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    only: { type: 'string', multiple: true },
+    app: { type: 'string' },
+    compare: { type: 'string' },
+  },
+})
+const [name, ...rest] = positionals
+const bench = name === undefined ? undefined : BENCHES[name]
+
+if (bench === undefined || rest.length > 0) {
+  if (name !== undefined) console.error(`no such bench: ${positionals.join(' ')}\n`)
+  console.log('usage: npm run bench -- <name> [--rounds n] [--seconds n]')
+  for (const [known, { prose }] of Object.entries(BENCHES)) console.log(`  ${known.padEnd(12)} ${prose}`)
+  console.log('http also takes [--only server]… [--app plain|fastify] [--compare another-checkout]')
+  if (name !== undefined) process.exitCode = 2
+} else {
+  // So that what a bench leaves in its exit handlers is also done after Ctrl-C.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+  try {
+    await bench.run({
+      rounds: count('rounds', values.rounds, bench.rounds),
+      seconds: count('seconds', values.seconds, bench.seconds),
+      only: values.only ?? [],
+      app: values.app,
+      compare: values.compare,
+    })
+  } catch (error) {
+    console.error(`bench: ${error instanceof Error ? error.message : error}`)
+    process.exit(1)
+  }
+}
+
+function count(flag: string, text: string | undefined, otherwise: number): number {
+  const value = text === undefined ? otherwise : Number(text)
+  if (Number.isSafeInteger(value) && value > 0) return value
+  console.error(`bench: --${flag} takes a whole number above 0, not "${text}"`)
+  process.exit(2)
+}

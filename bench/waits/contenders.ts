@@ -1,0 +1,72 @@
+import { TimerWheel, WheelEntry } from '../../src/wait/timer-wheel.ts'
+import { within } from '../../src/wait/within.ts'
+
+interface Contender<Job> {
+  readonly title: string
+  /** Makes what is measured, in the process that measures it. */
+  readonly make: () => Job | Promise<Job>
+}
+
+/** Each awaits the same work, which is done at once, for five seconds at most. */
+export const WAITS: Readonly<Record<string, Contender<() => Promise<unknown>>>> = {
+  within: { title: '`within`', make: () => () => within('bench', '5s', work) },
+  race: { title: '`Promise.race` and `setTimeout`', make: () => raced },
+  cooperative: { title: 'cockatiel, cooperative', make: () => policy('Cooperative') },
+  aggressive: { title: 'cockatiel, aggressive', make: () => policy('Aggressive') },
+  bare: { title: 'no limit', make: () => work },
+}
+
+/** Each sets a timer for a wait of five seconds and cancels it, as a wait that ends well does. */
+export const TIMERS: Readonly<Record<string, Contender<() => void>>> = {
+  wheel: { title: '`TimerWheel`', make: wheelCycle },
+  timeout: {
+    title: '`setTimeout` and `clearTimeout`',
+    make: () => () => clearTimeout(setTimeout(nothing, 5_000)),
+  },
+}
+
+async function work(): Promise<number> {
+  return 1
+}
+
+function nothing(): void {}
+
+async function raced(): Promise<number> {
+  let timer: NodeJS.Timeout | undefined
+  const expiry = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('expired')), 5_000)
+  })
+  try {
+    return await Promise.race([work(), expiry])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+type Strategy = 'Cooperative' | 'Aggressive'
+
+/** What is used of cockatiel. It is installed for the benches alone, so the compiler must not look for it. */
+interface Cockatiel {
+  readonly TimeoutStrategy: Readonly<Record<Strategy, string>>
+  timeout(limit: number, strategy: string): { execute(job: () => Promise<number>): Promise<number> }
+}
+
+async function policy(strategy: Strategy): Promise<() => Promise<unknown>> {
+  const name: string = 'cockatiel'
+  const { timeout, TimeoutStrategy } = (await import(name)) as Cockatiel
+  const limited = timeout(5_000, TimeoutStrategy[strategy])
+  return () => limited.execute(work)
+}
+
+class Entry extends WheelEntry {
+  override expire(): void {}
+}
+
+function wheelCycle(): () => void {
+  const wheel = new TimerWheel()
+  const entry = new Entry()
+  return () => {
+    wheel.set(entry, wheel.now() + 5_000, true)
+    wheel.cancel(entry)
+  }
+}

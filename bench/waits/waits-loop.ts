@@ -1,0 +1,58 @@
+// One side of `bench waits`: node waits-loop.ts <alone|request|timer> <contender> <seconds>. Prints nanoseconds of CPU by wait.
+import { runWithin } from '../../src/wait/run-within.ts'
+import { TIMERS, WAITS } from './contenders.ts'
+
+const [mode = '', name = '', seconds] = process.argv.slice(2)
+/** Waits of one request; Punctual writes them into its ledger. */
+const WAITS_OF_REQUEST = 10
+/** Between two looks at the clock. */
+const BATCH = 1_000
+
+const batch = mode === 'timer' ? await timers() : await waits()
+
+/** CPU time, because somebody else may use the machine too. */
+function cpuNanoseconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) * 1_000
+}
+
+async function measure(length: number): Promise<number> {
+  const end = performance.now() + length * 1_000
+  const from = cpuNanoseconds()
+  let count = 0
+  while (performance.now() < end) {
+    await batch()
+    count += BATCH
+  }
+  return (cpuNanoseconds() - from) / count
+}
+
+async function timers(): Promise<() => void> {
+  const cycle = await made(TIMERS[name])
+  return () => {
+    for (let index = 0; index < BATCH; index++) cycle()
+  }
+}
+
+async function waits(): Promise<() => Promise<void>> {
+  const wait = await made(WAITS[name])
+  const some = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index++) await wait()
+  }
+  if (mode === 'alone') return () => some(BATCH)
+  return async () => {
+    for (let index = 0; index < BATCH; index += WAITS_OF_REQUEST) {
+      await runWithin({ limit: '30s' }, () => some(WAITS_OF_REQUEST))
+    }
+  }
+}
+
+function made<Job>(contender: { readonly make: () => Job | Promise<Job> } | undefined): Job | Promise<Job> {
+  if (contender === undefined) throw new Error(`no contender "${name}"`)
+  return contender.make()
+}
+
+// The first stretch is for the compiler.
+await measure(0.5)
+console.log(await measure(Number(seconds)))
+process.exit()

@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { BenchOptions } from '../bench.ts'
+import { markdownTable, writeFigures } from '../figures.ts'
+import { describeMachine } from '../http/machine.ts'
+import { installContenders, versionOf } from '../install.ts'
+import { type Spread, spreadOf, tellSpread } from '../ratio.ts'
+import { TIMERS, WAITS } from './contenders.ts'
+
+const LOOP = join(import.meta.dirname, 'waits-loop.ts')
+const ROUNDS_TO_RECORD = 9
+const MODES = {
+  alone: 'Outside of requests',
+  request: 'Ten waits in a request, with AsyncLocalStorage and ledger',
+} as const
+
+/** What a wait with a limit costs beside no limit, `Promise.race` and cockatiel. Each figure is from a process of its own; contenders take turns. */
+export async function benchWaits({ rounds, seconds }: BenchOptions): Promise<void> {
+  installContenders()
+  const { cpu, cores, kernel, node } = describeMachine()
+  const parts = [
+    `${cpu}, ${cores} cores, ${kernel}, Node ${node}, cockatiel ${versionOf('cockatiel')}; ${rounds} rounds of ${seconds} s. ` +
+      'Nanoseconds of CPU for each wait, median (least–most); ratios are taken in each round.',
+  ]
+  for (const [mode, title] of Object.entries(MODES)) {
+    parts.push(`### ${title}`, table(measure(mode, Object.keys(WAITS), rounds, seconds), WAITS))
+  }
+  parts.push('### A timer set and cancelled', table(measure('timer', Object.keys(TIMERS), rounds, seconds), TIMERS))
+  const text = parts.join('\n\n')
+  console.log(`${text}\n`)
+  if (rounds < ROUNDS_TO_RECORD) {
+    console.log(`not written down: that takes at least ${ROUNDS_TO_RECORD} rounds`)
+    return
+  }
+  writeFigures('waits', text)
+  console.log('written to docs/benchmarks.md')
+}
+
+type Samples = ReadonlyMap<string, readonly number[]>
+
+function measure(mode: string, names: readonly string[], rounds: number, seconds: number): Samples {
+  const samples = new Map<string, number[]>(names.map((name) => [name, []]))
+  for (let round = 0; round < rounds; round++) {
+    // Who goes first changes, as the machine may warm up or slow down meanwhile.
+    const order = names.map((_, index) => names[(index + round) % names.length] as string)
+    for (const name of order) samples.get(name)?.push(nanoseconds(mode, name, seconds))
+  }
+  return samples
+}
+
+/** The first contender is Punctual; the others are told as multiples of it. */
+function table(samples: Samples, titles: Readonly<Record<string, { readonly title: string }>>): string {
+  const [own = []] = samples.values()
+  const rows = [...samples].map(([name, values]) => {
+    const ratio: Spread = spreadOf(values.map((value, round) => value / (own[round] ?? value)))
+    return [titles[name]?.title ?? name, tellSpread(spreadOf(values), 0), tellSpread(ratio)]
+  })
+  return markdownTable(['Wait', 'CPU (ns)', 'Times Punctual’s'], rows)
+}
+
+function nanoseconds(mode: string, name: string, seconds: number): number {
+  const output = execFileSync(process.execPath, [LOOP, mode, name, String(seconds)], {
+    encoding: 'utf8',
+    timeout: (seconds + 30) * 1_000,
+    killSignal: 'SIGKILL',
+  })
+  return Number(output)
+}

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { appFrame, Borrow, capturePlace } from './borrow.ts'
+
+test('the place is the first frame of the app, past those of Node and of packages', () => {
+  const stack = [
+    'Error',
+    '    at Pool.connect (/srv/app/node_modules/pg-pool/index.js:10:5)',
+    '    at process.processTicksAndRejections (node:internal/process/task_queues:104:5)',
+    '    at async listUsers (file:///srv/app/users.ts:42:7)',
+    '    at async main (file:///srv/app/main.ts:1:1)',
+  ].join('\n')
+  assert.equal(appFrame(stack), 'listUsers (/srv/app/users.ts:42)')
+  assert.equal(appFrame('Error'), 'an unknown place')
+  assert.equal(appFrame(`Error\n    at ${process.cwd()}/users.ts:42:7`), 'users.ts:42')
+})
+
+test('a borrow is named by its operation and its place, and leaves the depth of stacks as it was', () => {
+  const before = Error.stackTraceLimit
+  const borrow = new Borrow('auth', capturePlace(capturePlace))
+  assert.equal(Error.stackTraceLimit, before)
+  assert.match(borrow.by, /^auth \(.+\)$/)
+  assert.equal(new Borrow(null, () => 'select ?').by, 'select ?')
+})

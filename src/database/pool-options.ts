@@ -1,0 +1,95 @@
+import { UsageError } from '../errors/punctual-error.ts'
+import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
+import { type Limit, readLimit } from '../wait/limit.ts'
+import type { PoolOptions } from './pg-shape.ts'
+import type { PoolEvent } from './pool-events.ts'
+
+/** How the database itself is told to end a statement that we could not cancel. */
+export type ServerLimit = 'auto' | 'session' | 'transaction' | 'none'
+
+export interface GuardOptions {
+  /** What the pool is called in errors, in the log and in health. */
+  readonly name: string
+  /** Waiting for a connection while all are taken. Default `5s`. */
+  readonly acquireLimit?: Limit
+  /** Opening a connection: look-up, TCP, TLS, password. Default `10s`, or the pool's own `connectionTimeoutMillis`. */
+  readonly connectLimit?: Limit
+  /** One query, waiting behind others on its connection included. Default `30s`, or the pool's own `query_timeout`. */
+  readonly queryLimit?: Limit
+  /** Cancelling a query, and rolling back before a connection goes back to the pool; when it runs out the connection is destroyed. Default `2s`. */
+  readonly cancelLimit?: Limit
+  /** A connection that is borrowed for longer is reported with its borrower. Default `60s`. */
+  readonly leakLimit?: Limit
+  /** A connection that is borrowed for longer is taken back and destroyed. Default `unbounded`: never. */
+  readonly reclaimLimit?: Limit
+  /** See the guide. Default `auto`: `session` on a direct connection, behind a bouncer `transaction` unless the server has a limit of its own. */
+  readonly serverLimit?: ServerLimit
+  /** Told of everything worth a line. Default: the line goes to the console. */
+  readonly onEvent?: (event: PoolEvent) => void
+}
+
+/** The options with every default filled in. */
+export interface GuardSettings {
+  readonly name: string
+  readonly max: number
+  readonly acquireLimit: Milliseconds
+  readonly connectLimit: Milliseconds
+  readonly queryLimit: Milliseconds
+  readonly cancelLimit: Milliseconds
+  readonly leakLimit: Milliseconds
+  readonly reclaimLimit: Milliseconds
+  readonly serverLimit: ServerLimit
+  readonly onEvent: (event: PoolEvent) => void
+}
+
+const SERVER_LIMITS: readonly string[] = ['auto', 'session', 'transaction', 'none']
+/** What `pg` itself takes for a pool that names none. */
+const DEFAULT_MAX = 10
+
+/**
+ * @throws {UsageError} that names the pool and the option that does not apply.
+ * @throws {RangeError} for a limit that is no length of time.
+ */
+export function readOptions(
+  options: GuardOptions,
+  pool: PoolOptions,
+  onEvent: (event: PoolEvent) => void,
+): GuardSettings {
+  const { name, serverLimit = 'auto' } = options
+  if (typeof name !== 'string' || name === '') {
+    throw new UsageError('guardPool: give the pool a name: guardPool(pool, { name: "main" })')
+  }
+  const where = `guardPool "${name}"`
+  if (pool.pipeline === true) {
+    throw new UsageError(
+      `${where}: a pool with pipeline: true cannot be guarded, since a cancel ends whichever of its queries is running; leave pipeline away`,
+    )
+  }
+  if (!SERVER_LIMITS.includes(serverLimit)) {
+    throw new UsageError(`${where}: serverLimit is one of ${SERVER_LIMITS.join(', ')}, not ${String(serverLimit)}`)
+  }
+  const limit = (
+    key: keyof GuardOptions & `${string}Limit`,
+    given: Limit | undefined,
+    preset: Milliseconds,
+  ): Milliseconds => (given === undefined ? preset : readPositive(`${where}: ${key}`, given))
+  return {
+    name,
+    max: pool.max ?? DEFAULT_MAX,
+    acquireLimit: limit('acquireLimit', options.acquireLimit, ms(5_000)),
+    connectLimit: limit('connectLimit', options.connectLimit, ms(pool.connectionTimeoutMillis || 10_000)),
+    queryLimit: limit('queryLimit', options.queryLimit, ms(pool.query_timeout || 30_000)),
+    cancelLimit: limit('cancelLimit', options.cancelLimit, ms(2_000)),
+    leakLimit: limit('leakLimit', options.leakLimit, ms(60_000)),
+    reclaimLimit: limit('reclaimLimit', options.reclaimLimit, UNBOUNDED),
+    // Who has set `statement_timeout` in the pool's own options has chosen how.
+    serverLimit: typeof pool.statement_timeout === 'number' && pool.statement_timeout > 0 ? 'none' : serverLimit,
+    onEvent: options.onEvent ?? onEvent,
+  }
+}
+
+function readPositive(what: string, limit: Limit): Milliseconds {
+  const value = readLimit(what, limit)
+  if (value > 0) return value
+  throw new UsageError(`${what}: 0 is no limit to work with; without limit is 'unbounded'`)
+}

@@ -1,0 +1,79 @@
+import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
+import { ms, tellDuration } from '../wait/duration.ts'
+import type { Borrow } from './borrow.ts'
+import type { PoolEventType } from './pool-events.ts'
+import { type HealthLevel, healthLine, type PoolHealth } from './pool-health.ts'
+import type { GuardSettings } from './pool-options.ts'
+
+const LOOK_EVERY = ms(1_000)
+const REPEAT_AFTER = 60_000
+/** A better level counts once it has held for this long, so that a pool on the edge of two does not fill the log. */
+const BETTER_HOLDS = 5_000
+
+const RANK: Readonly<Record<HealthLevel, number>> = { HEALTHY: 0, NORMAL: 1, WARNING: 2, CRITICAL: 3 }
+const SEVERITY = { HEALTHY: 'info', NORMAL: 'info', WARNING: 'warn', CRITICAL: 'error' } as const
+
+/** What the watch looks at, and whom it tells. */
+export interface Watched {
+  readonly settings: GuardSettings
+  health(): PoolHealth
+  borrows(): Iterable<Borrow>
+  reclaim(borrow: Borrow): void
+  tell(type: PoolEventType, severity: 'info' | 'warn' | 'error', message: string): void
+}
+
+/** Looks at a pool every second while it is open. Does not keep the process alive. */
+export class PoolWatch {
+  readonly #pool: Watched
+  readonly #stop: Cancel
+  #level: HealthLevel = 'HEALTHY'
+  #toldAt = 0
+  #worseUntil = 0
+
+  constructor(pool: Watched) {
+    this.#pool = pool
+    this.#stop = every(LOOK_EVERY, () => this.look())
+  }
+
+  stop(): void {
+    this.#stop()
+  }
+
+  /** @param now monotonic milliseconds */
+  look(now: number = monotonicNow()): void {
+    const health = this.#pool.health()
+    if (RANK[health.level] >= RANK[this.#level]) this.#worseUntil = now
+    const worse = RANK[health.level] > RANK[this.#level]
+    const better = health.level !== this.#level && !worse && now - this.#worseUntil >= BETTER_HOLDS
+    const still = this.#level !== 'HEALTHY' && health.level === this.#level && now - this.#toldAt >= REPEAT_AFTER
+    if (worse || better || still) {
+      this.#level = health.level
+      this.#toldAt = now
+      this.#worseUntil = now
+      this.#pool.tell('level', SEVERITY[health.level], healthLine(health))
+    }
+    this.#lookForLeaks()
+  }
+
+  #lookForLeaks(): void {
+    const { name, leakLimit, reclaimLimit } = this.#pool.settings
+    for (const borrow of this.#pool.borrows()) {
+      const { age } = borrow
+      if (age >= reclaimLimit) {
+        this.#pool.tell(
+          'reclaimed',
+          'error',
+          `pool ${name} took back a connection that ${borrow.by} borrowed ${tellDuration(age)} ago; it was destroyed`,
+        )
+        this.#pool.reclaim(borrow)
+      } else if (age >= leakLimit && !borrow.reported) {
+        borrow.reported = true
+        this.#pool.tell(
+          'leak',
+          'error',
+          `pool ${name} has lent a connection for ${tellDuration(age)} to ${borrow.by}; a borrower that forgets to call release() runs the pool dry`,
+        )
+      }
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { KernelEvidence } from './incident.ts'
+import { KernelWatch } from './kernel-watch.ts'
+
+const LIMIT = 20_000
+const children: ChildProcess[] = []
+
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+})
+
+function node(code: string, env: NodeJS.ProcessEnv = {}): number {
+  const child = spawn(process.execPath, ['-e', code], { stdio: 'ignore', env: { ...process.env, ...env } })
+  children.push(child)
+  return child.pid ?? 0
+}
+
+/** Measures afresh until what is seen is what is wanted; a process is not where it will be at once. */
+async function seen(pid: number, wanted: (evidence: KernelEvidence) => boolean): Promise<KernelEvidence> {
+  const end = performance.now() + LIMIT
+  const watch = new KernelWatch(pid)
+  let last: KernelEvidence | null = null
+  while (performance.now() < end) {
+    watch.begin()
+    await sleep(100)
+    last = watch.evidence()
+    watch.reset()
+    if (last !== null && wanted(last)) return last
+  }
+  throw new Error(`waited ${LIMIT} ms; last seen: ${JSON.stringify(last)}`)
+}
+
+describe('of the main thread of a process, /proc says', { skip: process.platform !== 'linux' }, () => {
+  test('that it spins', async () => {
+    const { cpuShare, children: below } = await seen(node('for (;;);'), ({ doing }) => doing === 'spinning')
+    assert.ok(cpuShare > 0 && cpuShare <= 1)
+    assert.deepEqual(below, [])
+  })
+
+  test('that it waits for a child, and for which', async () => {
+    const pid = node("require('node:child_process').spawnSync('sleep', ['60'])")
+    const evidence = await seen(pid, ({ doing, children: below }) => doing === 'waiting' && below.length > 0)
+    assert.deepEqual(evidence.children, ['sleep 60'])
+    assert.match(evidence.syscall ?? '', /^(epoll_p?wait2?|wait4)$/)
+    assert.ok(evidence.cpuShare < 0.5)
+    process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')), 'SIGKILL')
+  })
+
+  test('that it reads a pipe, or waits for its writer, and which pipe', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'punctual-kernel-'))
+    try {
+      const pipe = join(directory, 'a pipe')
+      execFileSync('mkfifo', [pipe])
+      const pid = node("require('node:fs').readFileSync(process.env.PIPE)", { PIPE: pipe })
+      const opening = await seen(pid, ({ syscall, target }) => syscall === 'openat' && target === pipe)
+      assert.equal(opening.doing, 'waiting')
+      const both = openSync(pipe, constants.O_RDWR)
+      const reading = await seen(pid, ({ syscall, target }) => syscall === 'read' && target === pipe)
+      assert.equal(reading.doing, 'waiting')
+      closeSync(both)
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
+
+  test('that it was stopped', async () => {
+    const pid = node('for (;;);')
+    await seen(pid, ({ doing }) => doing === 'spinning')
+    process.kill(pid, 'SIGSTOP')
+    assert.equal((await seen(pid, ({ doing }) => doing === 'stopped')).doing, 'stopped')
+  })
+
+  test('nothing of a process that is not there, without an error', () => {
+    const watch = new KernelWatch(2 ** 22 + 1)
+    watch.begin()
+    const { doing, syscall, wchan, target, children: below } = watch.evidence() ?? {}
+    assert.deepEqual(
+      { doing, syscall, wchan, target, below },
+      {
+        doing: 'unknown',
+        syscall: null,
+        wchan: null,
+        target: null,
+        below: [],
+      },
+    )
+  })
+})

@@ -1,0 +1,116 @@
+import { readCount } from './limit.ts'
+import type { WaitContext, WaitNode } from './wait-node.ts'
+import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+
+/** Where the same thing may be had, by name, in the order they are asked. Each is a function of the key. */
+export type Sources = Readonly<Record<string, (key: never, wait: WaitContext) => unknown>>
+
+/** What all these sources take as their key. */
+export type KeyOf<From extends Sources> = From[keyof From] extends (key: infer Key, wait: WaitContext) => unknown
+  ? Key
+  : never
+
+export interface AlternativesOptions<From extends Sources> {
+  /** What is wanted, for errors. */
+  readonly name: string
+  readonly sources: From
+  /** Whether an error of a source means that the next should be asked. Any other is passed on as it is. */
+  readonly next: (error: unknown, source: keyof From & string) => boolean
+  /** For how many keys it is remembered which source answered; the one used longest ago is forgotten first. Default: 10,000. */
+  readonly remember?: number
+}
+
+/** An answer, and who gave it. */
+export type Answer<From extends Sources> = {
+  readonly [Source in keyof From & string]: {
+    readonly source: Source
+    readonly value: Awaited<ReturnType<From[Source]>>
+  }
+}[keyof From & string]
+
+export interface AskOptions<Source extends string> extends Surroundings {
+  /** Which to ask first, where nothing is remembered of this key; e.g. what the caller supposes. Default: the first of `sources`. */
+  readonly first?: Source | undefined
+}
+
+/**
+ * Asks one source after another, until one has the answer: for ids that look alike and belong to different places. The source that answered
+ * is remembered by key and asked first the next time.
+ */
+export class Alternatives<From extends Sources> {
+  readonly name: string
+  readonly #sources: From
+  readonly #names: readonly (keyof From & string)[]
+  readonly #next: (error: unknown, source: keyof From & string) => boolean
+  readonly #most: number
+  /** In order of use, the one used longest ago first: that is the order a `Map` keeps. */
+  readonly #answered = new Map<KeyOf<From>, keyof From & string>()
+
+  /** @throws RangeError for options that do not apply */
+  constructor({ name, sources, next, remember = 10_000 }: AlternativesOptions<From>) {
+    this.name = name
+    this.#sources = sources
+    this.#names = Object.keys(sources)
+    this.#next = next
+    this.#most = readCount(`the alternatives "${name}": remember`, remember, 0)
+    if (this.#names.length === 0) throw new RangeError(`the alternatives "${name}" have no sources; name at least one`)
+  }
+
+  /**
+   * Asks for what belongs to this key.
+   *
+   * @returns the answer and its source; rejects with the error of the source asked last, or of the first whose error `next` does not name
+   * @throws RangeError (as a rejection) when `first` is none of the sources
+   */
+  async ask(key: KeyOf<From>, options?: AskOptions<keyof From & string>): Promise<Answer<From>> {
+    const parent = surroundingsOf(options)
+    const names = this.#inOrder(key, options?.first)
+    for (const [index, source] of names.entries()) {
+      if (parent.reason !== undefined) throw parent.reason
+      try {
+        const value = await this.#call(parent, source, key)
+        this.#remember(key, source)
+        return { source, value } as Answer<From>
+      } catch (error) {
+        if (index === names.length - 1 || !this.#next(error, source)) throw error
+      }
+    }
+    throw new RangeError(`the alternatives "${this.name}" have no sources`)
+  }
+
+  /** Which source answered for this key the last time, as far as it is remembered. */
+  remembered(key: KeyOf<From>): (keyof From & string) | undefined {
+    return this.#answered.get(key)
+  }
+
+  #call(parent: WaitNode, source: keyof From & string, key: KeyOf<From>): unknown {
+    const ask = this.#sources[source] as (key: KeyOf<From>, wait: WaitContext) => unknown
+    return callWithin(parent, (wait) => ask(key, wait))
+  }
+
+  #inOrder(key: KeyOf<From>, wished: (keyof From & string) | undefined): readonly (keyof From & string)[] {
+    if (wished !== undefined && !this.#names.includes(wished)) {
+      throw new RangeError(
+        `the alternatives "${this.name}" have no source "${wished}"; there are ${this.#names.join(', ')}`,
+      )
+    }
+    const first = this.#answered.get(key) ?? wished
+    return first === undefined ? this.#names : [first, ...this.#names.filter((name) => name !== first)]
+  }
+
+  #remember(key: KeyOf<From>, source: keyof From & string): void {
+    if (this.#most === 0) return
+    this.#answered.delete(key)
+    this.#answered.set(key, source)
+    if (this.#answered.size <= this.#most) return
+    for (const oldest of this.#answered.keys()) {
+      this.#answered.delete(oldest)
+      return
+    }
+  }
+}
+
+/** One for each kind of thing that may be in more than one place. */
+export function alternatives<From extends Sources>(options: AlternativesOptions<From>): Alternatives<From> {
+  return new Alternatives(options)
+}

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ClientGoneError } from './abort-reason.ts'
+import { type Breaker, BreakerOpenError, type BreakerOptions, breaker } from './breaker.ts'
+import { ManualClock } from './manual-clock.ts'
+import { runWithin } from './run-within.ts'
+import { within } from './within.ts'
+
+const never = new Promise<never>(() => {})
+const ill = new Error('planted')
+const fail = (): Promise<never> => Promise.reject(ill)
+
+function make(options: Partial<BreakerOptions> = {}): { clock: ManualClock; partner: Breaker } {
+  const clock = new ManualClock()
+  const partner = breaker({
+    name: 'partner',
+    trip: { kind: 'consecutive', failures: 2 },
+    random: () => 0,
+    wheel: clock.wheel,
+    ...options,
+  })
+  return { clock, partner }
+}
+
+async function trip(partner: Breaker): Promise<void> {
+  for (let count = 0; count < 2; count++) await assert.rejects(partner.run(fail), ill)
+  assert.equal(partner.state, 'open')
+}
+
+describe('a breaker', () => {
+  it('closed, lets everything through as it is', async () => {
+    const { partner } = make()
+    assert.equal(await partner.run(() => 1), 1)
+    await assert.rejects(partner.run(fail), ill)
+    assert.equal(await partner.run(async () => 2), 2)
+    await assert.rejects(partner.run(fail), ill)
+    assert.equal(partner.state, 'closed')
+  })
+
+  it('open, fails at once and says when to try again and why', async () => {
+    const { clock, partner } = make()
+    await trip(partner)
+    await clock.advance('4s')
+    await assert.rejects(
+      partner.run(() => assert.fail('called')),
+      (error) => {
+        assert.ok(error instanceof BreakerOpenError)
+        assert.deepEqual([error.breaker, error.retryAfter, error.cause], ['partner', 6_000, ill])
+        assert.equal(error.message, 'the breaker "partner" is open after repeated failures; try again in 6.0 s')
+        return true
+      },
+    )
+  })
+
+  it('half-open, lets one call probe and fails the others at once', async () => {
+    const { clock, partner } = make()
+    await trip(partner)
+    await clock.advance('10s')
+    const { promise, resolve } = Promise.withResolvers<string>()
+    const probe = partner.run(() => promise)
+    assert.equal(partner.state, 'half-open')
+    await assert.rejects(
+      partner.run(() => assert.fail('called')),
+      { name: 'BreakerOpenError', retryAfter: 5_000 },
+    )
+    resolve('well')
+    assert.equal(await probe, 'well')
+    assert.equal(partner.state, 'closed')
+  })
+
+  it('a probe that fails opens it for twice as long, up to the most', async () => {
+    const { clock, partner } = make({ openAtMost: '30s' })
+    await trip(partner)
+    const lengths: number[] = []
+    for (const wait of [10_000, 20_000, 30_000]) {
+      await clock.advance(wait)
+      await assert.rejects(partner.run(fail), ill)
+      const refused = await partner.run(() => 1).catch((error: BreakerOpenError) => error)
+      lengths.push((refused as BreakerOpenError).retryAfter)
+    }
+    assert.deepEqual(lengths, [20_000, 30_000, 30_000])
+  })
+
+  it('a probe that hangs is a failure when its limit is over', async () => {
+    const { clock, partner } = make({ probeLimit: '1s' })
+    await trip(partner)
+    await clock.advance('10s')
+    const probe = runWithin({ limit: '1m', wheel: clock.wheel }, () => partner.run(() => never))
+    const checked = assert.rejects(probe, { name: 'WaitExpiredError', wait: 'partner: probe', limit: 1_000 })
+    await clock.advance('1s')
+    await checked
+    assert.equal(partner.state, 'open')
+  })
+
+  it('several probes must all succeed, and no more are made than that', async () => {
+    const { clock, partner } = make({ probes: 2 })
+    await trip(partner)
+    await clock.advance('10s')
+    assert.equal(await partner.run(() => 1), 1)
+    assert.equal(partner.state, 'half-open')
+    const { promise, resolve } = Promise.withResolvers<number>()
+    const second = partner.run(() => promise)
+    await assert.rejects(
+      partner.run(() => 3),
+      BreakerOpenError,
+    )
+    resolve(2)
+    assert.equal(await second, 2)
+    assert.equal(partner.state, 'closed')
+  })
+
+  it('a probe whose client leaves decides nothing; the next call probes', async () => {
+    const { clock, partner } = make()
+    await trip(partner)
+    await clock.advance('10s')
+    const gone = new ClientGoneError()
+    const probe = runWithin({ limit: '1m', wheel: clock.wheel }, (scope) => {
+      const call = partner.run(() => never)
+      scope.abort(gone)
+      return call
+    })
+    await assert.rejects(probe, gone)
+    assert.equal(partner.state, 'half-open')
+    assert.equal(await partner.run(() => 1), 1)
+    assert.equal(partner.state, 'closed')
+  })
+
+  it('a silent call counts when the wait around it expires', async () => {
+    const { clock, partner } = make()
+    const calls = runWithin({ limit: '1m', wheel: clock.wheel }, async () => {
+      for (let count = 0; count < 2; count++) {
+        await assert.rejects(
+          within('call', '1s', () => partner.run(() => never)),
+          { wait: 'call' },
+        )
+      }
+    })
+    await clock.advance('2s')
+    await calls
+    assert.equal(partner.state, 'open')
+  })
+
+  it('only failures that count open it', async () => {
+    const { partner } = make({ counts: (error) => (error as { status?: number }).status !== 404 })
+    const missing = Object.assign(new Error('missing'), { status: 404 })
+    for (let count = 0; count < 9; count++)
+      await assert.rejects(
+        partner.run(() => Promise.reject(missing)),
+        missing,
+      )
+    assert.equal(partner.state, 'closed')
+    const { partner: byDefault } = make()
+    for (let count = 0; count < 9; count++) {
+      await assert.rejects(
+        byDefault.run(() => Promise.reject(new ClientGoneError())),
+        ClientGoneError,
+      )
+    }
+    assert.equal(byDefault.state, 'closed')
+  })
+
+  it('what a call yields that began before the state changed does not count', async () => {
+    const { clock, partner } = make()
+    const old = Promise.withResolvers<number>()
+    const late = partner.run(() => old.promise)
+    await trip(partner)
+    await clock.advance('10s')
+    const probe = Promise.withResolvers<number>()
+    const probing = partner.run(() => probe.promise)
+    old.resolve(1)
+    assert.equal(await late, 1)
+    assert.equal(partner.state, 'half-open')
+    probe.resolve(2)
+    await probing
+  })
+
+  it('opens by the share of failures in a window, once there are enough calls', async () => {
+    const { clock, partner } = make({ trip: { kind: 'share', share: 0.5, window: '10s', atLeast: 4 } })
+    await assert.rejects(partner.run(fail), ill)
+    await assert.rejects(partner.run(fail), ill)
+    await clock.advance('20s')
+    assert.equal(await partner.run(() => 1), 1)
+    assert.equal(await partner.run(() => 1), 1)
+    await assert.rejects(partner.run(fail), ill)
+    assert.equal(partner.state, 'closed')
+    await assert.rejects(partner.run(fail), ill)
+    assert.equal(partner.state, 'open')
+  })
+
+  it('is written down where it refuses', async () => {
+    const { clock, partner } = make()
+    await trip(partner)
+    await runWithin({ limit: '1m', wheel: clock.wheel }, async (scope) => {
+      await assert.rejects(
+        partner.run(() => 1),
+        BreakerOpenError,
+      )
+      assert.deepEqual(
+        scope.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
+        [['partner', 'refused']],
+      )
+    })
+  })
+
+  it('options that do not apply are refused', () => {
+    for (const wrong of [
+      { trip: { kind: 'consecutive', failures: 0 } },
+      { trip: { kind: 'share', share: 2, window: '10s', atLeast: 1 } },
+      { trip: { kind: 'share', share: 0.5, window: 'unbounded', atLeast: 1 } },
+      { probes: 0 },
+      { probeLimit: 'unbounded' },
+      { openFor: -1 },
+    ] as const satisfies Partial<BreakerOptions>[]) {
+      assert.throws(() => make(wrong), /^RangeError: the breaker "partner": /, JSON.stringify(wrong))
+    }
+  })
+})

@@ -1,0 +1,250 @@
+import { PunctualError } from '../errors/punctual-error.ts'
+import { type Milliseconds, ms, tellDuration } from './duration.ts'
+import { FailureWindow } from './failure-window.ts'
+import { type Limit, readCount, readLimit } from './limit.ts'
+import { isFailureOfWork, recordRefusal } from './refusal.ts'
+import { type TimerWheel, waitWheel } from './timer-wheel.ts'
+import { startWait } from './wait.ts'
+import { type WaitContext, WaitNode } from './wait-node.ts'
+import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+
+/** When a closed breaker opens: after failures in a row, or when too large a share of the calls of a window failed. */
+export type BreakerTrip =
+  | { readonly kind: 'consecutive'; readonly failures: number }
+  | { readonly kind: 'share'; readonly share: number; readonly window: Limit; readonly atLeast: number }
+
+export interface BreakerOptions {
+  /** What it protects from, for errors and ledger. */
+  readonly name: string
+  /** Default: five failures in a row. */
+  readonly trip?: BreakerTrip
+  /** How long it stays open before a call may probe; twice as long after each probe that failed. Default: 10 s. */
+  readonly openFor?: Limit
+  /** How long it stays open at most. Default: 1 min. */
+  readonly openAtMost?: Limit
+  /** How many calls probe at once while it is half-open, and how many must succeed to close it. Default: 1. */
+  readonly probes?: number
+  /** How long a probe may take, e.g. `'5s'`; one that takes longer is a failure. Default: 5 s. */
+  readonly probeLimit?: Limit
+  /** Whether an error says that what is behind the breaker is ill. Default: all, save reasons to abort that are no time-out and waits that were refused. */
+  readonly counts?: (error: unknown) => boolean
+  /** Numbers from 0 up to 1; spreads the reopening of many processes by a fifth. Default: `Math.random`. */
+  readonly random?: () => number
+  /** Its clock. Default: that of the process. */
+  readonly wheel?: TimerWheel
+}
+
+interface Closed {
+  readonly kind: 'closed'
+  failuresInARow: number
+}
+interface Open {
+  readonly kind: 'open'
+  /** Milliseconds of the clock. */
+  readonly until: number
+  /** How often in a row it has opened. */
+  readonly times: number
+  readonly cause: unknown
+}
+interface HalfOpen {
+  readonly kind: 'half-open'
+  readonly times: number
+  readonly cause: unknown
+  probing: number
+  succeeded: number
+  /** When the youngest probe ends at the latest, in milliseconds of the clock. */
+  until: number
+}
+type BreakerState = Closed | Open | HalfOpen
+
+/** The breaker is open: the call was not made. `retryAfter` says when one will be; `cause` is the failure that opened it. */
+export class BreakerOpenError extends PunctualError {
+  static {
+    BreakerOpenError.prototype.name = 'BreakerOpenError'
+  }
+
+  readonly breaker: string
+  /** Milliseconds until it may be worth trying again. */
+  readonly retryAfter: Milliseconds
+
+  constructor(breaker: string, retryAfter: Milliseconds, cause: unknown) {
+    super(
+      'PUNCTUAL_BREAKER_OPEN',
+      `the breaker "${breaker}" is open after repeated failures; try again in ${tellDuration(retryAfter)}`,
+      { cause },
+    )
+    this.breaker = breaker
+    this.retryAfter = retryAfter
+  }
+}
+
+/**
+ * A circuit breaker after M. Nygard, "Release It!" (2007). Closed, it lets everything through and counts failures. Open, it fails calls at
+ * once. After `openFor` it is half-open: a few calls probe, for a limited time each, and all others fail at once, until the probes
+ * have decided. What a call yields that began before the state changed does not count.
+ *
+ * A call also counts as failed when the wait around it expires, be the call itself silent for ever.
+ */
+export class Breaker {
+  readonly name: string
+  readonly #trip: BreakerTrip
+  readonly #window: FailureWindow | null
+  readonly #openFor: Milliseconds
+  readonly #openAtMost: Milliseconds
+  readonly #probes: number
+  readonly #probeLimit: Milliseconds
+  readonly #counts: (error: unknown) => boolean
+  readonly #random: () => number
+  readonly #wheel: TimerWheel
+  #state: BreakerState = { kind: 'closed', failuresInARow: 0 }
+
+  /** @throws RangeError for options that do not apply */
+  constructor(options: BreakerOptions) {
+    const { name, trip = { kind: 'consecutive', failures: 5 }, openFor = '10s', openAtMost = '1m' } = options
+    const what = `the breaker "${name}"`
+    this.name = name
+    this.#trip = trip
+    this.#window = windowOf(what, trip)
+    this.#openFor = readLimit(`${what}: openFor`, openFor)
+    this.#openAtMost = ms(Math.max(this.#openFor, readLimit(`${what}: openAtMost`, openAtMost)))
+    this.#probes = readCount(`${what}: probes`, options.probes ?? 1, 1)
+    this.#probeLimit = readLimit(`${what}: probeLimit`, options.probeLimit ?? '5s')
+    if (this.#probeLimit === 0 || !Number.isFinite(this.#probeLimit)) {
+      throw new RangeError(
+        `${what}: probeLimit must be a finite length of time, or a silent probe would keep it half-open for ever`,
+      )
+    }
+    this.#counts = options.counts ?? isFailureOfWork
+    this.#random = options.random ?? Math.random
+    this.#wheel = options.wheel ?? waitWheel
+  }
+
+  /** Its state now. An open breaker whose time is up stays `open` until a call comes to probe. */
+  get state(): 'closed' | 'open' | 'half-open' {
+    return this.#state.kind
+  }
+
+  /**
+   * Calls `work`, unless the breaker is open.
+   *
+   * @returns what `work` returns; rejects with a `BreakerOpenError`, with a `WaitExpiredError` for a probe that took too long, or as `work` does
+   */
+  async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: Surroundings): Promise<Value> {
+    const parent = surroundingsOf(options)
+    if (parent.reason !== undefined) throw parent.reason
+    const now = this.#wheel.now()
+    if (this.#state.kind === 'open' && now >= this.#state.until) {
+      const { times, cause } = this.#state
+      this.#state = { kind: 'half-open', times, cause, probing: 0, succeeded: 0, until: now }
+    }
+    const state = this.#state
+    if (state.kind === 'closed') return this.#watch(state, parent, work)
+    if (state.kind === 'open' || state.probing + state.succeeded >= this.#probes) {
+      recordRefusal(parent, this.name)
+      throw new BreakerOpenError(this.name, ms(Math.max(0, state.until - now)), state.cause)
+    }
+    state.probing++
+    state.until = Math.max(state.until, now + this.#probeLimit)
+    return this.#watch(state, parent, (around) =>
+      startWait(around as WaitNode, `${this.name}: probe`, this.#probeLimit, work),
+    )
+  }
+
+  /** Makes the call and counts, once, how it ended. */
+  async #watch<Value>(
+    state: Closed | HalfOpen,
+    parent: WaitNode,
+    work: (wait: WaitContext) => Value | PromiseLike<Value>,
+  ): Promise<Value> {
+    const call = new BreakerCall(parent, (succeeded, error) => {
+      this.#count(state, succeeded ? false : this.#counts(error) || undefined, error)
+    })
+    call.join()
+    try {
+      const value = await callWithin(call, work)
+      call.end(true, undefined)
+      return value
+    } catch (error) {
+      call.end(false, error)
+      throw error
+    } finally {
+      call.leave()
+    }
+  }
+
+  /** @param failed undefined when it says nothing about what is behind the breaker */
+  #count(state: Closed | HalfOpen, failed: boolean | undefined, error: unknown): void {
+    if (state !== this.#state) return
+    if (state.kind === 'half-open') {
+      state.probing--
+      if (failed === true) this.#open(state.times + 1, error)
+      else if (failed === false && ++state.succeeded >= this.#probes) this.#close()
+      return
+    }
+    if (failed === undefined) return
+    const now = this.#wheel.now()
+    state.failuresInARow = failed ? state.failuresInARow + 1 : 0
+    this.#window?.count(failed, now)
+    if (failed && this.#isTripped(state, now)) this.#open(1, error)
+  }
+
+  #isTripped({ failuresInARow }: Closed, now: number): boolean {
+    const trip = this.#trip
+    if (trip.kind === 'consecutive' || this.#window === null) {
+      return trip.kind === 'consecutive' && failuresInARow >= trip.failures
+    }
+    const { calls, share } = this.#window.read(now)
+    return calls >= trip.atLeast && share >= trip.share
+  }
+
+  #open(times: number, cause: unknown): void {
+    const longest = Math.min(this.#openAtMost, this.#openFor * 2 ** (times - 1))
+    this.#state = { kind: 'open', until: this.#wheel.now() + longest * (1 - 0.2 * this.#random()), times, cause }
+  }
+
+  #close(): void {
+    this.#state = { kind: 'closed', failuresInARow: 0 }
+    this.#window?.clear()
+  }
+}
+
+/** One call, so that it hears when what is around it is given up. */
+class BreakerCall extends WaitNode {
+  #ended = false
+  readonly #tell: (succeeded: boolean, error: unknown) => void
+
+  constructor(parent: WaitNode, tell: (succeeded: boolean, error: unknown) => void) {
+    super(parent, parent.startedAt, parent.deadline, parent.reserve)
+    this.#tell = tell
+  }
+
+  end(succeeded: boolean, error: unknown): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#tell(succeeded, error)
+  }
+
+  override giveUp(reason: unknown): void {
+    this.end(false, reason)
+    super.giveUp(reason)
+  }
+}
+
+function windowOf(what: string, trip: BreakerTrip): FailureWindow | null {
+  if (trip.kind === 'consecutive') {
+    readCount(`${what}: trip.failures`, trip.failures, 1)
+    return null
+  }
+  readCount(`${what}: trip.atLeast`, trip.atLeast, 1)
+  if (!(trip.share > 0 && trip.share <= 1)) {
+    throw new RangeError(`${what}: trip.share: ${String(trip.share)} does not apply; give a share above 0, up to 1`)
+  }
+  const window = readLimit(`${what}: trip.window`, trip.window)
+  if (window > 0 && Number.isFinite(window)) return new FailureWindow(window)
+  throw new RangeError(`${what}: trip.window must be a finite length of time, e.g. '10s'`)
+}
+
+/** A breaker of its own for each thing that may fail on its own. */
+export function breaker(options: BreakerOptions): Breaker {
+  return new Breaker(options)
+}

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock } from './manual-clock.ts'
+import { runWithin } from './run-within.ts'
+import { within } from './within.ts'
+
+test('a minute runs out in no time, and everything on the way happens in its order and at its time', async () => {
+  const clock = new ManualClock(5)
+  const seen: string[] = []
+  const work = runWithin({ limit: '2m', wheel: clock.wheel }, async () => {
+    for (const limit of ['30s', '20s'] as const) {
+      await within('wait', limit, () => new Promise(() => {})).catch(() => seen.push(`${limit} at ${clock.now()}`))
+    }
+  })
+  await clock.advance('1m')
+  await work
+  assert.deepEqual(seen, ['30s at 30005', '20s at 50005'])
+  assert.equal(clock.now(), 60_005)
+})
+
+test('a jump runs nothing by itself', async () => {
+  const clock = new ManualClock()
+  let expired = false
+  const work = runWithin({ limit: '1s', wheel: clock.wheel }, () => new Promise(() => {})).catch(() => {
+    expired = true
+  })
+  clock.jump('1m')
+  assert.equal(expired, false)
+  await clock.settle()
+  await work
+  assert.equal(expired, true)
+})

@@ -1,0 +1,87 @@
+import type { Limit } from './limit.ts'
+import { readLimit } from './limit.ts'
+import { TimerWheel } from './timer-wheel.ts'
+import type { Alarm, WheelClock } from './wheel-clock.ts'
+
+interface PendingAlarm extends Alarm {
+  readonly at: number
+  readonly run: () => void
+}
+
+/**
+ * A clock that stands still until it is told to advance, for tests of code that waits: give its `wheel` to `runWithin` or to a
+ * policy, and a limit of a minute runs out in no time, at exactly its minute.
+ */
+export class ManualClock implements WheelClock {
+  readonly wheel: TimerWheel
+  #now: number
+  readonly #alarms = new Set<PendingAlarm>()
+
+  /** @param start what it shows at first, in milliseconds; default 0 */
+  constructor(start = 0) {
+    this.#now = start
+    this.wheel = new TimerWheel(this)
+  }
+
+  now(): number {
+    return this.#now
+  }
+
+  /** How many timers are armed: at most one for a wheel. */
+  get armed(): number {
+    return this.#alarms.size
+  }
+
+  alarm(delay: number, run: () => void): Alarm {
+    const alarm: PendingAlarm = {
+      at: this.#now + Math.max(0, delay),
+      run,
+      cancel: () => void this.#alarms.delete(alarm),
+      hold: () => {},
+    }
+    this.#alarms.add(alarm)
+    return alarm
+  }
+
+  /** Moves the clock on at once, as a blocked event loop does: what fell due meanwhile is late. Nothing runs before `settle` or `advance`. */
+  jump(by: Limit): void {
+    this.#now += readLimit('ManualClock.jump', by)
+  }
+
+  /** Moves the clock on, stopping wherever something falls due, and lets promises settle in between. */
+  async advance(by: Limit): Promise<void> {
+    const end = this.#now + readLimit('ManualClock.advance', by)
+    await this.settle()
+    for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
+      this.#now = Math.max(this.#now, next.at)
+      await this.settle()
+    }
+    this.#now = end
+    await this.settle()
+  }
+
+  /** Runs what is due by now and lets promises settle. */
+  async settle(): Promise<void> {
+    await turn()
+    for (let next = this.#next(this.#now); next !== undefined; next = this.#next(this.#now)) {
+      this.#alarms.delete(next)
+      next.run()
+      await turn()
+    }
+  }
+
+  #next(until: number): PendingAlarm | undefined {
+    let next: PendingAlarm | undefined
+    for (const alarm of this.#alarms) {
+      if (alarm.at <= until && (next === undefined || alarm.at < next.at)) next = alarm
+    }
+    return next
+  }
+}
+
+/** All microtasks have run once the event loop has turned. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}

@@ -1,0 +1,128 @@
+import { type BackOff, delayAfter, type Jitter } from './back-off.ts'
+import { ms } from './duration.ts'
+import { type Limit, readCount, readLimit } from './limit.ts'
+import { isFailureOfWork } from './refusal.ts'
+import { RetryBudget, type RetryBudgetOptions } from './retry-budget.ts'
+import { type TimerWheel, WheelEntry, waitWheel } from './timer-wheel.ts'
+import { startWait } from './wait.ts'
+import type { WaitContext, WaitNode } from './wait-node.ts'
+import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+
+export interface RetryOptions {
+  /** What is retried, for the ledger: the delays are there as `<name>: back-off`. */
+  readonly name: string
+  /** How often it is tried, the first time included. Default: 3. */
+  readonly attempts?: number
+  /** The first delay is of this order. Default: 50 ms. */
+  readonly base?: Limit
+  /** No delay is longer. Default: 2 s. */
+  readonly most?: Limit
+  /** How delays are spread. Default: `full`. */
+  readonly jitter?: Jitter
+  /** How many retries there may be over all calls: by default one for ten calls, plus one a second, at most ten at once. */
+  readonly budget?: RetryBudgetOptions
+  /**
+   * Whether an error is worth another attempt. Default: all, save reasons to abort that are no time-out, waits that were refused for lack
+   * of time, an open breaker and a full bulkhead.
+   */
+  readonly when?: (error: unknown, attempt: number) => boolean
+  /** Numbers from 0 up to 1. Default: `Math.random`. */
+  readonly random?: () => number
+  /** The clock of its budget. Default: that of the process. Delays go by the clock of the work around. */
+  readonly wheel?: TimerWheel
+}
+
+/**
+ * Tries again what failed, after a growing delay, as long as there are attempts, budget and time. A delay that would outlast the
+ * deadline is not begun: the error is given at once, while something can still be made of it.
+ *
+ * Only for work that is safe to repeat. Every attempt wants a limit of its own: put `within` inside, and another around all of them.
+ */
+export class Retry {
+  readonly name: string
+  readonly #attempts: number
+  readonly #backOff: BackOff
+  readonly #budget: RetryBudget
+  readonly #when: (error: unknown, attempt: number) => boolean
+  readonly #wheel: TimerWheel
+
+  /** @throws RangeError for options that do not apply */
+  constructor(options: RetryOptions) {
+    const { name } = options
+    const what = `the retry "${name}"`
+    this.name = name
+    this.#attempts = readCount(`${what}: attempts`, options.attempts ?? 3, 1)
+    this.#backOff = {
+      jitter: options.jitter ?? 'full',
+      base: readLimit(`${what}: base`, options.base ?? '50ms'),
+      most: readLimit(`${what}: most`, options.most ?? '2s'),
+      random: options.random ?? Math.random,
+    }
+    this.#when = options.when ?? isFailureOfWork
+    this.#wheel = options.wheel ?? waitWheel
+    this.#budget = new RetryBudget(`${what}: budget`, options.budget ?? {}, this.#wheel.now())
+  }
+
+  /**
+   * Calls `work` until it succeeds.
+   *
+   * @param work is told the number of its attempt, from 1
+   * @returns what `work` returns; rejects with the error of the last attempt, or with the reason when what is around it is given up
+   */
+  async run<Value>(
+    work: (wait: WaitContext, attempt: number) => Value | PromiseLike<Value>,
+    options?: Surroundings,
+  ): Promise<Value> {
+    const parent = surroundingsOf(options)
+    this.#budget.earn()
+    let delay = 0
+    for (let attempt = 1; ; attempt++) {
+      if (parent.reason !== undefined) throw parent.reason
+      try {
+        return await callWithin(parent, (wait) => work(wait, attempt))
+      } catch (error) {
+        if (parent.reason !== undefined || attempt >= this.#attempts || !this.#when(error, attempt)) throw error
+        delay = delayAfter(this.#backOff, attempt, delay)
+        if (delay >= parent.available(parent.wheel.now())) throw error
+        if (!this.#budget.spend(this.#wheel.now())) throw error
+        await pauseWithin(parent, `${this.name}: back-off`, delay)
+      }
+    }
+  }
+}
+
+/** A pause that is over at once when what is around it is given up; it rejects with that reason then. */
+async function pauseWithin(parent: WaitNode, name: string, length: number): Promise<void> {
+  await startWait(parent, name, ms(Number.POSITIVE_INFINITY), ({ signal }) => {
+    return new Promise<void>((resolve) => {
+      const pause = new Pause(resolve)
+      parent.wheel.set(pause, parent.wheel.now() + length, true)
+      signal.addEventListener(
+        'abort',
+        () => {
+          parent.wheel.cancel(pause)
+          resolve()
+        },
+        { once: true },
+      )
+    })
+  })
+}
+
+class Pause extends WheelEntry {
+  readonly #end: () => void
+
+  constructor(end: () => void) {
+    super()
+    this.#end = end
+  }
+
+  override expire(): void {
+    this.#end()
+  }
+}
+
+/** A policy for each thing that is retried: the budget is counted for all its calls. */
+export function retry(options: RetryOptions): Retry {
+  return new Retry(options)
+}

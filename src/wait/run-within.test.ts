@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { DeadlineExpiredError, ShutdownError, WaitExpiredError } from './abort-reason.ts'
+import { deadlineAt } from './deadline.ts'
+import { ManualClock } from './manual-clock.ts'
+import { runWithin } from './run-within.ts'
+import { currentWaits, WaitScope, waitScopes } from './wait-scope.ts'
+import { within } from './within.ts'
+
+const never = new Promise<never>(() => {})
+
+describe('runWithin', () => {
+  it('gives its work a scope that awaits and timers keep', async () => {
+    const seen = await runWithin({ limit: '5s' }, async (scope) => {
+      await null
+      return scope === currentWaits()
+    })
+    assert.equal(seen, true)
+    assert.equal(currentWaits(), undefined)
+  })
+
+  it('ends at its limit with everything inside, and waits inside leave the reserve', async () => {
+    const clock = new ManualClock()
+    let scope: WaitScope | undefined
+    const whole = runWithin({ name: 'nightly', limit: '10s', reserve: '1s', wheel: clock.wheel }, async (given) => {
+      scope = given
+      assert.equal(given.remaining, 10_000)
+      await within('first', '1m', () => never).catch(() => {})
+      return never
+    })
+    const checked = assert.rejects(whole, { name: 'WaitExpiredError', wait: 'nightly', limit: 10_000 })
+    await clock.advance('9s')
+    assert.deepEqual(
+      scope?.ledger.recorded.map(({ limit, outcome }) => [limit, outcome]),
+      [[9_000, 'expired']],
+    )
+    await clock.advance('1s')
+    await checked
+    assert.ok(scope?.reason instanceof WaitExpiredError)
+    assert.equal(scope.signal.aborted, true)
+  })
+
+  it('inside other work the nearer deadline counts, and giving up that gives up this', async () => {
+    const clock = new ManualClock()
+    await runWithin({ limit: '10s', wheel: clock.wheel }, async (outer) => {
+      let inside: WaitScope | undefined
+      const inner = runWithin({ name: 'inner', limit: '1m' }, (scope) => {
+        inside = scope
+        return never
+      })
+      assert.equal(inside?.remaining, 10_000)
+      assert.deepEqual(
+        outer.open().map(({ name }) => name),
+        ['inner'],
+      )
+      outer.abort(new ShutdownError())
+      await assert.rejects(inner, { kind: 'shutdown' })
+      assert.equal(inside?.signal.aborted, true)
+    }).catch((error: unknown) => assert.ok(error instanceof ShutdownError))
+  })
+
+  it('a signal gives it up', async () => {
+    const controller = new AbortController()
+    const reason = new ShutdownError()
+    const work = runWithin({ limit: '5s', signal: controller.signal }, () => within('job', '5s', () => never))
+    controller.abort(reason)
+    await assert.rejects(work, reason)
+  })
+
+  it('wrong limits are rejections that say what is wrong', async () => {
+    await assert.rejects(
+      runWithin({ name: 'nightly', limit: -1 }, () => 1),
+      /^RangeError: "nightly": limit: -1 is no length/,
+    )
+    await assert.rejects(
+      runWithin({ name: 'nightly', limit: 1, reserve: -1 }, () => 1),
+      /^RangeError: "nightly": reserve: -1/,
+    )
+  })
+})
+
+describe('a scope', () => {
+  it('costs neither signal nor ledger until they are asked for', () => {
+    const scope = new WaitScope(0, deadlineAt(10))
+    assert.equal(scope.hasWaited, false)
+    assert.deepEqual(scope.open(), [])
+    assert.equal(scope.hasWaited, false)
+    assert.equal(scope.ledger, scope.ledger)
+    assert.equal(scope.hasWaited, true)
+  })
+
+  it('that watches its deadline gives everything up then, without keeping the process alive', async () => {
+    const clock = new ManualClock()
+    const scope = new WaitScope(0, deadlineAt(1_000), 0, null, clock.wheel)
+    scope.watchDeadline()
+    const wait = waitScopes.run(scope, () =>
+      within('query', '5s', () => never, { signal: new AbortController().signal }),
+    )
+    const checked = assert.rejects(wait)
+    await clock.advance('999ms')
+    assert.equal(scope.over, false)
+    await clock.advance('1ms')
+    await checked
+    assert.ok(scope.reason instanceof DeadlineExpiredError)
+    assert.equal(scope.reason.elapsed, 1_000)
+    assert.equal(scope.ledger.count('expired'), 1)
+  })
+
+  it('a signal that is asked for late is aborted already', () => {
+    const scope = new WaitScope(0, deadlineAt(10))
+    const reason = new ShutdownError()
+    scope.abort(reason)
+    assert.equal(scope.signal.aborted, true)
+    assert.equal(scope.signal.reason, reason)
+  })
+
+  it('two copies of the package share the scopes of a process', async () => {
+    const copy = (await import(`./wait-scope.ts?copy=${process.pid}`)) as typeof import('./wait-scope.ts')
+    assert.notEqual(copy.WaitScope, WaitScope)
+    assert.equal(copy.waitScopes, waitScopes)
+  })
+})

@@ -1,0 +1,63 @@
+import { NO_DEADLINE } from './deadline.ts'
+import { type Limit, readLimit } from './limit.ts'
+import type { TimerWheel } from './timer-wheel.ts'
+import { startWait, type WaitOptions } from './wait.ts'
+import { WaitNode } from './wait-node.ts'
+import { type Surroundings, surroundingsOf, WaitScope } from './wait-scope.ts'
+
+export interface RunWithinOptions extends Surroundings {
+  /** What this work is, for errors and for the ledger of the work around it; default `'work'`. */
+  readonly name?: string
+  /** How long all of it may take, e.g. `'30s'` or milliseconds. Inside other work its deadline counts as well. */
+  readonly limit: Limit
+  /** What its waits leave of that, so that something can be made of their failure; default 0. */
+  readonly reserve?: Limit
+  /** Gives all of it up when it is aborted. */
+  readonly signal?: AbortSignal
+  /**
+   * The timers of everything inside; default: those of the process. For tests: `new ManualClock().wheel`. Work that goes by a clock of its
+   * own is part of nothing else.
+   */
+  readonly wheel?: TimerWheel
+}
+
+/**
+ * Runs work outside of requests (a job, a command, a test) in a scope of its own: everything it awaits ends by its deadline, is written
+ * down in its ledger, and is given up with it. `currentWaits()` inside is the scope.
+ *
+ * @returns what `work` returns; rejects with a `WaitExpiredError` when the limit runs out, with the reason when it is given up
+ * @throws RangeError (as a rejection) for limits that are no lengths of time
+ */
+export function runWithin<Value>(
+  options: RunWithinOptions,
+  work: (scope: WaitScope) => Value | PromiseLike<Value>,
+): Promise<Value> {
+  const { name = 'work' } = options
+  try {
+    const limit = readLimit(`"${name}": limit`, options.limit)
+    const reserve = options.reserve === undefined ? 0 : readLimit(`"${name}": reserve`, options.reserve)
+    const parent =
+      options.wheel === undefined
+        ? surroundingsOf(options)
+        : new WaitNode(null, options.wheel.now(), NO_DEADLINE, 0, null, options.wheel)
+    const waitOptions: WaitOptions<Value, never> = { signal: options.signal }
+    return startWait(
+      parent,
+      name,
+      limit,
+      async (wait) => {
+        const node = wait as WaitNode
+        const scope = new WaitScope(node.startedAt, node.deadline, reserve, node)
+        scope.join()
+        try {
+          return await scope.enter(() => work(scope))
+        } finally {
+          scope.leave()
+        }
+      },
+      waitOptions,
+    )
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}

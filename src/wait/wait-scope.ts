@@ -1,0 +1,113 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Deadline } from './deadline.ts'
+import { Ledger, type WaitRecord } from './ledger.ts'
+import type { TimerWheel } from './timer-wheel.ts'
+import { DETACHED, type LedgerHolder, type WaitContext, WaitNode } from './wait-node.ts'
+
+/**
+ * One unit of work, such as a request: what AsyncLocalStorage carries through everything it starts. Its waits end by its deadline, less the
+ * reserve, and are written down in its ledger.
+ */
+export class WaitScope extends WaitNode implements LedgerHolder {
+  #ledger: Ledger | null = null
+
+  /**
+   * Does not watch its own deadline: `watchDeadline` does.
+   *
+   * @param startedAt milliseconds of the wheel's clock
+   * @param deadline the instant by which all of it must have ended
+   * @param reserve milliseconds before the deadline that its waits leave; default 0
+   * @param parent the work it is part of; default none
+   * @param wheel default: the parent's, else that of this process
+   */
+  constructor(startedAt: number, deadline: Deadline, reserve = 0, parent: WaitNode | null = null, wheel?: TimerWheel) {
+    super(parent, startedAt, deadline, reserve, null, wheel)
+    this.home = this
+  }
+
+  /** The waits so far. */
+  get ledger(): Ledger {
+    this.#ledger ??= new Ledger()
+    return this.#ledger
+  }
+
+  /** Whether anything was awaited yet, without making a ledger. */
+  get hasWaited(): boolean {
+    return this.#ledger !== null
+  }
+
+  /** What is awaited now, the longest first. */
+  open(): readonly WaitRecord[] {
+    return this.#ledger === null ? [] : this.#ledger.open()
+  }
+
+  /** Gives everything up at the deadline. Does not keep the process alive. */
+  watchDeadline(): void {
+    this.wheel.set(this, this.deadline, false)
+  }
+
+  enter<T>(job: () => T): T {
+    return waitScopes.run(this, job)
+  }
+}
+
+/** An app may have a copy of Punctual of its own beside the one that serves it; a request is one scope to both. */
+const KEY = Symbol.for('punctual.waitScopes')
+type Holder = { [KEY]?: AsyncLocalStorage<WaitScope> }
+
+function sharedScopes(): AsyncLocalStorage<WaitScope> {
+  const holder = globalThis as Holder
+  if (holder[KEY] === undefined) Object.defineProperty(holder, KEY, { value: new AsyncLocalStorage() })
+  return holder[KEY] as AsyncLocalStorage<WaitScope>
+}
+
+/** Carries the scope through awaits, timers, ticks and events. */
+export const waitScopes: AsyncLocalStorage<WaitScope> = sharedScopes()
+
+/** The scope of the work that is running, e.g. of the request; undefined outside of any. */
+export function currentWaits(): WaitScope | undefined {
+  return waitScopes.getStore()
+}
+
+/**
+ * What is being called into, while its function runs synchronously: so that a policy inside a wait, or a wait inside a policy, belongs
+ * to it without being told. AsyncLocalStorage would know it after an `await` too, for as much as everything else in a wait costs.
+ */
+let callee: WaitNode | null = null
+
+/** Calls `work` such that what it begins before its first `await` belongs to `node`. */
+export function callWithin<T>(node: WaitNode, work: (wait: WaitContext) => T): T {
+  const outer = callee
+  callee = node
+  try {
+    return work(node)
+  } finally {
+    callee = outer
+  }
+}
+
+/** What a wait that begins now belongs to. */
+export function surroundings(): WaitNode {
+  const scope = waitScopes.getStore()
+  // A cut runs no `finally`: a callee that was left behind is over, or of another scope.
+  if (callee !== null && !callee.over && callee.home === (scope ?? null)) return callee
+  return scope ?? DETACHED
+}
+
+/** Options of everything that waits. */
+export interface Surroundings {
+  /**
+   * What this is part of, for work that has awaited something before: the object that its own function was given. Default: the wait or
+   * policy whose function is being called, else the current scope. `null`: nothing, not even the request.
+   */
+  readonly parent?: WaitContext | null
+}
+
+/** @throws TypeError for a parent that is not of Punctual's making */
+export function surroundingsOf(options: Surroundings | undefined): WaitNode {
+  const parent = options?.parent
+  if (parent === undefined) return surroundings()
+  if (parent === null) return DETACHED
+  if (typeof (parent as WaitNode).giveUp === 'function') return parent as WaitNode
+  throw new TypeError('`parent` must be the object that the function of a wait was given, not a copy of it or a signal')
+}

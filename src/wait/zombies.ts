@@ -1,0 +1,20 @@
+/**
+ * Work that goes on although nobody awaits it any more: its wait expired or was given up, and it did not heed its signal. It still
+ * occupies a connection, a thread or a query somewhere, so it is counted, by the name of its wait, until it ends.
+ */
+const zombies = new Map<string, number>()
+
+/** How much abandoned work goes on in this process, by name of the wait; names without any are absent. */
+export function zombieWaits(): ReadonlyMap<string, number> {
+  return new Map(zombies)
+}
+
+export function addZombie(name: string): void {
+  zombies.set(name, (zombies.get(name) ?? 0) + 1)
+}
+
+export function removeZombie(name: string): void {
+  const left = (zombies.get(name) ?? 0) - 1
+  if (left > 0) zombies.set(name, left)
+  else zombies.delete(name)
+}

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Pulse } from './pulse.ts'
+
+function pair(): { main: Pulse; watchdog: Pulse } {
+  const main = new Pulse()
+  return { main, watchdog: new Pulse(main.memory) }
+}
+
+test('a new pulse says that nothing has happened yet', () => {
+  const { lastBeat, heapUsed, heapLimit, booting, tainted, hooks, inspectorPort, longTurnUntil, longTurnName } =
+    new Pulse()
+  assert.deepEqual(
+    { lastBeat, heapUsed, heapLimit, hooks, inspectorPort, longTurnUntil },
+    {
+      lastBeat: 0,
+      heapUsed: 0,
+      heapLimit: 0,
+      hooks: 0,
+      inspectorPort: 0,
+      longTurnUntil: 0,
+    },
+  )
+  assert.deepEqual({ booting, tainted, longTurnName }, { booting: false, tainted: false, longTurnName: null })
+})
+
+test('what one thread writes the other reads', () => {
+  const { main, watchdog } = pair()
+  main.lastBeat = 1_234.5
+  main.booting = true
+  main.inspectorPort = 65_535
+  main.setHeap(3 * 2 ** 30, 4 * 2 ** 30)
+  watchdog.tainted = true
+  assert.equal(watchdog.lastBeat, 1_234.5)
+  assert.equal(watchdog.booting, true)
+  assert.equal(watchdog.inspectorPort, 65_535)
+  assert.deepEqual([watchdog.heapUsed, watchdog.heapLimit], [3 * 2 ** 30, 4 * 2 ** 30])
+  assert.equal(main.tainted, true)
+})
+
+test('the lag is the largest since it was last taken', () => {
+  const { main, watchdog } = pair()
+  for (const lag of [3, 40, 7]) main.raiseLag(lag)
+  assert.equal(watchdog.takeLag(), 40)
+  assert.equal(watchdog.takeLag(), 0)
+})
+
+test('a cut is taken once', () => {
+  const { main, watchdog } = pair()
+  assert.equal(main.takeCut(), 0)
+  watchdog.orderCut(42)
+  assert.equal(main.takeCut(), 42)
+  assert.equal(main.takeCut(), 0)
+  watchdog.orderCut(-1)
+  assert.equal(main.takeCut(), -1, 'a cut without a request')
+})
+
+test('hooks are counted up and down', () => {
+  const { main, watchdog } = pair()
+  main.addHooks(1)
+  main.addHooks(1)
+  main.addHooks(-1)
+  assert.equal(watchdog.hooks, 1)
+})
+
+test('a long turn has a name until it is over', () => {
+  const { main, watchdog } = pair()
+  main.setLongTurn('Jahresabschluß', 5_000)
+  assert.equal(watchdog.longTurnName, 'Jahresabschluß')
+  assert.equal(watchdog.longTurnUntil, 5_000)
+  main.setLongTurn('', 0)
+  assert.equal(watchdog.longTurnName, null)
+})
+
+test('a name too long is cut at a whole character', () => {
+  const { main, watchdog } = pair()
+  main.setLongTurn('€'.repeat(100), 5_000)
+  const name = watchdog.longTurnName ?? ''
+  assert.ok(name.length > 0 && /^€+$/.test(name), name)
+})

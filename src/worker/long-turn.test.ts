@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { longTurn } from './long-turn.ts'
+import { publishRuntime } from './runtime.ts'
+
+describe('longTurn', () => {
+  it('outside a worker only runs the job', () => {
+    assert.equal(
+      longTurn('report', '2s', () => 42),
+      42,
+    )
+    assert.throws(() => longTurn('report', '2s', () => assert.fail('mine')), /mine/)
+  })
+
+  it('refuses what is no finite length of time, and does not run the job', () => {
+    for (const limit of ['unbounded', '2', '', 'soon', 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      assert.throws(
+        () => longTurn('report', limit, () => assert.fail('it ran')),
+        (error) => error instanceof RangeError && error.message.includes('longTurn "report"'),
+        String(limit),
+      )
+    }
+  })
+
+  it('in a worker announces the job before it runs, and its end even if it throws', () => {
+    const said: unknown[] = []
+    publishRuntime({
+      sequenceOf: () => 0,
+      beginLongTurn: (name, limit) => {
+        said.push(`begin ${name} ${limit}`)
+        return () => said.push(`end ${name}`)
+      },
+    })
+    longTurn('outer', '1m', () => longTurn('inner', 250, () => said.push('job')))
+    assert.deepEqual(said.splice(0), ['begin outer 60000', 'begin inner 250', 'job', 'end inner', 'end outer'])
+    assert.throws(() => longTurn('failing', '1s', () => assert.fail('mine')), /mine/)
+    assert.deepEqual(said, ['begin failing 1000', 'end failing'])
+  })
+})

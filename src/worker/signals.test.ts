@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { describe, it } from 'node:test'
+
+const SIGNALS = new URL('signals.ts', import.meta.url).href
+const LIMIT = 20_000
+
+/** A process that holds its signals back, and does as it is told by messages. */
+function start(app: string): ChildProcess {
+  const program = `
+import { holdSignals } from ${JSON.stringify(SIGNALS)}
+const signals = holdSignals()
+${app}
+process.on('message', () => process.send({ released: signals.release() }, () => process.disconnect()))
+process.on('SIGWINCH', () => process.send('seen'))
+process.send('up')
+`
+  return spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+}
+
+async function printedBy(child: ChildProcess): Promise<string> {
+  let text = ''
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  await once(child, 'close', { signal: AbortSignal.timeout(LIMIT) })
+  return text
+}
+
+async function heard(child: ChildProcess): Promise<unknown> {
+  const [message] = (await once(child, 'message', { signal: AbortSignal.timeout(LIMIT) })) as [unknown]
+  return message
+}
+
+/** Until all signals sent so far have reached it: of several that wait, the kernel delivers this one last. */
+async function seen(child: ChildProcess): Promise<void> {
+  child.kill('SIGWINCH')
+  assert.equal(await heard(child), 'seen')
+}
+
+describe('signals of a worker', () => {
+  it("are held back from the process and from the app's own listeners until they are released", async () => {
+    const child = start(
+      `for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => console.log(signal))`,
+    )
+    const printed = printedBy(child)
+    await heard(child)
+    for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM'] as const) child.kill(signal)
+    await seen(child)
+    child.send('release')
+    assert.deepEqual(await heard(child), { released: true })
+    assert.equal(await printed, 'SIGTERM\n')
+    assert.equal(child.exitCode, 0)
+  })
+
+  it('of others than the three reach the app at once', async () => {
+    const child = start(
+      `process.on('SIGUSR2', () => console.log('heard'))\nprocess.on('beforeExit', () => console.log('end'))`,
+    )
+    const printed = printedBy(child)
+    await heard(child)
+    child.kill('SIGUSR2')
+    assert.equal(await new Promise((resolve) => child.stdout?.once('data', resolve)), 'heard\n')
+    child.send('release')
+    assert.deepEqual(await heard(child), { released: false })
+    assert.match(await printed, /end/)
+  })
+
+  it('end the process as ever once they are released', async () => {
+    const child = start('setInterval(() => {}, 1000)')
+    await heard(child)
+    child.send('release')
+    assert.deepEqual(await heard(child), { released: false })
+    child.kill('SIGTERM')
+    const [, signal] = (await once(child, 'exit', { signal: AbortSignal.timeout(LIMIT) })) as [null, string]
+    assert.equal(signal, 'SIGTERM')
+  })
+
+  it('do not end a process whose app has taken all listeners away', async () => {
+    const child = start(`for (const signal of ['SIGTERM', 'SIGINT']) process.removeAllListeners(signal)`)
+    await heard(child)
+    child.kill('SIGTERM')
+    child.kill('SIGINT')
+    await seen(child)
+    child.send('release')
+    assert.deepEqual(await heard(child), { released: false })
+    await once(child, 'exit', { signal: AbortSignal.timeout(LIMIT) })
+    assert.deepEqual([child.exitCode, child.signalCode], [0, null])
+  })
+})

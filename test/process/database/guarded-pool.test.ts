@@ -1,0 +1,399 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { Kysely, PostgresDialect, sql } from 'kysely'
+import pg from 'pg'
+import { type GuardOptions, guardPool, poolHealth, QueryExpiredError, withQueryLimit } from '../../../src/index.ts'
+import { ClientGoneError, isExpiry } from '../../../src/wait/abort-reason.ts'
+import { deadlineIn } from '../../../src/wait/deadline.ts'
+import { ms } from '../../../src/wait/duration.ts'
+import { WaitScope } from '../../../src/wait/wait-scope.ts'
+import { until, within } from '../support/until.ts'
+import { startPostgres, type TestServer } from './postgres.ts'
+
+let server: TestServer
+let locker: pg.Client
+
+before(async () => {
+  server = await startPostgres()
+  locker = await server.outsider()
+  await locker.query('create table locked (id int primary key, name text)')
+  await locker.query(`insert into locked values (1, 'one')`)
+  await locker.query('create table open (id serial primary key, name text)')
+  await locker.query(`insert into open (name) select 'row ' || n from generate_series(1, 500) as n`)
+})
+after(async () => {
+  await locker.end()
+  await server.stop()
+})
+
+/** A guarded pool whose sessions have a name of their own, ended with the test. */
+function poolOf(
+  t: { after(run: () => Promise<void>): void },
+  name: string,
+  options: Partial<GuardOptions> = {},
+  max = 4,
+): pg.Pool {
+  const pool = guardPool(new pg.Pool({ ...server.options(name), max }), { name, onEvent: () => {}, ...options })
+  t.after(() => within('the pool to end', pool.end()))
+  return pool
+}
+
+async function whileLocked(run: () => Promise<void>): Promise<void> {
+  await locker.query('begin; lock table locked in access exclusive mode')
+  try {
+    await run()
+  } finally {
+    await locker.query('rollback')
+  }
+}
+
+const nothingRuns = (name: string): Promise<boolean> =>
+  until(`no statement of ${name} to run`, async () => (await server.running(name)).length === 0)
+
+/** Everything is back: nobody waits, nothing is lent, and every connection still answers to the right question. */
+async function isClean(pool: pg.Pool): Promise<void> {
+  await until('the pool to have everything back', () => poolHealth(pool).active === 0)
+  const { level, total, idle, waiting, maximum } = poolHealth(pool)
+  assert.equal(level, 'HEALTHY')
+  assert.equal(waiting, 0)
+  assert.equal(idle, total)
+  assert.ok(total <= maximum)
+  const answers = await Promise.all([1, 2, 3, 4].map((n) => pool.query('select $1::int as n', [n])))
+  assert.deepEqual(
+    answers.map(({ rows }) => rows[0].n),
+    [1, 2, 3, 4],
+  )
+}
+
+describe('the ways to ask', () => {
+  test('a pool answers promises, callbacks, values, query objects and submittables as before', async (t) => {
+    const pool = poolOf(t, 'ways')
+    assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
+    assert.deepEqual((await pool.query('select $1::int as n', [2])).rows, [{ n: 2 }])
+    const object = { name: 'three', text: 'select $1::int as n', values: [3], rowMode: 'array' as const }
+    for (const _ of [1, 2]) assert.deepEqual((await pool.query(object)).rows, [[3]])
+    assert.deepEqual(Object.keys(object), ['name', 'text', 'values', 'rowMode'])
+    const byCallback = await new Promise<pg.QueryResult>((resolve, reject) => {
+      pool.query('select $1::int as n', [4], (error, result) => (error ? reject(error) : resolve(result)))
+    })
+    assert.deepEqual(byCallback.rows, [{ n: 4 }])
+    const failed = await new Promise<Error>((resolve) => {
+      pool.query('select nonsense', (error) => resolve(error))
+    })
+    assert.match(failed.message, /nonsense/)
+
+    const client = await pool.connect()
+    const rows: unknown[] = []
+    const query = client.query(new pg.Query('select n from generate_series(1, 3) as n'))
+    query.on('row', (row) => rows.push(row.n))
+    await new Promise((resolve) => query.on('end', resolve))
+    assert.deepEqual(rows, [1, 2, 3])
+    // @ts-expect-error: nothing is no query, and the driver says so at once.
+    assert.throws(() => client.query(undefined), TypeError)
+    await assert.rejects(
+      client.query({ text: 'select 1', values: 'not an array' as unknown as unknown[] }),
+      /must be an array/,
+    )
+    const order = await Promise.all([
+      client.query('select 1 as n'),
+      client.query('select 2 as n'),
+      client.query('select 3 as n'),
+    ])
+    assert.deepEqual(
+      order.map((result) => result.rows[0].n),
+      [1, 2, 3],
+    )
+    client.release()
+    assert.throws(() => client.release(), /already been released/)
+
+    await new Promise<void>((resolve, reject) => {
+      pool.connect((error, lent, release) => {
+        if (error !== undefined || lent === undefined) return reject(error)
+        lent.query('select 5 as n', (fault, result) => {
+          release()
+          if (fault) reject(fault)
+          else resolve(assert.deepEqual(result.rows, [{ n: 5 }]))
+        })
+      })
+    })
+    await isClean(pool)
+  })
+
+  test('a query that fails for a reason of its own keeps its connection', async (t) => {
+    const pool = poolOf(t, 'keeps', {}, 1)
+    const pid = async (): Promise<unknown> => (await pool.query('select pg_backend_pid() as pid')).rows[0].pid
+    const first = await pid()
+    await assert.rejects(pool.query('select 1/0'), { code: '22012' })
+    await assert.rejects(pool.query('select $1::int', ['x']), { code: '22P02' })
+    assert.equal(await pid(), first)
+  })
+
+  test('a limit that is no limit, a pool without a name and a pool guarded twice are refused', (t) => {
+    const guard = (options: object): unknown => guardPool(new pg.Pool(), { name: 'bad', ...options })
+    assert.throws(() => guard({ queryLimit: 'soon' }), /guardPool "bad": queryLimit.*"soon"/)
+    assert.throws(() => guard({ queryLimit: 0 }), /unbounded/)
+    assert.throws(() => guard({ name: '' }), /name/)
+    assert.throws(() => guard({ serverLimit: 'maybe' }), /serverLimit is one of/)
+    assert.throws(() => guardPool(new pg.Pool({ pipeline: true } as pg.PoolConfig), { name: 'p' }), /pipeline/)
+    assert.throws(() => guardPool(poolOf(t, 'twice'), { name: 'again' }), /guarded already, as "twice"/)
+    assert.throws(() => poolHealth(new pg.Pool()), /not guarded/)
+    assert.throws(() => withQueryLimit('x', 'soon' as '1s', () => 0), /soon/)
+  })
+})
+
+describe('a query that runs out', () => {
+  test('says so with name, limit and statement, and is ended on the server', async (t) => {
+    const pool = poolOf(t, 'locked', { queryLimit: '150ms' })
+    await whileLocked(async () => {
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 20 }, () => pool.query(`select * from locked where name = 'secret' and id = $1`, [7])),
+      )
+      for (const outcome of outcomes) {
+        assert.equal(outcome.status, 'rejected')
+        assert.ok(outcome.reason instanceof QueryExpiredError, String(outcome.reason))
+        assert.ok(isExpiry(outcome.reason))
+        assert.equal(outcome.reason.code, 'PUNCTUAL_WAIT_EXPIRED')
+        assert.equal(outcome.reason.limit, 150)
+        assert.equal(outcome.reason.pool, 'locked')
+        assert.equal(outcome.reason.sql, 'select * from locked where name = ? and id = $1')
+        assert.match(outcome.reason.stack ?? '', /guarded-pool\.test\.ts/)
+      }
+      await nothingRuns('locked')
+      await isClean(pool)
+      assert.equal(poolHealth(pool).counts.expired, 20)
+      assert.equal(poolHealth(pool).counts.destroyed, 0)
+    })
+    assert.equal((await pool.query('select * from locked')).rowCount, 1)
+  })
+
+  test('by a callback is told there', async (t) => {
+    const pool = poolOf(t, 'callback', { queryLimit: '100ms' })
+    const error = await new Promise((resolve) => {
+      pool.query('select pg_sleep(20)', resolve)
+    })
+    assert.ok(error instanceof QueryExpiredError)
+    await nothingRuns('callback')
+    await isClean(pool)
+  })
+
+  test('on a connection that is kept leaves it ready for the next', async (t) => {
+    const pool = poolOf(t, 'kept', { queryLimit: '100ms' }, 1)
+    const client = await pool.connect()
+    await assert.rejects(client.query('select pg_sleep(20)'), QueryExpiredError)
+    assert.deepEqual((await client.query('select 1 as n')).rows, [{ n: 1 }])
+    client.release()
+    await isClean(pool)
+    assert.equal(poolHealth(pool).counts.destroyed, 0)
+  })
+
+  test('behind another on its connection has waited in its own time', async (t) => {
+    const pool = poolOf(t, 'behind', {}, 1)
+    const client = await pool.connect()
+    const first = client.query('select pg_sleep(0.3)')
+    const second = withQueryLimit('impatient', '50ms', () => client.query('select 2'))
+    await assert.rejects(second, { name: 'QueryExpiredError', operation: 'impatient', cutBy: 'operation' })
+    await first
+    client.release()
+    assert.equal(poolHealth(pool).counts.cancels, 0)
+    await isClean(pool)
+  })
+
+  test('is told as such when the database itself ended it', async (t) => {
+    const pool = poolOf(t, 'server', {}, 1)
+    const client = await pool.connect()
+    await client.query(`set statement_timeout = '50ms'`)
+    await assert.rejects(client.query('select pg_sleep(20)'), { name: 'QueryExpiredError', cutBy: 'server' })
+    client.release(true)
+  })
+
+  test('as a submittable is told with the same error', async (t) => {
+    const pool = poolOf(t, 'submitted', { queryLimit: '100ms' }, 1)
+    const client = await pool.connect()
+    const query = client.query(new pg.Query('select pg_sleep(20)'))
+    const error = await new Promise((resolve) => query.on('error', resolve))
+    assert.ok(error instanceof QueryExpiredError, String(error))
+    assert.deepEqual((await client.query('select 1 as n')).rows, [{ n: 1 }])
+    client.release()
+    await isClean(pool)
+  })
+
+  test('is ended even when it ran out before it had reached the server', async (t) => {
+    const pool = poolOf(t, 'early', {}, 1)
+    for (let round = 0; round < 5; round++) {
+      await assert.rejects(
+        withQueryLimit('early', 3, () => pool.query('select pg_sleep(20)')),
+        isExpiry,
+      )
+    }
+    await nothingRuns('early')
+    await isClean(pool)
+  })
+})
+
+describe('limits by name', () => {
+  test('an operation has its limit for all its queries together, and the pool its own for the rest', async (t) => {
+    const pool = poolOf(t, 'named', { queryLimit: '10s' })
+    const asked: string[] = []
+    const error = await withQueryLimit('auth', '400ms', async () => {
+      for (;;) {
+        await pool.query('select pg_sleep(0.15)')
+        asked.push('one')
+      }
+    }).catch((fault: unknown) => fault)
+    assert.ok(error instanceof QueryExpiredError)
+    assert.equal(error.operation, 'auth')
+    assert.ok(asked.length <= 2, `${asked.length} queries of 150 ms in 400 ms`)
+    await withQueryLimit('auth', '20s', () =>
+      assert.rejects(
+        withQueryLimit('user look-up', '50ms', () => pool.query('select pg_sleep(20)')),
+        { operation: 'user look-up' },
+      ),
+    )
+    await isClean(pool)
+  })
+
+  test('the database itself has a limit a little above, which follows a longer operation and comes back', async (t) => {
+    const pool = poolOf(t, 'own limit', { queryLimit: '10s' }, 1)
+    const show = async (): Promise<unknown> => (await pool.query('show statement_timeout')).rows[0].statement_timeout
+    assert.equal(await show(), '11s')
+    assert.equal(await withQueryLimit('report', '2m', show), '121s')
+    assert.equal(await show(), '11s')
+    assert.equal(await withQueryLimit('nightly', 'unbounded', show), '0')
+    const client = await pool.connect()
+    await client.query('begin')
+    assert.equal(
+      (await withQueryLimit('report', '1m', () => client.query('show statement_timeout'))).rows[0].statement_timeout,
+      '61s',
+    )
+    await client.query('rollback')
+    client.release()
+    assert.equal(await show(), '11s')
+  })
+})
+
+describe('a request', () => {
+  const request = (limit: number): WaitScope => new WaitScope(performance.now(), deadlineIn(ms(limit)))
+
+  test('whose client goes away stops its query, and that is no time-out', async (t) => {
+    const pool = poolOf(t, 'gone')
+    const scope = request(60_000)
+    const answer = scope.enter(() => pool.query('select pg_sleep(20)'))
+    await until('the query to run', async () => (await server.running('gone')).length === 1)
+    const reason = new ClientGoneError()
+    scope.abort(reason)
+    await assert.rejects(answer, (error) => error === reason)
+    await nothingRuns('gone')
+    const { expired, aborted } = poolHealth(pool).counts
+    assert.deepEqual({ expired, aborted }, { expired: 0, aborted: 1 })
+    await isClean(pool)
+    assert.deepEqual([...scope.ledger.recorded].map(({ outcome }) => outcome).at(-1), 'aborted')
+    assert.match(scope.ledger.recorded.at(-1)?.name ?? '', /pool gone: select pg_sleep\(\?\)/)
+  })
+
+  test('that is over gets neither connection nor query, but its rollback is done', async (t) => {
+    const pool = poolOf(t, 'over', {}, 1)
+    const scope = request(60_000)
+    const client = await scope.enter(() => pool.connect())
+    await scope.enter(() => client.query('begin'))
+    await scope.enter(() => client.query(`insert into open (name) values ('never')`))
+    scope.abort(new ClientGoneError())
+    await assert.rejects(
+      scope.enter(() => client.query('commit')),
+      ClientGoneError,
+    )
+    await scope.enter(() => client.query('rollback'))
+    client.release()
+    await assert.rejects(
+      scope.enter(() => pool.query('select 1')),
+      ClientGoneError,
+    )
+    assert.equal((await pool.query(`select 1 from open where name = 'never'`)).rowCount, 0)
+    assert.equal(poolHealth(pool).counts.destroyed, 0)
+  })
+
+  test('cuts the limit of a query to what is left of its deadline', async (t) => {
+    const pool = poolOf(t, 'deadline')
+    const error = await request(200)
+      .enter(() => pool.query('select pg_sleep(20)'))
+      .catch((fault: unknown) => fault)
+    assert.ok(error instanceof QueryExpiredError)
+    assert.equal(error.because, 'deadline')
+    assert.ok(error.limit <= 200)
+    await nothingRuns('deadline')
+  })
+})
+
+describe('a transaction', () => {
+  test('in which a query ran out cannot be committed', async (t) => {
+    const pool = poolOf(t, 'failed', {}, 1)
+    const client = await pool.connect()
+    await client.query('begin')
+    await client.query(`insert into open (name) values ('lost')`)
+    await assert.rejects(
+      withQueryLimit('slow', '50ms', () => client.query('select pg_sleep(20)')),
+      QueryExpiredError,
+    )
+    await assert.rejects(client.query('select 1'), { code: '25P02' })
+    assert.equal((await client.query('commit')).command, 'ROLLBACK')
+    client.release()
+    assert.equal((await pool.query(`select 1 from open where name = 'lost'`)).rowCount, 0)
+  })
+
+  test('in which a query ran out before it was sent cannot be committed either', async (t) => {
+    const pool = poolOf(t, 'unsent', {}, 1)
+    const client = await pool.connect()
+    await client.query('begin')
+    const first = client
+      .query(`insert into open (name) values ('half')`)
+      .then(() => client.query('select pg_sleep(0.3)'))
+    await until('the transaction to be busy', async () => (await server.running('unsent')).length === 1)
+    await assert.rejects(
+      withQueryLimit('impatient', '50ms', () => client.query(`insert into open (name) values ('other half')`)),
+      QueryExpiredError,
+    )
+    await first
+    assert.equal((await client.query('commit')).command, 'ROLLBACK')
+    await client.query('begin')
+    assert.equal((await client.query('commit')).command, 'COMMIT')
+    client.release()
+    assert.equal((await pool.query(`select 1 from open where name like '%half'`)).rowCount, 0)
+  })
+
+  test('that its borrower leaves open is rolled back before the connection is lent again', async (t) => {
+    const events: string[] = []
+    const pool = poolOf(t, 'left open', { onEvent: (event) => events.push(event.message) }, 1)
+    const client = await pool.connect()
+    await client.query('begin')
+    await client.query(`insert into open (name) values ('forgotten')`)
+    client.release()
+    const { rows } = await pool.query(
+      `select (select count(*)::int from open where name = 'forgotten') as n, pg_current_xact_id_if_assigned() as x`,
+    )
+    assert.deepEqual(rows, [{ n: 0, x: null }])
+    assert.match(events.join('\n'), /rolls back the transaction that .*guarded-pool\.test\.ts:\d+.* left open/)
+  })
+
+  test('of Kysely runs, fails and streams nothing into the next', async (t) => {
+    const pool = poolOf(t, 'kysely', {}, 2)
+    const db = new Kysely<{ open: { id: number; name: string }; locked: { id: number; name: string } }>({
+      dialect: new PostgresDialect({ pool }),
+    })
+    assert.equal((await db.selectFrom('open').selectAll().where('id', '<=', 3).execute()).length, 3)
+    await db.transaction().execute(async (trx) => {
+      await trx.updateTable('open').set({ name: 'changed' }).where('id', '=', 1).execute()
+    })
+    await whileLocked(async () => {
+      const work = db.transaction().execute(async (trx) => {
+        await trx.updateTable('open').set({ name: 'undone' }).where('id', '=', 1).execute()
+        await withQueryLimit('locked', '80ms', () => trx.selectFrom('locked').selectAll().execute())
+      })
+      await assert.rejects(work, QueryExpiredError)
+      await nothingRuns('kysely')
+    })
+    const row = await db.selectFrom('open').select('name').where('id', '=', 1).executeTakeFirstOrThrow()
+    assert.equal(row.name, 'changed')
+    assert.deepEqual((await sql<{ n: number }>`select 1 as n`.execute(db)).rows, [{ n: 1 }])
+    await isClean(pool)
+    assert.equal(poolHealth(pool).counts.destroyed, 0)
+  })
+})

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import pg from 'pg'
+import {
+  AcquireExpiredError,
+  ConnectExpiredError,
+  ConnectionLostError,
+  type GuardOptions,
+  guardPool,
+  type PoolEvent,
+  poolHealth,
+  QueryExpiredError,
+  withQueryLimit,
+} from '../../../src/index.ts'
+import { freePort } from '../support/free-port.ts'
+import { until, within } from '../support/until.ts'
+import { startPostgres, type TestServer } from './postgres.ts'
+import { type SilentProxy, startSilentProxy } from './silent-proxy.ts'
+
+let server: TestServer
+before(async () => {
+  server = await startPostgres()
+})
+after(() => server.stop())
+
+interface Guarded {
+  readonly pool: pg.Pool
+  readonly events: PoolEvent[]
+}
+
+type Context = { after(run: () => Promise<void>): void }
+
+function poolOf(t: Context, name: string, options: Partial<GuardOptions> = {}, max = 3, port?: number): Guarded {
+  const events: PoolEvent[] = []
+  const pool = guardPool(new pg.Pool({ ...server.options(name, port), max }), {
+    name,
+    onEvent: (event) => events.push(event),
+    ...options,
+  })
+  t.after(() => within('the pool to end', pool.end()))
+  return { pool, events }
+}
+
+async function proxyOf(t: Context): Promise<SilentProxy> {
+  const proxy = await startSilentProxy(server.port)
+  t.after(() => proxy.close())
+  return proxy
+}
+
+const isHealthy = (pool: pg.Pool): Promise<boolean> =>
+  until('the pool to be healthy', async () => {
+    await pool.query('select 1')
+    const { level, active } = poolHealth(pool)
+    return level === 'HEALTHY' && active === 0
+  })
+
+describe('a database that falls silent', () => {
+  const limits = { queryLimit: '150ms', cancelLimit: '150ms', connectLimit: '300ms', acquireLimit: '300ms' } as const
+
+  test('makes every query fail in time with a typed error, and the pool recovers when it speaks', async (t) => {
+    const proxy = await proxyOf(t)
+    const { pool, events } = poolOf(t, 'silent', limits, 3, proxy.port)
+    await Promise.all([1, 2, 3].map(() => pool.query('select 1')))
+    proxy.silence()
+    const first = await Promise.allSettled([1, 2, 3].map(() => pool.query('select 1')))
+    for (const outcome of first) {
+      assert.ok(outcome.status === 'rejected' && outcome.reason instanceof QueryExpiredError)
+    }
+    await until('the silent connections to be destroyed', () => poolHealth(pool).counts.destroyed === 3)
+    assert.ok(events.some(({ type, message }) => type === 'destroyed' && /did not end within|under way/.test(message)))
+    const second = await Promise.allSettled([1, 2].map(() => pool.query('select 1')))
+    for (const outcome of second) {
+      assert.ok(outcome.status === 'rejected')
+      assert.ok(
+        outcome.reason instanceof ConnectExpiredError || outcome.reason instanceof AcquireExpiredError,
+        String(outcome.reason),
+      )
+    }
+    proxy.speak()
+    await isHealthy(pool)
+    await until('the server to have no session but those of the pool', async () => {
+      return (await server.sessions('silent')) === poolHealth(pool).total
+    })
+  })
+
+  test('in which no cancel gets through costs connections, and the database ends their statements itself', async (t) => {
+    const proxy = await proxyOf(t)
+    const { pool } = poolOf(t, 'deaf', { queryLimit: '200ms', cancelLimit: '200ms' }, 1, proxy.port)
+    await pool.query('select 1')
+    proxy.refuse()
+    await assert.rejects(pool.query('select pg_sleep(60)'), QueryExpiredError)
+    await until('the connection to be destroyed', () => poolHealth(pool).counts.destroyed === 1)
+    await until('its statement to end', async () => (await server.running('deaf')).length === 0)
+  })
+
+  test('while a connection is opened, or is not there at all, is told by the kind of error', async (t) => {
+    const proxy = await proxyOf(t)
+    proxy.silence()
+    const { pool } = poolOf(t, 'opening', limits, 1, proxy.port)
+    await assert.rejects(pool.query('select 1'), { name: 'ConnectExpiredError', limit: 300 })
+    const { pool: nowhere } = poolOf(t, 'nowhere', {}, 1, await freePort())
+    await assert.rejects(nowhere.query('select 1'), { code: 'ECONNREFUSED' })
+  })
+})
+
+test('a server that restarts costs the queries in flight, typed, and nothing after', async (t) => {
+  const { pool, events } = poolOf(t, 'restart')
+  await Promise.all([1, 2, 3].map(() => pool.query('select 1')))
+  const idle = await pool.connect()
+  const inFlight = pool.query('select pg_sleep(60)').catch((error: unknown) => error)
+  await until('the query to run', async () => (await server.running('restart')).length === 1)
+  await server.restart()
+  const error = await inFlight
+  assert.ok(error instanceof ConnectionLostError || (error as { code?: string }).code === '57P01', String(error))
+  await until('the lent connection to be known as lost', async () => {
+    return idle.query('select 1').then(
+      () => false,
+      (fault: unknown) => fault instanceof ConnectionLostError,
+    )
+  })
+  idle.release()
+  assert.ok(events.some(({ type }) => type === 'lost'))
+  await isHealthy(pool)
+  assert.equal(await server.sessions('restart'), poolHealth(pool).total)
+})
+
+describe('a pool that is run dry', () => {
+  test('fails in time, names who holds the connections, and serves again when they come back', async (t) => {
+    const { pool, events } = poolOf(t, 'dry', { acquireLimit: '150ms', leakLimit: '100ms' }, 2)
+    async function forgetful(): Promise<pg.PoolClient> {
+      return pool.connect()
+    }
+    const leaked = await Promise.all([forgetful(), withQueryLimit('export', '1m', forgetful)])
+    const error = await pool.query('select 1').catch((fault: unknown) => fault)
+    assert.ok(error instanceof AcquireExpiredError)
+    assert.match(
+      error.message,
+      /2 of 2 active \(100 %\).*oldest borrow .* by forgetful \(.*pool-faults\.test\.ts:\d+\)/,
+    )
+    assert.equal(poolHealth(pool).level, 'CRITICAL')
+    await until('the leaks to be reported', () => events.filter(({ type }) => type === 'leak').length === 2)
+    const told = events.filter(({ type }) => type === 'leak').map(({ message }) => message)
+    assert.match(told.join('\n'), /to export \(forgetful/)
+    assert.ok(
+      events.some(({ type, message }) => type === 'level' && message.startsWith('pool dry CRITICAL: 2 of 2 active')),
+    )
+    const waiting = pool.query('select 1')
+    for (const client of leaked) client.release()
+    await waiting
+    await isHealthy(pool)
+  })
+
+  test('takes connections back from who keeps them too long, when told to', async (t) => {
+    const { pool, events } = poolOf(t, 'reclaim', { reclaimLimit: '100ms', acquireLimit: '10s' }, 1)
+    const leaked = await pool.connect()
+    assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
+    assert.ok(events.some(({ type }) => type === 'reclaimed'))
+    await assert.rejects(leaked.query('select 1'), ConnectionLostError)
+    leaked.release()
+    await isHealthy(pool)
+    await until('its session to end', async () => (await server.sessions('reclaim')) === 1)
+  })
+
+  test('serves in the order of asking, and counts who waits', async (t) => {
+    const { pool } = poolOf(t, 'order', {}, 1)
+    const client = await pool.connect()
+    const served: number[] = []
+    const asked = [1, 2, 3].map(async (n) => {
+      await pool.query('select 1')
+      served.push(n)
+    })
+    assert.equal(pool.waitingCount, 3)
+    client.release()
+    await Promise.all(asked)
+    assert.deepEqual(served, [1, 2, 3])
+    assert.equal(pool.waitingCount, 0)
+  })
+
+  test('tells who waits when it is ended', async (t) => {
+    const events: PoolEvent[] = []
+    const pool = guardPool(new pg.Pool({ ...server.options('ended'), max: 1 }), {
+      name: 'ended',
+      onEvent: (e) => events.push(e),
+    })
+    const client = await pool.connect()
+    const waiting = assert.rejects(pool.query('select 1'), ConnectionLostError)
+    const ended = pool.end()
+    await waiting
+    await assert.rejects(pool.query('select 1'), /after calling end/)
+    client.release()
+    await ended
+    t.after(async () => {
+      assert.equal(await server.sessions('ended'), 0)
+    })
+  })
+})
+
+test('a borrower that has its connection destroyed while a query runs ends the query on the server', async (t) => {
+  const { pool } = poolOf(t, 'impatient', {}, 1)
+  const client = await pool.connect()
+  const query = assert.rejects(client.query('select pg_sleep(60)'), ConnectionLostError)
+  await until('the query to run', async () => (await server.running('impatient')).length === 1)
+  client.release(true)
+  await query
+  await until('the query to end', async () => (await server.sessions('impatient')) === 0)
+  assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
+})

@@ -1,0 +1,58 @@
+import net, { type AddressInfo } from 'node:net'
+
+/** A TCP proxy that can fall silent: connections stay open and new ones are accepted, but no byte gets through. */
+export interface SilentProxy {
+  readonly port: number
+  /** Nothing gets through, in either direction, until `speak`. */
+  silence(): void
+  speak(): void
+  /** From now on new connections are closed at once; those that are open go on. */
+  refuse(): void
+  close(): Promise<void>
+}
+
+export async function startSilentProxy(target: number): Promise<SilentProxy> {
+  const sockets = new Set<net.Socket>()
+  let silent = false
+  let refusing = false
+  const keep = (socket: net.Socket): void => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+    if (silent) socket.pause()
+  }
+  const server = net.createServer((near) => {
+    if (refusing) return near.destroy()
+    const far = net.connect(target, '127.0.0.1')
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on('data', (bytes) => to.write(bytes))
+      from.on('end', () => to.end())
+      from.on('close', () => to.destroy())
+      keep(from)
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as AddressInfo).port,
+    silence: () => {
+      silent = true
+      for (const socket of sockets) socket.pause()
+    },
+    speak: () => {
+      silent = false
+      for (const socket of sockets) socket.resume()
+    },
+    refuse: () => {
+      refusing = true
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy()
+      return new Promise((resolve) => {
+        server.close(() => resolve())
+      })
+    },
+  }
+}

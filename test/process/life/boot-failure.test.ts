@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import net, { type AddressInfo } from 'node:net'
+import { describe, it } from 'node:test'
+import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
+import { assertOneMessage, runToEnd } from './ended-run.ts'
+
+interface Case {
+  readonly what: string
+  readonly files: Readonly<Record<string, string>>
+  readonly settings?: Readonly<Record<string, string | number>>
+  /** What the message must show, besides `… did not boot`. */
+  readonly shows: readonly RegExp[]
+}
+
+const COMMON_JS = '{ "type": "commonjs" }'
+
+const CASES: readonly Case[] = [
+  {
+    what: 'that throws',
+    files: { 'app.ts': 'const limit: number = 3\nthrow new TypeError("no database " + limit)\n' },
+    shows: [/^punctual: TypeError: no database 3$/m, /app\.ts:2:7/],
+  },
+  {
+    what: 'with a syntax error in CommonJS',
+    files: { 'app.cjs': 'const a = 1\nfunction (\n' },
+    shows: [/^punctual: .*app\.cjs:2$/m, /SyntaxError/],
+  },
+  {
+    what: 'with a syntax error in an ES module',
+    files: { 'app.mjs': 'import "node:http"\nlet y = ;\n' },
+    shows: [/^punctual: .*app\.mjs:2$/m, /^let y = ;$/m, /SyntaxError/],
+  },
+  {
+    what: 'with a syntax error in TypeScript',
+    files: { 'app.ts': 'const a: number = 1\nexport default function (req {\n' },
+    shows: [/^punctual: .*app\.ts:\d+$/m, /SyntaxError/],
+  },
+  {
+    what: 'with a syntax error in a module it imports',
+    files: { 'app.ts': 'import "./routes/all.js"\n', 'routes/all.js': '\n\nexport const = 3\n' },
+    shows: [/^punctual: .*routes\/all\.js:3$/m, /SyntaxError/],
+  },
+  {
+    what: 'that rejects at its top level',
+    files: { 'app.mjs': 'await Promise.reject(new Error("no cache"))\n' },
+    shows: [/^punctual: Error: no cache$/m, /app\.mjs:1:/],
+  },
+  {
+    what: 'that leaves a rejection unhandled',
+    files: {
+      'app.js': 'Promise.reject(new Error("no queue"))\nsetInterval(() => {}, 1000)\n',
+      'package.json': COMMON_JS,
+    },
+    shows: [/^punctual: Error: no queue$/m, /app\.js:1:/],
+  },
+  {
+    what: 'that throws what is no error',
+    files: { 'app.js': 'throw "nothing works"\n' },
+    shows: [/nothing works/],
+  },
+  {
+    what: 'that imports what is not there',
+    files: { 'app.mjs': 'import "./missing.mjs"\n' },
+    shows: [/Cannot find module .*missing\.mjs' imported from .*app\.mjs/],
+  },
+  {
+    what: 'that never listens',
+    files: { 'app.js': 'setInterval(() => {}, 1000)\n' },
+    settings: { bootLimit: '1s' },
+    shows: [/not ready within the boot limit of 1s/],
+  },
+  {
+    what: 'whose process ends before it listens',
+    files: { 'app.js': 'globalThis.done = true\n' },
+    shows: [/ended before it listened \(exit code 0\)/],
+  },
+  {
+    what: 'that exits while it loads',
+    files: { 'app.js': 'process.exit(7)\n' },
+    shows: [/ended before it listened \(exit code 7\)/],
+  },
+]
+
+describe('a first generation that cannot boot ends with exit code 3, one message with the boot error in front, and nothing left', () => {
+  for (const { what, shows, ...options } of CASES) {
+    it(`an app ${what}`, async () => {
+      const { code, message, server } = await runToEnd({ ...options, settings: { workers: 2, ...options.settings } })
+      assert.equal(code, 3, server.output)
+      assertOneMessage(message)
+      for (const pattern of [...shows, /^(punctual: )?app\.\w+ did not boot: /m]) assert.match(message, pattern)
+      const told = server.lines.filter(({ level, msg }) => level === 'error' && !/\bkilled\b/.test(msg))
+      assert.ok(told.length <= 2, server.output)
+    })
+  }
+
+  it('an app whose port is taken is told which, and what to do', async () => {
+    const holder = net.createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => holder.once('listening', resolve))
+    const { port } = holder.address() as AddressInfo
+    try {
+      const { code, message, server } = await runToEnd({
+        files: { 'app.js': 'import http from "node:http"\nhttp.createServer().listen(process.env.PORT)\n' },
+        settings: { workers: 2, port },
+      })
+      assert.equal(code, 3, server.output)
+      assertOneMessage(message)
+      assert.match(message, new RegExp(`EADDRINUSE.*:${port}`))
+      assert.match(message, /Another process listens on it: stop that, or choose another with --port/)
+    } finally {
+      holder.close()
+    }
+  })
+
+  for (const major of [22, 26] satisfies NodeMajor[]) {
+    it(`Node ${major} too shows file and line of a syntax error`, async () => {
+      const { code, message } = await runToEnd({
+        files: {
+          'app.ts': 'import "./routes.ts"\n',
+          'routes.ts': 'export const a: string = "x"\nexport const b = ;\n',
+        },
+        node: nodeBinary(major),
+      })
+      assert.equal(code, 3)
+      assertOneMessage(message)
+      assert.match(message, /^punctual: .*routes\.ts:2$/m)
+    })
+  }
+})

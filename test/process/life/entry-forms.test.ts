@@ -1,0 +1,305 @@
+import assert from 'node:assert/strict'
+import http from 'node:http'
+import net from 'node:net'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
+import { request } from '../support/client.ts'
+import { freePort } from '../support/free-port.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+
+const COMMON_JS = '{ "type": "commonjs" }'
+
+interface Form {
+  readonly what: string
+  readonly files: Readonly<Record<string, string>>
+}
+
+/** Each answers `GET /` with `it works`. */
+const FORMS: readonly Form[] = [
+  {
+    what: 'CommonJS that listens if it is the main module',
+    files: {
+      'app.js': `
+const http = require('node:http')
+const serve = () => http.createServer((request, response) => response.end('it works')).listen(process.env.PORT)
+if (require.main === module) serve()
+module.exports = { serve }
+`,
+      'package.json': COMMON_JS,
+    },
+  },
+  {
+    what: 'an ES module that listens if import.meta.main says so',
+    files: {
+      'app.js': `
+import http from 'node:http'
+if (import.meta.main) http.createServer((request, response) => response.end('it works')).listen(process.env.PORT)
+`,
+    },
+  },
+  {
+    what: 'an ES module that listens after a top-level await',
+    files: {
+      'app.mjs': `
+import http from 'node:http'
+import { setTimeout } from 'node:timers/promises'
+await setTimeout(50)
+http.createServer((request, response) => response.end('it works')).listen(Number(process.env.PORT), process.env.HOST)
+`,
+    },
+  },
+  {
+    what: 'TypeScript that listens a while after it has been loaded',
+    files: {
+      'app.ts': `
+import http, { type RequestListener } from 'node:http'
+const serve: RequestListener = (_request, response) => { response.end('it works') }
+setTimeout(() => http.createServer(serve).listen(Number(process.env.PORT)), 50)
+`,
+    },
+  },
+  {
+    what: 'an ES module that never finishes loading once it listens',
+    files: {
+      'app.mjs': `
+import http from 'node:http'
+http.createServer((request, response) => response.end('it works')).listen(process.env.PORT)
+await new Promise(() => setInterval(() => {}, 1000))
+`,
+    },
+  },
+  {
+    what: 'a default-exported handler',
+    files: { 'app.ts': `export default (_: unknown, r: { end(text: string): void }) => r.end('it works')` },
+  },
+  {
+    what: 'module.exports = handler',
+    files: { 'app.cjs': `module.exports = (request, response) => response.end('it works')` },
+  },
+  {
+    what: 'exports.default of compiled TypeScript',
+    files: {
+      'app.cjs': `
+Object.defineProperty(exports, '__esModule', { value: true })
+exports.default = (request, response) => response.end('it works')
+`,
+    },
+  },
+  {
+    what: 'an Express app, exported',
+    files: {
+      'app.js': `import express from 'express'\nexport default express().get('/', (_, response) => response.send('it works'))`,
+    },
+  },
+  {
+    what: 'an Express app that listens',
+    files: {
+      'app.js': `import express from 'express'\nexpress().get('/', (_, response) => response.send('it works')).listen(process.env.PORT)`,
+    },
+  },
+  { what: 'an object with fetch', files: { 'app.js': `export default { fetch: () => new Response('it works') }` } },
+  {
+    what: 'an object whose fetch needs its this',
+    files: {
+      'app.js': `export default new (class { text = 'it works'; fetch() { return new Response(this.text) } })()`,
+    },
+  },
+  {
+    what: 'a Hono app',
+    files: {
+      'app.ts': `import { Hono } from 'hono'\nexport default new Hono().get('/', (context) => context.text('it works'))`,
+    },
+  },
+  {
+    what: 'a Koa app',
+    files: {
+      'app.js': `import Koa from 'koa'\nexport default new Koa().use((context) => { context.body = 'it works' })`,
+    },
+  },
+  {
+    what: 'a Fastify instance, exported',
+    files: {
+      'app.ts': `import fastify from 'fastify'\nconst app = fastify()\napp.get('/', async () => 'it works')\nexport default app`,
+    },
+  },
+  {
+    what: 'a Fastify instance, exported and listening',
+    files: {
+      'app.ts': `
+import fastify from 'fastify'
+export const app = fastify()
+app.get('/', async () => 'it works')
+await app.listen({ port: Number(process.env.PORT) })
+export default app
+`,
+    },
+  },
+  {
+    what: 'a Fastify instance whose listening is not awaited',
+    files: {
+      'app.cjs': `
+const app = require('fastify')()
+app.get('/', async () => 'it works')
+app.listen({ port: Number(process.env.PORT) })
+module.exports = app
+`,
+    },
+  },
+  {
+    what: 'a cluster-aware app',
+    files: {
+      'app.js': `
+import cluster from 'node:cluster'
+import http from 'node:http'
+if (cluster.isPrimary) throw new Error('this would fork')
+http.createServer((request, response) => response.end(cluster.isWorker && cluster.worker.id > 0 ? 'it works' : 'no'))
+  .listen(process.env.PORT)
+`,
+    },
+  },
+]
+
+describe('every form of entry is served by two workers', { concurrency: 2 }, () => {
+  for (const { what, files } of FORMS) {
+    it(what, async () => {
+      await using server = await startServer({ files, settings: { workers: 2 } })
+      const { status, body } = await request(server.url)
+      assert.equal(`${status} ${body}`, '200 it works')
+      assert.equal((await server.status()).address?.endsWith(`:${server.port}`), true)
+      assert.equal((await server.stop()).code, 0)
+      assert.deepEqual(
+        server.lines.filter(({ level }) => level !== 'info' && level !== 'warn'),
+        [],
+      )
+    })
+  }
+
+  for (const major of [22, 26] satisfies NodeMajor[]) {
+    it(`on Node ${major} too: a handler in TypeScript, and CommonJS that listens as the main module`, async () => {
+      const forms = FORMS.filter(({ what }) => what === 'a default-exported handler' || what.includes('CommonJS that'))
+      for (const { files } of forms) {
+        await using server = await startServer({ files, node: nodeBinary(major), settings: { workers: 1 } })
+        assert.equal((await request(server.url)).body, 'it works')
+      }
+    })
+  }
+
+  it('an entry that exports nothing that can be served, and does not listen, is told so', async () => {
+    await using server = await startServer({
+      files: { 'app.js': 'export default { serve: true }\nsetInterval(() => {}, 1000)' },
+      settings: { workers: 1, bootLimit: '1s' },
+      ready: false,
+    })
+    assert.equal((await server.exit).code, 3)
+    assert.match(server.output, /punctual: app\.js did not boot: .*1s/)
+  })
+})
+
+describe('what an app listens on', { concurrency: 2 }, () => {
+  it('is two ports, both shared by all workers', async () => {
+    const second = await freePort()
+    await using server = await startServer({
+      files: {
+        'app.js': `
+import http from 'node:http'
+http.createServer((request, response) => response.end('metrics')).listen(${second}, '127.0.0.1')
+http.createServer((request, response) => response.end('app')).listen(process.env.PORT, process.env.HOST)
+`,
+      },
+      settings: { workers: 2 },
+    })
+    assert.equal((await request(server.url)).body, 'app')
+    assert.equal((await request(`http://127.0.0.1:${second}`)).body, 'metrics')
+    assert.equal((await server.status()).address, `127.0.0.1:${server.port}`)
+  })
+
+  it('is a free port, the same for all workers and after a reload', async () => {
+    await using server = await startServer({
+      files: {
+        'app.js': `import http from 'node:http'\nhttp.createServer((_, r) => r.end('ok')).listen(0, '127.0.0.1')`,
+      },
+      settings: { workers: 2, port: 0 },
+    })
+    const { address } = await server.status()
+    assert.match(address ?? '', /^127\.0\.0\.1:[1-9]\d+$/)
+    assert.equal((await request(`http://${address}`)).status, 200)
+    assert.equal((await server.command('reload')).code, 0)
+    assert.equal((await server.status()).address, address)
+    assert.equal((await request(`http://${address}`)).status, 200)
+  })
+
+  it('is a free port for an exported handler too, and --port 0 says which', async () => {
+    await using server = await startServer({
+      files: { 'app.js': 'export default (request, response) => response.end("ok")' },
+      settings: { workers: 2, port: 0 },
+    })
+    const { address } = await server.status()
+    assert.equal((await request(`http://${address}`)).status, 200)
+    await server.log(new RegExp(`^ready: 2 workers, generation 1, on http://${address}$`))
+  })
+
+  it('is a Unix socket, and its file goes with the server', async () => {
+    await using server = await startServer({
+      files: {
+        'app.js': `import http from 'node:http'\nhttp.createServer((_, r) => r.end('ok')).listen('./app.sock')`,
+      },
+      settings: { workers: 2 },
+    })
+    const socketPath = join(server.directory.path, 'app.sock')
+    assert.equal(await overSocket(socketPath), 'ok')
+    assert.equal((await server.command('reload')).code, 0)
+    assert.equal(await overSocket(socketPath), 'ok')
+    await server.stop()
+    assert.equal(await overSocket(socketPath), 'ENOENT')
+  })
+
+  it('speaks no HTTP at all, and drains all the same', async () => {
+    await using server = await startServer({
+      files: {
+        'app.js': `import net from 'node:net'\nnet.createServer((socket) => socket.pipe(socket)).listen(process.env.PORT)`,
+      },
+      settings: {
+        workers: 1,
+        requestDeadline: '500ms',
+        stallReport: '100ms',
+        stallCut: '200ms',
+        stallKill: '400ms',
+        freezeKill: '5s',
+        drainLimit: '500ms',
+        upgradeGrace: '100ms',
+        stopLimit: '10s',
+      },
+    })
+    assert.equal(await echo(server, 'hello'), 'hello')
+    const socket = net.connect(server.port, '127.0.0.1')
+    await new Promise((resolve) => socket.once('connect', resolve))
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    await server.until('the connection to be known', ({ workers }) => workers[0]?.connections === 1)
+    assert.equal((await server.stop()).code, 0)
+    await closed
+  })
+})
+
+function overSocket(socketPath: string): Promise<string> {
+  return new Promise((resolve) => {
+    const outgoing = http.get({ socketPath, agent: false }, (response) => {
+      response.setEncoding('utf8').on('data', resolve)
+    })
+    outgoing.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    outgoing.setTimeout(10_000, () => outgoing.destroy())
+  })
+}
+
+async function echo(server: TestServer, text: string): Promise<string> {
+  const socket = net.connect(server.port, '127.0.0.1')
+  let heard = ''
+  socket.setEncoding('utf8').on('data', (chunk) => {
+    heard += chunk
+  })
+  socket.write(text)
+  await until('the echo', () => heard.length >= text.length)
+  socket.destroy()
+  return heard
+}

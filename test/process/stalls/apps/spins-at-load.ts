@@ -1,0 +1,11 @@
+import http from 'node:http'
+
+/** An app that never gets to listen. */
+export let turns = 0
+
+function readConfiguration(): void {
+  for (;;) turns++ // here: load
+}
+
+readConfiguration()
+http.createServer().listen(Number(process.env.PORT))

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { request } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { within } from '../support/until.ts'
+import { onEveryNode } from './nodes.ts'
+import { placeOf } from './place.ts'
+
+const APPS = join(import.meta.dirname, 'apps')
+const TSC = join(import.meta.dirname, '../../../node_modules/.bin/tsc')
+const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '600ms', stallKill: '1s', freezeKill: '20s' }
+
+/** What the compiler leaves out moves every line below it. */
+const TYPESCRIPT = `import http from 'node:http'
+
+interface Order {
+  readonly id: number
+  readonly lines: readonly string[]
+}
+
+export let turns = 0
+
+function price(order: Order): void {
+  while (order.lines.length > 0) turns++ // here: compiled
+}
+
+const server = http.createServer((_request, response) => {
+  price({ id: 1, lines: ['one'] })
+  response.end()
+})
+server.listen(Number(process.env.PORT), process.env.HOST)
+`
+
+onEveryNode('what an app is loaded from, and how, does not hide a stall', (node) => {
+  test('an app that spins while it loads is reported, and killed at the boot limit alone', async () => {
+    const entry = join(APPS, 'spins-at-load.ts')
+    const settings = { ...LIMITS, bootLimit: '8s' }
+    await using server = await startServer({ entry, settings, node: node.binary, ready: false })
+    const exit = await within('the arbiter to give up', server.exit)
+    assert.equal(exit.code, 3)
+    assert.match(server.output, /not ready within the boot limit of 8s/)
+    const incidents = await server.incidents()
+    assert.equal(incidents.length, 1)
+    const [incident] = incidents
+    node.note('a spin while the app loads', incident?.outcome ?? 'none')
+    assert.equal(incident?.kind, 'boot')
+    assert.equal(incident.outcome, 'killed')
+    assert.equal(incident.evidence[0]?.stage, 'report')
+    assert.equal(incident.evidence.at(-1)?.stage, 'boot')
+    const { line } = placeOf(entry, 'load')
+    assert.match(
+      incident.story,
+      new RegExp(`was not ready after .+ in readConfiguration \\(.*spins-at-load.ts:${line}\\), spinning`),
+    )
+  })
+
+  test('a stall in compiled code is told by the line that was written', async () => {
+    const files = { 'app.ts': TYPESCRIPT, 'ok.js': '' }
+    await using server = await startServer({
+      files,
+      entry: 'dist/app.js',
+      settings: { ...LIMITS, stallKill: '8s' },
+      node: node.binary,
+      prepare: (directory) => compile(directory),
+    })
+    const compiled = readFileSync(join(server.directory.path, 'dist/app.js'), 'utf8').split('\n')
+    const written = placeOf(join(server.directory.path, 'app.ts'), 'compiled').line
+    assert.ok(!compiled[written - 1]?.includes('here: compiled'), 'the compiler has moved the line')
+    assert.equal((await request(server.url)).status, 503)
+    const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+    node.note('a spin in compiled TypeScript', incident.outcome)
+    assert.match(incident.story, new RegExp(`in price \\(app\\.ts:${written}\\) for GET /`))
+  })
+})
+
+function compile(directory: string): void {
+  const options = ['--sourceMap', '--outDir', 'dist', '--target', 'es2023', '--module', 'nodenext', '--types', 'node']
+  execFileSync(TSC, [...options, '--skipLibCheck', '--ignoreConfig', 'app.ts'], { cwd: directory, stdio: 'pipe' })
+}

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { Incident } from '../../../src/report/incident.ts'
+import { keepAliveClients, type Outcome, request, requests, tally } from '../support/client.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+import { type NodeUnderTest, onEveryNode } from './nodes.ts'
+import { frameIn, placeOf } from './place.ts'
+
+const APPS = join(import.meta.dirname, 'apps')
+const CULPRITS = join(APPS, 'culprits.ts')
+const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '1s', stallKill: '12s', freezeKill: '20s' }
+
+interface Case {
+  /** Path of the request, and name of the line that stalls. */
+  readonly path: string
+  readonly title: string
+  readonly function: string
+  readonly body?: string
+  /** The file the line is in. */
+  readonly file?: string
+}
+
+const CASES: readonly Case[] = [
+  { path: 'handler', title: 'in a handler', function: 'handler' },
+  { path: 'after-await', title: 'after an await', function: 'afterAwait' },
+  { path: 'timer', title: 'in a timer', function: 'timerCallback' },
+  { path: 'tick', title: 'in a tick', function: 'tickCallback' },
+  { path: 'immediate', title: 'in an immediate', function: 'immediateCallback' },
+  { path: 'stream-event', title: 'in a stream event', function: 'endCallback', body: 'x'.repeat(200_000) },
+  { path: 'own-storage', title: "under the app's own AsyncLocalStorage", function: 'storageCallback' },
+  { path: 'regex', title: 'in a catastrophic regex', function: 'regex' },
+  { path: 'sort', title: 'in a big sort', function: 'comparator' },
+  { path: 'json', title: 'in a big JSON.parse', function: 'json' },
+]
+
+onEveryNode('a stall is explained, cut and answered, and costs nobody else', (node) => {
+  let server: TestServer
+  before(async () => {
+    server = await startServer({ entry: join(APPS, 'plain.ts'), settings: LIMITS, node: node.binary })
+  })
+  after(() => server[Symbol.asyncDispose]())
+
+  for (const one of CASES) test(one.title, () => cutCosts(server, one, node))
+})
+
+for (const app of ['fastify.ts', 'express.js']) {
+  onEveryNode(`behind the body parser of ${app}`, (node) => {
+    test('a POST handler that spins is known by its request, and cut', async () => {
+      const entry = join(APPS, app)
+      await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
+      const body = JSON.stringify({ count: 1 })
+      const one = {
+        path: 'orders',
+        title: 'in a POST handler',
+        function: 'createOrder',
+        body,
+        file: entry,
+      }
+      await cutCosts(server, one, node)
+    })
+  })
+}
+
+/** One stall beside 20 slow requests on the only worker: half of them over connections that served before. */
+async function cutCosts(server: TestServer, one: Case, node: NodeUnderTest): Promise<void> {
+  const old = await server.worker()
+  using clients = await keepAliveClients(10, `${server.url}/ok`)
+  const slow = [...requests(10, `${server.url}/slow`), ...clients.all(`${server.url}/slow`)]
+  await server.until('20 requests in flight', ({ workers }) => workers[0]?.inFlight === 20)
+  const tainted = server.until('the worker to be tainted', ({ workers }) =>
+    workers.some(({ id, tainted }) => id === old.id && tainted),
+  )
+  const method = one.body === undefined ? 'GET' : 'POST'
+  const culprit = await request(`${server.url}/${one.path}`, {
+    method,
+    ...(one.body === undefined ? {} : { body: one.body, headers: { 'content-type': 'application/json' } }),
+  })
+
+  assertStalled(culprit)
+  assert.deepEqual(tally(await Promise.all(slow)), { 200: 20 }, 'every other request is served')
+  await tainted
+  const next = await request(`${server.url}/ok`)
+  assert.equal(next.status, 200, 'a new request is served')
+
+  const incident = await server.incident('cut, and the worker replaced', ({ worker, outcome, exit, replacement }) => {
+    return worker?.id === old.id && outcome === 'cut' && exit !== undefined && replacement !== undefined
+  })
+  node.note(one.title, 'cut')
+  assertExplained(incident, one, method)
+  assert.equal(incident.culprit, '503')
+  assert.deepEqual(incident.others, { inFlight: 20, served: 20 })
+  assert.deepEqual(incident.exit, { code: 0, signal: null }, 'it drained and left')
+  const status = await server.until('the tainted worker to be gone', ({ workers }) => {
+    return workers.length === 1 && workers[0]?.id !== old.id && workers[0]?.state === 'ready'
+  })
+  assert.deepEqual(status.restarts, {}, 'a cut is no failure')
+  assertReplacedFirst(server, old.id, incident)
+}
+
+function assertStalled(culprit: Outcome): void {
+  assert.equal(culprit.kind, 'answer', culprit.why)
+  assert.equal(culprit.status, 503)
+  assert.equal(culprit.headers['content-type'], 'application/problem+json')
+  assert.match(culprit.headers['retry-after'] ?? '', /^\d+$/)
+  assert.equal(JSON.parse(culprit.body).status, 503)
+}
+
+function assertExplained(incident: Incident, one: Case, method: string): void {
+  const place = placeOf(one.file ?? CULPRITS, one.path)
+  const frame = frameIn(incident, place.file)
+  assert.equal(frame?.function, one.function, incident.story)
+  assert.equal(frame.line, place.line)
+  const { request: line, kernel } = incident.evidence.at(-1) ?? {}
+  assert.deepEqual({ method: line?.method, target: line?.target }, { method, target: `/${one.path}` })
+  assert.equal(kernel?.doing, 'spinning')
+  const said = `${one.function} (${place.file}:${place.line}) for ${method} /${one.path}, spinning`
+  assert.ok(incident.story.includes(said), `the story says "${said}": ${incident.story}`)
+}
+
+/** The worker leaves only once another serves in its place. */
+function assertReplacedFirst(server: TestServer, old: number, incident: Incident): void {
+  const at = (wanted: string): number => server.lines.findIndex(({ msg }) => msg.startsWith(wanted))
+  const ready = at(`worker ${incident.replacement?.worker} (pid`)
+  assert.ok(ready !== -1 && ready < at(`worker ${old} has left`), 'its replacement was ready before it left')
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { keepAliveClients, request, requests, tally } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+import { assertInPeace } from './in-peace.ts'
+import { onEveryNode } from './nodes.ts'
+
+const entry = join(import.meta.dirname, 'apps/controlled.ts')
+const LIMITS = { workers: 1, stallReport: '1s', stallCut: '2s', stallKill: '3s', freezeKill: '5s' }
+const FREEZE_KILL = 5_000
+
+onEveryNode(
+  'a process that is stopped whole',
+  (node) => {
+    test('is noticed by the arbiter, killed and replaced, and its clients are counted', async () => {
+      await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
+      const old = await server.worker()
+      using _idle = await keepAliveClients(5, `${server.url}/ok`)
+      const slow = requests(10, `${server.url}/slow`)
+      await server.until('all clients to be known', ({ workers }) => {
+        return workers[0]?.connections === 15 && workers[0].inFlight === 10
+      })
+      process.kill(old.pid ?? 0, 'SIGSTOP')
+      await server.until(
+        'the worker to count as stalled',
+        ({ workers, ready }) => workers[0]?.state === 'stalled' && !ready,
+      )
+
+      const incident = await server.incident('the replacement serves', ({ kind, replacement }) => {
+        return kind === 'frozen' && replacement !== undefined
+      })
+      node.note('SIGSTOP beyond freezeKill', incident.outcome)
+      assert.equal(incident.outcome, 'killed')
+      assert.equal(incident.evidence[0]?.kernel?.doing, 'stopped')
+      assert.equal(incident.evidence[0]?.inFlightCount, 10)
+      assert.equal(incident.lastAnswers?.closed, 15)
+      assert.match(
+        incident.story,
+        /gave no sign of life for .+, stopped by a signal; killed; 15 clients closed; worker 2 took over/,
+      )
+      assert.deepEqual((await server.status()).restarts, { frozen: 1 })
+      assert.equal((await request(`${server.url}/ok`)).status, 200)
+      const outcomes = tally(await Promise.all(slow))
+      assert.equal(
+        (outcomes.reset ?? 0) + (outcomes.closed ?? 0),
+        10,
+        `no client is left hanging: ${JSON.stringify(outcomes)}`,
+      )
+    })
+
+    test('and goes on within the limit is said to be alive again, and works on', async () => {
+      const settings = { ...LIMITS, freezeKill: '60s' }
+      await using server = await startServer({ entry, settings, node: node.binary })
+      const old = await server.worker()
+      const slow = requests(10, `${server.url}/slow`)
+      await server.until('all requests in flight', ({ workers }) => workers[0]?.inFlight === 10)
+      process.kill(old.pid ?? 0, 'SIGSTOP')
+      // Longer than every limit of a stall, so that counting the stop as one would show.
+      await server.until('the silence to last', ({ workers }) => (workers[0]?.heartbeatAgeMs ?? 0) > 4_000)
+      process.kill(old.pid ?? 0, 'SIGCONT')
+
+      const incident = await server.incident('it is over', ({ kind, outcome }) => {
+        return kind === 'frozen' && outcome !== 'ongoing'
+      })
+      node.note('SIGSTOP, then SIGCONT', incident.outcome)
+      assert.equal(incident.outcome, 'ended')
+      assert.match(incident.story, /it is alive again/)
+      assert.deepEqual(tally(await Promise.all(slow)), { 200: 10 })
+      assert.equal((await request(`${server.url}/ok`)).body, String(old.pid))
+      assertInPeace(await server.incidents(), 4_000)
+      await server.until('the worker to be ready again', ({ ready }) => ready)
+    })
+
+    test('kills nobody when it is the arbiter, stopped for longer than the limit', async () => {
+      await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
+      const old = await server.worker()
+      const before = await server.status()
+      server.signal('SIGSTOP')
+      const stoppedAt = performance.now()
+      await until('the arbiter to have been away for long enough, while the app is served', async () => {
+        assert.equal((await request(`${server.url}/ok`)).status, 200)
+        return performance.now() - stoppedAt > FREEZE_KILL * 1.5
+      })
+      server.signal('SIGCONT')
+      const away = before.uptimeMs + FREEZE_KILL * 1.5
+      await server.until('the arbiter to have looked a few times', ({ uptimeMs }) => uptimeMs > away + 2_000)
+      assertInPeace(await server.incidents(), FREEZE_KILL)
+      assert.equal((await server.worker()).pid, old.pid)
+      node.note('SIGSTOP of the arbiter', 'nothing')
+    })
+  },
+  2,
+)

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { WebSocket } from 'ws'
+import { request, requests, tally } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { within } from '../support/until.ts'
+import { assertInPeace } from './in-peace.ts'
+import { onEveryNode } from './nodes.ts'
+
+const APPS = join(import.meta.dirname, 'apps')
+const LIMITS = { workers: 1, stallReport: '500ms', stallCut: '1500ms', stallKill: '3s', freezeKill: '20s' }
+
+onEveryNode(
+  'what must not be cut is not',
+  (node) => {
+    test('a worker that is debugged is left alone, and goes on when the debugger leaves', async () => {
+      await using server = await startServer({ entry: join(APPS, 'debugged.ts'), settings: LIMITS, node: node.binary })
+      const { pid } = await server.worker()
+      const inspector = await request(`${server.url}/inspector`)
+      const client = new WebSocket(inspector.body)
+      try {
+        await within('the inspector to be connected', once(client, 'open'))
+        const paused = new Promise<void>((resolve) => {
+          client.on('message', (data) => {
+            if (JSON.parse(String(data)).method === 'Debugger.paused') resolve()
+          })
+        })
+        client.send(JSON.stringify({ id: 1, method: 'Debugger.enable' }))
+        await within('the answer to Debugger.enable', once(client, 'message'))
+        const answer = request(`${server.url}/debug`)
+        await within('the pause at the breakpoint', paused)
+        const { workers } = await server.until('the pause to outlast every limit', (status) => {
+          return (status.workers[0]?.heartbeatAgeMs ?? 0) > 5_000
+        })
+        assert.equal(workers[0]?.debugged, true)
+        assertInPeace(await server.incidents(), 3_000)
+        client.close()
+        assert.equal((await answer).body, String(pid), 'it goes on where it was stopped')
+      } finally {
+        client.terminate()
+      }
+      await server.until('it to count as not debugged', (status) => status.workers[0]?.debugged === false)
+      assert.equal((await request(`${server.url}/ok`)).body, String(pid))
+      assertInPeace(await server.incidents(), 3_000)
+      node.note('paused by a debugger', 'nothing')
+    })
+
+    test('an app with a live async hook is not cut but killed with last answers, and it is said why', async () => {
+      await using server = await startServer({ entry: join(APPS, 'hooked.ts'), settings: LIMITS, node: node.binary })
+      const slow = requests(10, `${server.url}/slow`)
+      await server.until('all requests in flight', ({ workers }) => workers[0]?.inFlight === 10)
+      const answers = await Promise.all([request(`${server.url}/spin`), ...slow])
+      assert.deepEqual(tally(answers), { 503: 11 })
+      const incident = await server.incident('over', ({ outcome, exit }) => outcome !== 'ongoing' && exit !== undefined)
+      node.note('a spin under a live async_hooks hook', incident.outcome)
+      assert.equal(incident.outcome, 'killed')
+      assert.match(
+        incident.story,
+        /in spin \(.*hooked.ts:\d+\) for GET \/spin, spinning; not cut, because an async_hooks hook is enabled/,
+      )
+      assert.equal(incident.exit?.signal, 'SIGKILL')
+      assert.equal(incident.lastAnswers?.inFlight, 11)
+    })
+  },
+  2,
+)

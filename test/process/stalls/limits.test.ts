@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { request } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { onEveryNode } from './nodes.ts'
+import { placeOf } from './place.ts'
+
+const entry = join(import.meta.dirname, 'apps/controlled.ts')
+const LIMITS = { workers: 1, stallReport: '500ms', stallCut: '1s', stallKill: '6s', freezeKill: '20s' }
+const env = { STOP_FILE: './stop' }
+
+onEveryNode('a limit says how far a stall may go', (node) => {
+  test('a stall that ends by itself is reported as ended, with its length, and nothing else happens', async () => {
+    const settings = {
+      ...LIMITS,
+      stallCut: '30s',
+      stallKill: '31s',
+      freezeKill: '60s',
+      requestDeadline: '40s',
+      drainLimit: '41s',
+      stopLimit: '42s',
+    }
+    await using server = await startServer({ entry, settings, env, node: node.binary })
+    const { pid } = await server.worker()
+    const answer = request(`${server.url}/until-file`)
+    const reported = await server.incident('reported', ({ outcome, evidence }) => {
+      return outcome === 'ongoing' && evidence[0]?.request?.target === '/until-file'
+    })
+    writeFileSync(join(server.directory.path, 'stop'), '')
+    assert.equal((await answer).body, String(pid))
+    const ended = await server.incident('over', ({ id, outcome }) => id === reported.id && outcome !== 'ongoing')
+    node.note('a stall that ends by itself', ended.outcome)
+    assert.equal(ended.outcome, 'ended')
+    assert.ok((ended.stalledForMs ?? 0) >= (reported.stalledForMs ?? 0))
+    assert.match(ended.story, /stalled .+ in spinUntilFile .+; it ended by itself and the worker goes on/)
+    assert.equal((await request(`${server.url}/ok`)).body, String(pid))
+    const { workers } = await server.until('the worker to be ready again', (status) => status.ready)
+    assert.equal(workers[0]?.tainted, false)
+  })
+
+  test('a long turn within its limit is no stall; one beyond it is cut and named', async () => {
+    await using server = await startServer({ entry, settings: LIMITS, env, node: node.binary })
+    const { pid } = await server.worker()
+    assert.equal((await request(`${server.url}/report`)).body, String(pid), '2.5 s, with a cut at 1 s')
+    const told = (await server.incidents()).flatMap(({ evidence }) => evidence).map((seen) => seen.longTurn)
+    assert.ok(!told.includes('report'), 'a busy machine may stall it otherwise, but not for this')
+    const long = await request(`${server.url}/export`)
+    assert.equal(long.status, 503)
+    const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+    node.note('a long turn beyond its limit', incident.outcome)
+    assert.match(incident.story, /past the limit of long turn "export"/)
+    const { line } = placeOf(entry, 'spin')
+    assert.match(incident.story, new RegExp(`in spin \\(.*controlled.ts:${line}\\)`))
+  })
+
+  test('stallAction report: told, and never cut or killed', async () => {
+    const settings = { ...LIMITS, stallKill: '2s', stallAction: 'report' }
+    await using server = await startServer({ entry, settings, env, node: node.binary })
+    const { pid } = await server.worker()
+    const answer = request(`${server.url}/until-file`)
+    await server.until('the stall to outlast every limit', ({ workers }) => (workers[0]?.heartbeatAgeMs ?? 0) > 3_000)
+    writeFileSync(join(server.directory.path, 'stop'), '')
+    assert.equal((await answer).body, String(pid))
+    const incident = await server.incident('over', ({ outcome }) => outcome !== 'ongoing')
+    node.note('stallAction report', incident.outcome)
+    assert.equal(incident.outcome, 'ended')
+    assert.ok(incident.evidence.every(({ stage }) => stage === 'report'))
+  })
+
+  test('stallAction cut: what cannot be cut is left to end, and the worker goes on', async () => {
+    const settings = { ...LIMITS, stallKill: '2s', stallAction: 'cut' }
+    await using server = await startServer({ entry, settings, env, node: node.binary })
+    const { pid } = await server.worker()
+    const answer = request(`${server.url}/child`)
+    await server.until('the stall to outlast every limit', ({ workers }) => (workers[0]?.heartbeatAgeMs ?? 0) > 3_000)
+    const sleeping = server.children().find(({ command }) => command === 'sleep 60')
+    process.kill(sleeping?.pid ?? 0, 'SIGKILL')
+    assert.equal((await answer).body, String(pid))
+    const incident = await server.incident('over', ({ outcome }) => outcome !== 'ongoing')
+    node.note('stallAction cut, blocked in a system call', incident.outcome)
+    assert.equal(incident.outcome, 'ended')
+    assert.equal(incident.notCut, 'it is blocked in a system call')
+    assert.equal((await request(`${server.url}/ok`)).body, String(pid))
+  })
+})
