@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { monotonicNow } from '../wait/clock.ts'
-import { type Milliseconds, ms } from '../wait/duration.ts'
+import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
 import { addZombie, removeZombie } from '../wait/zombies.ts'
 import { DatabaseWait } from './database-wait.ts'
 import { isSubmittable, type PgClient, type QueryCallback, type Submittable } from './pg-shape.ts'
@@ -59,6 +59,11 @@ export class ClientQuery extends DatabaseWait {
   /** An open cursor that waits for its reader, not for the server: nothing runs there that could be cancelled. */
   get waitsForReader(): boolean {
     return cursorState(this.#submittable) === 'idle'
+  }
+
+  /** The limit for the database's own clock. It goes on while a cursor waits for its reader, so a cursor must be without. */
+  get serverLimit(): Milliseconds {
+    return cursorState(this.#submittable) === undefined ? this.limit : UNBOUNDED
   }
 
   /** Starts the clock. Returns what the caller of `query` gets. */

@@ -244,7 +244,7 @@ export class GuardedClient {
       void this.#failTransaction()
       return
     }
-    const first = this.#sessionLimit.before(query.limit, this.#status)
+    const first = this.#sessionLimit.before(query.serverLimit, this.#status)
     if (first !== undefined) {
       query.bind()
       // Without it the server's limit is the usual one, or none: no reason not to run the query.
