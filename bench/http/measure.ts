@@ -6,7 +6,8 @@ import { type Generator, type Load, MODES, type Mode } from './load.ts'
 import { cpuTimes, type Memory, memoryOf, othersShare } from './machine.ts'
 import type { ServedApp } from './served-app.ts'
 
-const WARM_UP_SECONDS = 2
+/** The compiler needs some 100,000 requests until it has done its best. */
+const WARM_UP_SECONDS = 4
 /** After a start and after load, until memory is looked at. */
 const SETTLE = 3_000
 

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
-import { monotonicNow } from '../wait/clock.ts'
+import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
+import type { WaitOutcome } from '../wait/ledger.ts'
 import { addZombie, removeZombie } from '../wait/zombies.ts'
 import { DatabaseWait } from './database-wait.ts'
 import { isSubmittable, type PgClient, type QueryCallback, type Submittable } from './pg-shape.ts'
@@ -41,6 +42,7 @@ export class ClientQuery extends DatabaseWait {
   #movedAt: number = this.startedAt
   #bytesRead = -1
   #client: PgClient | null = null
+  #stopWatching: Cancel | null = null
 
   /** @param tidies it is a rollback, which has its limit even when everything around it is over */
   constructor(owner: QueryOwner, args: unknown[], limit: Milliseconds, tidies: boolean) {
@@ -58,7 +60,9 @@ export class ClientQuery extends DatabaseWait {
 
   /** An open cursor that waits for its reader, not for the server: nothing runs there that could be cancelled. */
   get waitsForReader(): boolean {
-    return cursorState(this.#submittable) === 'idle'
+    const cursor = this.#submittable?.cursor ?? this.#submittable
+    // It also calls itself idle when it has been described while its first read is under way.
+    return cursor?.state === 'idle' && (cursor._cb === undefined || cursor._cb === null)
   }
 
   /** The limit for the database's own clock. It goes on while a cursor waits for its reader, so a cursor must be without. */
@@ -72,7 +76,7 @@ export class ClientQuery extends DatabaseWait {
     const outcome = submittable ?? this.#promiseOrCallback()
     if (submittable !== null) this.#guardSubmittable(submittable)
     this.begin()
-    if (cursorState(submittable) !== undefined && this.outcome === null) this.#lookLater()
+    if (cursorState(submittable) !== undefined && this.outcome === null) this.#stopWatching = this.#watchCursor()
     return outcome
   }
 
@@ -105,9 +109,7 @@ export class ClientQuery extends DatabaseWait {
 
   override expire(): void {
     // A cursor has its limit for each answer of the server; how long its reader takes is the reader's business.
-    if (cursorState(this.#submittable) === undefined || !this.#sent) super.expire()
-    else if (this.#moved() || monotonicNow() - this.#movedAt < this.limit * (1 + 1 / LOOKS)) this.#lookLater()
-    else super.expire()
+    if (cursorState(this.#submittable) === undefined) super.expire()
   }
 
   protected override given(reason: unknown): void {
@@ -129,6 +131,11 @@ export class ClientQuery extends DatabaseWait {
 
   get #zombieName(): string {
     return this.operation ?? `pool ${this.pool}`
+  }
+
+  protected override finish(outcome: WaitOutcome): void {
+    this.#stopWatching?.()
+    super.finish(outcome)
   }
 
   #send(client: PgClient, raw: RawQuery): void {
@@ -197,9 +204,10 @@ export class ClientQuery extends DatabaseWait {
     return new QueryExpiredError({ ...this.expiry, cutBy: 'server', limit: elapsed }, shortenSql(this.#text), error)
   }
 
-  #lookLater(): void {
-    const now = monotonicNow()
-    this.wheel.set(this, now + Math.max(1, this.limit / LOOKS), true, now)
+  #watchCursor(): Cancel {
+    return every(ms(Math.max(1, this.limit / LOOKS)), () => {
+      if (!this.#moved() && monotonicNow() - this.#movedAt >= this.limit * (1 + 1 / LOOKS)) this.giveUp(this.expired())
+    })
   }
 
   #moved(): boolean {

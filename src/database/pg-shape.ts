@@ -80,7 +80,9 @@ export interface Submittable {
   /** `pg-cursor` says here whether it waits for the server or for its reader. */
   readonly state?: string
   /** The cursor inside a `pg-query-stream`. */
-  readonly cursor?: { readonly state?: string; readonly text?: string }
+  readonly cursor?: { readonly state?: string; readonly text?: string; readonly _cb?: unknown }
+  /** `pg-cursor`: who waits for the rows of a read. */
+  readonly _cb?: unknown
   readonly text?: string
 }
 

@@ -40,6 +40,8 @@ const ON_DESCRIPTOR = new Set([
 /** Which argument of a system call points to a path; opening a pipe without a writer waits, too. */
 const PATH_ARGUMENT: Readonly<Record<string, number>> = { openat: 1, unlinkat: 1, unlink: 0, rename: 0 }
 const LONGEST_PATH = 256
+/** The smallest page of any machine: where it is larger, no text is read in more pieces than it has. */
+const PAGE = 4_096
 
 /** Above this share of a CPU a thread counts as spinning. */
 const SPINNING = 0.5
@@ -134,11 +136,14 @@ export class KernelWatch {
     const memory = openSync(`${this.#process}/mem`, 'r')
     try {
       const bytes = Buffer.alloc(LONGEST_PATH)
-      // To the end of its page: the one behind may not be there, and then nothing at all is read.
-      const length = Math.min(LONGEST_PATH, 4_096 - Number(address % 4_096n))
-      const text = bytes.toString('utf8', 0, readSync(memory, bytes, 0, length, address))
-      const end = text.indexOf('\0')
-      return end === -1 ? text : text.slice(0, end)
+      // To the end of its page, and on only where the text goes on: the page behind may not be there.
+      const here = Math.min(LONGEST_PATH, PAGE - Number(address % BigInt(PAGE)))
+      readSync(memory, bytes, 0, here, address)
+      if (!bytes.subarray(0, here).includes(0) && here < LONGEST_PATH) {
+        readSync(memory, bytes, here, LONGEST_PATH - here, address + BigInt(here))
+      }
+      const end = bytes.indexOf(0)
+      return bytes.toString('utf8', 0, end === -1 ? LONGEST_PATH : end)
     } finally {
       closeSync(memory)
     }

@@ -178,11 +178,11 @@ export class MainThread {
 
   /**
    * Whether the pause landed in nobody's code: between two ticks or two microtasks of an endless row there is only Node's own
-   * queue on the stack, which explains nothing and may serve no request. Not for one that landed late: it may have found a
-   * loop that turns again, and must not hold it up.
+   * queue on the stack, which explains nothing and may serve no request. Only a cut leads on from there: a mere look must not hold up
+   * the main thread, nor must one that landed late and may have found a loop that turns again.
    */
   #isBetweenCalls(stack: readonly StackFrame[], afterMs: number, now: number): boolean {
-    if (this.#mode === 'freeze' || afterMs > PROMPT || now - this.#landedAt > STEPPING) return false
+    if (this.#mode !== 'cut' || afterMs > PROMPT || now - this.#landedAt > STEPPING) return false
     return isNodesOwn(stack)
   }
 

@@ -174,8 +174,10 @@ http.createServer((request, response) => response.end(longTurn('greeting', '1s',
       'nodenext',
       '--target',
       'es2023',
+      '--typeRoots',
+      join(ROOT, 'node_modules/@types'),
       '--types',
-      '',
+      'node',
     ]
     run(tsc, [...flags, 'use.ts'], project)
     const misuse = spawnSync(tsc, [...flags, 'misuse.ts'], { cwd: project, env: environment(), encoding: 'utf8' })

@@ -9,7 +9,7 @@ import { frameIn, placeOf } from './place.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
 const CULPRITS = join(APPS, 'culprits.ts')
-const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '1s', stallKill: '12s', freezeKill: '20s' }
+const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '1s', stallKill: '25s', freezeKill: '28s' }
 
 interface Case {
   /** Path of the request, and name of the line that stalls. */
