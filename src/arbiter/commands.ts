@@ -39,11 +39,15 @@ export function obeyCommand(state: State, command: Command, id: number, at: numb
   if (!Number.isInteger(to) || to < 1 || to > MOST_WORKERS) {
     return reply(id, false, `${to} workers cannot be had: a number from 1 to ${MOST_WORKERS} can`)
   }
-  return [...scale(state, to), ...reply(id, true, `${to} workers wanted, ${from} before`)]
+  return [...scale(state, to), ...reply(id, true, `${to} ${to === 1 ? 'worker' : 'workers'} wanted, ${from} before`)]
 }
 
 function obeyReload(state: State, command: number | null, at: number): Action[] {
-  if (state.phase === 'starting') return reply(command, false, 'the first generation is still starting')
+  if (state.phase === 'starting') {
+    // A signal gets no answer, so it is kept until the first generation serves.
+    if (command === null) state.reloadQueue.push(null)
+    return reply(command, false, 'the first generation is still starting')
+  }
   if (state.phase !== 'running') return []
   state.reloadQueue.push(command)
   return beginReload(state, at)

@@ -502,6 +502,16 @@ describe('reload', () => {
     assert.equal(of(bench.does({ type: 'command', id: 1, command: { name: 'reload' } }), 'reply')[0]?.ok, false)
   })
 
+  test('a HUP before the first generation serves is kept until it does', () => {
+    const bench = new Bench()
+    bench.does({ type: 'signal', signal: 'SIGHUP' })
+    bench.ready(1)
+    assert.deepEqual(
+      of(bench.ready(2), 'spawn').map(({ generation }) => generation),
+      [2, 2],
+    )
+  })
+
   test('a scaling during a reload holds for the new generation', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })

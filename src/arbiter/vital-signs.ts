@@ -1,5 +1,6 @@
 import type { FromMain, FromWatchdog, Vitals } from '../protocol/messages.ts'
 import type { Action } from './action.ts'
+import { beginReload } from './reload.ts'
 import type { State, WorkerState } from './state.ts'
 
 /** Without a beat for this long (and for longer than a stall is reported), nothing of the process turns any more. */
@@ -93,6 +94,7 @@ function becameReady(
       type: 'announce',
       what: { of: 'running', generation: state.generation, workers: serving, address: message.address },
     })
+    actions.push(...beginReload(state, at))
   }
   return actions
 }

@@ -216,8 +216,11 @@ export class TimerWheel {
   }
 
   #runSlot(): void {
-    const slot = this.#slots[this.#tick % SLOTS] as Slot
+    const tick = this.#tick
+    const slot = this.#slots[tick % SLOTS] as Slot
     for (let entry = slot.wheelNext; entry !== null && entry !== slot; entry = slot.wheelNext) {
+      // An entry that sets itself anew may land in this very slot, a whole round ahead.
+      if (entry.wheelTick > tick) return
       this.cancel(entry)
       entry.expire()
     }

@@ -19,7 +19,7 @@ describe('scaling', () => {
       ['3', 3, '3 workers wanted, 1 before\n'],
       ['+1', 4, '4 workers wanted, 3 before\n'],
       ['-1', 3, '3 workers wanted, 4 before\n'],
-      ['1', 1, '1 workers wanted, 3 before\n'],
+      ['1', 1, '1 worker wanted, 3 before\n'],
     ] as const) {
       const { code, stdout, stderr } = await server.command('scale', by)
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: says, stderr: '' })
