@@ -27,6 +27,8 @@ function react(state: State, event: Event): Action[] {
   if (state.phase === 'stopped') return []
   switch (event.type) {
     case 'start':
+      // Else a stop of this process before its first tick would pass for a silence of the workers.
+      state.tickedAt = event.at
       return [{ type: 'announce', what: { of: 'starting', workers: state.wanted } }]
     case 'tick':
       return ticked(state, event.at)

@@ -63,7 +63,9 @@ onEveryNode('a limit says how far a stall may go', (node) => {
     await server.until('the stall to outlast every limit', ({ workers }) => (workers[0]?.heartbeatAgeMs ?? 0) > 3_000)
     writeFileSync(join(server.directory.path, 'stop'), '')
     assert.equal((await answer).body, String(pid))
-    const incident = await server.incident('over', ({ outcome }) => outcome !== 'ongoing')
+    const incident = await server.incident('over', ({ outcome, evidence }) => {
+      return outcome !== 'ongoing' && evidence[0]?.request?.target === '/until-file'
+    })
     node.note('stallAction report', incident.outcome)
     assert.equal(incident.outcome, 'ended')
     assert.ok(incident.evidence.every(({ stage }) => stage === 'report'))
@@ -78,7 +80,9 @@ onEveryNode('a limit says how far a stall may go', (node) => {
     const sleeping = server.children().find(({ command }) => command === 'sleep 60')
     process.kill(sleeping?.pid ?? 0, 'SIGKILL')
     assert.equal((await answer).body, String(pid))
-    const incident = await server.incident('over', ({ outcome }) => outcome !== 'ongoing')
+    const incident = await server.incident('over', ({ outcome, evidence }) => {
+      return outcome !== 'ongoing' && evidence[0]?.request?.target === '/child'
+    })
     node.note('stallAction cut, blocked in a system call', incident.outcome)
     assert.equal(incident.outcome, 'ended')
     assert.equal(incident.notCut, 'it is blocked in a system call')
