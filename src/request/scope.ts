@@ -49,6 +49,8 @@ export interface Connection {
   lastSeen: number
   /** The protocol named in the `Upgrade` header, once upgraded. */
   protocol: string | null
+  /** Where it stands among the open ones. */
+  place: number
 }
 
 /** Carries the scope of the request through awaits, timers, ticks and events. */
