@@ -206,6 +206,45 @@ describe('the scope of a request', () => {
     await settled()
   })
 
+  test('ends with the request: what the server does next has none', async () => {
+    const found: unknown[] = []
+    const server = http.createServer((_, response) => response.end())
+    server.on('connection', () => found.push(scopes.getStore()))
+    server.listen(0, '127.0.0.1')
+    open.push(server)
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    for (let i = 0; i < 3; i++) await ask(port)
+    assert.deepEqual(found, [undefined, undefined, undefined])
+    await settled()
+  })
+
+  test('of pipelined requests is that of each', async () => {
+    const found: (string | undefined)[] = []
+    const port = await serve(async (_, response) => {
+      await null
+      found.push(scopes.getStore()?.request.url)
+      response.end()
+    })
+    const client = net.connect(port, '127.0.0.1')
+    client.write('GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+    await once(client.resume(), 'close')
+    assert.deepEqual(found, ['/1', '/2'])
+    await settled()
+  })
+
+  test('comes back after a request that the app emits itself', async () => {
+    const port = await serve((request, response) => {
+      if (request.url === '/inner') return void response.end()
+      const inner = new http.IncomingMessage(request.socket)
+      Object.assign(inner, { url: '/inner', method: 'GET' })
+      open.at(-1)?.emit('request', inner, new http.ServerResponse(inner))
+      response.end(scopes.getStore()?.request.url)
+    })
+    assert.equal((await ask(port, { path: '/outer' })).body, '/outer')
+    await settled()
+  })
+
   test('of a request with Expect is one, not two', async () => {
     const port = await serve((_, response) => response.end(String(traffic.inFlight.size)))
     assert.equal((await ask(port, { method: 'POST', headers: { expect: '100-continue' } }, 'x')).body, '1')

@@ -49,7 +49,10 @@ function hookServerEvents(traffic: Traffic): void {
           const scope = traffic.begin(request, response)
           request[scopeOf] = scope
           response[scopeOf] = scope
-          return inScope(scope, emitRequest, this, event)
+          // Node's parser emits a request in a callback of its own, with nothing around it to come back to: what is entered there ends with it.
+          if (scope.connection === null || table.running !== 0) return inScope(scope, emitRequest, this, event)
+          scopes.enterWith(scope)
+          return emitRequest(scope, this, event)
         }
         case 'connection':
           traffic.connected(this, args[0] as net.Socket)
