@@ -54,6 +54,7 @@ export type RequestErrorCode =
   | 'PUNCTUAL_SUPERSEDED'
   | 'PUNCTUAL_BREAKER_OPEN'
   | 'PUNCTUAL_BULKHEAD_FULL'
+  | 'PUNCTUAL_SQLITE_FAILED'
 
 export type ErrorCode = CommandErrorCode | RequestErrorCode
 
@@ -275,6 +276,17 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
       'A connection of a guarded pool ended under a query: the database restarted, the network broke, its borrower had it destroyed, or it was destroyed because nobody could tell what state it was in.',
     remedy:
       'The message says why. A read may be repeated at once; a write only if it is safe to do twice, since it may have been carried out.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_SQLITE_FAILED: {
+    title: 'SQLite refused',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The database could not carry out what this request needs.',
+    meaning:
+      'SQLite refused a statement of a database that `openSqlite` opened, or could not open its file. `errname` is its own name for the reason, such as `SQLITE_CONSTRAINT_UNIQUE`.',
+    remedy:
+      'The message says what was refused. A constraint is for the app to answer in its own words; for a file that cannot be opened, check its path, its directory and who may write there.',
     retryAfter: 1,
   },
 }

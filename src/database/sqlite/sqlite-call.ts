@@ -1,0 +1,206 @@
+import { isExpiry } from '../../wait/abort-reason.ts'
+import type { Milliseconds } from '../../wait/duration.ts'
+import { addZombie, removeZombie } from '../../wait/zombies.ts'
+import { DatabaseWait } from '../database-wait.ts'
+import { ConnectionLostError, QueryExpiredError } from '../query-errors.ts'
+import { shortenSql } from '../shorten-sql.ts'
+import type { Turn } from './lane.ts'
+import { isReadOnly } from './result-codes.ts'
+import type { Outcome, Seat } from './seat.ts'
+import { type CarriedOut, errorOf, WriteExpiredError } from './sqlite-errors.ts'
+import type { JobEnd, ScriptJob, StatementJob } from './thread-protocol.ts'
+
+/** Where a call waits for its turn: a lane, or the transaction it is part of. */
+export interface CallHome {
+  /** What it waits for, as the end of a sentence; may be empty. */
+  readonly obstacle: string
+  enqueue(call: SqliteCall): void
+  withdraw(call: SqliteCall): void
+  /** It was given up, for this reason, while waiting or while it ran. */
+  gaveUp?(reason: unknown): void
+}
+
+export type CallJob = StatementJob | ScriptJob
+
+/** What a call counts as when it ends badly. */
+export interface CallCounts {
+  expired: number
+  aborted: number
+}
+
+/** What ends a call well. */
+export type Answer = Extract<JobEnd, { readonly kind: 'rows' | 'changes' | 'done' }>
+
+export interface CallOptions {
+  readonly database: string
+  readonly limit: Milliseconds
+  readonly job: CallJob
+  /** Whether it may change anything. */
+  readonly writes: boolean
+  readonly home: CallHome
+  /** Where it goes when a reader finds that it writes. */
+  readonly writer: CallHome | null
+  readonly counts: CallCounts
+  /** It turned out to write. */
+  readonly onWrites: (sql: string) => void
+}
+
+/** One call, from the caller's to the moment its caller is told. The clock runs from the call, not from when a thread takes it. */
+export class SqliteCall extends DatabaseWait implements Turn {
+  readonly occupation = ''
+  readonly #options: CallOptions
+  #job: CallJob
+  #writes: boolean
+  #home: CallHome
+  #seat: Seat | null = null
+  #resolve: ((answer: Answer) => void) | null = null
+  #reject: ((error: unknown) => void) | null = null
+  /** What is known of a call that was stopped; null while it was not. */
+  #carriedOut: CarriedOut | null = null
+  #zombie = false
+
+  constructor(options: CallOptions) {
+    super(options.database, options.limit, 'query')
+    this.#options = options
+    this.#job = options.job
+    this.#writes = options.writes
+    this.#home = options.home
+  }
+
+  override get name(): string {
+    return `${this.operation ?? `pool ${this.pool}`}: ${shortenSql(this.#job.sql)}`
+  }
+
+  /** Starts the clock and gets in line. */
+  start(): Promise<Answer> {
+    const promise = new Promise<Answer>((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    this.begin()
+    if (this.outcome === null) this.#home.enqueue(this)
+    return promise.catch((error: unknown) => {
+      // The trace of whoever asked, instead of the timer's or the thread's. The reason of an abort is shared, and keeps what it has.
+      if (error instanceof Error && (error !== this.reason || error instanceof QueryExpiredError)) {
+        Error.captureStackTrace(error)
+      }
+      throw error
+    })
+  }
+
+  serve(seat: Seat, release: (inTransaction: boolean) => void): void {
+    this.#seat = seat
+    seat.run({
+      job: this.#job,
+      settled: (outcome, inTransaction) => {
+        this.#seat = null
+        release(inTransaction)
+        this.#settled(outcome)
+      },
+      ended: () => this.#ended(),
+    })
+  }
+
+  refuse(error: unknown): void {
+    this.#fail(error)
+  }
+
+  protected override given(reason: unknown): void {
+    const running = this.#seat !== null
+    this.#stop()
+    // A call that waited for a lock has ended by now.
+    if (this.#seat !== null) {
+      this.#zombie = true
+      addZombie(this.#zombieName)
+      this.beginUnfinished()
+    } else if (!running) {
+      this.#home.withdraw(this)
+    }
+    this.#options.counts[isExpiry(reason) ? 'expired' : 'aborted']++
+    this.#home.gaveUp?.(reason)
+    this.#tell(reason)
+  }
+
+  protected override expired(): QueryExpiredError {
+    const sql = shortenSql(this.#job.sql)
+    if (!this.#writes) return new QueryExpiredError(this.expiry, sql)
+    const obstacle = this.limit > 0 ? this.#home.obstacle : ''
+    return new WriteExpiredError(this.expiry, sql, this.#stop(), obstacle)
+  }
+
+  #stop(): CarriedOut {
+    if (this.#carriedOut !== null) return this.#carriedOut
+    // A call that waits for a lock is settled while it is stopped, and must know by then that it was.
+    this.#carriedOut = 'no'
+    const known = this.#seat?.stop() ?? 'no'
+    // What runs in no transaction of its own is committed when its last step is done, without asking.
+    const loose = this.#seat !== null && this.#job.guard === 'bare' && this.#writes
+    this.#carriedOut = loose ? 'unknown' : known
+    return this.#carriedOut
+  }
+
+  #settled(outcome: Outcome): void {
+    // Its caller has been told, or is being told.
+    if (this.outcome !== null || this.#carriedOut !== null) return
+    switch (outcome.kind) {
+      case 'rows':
+      case 'changes':
+      case 'done':
+        this.finish('ok')
+        this.#resolve?.(outcome)
+        this.#forget()
+        return
+      case 'failed':
+        if (!this.#goToWriter(outcome.failure.errcode)) {
+          this.#fail(errorOf(outcome.failure, this.pool, this.#job.sql))
+        }
+        return
+      case 'lost':
+        this.#fail(new ConnectionLostError(this.pool, `${outcome.why}, under: ${shortenSql(this.#job.sql)}`))
+        return
+      default:
+        this.#fail(new ConnectionLostError(this.pool, `its thread answered ${outcome.kind}`))
+    }
+  }
+
+  /** A reader has refused to write. Nothing was done yet. */
+  #goToWriter(errcode: number): boolean {
+    const { writer, onWrites } = this.#options
+    if (writer === null || this.#home === writer || !isReadOnly(errcode)) return false
+    onWrites(this.#job.sql)
+    this.#writes = true
+    this.#home = writer
+    this.#job = { ...this.#job, guard: 'atomic' }
+    writer.enqueue(this)
+    return true
+  }
+
+  #fail(error: unknown): void {
+    this.finish('failed')
+    this.#tell(error)
+  }
+
+  #tell(error: unknown): void {
+    this.#reject?.(error)
+    this.#forget()
+  }
+
+  /** A record may stay in a ledger for long after. */
+  #forget(): void {
+    this.#resolve = null
+    this.#reject = null
+    const { kind, sql, guard } = this.#job
+    this.#job = kind === 'script' ? { kind, sql, guard } : { ...this.#job, kind, parameters: [] }
+  }
+
+  #ended(): void {
+    if (!this.#zombie) return
+    this.#zombie = false
+    removeZombie(this.#zombieName)
+    this.endUnfinished()
+  }
+
+  get #zombieName(): string {
+    return this.operation ?? `pool ${this.pool}`
+  }
+}

@@ -1,0 +1,123 @@
+import { basename, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { UsageError } from '../../errors/punctual-error.ts'
+import { type Milliseconds, ms } from '../../wait/duration.ts'
+import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
+import { type SqliteEvent, tellConsole } from './sqlite-events.ts'
+import type { Synchronous } from './thread-protocol.ts'
+
+export interface SqliteOptions {
+  /** What the database is called in errors, in the log and in health. Default: the name of its file. */
+  readonly name?: string
+  /** How many threads answer reads. Default 2; none for `:memory:`. With 0 the writer answers them too, one after the other. */
+  readonly readers?: number
+  /** One call, waiting for its turn and for locks included. Default `30s`. */
+  readonly queryLimit?: Limit
+  /** One transaction, from the call to its end. Default `30s`. */
+  readonly transactionLimit?: Limit
+  /** How long a query that nobody waits for any more, or a rollback, may go on before its thread is given up. Default `2s`. */
+  readonly cancelLimit?: Limit
+  /** Starting a thread and opening the file, not counting time in which it is locked. Default `10s`. */
+  readonly openLimit?: Limit
+  /** How long `close` lets what is under way go on. Default `5s`. */
+  readonly closeLimit?: Limit
+  /** How many threads that could not be ended may be replaced at a time. Default 4. */
+  readonly abandoned?: number
+  /** `PRAGMA synchronous`. Default `normal`: a commit survives the death of the process, and the last ones may be lost with the machine's power. */
+  readonly synchronous?: Synchronous
+  /** Whole numbers come as `bigint`. Default false: as numbers, and one beyond 2^53 is an error. */
+  readonly bigints?: boolean
+  /** How many prepared statements each thread keeps. Default 100. */
+  readonly statements?: number
+  /** Told of everything worth a line. Default: the line goes to the console. */
+  readonly onEvent?: (event: SqliteEvent) => void
+}
+
+/** The options with every default filled in. */
+export interface SqliteSettings {
+  readonly name: string
+  readonly path: string
+  readonly inMemory: boolean
+  readonly readers: number
+  readonly queryLimit: Milliseconds
+  readonly transactionLimit: Milliseconds
+  readonly cancelLimit: Milliseconds
+  readonly openLimit: Milliseconds
+  readonly closeLimit: Milliseconds
+  readonly abandoned: number
+  readonly synchronous: Synchronous
+  readonly bigints: boolean
+  readonly statements: number
+  readonly onEvent: (event: SqliteEvent) => void
+}
+
+const SYNCHRONOUS: readonly string[] = ['off', 'normal', 'full', 'extra']
+const IN_MEMORY = ':memory:'
+
+/**
+ * @throws {UsageError} that names the database and the option that does not apply.
+ * @throws {RangeError} for a limit that is no length of time, or a count that is none.
+ */
+export function readSqliteOptions(file: string | URL, options: SqliteOptions): SqliteSettings {
+  const path = readPath(file)
+  const inMemory = path === IN_MEMORY
+  const { name = inMemory ? 'memory' : basename(path), synchronous = 'normal', bigints = false } = options
+  if (typeof name !== 'string' || name === '') {
+    throw new UsageError('openSqlite: a name is a string that is not empty; leave it away to take that of the file')
+  }
+  const where = `openSqlite "${name}"`
+  const readers = readCount(`${where}: readers`, options.readers ?? (inMemory ? 0 : 2), 0)
+  if (inMemory && readers > 0) {
+    throw new UsageError(`${where}: a database in memory belongs to one connection; leave readers away`)
+  }
+  if (!SYNCHRONOUS.includes(synchronous)) {
+    throw new UsageError(`${where}: synchronous is one of ${SYNCHRONOUS.join(', ')}, not ${String(synchronous)}`)
+  }
+  const limit = (key: keyof SqliteOptions & `${string}Limit`, preset: number): Milliseconds =>
+    readPositive(`${where}: ${key}`, options[key] ?? ms(preset))
+  return {
+    name,
+    path,
+    inMemory,
+    readers,
+    queryLimit: limit('queryLimit', 30_000),
+    transactionLimit: limit('transactionLimit', 30_000),
+    cancelLimit: limit('cancelLimit', 2_000),
+    openLimit: limit('openLimit', 10_000),
+    closeLimit: limit('closeLimit', 5_000),
+    abandoned: readCount(`${where}: abandoned`, options.abandoned ?? 4, 0),
+    synchronous,
+    bigints,
+    statements: readCount(`${where}: statements`, options.statements ?? 100, 0),
+    onEvent: options.onEvent ?? tellConsole,
+  }
+}
+
+export function readPositive(what: string, limit: Limit): Milliseconds {
+  const value = readLimit(what, limit)
+  if (value > 0) return value
+  throw new UsageError(`${what}: 0 is no limit to work with; without limit is 'unbounded'`)
+}
+
+/** A path that stays the same when the working directory changes. */
+function readPath(file: string | URL): string {
+  const isUrl = file instanceof URL || (typeof file === 'string' && file.startsWith('file:'))
+  if (isUrl) return readUrl(String(file))
+  if (typeof file !== 'string' || file === '') {
+    throw new UsageError(
+      `openSqlite: give the path of a file, or ':memory:', not ${file === '' ? 'an empty text' : typeof file}`,
+    )
+  }
+  if (file.includes('\0')) throw new UsageError('openSqlite: a path cannot hold a zero byte')
+  return file === IN_MEMORY ? file : resolve(file)
+}
+
+function readUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'file:' || url.search !== '' || url.hash !== '') {
+    throw new UsageError(
+      `openSqlite: ${JSON.stringify(text)} is no address of a file alone; SQLite's parameters (mode, cache, …) are not taken, give the path`,
+    )
+  }
+  return fileURLToPath(url)
+}

@@ -1,0 +1,68 @@
+import { UsageError } from '../../errors/punctual-error.ts'
+import { shortenSql } from '../shorten-sql.ts'
+
+/** What SQLite can be given. */
+export type SqliteInput = null | number | bigint | string | NodeJS.ArrayBufferView
+
+/** What SQLite yields. */
+export type SqliteValue = null | number | bigint | string | Uint8Array
+
+export type SqliteRow = Record<string, SqliteValue>
+
+/** By position (`?`), or by name (`:id`, `@id`, `$id`), the sign before the name may be left away. */
+export type SqliteParameters = readonly SqliteInput[] | Readonly<Record<string, SqliteInput>>
+
+/**
+ * The parameters as they can cross to a thread.
+ *
+ * @throws {UsageError} for a value SQLite has no type for; it names the parameter and what to pass instead, and not the value.
+ */
+export function sendable(parameters: unknown, database: string, sql: string): SqliteParameters {
+  const where = (name: string): string => `parameter ${name} of "${shortenSql(sql)}" (database ${database})`
+  if (Array.isArray(parameters)) {
+    return parameters.map((value: unknown, index) => readValue(value, () => where(String(index + 1))))
+  }
+  if (typeof parameters !== 'object' || parameters === null || ArrayBuffer.isView(parameters)) {
+    throw new UsageError(
+      `the parameters of "${shortenSql(sql)}" (database ${database}) are ${tell(parameters)}; pass an array, or an object by name`,
+    )
+  }
+  const named: Record<string, SqliteInput> = {}
+  for (const [name, value] of Object.entries(parameters)) named[name] = readValue(value, () => where(`"${name}"`))
+  return named
+}
+
+function readValue(value: unknown, where: () => string): SqliteInput {
+  switch (typeof value) {
+    case 'string':
+    case 'bigint':
+      return value
+    case 'number':
+      if (!Number.isNaN(value)) return value
+      throw new UsageError(`${where()} is NaN, which SQLite would store as null; pass null if that is meant`)
+    case 'object':
+      if (value === null) return value
+      if (ArrayBuffer.isView(value)) return ownBytes(value as NodeJS.ArrayBufferView)
+  }
+  throw new UsageError(`${where()} is ${tell(value)}, which SQLite has no type for; pass ${instead(value)}`)
+}
+
+/** A small `Buffer` is a window on memory that many share, and all of it would cross. */
+function ownBytes(view: NodeJS.ArrayBufferView): NodeJS.ArrayBufferView {
+  if (view.byteLength === view.buffer.byteLength) return view
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice()
+}
+
+function tell(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (typeof value !== 'object') return `a ${typeof value}`
+  const name = (value as { readonly constructor?: { readonly name?: string } }).constructor?.name
+  return name === undefined || name === '' ? 'an object' : `an object (${name})`
+}
+
+function instead(value: unknown): string {
+  if (value === undefined) return 'null'
+  if (typeof value === 'boolean') return '1 or 0'
+  if (value instanceof Date) return 'value.toISOString() or value.getTime()'
+  return 'null, a number, a bigint, a string or bytes, e.g. JSON.stringify(value)'
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import {
+  ClientGoneError,
+  openSqlite,
+  sqliteHealth,
+  TransactionExpiredError,
+  WriteExpiredError,
+  withQueryLimit,
+  zombieWaits,
+} from '../../../src/index.ts'
+import { NO_DEADLINE } from '../../../src/wait/deadline.ts'
+import { WaitScope } from '../../../src/wait/wait-scope.ts'
+import { until, within } from '../support/until.ts'
+
+/** How many writes are begun. `WRITES=20000` is a long form. */
+const WRITES = Number(process.env.WRITES ?? 2_000)
+const CALLERS = 20
+/** Milliseconds; some 20 callers' turns, so that many a limit passes while its write runs or is committed. */
+const LONGEST_LIMIT = 4
+
+test(`of ${WRITES} writes given up at random instants each is carried out exactly when its caller is told so`, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-sqlite-'))
+  const db = openSqlite(join(directory, 'test.db'), { name: 'fuzz', onEvent: () => {} })
+  t.after(async () => {
+    await within('the database to close', db.close())
+    rmSync(directory, { recursive: true, force: true })
+  })
+  await db.exec('create table t (id integer primary key, part integer)')
+
+  const fates = new Map<number, 'yes' | 'no' | 'unknown'>()
+  let begun = 0
+
+  const write = (id: number): Promise<unknown> => {
+    const shape = id % 4
+    if (shape === 0) return db.run('insert into t values (?, 1)', [id])
+    if (shape === 1) return db.all('insert into t values (?, 1) returning id', [id])
+    if (shape === 2) return db.exec(`insert into t values (${id}, 0); update t set part = 1 where id = ${id}`)
+    return db.transaction(async (tx) => {
+      await tx.run('insert into t values (?, 0)', [id])
+      if (Math.random() < 0.3) await tx.all('select id from t')
+      await tx.run('update t set part = 1 where id = ?', [id])
+    })
+  }
+
+  const round = async (): Promise<void> => {
+    const id = ++begun
+    const limit = Math.random() * LONGEST_LIMIT
+    const leaves = Math.random() < 0.3
+    const scope = new WaitScope(performance.now(), NO_DEADLINE)
+    const timer = leaves ? setTimeout(() => scope.abort(new ClientGoneError()), limit) : undefined
+    const call = leaves ? scope.enter(() => write(id)) : withQueryLimit('write', limit, () => write(id))
+    const fate = await call.then(
+      () => 'yes' as const,
+      (error: unknown) => {
+        if (error instanceof WriteExpiredError || error instanceof TransactionExpiredError) return error.carriedOut
+        // A reason that is shared can say nothing of the one write; a read in a transaction that ran out ends it.
+        if (error instanceof ClientGoneError) return 'unknown'
+        return String((error as Error).name) === 'QueryExpiredError' ? 'no' : Promise.reject(error)
+      },
+    )
+    clearTimeout(timer)
+    fates.set(id, fate)
+  }
+  await Promise.all(
+    Array.from({ length: CALLERS }, async () => {
+      while (begun < WRITES) await round()
+    }),
+  )
+
+  await until('the writer to be free', () => sqliteHealth(db).writer.busy === 0)
+  const rows = await db.all<{ id: number; part: number }>('select id, part from t')
+  const written = new Set(rows.map(({ id }) => id))
+  const count = { yes: 0, no: 0, unknown: 0 }
+  for (const [id, fate] of fates) {
+    count[fate]++
+    if (fate !== 'unknown') assert.equal(written.has(id), fate === 'yes', `write ${id} is told as ${fate}`)
+  }
+  assert.ok(
+    rows.every(({ part }) => part === 1),
+    'none is carried out in part',
+  )
+  assert.ok(count.yes > 0 && count.no > 0, JSON.stringify(count))
+  const { counts, abandoned } = sqliteHealth(db)
+  assert.deepEqual([counts.replaced, abandoned], [0, 0])
+  await until('no zombie to be left', () => zombieWaits().size === 0)
+  t.diagnostic(`${JSON.stringify(count)}, ${written.size} in the file`)
+})

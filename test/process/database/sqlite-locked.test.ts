@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import {
+  isExpiry,
+  openSqlite,
+  runWithin,
+  type SqliteDatabase,
+  SqliteError,
+  type SqliteOptions,
+  sqliteHealth,
+  TransactionExpiredError,
+  WriteExpiredError,
+  withQueryLimit,
+} from '../../../src/index.ts'
+import { until, within } from '../support/until.ts'
+import { holdLock, type LockHolder } from './sqlite-holder.ts'
+
+function filePath(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-sqlite-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  return join(directory, 'test.db')
+}
+
+function open(t: TestContext, path: string, options: SqliteOptions = {}): SqliteDatabase {
+  const db = openSqlite(path, { name: 'test', onEvent: () => {}, ...options })
+  t.after(() => within('the database to close', db.close()))
+  return db
+}
+
+async function hold(t: TestContext, path: string): Promise<LockHolder> {
+  const holder = await holdLock(path)
+  t.after(() => holder.kill())
+  return holder
+}
+
+test('while another process holds the file, reads go on, writes run out in time, and both go on after', async (t) => {
+  const path = filePath(t)
+  const db = open(t, path, { queryLimit: '400ms' })
+  await withQueryLimit('set-up', '20s', async () => {
+    await db.exec(
+      "create table users (id integer primary key, email text unique); insert into users (email) values ('a@x')",
+    )
+    await db.get('select 1')
+  })
+  const holder = await hold(t, path)
+
+  let longestTurn = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    const now = performance.now()
+    longestTurn = Math.max(longestTurn, now - last)
+    last = now
+  }, 5)
+  const callers = Array.from({ length: 100 }, async (_, n) => {
+    const startedAt = performance.now()
+    const error = await db.run('insert into users (email) values (?)', [`${n}@x`]).then(
+      () => undefined,
+      (fault: unknown) => fault,
+    )
+    return { error, took: performance.now() - startedAt }
+  })
+  const reads = Array.from({ length: 100 }, () => db.get('select email from users'))
+  assert.ok((await Promise.all(reads)).every((row) => row?.email === 'a@x'))
+  assert.equal(sqliteHealth(db).counts.expired, 0, 'the reads have not waited for the writes')
+  const ends = await Promise.all(callers)
+  clearInterval(timer)
+
+  for (const { error } of ends) {
+    assert.ok(error instanceof WriteExpiredError && isExpiry(error), String(error))
+    assert.equal(error.carriedOut, 'no')
+  }
+  assert.match(
+    String(ends[0]?.error),
+    /it waited for a lock that another connection holds on the file; it was not carried out/,
+  )
+  const longest = Math.max(...ends.map(({ took }) => took))
+  t.diagnostic(
+    `100 writes of 400 ms: the last ran out after ${Math.round(longest)} ms; longest turn ${Math.round(longestTurn)} ms`,
+  )
+  // Generous: the machine is shared. A busy wait in this thread would show as 400 ms at least, 100 times over.
+  assert.ok(longest < 4_000, `${longest} ms`)
+  assert.ok(longestTurn < 2_000, `${longestTurn} ms`)
+  assert.ok(sqliteHealth(db).counts.busyRetries > 0)
+  assert.equal(sqliteHealth(db).counts.replaced, 0)
+
+  await holder.release()
+  assert.equal((await db.run("insert into users (email) values ('after@x')")).changes, 1)
+  assert.deepEqual(await db.get('select count(*) as n from users'), { n: 2 })
+})
+
+test('a write, and a transaction, that wait for the lock are carried out when it is released', async (t) => {
+  const path = filePath(t)
+  const db = open(t, path)
+  await db.exec('create table t (n)')
+  const holder = await hold(t, path)
+  const write = db.run('insert into t values (1)')
+  const transaction = db.transaction(async (tx) => {
+    await tx.run('insert into t values (2)')
+    return tx.all('select n from t order by n')
+  })
+  await until('it to have asked again', () => sqliteHealth(db).counts.busyRetries > 3)
+  await holder.release()
+  assert.equal((await write).changes, 1)
+  assert.deepEqual(await transaction, [{ n: 1 }, { n: 2 }])
+})
+
+test('the lock of a process that is killed is gone', async (t) => {
+  const path = filePath(t)
+  const db = open(t, path)
+  await db.exec('create table t (n)')
+  const holder = await hold(t, path)
+  const write = db.run('insert into t values (1)')
+  await until('it to have asked again', () => sqliteHealth(db).counts.busyRetries > 3)
+  await holder.kill()
+  assert.equal((await write).changes, 1)
+})
+
+test('a transaction that does not get the lock runs out, and so does one that needs it late', async (t) => {
+  const path = filePath(t)
+  const db = open(t, path)
+  await db.exec('create table t (n)')
+  const holder = await hold(t, path)
+  await assert.rejects(
+    db.transaction(async () => assert.fail('it must not begin'), { limit: '150ms' }),
+    (error) => error instanceof TransactionExpiredError && /a lock that another connection holds/.test(error.message),
+  )
+  await assert.rejects(
+    db.transaction(
+      async (tx) => {
+        assert.deepEqual(await tx.all('select n from t'), [])
+        await withQueryLimit('late', '150ms', () => tx.run('insert into t values (1)'))
+      },
+      { mode: 'deferred' },
+    ),
+    WriteExpiredError,
+  )
+  await holder.release()
+  assert.deepEqual(await db.get('select count(*) as n from t'), { n: 0 })
+  assert.equal(sqliteHealth(db).counts.replaced, 0)
+})
+
+test('a deferred transaction whose snapshot is out of date says that it must be repeated', async (t) => {
+  const path = filePath(t)
+  const db = open(t, path)
+  await db.exec('create table t (n)')
+  const other = new DatabaseSync(path)
+  t.after(() => other.close())
+  await assert.rejects(
+    db.transaction(
+      async (tx) => {
+        await tx.all('select n from t')
+        other.exec('insert into t values (1)')
+        await tx.run('insert into t values (2)')
+      },
+      { mode: 'deferred' },
+    ),
+    (error) => {
+      assert.ok(error instanceof SqliteError)
+      assert.equal(error.errname, 'SQLITE_BUSY_SNAPSHOT')
+      assert.match(error.message, /repeat the transaction, or begin it with mode: "immediate"/)
+      return true
+    },
+  )
+})
+
+test('a file that is locked while it is opened is the business of who waits for it, within their limits', async (t) => {
+  const path = filePath(t)
+  const first = new DatabaseSync(path)
+  first.exec('create table t (n); insert into t values (1)')
+  first.close()
+  const holder = await hold(t, path)
+  const db = open(t, path)
+  const patient = db.get('select n from t')
+  await assert.rejects(
+    runWithin({ name: 'request', limit: '300ms' }, () => db.get('select n from t')),
+    (error) => isExpiry(error),
+  )
+  assert.equal(sqliteHealth(db).journalMode, '')
+  await holder.release()
+  assert.deepEqual(await patient, { n: 1 })
+  assert.equal(sqliteHealth(db).journalMode, 'wal')
+})

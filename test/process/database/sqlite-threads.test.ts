@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, type TestContext, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import type { Worker } from 'node:worker_threads'
+import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
+import {
+  ConnectionLostError,
+  openSqlite,
+  QueryExpiredError,
+  type SqliteDatabase,
+  type SqliteEvent,
+  type SqliteOptions,
+  sqliteHealth,
+  withQueryLimit,
+  zombieWaits,
+} from '../../../src/index.ts'
+import { until, within } from '../support/until.ts'
+
+const INDEX = pathToFileURL(join(import.meta.dirname, '../../../src/index.ts')).href
+
+/** One step of SQLite that takes about a second, and that nothing can end. */
+const HUNG =
+  'with recursive c(n) as (select 1 union all select n + 1 from c where n < 4000000) select count(*) as n from c'
+
+function directory(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'punctual-sqlite-'))
+  t.after(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+function open(
+  t: TestContext,
+  options: SqliteOptions = {},
+): { db: SqliteDatabase; events: SqliteEvent[]; path: string } {
+  const events: SqliteEvent[] = []
+  const path = join(directory(t), 'test.db')
+  const db = openSqlite(path, { name: 'test', cancelLimit: '50ms', onEvent: (event) => events.push(event), ...options })
+  t.after(() => within('the database to close', db.close()))
+  return { db, events, path }
+}
+
+function isIntact(path: string): boolean {
+  const database = new DatabaseSync(path)
+  try {
+    return database.prepare('pragma integrity_check').get()?.integrity_check === 'ok'
+  } finally {
+    database.close()
+  }
+}
+
+describe('a query that cannot be ended', () => {
+  test('costs its thread: another takes its place, and what waited goes on', async (t) => {
+    const { db, events } = open(t, { readers: 1 })
+    await db.exec('create table t (n); insert into t values (1)')
+    await db.get('select n from t')
+    const hung = assert.rejects(
+      withQueryLimit('report', '50ms', () => db.get(HUNG)),
+      QueryExpiredError,
+    )
+    await until('it to run', () => sqliteHealth(db).readers.busy === 1)
+    const waiting = db.get('select n from t')
+    await hung
+    assert.deepEqual(zombieWaits(), new Map([['report', 1]]))
+    assert.deepEqual(await waiting, { n: 1 })
+    const { level, abandoned, counts } = sqliteHealth(db)
+    assert.deepEqual([level, abandoned, counts.replaced], ['WARNING', 1, 1])
+    assert.match(
+      events[0]?.message ?? '',
+      /^database test: the thread of a reader did not end its query within 50 ms and goes on by itself; another one takes its place$/,
+    )
+    await until('it to have ended', () => sqliteHealth(db).abandoned === 0)
+    assert.equal(zombieWaits().size, 0)
+    assert.equal(sqliteHealth(db).level, 'HEALTHY')
+  })
+
+  test('in the writer, inside a transaction: nothing of it stays, and the next write is carried out', async (t) => {
+    const { db, path } = open(t)
+    await db.exec('create table t (n)')
+    await assert.rejects(
+      db.transaction(async (tx) => {
+        await tx.run('insert into t values (1)')
+        await withQueryLimit('report', '50ms', () => tx.get(HUNG))
+      }),
+      QueryExpiredError,
+    )
+    assert.equal((await db.run('insert into t values (2)')).changes, 1)
+    assert.deepEqual(await db.all('select n from t'), [{ n: 2 }])
+    await until('its thread to have ended', () => sqliteHealth(db).abandoned === 0)
+    assert.deepEqual(await db.all('select n from t'), [{ n: 2 }])
+    await db.close()
+    assert.ok(isIntact(path))
+  })
+
+  test('and writes is undone when its step is done, although nobody asks any more', async (t) => {
+    const { db } = open(t, { cancelLimit: '20s' })
+    await db.exec('create table t (n)')
+    const slow = `insert into t ${HUNG}`
+    await assert.rejects(
+      withQueryLimit('import', '50ms', () => db.run(slow)),
+      (error) => error instanceof QueryExpiredError && 'carriedOut' in error && error.carriedOut === 'no',
+    )
+    assert.deepEqual(await db.get('select count(*) as n from t'), { n: 0 })
+    await until('its thread to be free', () => sqliteHealth(db).writer.busy === 0)
+    assert.deepEqual(await db.get('select count(*) as n from t'), { n: 0 })
+    assert.equal(sqliteHealth(db).counts.replaced, 0)
+  })
+
+  test('takes no more threads with it than are allowed', async (t) => {
+    const { db, events } = open(t, { readers: 1, abandoned: 0 })
+    await db.exec('create table t (n); insert into t values (1)')
+    await db.get('select n from t')
+    await assert.rejects(
+      withQueryLimit('report', '50ms', () => db.get(HUNG)),
+      QueryExpiredError,
+    )
+    await until('it to be given up', () => sqliteHealth(db).abandoned === 1)
+    assert.match(events[0]?.message ?? '', /no other one takes its place until one of 1 has ended \(abandoned: 0\)$/)
+    assert.equal(sqliteHealth(db).readers.threads, 0)
+    assert.deepEqual(await db.get('select n from t'), { n: 1 })
+    assert.equal(sqliteHealth(db).abandoned, 0)
+  })
+
+  test('in memory takes the data with it, and later calls say so', async (t) => {
+    const events: SqliteEvent[] = []
+    const db = openSqlite(':memory:', { name: 'test', cancelLimit: '50ms', onEvent: (event) => events.push(event) })
+    t.after(() => db.close())
+    await db.exec('create table t (n)')
+    await assert.rejects(
+      withQueryLimit('report', '50ms', () => db.get(HUNG)),
+      QueryExpiredError,
+    )
+    await until('its thread to be given up', () => events.length === 1)
+    await assert.rejects(db.get('select n from t'), (error) => {
+      assert.ok(error instanceof ConnectionLostError)
+      assert.match(error.message, /its thread is gone, and with it what was in memory$/)
+      return true
+    })
+    assert.equal(sqliteHealth(db).level, 'CRITICAL')
+    await until('its thread to have ended', () => sqliteHealth(db).abandoned === 0)
+  })
+})
+
+describe('a thread that dies', () => {
+  /** The threads that are started from here on, the writer first. */
+  function watchThreads(t: TestContext): Worker[] {
+    const threads: Worker[] = []
+    const note = (thread: Worker): void => {
+      threads.push(thread)
+    }
+    process.on('worker', note)
+    t.after(() => process.off('worker', note))
+    return threads
+  }
+
+  test('fails the call it was at; others go on with another thread', async (t) => {
+    const threads = watchThreads(t)
+    const { db, events } = open(t, { readers: 1 })
+    await db.exec('create table t (n); insert into t values (1)')
+    await db.get('select n from t')
+    const doomed = assert.rejects(db.all(HUNG.replace('count(*) as n', 'n')), (error) => {
+      assert.ok(error instanceof ConnectionLostError)
+      assert.match(error.message, /its thread died: it ended with code 1, under: with recursive/)
+      return true
+    })
+    const waiting = db.get('select n from t')
+    await until('it to run', () => sqliteHealth(db).readers.queued === 1)
+    await threads[1]?.terminate()
+    await doomed
+    assert.deepEqual(await waiting, { n: 1 })
+    assert.equal(sqliteHealth(db).counts.replaced, 1)
+    assert.match(
+      events[0]?.message ?? '',
+      /^database test: the thread of a reader died: .*; another one takes its place$/,
+    )
+  })
+
+  test('while idle, or inside a transaction, is replaced without a mix-up', async (t) => {
+    const threads = watchThreads(t)
+    const { db } = open(t, { readers: 1 })
+    await db.exec('create table t (n)')
+    await assert.rejects(
+      db.transaction(async (tx) => {
+        await tx.run('insert into t values (1)')
+        await threads[0]?.terminate()
+        await tx.run('insert into t values (2)')
+      }),
+      (error) => error instanceof ConnectionLostError && /it was rolled back$/.test(error.message),
+    )
+    assert.deepEqual(await db.all('select n from t'), [])
+    await db.run('insert into t values (3)')
+    await threads[1]?.terminate()
+    assert.deepEqual(await db.all('select n from t'), [{ n: 3 }])
+    assert.equal(sqliteHealth(db).counts.replaced, 2)
+  })
+})
+
+interface Child {
+  readonly process: ChildProcess
+  readonly output: () => string
+  readonly ended: Promise<number | null>
+}
+
+/** An app in a process of its own. Its code finds `db` open, `tell` to speak to the test, and everything `punctual` exports. */
+function startApp(
+  t: TestContext,
+  path: string,
+  code: string,
+  node = process.execPath,
+  flags: readonly string[] = [],
+): Child {
+  const file = join(directory(t), 'app.ts')
+  writeFileSync(
+    file,
+    `import * as punctual from ${JSON.stringify(INDEX)}
+const db = punctual.openSqlite(${JSON.stringify(path)}, { name: 'test' })
+const tell = (what: unknown) => process.send?.(what)
+${code}`,
+  )
+  const child = spawn(node, [...flags, file], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  t.after(() => child.kill('SIGKILL'))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text) => (output += text))
+  const ended = new Promise<number | null>((resolve) => child.once('close', (exitCode) => resolve(exitCode)))
+  return { process: child, output: () => output, ended }
+}
+
+function hear(child: Child): Promise<unknown> {
+  const message = new Promise((resolve, reject) => {
+    child.process.once('message', resolve)
+    void child.ended.then((code) => reject(new Error(`it ended with ${code}: ${child.output()}`)))
+  })
+  return within('the app to speak', message)
+}
+
+describe('a process', () => {
+  test('that is killed inside a transaction leaves the file whole, without it', async (t) => {
+    const path = join(directory(t), 'test.db')
+    const app = startApp(
+      t,
+      path,
+      `await db.exec('create table t (n); insert into t values (1)')
+       await db.transaction(async (tx) => {
+         await tx.run("insert into t select value from json_each('[' || replace(hex(zeroblob(50000)), '00', '7,') || '7]')")
+         tell('inside')
+         await new Promise(() => {})
+       })`,
+    )
+    assert.equal(await hear(app), 'inside')
+    app.process.kill('SIGKILL')
+    await within('it to end', app.ended)
+    const db = openSqlite(path)
+    t.after(() => db.close())
+    assert.deepEqual(await db.all('select n from t'), [{ n: 1 }])
+    assert.equal((await db.run('insert into t values (2)')).changes, 1)
+    await db.close()
+    assert.ok(isIntact(path))
+  })
+
+  test('ends by itself while a database is open, and stays while a call waits', async (t) => {
+    const path = join(directory(t), 'test.db')
+    const app = startApp(
+      t,
+      path,
+      `await db.exec('create table t (n)')
+       punctual.withQueryLimit('seed', 'unbounded', () => db.run('insert into t values (1)')).then(() => console.log('done'))`,
+    )
+    assert.equal(await within('it to end', app.ended), 0)
+    assert.equal(app.output(), 'done\n')
+  })
+
+  for (const major of [22, 24, 26] satisfies NodeMajor[]) {
+    test(`of Node ${major} reads, writes, ends what runs out, and prints nothing`, async (t) => {
+      const path = join(directory(t), 'test.db')
+      const preload = join(directory(t), 'preload.mjs')
+      writeFileSync(
+        preload,
+        "import { isMainThread } from 'node:worker_threads'\nif (!isMainThread) console.log('preloaded')\n",
+      )
+      const app = startApp(
+        t,
+        path,
+        `await db.exec('create table t (id integer primary key, n text unique)')
+         await db.run('insert into t (n) values (:n)', { n: 'one' })
+         const rows = await db.all('select n from t where id = ?', [1])
+         const names: string[] = []
+         const note = (error: any) => { names.push(error.name + ' ' + (error.errname ?? '')) }
+         await db.run("insert into t (n) values ('one')").catch(note)
+         const endless = 'with recursive c(n) as (select 1 union all select n + 1 from c) select n from c'
+         await punctual.withQueryLimit('x', '100ms', () => db.all(endless)).catch(note)
+         await db.transaction(async (tx) => { await tx.run("insert into t (n) values ('two')"); throw new Error() }).catch(note)
+         await db.close()
+         tell({ rows, names, replaced: punctual.sqliteHealth(db).counts.replaced })
+         process.disconnect()`,
+        nodeBinary(major),
+        ['--disable-warning=ExperimentalWarning', '--import', pathToFileURL(preload).href],
+      )
+      assert.deepEqual(await hear(app), {
+        rows: [{ n: 'one' }],
+        names: ['SqliteError SQLITE_CONSTRAINT_UNIQUE', 'QueryExpiredError ', 'Error '],
+        replaced: 0,
+      })
+      assert.equal(await within('it to end', app.ended), 0)
+      assert.equal(app.output(), '')
+    })
+  }
+})
