@@ -1,23 +1,37 @@
 import type { AppSettings } from './build-app.ts'
+import { readDatabaseUrl } from './database/database-url.ts'
 
 /**
- * Reads the app's settings from the environment: `DATABASE_URL` (required), `DATABASE_POOL_MAX`, `ADMIN_URL`, `LOG_LEVEL`.
+ * Reads the app's settings from the environment: `DATABASE_URL` (required), `DATABASE_POOL_MAX`, `PARTNER_URL`, `FAULTS_URL`, `ADMIN_URL`,
+ * `LOG_LEVEL`.
  * Throws with what to do when one is missing or does not apply.
  */
 export function readAppSettings(env: NodeJS.ProcessEnv): AppSettings {
   const { DATABASE_URL: databaseUrl, DATABASE_POOL_MAX: max, ADMIN_URL: adminUrl, LOG_LEVEL: logLevel } = env
+  const partnerUrl = readUrl('PARTNER_URL', env)
+  const faultsUrl = readUrl('FAULTS_URL', env)
   if (databaseUrl === undefined || databaseUrl === '') {
     throw new Error(
-      'DATABASE_URL is not set. `npm start` sets it; alone, set it to postgres://user:password@host:port/database.',
+      'DATABASE_URL is not set. `npm start` sets it; alone, set it to postgres://user:password@host:port/database, or sqlite:./file.db.',
     )
   }
+  readDatabaseUrl(databaseUrl)
   if (max !== undefined && !/^[1-9]\d{0,3}$/.test(max)) {
     throw new Error(`DATABASE_POOL_MAX is "${max}"; it must be a whole number from 1 to 9999.`)
   }
   return {
     databaseUrl,
     ...(max === undefined ? {} : { databasePoolMax: Number(max) }),
+    ...(partnerUrl === undefined ? {} : { partnerUrl }),
+    ...(faultsUrl === undefined ? {} : { faultsUrl }),
     ...(adminUrl === undefined ? {} : { adminUrl }),
     ...(logLevel === undefined ? {} : { logLevel }),
   }
+}
+
+function readUrl(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  const text = env[name]
+  if (text === undefined || text === '') return undefined
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text.replace(/\/$/, '')
+  throw new Error(`${name} is "${text}"; it must be a URL such as http://127.0.0.1:4000.`)
 }

@@ -1,15 +1,27 @@
 import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
 import { readAppSettings } from './app-settings.ts'
-import { buildApp } from './build-app.ts'
+import { type AppSettings, buildApp } from './build-app.ts'
 
 /** The entry. Punctual takes the instance and listens for it; `node app.ts` listens by itself, on HOST and PORT. */
-const app: FastifyInstance = buildApp(readAppSettings(process.env))
+const alone = import.meta.main && cluster.isPrimary
+const app: FastifyInstance = buildApp(readSettings())
 
-if (import.meta.main && cluster.isPrimary) {
+if (alone) {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void app.close())
   const address = await app.listen({ host: process.env.HOST ?? '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
   console.log(`listening on ${address}`)
+}
+
+/** Run alone, a setting that does not apply is one line and exit code 2. Punctual tells it by itself. */
+function readSettings(): AppSettings {
+  try {
+    return readAppSettings(process.env)
+  } catch (error) {
+    if (!alone || !(error instanceof Error)) throw error
+    console.error(error.message)
+    process.exit(2)
+  }
 }
 
 export default app

@@ -1,17 +1,38 @@
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
-import { openDatabase, openPool } from './database/pool.ts'
+import { createAuthAfter } from './auth/after.ts'
+import { createAuthBefore } from './auth/before.ts'
+import { addAuthRoute } from './auth/routes.ts'
+import { readDatabaseUrl } from './database/database-url.ts'
+import { openGuardedPool } from './database/guarded-pool.ts'
+import { openDatabase } from './database/pool.ts'
+import { openSqliteDatabase } from './database/sqlite/open-sqlite-database.ts'
+import { openUnlimitedPool } from './database/unlimited-pool.ts'
+import { createInboxAfter } from './inbox/after.ts'
+import { createInboxBefore } from './inbox/before.ts'
+import { addInboxRoute } from './inbox/routes.ts'
 import { createLoginService } from './login/login-service.ts'
+import type { LoginStore } from './login/login-store.ts'
+import { createPostgresStore } from './login/postgres-store.ts'
 import { addLoginRoutes } from './login/routes.ts'
+import { createSqliteStore } from './login/sqlite-store.ts'
 import { addPage } from './page/page.ts'
 import { answerWithProblems } from './problem.ts'
+import type { Limit } from './punctual.ts'
+import { addFaultRoutes } from './try/fault-routes.ts'
 import { addTryRoutes } from './try/routes.ts'
 
 export interface AppSettings {
-  /** `postgres://…` of a database that is migrated already. */
+  /** `postgres://…` or `sqlite:…` of a database that is migrated already. SQLite has the login only. */
   readonly databaseUrl: string
-  /** Connections of this process at most. Default 10. */
+  /** Connections of this process at most, for each of its pools: of the login, of `before` and of `after`. Default 10. */
   readonly databasePoolMax?: number
+  /** All queries of one sign-in, one sign-out or one look at the session. Default `8s`. */
+  readonly loginLimit?: Limit
+  /** The partner's API, for the inbox. Default: none, and the inbox says so. */
+  readonly partnerUrl?: string
+  /** Where faults outside the app are ordered. Default: nowhere. */
+  readonly faultsUrl?: string
   /** Where the page's links to status and incidents lead. Default `http://127.0.0.1:9464`. */
   readonly adminUrl?: string
   /** Default `warn`. */
@@ -26,20 +47,47 @@ export function buildApp(settings: AppSettings): FastifyInstance {
     // A number is no user name, and a field nobody asked for is a mistake worth telling.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   })
-  const pool = openPool({
-    url: settings.databaseUrl,
-    ...(settings.databasePoolMax === undefined ? {} : { max: settings.databasePoolMax }),
-    onIdleError: (error) =>
-      app.log.warn({ err: error }, 'an idle database connection broke; the pool will open another'),
-  })
-  app.addHook('onClose', () => pool.end())
+  const { partnerUrl, faultsUrl } = settings
+  const database = readDatabaseUrl(settings.databaseUrl)
 
   answerWithProblems(app)
-  addPage(app, settings.adminUrl ?? 'http://127.0.0.1:9464')
+  addPage(app, settings.adminUrl ?? 'http://127.0.0.1:9464', database.kind)
   app.get('/health', (_request, reply) =>
     reply.header('cache-control', 'no-store').send({ status: 'ok', pid: process.pid }),
   )
-  addLoginRoutes(app, createLoginService(openDatabase(pool)))
+  const store =
+    database.kind === 'postgres' ? addOverPostgres(app, database.url, settings) : openSqliteStore(app, database.path)
+  addLoginRoutes(app, createLoginService(store, settings.loginLimit ?? '8s'))
+  addInboxRoute(app, '/discussions', partnerUrl === undefined ? undefined : createInboxAfter(partnerUrl))
+  addInboxRoute(app, '/before/discussions', partnerUrl === undefined ? undefined : createInboxBefore(partnerUrl))
   addTryRoutes(app)
+  addFaultRoutes(app, faultsUrl)
   return app
+}
+
+/** The features that need PostgreSQL; and where the login keeps its rows then. */
+function addOverPostgres(app: FastifyInstance, url: string, { databasePoolMax: max }: AppSettings): LoginStore {
+  const connections = { url, ...(max === undefined ? {} : { max }) }
+  const guard = (name: string) =>
+    openGuardedPool({
+      ...connections,
+      name,
+      onEvent: ({ severity, pool, type, message }) => app.log[severity]({ pool, type }, message),
+    })
+  const login = guard('login')
+  const after = guard('after')
+  const before = openUnlimitedPool(connections)
+  app.addHook('onClose', () => Promise.all([login.end(), after.end(), before.end()]))
+  addAuthRoute(app, '/api/auth', createAuthAfter(openDatabase(after)))
+  addAuthRoute(app, '/before/api/auth', createAuthBefore(openDatabase(before)))
+  return createPostgresStore(openDatabase(login))
+}
+
+function openSqliteStore(app: FastifyInstance, path: string): LoginStore {
+  const db = openSqliteDatabase(path, {
+    name: 'login',
+    onEvent: ({ severity, database, type, message }) => app.log[severity]({ database, type }, message),
+  })
+  app.addHook('onClose', () => db.destroy())
+  return createSqliteStore(db)
 }

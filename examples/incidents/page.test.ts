@@ -22,6 +22,21 @@ test('the page is whole, links to the admin server it was told of, and needs not
   assert.doesNotMatch(answer.body, /\{\{adminUrl\}\}|(?:src|href)="(?:https?:)?\/\/(?!127\.0\.0\.1:9999)/)
 })
 
+test('over SQLite the page says so, shows what goes with it, and offers only what is there', async () => {
+  const other = buildApp({ databaseUrl: 'sqlite:/nowhere/login.db', logLevel: 'silent' })
+  try {
+    const { body } = await other.inject('/')
+    assert.match(body, /<body data-database="sqlite">/)
+    assert.match((await app.inject('/')).body, /<body data-database="postgres">/)
+    for (const url of ['/api/auth', '/before/api/auth']) assert.ok(!other.hasRoute({ method: 'POST', url }), url)
+    for (const url of ['/login', '/logout']) assert.ok(other.hasRoute({ method: 'POST', url }), url)
+    const offered = [...body.matchAll(/data-try="([^"?]+)/g)].map(([, path = '']) => path)
+    for (const url of offered) assert.ok(other.hasRoute({ method: 'GET', url }), url)
+  } finally {
+    await other.close()
+  }
+})
+
 test('the policy of the page lets its own style and script run, and nothing else', async () => {
   const { headers, body } = await app.inject('/')
   const policy = String(headers['content-security-policy'])
@@ -40,6 +55,17 @@ test('every fault the page offers is a route of the app', async () => {
   const offered = [...body.matchAll(/data-try="([^"?]+)/g)].map(([, path = '']) => path)
   assert.ok(offered.length >= 5)
   for (const url of offered) assert.ok(app.hasRoute({ method: 'GET', url }), url)
+})
+
+test('every fault outside the app that the page offers is one that may be ordered', async () => {
+  const { body } = await app.inject('/')
+  const offered = [...body.matchAll(/data-fault='([^']+)'/g)].map(([, fault = '']) => JSON.parse(fault) as object)
+  assert.ok(offered.length >= 7)
+  for (const payload of offered) {
+    // The order itself is fine; there is nobody here to carry it out.
+    const answer = await app.inject({ method: 'PUT', url: '/try/faults', payload })
+    assert.equal(answer.statusCode, 404, answer.body)
+  }
 })
 
 test('the slow route waits as long as it was told, and a length that is none is a 400', async () => {
@@ -77,6 +103,17 @@ test('health needs no database, and an unknown address is a 404 problem', async 
   const lost = await app.inject('/nowhere?token=secret')
   assert.equal(lost.statusCode, 404)
   assert.equal(lost.json().detail, 'There is nothing at GET /nowhere.')
+})
+
+test('an address in the settings must be one', () => {
+  for (const name of ['PARTNER_URL', 'FAULTS_URL']) {
+    assert.throws(
+      () => readAppSettings({ DATABASE_URL: 'postgres://x/y', [name]: 'localhost:1' }),
+      new RegExp(`${name} is "localhost:1"; it must be a URL`),
+    )
+  }
+  const { partnerUrl } = readAppSettings({ DATABASE_URL: 'postgres://x/y', PARTNER_URL: 'http://127.0.0.1:4000/' })
+  assert.equal(partnerUrl, 'http://127.0.0.1:4000')
 })
 
 test('settings that are missing or do not apply are refused with what to do', () => {

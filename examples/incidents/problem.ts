@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import { type ErrorCode, isExpiry, PunctualError, SqliteError } from './punctual.ts'
 
 /** An error as clients see it (RFC 9457). `detail` is for a person and reveals no internals. */
 export interface Problem {
@@ -15,11 +16,27 @@ const TITLES: Readonly<Record<number, string>> = {
   401: 'Not signed in',
   404: 'Not found',
   405: 'Method not allowed',
+  409: 'Conflict',
   413: 'Too large',
   415: 'Unsupported media type',
+  422: 'Cannot be processed',
   500: 'Internal error',
+  502: 'Bad gateway',
   503: 'Unavailable',
 }
+
+/** Errors of Punctual that say "not now". The others are mistakes in the program. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'PUNCTUAL_WAIT_EXPIRED',
+  'PUNCTUAL_REQUEST_EXPIRED',
+  'PUNCTUAL_CONNECTION_LOST',
+  'PUNCTUAL_SHUTTING_DOWN',
+  'PUNCTUAL_CLIENT_GONE',
+  'PUNCTUAL_SHED',
+  'PUNCTUAL_SUPERSEDED',
+  'PUNCTUAL_BREAKER_OPEN',
+  'PUNCTUAL_BULKHEAD_FULL',
+])
 
 /** Builds a problem; the title follows from the status. */
 export function problem(status: number, detail: string, errors?: Problem['errors']): Problem {
@@ -44,6 +61,11 @@ export function answerWithProblems(app: FastifyInstance): void {
     }
     const status = error.statusCode ?? 500
     if (status < 500) return sendProblem(reply, problem(status, error.message))
+    if (error instanceof PunctualError && PASSING.has(error.code)) {
+      request.log.warn(error.message)
+      reply.header('retry-after', '1').header('cache-control', 'no-store')
+      return sendProblem(reply, passingProblem(error))
+    }
     request.log.error({ err: error }, 'request failed')
     if (isDatabaseAway(error)) {
       reply.header('retry-after', '5')
@@ -54,6 +76,15 @@ export function answerWithProblems(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) =>
     sendProblem(reply, problem(404, `There is nothing at ${request.method} ${request.url.split('?', 1)[0]}.`)),
   )
+}
+
+/** `type` is to be matched on; which wait it was stays in the log. */
+function passingProblem(error: PunctualError): Problem {
+  const detail = isExpiry(error)
+    ? 'Something needed for the answer took too long, and was given up. Try again in a moment.'
+    : 'This request could not be finished now. Try again in a moment.'
+  const type = `urn:punctual:error:${error.code.slice('PUNCTUAL_'.length).toLowerCase().replaceAll('_', '-')}`
+  return { ...problem(503, detail), type }
 }
 
 // The system's codes for a server that is not there, and PostgreSQL's for one that is starting, stopping or full.
@@ -69,7 +100,11 @@ const AWAY = new Set([
   '53300',
 ])
 
+// SQLite's for a file that cannot be opened, a disk that fails, and one that is full.
+const FILE_AWAY = /^SQLITE_(?:CANTOPEN|IOERR|FULL)/
+
 function isDatabaseAway(error: Error & { code?: string }): boolean {
+  if (error instanceof SqliteError) return FILE_AWAY.test(error.errname)
   // pg gives no code to a pool that has no connection to give in time, nor to a connection that broke off.
   return (
     AWAY.has(error.code ?? '') || /timeout exceeded when trying to connect|[Cc]onnection terminated/.test(error.message)

@@ -4,6 +4,7 @@ import type pg from 'pg'
 import { openDatabase, openPool } from './database/pool.ts'
 import { release } from './database/release.ts'
 import { SEED_PASSWORD, SEED_USERS } from './database/seed.ts'
+import { SEED_AUTH_USERS } from './database/seed-auth.ts'
 import { verifyPassword } from './login/password.ts'
 import type { TestDatabase } from './testing/database.ts'
 import { makeTestDatabase } from './testing/database.ts'
@@ -24,8 +25,12 @@ test('of three releases at once, one migrates and seeds and the others find it d
   const reports = await Promise.all([release(database.url), release(database.url), release(database.url)])
   const migrated = reports.filter(({ migrations }) => migrations.length > 0)
   assert.equal(migrated.length, 1)
-  assert.deepEqual(migrated[0]?.migrations, ['0001-users-and-sessions', '0002-security-events-and-user-activity'])
-  assert.deepEqual(reports.map(({ seeded }) => seeded).sort(), [0, 0, SEED_USERS.length])
+  assert.deepEqual(migrated[0]?.migrations, [
+    '0001-users-and-sessions',
+    '0002-security-events-and-user-activity',
+    '0003-auth',
+  ])
+  assert.deepEqual(reports.map(({ seeded }) => seeded).sort(), [0, 0, SEED_USERS.length + SEED_AUTH_USERS])
 })
 
 test('a release that runs again changes nothing', async () => {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../../src/wait/duration.ts'
@@ -28,8 +28,9 @@ interface Run {
   readonly output: () => string
 }
 
-function start(flags: readonly string[]): Run {
+function start(flags: readonly string[], databaseUrl?: string): Run {
   const { DATABASE_URL: _, npm_lifecycle_event: __, ...env } = process.env
+  if (databaseUrl !== undefined) env.DATABASE_URL = databaseUrl
   const args = ['--state-dir', stateDir, ...flags]
   const child = spawn(process.execPath, [START, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
@@ -104,9 +105,13 @@ test('npm start serves the login under two workers, tells what it did, and TERM 
   try {
     await untilReady(run)
     assert.equal((await login(port)).status, 200)
+    const discussion = await fetch(`http://127.0.0.1:${port}/discussions/7?source=messaging`)
+    assert.equal(((await discussion.json()) as { source: string }).source, 'issue')
+    const faults = await fetch(`http://127.0.0.1:${port}/try/faults`)
+    assert.ok(((await faults.json()) as { queries: number }).queries > 0)
     const pids = await pidsOf(admin)
     assert.equal(pids.workers.length, 2)
-    assert.match(run.output(), /^release .*2 migrations run in .*50 users seeded/m)
+    assert.match(run.output(), /^release .*3 migrations run in .*550 users seeded/m)
     assert.match(run.output(), new RegExp(`^app +http://127\\.0\\.0\\.1:${port}/`, 'm'))
     assert.match(run.output(), new RegExp(`^admin +http://127\\.0\\.0\\.1:${admin}/status`, 'm'))
 
@@ -142,6 +147,70 @@ test('npm start, killed, leaves no process either; the next one finds the data a
     await assertGone(mine)
   } finally {
     await endProcess(run.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+  }
+})
+
+test('over SQLite there is the login and no PostgreSQL, and the start and the page say so', async () => {
+  const { port, admin, flags } = await freePorts()
+  const file = join(stateDir, 'sqlite', 'login.db')
+  const run = start(flags, `sqlite:${relative(process.cwd(), file)}`)
+  const at = (path: string) => `http://127.0.0.1:${port}${path}`
+  try {
+    await untilReady(run)
+    assert.match(run.output(), new RegExp(`^database +SQLite 3\\.\\S+ at ${file}$`, 'm'))
+    assert.match(run.output(), /^database +the login only: \/api\/auth and \/before\/api\/auth need PostgreSQL/m)
+    assert.match(run.output(), /^release .*2 migrations run in .*50 users seeded/m)
+    const signedIn = await login(port)
+    assert.equal(signedIn.status, 200)
+    const cookie = signedIn.headers.get('set-cookie')?.split(';', 1)[0] ?? ''
+    // On whichever of the two workers: they share the file.
+    for (let tries = 0; tries < 6; tries += 1) {
+      assert.equal((await fetch(at('/me'), { headers: { cookie, connection: 'close' } })).status, 200)
+    }
+    assert.equal((await fetch(at('/logout'), { method: 'POST', headers: { cookie } })).status, 204)
+    assert.equal((await fetch(at('/me'), { headers: { cookie } })).status, 401)
+    for (const path of ['/api/auth', '/before/api/auth']) {
+      assert.equal((await fetch(at(path), { method: 'POST' })).status, 404)
+    }
+    assert.match(await (await fetch(at('/'))).text(), /<body data-database="sqlite">/)
+
+    const order = (faults: object) =>
+      fetch(at('/try/faults'), {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(faults),
+      })
+    assert.equal((await order({ hangTable: 'users', hangFor: 60_000 })).status, 200)
+    const kept = await login(port)
+    assert.equal(kept.status, 503)
+    assert.match(kept.headers.get('content-type') ?? '', /^application\/problem\+json/)
+    assert.equal((await order({})).status, 200)
+    assert.equal((await login(port)).status, 200)
+
+    const status = (await (await fetch(`http://127.0.0.1:${admin}/status`)).json()) as { workers: { pid: number }[] }
+    run.child.kill('SIGTERM')
+    assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
+    for (const { pid } of status.workers) assert.equal(identifyProcess(pid), undefined)
+  } finally {
+    await endProcess(run.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+  }
+})
+
+test('a DATABASE_URL that does not apply ends npm start, and the app alone, with one line', async () => {
+  const app = fileURLToPath(new URL('app.ts', import.meta.url))
+  for (const [url, words] of [
+    ['sqlite:', /names no file/],
+    ['sqlite::memory:', /each worker would have/],
+    ['mysql://me:secret@db/app', /begins with "mysql:"/],
+  ] as const) {
+    const run = start([], url)
+    assert.equal(await within(LIMIT, 'the refusal', run.exited), 2)
+    assert.match(run.output(), words)
+    assert.match(run.output(), /^npm start: DATABASE_URL .*\n$/)
+    assert.doesNotMatch(run.output(), /secret/)
+    const alone = spawnSync(process.execPath, [app], { env: { ...process.env, DATABASE_URL: url }, encoding: 'utf8' })
+    assert.equal(alone.status, 2)
+    assert.match(alone.stderr, /^DATABASE_URL .*\n$/)
   }
 })
 

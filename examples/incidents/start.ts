@@ -3,21 +3,25 @@ import { spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ms } from '../../src/wait/duration.ts'
+import { type DatabaseAddress, databaseUrlOf, readDatabaseUrl } from './database/database-url.ts'
 import { release } from './database/release.ts'
 import { isStartAlive, lockHolder, tellInUse } from './guardian/directory-lock.ts'
 import type { Guard } from './guardian/guard.ts'
 import { startGuard } from './guardian/guard.ts'
+import { within } from './guardian/wait-until.ts'
+import { readFaults } from './outside/faults.ts'
+import { type Outside, startOutside } from './outside/outside.ts'
 import { announceReady, announceRelease, say, tellDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
-import type { RunFlags } from './starting/run-flags.ts'
 import { readRunFlags, urlOf } from './starting/run-flags.ts'
 import type { StartSignal } from './starting/signals.ts'
 import { hearSignals } from './starting/signals.ts'
 
 /**
- * What `npm start` runs: a PostgreSQL (`DATABASE_URL`, or one of its own under the state directory), the release (migrations and seed),
- * then Punctual with the app, and in the end everything back again. Exits with Punctual's code; 1 when the database could
- * not be had, 2 for a port that is taken, 4 when the release failed.
+ * What `npm start` runs: a database (`DATABASE_URL`, or a PostgreSQL of its own under the state directory), the release (migrations and seed),
+ * what the app meets outside of itself (a partner's API, and faults to order), then Punctual with the app, and in the end everything back again. Exits with Punctual's code; 1 when the database could
+ * not be had, 2 for a port that is taken or a `DATABASE_URL` that is none, 4 when the release failed.
  */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -35,6 +39,7 @@ class StartFailure extends Error {
 
 let punctual: ChildProcess | undefined
 let guard: Guard | undefined
+let outside: Outside | undefined
 /** Set by the first signal that asks to stop; before Punctual runs it keeps it from starting. */
 let stopAsked: StartSignal | undefined
 
@@ -42,10 +47,12 @@ async function start(given: readonly string[]): Promise<number> {
   if (!existsSync(PUNCTUAL)) throw new StartFailure(`${PUNCTUAL} is missing: this is no whole checkout of Punctual.`, 1)
   if (given.includes('--help') || given.includes('-h')) return run(['run', '--help'], process.env).ended
   const flags = readRunFlags(given, process.env)
-  const directory = ownDatabase(flags)
-  const other = directory === undefined ? undefined : lockHolder(join(directory, 'lock'))
-  if (directory !== undefined && other !== undefined && isStartAlive(other))
-    throw new StartFailure(tellInUse(other, directory), 1)
+  const faults = await attempt(2, async () => readFaults(process.env))
+  const address = await attempt(2, async () => givenDatabase(process.env))
+  // Where the data of our own PostgreSQL is, if we run one.
+  const directory = join(resolve(ROOT, flags.stateDir), 'postgres')
+  const other = address === undefined ? lockHolder(join(directory, 'lock')) : undefined
+  if (other !== undefined && isStartAlive(other)) throw new StartFailure(tellInUse(other, directory), 1)
   if (!flags.hasConfig) {
     await attempt(2, () => checkPort(flags.host, flags.port, '--port', 'the app'))
     await attempt(2, () => checkPort(flags.adminHost, flags.adminPort, '--admin-port', 'the admin server'))
@@ -57,18 +64,30 @@ async function start(given: readonly string[]): Promise<number> {
       askToStop('SIGTERM')
     },
   })
-  const databaseUrl = await openDatabaseServer(guard, directory)
+  const databaseUrl = address === undefined ? await openDatabaseServer(guard, directory) : databaseUrlOf(address)
   if (stopAsked !== undefined) return codeOf(null, stopAsked)
   const report = await attempt(
     4,
     () => release(databaseUrl),
-    `the release failed on ${tellDatabase(databaseUrl)}${directory === undefined ? ' (DATABASE_URL; unset it to use a PostgreSQL of our own)' : ''}`,
+    `the release failed on ${tellDatabase(databaseUrl)}${address === undefined ? '' : ' (DATABASE_URL; unset it to use a PostgreSQL of our own)'}`,
   )
-  say('database', `PostgreSQL ${report.serverVersion} at ${tellDatabase(databaseUrl)}`)
+  say('database', `${report.database} at ${tellDatabase(databaseUrl)}`)
+  if (address?.kind === 'sqlite') {
+    say('database', 'the login only: /api/auth and /before/api/auth need PostgreSQL, and are not there')
+  }
   announceRelease(report)
+  const surroundings = await attempt(1, () => startOutside(databaseUrl))
+  outside = surroundings
+  await attempt(2, () => surroundings.order(faults), 'the faults of the environment (FAULT_…) cannot be had')
   if (stopAsked !== undefined) return codeOf(null, stopAsked)
 
-  const env = { ...process.env, DATABASE_URL: databaseUrl, ADMIN_URL: urlOf(flags.adminHost, flags.adminPort) }
+  const env = {
+    ...process.env,
+    DATABASE_URL: surroundings.databaseUrl,
+    PARTNER_URL: surroundings.partnerUrl,
+    FAULTS_URL: surroundings.faultsUrl,
+    ADMIN_URL: urlOf(flags.adminHost, flags.adminPort),
+  }
   const { child, ended } = run(['run', ENTRY, ...flags.args], env)
   punctual = child
   if (child.pid !== undefined) guard.watch(child.pid)
@@ -81,18 +100,14 @@ async function start(given: readonly string[]): Promise<number> {
   return code
 }
 
-/** Where the data of our own PostgreSQL is; undefined when `DATABASE_URL` names another. */
-function ownDatabase(flags: RunFlags): string | undefined {
-  const given = process.env.DATABASE_URL
-  return given === undefined || given === '' ? join(resolve(ROOT, flags.stateDir), 'postgres') : undefined
+/** The database of `DATABASE_URL`; undefined when it is not set, and we run a PostgreSQL of our own. */
+function givenDatabase(env: NodeJS.ProcessEnv): DatabaseAddress | undefined {
+  const { DATABASE_URL: given } = env
+  return given === undefined || given === '' ? undefined : readDatabaseUrl(given)
 }
 
-async function openDatabaseServer(guarding: Guard, directory: string | undefined): Promise<string> {
-  if (directory === undefined) {
-    const given = process.env.DATABASE_URL ?? ''
-    if (URL.canParse(given)) return given
-    throw new StartFailure('DATABASE_URL is no URL; it must be postgres://user:password@host:port/database', 2)
-  }
+/** @param directory where its data is */
+async function openDatabaseServer(guarding: Guard, directory: string): Promise<string> {
   const state = dirname(directory)
   await attempt(1, async () => {
     mkdirSync(state, { recursive: true })
@@ -157,9 +172,11 @@ try {
   )
   exitCode = error instanceof StartFailure ? error.exitCode : 1
 }
-try {
-  await guard?.stop()
-} catch (error) {
-  console.error(`npm start: ${error instanceof Error ? error.message : String(error)}`)
+for (const end of [outside?.close, guard?.stop]) {
+  try {
+    if (end !== undefined) await within(ms(90_000), 'tidying up', end())
+  } catch (error) {
+    console.error(`npm start: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }
 process.exit(exitCode)

@@ -53,4 +53,5 @@ test('addresses are told as a browser wants them, and no password is told', () =
   assert.equal(urlOf('0.0.0.0', 3000), 'http://127.0.0.1:3000')
   assert.equal(urlOf('::1', 3000), 'http://[::1]:3000')
   assert.equal(tellDatabase('postgres://me:secret@db.example/app'), 'db.example:5432/app')
+  assert.equal(tellDatabase('sqlite:/var/lib/app.db'), '/var/lib/app.db')
 })

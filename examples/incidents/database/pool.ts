@@ -11,11 +11,9 @@ export interface PoolSettings {
   readonly name?: string
   /** The database itself ends a statement after this many milliseconds. Default 30,000. */
   readonly statementTimeout?: number
-  /** Told when an idle connection breaks. The pool opens another at need; unheard, the error would end the process. */
-  readonly onIdleError?: (error: Error) => void
 }
 
-/** One pool for one process. Whoever opens it ends it. */
+/** A pool for the release and for tests; the app's own are guarded, or meant to be without limits. Whoever opens it ends it. */
 export function openPool(settings: PoolSettings): pg.Pool {
   const pool = new pg.Pool({
     connectionString: settings.url,
@@ -25,7 +23,8 @@ export function openPool(settings: PoolSettings): pg.Pool {
     statement_timeout: settings.statementTimeout ?? 30_000,
     application_name: settings.name ?? 'incidents',
   })
-  pool.on('error', settings.onIdleError ?? (() => {}))
+  // Unheard, the end of an idle connection would end the process. The pool opens another at need.
+  pool.on('error', () => {})
   return pool
 }
 

@@ -1,23 +1,16 @@
 import { promises as fs } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { FileMigrationProvider, Migrator } from 'kysely/migration'
+import { FileMigrationProvider } from 'kysely/migration'
 import pg from 'pg'
 import { monotonicNow } from '../../../src/wait/clock.ts'
+import { readDatabaseUrl } from './database-url.ts'
+import { migrate } from './migrate.ts'
 import { openDatabase, openPool } from './pool.ts'
+import type { ReleaseReport } from './release-report.ts'
 import { seedUsers } from './seed.ts'
-
-/** What a release has done. */
-export interface ReleaseReport {
-  /** Names of the migrations that were run now; empty when all were in place. */
-  readonly migrations: readonly string[]
-  readonly migrationMs: number
-  /** Rows the seed has added. */
-  readonly seeded: number
-  readonly seedMs: number
-  /** `server_version`, e.g. `18.4`. */
-  readonly serverVersion: string
-}
+import { seedAuthUsers } from './seed-auth.ts'
+import { releaseSqlite } from './sqlite/release-sqlite.ts'
 
 // Any number will do, as long as nobody else takes it in the same database: the ASCII of `incident`.
 const LOCK = '7597118925727690356'
@@ -25,10 +18,18 @@ const LOCK_LIMIT_MS = 60_000
 const STATEMENT_LIMIT_MS = 600_000
 
 /**
- * Migrates and seeds, under an advisory lock of PostgreSQL: of several that start at once one works, the others wait (60 s
- * at most) and find it done. A migration that fails is rolled back, and named in the error.
+ * Migrates and seeds, under a lock: of several that start at once one works, the others wait and find it done. A migration that fails is rolled
+ * back, and named in the error.
+ *
+ * @param url `postgres://…` or `sqlite:…`
  */
 export async function release(url: string): Promise<ReleaseReport> {
+  const address = readDatabaseUrl(url)
+  return address.kind === 'sqlite' ? releaseSqlite(address.path) : releasePostgres(address.url)
+}
+
+/** Under an advisory lock of PostgreSQL, which is waited for for 60 s at most. */
+async function releasePostgres(url: string): Promise<ReleaseReport> {
   const lock = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 10_000,
@@ -40,7 +41,7 @@ export async function release(url: string): Promise<ReleaseReport> {
   try {
     await takeLock(lock)
     const { rows } = await lock.query<{ server_version: string }>('show server_version')
-    return { ...(await migrateAndSeed(url)), serverVersion: rows[0]?.server_version ?? 'unknown' }
+    return { ...(await migrateAndSeed(url)), database: `PostgreSQL ${rows[0]?.server_version ?? 'unknown'}` }
   } finally {
     // Ending the session gives the lock back.
     await lock.end()
@@ -60,38 +61,25 @@ async function takeLock(client: pg.Client): Promise<void> {
   }
 }
 
-async function migrateAndSeed(url: string): Promise<Omit<ReleaseReport, 'serverVersion'>> {
+async function migrateAndSeed(url: string): Promise<Omit<ReleaseReport, 'database'>> {
   const pool = openPool({ url, max: 2, name: 'incidents release', statementTimeout: STATEMENT_LIMIT_MS })
   const db = openDatabase(pool)
   try {
     const start = monotonicNow()
-    const migrations = await migrate(db)
+    const migrations = await migrate(db, migrationFiles())
     const migrated = monotonicNow()
-    const seeded = await seedUsers(db)
+    const seeded = (await seedUsers(db)) + (await seedAuthUsers(db))
     return { migrations, migrationMs: migrated - start, seeded, seedMs: monotonicNow() - migrated }
   } finally {
     await pool.end()
   }
 }
 
-async function migrate(db: ReturnType<typeof openDatabase>): Promise<readonly string[]> {
-  const migrator = new Migrator({
-    db,
-    provider: new FileMigrationProvider({
-      fs,
-      path,
-      migrationFolder: fileURLToPath(new URL('migrations', import.meta.url)),
-      import: (file) => import(pathToFileURL(file).href),
-    }),
+function migrationFiles(): FileMigrationProvider {
+  return new FileMigrationProvider({
+    fs,
+    path,
+    migrationFolder: fileURLToPath(new URL('migrations', import.meta.url)),
+    import: (file) => import(pathToFileURL(file).href),
   })
-  const { error, results = [] } = await migrator.migrateToLatest()
-  if (error !== undefined) {
-    const failed = results.find(({ status }) => status === 'Error')
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(
-      `Migration ${failed?.migrationName ?? '(before the first)'} failed and was rolled back: ${reason}`,
-      { cause: error },
-    )
-  }
-  return results.map(({ migrationName }) => migrationName)
 }

@@ -6,6 +6,10 @@ export interface Database {
   sessions: SessionsTable
   security_events: SecurityEventsTable
   user_activity: UserActivityTable
+  auth_users: AuthUsersTable
+  api_keys: ApiKeysTable
+  referrals: ReferralsTable
+  email_outbox: EmailOutboxTable
 }
 
 interface UsersTable {
@@ -44,4 +48,45 @@ interface UserActivityTable {
   user_id: number
   activity: 'login' | 'logout'
   created_at: Generated<Date>
+}
+
+interface AuthUsersTable {
+  id: Generated<number>
+  /** Who he is to the identity provider; null for whoever joined before there was one, until he next signs in. */
+  privy_id: string | null
+  username: string
+  email: string
+  /** What he hands to others, so that they join in his name. */
+  referral_code: string
+  referred_by: number | null
+  created_at: Generated<Date>
+  last_seen_at: Date | null
+}
+
+interface ApiKeysTable {
+  id: Generated<number>
+  user_id: number
+  /** The first letters of the key, by which its owner knows it again. */
+  prefix: string
+  /** SHA-256 of the key: who reads this table cannot call anything with it. */
+  key_hash: Buffer
+  created_at: Generated<Date>
+  revoked_at: Date | null
+}
+
+interface ReferralsTable {
+  id: Generated<number>
+  referrer_id: number
+  referred_id: number
+  created_at: Generated<Date>
+}
+
+interface EmailOutboxTable {
+  id: Generated<string>
+  recipient: string
+  template: 'referral_joined'
+  /** Whom the letter is about. */
+  about_user_id: number | null
+  created_at: Generated<Date>
+  sent_at: Date | null
 }

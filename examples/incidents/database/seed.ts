@@ -15,21 +15,32 @@ export const SEED_USERS: readonly string[] = NAMES.split(/\s+/)
 
 /** Adds the users that are missing; returns how many. Safe to run again: an existing user is left as he is. */
 export async function seedUsers(db: Kysely<Database>): Promise<number> {
-  const present = new Set((await db.selectFrom('users').select('username').execute()).map((user) => user.username))
-  const missing = SEED_USERS.filter((username) => !present.has(username))
+  const present = await db.selectFrom('users').select('username').execute()
+  const missing = await missingUsers(present.map(({ username }) => username))
   if (missing.length === 0) return 0
-  const rows = await Promise.all(
-    missing.map(async (username) => ({
+  const { numInsertedOrUpdatedRows } = await db
+    .insertInto('users')
+    .values([...missing])
+    .onConflict((conflict) => conflict.column('username').doNothing())
+    .executeTakeFirstOrThrow()
+  return Number(numInsertedOrUpdatedRows ?? 0)
+}
+
+/** A row to seed, whatever the database. */
+export interface SeedUser {
+  readonly username: string
+  readonly password_hash: string
+}
+
+/** The rows of the users that are not `present`. */
+export async function missingUsers(present: readonly string[]): Promise<readonly SeedUser[]> {
+  const there = new Set(present)
+  return Promise.all(
+    SEED_USERS.filter((username) => !there.has(username)).map(async (username) => ({
       username,
       password_hash: await hashPassword(SEED_PASSWORD, seedSalt(username)),
     })),
   )
-  const { numInsertedOrUpdatedRows } = await db
-    .insertInto('users')
-    .values(rows)
-    .onConflict((conflict) => conflict.column('username').doNothing())
-    .executeTakeFirstOrThrow()
-  return Number(numInsertedOrUpdatedRows ?? 0)
 }
 
 // Real salts are random. These are not, so that the same seed yields the same rows everywhere.

@@ -1,67 +1,45 @@
-import type { Kysely } from 'kysely'
-import { sql } from 'kysely'
-import type { Database, SecurityEvent } from '../database/schema.ts'
+import { type Limit, withQueryLimit } from '../punctual.ts'
 import type { Client, Credentials, LoginService, SignedIn } from './contract.ts'
+import type { LoginStore } from './login-store.ts'
 import { verifyPassword } from './password.ts'
-import { endSession, findSessionUser, startSession } from './sessions.ts'
+import { hashToken, newToken } from './session-token.ts'
 
-/** The login over PostgreSQL. Its audit rows are written before the answer: the client waits for them. */
-export function createLoginService(db: Kysely<Database>): LoginService {
+/**
+ * The login over either database. Its audit rows are written before the answer: the client waits for them, but no longer than `limit`, which all queries of
+ * one call share. Then the error of the guarded database is a 503.
+ */
+export function createLoginService(store: LoginStore, limit: Limit): LoginService {
   return {
-    login: (credentials, client) => login(db, credentials, client),
-    me: (token) => findSessionUser(db, token),
-    logout: async (token, client) => {
-      const user = await endSession(db, token)
-      if (user === undefined) return
-      await recordSecurityEvent(db, 'logout', user.id, user.username, client)
-      await recordActivity(db, user.id, 'logout')
-    },
+    login: (credentials, client) => withQueryLimit('login', limit, () => login(store, credentials, client)),
+    me: (token) => withQueryLimit('session', limit, () => store.findSessionUser(hashToken(token))),
+    logout: (token, client) => withQueryLimit('logout', limit, () => logout(store, token, client)),
   }
 }
 
 async function login(
-  db: Kysely<Database>,
+  store: LoginStore,
   { username, password }: Credentials,
   client: Client,
 ): Promise<SignedIn | undefined> {
-  const known = await db
-    .selectFrom('users')
-    .select(['id', 'username', 'password_hash'])
-    .where('username', '=', username)
-    .executeTakeFirst()
-  const right = await verifyPassword(password, known?.password_hash)
+  const known = await store.findUser(username)
+  const right = await verifyPassword(password, known?.passwordHash)
   if (known === undefined || !right) {
-    await recordSecurityEvent(db, 'login_failed', known?.id ?? null, username, client)
+    await store.recordSecurityEvent({ event: 'login_failed', userId: known?.id ?? null, username, client })
     return undefined
   }
-  const { last_login_at } = await db
-    .updateTable('users')
-    .set({ last_login_at: sql<Date>`now()` })
-    .where('id', '=', known.id)
-    .returning('last_login_at')
-    .executeTakeFirstOrThrow()
-  const token = await startSession(db, known.id)
-  await recordSecurityEvent(db, 'login', known.id, known.username, client)
-  await recordActivity(db, known.id, 'login')
-  return {
-    token,
-    user: { id: known.id, username: known.username, lastLoginAt: last_login_at?.toISOString() ?? null },
-  }
+  const lastLoginAt = await store.stampLogin(known.id)
+  const token = newToken()
+  await store.startSession(known.id, hashToken(token))
+  await store.recordSecurityEvent({ event: 'login', userId: known.id, username: known.username, client })
+  await store.recordActivity(known.id, 'login')
+  return { token, user: { id: known.id, username: known.username, lastLoginAt } }
 }
 
-async function recordSecurityEvent(
-  db: Kysely<Database>,
-  event: SecurityEvent,
-  userId: number | null,
-  username: string,
-  client: Client,
-): Promise<void> {
-  await db
-    .insertInto('security_events')
-    .values({ event, user_id: userId, username, ip: client.ip, user_agent: client.userAgent })
-    .execute()
-}
-
-async function recordActivity(db: Kysely<Database>, userId: number, activity: 'login' | 'logout'): Promise<void> {
-  await db.insertInto('user_activity').values({ user_id: userId, activity }).execute()
+async function logout(store: LoginStore, token: string, client: Client): Promise<void> {
+  const hash = hashToken(token)
+  const user = await store.findSessionUser(hash)
+  await store.endSession(hash)
+  if (user === undefined) return
+  await store.recordSecurityEvent({ event: 'logout', userId: user.id, username: user.username, client })
+  await store.recordActivity(user.id, 'logout')
 }

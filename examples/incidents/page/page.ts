@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
+import type { DatabaseAddress } from '../database/database-url.ts'
 
-/** `GET /`: one file, with its style and script inside; the policy names both by hash and lets nothing else run. */
-export function addPage(app: FastifyInstance, adminUrl: string): void {
-  const html = readFileSync(new URL('index.html', import.meta.url), 'utf8').replaceAll(
-    '{{adminUrl}}',
-    escapeHtml(adminUrl),
-  )
+/** `GET /`: one file, with its style and script inside; the policy names both by hash and lets nothing else run. It tells which database there is, and shows what that is for. */
+export function addPage(app: FastifyInstance, adminUrl: string, database: DatabaseAddress['kind']): void {
+  const html = readFileSync(new URL('index.html', import.meta.url), 'utf8')
+    .replaceAll('{{adminUrl}}', escapeHtml(adminUrl))
+    .replaceAll('{{database}}', database)
   const policy = [
     "default-src 'none'",
     `style-src ${hashes(html, 'style')}`,

@@ -1,6 +1,7 @@
 import { pause } from '../../../src/wait/clock.ts'
 import { ms, tellDuration } from '../../../src/wait/duration.ts'
-import type { ReleaseReport } from '../database/release.ts'
+import { readDatabaseUrl } from '../database/database-url.ts'
+import type { ReleaseReport } from '../database/release-report.ts'
 import { SEED_PASSWORD } from '../database/seed.ts'
 import type { RunFlags } from './run-flags.ts'
 import { urlOf } from './run-flags.ts'
@@ -20,8 +21,10 @@ export function announceRelease(report: ReleaseReport): void {
   say('release', `${migrated}; ${rows}`)
 }
 
-/** The server and database of a connection string, without user and password. */
+/** The server and database of a connection string, without user and password; or the file. */
 export function tellDatabase(url: string): string {
+  const address = readDatabaseUrl(url)
+  if (address.kind === 'sqlite') return address.path
   const { hostname, port, pathname } = new URL(url)
   return `${hostname}:${port === '' ? '5432' : port}${pathname}`
 }
@@ -46,7 +49,7 @@ export async function announceReady(flags: RunFlags, ended: AbortSignal): Promis
     `curl -i ${app}/login -H 'content-type: application/json' -d '{"username":"ada","password":"${SEED_PASSWORD}"}'`,
   )
   say('admin', `${admin}/status   and /incidents, /metrics, /readyz`)
-  say('stop', 'Ctrl-C: finishes the requests in flight, then stops everything, PostgreSQL too. Twice: at once.')
+  say('stop', 'Ctrl-C: finishes the requests in flight, then stops everything npm start has started. Twice: at once.')
 }
 
 async function waitReady(admin: string, ended: AbortSignal): Promise<StatusExcerpt | undefined> {

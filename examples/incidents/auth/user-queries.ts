@@ -1,0 +1,98 @@
+import type { Kysely, RawBuilder } from 'kysely'
+import { sql } from 'kysely'
+import type { Database } from '../database/schema.ts'
+import type { ApiKey, Identity } from './contract.ts'
+import { type NewApiKey, newReferralCode } from './new-api-key.ts'
+
+export interface KnownUser {
+  readonly id: number
+  readonly username: string
+  readonly referralCode: string
+  /** Undefined where they were not asked for. */
+  readonly apiKeys: readonly ApiKey[] | undefined
+}
+
+/** Undefined: nobody has this identity or this name. */
+export type Found = KnownUser | 'username taken' | undefined
+
+interface FoundRow {
+  readonly id: number | null
+  readonly username: string
+  readonly referral_code: string
+  readonly keys: readonly { readonly id: number; readonly prefix: string; readonly created_at: string }[] | null
+}
+
+/** Looks the user up by identity and by name at once, stamps that he was here, and brings his keys: one round trip. */
+export function findAndStampWithKeys(db: Kysely<Database>, identity: Identity): Promise<Found> {
+  const keys = sql`(
+    select coalesce(json_agg(json_build_object('id', k.id, 'prefix', k.prefix, 'created_at', k.created_at) order by k.id), '[]')
+    from api_keys k where k.user_id = stamped.id and k.revoked_at is null
+  )`
+  return find(db, identity, keys)
+}
+
+/** The same without the keys. */
+export function findAndStamp(db: Kysely<Database>, identity: Identity): Promise<Found> {
+  return find(db, identity, sql`null::json`)
+}
+
+/**
+ * The identity counts before the name. A name without an identity is from before there was a provider, and is given one; a name with another
+ * identity is somebody else's: then the row has no id.
+ */
+async function find(db: Kysely<Database>, { privyId, username }: Identity, keys: RawBuilder<unknown>): Promise<Found> {
+  const { rows } = await sql<FoundRow>`
+    with known as (
+      select id, privy_id, username, referral_code from auth_users
+      where privy_id = ${privyId} or username = ${username}
+      order by privy_id = ${privyId} desc nulls last
+      limit 1
+    ), stamped as (
+      update auth_users u set last_seen_at = now(), privy_id = ${privyId}
+      from known where u.id = known.id and (u.privy_id is null or u.privy_id = ${privyId})
+      returning u.id
+    )
+    select stamped.id, known.username, known.referral_code, ${keys} as keys
+    from known left join stamped on stamped.id = known.id`.execute(db)
+  const row = rows[0]
+  if (row === undefined) return undefined
+  if (row.id === null) return 'username taken'
+  const apiKeys = row.keys?.map(({ id, prefix, created_at }) => ({
+    id,
+    prefix,
+    createdAt: new Date(created_at).toISOString(),
+  }))
+  return { id: row.id, username: row.username, referralCode: row.referral_code, apiKeys }
+}
+
+export interface InsertedUser {
+  readonly id: number
+  readonly username: string
+  readonly referralCode: string
+  readonly apiKey: ApiKey
+}
+
+/** The user and his first key, both or neither. Undefined when the identity or the name is taken by now. */
+export async function insertUser(
+  db: Kysely<Database>,
+  { privyId, username, email }: Identity,
+  key: NewApiKey,
+): Promise<InsertedUser | undefined> {
+  const { rows } = await sql<{ id: number; username: string; referral_code: string; key_id: number; created_at: Date }>`
+    with added as (
+      insert into auth_users (privy_id, username, email, referral_code, last_seen_at)
+      values (${privyId}, ${username}, ${email}, ${newReferralCode()}, now())
+      on conflict do nothing
+      returning id, username, referral_code
+    ), key as (
+      insert into api_keys (user_id, prefix, key_hash)
+      select id, ${key.prefix}, ${key.hash}::bytea from added
+      returning id, user_id, created_at
+    )
+    select added.id, added.username, added.referral_code, key.id as key_id, key.created_at
+    from added join key on key.user_id = added.id`.execute(db)
+  const row = rows[0]
+  if (row === undefined) return undefined
+  const apiKey = { id: row.key_id, prefix: key.prefix, createdAt: row.created_at.toISOString() }
+  return { id: row.id, username: row.username, referralCode: row.referral_code, apiKey }
+}

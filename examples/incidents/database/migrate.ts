@@ -1,0 +1,17 @@
+import type { Kysely } from 'kysely'
+import type { MigrationProvider } from 'kysely/migration'
+import { Migrator } from 'kysely/migration'
+
+/** Runs the migrations that are missing; returns their names. One that fails is rolled back, and named in the error. */
+export async function migrate<Tables>(db: Kysely<Tables>, provider: MigrationProvider): Promise<readonly string[]> {
+  const { error, results = [] } = await new Migrator({ db, provider }).migrateToLatest()
+  if (error !== undefined) {
+    const failed = results.find(({ status }) => status === 'Error')
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(
+      `Migration ${failed?.migrationName ?? '(before the first)'} failed and was rolled back: ${reason}`,
+      { cause: error },
+    )
+  }
+  return results.map(({ migrationName }) => migrationName)
+}

@@ -1,0 +1,67 @@
+import type { Kysely } from 'kysely'
+import { sql } from 'kysely'
+import type { Database } from './schema.ts'
+
+/** How many users of `auth` are seeded. */
+export const SEED_AUTH_USERS = 500
+
+/** A seeded user of `auth`: `number` is 1 to 500. */
+export interface SeededAuthUser {
+  readonly privyId: string
+  readonly username: string
+  readonly email: string
+  readonly referralCode: string
+  /** API keys he has: 0 to 3. */
+  readonly keys: number
+  /** Every tenth joined before there was an identity provider: he is known by his name only, until he first signs in. */
+  readonly linked: boolean
+}
+
+/** What the seed makes of a number. */
+export function seededAuthUser(number: number): SeededAuthUser {
+  const digits = String(number).padStart(4, '0')
+  return {
+    privyId: `did:privy:seed${digits}`,
+    username: `user${digits}`,
+    email: `user${digits}@example.org`,
+    referralCode: `REF${digits}`,
+    keys: number % 4,
+    linked: number % 10 !== 0,
+  }
+}
+
+/** Adds the users that are missing, with their keys; returns how many. Safe to run again: an existing user is left as he is. */
+export async function seedAuthUsers(db: Kysely<Database>): Promise<number> {
+  const users = Array.from({ length: SEED_AUTH_USERS }, (_, index) => seededAuthUser(index + 1))
+  const added = await db
+    .insertInto('auth_users')
+    .values(
+      users.map(({ privyId, username, email, referralCode, linked }) => ({
+        privy_id: linked ? privyId : null,
+        username,
+        email,
+        referral_code: referralCode,
+      })),
+    )
+    .onConflict((conflict) => conflict.doNothing())
+    .returning(['id', 'username'])
+    .execute()
+  const wanted = new Map(users.map(({ username, keys }) => [username, keys]))
+  const keys = added.flatMap(({ id, username }) =>
+    Array.from({ length: wanted.get(username) ?? 0 }, (_, index) => ({ id, name: `${username} ${index}` })),
+  )
+  if (keys.length > 0) {
+    await db
+      .insertInto('api_keys')
+      .values(
+        // The hash of a text that is no key: nobody has these keys, so nobody can use them.
+        keys.map(({ id, name }) => ({
+          user_id: id,
+          prefix: `pk_${name.slice(4).replace(' ', '-')}`,
+          key_hash: sql<Buffer>`sha256(convert_to(${`incidents seed ${name}`}, 'utf8'))`,
+        })),
+      )
+      .execute()
+  }
+  return added.length
+}

@@ -1,0 +1,57 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Kysely } from 'kysely'
+import { sql } from 'kysely'
+import { monotonicNow } from '../../../../src/wait/clock.ts'
+import { migrate } from '../migrate.ts'
+import type { ReleaseReport } from '../release-report.ts'
+import { missingUsers, SEED_USERS } from '../seed.ts'
+import { up as createUsers, down as dropUsers } from './migrations/0001-users-and-sessions.ts'
+import { up as createAudit, down as dropAudit } from './migrations/0002-security-events-and-user-activity.ts'
+import { openSqliteDatabase } from './open-sqlite-database.ts'
+import type { SqliteTables } from './tables.ts'
+
+const MIGRATIONS = {
+  '0001-users-and-sessions': { up: createUsers, down: dropUsers },
+  '0002-security-events-and-user-activity': { up: createAudit, down: dropAudit },
+}
+
+/**
+ * Makes the file and its directory where they are missing, migrates and seeds. All migrations are one transaction, and so is the seed; each begins by
+ * taking the file's write lock: of several releases at once one works, the others wait and find it done.
+ */
+export async function releaseSqlite(path: string): Promise<ReleaseReport> {
+  mkdirSync(dirname(path), { recursive: true })
+  const db = openSqliteDatabase(path, { readers: 0, queryLimit: '1m', transactionLimit: '10m' })
+  try {
+    const { rows } = await sql<{ version: string }>`select sqlite_version() as version`.execute(db)
+    const start = monotonicNow()
+    const migrations = await migrate(db, { getMigrations: async () => MIGRATIONS })
+    const migrated = monotonicNow()
+    const seeded = await seed(db)
+    const database = `SQLite ${rows[0]?.version ?? 'unknown'}`
+    return { database, migrations, migrationMs: migrated - start, seeded, seedMs: monotonicNow() - migrated }
+  } finally {
+    await db.destroy()
+  }
+}
+
+/** Takes the lock only when there is something to do: a release that finds all in place keeps nobody who is served waiting. */
+async function seed(db: Kysely<SqliteTables>): Promise<number> {
+  if ((await usersIn(db)).length >= SEED_USERS.length) return 0
+  return db.transaction().execute(async (tx) => {
+    const missing = await missingUsers(await usersIn(tx))
+    if (missing.length > 0) {
+      await tx
+        .insertInto('users')
+        .values(missing.map((user) => ({ ...user, last_login_at: null })))
+        .execute()
+    }
+    return missing.length
+  })
+}
+
+async function usersIn(db: Kysely<SqliteTables>): Promise<readonly string[]> {
+  const rows = await db.selectFrom('users').select('username').where('username', 'in', SEED_USERS).execute()
+  return rows.map(({ username }) => username)
+}

@@ -1,0 +1,85 @@
+import type { PartnerMood } from '../inbox/partner.ts'
+
+/** What is to go wrong outside the app. Whatever is left out goes well. */
+export interface Faults {
+  /** Every query takes this much longer: a random time between the two, in milliseconds. */
+  readonly queryDelay?: readonly [least: number, most: number]
+  /** This table answers nobody. */
+  readonly hangTable?: string
+  /** For how long, in milliseconds. Default 30,000. */
+  readonly hangFor?: number
+  /** How the partner's API behaves. Default `well`. */
+  readonly partner?: PartnerMood
+}
+
+/** How things stand: the faults in force, and what has been counted since the start. */
+export interface FaultStatus {
+  readonly queryDelay: readonly [least: number, most: number] | null
+  readonly hangTable: string | null
+  /** Milliseconds until it answers again. */
+  readonly hangLeft: number
+  readonly partner: PartnerMood
+  /** Queries the app has sent; null where they cannot be counted, as the connection is encrypted. */
+  readonly queries: number | null
+}
+
+/** Body of `PUT /try/faults`. */
+export const FAULTS_SCHEMA = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    queryDelay: {
+      type: 'array',
+      minItems: 2,
+      maxItems: 2,
+      items: { type: 'integer', minimum: 0, maximum: 5_000 },
+    },
+    hangTable: { type: 'string', pattern: '^[a-z_]{1,63}$' },
+    hangFor: { type: 'integer', minimum: 1, maximum: 120_000 },
+    partner: { type: 'string', enum: ['well', 'slow', 'hang', 'fail'] },
+  },
+} as const
+
+const { queryDelay, hangFor, partner } = FAULTS_SCHEMA.properties
+const LONGEST_DELAY = queryDelay.items.maximum
+const LONGEST_HANG = hangFor.maximum
+const MOODS: readonly PartnerMood[] = partner.enum
+
+/**
+ * The faults to begin with, from the environment: `FAULT_QUERY_DELAY=100-250`, `FAULT_HANG_TABLE=auth_users`, `FAULT_HANG_FOR=30000`,
+ * `FAULT_PARTNER=slow`. Throws with what to do about a value that does not apply.
+ */
+export function readFaults(env: NodeJS.ProcessEnv): Faults {
+  const { FAULT_QUERY_DELAY: delay, FAULT_HANG_TABLE: table, FAULT_HANG_FOR: length, FAULT_PARTNER: partner } = env
+  return {
+    ...(delay === undefined ? {} : { queryDelay: readDelay(delay) }),
+    ...(table === undefined ? {} : { hangTable: readTable(table) }),
+    ...(length === undefined ? {} : { hangFor: readLength(length) }),
+    ...(partner === undefined ? {} : { partner: readMood(partner) }),
+  }
+}
+
+function readDelay(text: string): readonly [number, number] {
+  const [, least, most] = /^(\d{1,4})-(\d{1,4})$/.exec(text)?.map(Number) ?? []
+  if (least !== undefined && most !== undefined && least <= most && most <= LONGEST_DELAY) return [least, most]
+  throw new Error(
+    `FAULT_QUERY_DELAY is "${text}"; it must be two numbers of milliseconds, at most ${LONGEST_DELAY}, such as 100-250.`,
+  )
+}
+
+function readTable(text: string): string {
+  if (new RegExp(FAULTS_SCHEMA.properties.hangTable.pattern).test(text)) return text
+  throw new Error(`FAULT_HANG_TABLE is "${text}"; it must be the name of a table, such as auth_users.`)
+}
+
+function readLength(text: string): number {
+  const length = /^\d{1,6}$/.test(text) ? Number(text) : 0
+  if (length > 0 && length <= LONGEST_HANG) return length
+  throw new Error(`FAULT_HANG_FOR is "${text}"; it must be a number of milliseconds from 1 to ${LONGEST_HANG}.`)
+}
+
+function readMood(text: string): PartnerMood {
+  const mood = MOODS.find((known) => known === text)
+  if (mood !== undefined) return mood
+  throw new Error(`FAULT_PARTNER is "${text}"; it must be one of ${MOODS.join(', ')}.`)
+}
