@@ -1,15 +1,23 @@
 // `npm run bench` lists the benches, `npm run bench -- http` runs one.
 import { parseArgs } from 'node:util'
+import { benchAuth } from './auth/auth.ts'
 import type { Bench } from './bench.ts'
 import { benchHttp } from './http/http.ts'
 import { benchPerRequest } from './http/per-request.ts'
 import { benchWaits } from './waits/waits.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  auth: {
+    prose:
+      'the table of the second incident, before and after, on slow queries and a table that hangs (about 7 minutes)',
+    rounds: 1,
+    seconds: 30,
+    run: benchAuth,
+  },
   http: {
-    prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 15 minutes)',
-    rounds: 9,
-    seconds: 2,
+    prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 12 minutes)',
+    rounds: 12,
+    seconds: 1,
     run: benchHttp,
   },
   'per-request': {
@@ -44,6 +52,9 @@ if (bench === undefined || rest.length > 0) {
   console.log('usage: npm run bench -- <name> [--rounds n] [--seconds n]')
   for (const [known, { prose }] of Object.entries(BENCHES)) console.log(`  ${known.padEnd(12)} ${prose}`)
   console.log('http also takes [--only server]… [--app plain|fastify] [--compare another-checkout]')
+  console.log(
+    'for auth, --rounds are thousands of requests, and --seconds how long the table hangs (12 for a first look)',
+  )
   if (name !== undefined) process.exitCode = 2
 } else {
   // So that what a bench leaves in its exit handlers is also done after Ctrl-C.

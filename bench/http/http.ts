@@ -16,7 +16,7 @@ import { type MemoryStanding, memoryStandings, noise, type Standing, standings }
 const ROOT = join(import.meta.dirname, '../..')
 const RESULT = join(import.meta.dirname, '../results/http.json')
 /** What a result must have to be written down. */
-const ROUNDS_TO_RECORD = 18
+const ROUNDS_TO_RECORD = 6
 const ROUNDS_OF_SITTING = 6
 
 export interface HttpResult {

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AppName, Contender } from './contenders.ts'
+import { type AppName, BASELINE, type Contender } from './contenders.ts'
 import { type Generator, type Load, MODES, type Mode } from './load.ts'
 import { cpuTimes, type Memory, memoryOf, othersShare } from './machine.ts'
 import type { ServedApp } from './served-app.ts'
@@ -15,8 +15,10 @@ export interface Sample extends Load {
   readonly app: AppName
   readonly contender: string
   readonly mode: Mode
-  /** Counts on over the sittings; samples of one app, mode and round stand side by side in time. */
+  /** Counts on over the sittings. */
   readonly round: number
+  /** For the baseline: whom it was measured beside, one right after the other. */
+  readonly beside: string
   /** CPU time of all processes of the server, by request answered. */
   readonly cpuMicroseconds: number
   /** Share of the machine that went to anybody else, from 0 to 1. */
@@ -43,8 +45,9 @@ export interface Plan {
 }
 
 /**
- * Measures the contenders round by round, so that what else happens on the machine meets them alike: a round asks each for `seconds` in one mode, then each
- * in the other, and every round begins with another. In each sitting all are started anew, because one process may be luckier than the next.
+ * Measures the contenders round by round, each in a pair with the baseline: one is asked for `seconds` right after the other, because the speed of a shared machine
+ * changes by tens of percent within seconds. In every other round the baseline comes second, and every round begins with another contender. In each sitting
+ * all are started anew, because one process may be luckier than the next.
  */
 export async function measure(
   app: AppName,
@@ -57,6 +60,9 @@ export async function measure(
   for (let sitting = 0; sitting < plan.sittings; sitting++) {
     const place = join(directory, `${app}-${sitting}`)
     const running = await startAll(app, rotate(contenders, sitting), place)
+    const bare = running.find(([{ name }]) => name === BASELINE)
+    if (bare === undefined) throw new Error(`${BASELINE} must take part`)
+    const others = running.filter((one) => one !== bare)
     try {
       await sleep(SETTLE)
       recordMemory('idle')
@@ -65,15 +71,13 @@ export async function measure(
       }
       for (let round = 0; round < plan.rounds; round++) {
         for (const mode of MODES) {
-          for (const [contender, served] of rotate(running, round)) {
-            const taken = await sample(served, mode)
-            measured.samples.push({
-              app,
-              contender: contender.name,
-              mode,
-              round: sitting * plan.rounds + round,
-              ...taken,
-            })
+          const count = sitting * plan.rounds + round
+          for (const other of rotate(others, round)) {
+            for (const [contender, served] of count % 2 === 0 ? [bare, other] : [other, bare]) {
+              const taken = await sample(served, mode)
+              const beside = other[0].name
+              measured.samples.push({ app, contender: contender.name, beside, mode, round: count, ...taken })
+            }
           }
         }
         process.stderr.write(

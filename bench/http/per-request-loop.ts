@@ -6,9 +6,14 @@ import http from 'node:http'
 import net from 'node:net'
 import { hookServers } from '../../src/request/server-hooks.ts'
 import { Traffic } from '../../src/request/traffic.ts'
+import { hookUnnamedWaits } from '../../src/request/unnamed/hook-unnamed-waits.ts'
+import { ms } from '../../src/wait/duration.ts'
 
 const [side, mode, seconds] = process.argv.slice(2)
-if (side === 'hooked') hookServers(new Traffic())
+if (side === 'hooked') {
+  hookServers(new Traffic(undefined, { requestDeadline: ms(30_000), queueLimit: ms(10_000) }))
+  hookUnnamedWaits({ trace: true, propagate: true })
+}
 
 const closes = mode === 'close'
 const request = Buffer.from(`GET / HTTP/1.1\r\nHost: bench\r\nConnection: ${closes ? 'close' : 'keep-alive'}\r\n\r\n`)

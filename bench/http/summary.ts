@@ -4,7 +4,7 @@ import type { Mode } from './load.ts'
 import type { Memory } from './machine.ts'
 import type { Measured, MemorySample, Sample } from './measure.ts'
 
-/** One contender with one app in one mode, against the baseline in the same rounds. */
+/** One contender with one app in one mode, against the baseline right beside it. */
 export interface Standing {
   readonly app: AppName
   readonly mode: Mode
@@ -34,12 +34,12 @@ export function standings({ samples }: Measured): readonly Standing[] {
     const bare = new Map(
       samples
         .filter((sample) => sample.contender === BASELINE && sample.app === app && sample.mode === mode)
-        .map((sample) => [sample.round, sample]),
+        .map((sample) => [`${sample.round} ${sample.beside}`, sample]),
     )
     const ratios = (figure: (sample: Sample) => number): Spread =>
       spreadOf(
         group.flatMap((sample) => {
-          const other = bare.get(sample.round)
+          const other = bare.get(`${sample.round} ${sample.beside}`)
           return other === undefined ? [] : [figure(sample) / figure(other)]
         }),
       )

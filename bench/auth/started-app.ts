@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FaultStatus, Faults } from '../../examples/incidents/outside/faults.ts'
+import { freePort } from '../http/served-app.ts'
+
+const START = join(import.meta.dirname, '../../examples/incidents/start.ts')
+/** Includes `initdb`. */
+const START_LIMIT = 180_000
+const STOP_LIMIT = 120_000
+const CALL_LIMIT = 30_000
+const OUTPUT_KEPT = 20_000
+
+/** The reference app as `npm start` runs it: PostgreSQL, two workers under Punctual, and faults to order. */
+export class StartedApp {
+  readonly url: string
+  readonly #child: ChildProcess
+  readonly #directory: string
+  #output = ''
+  readonly #exited: Promise<void>
+
+  /**
+   * @param poolMax connections of each pool of each worker
+   * @throws Error when it does not come up within three minutes; with what it printed
+   */
+  static async start(poolMax: number): Promise<StartedApp> {
+    const directory = mkdtempSync(join(tmpdir(), 'punctual-bench-auth-'))
+    // As root, PostgreSQL runs as the user `postgres`, who must be able to pass through.
+    chmodSync(directory, 0o755)
+    const app = new StartedApp(directory, poolMax, await freePort(), await freePort())
+    try {
+      await app.#untilReady()
+      return app
+    } catch (error) {
+      await app.stop()
+      throw new Error(`the app did not start: ${error instanceof Error ? error.message : error}\n${app.#output}`)
+    }
+  }
+
+  private constructor(directory: string, poolMax: number, port: number, adminPort: number) {
+    this.url = `http://127.0.0.1:${port}`
+    this.#directory = directory
+    // A database, or faults, that somebody has in his environment are not what is measured.
+    const { DATABASE_URL: _, npm_lifecycle_event: __, ...rest } = process.env
+    const env = Object.fromEntries(Object.entries(rest).filter(([name]) => !/^(FAULT_|PUNCTUAL_)/.test(name)))
+    const flags = ['--state-dir', directory, '--port', String(port), '--admin-port', String(adminPort)]
+    this.#child = spawn(process.execPath, [START, ...flags, '--workers', '2', '--host', '127.0.0.1'], {
+      env: { ...env, DATABASE_POOL_MAX: String(poolMax), LOG_LEVEL: 'silent' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.#output = (this.#output + text).slice(-OUTPUT_KEPT)
+      })
+    }
+    this.#exited = new Promise((resolve) => {
+      this.#child.once('error', () => resolve())
+      this.#child.once('exit', () => resolve())
+    })
+    process.on('exit', this.#end)
+  }
+
+  /** Replaces the faults in force. */
+  async order(faults: Faults): Promise<FaultStatus> {
+    return this.#faults({
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(faults),
+    })
+  }
+
+  /** How many queries have gone from the app to its database. */
+  async queries(): Promise<number> {
+    const { queries } = await this.#faults({})
+    if (queries === null) throw new Error('the queries of the app cannot be counted')
+    return queries
+  }
+
+  async stop(): Promise<void> {
+    this.#end()
+    await Promise.race([this.#exited, sleep(STOP_LIMIT, undefined, { ref: false })])
+    process.off('exit', this.#end)
+    // What it started ends by itself when it is gone.
+    this.#child.kill('SIGKILL')
+    await this.#exited
+    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 })
+  }
+
+  readonly #end = (): void => {
+    this.#child.kill('SIGTERM')
+  }
+
+  async #faults(request: RequestInit): Promise<FaultStatus> {
+    const answer = await fetch(`${this.url}/try/faults`, { ...request, signal: AbortSignal.timeout(CALL_LIMIT) })
+    const text = await answer.text()
+    if (answer.status !== 200) throw new Error(`/try/faults answered ${answer.status} ${text}`)
+    return JSON.parse(text) as FaultStatus
+  }
+
+  /** `npm start` says how to stop it when all workers are ready. */
+  async #untilReady(): Promise<void> {
+    for (const end = performance.now() + START_LIMIT; performance.now() < end; await sleep(100)) {
+      if (/^stop /m.test(this.#output)) return
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error('it has ended')
+    }
+    throw new Error(`it was not ready after ${START_LIMIT / 1_000} s`)
+  }
+}
