@@ -1,0 +1,21 @@
+import { CODES, type RequestErrorCode } from '../errors/codes.ts'
+import { type ProblemAnswer, problemAnswer } from '../errors/problem.ts'
+import { retrySeconds } from '../errors/punctual-error.ts'
+import { currentRequest } from '../request/current-request.ts'
+
+/**
+ * What a client is to be told of this error: `application/problem+json` with `Retry-After`; null for an error that is none of Punctual's. By its code,
+ * not its class: an app may have a copy of Punctual of its own.
+ */
+export function problemReply(error: unknown): ProblemAnswer | null {
+  if (!isRequestError(error)) return null
+  const answer = problemAnswer(error.code, currentRequest()?.id)
+  const seconds = retrySeconds(error)
+  return seconds === undefined ? answer : { ...answer, headers: { ...answer.headers, 'retry-after': String(seconds) } }
+}
+
+function isRequestError(error: unknown): error is { readonly code: RequestErrorCode; readonly retryAfter?: unknown } {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return false
+  const { code } = error
+  return typeof code === 'string' && Object.hasOwn(CODES, code) && CODES[code as RequestErrorCode].httpStatus !== null
+}

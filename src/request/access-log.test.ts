@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import { Writable } from 'node:stream'
+import { after, describe, test } from 'node:test'
+import { createLog } from '../report/log.ts'
+import { ms, UNBOUNDED } from '../wait/duration.ts'
+import { within } from '../wait/within.ts'
+import { AccessLog, type AccessLogSettings, writesAccessLog } from './access-log.ts'
+import type { AccessRecord } from './access-record.ts'
+import { currentRequest } from './current-request.ts'
+import { expireRequest } from './expire-request.ts'
+import { rawAnswer } from './raw-answer.ts'
+import { hookServers } from './server-hooks.ts'
+import { Traffic } from './traffic.ts'
+
+type Line = AccessRecord & { readonly msg: string; readonly level: string; readonly outcomes?: object }
+
+// The prototypes are wrapped once for the process, as in a worker.
+const traffic = new Traffic(undefined, { requestDeadline: ms(200), queueLimit: ms(10_000) })
+const answer = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
+traffic.deadlines.onExpired = (scope) => expireRequest(traffic, scope, answer)
+hookServers(traffic)
+
+let listener: http.RequestListener = () => {}
+const server = http.createServer((request, response) => listener(request, response)).listen(0, '127.0.0.1')
+await once(server, 'listening')
+const { port } = server.address() as AddressInfo
+after(() => {
+  server.close()
+  server.closeAllConnections()
+})
+
+const SETTINGS: AccessLogSettings = {
+  accessLog: 'problems',
+  slowRequest: UNBOUNDED,
+  logLevel: 'info',
+  logFormat: 'json',
+}
+
+/** An access log that is read as it is written; `opened` says how often the log had to be made. */
+function start(settings: Partial<AccessLogSettings> = {}) {
+  let opened = 0
+  const lines: Line[] = []
+  const texts: string[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      for (const text of chunk.toString().split('\n').filter(Boolean)) {
+        texts.push(text)
+        if (settings.logFormat !== 'text') lines.push(JSON.parse(text))
+      }
+      done()
+    },
+  })
+  const log = new AccessLog({ ...SETTINGS, ...settings }, 3, async ({ logLevel, logFormat }) => {
+    opened++
+    return createLog({ level: logLevel, format: logFormat, stream, color: false })
+  })
+  traffic.onEnded = (scope) => log.ended(scope)
+  return { log, lines, texts, opened: () => opened }
+}
+
+async function ask(path: string, options: http.RequestOptions = {}): Promise<number> {
+  const request = http.get({ host: '127.0.0.1', port, path, agent: false, ...options })
+  request.on('error', () => {})
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage]
+  try {
+    for await (const _ of response);
+  } catch {
+    // Cut short.
+  }
+  return response.statusCode ?? 0
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 10_000 && !condition(); turn++) await new Promise((resolve) => setTimeout(resolve, 1))
+  assert.ok(condition(), what)
+}
+
+const never = (): Promise<never> => new Promise(() => {})
+
+describe('problems', () => {
+  test('a request that went well leaves no line, and the log is not even made', async () => {
+    const { log, opened } = start()
+    listener = (_, response) => response.writeHead(404).end('ok')
+    assert.equal(await ask('/'), 404)
+    await log.close(ms(1_000))
+    assert.equal(opened(), 0)
+  })
+
+  test('a request whose time ran out says what it was waiting for', async () => {
+    const { lines } = start()
+    listener = () => void within('user look-up', '10s', never).catch(() => {})
+    assert.equal(await ask('/api/auth?token=secret', { headers: { authorization: 'secret' } }), 503)
+    await until('the line', () => lines.length === 1)
+    const [line] = lines
+    assert.ok(line)
+    assert.match(line.msg, /^GET \/api\/auth 503 expired after \d+ ms; user look-up ran out after \d+ ms$/)
+    assert.deepEqual(
+      [line.method, line.route, line.status, line.outcome, line.worker, line.level],
+      ['GET', '/api/auth', 503, 'expired', 3, 'warn'],
+    )
+    assert.match(line.requestId, /^[\da-f]{32}$/)
+    assert.deepEqual([line.waits?.[0]?.name, line.waits?.[0]?.outcome], ['user look-up', 'expired'])
+    assert.ok((line.waits?.[0]?.share ?? 0) > 50)
+    assert.doesNotMatch(JSON.stringify(line), /secret/)
+  })
+
+  test('what is open at the deadline itself is named as what was waited for', async () => {
+    const { lines } = start()
+    listener = () => {
+      const current = currentRequest()
+      assert.ok(current)
+      // Outside of every limit but the deadline of the request, as a wait is that nobody named.
+      current.ledger.begin({
+        name: '127.0.0.1:5432 (postgresql)',
+        startedAt: 0,
+        limit: UNBOUNDED,
+        outcome: null,
+        endedAt: null,
+      })
+    }
+    assert.equal(await ask('/'), 503)
+    await until('the line', () => lines.length === 1)
+    assert.match(lines[0]?.msg ?? '', /; waiting [\d.]+ \w+ for 127\.0\.0\.1:5432 \(postgresql\)$/)
+    assert.equal(lines[0]?.waiting?.[0]?.name, '127.0.0.1:5432 (postgresql)')
+    assert.equal(lines[0]?.waits?.[0]?.outcome, 'open')
+  })
+
+  test('a response that has begun is cut at the deadline, and the line says so', async () => {
+    const { lines } = start()
+    listener = (_, response) => void response.write('first')
+    assert.equal(await ask('/feed'), 200)
+    await until('the line', () => lines.length === 1)
+    assert.match(lines[0]?.msg ?? '', /^GET \/feed cut while streaming after \d+ ms$/)
+    assert.deepEqual([lines[0]?.cut, lines[0]?.status, lines[0]?.outcome], [true, 200, 'expired'])
+  })
+
+  test('a client that leaves is no time-out', async () => {
+    const { lines } = start()
+    listener = () => client.destroy()
+    const client = net.connect(port, '127.0.0.1')
+    client.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
+    await until('the line', () => lines.length === 1)
+    assert.match(lines[0]?.msg ?? '', /^GET \/slow: its client left after \d+ ms$/)
+    assert.deepEqual([lines[0]?.status, lines[0]?.outcome, lines[0]?.level], [null, 'gone', 'info'])
+  })
+
+  test('an answer of 500, a fallback and a slow answer are problems', async () => {
+    const { lines } = start({ slowRequest: ms(20) })
+    listener = (_, response) => response.writeHead(500).end()
+    await ask('/broken')
+    listener = async (_, response) => response.end(await within('prices', '5ms', never, { fallback: 'none' }))
+    await ask('/prices')
+    listener = async (_, response) => {
+      await within('report', '1s', () => new Promise((resolve) => setTimeout(resolve, 30)))
+      response.end()
+    }
+    await ask('/report')
+    await until('three lines', () => lines.length === 3)
+    assert.match(lines[0]?.msg ?? '', /^GET \/broken 500 failed after /)
+    assert.match(lines[1]?.msg ?? '', /^GET \/prices 200 degraded after .*; a fallback in place of prices, which took /)
+    assert.match(lines[2]?.msg ?? '', /^GET \/report 200 after .*; \d+ ms of it for report$/)
+    assert.deepEqual(
+      lines.map(({ outcome }) => outcome),
+      ['failed', 'degraded', 'sent'],
+    )
+  })
+
+  test('a flood is written in part and counted as a whole', async () => {
+    const { log, lines } = start()
+    listener = (_, response) => response.writeHead(500).end()
+    for (let round = 0; round < 5; round++) await Promise.all(Array.from({ length: 40 }, () => ask('/auth')))
+    await log.close(ms(1_000))
+    const told = lines.filter(({ route }) => route === '/auth').length
+    const counted = lines
+      .filter(({ outcomes }) => outcomes !== undefined)
+      .reduce((sum, { msg }) => sum + Number(/^(\d+) more requests? within a second: \d+ failed$/.exec(msg)?.[1]), 0)
+    assert.equal(told + counted, 200)
+    assert.ok(counted > 0)
+  })
+})
+
+describe('all', () => {
+  test('every request has its line, with the pattern of its route where that is known', async () => {
+    const { lines } = start({ accessLog: 'all' })
+    listener = (_, response) => {
+      const current = currentRequest()
+      if (current !== undefined) current.route = '/users/:id'
+      response.end()
+    }
+    await ask('/users/7', { headers: { 'x-request-id': 'abc' } })
+    listener = (request, response) => {
+      Object.assign(request, { route: { path: '/:id' }, baseUrl: '/teams' })
+      response.end()
+    }
+    await ask('/teams/7')
+    await until('two lines', () => lines.length === 2)
+    assert.match(lines[0]?.msg ?? '', /^GET \/users\/:id 200 after \d+ ms$/)
+    assert.equal(lines[0]?.requestId, 'abc')
+    assert.equal(lines[1]?.route, '/teams/:id')
+  })
+
+  test('a whole URL as the target leaves its path alone in the log', async () => {
+    const { lines } = start({ accessLog: 'all' })
+    listener = (_, response) => response.end()
+    await ask('http://name:secret@example.com/path?key=secret')
+    await until('the line', () => lines.length === 1)
+    assert.equal(lines[0]?.route, '/path')
+  })
+
+  test('of many waits the longest are told, in order, and the rest counted', async () => {
+    const { lines } = start({ accessLog: 'all' })
+    listener = async (_, response) => {
+      for (let index = 0; index < 30; index++) {
+        await within(`wait ${index}`, '1s', () =>
+          index === 25 ? new Promise((resolve) => setTimeout(resolve, 20)) : undefined,
+        )
+      }
+      response.end()
+    }
+    await ask('/')
+    await until('the line', () => lines.length === 1)
+    const names = lines[0]?.waits?.map(({ name }) => name) ?? []
+    assert.equal(names.length, 20)
+    assert.equal(lines[0]?.moreWaits, 10)
+    assert.ok(names.includes('wait 25'))
+    assert.deepEqual(
+      names,
+      names.toSorted((one, other) => Number(one.slice(5)) - Number(other.slice(5))),
+    )
+  })
+
+  test('the time in the queue of a proxy is part of the duration, and told apart', async () => {
+    const { lines } = start({ accessLog: 'all' })
+    traffic.deadlines.onExpired = () => {}
+    listener = (_, response) => response.end()
+    await ask('/', { headers: { 'x-request-start': String(Date.now() - 5_000) } })
+    traffic.deadlines.onExpired = (scope) => expireRequest(traffic, scope, answer)
+    await until('the line', () => lines.length === 1)
+    assert.match(lines[0]?.msg ?? '', /^GET \/ 200 after 5\.\d s, 5\.\d s of it queued$/)
+    assert.ok((lines[0]?.queuedMs ?? 0) >= 4_900)
+  })
+})
+
+test('lines that come before the log is there are kept, and written before the worker leaves', async () => {
+  const { log, lines, opened } = start({ accessLog: 'all' })
+  listener = (_, response) => response.end()
+  await Promise.all(Array.from({ length: 10 }, () => ask('/')))
+  await log.close(ms(1_000))
+  assert.equal(lines.length, 10)
+  assert.equal(opened(), 1)
+})
+
+test('a log that cannot be opened costs its lines and nothing else', async (context) => {
+  const told = context.mock.method(console, 'error', () => {})
+  const log = new AccessLog({ ...SETTINGS, accessLog: 'all' }, 1, () => Promise.reject(new Error('no')))
+  traffic.onEnded = (scope) => log.ended(scope)
+  listener = (_, response) => response.end()
+  assert.equal(await ask('/'), 200)
+  await log.close(ms(1_000))
+  assert.equal(await ask('/'), 200)
+  assert.equal(told.mock.callCount(), 1)
+})
+
+test('at a terminal the sentence stands alone with what leads further', async () => {
+  const { texts } = start({ accessLog: 'all', logFormat: 'text' })
+  listener = (_, response) => response.end()
+  await ask('/users', { headers: { 'x-request-id': 'abc' } })
+  await until('the line', () => texts.length === 1)
+  assert.match(texts[0] ?? '', /info {2}GET \/users 200 after \d+ ms worker=3 requestId=abc$/)
+})
+
+test('is not written at all where no line of it would show', () => {
+  assert.equal(writesAccessLog(SETTINGS), true)
+  assert.equal(writesAccessLog({ ...SETTINGS, accessLog: 'off' }), false)
+  assert.equal(writesAccessLog({ ...SETTINGS, logLevel: 'error' }), false)
+  assert.equal(writesAccessLog({ ...SETTINGS, logLevel: 'silent' }), false)
+})
