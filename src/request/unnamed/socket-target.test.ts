@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { socketTarget, tellTarget, tellTargetProtocol } from './socket-target.ts'
+
+test('every form in which a socket is told where to connect is understood', () => {
+  const forms: readonly (readonly [unknown[], string])[] = [
+    [[5432, '10.0.0.7'], '10.0.0.7:5432'],
+    [['5432', '10.0.0.7', (): void => {}], '10.0.0.7:5432'],
+    [[5432], 'localhost:5432'],
+    [[5432, (): void => {}], 'localhost:5432'],
+    [[{ port: 6379, host: '::1' }], '[::1]:6379'],
+    [[{ port: 80, path: null }], 'localhost:80'],
+    [['/run/redis.sock'], '/run/redis.sock'],
+    [[{ path: '/run/redis.sock' }], '/run/redis.sock'],
+    [[[{ port: 443, host: 'api.example.com' }, null]], 'api.example.com:443'],
+  ]
+  for (const [args, told] of forms) assert.equal(tellTarget(socketTarget(args)), told)
+})
+
+test('the protocol is guessed from the port or the path, and left out where nothing is known', () => {
+  const tell = (...args: unknown[]): string => tellTargetProtocol(socketTarget(args))
+  assert.equal(tell(5432, '10.0.0.7'), '10.0.0.7:5432 (postgresql)')
+  assert.equal(tell('/var/run/postgresql/.s.PGSQL.5433'), '/var/run/postgresql/.s.PGSQL.5433 (postgresql)')
+  assert.equal(tell('/run/redis-server.sock'), '/run/redis-server.sock (redis)')
+  assert.equal(tell(49_999, '10.0.0.7'), '10.0.0.7:49999')
+  assert.equal(tell('/tmp/own.sock'), '/tmp/own.sock')
+})
