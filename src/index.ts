@@ -14,8 +14,28 @@ export {
   QueryExpiredError,
 } from './database/query-errors.ts'
 export { withQueryLimit } from './database/query-limit.ts'
+export { openSqlite, sqliteHealth } from './database/sqlite/open-sqlite.ts'
+export type {
+  SqliteChanges,
+  SqliteDatabase,
+  SqliteQueries,
+  SqliteTransactionOptions,
+} from './database/sqlite/sqlite-database.ts'
+export { type KyselyParts, type KyselySqliteDialect, sqliteDialect } from './database/sqlite/sqlite-dialect.ts'
+export {
+  type CarriedOut,
+  SqliteError,
+  TransactionExpiredError,
+  WriteExpiredError,
+} from './database/sqlite/sqlite-errors.ts'
+export type { SqliteEvent, SqliteEventType } from './database/sqlite/sqlite-events.ts'
+export type { LaneHealth, SqliteCounts, SqliteHealth } from './database/sqlite/sqlite-health.ts'
+export type { SqliteOptions } from './database/sqlite/sqlite-options.ts'
+export type { SqliteInput, SqliteParameters, SqliteRow, SqliteValue } from './database/sqlite/sqlite-values.ts'
+export type { Synchronous, TransactionMode } from './database/sqlite/thread-protocol.ts'
 export type { ErrorCode } from './errors/codes.ts'
 export { PunctualError } from './errors/punctual-error.ts'
+export { type CurrentRequest, currentRequest } from './request/current-request.ts'
 export { defineConfig, type PunctualConfig } from './settings/define-config.ts'
 export {
   type AbortReason,

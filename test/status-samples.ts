@@ -1,3 +1,4 @@
+import { NO_OUTCOMES } from '../src/report/outcomes.ts'
 import type { Status, WorkerStatus } from '../src/report/status.ts'
 
 /** A worker as `/status` shows it, for tests. */
@@ -13,6 +14,11 @@ export function aWorker(given: Partial<WorkerStatus> = {}): WorkerStatus {
     requests: 1_200,
     inFlight: 3,
     connections: 5,
+    outcomes: { ...NO_OUTCOMES, sent: 1_190, expired: 7 },
+    waiting: 1,
+    wouldBeShed: 4,
+    overloaded: false,
+    zombieWaits: 2,
     heartbeatAgeMs: 2,
     loopLagMs: 12,
     rssBytes: 70 * 2 ** 20,

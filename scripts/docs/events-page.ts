@@ -1,6 +1,7 @@
 import { generatedFrom, markdownTable } from './markdown.ts'
 
 type Events = typeof import('../../src/report/events.ts')
+type Outcomes = typeof import('../../src/report/outcomes.ts')
 
 const INTRODUCTION = `# Events
 
@@ -9,20 +10,25 @@ its \`story\` is the sentence of the log, \`evidence\` what was seen at each sta
 memory). \`punctual incidents <id>\` prints it.`
 
 /** `docs/reference/events.md`. */
-export function eventsPage({ INCIDENT_KINDS, INCIDENT_OUTCOMES, RESTART_REASONS }: Events): string {
+export function eventsPage(
+  { INCIDENT_KINDS, INCIDENT_OUTCOMES, RESTART_REASONS }: Events,
+  { OUTCOME_MEANINGS }: Outcomes,
+): string {
   const table = (head: string, rows: Readonly<Record<string, string>>): string =>
     markdownTable(
       [head, 'Meaning'],
       Object.entries(rows).map(([name, meaning]) => [`\`${name}\``, meaning]),
     )
   return `${[
-    generatedFrom('src/report/events.ts'),
+    generatedFrom('src/report/events.ts and outcomes.ts'),
     INTRODUCTION,
     '## Incidents by kind',
     table('Kind', INCIDENT_KINDS),
-    '## Outcomes',
+    '## Outcomes of an incident',
     table('Outcome', INCIDENT_OUTCOMES),
     '## Restarts by reason',
     table('Reason', RESTART_REASONS),
+    '## Outcomes of a request',
+    table('Outcome', OUTCOME_MEANINGS),
   ].join('\n\n')}\n`
 }

@@ -9,7 +9,7 @@ import { settingsPage } from './settings-page.ts'
 /** Every generated page of the repository under `root`: path (relative to it) and text. */
 export async function renderPages(root: string): Promise<ReadonlyMap<string, string>> {
   const load = <Module>(path: string): Promise<Module> => import(pathToFileURL(join(root, 'src', path)).href)
-  const [records, rules, codes, exitCodes, problems, metrics, events] = await Promise.all([
+  const [records, rules, codes, exitCodes, problems, metrics, events, outcomes] = await Promise.all([
     load<typeof import('../../src/settings/records.ts')>('settings/records.ts'),
     load<typeof import('../../src/settings/rules.ts')>('settings/rules.ts'),
     load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
@@ -17,12 +17,13 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
     load<typeof import('../../src/errors/problem.ts')>('errors/problem.ts'),
     load<typeof import('../../src/report/metrics.ts')>('report/metrics.ts'),
     load<typeof import('../../src/report/events.ts')>('report/events.ts'),
+    load<typeof import('../../src/report/outcomes.ts')>('report/outcomes.ts'),
   ])
   return new Map([
     ['docs/reference/settings.md', settingsPage(records, rules)],
     ['docs/reference/errors.md', errorsPage(codes, exitCodes, problems)],
     ['docs/reference/metrics.md', metricsPage(metrics)],
-    ['docs/reference/events.md', eventsPage(events)],
+    ['docs/reference/events.md', eventsPage(events, outcomes)],
   ])
 }
 

@@ -97,6 +97,8 @@ export class Chronicle {
       }
       case 'killing':
         return this.#killing(worker, message, at)
+      case 'leak':
+        return this.#book.tellOf(worker, 'leak', { leak: message.leak }, 'error')
       case 'boot-failed':
       case 'crashing':
         this.#errors.set(worker.id, message.error)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StallEvidence } from '../report/incident.ts'
+import { NO_OUTCOMES } from '../report/outcomes.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Action } from './action.ts'
 import { decide } from './decide.ts'
@@ -81,7 +82,7 @@ class World {
   #beat(worker: number, ready: boolean): void {
     const vitals = {
       heartbeatAgeMs: 0, loopLagMs: 0, requests: ready ? Math.floor(this.#random() * 600) : 0, inFlight: 0, connections: 0,
-      rss: 1, heapUsed: 1, heapLimit: 2, debugged: false,
+      outcomes: NO_OUTCOMES, waiting: 0, wouldBeShed: 0, overloaded: false, zombieWaits: 0, rss: 1, heapUsed: 1, heapLimit: 2, debugged: false,
     } // biome-ignore format: figures
     this.#happen({ type: 'told', worker, message: { type: 'beat', vitals }, at: this.now })
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Vitals } from '../protocol/messages.ts'
 import type { StallEvidence } from '../report/incident.ts'
+import { NO_OUTCOMES } from '../report/outcomes.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
 import type { Action } from './action.ts'
@@ -25,6 +26,11 @@ const VITALS: Vitals = {
   requests: 0,
   inFlight: 0,
   connections: 0,
+  outcomes: NO_OUTCOMES,
+  waiting: 0,
+  wouldBeShed: 0,
+  overloaded: false,
+  zombieWaits: 0,
   rss: 50_000_000,
   heapUsed: 1,
   heapLimit: 100,

@@ -80,6 +80,13 @@ export class IncidentBook {
     this.#open.splice(this.#open.indexOf(open), 1)
   }
 
+  /** An incident of a worker that goes on, told at once and over. */
+  tellOf(worker: WorkerState, kind: Incident['kind'], facts: Partial<Draft>, level: TellingLevel): void {
+    const { id, pid, generation } = worker
+    const who = { id, pid: pid ?? 0, generation }
+    this.tell({ ...start(kind, id), worker: who, outcome: 'ongoing', evidence: [], ...facts }, level)
+  }
+
   /** An incident that is no worker's, told at once and over. */
   tellWhole(kind: Incident['kind'], facts: Partial<Draft>, level: TellingLevel): void {
     this.tell({ ...start(kind, null), worker: null, outcome: 'exited', evidence: [], ...facts }, level)

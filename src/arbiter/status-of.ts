@@ -1,3 +1,4 @@
+import { NO_OUTCOMES } from '../report/outcomes.ts'
 import type { Status } from '../report/status.ts'
 import { isReady, type State } from './state.ts'
 
@@ -38,6 +39,11 @@ export function statusOf(state: State, facts: StatusFacts, now: number): Status 
       requests: worker.vitals?.requests ?? 0,
       inFlight: worker.vitals?.inFlight ?? 0,
       connections: worker.vitals?.connections ?? 0,
+      outcomes: worker.vitals?.outcomes ?? NO_OUTCOMES,
+      waiting: worker.vitals?.waiting ?? 0,
+      wouldBeShed: worker.vitals?.wouldBeShed ?? 0,
+      overloaded: worker.vitals?.overloaded ?? false,
+      zombieWaits: worker.vitals?.zombieWaits ?? 0,
       // The heartbeat is as old as it was when it was told, and older by the time since.
       heartbeatAgeMs: worker.vitals === null ? null : Math.round(worker.vitals.heartbeatAgeMs + now - worker.beatAt),
       loopLagMs: worker.vitals?.loopLagMs ?? null,

@@ -1,3 +1,4 @@
+import { reportLeak } from '../report/leak-report.ts'
 import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
 import { ms, tellDuration } from '../wait/duration.ts'
 import type { Borrow } from './borrow.ts'
@@ -68,6 +69,7 @@ export class PoolWatch {
         this.#pool.reclaim(borrow)
       } else if (age >= leakLimit && !borrow.reported) {
         borrow.reported = true
+        reportLeak({ pool: name, borrower: borrow.by, heldForMs: Math.round(age) })
         this.#pool.tell(
           'leak',
           'error',

@@ -12,7 +12,7 @@ export interface Problem {
 }
 
 /** Reason phrases of the statuses in the table. Not Node's list: importing `node:http` costs a thread 5 MB. */
-const REASONS: Readonly<Record<number, string>> = { 503: 'Service Unavailable' }
+const REASONS: Readonly<Record<number, string>> = { 503: 'Service Unavailable', 504: 'Gateway Timeout' }
 
 /** A whole answer, ready for `response.writeHead(status, headers).end(body)`. */
 export interface ProblemAnswer {
@@ -26,16 +26,20 @@ export function problemType(code: ErrorCode): string {
   return `urn:punctual:error:${code.slice('PUNCTUAL_'.length).toLowerCase().replaceAll('_', '-')}`
 }
 
-/** What a client is told of this code, as an object. The text is fixed: no message, path or stack of the server gets in. */
-export function problemOf(code: RequestErrorCode, instance?: string): Problem {
+/**
+ * What a client is told of this code, as an object. The text is fixed: no message, path or stack of the server gets in.
+ *
+ * @param status default: that of the code
+ */
+export function problemOf(code: RequestErrorCode, instance?: string, status?: 503 | 504): Problem {
   const { title, httpStatus, detail } = CODES[code]
-  const problem = { type: problemType(code), title, status: httpStatus, detail }
+  const problem = { type: problemType(code), title, status: status ?? httpStatus, detail }
   return instance === undefined ? problem : { ...problem, instance }
 }
 
 /** The same as a whole answer: `application/problem+json`, not to be cached, with `Retry-After` in seconds where the code has one. */
-export function problemAnswer(code: RequestErrorCode, instance?: string): ProblemAnswer {
-  const problem = problemOf(code, instance)
+export function problemAnswer(code: RequestErrorCode, instance?: string, statusGiven?: 503 | 504): ProblemAnswer {
+  const problem = problemOf(code, instance, statusGiven)
   const { retryAfter } = CODES[code]
   const body = JSON.stringify(problem)
   return {
@@ -54,8 +58,11 @@ export function problemAnswer(code: RequestErrorCode, instance?: string): Proble
  * The same as the text of an HTTP/1.1 response that ends its connection, for writing to a socket where no `ServerResponse` is left.
  * `head` leaves the body away, as the answer to HEAD must. Without `Date`: RFC 9110 asks for it below 500 only.
  */
-export function problemResponseText(code: RequestErrorCode, options: { readonly head?: boolean } = {}): string {
-  const { status, headers, body } = problemAnswer(code)
+export function problemResponseText(
+  code: RequestErrorCode,
+  options: { readonly head?: boolean; readonly status?: 503 | 504 } = {},
+): string {
+  const { status, headers, body } = problemAnswer(code, undefined, options.status)
   const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${status} ${REASONS[status]}\r\n${lines.join('')}\r\n${options.head === true ? '' : body}`
 }

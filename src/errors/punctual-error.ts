@@ -30,6 +30,60 @@ export class PunctualError extends Error {
   get exitCode(): ExitCode {
     return CODES[this.code].exitCode ?? EXIT.failed
   }
+
+  /**
+   * What a request that fails with this error is answered, as frameworks read it (Fastify and others `statusCode`, Express and Koa `status`, `expose`
+   * and `headers`), so that an unchanged app answers 503 with `Retry-After` and not 500. Undefined for errors of commands.
+   *
+   * Accessors of the prototype, so that they are not printed with the error. Frameworks and apps write them too: what is written stays.
+   */
+  get statusCode(): number | undefined {
+    return CODES[this.code].httpStatus ?? undefined
+  }
+
+  set statusCode(value: number | undefined) {
+    keep(this, 'statusCode', value)
+  }
+
+  get status(): number | undefined {
+    return CODES[this.code].httpStatus ?? undefined
+  }
+
+  set status(value: number | undefined) {
+    keep(this, 'status', value)
+  }
+
+  /** False: the message is for the operator. */
+  get expose(): boolean {
+    return false
+  }
+
+  set expose(value: boolean) {
+    keep(this, 'expose', value)
+  }
+
+  /** `retry-after` in seconds, where the code has one. */
+  get headers(): Readonly<Record<string, string>> | undefined {
+    const seconds = retrySeconds(this)
+    return seconds === undefined ? undefined : { 'retry-after': String(seconds) }
+  }
+
+  set headers(value: Readonly<Record<string, string>> | undefined) {
+    keep(this, 'headers', value)
+  }
+}
+
+function keep(error: object, name: string, value: unknown): void {
+  Object.defineProperty(error, name, { value, writable: true, configurable: true, enumerable: true })
+}
+
+/** Seconds after which to try again: the error's own `retryAfter` (milliseconds) where it knows better than its code. */
+export function retrySeconds(error: { readonly code: ErrorCode; readonly retryAfter?: unknown }): number | undefined {
+  const entry = CODES[error.code]
+  if (entry.httpStatus === null) return undefined
+  const { retryAfter } = error
+  if (typeof retryAfter === 'number' && Number.isFinite(retryAfter)) return Math.max(1, Math.ceil(retryAfter / 1_000))
+  return entry.retryAfter
 }
 
 /** A command or an argument that is unknown, missing, or not of the accepted form. Exit code 2. */

@@ -1,4 +1,6 @@
 import type { LastAnswers, ReportedError, StallEvidence } from '../report/incident.ts'
+import type { LeakReport } from '../report/leak-report.ts'
+import type { OutcomeCounts } from '../report/outcomes.ts'
 
 /**
  * What the arbiter and a worker say to each other. Two ways lead out of a worker: its main thread speaks over the IPC channel
@@ -23,6 +25,8 @@ export type FromMain =
   | { readonly type: 'cut-done'; readonly culprit: '503' | 'closed' | 'none'; readonly others: number }
   /** All requests that were in flight at the cut have ended. */
   | { readonly type: 'cut-served'; readonly served: number; readonly others: number }
+  /** A pool of the app has lent a connection for longer than its limit. */
+  | { readonly type: 'leak'; readonly leak: LeakReport }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
 
 /** The envelope that tells ours from an app's own `process.send`. */
@@ -66,6 +70,16 @@ export interface Vitals {
   readonly requests: number
   readonly inFlight: number
   readonly connections: number
+  /** How the requests have ended so far. */
+  readonly outcomes: OutcomeCounts
+  /** Requests that wait to be let in; they are counted in `inFlight`. */
+  readonly waiting: number
+  /** Requests that admission would have shed if it were `on`; 0 unless it is `dark`. */
+  readonly wouldBeShed: number
+  /** More comes than can be done. */
+  readonly overloaded: boolean
+  /** Work that goes on although nobody awaits it any more. */
+  readonly zombieWaits: number
   readonly rss: number
   readonly heapUsed: number
   readonly heapLimit: number

@@ -9,6 +9,7 @@ export const INCIDENT_KINDS: Readonly<Record<Incident['kind'], string>> = {
   boot: 'A worker ended, or was killed at `bootLimit`, before it was ready.',
   crash: 'A worker that served ended without having been asked to.',
   memory: 'A worker used more than `maxMemory` for `maxMemorySamples` seconds, and is replaced.',
+  leak: 'A guarded pool has lent a connection for longer than its `leakLimit`. The borrower is named; the worker goes on.',
   'crash-loop': 'Workers failed `crashLimit` times within `crashWindow`: the arbiter gave up.',
 }
 

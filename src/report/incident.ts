@@ -1,8 +1,10 @@
+import type { LeakReport } from './leak-report.ts'
+
 /** What is recorded when a worker stalls, is killed, crashes or cannot boot: one JSON file each, written by the arbiter. */
 export interface Incident {
   /** Sortable by time and unique within a state directory: `20261122T004331123-w2-stall`. */
   readonly id: string
-  readonly kind: 'stall' | 'frozen' | 'boot' | 'crash' | 'memory' | 'crash-loop'
+  readonly kind: 'stall' | 'frozen' | 'boot' | 'crash' | 'memory' | 'leak' | 'crash-loop'
   /** ISO 8601 wall time of the start. */
   readonly at: string
   readonly worker: { readonly id: number; readonly pid: number; readonly generation: number } | null
@@ -24,6 +26,8 @@ export interface Incident {
   readonly error?: ReportedError
   /** Why a cut that was due did not happen, as the end of a sentence: `an async hook is in use`. */
   readonly notCut?: string
+  /** What was borrowed and not given back. */
+  readonly leak?: LeakReport
   /** What a worker replaced for its memory used, and its limit, in bytes. */
   readonly memory?: { readonly rss: number; readonly limit: number }
   /** The heap of a worker whose process aborted because it was full, in bytes. */

@@ -18,6 +18,7 @@ export class LogWriter {
 
   readonly #sink: LogSink
   readonly #size: number
+  readonly #batch: number
   #lines: string[] = []
   #queuedBytes = 0
   #batchLines = 0
@@ -26,9 +27,11 @@ export class LogWriter {
   #unreported = 0
   #onEmpty: (() => void) | null = null
 
-  constructor(sink: LogSink, size: number) {
+  /** @param batch the most bytes of one write, unless a single line is longer; default 64 KiB */
+  constructor(sink: LogSink, size: number, batch: number = BATCH) {
     this.#sink = sink
     this.#size = size
+    this.#batch = batch
   }
 
   write(line: string): void {
@@ -85,9 +88,10 @@ export class LogWriter {
     let count = 0
     let length = 0
     for (const line of this.#lines) {
-      if (count > 0 && length + line.length > BATCH) break
+      const bytes = Buffer.byteLength(line)
+      if (count > 0 && length + bytes > this.#batch) break
       count += 1
-      length += line.length
+      length += bytes
     }
     const batch = Buffer.from(this.#lines.splice(0, count).join(''))
     this.#queuedBytes -= batch.length

@@ -36,6 +36,8 @@ export interface LogOptions {
   readonly stream?: NodeJS.WritableStream | number
   /** Lines beyond this many bytes unread are dropped and counted. Default: 1 MiB. */
   readonly bufferSize?: number
+  /** The most bytes written at one go. Default: 64 KiB. */
+  readonly batchSize?: number
   /** Colour in text. Default: on a terminal, unless `NO_COLOR` is set. */
   readonly color?: boolean
 }
@@ -45,8 +47,9 @@ export interface LogOptions {
  * A reader that is slow, stopped or gone costs lines, never time: see `log-writer.ts`.
  */
 export function createLog(options: LogOptions): Log {
-  const { level, format, stream = 1, bufferSize = 1024 * 1024 } = options
-  const writer = new LogWriter(typeof stream === 'number' ? descriptorSink(stream) : streamSink(stream), bufferSize)
+  const { level, format, stream = 1, bufferSize = 1024 * 1024, batchSize } = options
+  const sink = typeof stream === 'number' ? descriptorSink(stream) : streamSink(stream)
+  const writer = new LogWriter(sink, bufferSize, batchSize)
   const color = options.color ?? (isTerminal(stream) && (process.env.NO_COLOR ?? '') === '')
   const write =
     format === 'json' ? (line: string) => writer.write(line) : (line: string) => writer.write(textLine(line, color))

@@ -1,27 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { register } from 'prom-client'
+import { aWorker } from '../../test/status-samples.ts'
 import { METRICS, renderMetrics } from './metrics.ts'
-import type { Status, WorkerStatus } from './status.ts'
-
-const worker = (given: Partial<WorkerStatus>): WorkerStatus => ({
-  id: 1,
-  pid: 101,
-  generation: 1,
-  state: 'ready',
-  tainted: false,
-  ageMs: 61_500,
-  bootMs: 250,
-  requests: 1_200,
-  inFlight: 3,
-  connections: 5,
-  heartbeatAgeMs: 2,
-  loopLagMs: 12,
-  rssBytes: 70e6,
-  heapUsedBytes: 20e6,
-  debugged: false,
-  ...given,
-})
+import type { Status } from './status.ts'
 
 const status: Status = {
   name: 'app "one"',
@@ -35,8 +17,8 @@ const status: Status = {
   ready: true,
   address: 'http://0.0.0.0:3000',
   workers: [
-    worker({}),
-    worker({
+    aWorker({}),
+    aWorker({
       id: 2,
       state: 'booting',
       bootMs: null,
@@ -45,7 +27,7 @@ const status: Status = {
       rssBytes: null,
       heapUsedBytes: null,
     }),
-    worker({ id: 3, state: 'exited', pid: null }),
+    aWorker({ id: 3, state: 'exited', pid: null }),
   ],
   restarts: { crash: 2, stall: 1 },
   incidents: { total: 3, newest: 'x', byKind: { stall: 1, crash: 2 } },
@@ -69,9 +51,15 @@ test('the figures are those of the status, in base units', async () => {
     'punctual_worker_boot_duration_seconds{worker="1"} 0.25',
     'punctual_worker_requests_total{worker="1"} 1200',
     'punctual_worker_requests_in_flight{worker="1"} 3',
+    'punctual_worker_requests_waiting{worker="1"} 1',
+    'punctual_worker_requests_would_be_shed_total{worker="1"} 4',
+    'punctual_worker_overloaded{worker="1"} 0',
     'punctual_worker_loop_lag_seconds{worker="1"} 0.012',
     'punctual_worker_heartbeat_age_seconds{worker="1"} 0.002',
-    'punctual_worker_resident_memory_bytes{worker="1"} 70000000',
+    `punctual_worker_resident_memory_bytes{worker="1"} ${70 * 2 ** 20}`,
+    'punctual_worker_requests_ended_total{worker="1",outcome="expired"} 7',
+    'punctual_worker_requests_ended_total{worker="1",outcome="gone"} 0',
+    'punctual_worker_zombie_waits{worker="1"} 2',
   ]) {
     assert.ok(lines.includes(line), line)
   }
@@ -96,7 +84,7 @@ test('every metric is described, named as Prometheus wants it, and nothing of No
 
 test('a second scrape shows the new state alone, and the library’s global registry stays empty', async () => {
   await renderMetrics(status)
-  const text = await renderMetrics({ ...status, workers: [worker({ id: 9, requests: 1 })], restarts: {} })
+  const text = await renderMetrics({ ...status, workers: [aWorker({ id: 9, requests: 1 })], restarts: {} })
   assert.ok(!text.includes('worker="1"') && !text.includes('reason="crash"'))
   assert.ok(text.includes('punctual_worker_requests_total{worker="9"} 1'))
   assert.deepEqual(register.getMetricsAsArray(), [])

@@ -140,6 +140,46 @@ export const METRICS: readonly MetricDefinition[] = [
     samples: perWorker((worker) => worker.inFlight),
   },
   {
+    name: 'punctual_worker_requests_ended_total',
+    type: 'counter',
+    help: 'Requests that have ended, by how: see the outcomes of a request in the reference of events.',
+    labels: ['worker', 'outcome'],
+    samples: (status) =>
+      status.workers.flatMap(({ id, state, outcomes }) =>
+        state === 'exited'
+          ? []
+          : Object.entries(outcomes).map(([outcome, value]) => ({ labels: { worker: String(id), outcome }, value })),
+      ),
+  },
+  {
+    name: 'punctual_worker_requests_waiting',
+    type: 'gauge',
+    help: 'Requests that wait to be let in by admission; their handlers have not been called.',
+    labels: WORKER,
+    samples: perWorker((worker) => worker.waiting),
+  },
+  {
+    name: 'punctual_worker_requests_would_be_shed_total',
+    type: 'counter',
+    help: 'Requests that admission, in its dark mode, would have shed. Those it has shed are an outcome.',
+    labels: WORKER,
+    samples: perWorker((worker) => worker.wouldBeShed),
+  },
+  {
+    name: 'punctual_worker_overloaded',
+    type: 'gauge',
+    help: '1 while admission finds that more comes than the worker can do, else 0.',
+    labels: WORKER,
+    samples: perWorker((worker) => (worker.overloaded ? 1 : 0)),
+  },
+  {
+    name: 'punctual_worker_zombie_waits',
+    type: 'gauge',
+    help: 'Work that goes on although nobody awaits it any more: its wait ran out or was given up, and it did not heed its signal.',
+    labels: WORKER,
+    samples: perWorker((worker) => worker.zombieWaits),
+  },
+  {
     name: 'punctual_worker_connections',
     type: 'gauge',
     help: 'Connections open to the worker now.',

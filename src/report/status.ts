@@ -1,3 +1,5 @@
+import type { OutcomeCounts } from './outcomes.ts'
+
 /** The JSON of `/status` and `punctual status`. Fields are added, never renamed. Times are milliseconds unless named otherwise. */
 export interface Status {
   readonly name: string
@@ -32,6 +34,16 @@ export interface WorkerStatus {
   readonly requests: number
   readonly inFlight: number
   readonly connections: number
+  /** How its requests have ended. */
+  readonly outcomes: OutcomeCounts
+  /** Requests that wait to be let in; they are counted in `inFlight`. */
+  readonly waiting: number
+  /** Requests that admission would have shed if it were `on`; those that it has shed are in `outcomes`. */
+  readonly wouldBeShed: number
+  /** More comes than can be done. */
+  readonly overloaded: boolean
+  /** Work that goes on although nobody awaits it any more. */
+  readonly zombieWaits: number
   readonly heartbeatAgeMs: number | null
   readonly loopLagMs: number | null
   readonly rssBytes: number | null

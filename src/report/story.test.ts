@@ -306,6 +306,14 @@ test('a worker replaced for its memory tells how much it had and might have', ()
   )
 })
 
+test('a leak names the pool, the borrower and how long', () => {
+  const leak = { pool: 'main', borrower: 'auth (listUsers (src/users.ts:42))', heldForMs: 61_000 }
+  assert.equal(
+    story({ kind: 'leak', outcome: 'ongoing', evidence: [], leak }),
+    'worker 2 (pid 7) has lent a connection of pool main to auth (listUsers (src/users.ts:42)) for 61.0 s; if it is never released the pool runs dry',
+  )
+})
+
 test('a crash loop counts its reasons and names the last error', () => {
   const error = { name: 'Error', message: 'no database', stack: '' }
   assert.equal(

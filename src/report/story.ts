@@ -35,6 +35,8 @@ function beginning(incident: Untold, cwd: string): string {
       return `${who} ${crashed(incident)}`
     case 'memory':
       return `${who} ${outgrew(incident)}`
+    case 'leak':
+      return `${who} ${leaked(incident)}`
     case 'crash-loop':
       return looped(incident)
   }
@@ -65,6 +67,12 @@ function outgrew(incident: Untold): string {
   const used = memory?.rss ?? incident.evidence.at(-1)?.memory.rss
   if (used === undefined) return 'used more memory than its limit'
   return `used ${mebibytes(used)} of memory${memory === undefined ? '' : `, above its limit of ${mebibytes(memory.limit)}`}`
+}
+
+function leaked({ leak }: Untold): string {
+  if (leak === undefined) return 'has lent a connection that does not come back'
+  const { pool, borrower, heldForMs } = leak
+  return `has lent a connection of pool ${pool} to ${borrower} for ${tellDuration(heldForMs)}; if it is never released the pool runs dry`
 }
 
 function looped(incident: Untold): string {

@@ -27,11 +27,13 @@ export function answerInstead(traffic: Traffic, scope: RequestScope, answer: Raw
   const { socket } = connection
   if (scope.begun || connection.scopes[0] !== scope || socket.destroyed || !socket.writable) {
     seal(response)
+    scope.instead = 0
     socket.destroy()
     return 'closed'
   }
   traffic.answering(scope)
   seal(response)
+  scope.instead = answer.status
   // Closing while the client still sends would make the kernel answer with a reset, and the reset overtakes our answer.
   request.resume()
   socket.end(request.method === 'HEAD' ? answer.head : answer.whole, () => traffic.end(scope))
@@ -43,6 +45,7 @@ export function answerInstead(traffic: Traffic, scope: RequestScope, answer: Raw
 function answerStream(scope: RequestScope, answer: RawAnswer): Instead {
   const { response } = scope
   const begun = response.headersSent
+  scope.instead = begun ? 0 : answer.status
   if (begun) {
     ;(response as unknown as Http2ServerResponse).stream.close()
   } else {

@@ -1,4 +1,5 @@
 import type { RequestLine } from '../report/incident.ts'
+import { OUTCOMES, type OutcomeCounts } from '../report/outcomes.ts'
 
 /**
  * Every open connection of a worker and the request on it, in shared memory: written by the main thread as it serves, read by
@@ -6,14 +7,19 @@ import type { RequestLine } from '../report/incident.ts'
  * last answers are addressed to, so a row is cleared before its descriptor is closed and never after.
  *
  * One row is 192 bytes: four 32-bit integers (descriptor, flags, sequence, text length), the start of the request as a
- * 64-bit float of monotonic milliseconds, 8 bytes unused, and 160 bytes of text (`POST /login`). Rows that were never used
+ * 64-bit float of monotonic milliseconds, the instant its code may be cut for having taken too long, and 160 bytes of text (`POST /login`). Rows that were never used
  * cost address space, not memory.
  */
 
 const ROW = 192
 const TEXT_AT = 32
 const TEXT_ROOM = ROW - TEXT_AT
-const HEADER = 64
+/** 24 floats: six totals, two unused, then how the requests have ended, by place in `OUTCOMES`; the last three are admission's. */
+const HEADER = 192
+const OUTCOMES_AT = 8
+const WOULD_BE_SHED_AT = 21
+const WAITING_AT = 22
+const OVERLOADED_AT = 23
 
 /** Bits of a row's flags. */
 const OPEN = 1
@@ -85,7 +91,7 @@ export class ConnectionTable {
   }
 
   /** A request has been read on this connection. Returns its sequence number, by which a later look knows it again. */
-  begin(slot: number, method: string, target: string, now: number): number {
+  begin(slot: number, method: string, target: string, now: number, cutAt: number = Number.POSITIVE_INFINITY): number {
     const sequence = ((this.#totals[0] as number) + 1) % 0x7fffffff
     this.#totals[0] = (this.#totals[0] as number) + 1
     this.#add(1, 1)
@@ -93,6 +99,7 @@ export class ConnectionTable {
     const at = slot * INTEGERS
     this.#integers[at + 3] = this.#write(slot * ROW + TEXT_AT, method, target)
     this.#floats[slot * FLOATS + 2] = now
+    this.#floats[slot * FLOATS + 3] = cutAt
     this.#integers[at + 2] = sequence
     this.#integers[at + 1] = ((this.#integers[at + 1] as number) & ~BEGUN) | WAITING
     return sequence
@@ -163,6 +170,59 @@ export class ConnectionTable {
 
   sequenceOf(slot: number): number {
     return this.#integers[slot * INTEGERS + 2] as number
+  }
+
+  /** Monotonic milliseconds from which on the code of the request on this connection may be cut; infinite for never. */
+  cutAtOf(slot: number): number {
+    return this.#floats[slot * FLOATS + 3] as number
+  }
+
+  /** A request has ended. @param outcome its place in `OUTCOMES` */
+  countOutcome(outcome: number): void {
+    this.#add(OUTCOMES_AT + outcome, 1)
+  }
+
+  /** How many requests have ended in which way, since the worker started. */
+  outcomes(): OutcomeCounts {
+    return Object.fromEntries(
+      OUTCOMES.map((outcome, at) => [outcome, this.#totals[OUTCOMES_AT + at] as number]),
+    ) as OutcomeCounts
+  }
+
+  /** Work that goes on although nobody awaits it any more. */
+  get zombies(): number {
+    return this.#totals[5] as number
+  }
+
+  set zombies(count: number) {
+    this.#totals[5] = count
+  }
+
+  /** Admission, in its dark mode, would have shed a request. */
+  countWouldBeShed(): void {
+    this.#add(WOULD_BE_SHED_AT, 1)
+  }
+
+  get wouldBeShed(): number {
+    return this.#totals[WOULD_BE_SHED_AT] as number
+  }
+
+  /** Requests that wait to be let in; they are in flight, and their handlers have not been called. */
+  get waiting(): number {
+    return this.#totals[WAITING_AT] as number
+  }
+
+  set waiting(count: number) {
+    this.#totals[WAITING_AT] = count
+  }
+
+  /** Admission has found that more comes than can be done. */
+  get overloaded(): boolean {
+    return this.#totals[OVERLOADED_AT] === 1
+  }
+
+  set overloaded(value: boolean) {
+    this.#totals[OVERLOADED_AT] = value ? 1 : 0
   }
 
   line(slot: number, now: number): RequestLine {

@@ -11,10 +11,11 @@ export interface RawAnswer {
   readonly head: Buffer
 }
 
-export function rawAnswer(code: RequestErrorCode): RawAnswer {
+/** @param status default: that of the code */
+export function rawAnswer(code: RequestErrorCode, status: 503 | 504 = 503): RawAnswer {
   return {
-    ...problemAnswer(code),
-    whole: Buffer.from(problemResponseText(code)),
-    head: Buffer.from(problemResponseText(code, { head: true })),
+    ...problemAnswer(code, undefined, status),
+    whole: Buffer.from(problemResponseText(code, { status })),
+    head: Buffer.from(problemResponseText(code, { status, head: true })),
   }
 }

@@ -1,38 +1,92 @@
-import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import { type AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Outcome } from '../report/outcomes.ts'
+import { type Deadline, deadlineIn } from '../wait/deadline.ts'
+import { type Limit, readLimit } from '../wait/limit.ts'
+import type { WaitNode } from '../wait/wait-node.ts'
+import { WaitScope, waitScopes } from '../wait/wait-scope.ts'
+import type { OpenWait } from './open-wait.ts'
+import { requestId } from './request-id.ts'
+import type { UnnamedWaits } from './unnamed/unnamed-waits.ts'
 
-/** One request while it is served. It is what AsyncLocalStorage carries through everything the request starts. */
-export class RequestScope {
+/** One request while it is served. It is what AsyncLocalStorage carries through everything the request starts, and what its waits belong to. */
+export class RequestScope extends WaitScope {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   /** Null for HTTP/2, whose streams have no connection of their own. */
   readonly connection: Connection | null
-  readonly startedAt: number
   readonly sequence: number
   /** The first byte of the response has left, or is about to. */
   begun = false
   ended = false
   /** Its client was answered, or dropped, in place of its handler. */
   abandoned = false
+  /** The status it was given in place of its handler's answer; 0 where its connection was closed instead, null where neither. */
+  instead: number | null = null
+  /** Whole milliseconds it had waited before it could be read, as far as that is known. */
+  queued = 0
+  /** How it ended, where something other than its handler decided that. */
+  verdict: Outcome | null = null
+  /** What it waited for when its time ran out; null before. */
+  unanswered: readonly OpenWait[] | null = null
+  /** What it has begun that has no name; null until there is something. */
+  unnamed: UnnamedWaits | null = null
+  /** The pattern of its route, e.g. `/users/:id`, where an adapter or framework has told it. */
+  route: string | null = null
+  /** Who sees to its deadline. */
+  watcher: { watch(scope: RequestScope): void } | null = null
+  #id: string | null = null
   /** Neighbours in the list of requests in flight, which is in order of their start. */
   older: RequestScope | null = null
   newer: RequestScope | null = null
 
+  /** @param startedAt monotonic milliseconds of its acceptance, queueing included */
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
     connection: Connection | null,
     startedAt: number,
+    deadline: Deadline,
     sequence: number,
   ) {
+    super(startedAt, deadline, reserveOf(deadline - startedAt))
     this.request = request
     this.response = response
     this.connection = connection
-    this.startedAt = startedAt
     this.sequence = sequence
   }
+
+  /** `X-Request-Id`, or the trace id of `traceparent`, if the client sent a sane one; else a new one. */
+  get id(): string {
+    this.#id ??= requestId(this.request.rawHeaders)
+    return this.#id
+  }
+
+  /**
+   * Gives it another deadline: `limit` from its acceptance, in place of `requestDeadline` or of what its caller asked for. For routes that are
+   * known to take long, or must not: a stream of events, a big download, a health check.
+   *
+   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds
+   * @throws RangeError for a limit that is no length of time
+   */
+  allow(limit: Limit): void {
+    this.deadline = deadlineIn(readLimit('currentRequest().allow', limit), this.startedAt)
+    this.watcher?.watch(this)
+  }
+
+  /** Milliseconds since it was accepted. */
+  get age(): number {
+    return this.wheel.now() - this.startedAt
+  }
 }
+
+/** Waits must leave this much of a request's time, in milliseconds, so that something can be made of their failure. */
+function reserveOf(limit: number): number {
+  return Math.min(MOST_RESERVE, limit / 20)
+}
+
+const MOST_RESERVE = 100
 
 /** What a connection speaks: decides how it is drained and whether last answers can reach it. */
 export type Speech = 'http' | 'upgraded' | 'other'
@@ -53,8 +107,26 @@ export interface Connection {
   place: number
 }
 
-/** Carries the scope of the request through awaits, timers, ticks and events. */
-export const scopes: AsyncLocalStorage<RequestScope> = new AsyncLocalStorage()
+/** Carries the scope of the request, or of work within it, through awaits, timers, ticks and events. */
+export const scopes: AsyncLocalStorage<WaitScope> = waitScopes
+
+/** The request that runs now; undefined outside of any. */
+export function runningRequest(): RequestScope | undefined {
+  return requestAround(scopes.getStore())
+}
+
+/** The request that this work is part of. */
+function requestAround(work: WaitNode | null | undefined): RequestScope | undefined {
+  for (let node = work ?? null; node !== null; node = node.parent) {
+    if (isRequest(node)) return node
+  }
+  return undefined
+}
+
+/** By its shape, where it was made by another copy of Punctual, such as the one an app has beside the one that serves it. */
+function isRequest(node: WaitNode): node is RequestScope {
+  return node instanceof RequestScope || ('sequence' in node && 'unanswered' in node)
+}
 
 /**
  * Calls `run` in a scope, and returns what it returns. `scopes.run` does the same at three times the price: on its way out it builds a second

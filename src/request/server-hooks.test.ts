@@ -7,7 +7,7 @@ import { after, describe, test } from 'node:test'
 import { answerInstead } from './answer-instead.ts'
 import { BEGUN, OPAQUE, WAITING } from './connection-table.ts'
 import { rawAnswer } from './raw-answer.ts'
-import { scopes } from './scope.ts'
+import { runningRequest, scopes } from './scope.ts'
 import { hookServers } from './server-hooks.ts'
 import { Traffic } from './traffic.ts'
 
@@ -160,7 +160,7 @@ describe('the row of a connection', () => {
 describe('the scope of a request', () => {
   test('is carried through awaits, timers, ticks and the events of its body', async () => {
     const found: (string | undefined)[] = []
-    const note = (): void => void found.push(scopes.getStore()?.request.url)
+    const note = (): void => void found.push(runningRequest()?.request.url)
     const port = await serve(async (request, response) => {
       note()
       await null
@@ -185,7 +185,7 @@ describe('the scope of a request', () => {
     const port = await serve((request, response) => {
       request.once('data', () => {
         response.end('early')
-        setImmediate(() => request.on('data', () => {}).on('end', () => ended.resolve(scopes.getStore()?.request.url)))
+        setImmediate(() => request.on('data', () => {}).on('end', () => ended.resolve(runningRequest()?.request.url)))
       })
     })
     const client = net.connect(port, '127.0.0.1')
@@ -200,7 +200,7 @@ describe('the scope of a request', () => {
   test('does not disturb an AsyncLocalStorage of the app', async () => {
     const own = new AsyncLocalStorage<string>()
     const port = await serve((request, response) => {
-      own.run('mine', () => request.on('data', () => {}).on('end', () => response.end(scopes.getStore()?.request.url)))
+      own.run('mine', () => request.on('data', () => {}).on('end', () => response.end(runningRequest()?.request.url)))
     })
     assert.equal((await ask(port, { method: 'POST', path: '/both' }, 'x')).body, '/both')
     await settled()
@@ -223,7 +223,7 @@ describe('the scope of a request', () => {
     const found: (string | undefined)[] = []
     const port = await serve(async (_, response) => {
       await null
-      found.push(scopes.getStore()?.request.url)
+      found.push(runningRequest()?.request.url)
       response.end()
     })
     const client = net.connect(port, '127.0.0.1')
@@ -239,7 +239,7 @@ describe('the scope of a request', () => {
       const inner = new http.IncomingMessage(request.socket)
       Object.assign(inner, { url: '/inner', method: 'GET' })
       open.at(-1)?.emit('request', inner, new http.ServerResponse(inner))
-      response.end(scopes.getStore()?.request.url)
+      response.end(runningRequest()?.request.url)
     })
     assert.equal((await ask(port, { path: '/outer' })).body, '/outer')
     await settled()

@@ -3,8 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import type { Admission } from './admission/admission.ts'
 import { http } from './node-http.ts'
-import { type Connection, connectionOf, inScope, type RequestScope, scopeOf, scopes } from './scope.ts'
+import { type Connection, connectionOf, inScope, type RequestScope, runningRequest, scopeOf, scopes } from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
@@ -27,6 +28,9 @@ export function hookServers(traffic: Traffic): void {
 function hookServerEvents(traffic: Traffic): void {
   const base = net.Server.prototype.emit as Emit
   const { table } = traffic
+  // Apart, because a function that holds a closure costs a context on every call.
+  const isHeldBack = (admission: Admission, scope: RequestScope, server: net.Server, event: string): boolean =>
+    !admission.receive(scope, () => emitRequest(scope, server, event))
   const emitRequest = (scope: RequestScope, server: net.Server, event: string): boolean => {
     table.running = scope.sequence
     const heard = base.call(server, event, scope.request, scope.response)
@@ -49,6 +53,8 @@ function hookServerEvents(traffic: Traffic): void {
           const scope = traffic.begin(request, response)
           request[scopeOf] = scope
           response[scopeOf] = scope
+          const { admission } = traffic
+          if (admission?.isWary(scope) && isHeldBack(admission, scope, this, event)) return true
           // Node's parser emits a request in a callback of its own, with nothing around it to come back to: what is entered there ends with it.
           if (scope.connection === null || table.running !== 0) return inScope(scope, emitRequest, this, event)
           scopes.enterWith(scope)
@@ -111,7 +117,7 @@ function hookMessageEvents({ table }: Traffic): void {
     const listeners = this.listenerCount(event)
     if (listeners === 0 && event !== 'error') return false
     const scope = this[scopeOf]
-    if (scope === undefined || scopes.getStore() === scope) return baseEmit.apply(this, args)
+    if (scope === undefined || runningRequest() === scope) return baseEmit.apply(this, args)
     // When a request is answered before its end has come, Node adds a listener of its own for that: the only one here is Node's.
     if (listeners === 1 && event === 'end' && scope.ended) return baseEmit.apply(this, args)
     return inScope(scope, emitScoped, this, args)
@@ -142,7 +148,7 @@ function hookMessageEvents({ table }: Traffic): void {
     // The two that the network causes: there is room again, and the client has left.
     if ((event === 'drain' || event === 'close') && this.listenerCount(event) > 0) {
       const scope = this[scopeOf]
-      if (scope !== undefined && scopes.getStore() !== scope) return inScope(scope, emitScoped, this, [event])
+      if (scope !== undefined && runningRequest() !== scope) return inScope(scope, emitScoped, this, [event])
     }
     // biome-ignore lint/complexity/noArguments: as above.
     return baseOfResponses.apply(this, arguments as unknown as Parameters<Emit>)

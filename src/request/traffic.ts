@@ -2,10 +2,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { OUTCOMES } from '../report/outcomes.ts'
+import { ClientGoneError } from '../wait/abort-reason.ts'
 import { monotonicNow } from '../wait/clock.ts'
+import type { Admission } from './admission/admission.ts'
 import { ConnectionTable, OPAQUE } from './connection-table.ts'
 import { Connections } from './connections.ts'
+import { type DeadlineLimits, Deadlines } from './deadlines.ts'
 import { http } from './node-http.ts'
+import { outcomeOf } from './outcome.ts'
 import { type Connection, InFlight, RequestScope } from './scope.ts'
 
 // Read once: the module's exports hold getters, and a look into them costs more than what is looked for.
@@ -16,6 +21,7 @@ export class Traffic {
   readonly table: ConnectionTable
   readonly connections: Connections
   readonly inFlight: InFlight = new InFlight()
+  readonly deadlines: Deadlines
   /** Servers that listen. */
   readonly servers: Set<net.Server> = new Set()
   readonly sessions: Set<ServerHttp2Session> = new Set()
@@ -31,12 +37,15 @@ export class Traffic {
   onListening: (server: net.Server) => void = () => {}
   /** Called when a server cannot listen. */
   onNotListening: () => void = () => {}
+  /** Who decides which requests are begun; null where all are, at once. */
+  admission: Admission | null = null
   /** Called when a request has ended, whatever its end. */
   onEnded: ((scope: RequestScope) => void) | null = null
 
-  constructor(table: ConnectionTable = new ConnectionTable()) {
+  constructor(table: ConnectionTable = new ConnectionTable(), limits?: DeadlineLimits) {
     this.table = table
     this.connections = new Connections(table)
+    this.deadlines = new Deadlines(this.inFlight, limits)
   }
 
   listen(server: net.Server): void {
@@ -76,19 +85,28 @@ export class Traffic {
 
   begin(request: IncomingMessage, response: ServerResponse): RequestScope {
     const now = monotonicNow()
+    const { deadlines } = this
+    const acceptedAt = deadlines.acceptedAt(request, now)
     // HTTP/2's compatibility objects are no ServerResponse, and their sockets must not be touched.
     const own = response instanceof ServerResponseClass
     const connection = own ? (this.connections.of(request.socket) ?? null) : null
     // A pipelined request waits behind another: the connection's row speaks of the first until that has ended.
     const slot = connection === null || connection.scopes.length > 0 ? -1 : connection.slot
-    const sequence = this.table.begin(slot, request.method as string, request.url as string, now)
-    const scope = new RequestScope(request, response, connection, now, sequence)
+    const cutAt = deadlines.ownDeadline(acceptedAt)
+    const sequence = this.table.begin(slot, request.method as string, request.url as string, acceptedAt, cutAt)
+    const deadline = deadlines.deadlineOf(acceptedAt, now)
+    const scope = new RequestScope(request, response, connection, acceptedAt, deadline, sequence)
+    if (acceptedAt < now) scope.queued = Math.round(now - acceptedAt)
     this.inFlight.add(scope)
+    deadlines.watch(scope)
     if (connection !== null) {
       connection.scopes.push(scope)
       connection.lastSeen = now
     } else {
-      response.once('close', () => this.end(scope))
+      response.once('close', () => {
+        if (!response.writableEnded) this.#clientLeft(scope)
+        this.end(scope)
+      })
     }
     if (this.closing && own) response.shouldKeepAlive = false
     return scope
@@ -117,7 +135,16 @@ export class Traffic {
       this.table.end(connection.slot, next === undefined)
       if (next?.begun) this.table.answering(connection.slot)
     }
+    this.table.countOutcome(OUTCOMES.indexOf(outcomeOf(scope)))
     this.onEnded?.(scope)
+    scope.unnamed?.drop()
+  }
+
+  /** Before it was answered: what it still waits for is given up, which is no time-out. */
+  #clientLeft(scope: RequestScope): void {
+    if (scope.ended || scope.abandoned) return
+    scope.verdict = 'gone'
+    if (scope.reason === undefined) scope.enter(() => scope.giveUp(new ClientGoneError()))
   }
 
   upgraded(request: IncomingMessage, socket: net.Socket): void {
@@ -130,7 +157,10 @@ export class Traffic {
 
   /** The socket begins to be destroyed: its requests end with it. */
   disconnected(connection: Connection): void {
-    while (connection.scopes[0] !== undefined) this.end(connection.scopes[0])
+    for (let scope = connection.scopes[0]; scope !== undefined; scope = connection.scopes[0]) {
+      if (!scope.response.writableEnded) this.#clientLeft(scope)
+      this.end(scope)
+    }
     this.connections.remove(connection)
   }
 

@@ -3,10 +3,10 @@ import { durationKind } from './duration-kind.ts'
 import type { Kind, Written } from './kind.ts'
 import type { Settings } from './settings.ts'
 import { bytes, sizeKind } from './size-kind.ts'
-import { choiceKind, hostKind, modulesKind, pathKind } from './text-kinds.ts'
+import { choiceKind, hostKind, modulesKind, pathKind, routesKind } from './text-kinds.ts'
 
 /** Under which heading a setting stands in the help, the reference and `punctual config`. */
-export type SettingGroup = 'Serving' | 'Limits' | 'Stalls' | 'Recycling' | 'Restarting' | 'Observing'
+export type SettingGroup = 'Serving' | 'Limits' | 'Overload' | 'Stalls' | 'Recycling' | 'Restarting' | 'Observing'
 
 export interface SettingRecord<T> {
   readonly group: SettingGroup
@@ -69,7 +69,28 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     group: 'Limits',
     kind: limit,
     default: '30s',
-    prose: 'From the acceptance of a request until it must be answered.',
+    prose:
+      'From the acceptance of a request until it must be answered, the time it was queued included. Its caller may ask for less.',
+  },
+  queueLimit: {
+    group: 'Limits',
+    kind: durationKind({ unbounded: true, zero: true }),
+    default: '10s',
+    prose:
+      'The most that counts of the time a request has waited before us, as its proxy says in `X-Request-Start`. It bounds what a wrong clock can do; 0s ignores the header.',
+  },
+  expiredStatus: {
+    group: 'Limits',
+    kind: choiceKind(['503', '504'], (word) => word),
+    default: '503',
+    prose: 'What a request is answered whose deadline has passed: 503, or 504 where this server stands for others.',
+  },
+  propagateDeadline: {
+    group: 'Limits',
+    kind: choiceKind(['on', 'off'], (word) => word),
+    default: 'on',
+    prose:
+      'Outgoing HTTP calls (`node:http`, `fetch`) that a request makes carry `X-Request-Deadline`: how many milliseconds are left of it. Not where the app sets that header itself.',
   },
   keepAlive: {
     group: 'Limits',
@@ -94,6 +115,47 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     kind: durationKind({ unbounded: true, zero: true }),
     default: '5s',
     prose: 'How long upgraded connections (WebSocket) may stay while their worker leaves; 0s closes them at once.',
+  },
+  admission: {
+    group: 'Overload',
+    kind: choiceKind(['off', 'dark', 'on'], (word) => word),
+    default: 'dark',
+    prose:
+      'What is done when more requests come than can be answered in time: nothing, nothing but counting those that would be shed, or shedding them with a 503.',
+  },
+  maxInFlight: {
+    group: 'Overload',
+    kind: countKind({ unbounded: true }),
+    default: '1000',
+    prose:
+      'Requests that a worker has in work at a time. With `admission` on, more of them wait until one of these has ended.',
+  },
+  maxWaiting: {
+    group: 'Overload',
+    kind: countKind({ unbounded: false }),
+    default: '1000',
+    prose: 'Requests that may wait so; what comes when there are that many is shed.',
+  },
+  queueTarget: {
+    group: 'Overload',
+    kind: durationKind({ unbounded: false }),
+    default: '100ms',
+    prose:
+      'What a request may have waited before its handler is called, wherever it waited. Below 50ms the beat of the event loop is too coarse to tell.',
+  },
+  queueInterval: {
+    group: 'Overload',
+    kind: durationKind({ unbounded: false }),
+    default: '1s',
+    prose:
+      'For how long every request must have waited longer than `queueTarget`, with the worker busy all the time, before any is shed. A burst that is over by then is served.',
+  },
+  priorityRoutes: {
+    group: 'Overload',
+    kind: routesKind,
+    default: ['/health', '/healthz', '/livez', '/readyz', '/ready', '/live', '/ping'],
+    prose:
+      'Paths that are never held up or shed, with everything below them. Naming some replaces these; `none` leaves no such path.',
   },
   stallAction: {
     group: 'Stalls',
@@ -213,6 +275,33 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     ),
     default: 'auto',
     prose: 'How log lines are written. `auto` is text on a terminal and JSON elsewhere.',
+  },
+  accessLog: {
+    group: 'Observing',
+    kind: choiceKind(['off', 'problems', 'all'], (word) => word),
+    default: 'problems',
+    prose:
+      'Which requests get a line in the log: none, all, or those that expired, failed (5xx), were shed, were answered with a fallback or cut off, whose client left, or that took longer than `slowRequest`.',
+  },
+  slowRequest: {
+    group: 'Observing',
+    kind: limit,
+    default: '1s',
+    prose: 'How long a request may take before `accessLog` counts it as a problem.',
+  },
+  serverTiming: {
+    group: 'Observing',
+    kind: choiceKind(['on', 'off'], (word) => word),
+    default: 'off',
+    prose:
+      'Whether responses carry `Server-Timing`: the whole time and that of each named wait. Whoever can send a request can read it.',
+  },
+  traceWaits: {
+    group: 'Observing',
+    kind: choiceKind(['on', 'off'], (word) => word),
+    default: 'on',
+    prose:
+      'See what requests wait for that has no name: sockets, look-ups, HTTP calls, child processes, files. So a request that expires says what it waited for.',
   },
   incidentsKept: {
     group: 'Observing',

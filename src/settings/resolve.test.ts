@@ -27,7 +27,7 @@ describe('resolveSettings', () => {
     const { settings, origins } = resolve()
     for (const name of SETTING_NAMES) {
       const { kind } = recordOf(name)
-      const again = kind.parse(kind.list ? settings.import : kind.format(settings[name]), {
+      const again = kind.parse(kind.list ? (settings[name] as readonly string[]) : kind.format(settings[name]), {
         cwd: '/elsewhere',
         isTerminal: true,
         parallelism: 1,
@@ -167,6 +167,9 @@ describe('resolveSettings', () => {
     ['recycleJitter', '60%', /the most is 50%/],
     ['import', [1], /type array.*array of texts/],
     ['import', ['a', ''], /empty entry/],
+    ['priorityRoutes', ['health'], /does not begin with \/; write \/health/],
+    ['priorityRoutes', ['/a?b=c'], /more than a path/],
+    ['priorityRoutes', '/a,,/b', /empty entry/],
     ['stateDir', 'a\0b', /NUL/],
   ]
   for (const [name, value, expected] of refusedValues) {

@@ -25,6 +25,7 @@ const BREAKING: Readonly<Record<string, Record<string, string>>> = {
   'requestDeadline <= drainLimit': { requestDeadline: '31s' },
   'drainLimit < stopLimit': { stopLimit: '30s' },
   'upgradeGrace <= drainLimit': { upgradeGrace: '31s' },
+  'queueTarget < queueInterval': { queueTarget: '1s' },
   'restartDelayMin <= restartDelayMax': { restartDelayMin: '31s' },
   'port != adminPort': { port: '9464' },
 }

@@ -51,6 +51,8 @@ const cuts: Applies = (settings) => settings.stallAction !== 'report'
 const stopsAtCut: Applies = (settings) => settings.stallAction === 'cut'
 const kills: Applies = (settings) => settings.stallAction === 'kill'
 
+const admits: Applies = (settings) => settings.admission !== 'off'
+
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 const EVERYWHERE = new Set(['0.0.0.0', '::'])
 
@@ -74,6 +76,7 @@ export const RULES: readonly Rule[] = [
   upTo('requestDeadline', 'drainLimit', 'A request in flight may take its whole time while its worker leaves.'),
   below('drainLimit', 'stopLimit', 'Requests get their 503 before the worker is killed.'),
   upTo('upgradeGrace', 'drainLimit', 'Upgraded connections are closed within the drain.'),
+  below('queueTarget', 'queueInterval', 'A queue is judged over many times what each may wait.', admits),
   upTo('restartDelayMin', 'restartDelayMax', 'The delay grows from its least to its most.'),
   {
     says: 'port != adminPort',

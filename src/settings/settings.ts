@@ -32,6 +32,12 @@ export interface Settings {
 
   readonly bootLimit: Milliseconds
   readonly requestDeadline: Milliseconds
+  /** The most that is believed of what a proxy says a request has waited. */
+  readonly queueLimit: Milliseconds
+  /** What a request is answered whose deadline has passed. */
+  readonly expiredStatus: '503' | '504'
+  /** Whether outgoing HTTP calls say how much time is left of their request. */
+  readonly propagateDeadline: 'on' | 'off'
   readonly keepAlive: Milliseconds
   /** From the order to drain until requests still unanswered get a 503. */
   readonly drainLimit: Milliseconds
@@ -39,6 +45,19 @@ export interface Settings {
   readonly stopLimit: Milliseconds
   /** How long upgraded (WebSocket) connections may stay while a worker drains. */
   readonly upgradeGrace: Milliseconds
+
+  /** Whether too much to do is met: not at all, by counting what would be done, or by shedding. */
+  readonly admission: 'off' | 'dark' | 'on'
+  /** Requests in work at a time, in each worker; Infinity is without limit. */
+  readonly maxInFlight: number
+  /** Requests that may wait to be let in, in each worker. */
+  readonly maxWaiting: number
+  /** What a request may have waited before that counts as too long. */
+  readonly queueTarget: Milliseconds
+  /** For how long all of them must have waited too long before any is shed. */
+  readonly queueInterval: Milliseconds
+  /** Prefixes of the paths that are never held up or shed. */
+  readonly priorityRoutes: readonly string[]
 
   /** Requests after which a worker is replaced; Infinity is never. */
   readonly maxRequests: number
@@ -56,6 +75,14 @@ export interface Settings {
   /** Failures within `crashWindow` that make a crash loop; Infinity never gives up. */
   readonly crashLimit: number
   readonly crashWindow: Milliseconds
+
+  /** Which requests get a line in the log. */
+  readonly accessLog: 'off' | 'problems' | 'all'
+  /** A request that took longer is a problem for the access log. */
+  readonly slowRequest: Milliseconds
+  readonly serverTiming: 'on' | 'off'
+  /** Whether it is seen what requests wait for that has no name. */
+  readonly traceWaits: 'on' | 'off'
 
   /** How many incident files are kept. */
   readonly incidentsKept: number

@@ -68,3 +68,25 @@ export const modulesKind: Kind<readonly string[]> = {
   },
   format: (value) => value.join(','),
 }
+
+const NO_ROUTES = 'none'
+
+/** Paths of routes, each standing for what is below it too. */
+export const routesKind: Kind<readonly string[]> = {
+  label: 'path',
+  accepts: 'a path of a URL that begins with /; several separated by commas, or one for each flag; or none',
+  list: true,
+  parse(written) {
+    const routes = typeof written === 'string' ? written.split(',').map((route) => route.trim()) : written
+    if (routes.length === 1 && routes[0] === NO_ROUTES) return accepted(Object.freeze([]))
+    for (const route of routes) {
+      if (route === '') return refused('has an empty entry', `name a path, or write ${NO_ROUTES}`)
+      if (!route.startsWith('/')) return refused(`"${route}" does not begin with /`, `write /${route}`)
+      if (/[\s?#]/.test(route)) {
+        return refused(`"${route}" is more than a path`, 'leave away the query, the fragment and spaces')
+      }
+    }
+    return accepted(Object.freeze([...routes]))
+  },
+  format: (value) => (value.length === 0 ? NO_ROUTES : value.join(',')),
+}

@@ -29,7 +29,8 @@ export class WaitNode extends WheelEntry implements WaitContext {
   readonly wheel: TimerWheel
   /** Milliseconds of the wheel's clock. */
   readonly startedAt: number
-  readonly deadline: Deadline
+  /** What has begun inside keeps the one it began with. */
+  deadline: Deadline
   /** What waits inside must leave of the time, in milliseconds, so that something can be made of their failure. */
   readonly reserve: number
   readonly parent: WaitNode | null

@@ -91,7 +91,25 @@ export function surroundings(): WaitNode {
   const scope = waitScopes.getStore()
   // A cut runs no `finally`: a callee that was left behind is over, or of another scope.
   if (callee !== null && !callee.over && callee.home === (scope ?? null)) return callee
-  return scope ?? DETACHED
+  if (scope === undefined) return DETACHED
+  return scope instanceof WaitScope ? scope : adopt(scope)
+}
+
+const adopted = new WeakMap<WaitScope, WaitScope>()
+
+/** Stands in for a scope that another copy of Punctual has made: classes of two copies cannot link to each other. Ledger and context are the original's. */
+function adopt(foreign: WaitScope): WaitScope {
+  let own = adopted.get(foreign)
+  if (own === undefined) {
+    own = new WaitScope(foreign.startedAt, foreign.deadline, foreign.reserve)
+    own.home = foreign
+    adopted.set(foreign, own)
+    const { signal } = foreign
+    const follow = (): void => own?.giveUp(signal.reason)
+    if (signal.aborted) follow()
+    else signal.addEventListener('abort', follow, { once: true })
+  }
+  return own
 }
 
 /** Options of everything that waits. */

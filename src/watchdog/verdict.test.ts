@@ -24,6 +24,25 @@ test('each stage is due once, when its limit has passed', () => {
   ])
 })
 
+test('a reported stall is cut at the deadline of its request, if that is sooner', () => {
+  const limits: VerdictLimits = { report: ms(1_000), cut: ms(8_000), kill: ms(9_000), action: 'kill' }
+  assert.deepEqual(watch(new Judge(limits, INTERVAL), 1_000, 6_000, { cutAt: 3_500 }), [
+    [2_000, 'report'],
+    [3_500, 'cut'],
+  ])
+  // One that has passed already does not make it sooner than its explanation.
+  const [first, second] = watch(new Judge(limits, INTERVAL), 1_000, 6_000, { cutAt: 0 })
+  assert.deepEqual(
+    [first, second],
+    [
+      [2_000, 'report'],
+      [2_025, 'cut'],
+    ],
+  )
+  const told: VerdictLimits = { ...limits, action: 'report' }
+  assert.deepEqual(watch(new Judge(told, INTERVAL), 1_000, 20_000, { cutAt: 3_500 }), [[2_000, 'report']])
+})
+
 test('a thread that has not turned yet is not judged', () => {
   assert.deepEqual(watch(new Judge(LIMITS, INTERVAL), 1_000, 9_000, { lastBeat: 0 }), [])
 })

@@ -20,6 +20,8 @@ export interface Look {
   readonly debugged: boolean
   /** 0, or until when a long turn was announced. */
   readonly longTurnUntil: number
+  /** When the deadline of the request that stalls passes, once that is known: a reported stall is cut then, if that is sooner than `cut`. */
+  readonly cutAt?: number
 }
 
 type Stage = 'none' | 'report' | 'cut' | 'kill'
@@ -80,11 +82,17 @@ export class Judge {
       ['cut', cut],
       ['report', report],
     ] as const) {
-      if (RANK[stage] > RANK[furthest] || this.#stalledFor < limit) continue
+      if (RANK[stage] > RANK[furthest]) continue
+      if (this.#stalledFor < limit && !(stage === 'cut' && this.#isLate(look))) continue
       if (RANK[this.#reached] >= RANK[stage]) return 'none'
       this.#reached = stage
       return stage
     }
     return 'none'
+  }
+
+  /** Only once it was reported: until then nobody knows whose code it is, nor why. */
+  #isLate({ now, cutAt }: Look): boolean {
+    return this.#reached === 'report' && cutAt !== undefined && now >= cutAt
   }
 }

@@ -15,8 +15,8 @@ export interface WatchdogOptions {
   readonly table: ConnectionTable
   readonly pulse: Pulse
   readonly link: number
-  /** On every beat, after the pulse has been set. */
-  readonly onBeat: (now: number) => void
+  /** On every beat, after the pulse has been set: how late it was, and when the next is due. */
+  readonly onBeat: (lag: number, nextBy: number) => void
   /** The watchdog cut something: the sequence number of its request, or -1. */
   readonly onCut: (sequence: number) => void
   readonly onOrder: (order: ToWorker) => void
@@ -52,7 +52,8 @@ export function startWatchdog(options: WatchdogOptions): void {
   let inspected: string | undefined
   const beat = (): void => {
     const now = monotonicNow()
-    pulse.raiseLag(now - expected)
+    const lag = now - expected
+    pulse.raiseLag(lag)
     expected = now + BEAT_EVERY
     // Whatever was running has returned, or was cut.
     table.running = 0
@@ -71,7 +72,7 @@ export function startWatchdog(options: WatchdogOptions): void {
       pulse.setLongTurn('', 0)
       options.onCut(cut)
     }
-    options.onBeat(now)
+    options.onBeat(lag, expected)
   }
   every(ms(BEAT_EVERY), beat)
   beat()

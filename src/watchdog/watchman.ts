@@ -38,6 +38,8 @@ export class Watchman {
   #killing = false
   #wasCut = false
   #reportHadStack = false
+  /** The request whose code was found stalling; 0 for none. */
+  #reported = 0
   /** The report under way: what follows it must not be said before it. */
   #reporting: Promise<void> = Promise.resolve()
   #debugged = { at: 0, value: false }
@@ -61,7 +63,8 @@ export class Watchman {
     // From early on, so that the share of CPU is measured over more than an instant.
     if (still) this.#kernel.begin()
     else this.#kernel.reset()
-    const verdict = this.#judge.look({ now, lastBeat, booting, longTurnUntil, debugged: still && this.debugged(now) })
+    const debugged = still && this.debugged(now)
+    const verdict = this.#judge.look({ now, lastBeat, booting, longTurnUntil, debugged, cutAt: this.#cutAt() })
     if (verdict === 'report') this.#reporting = this.#report()
     else if (verdict === 'cut') void this.#cut()
     else if (verdict === 'kill') void this.die('stall')
@@ -98,6 +101,7 @@ export class Watchman {
     const kernel = this.#kernel.evidence()
     const capture = await this.#main.look(STACK_LIMIT)
     this.#reportHadStack = capture !== null
+    this.#reported = this.#sequence(capture)
     this.#send({ type: 'stall-reported', evidence: this.#evidence('report', capture, kernel) })
   }
 
@@ -154,6 +158,7 @@ export class Watchman {
     const late = this.#main.last
     const wasCut = this.#wasCut
     this.#wasCut = false
+    this.#reported = 0
     this.#main.release()
     this.#kernel.reset()
     await this.#reporting
@@ -192,10 +197,20 @@ export class Watchman {
   }
 
   #requestLine(sequence: number, now: number): RequestLine | null {
-    if (sequence <= 0) return null
+    const slot = this.#slotOf(sequence)
+    return slot === -1 ? null : this.#table.line(slot, now)
+  }
+
+  #cutAt(): number {
+    const slot = this.#slotOf(this.#reported)
+    return slot === -1 ? Number.POSITIVE_INFINITY : this.#table.cutAtOf(slot)
+  }
+
+  #slotOf(sequence: number): number {
+    if (sequence <= 0) return -1
     for (const { slot } of this.#table.rows()) {
-      if (this.#table.sequenceOf(slot) === sequence) return this.#table.line(slot, now)
+      if (this.#table.sequenceOf(slot) === sequence) return slot
     }
-    return null
+    return -1
   }
 }

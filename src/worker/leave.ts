@@ -5,6 +5,7 @@ import { rawAnswer } from '../request/raw-answer.ts'
 import type { Connection } from '../request/scope.ts'
 import type { Traffic } from '../request/traffic.ts'
 import type { Settings } from '../settings/settings.ts'
+import { ShutdownError } from '../wait/abort-reason.ts'
 import { after, type Cancel, every, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
 
@@ -75,6 +76,8 @@ export class Leaving {
     const answer = rawAnswer('PUNCTUAL_SHUTTING_DOWN')
     for (const scope of this.#traffic.inFlight) {
       this.#aborted++
+      scope.verdict ??= 'stopped'
+      scope.enter(() => scope.giveUp(new ShutdownError()))
       answerInstead(this.#traffic, scope, answer)
     }
     after(CLOSE_LIMIT, () => this.#finish(), { keepAlive: true })

@@ -1,4 +1,4 @@
-import { type Connection, connectionOf, type RequestScope, scopeOf, scopes } from '../request/scope.ts'
+import { type Connection, connectionOf, type RequestScope, runningRequest, scopeOf } from '../request/scope.ts'
 
 /** Under this symbol the process keeps what others must find without importing: the watchdog from a paused frame, and the toolkit in an app that
  * has a copy of Punctual of its own. */
@@ -24,7 +24,7 @@ export function findRuntime(): Runtime | undefined {
 }
 
 export function sequenceOf(self: unknown): number {
-  const scope = scopes.getStore()
+  const scope = runningRequest()
   if (scope !== undefined) return scope.sequence
   if (typeof self !== 'object' || self === null) return 0
   const owner = self as { [scopeOf]?: RequestScope; [connectionOf]?: Connection }

@@ -1,14 +1,20 @@
 import type { AddressInfo, Server } from 'node:net'
 import type { ToWorker } from '../protocol/messages.ts'
 import { LINK_DESCRIPTOR, type WorkerConfig } from '../protocol/worker-config.ts'
-import { answerInstead } from '../request/answer-instead.ts'
+import { onLeak } from '../report/leak-report.ts'
+import { AccessLog, writesAccessLog } from '../request/access-log.ts'
+import { admit } from '../request/admission/admit.ts'
 import { ConnectionTable } from '../request/connection-table.ts'
+import { expireRequest } from '../request/expire-request.ts'
 import { giveLastAnswers } from '../request/last-answers.ts'
 import { rawAnswer } from '../request/raw-answer.ts'
 import { hookServers } from '../request/server-hooks.ts'
+import { hookServerTiming } from '../request/server-timing.ts'
 import { Traffic } from '../request/traffic.ts'
+import { hookUnnamedWaits } from '../request/unnamed/hook-unnamed-waits.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { zombieCount } from '../wait/zombies.ts'
 import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
 import { cleanUpCut } from './cut-aftermath.ts'
@@ -24,15 +30,17 @@ import { placeOfSyntaxError } from './syntax-error-place.ts'
 
 /** What the clients of a worker that ends by itself may be told before it is gone. */
 const LAST_ANSWERS_LIMIT = ms(100)
+/** How long a worker that leaves waits for the reader of its access log. */
+const LOG_LIMIT = ms(1_000)
 
 /** The main thread of a worker: it is watched, becomes ready, serves, and leaves when it is told. */
 export class Worker {
   readonly config: WorkerConfig
   readonly traffic: Traffic
+  readonly #accessLog: AccessLog | null
   readonly #pulse = new Pulse()
   readonly #signals = holdSignals()
   readonly #startedAt = monotonicNow()
-  readonly #expired = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
   /** Settings that do not apply here, and why. */
   readonly #notes: string[] = []
   #ready = false
@@ -46,11 +54,29 @@ export class Worker {
   constructor(config: WorkerConfig) {
     this.config = config
     const table = new ConnectionTable()
-    this.traffic = new Traffic(table)
+    this.traffic = new Traffic(table, config.settings)
+    const expired = rawAnswer('PUNCTUAL_REQUEST_EXPIRED', config.settings.expiredStatus === '504' ? 504 : 503)
+    this.traffic.deadlines.onExpired = (scope) => expireRequest(this.traffic, scope, expired)
     this.#pulse.booting = true
     watchAsyncHooks(this.#pulse)
     publishRuntime({ sequenceOf, beginLongTurn: (name, limit) => this.#beginLongTurn(name, limit) })
+    onLeak((leak) => tellArbiter({ type: 'leak', leak }))
     hookServers(this.traffic)
+    hookUnnamedWaits({
+      trace: config.settings.traceWaits === 'on',
+      propagate: config.settings.propagateDeadline === 'on',
+    })
+    const admission = admit(this.traffic, config.settings)
+    if (config.settings.serverTiming === 'on') hookServerTiming()
+    const accessLog = writesAccessLog(config.settings) ? new AccessLog(config.settings, config.id) : null
+    if (accessLog !== null) {
+      const { onEnded } = this.traffic
+      this.traffic.onEnded = (scope) => {
+        onEnded?.(scope)
+        accessLog.ended(scope)
+      }
+    }
+    this.#accessLog = accessLog
     // A server gets its socket from the arbiter: until it has, the channel must keep the process alive, as listening itself would.
     this.traffic.onListen = () => process.channel?.ref()
     this.traffic.onListening = (server) => this.#listening(server)
@@ -63,7 +89,11 @@ export class Worker {
       table,
       pulse: this.#pulse,
       link: process.connected ? LINK_DESCRIPTOR : -1,
-      onBeat: (now) => this.#expire(now),
+      onBeat: (lag, nextBy) => {
+        table.zombies = zombieCount()
+        this.traffic.deadlines.turned(lag, nextBy)
+        admission?.turned(lag)
+      },
       onCut: (sequence) => {
         // It will accept nothing more, and yet must stay until another serves in its place.
         process.channel?.ref()
@@ -116,19 +146,12 @@ export class Worker {
     // Another server that is about to listen may be the app's own.
     if (!this.#listensWhereTold && this.traffic.toListen.size > 0) return
     this.#ready = true
+    this.#accessLog?.prepare()
     this.#pulse.booting = false
     process.off('uncaughtException', this.#onBootException)
     process.off('unhandledRejection', this.#onBootRejection)
     const bootMs = Math.round(monotonicNow() - this.#startedAt)
     tellArbiter({ type: 'ready', bootMs, address: this.#address, notes: this.#notes })
-  }
-
-  #expire(now: number): void {
-    const { requestDeadline } = this.config.settings
-    for (const scope of this.traffic.inFlight) {
-      if (now - scope.startedAt < requestDeadline) break
-      if (!scope.begun) answerInstead(this.traffic, scope, this.#expired)
-    }
   }
 
   #obey(order: ToWorker): void {
@@ -149,6 +172,7 @@ export class Worker {
     } catch (error) {
       console.error(error)
     }
+    await this.#accessLog?.close(LOG_LIMIT)
     // An app that cleans up at SIGTERM ends the process itself; the arbiter's stop limit bounds it.
     if (!this.#signals.release()) process.exit(0)
     process.channel?.unref()

@@ -1,0 +1,34 @@
+import type { Deadline } from '../wait/deadline.ts'
+import type { Milliseconds } from '../wait/duration.ts'
+import type { Ledger } from '../wait/ledger.ts'
+import type { Limit } from '../wait/limit.ts'
+import { runningRequest } from './scope.ts'
+
+/** The request that is being served, as its own code sees it. */
+export interface CurrentRequest {
+  /** `X-Request-Id` or the trace id of `traceparent` if the client sent a sane one, else 32 random hexadecimal digits. */
+  readonly id: string
+  /** The instant by which it is answered, in milliseconds of the monotonic clock. */
+  readonly deadline: Deadline
+  /** Milliseconds left until then, never below 0. */
+  readonly remaining: Milliseconds
+  /** Aborted when the request is given up: its deadline passed, its client left, the worker leaves, it was shed. Costs nothing unless it is looked at. */
+  readonly signal: AbortSignal
+  /** What it has waited for so far. */
+  readonly ledger: Ledger
+  /** The pattern of its route (`/users/:id`), for log and metrics. May be set. */
+  route: string | null
+  /**
+   * Gives it another deadline: `limit` from its acceptance, in place of `requestDeadline` or of what its caller asked for. For routes that are
+   * known to take long, or must not: a stream of events, a big download, a health check.
+   *
+   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds
+   * @throws RangeError for a limit that is no length of time
+   */
+  allow(limit: Limit): void
+}
+
+/** The request whose code is running, found through AsyncLocalStorage; undefined outside of any, and outside of a worker of Punctual's. */
+export function currentRequest(): CurrentRequest | undefined {
+  return runningRequest()
+}

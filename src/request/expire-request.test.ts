@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import { after, test } from 'node:test'
+import type { Outcome } from '../report/outcomes.ts'
+import { isExpiry } from '../wait/abort-reason.ts'
+import { wallClock } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import { runWithin } from '../wait/run-within.ts'
+import { currentWaits } from '../wait/wait-scope.ts'
+import { within } from '../wait/within.ts'
+import { currentRequest } from './current-request.ts'
+import { expireRequest } from './expire-request.ts'
+import { outcomeOf } from './outcome.ts'
+import { rawAnswer } from './raw-answer.ts'
+import type { RequestScope } from './scope.ts'
+import { hookServers } from './server-hooks.ts'
+import { Traffic } from './traffic.ts'
+
+// The prototypes are wrapped once for the process, as in a worker.
+const traffic = new Traffic(undefined, { requestDeadline: ms(1_000), queueLimit: ms(10_000) })
+const answer = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
+traffic.deadlines.onExpired = (scope) => expireRequest(traffic, scope, answer)
+const ended: RequestScope[] = []
+traffic.onEnded = (scope) => void ended.push(scope)
+hookServers(traffic)
+
+let listener: http.RequestListener = () => {}
+const server = http.createServer((request, response) => listener(request, response)).listen(0, '127.0.0.1')
+await once(server, 'listening')
+const { port } = server.address() as AddressInfo
+after(() => {
+  server.close()
+  server.closeAllConnections()
+})
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly headers: http.IncomingHttpHeaders
+}
+
+function ask(options: http.RequestOptions = {}, body?: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host: '127.0.0.1', port, agent: false, ...options }, async (response) => {
+      let text = ''
+      try {
+        for await (const chunk of response) text += chunk
+        resolve({ status: response.statusCode ?? 0, body: text, headers: response.headers })
+      } catch (error) {
+        reject(error)
+      }
+    })
+    request.on('error', reject).end(body)
+  })
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 2_000 && !condition(); turn++) await new Promise((resolve) => setTimeout(resolve, 1))
+  assert.ok(condition(), what)
+}
+
+const never = (): Promise<never> => new Promise(() => {})
+const lastOutcome = (): Outcome | undefined => ended.at(-1) && outcomeOf(ended.at(-1) as RequestScope)
+
+test('a request that is not answered gets a 503 at its deadline, and is counted as expired', async () => {
+  listener = () => {}
+  const before = traffic.table.outcomes().expired
+  const { status, headers, body } = await ask()
+  assert.equal(status, 503)
+  assert.equal(headers['content-type'], 'application/problem+json')
+  assert.equal(headers['retry-after'], '1')
+  assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-expired')
+  await until('it to end', () => traffic.inFlight.size === 0)
+  assert.equal(lastOutcome(), 'expired')
+  assert.equal(traffic.table.outcomes().expired, before + 1)
+})
+
+test('so does one whose body is still being received', async () => {
+  listener = (request) => void request.resume()
+  const client = net.connect(port, '127.0.0.1')
+  client.write('POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf')
+  let text = ''
+  for await (const chunk of client) text += chunk
+  assert.match(text, /^HTTP\/1\.1 503 /)
+  await until('it to end', () => traffic.inFlight.size === 0)
+})
+
+test('a wait inside gets what is left less a reserve, and the handler answers in time by itself', async () => {
+  listener = async (_, response) => {
+    try {
+      await within('partner', '10s', never)
+    } catch (error) {
+      response.writeHead(504).end(String(isExpiry(error)))
+    }
+  }
+  const { status, body } = await ask()
+  assert.equal(status, 504)
+  assert.equal(body, 'true')
+  assert.equal(lastOutcome(), 'expired')
+})
+
+test('what it waited for is known afterwards, and its signal is aborted', async () => {
+  const aborted = Promise.withResolvers<unknown>()
+  listener = async () => {
+    const request = currentRequest()
+    request?.signal.addEventListener('abort', () => aborted.resolve(request.signal.reason))
+    // Takes no heed of the deadline.
+    await within('audit log', 'unbounded', never, { parent: null }).catch(() => {})
+  }
+  const answered = ask()
+  assert.ok(isExpiry(await aborted.promise))
+  assert.equal((await answered).status, 503)
+  await until('it to end', () => traffic.inFlight.size === 0)
+  assert.deepEqual(ended.at(-1)?.unanswered, [])
+})
+
+test('a fallback makes it degraded, not expired', async () => {
+  listener = async (_, response) => {
+    response.end(await within('rates', '10ms', never, { fallback: 'old' }))
+  }
+  assert.equal((await ask()).body, 'old')
+  assert.equal(lastOutcome(), 'degraded')
+})
+
+test('its caller may shorten the deadline, and never lengthen it', async () => {
+  let allowed = 0
+  listener = (_, response) => {
+    allowed = currentRequest()?.remaining ?? Number.NaN
+    response.end()
+  }
+  await ask({ headers: { 'request-timeout': '50' } })
+  assert.ok(allowed > 0 && allowed <= 50, String(allowed))
+  await ask({ headers: { 'grpc-timeout': '1H' } })
+  assert.ok(allowed > 50 && allowed <= 1_000, String(allowed))
+})
+
+test('the time in its proxy counts, up to what is believed of a clock', async () => {
+  let age = 0
+  listener = (_, response) => {
+    age = traffic.inFlight.oldest?.age ?? Number.NaN
+    response.end()
+  }
+  await ask({ headers: { 'x-request-start': String(wallClock().getTime() - 100) } })
+  assert.ok(age >= 100 && age < 5_000, String(age))
+  const { status } = await ask({ headers: { 'x-request-start': String(wallClock().getTime() - 3_600_000) } })
+  assert.ok(age >= 10_000 && age < 20_000, String(age))
+  assert.equal(status, 200, 'a handler that answers at once is in time all the same')
+})
+
+test('so does the time in which the loop did not turn', async () => {
+  let age = 0
+  listener = (_, response) => {
+    age = traffic.inFlight.oldest?.age ?? Number.NaN
+    response.end()
+  }
+  traffic.deadlines.turned(80, Number.POSITIVE_INFINITY)
+  const client = http.request({ host: '127.0.0.1', port, agent: false })
+  // As its own connection would be read in the very turn: the hook is asked directly.
+  const scope = traffic.deadlines.acceptedAt({ rawHeaders: [] } as unknown as http.IncomingMessage, 1_000)
+  assert.equal(scope, 920)
+  client.on('error', () => {}).destroy()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(traffic.deadlines.acceptedAt({ rawHeaders: [] } as unknown as http.IncomingMessage, 1_000), 1_000)
+  assert.equal(age, 0)
+})
+
+test('a route that is known to take long may take longer', async () => {
+  listener = (_, response) => {
+    currentRequest()?.allow('10s')
+    setTimeout(() => response.end('late'), 1_200)
+  }
+  assert.equal((await ask()).body, 'late')
+  listener = () => currentRequest()?.allow('20ms')
+  assert.equal((await ask()).status, 503)
+})
+
+test('a response that has begun is cut off', async () => {
+  listener = (_, response) => void response.write('first')
+  await assert.rejects(ask(), { code: 'ECONNRESET' })
+  await until('it to end', () => traffic.inFlight.size === 0)
+  assert.equal(lastOutcome(), 'expired')
+  assert.equal(ended.at(-1)?.begun, true)
+})
+
+test('a client that leaves ends what its request waits for, and that is no time-out', async () => {
+  const reason = Promise.withResolvers<unknown>()
+  listener = () => void within('query', '10s', never).catch(reason.resolve)
+  const client = net.connect(port, '127.0.0.1')
+  client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  await until('it to arrive', () => traffic.inFlight.size === 1)
+  client.destroy()
+  const thrown = await reason.promise
+  assert.equal((thrown as { code?: string }).code, 'PUNCTUAL_CLIENT_GONE')
+  assert.equal(isExpiry(thrown), false)
+  await until('it to end', () => traffic.inFlight.size === 0)
+  assert.equal(lastOutcome(), 'gone')
+})
+
+test('work inside that has a scope of its own still belongs to the request', async () => {
+  listener = (_, response) => {
+    void runWithin({ name: 'job', limit: '1s' }, async () => {
+      await null
+      response.end(`${currentRequest()?.id} ${currentWaits() === traffic.inFlight.oldest}`)
+    })
+  }
+  assert.equal((await ask({ headers: { 'x-request-id': 'one' } })).body, 'one false')
+})
+
+test('what failed is told from what ran out', async () => {
+  listener = (_, response) => response.writeHead(500).end()
+  await ask()
+  assert.equal(lastOutcome(), 'failed')
+  listener = (_, response) => response.writeHead(404).end()
+  await ask()
+  assert.equal(lastOutcome(), 'sent')
+})

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { request } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { startPostgres } from './postgres.ts'
+
+const INDEX = join(import.meta.dirname, '../../../src/index.ts')
+const PG = import.meta.resolve('pg')
+
+const files = {
+  'app.mjs': `
+import http from 'node:http'
+import pg from '${PG}'
+import { guardPool, withQueryLimit } from '${INDEX}'
+const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { name: 'main', leakLimit: '200ms' })
+async function forgetful() { await withQueryLimit('forget', '5s', () => pool.connect()) }
+http.createServer(async (request, response) => {
+  if (request.url === '/leak') await forgetful()
+  response.end('ok')
+}).listen(process.env.PORT, process.env.HOST)
+`,
+}
+
+test('a connection that is never given back is an incident that names who has it; the worker goes on', async () => {
+  const postgres = await startPostgres()
+  after(() => postgres.stop())
+  await using server = await startServer({
+    files,
+    settings: { workers: 1 },
+    env: { DATABASE: JSON.stringify(postgres.options('app')) },
+  })
+  const { pid } = await server.worker()
+  assert.equal((await request(`${server.url}/leak`)).body, 'ok')
+  const incident = await server.incident('of the leak', ({ kind }) => kind === 'leak')
+  assert.match(incident.story, /has lent a connection of pool main to forget \(.*app\.mjs:\d+\) for /)
+  assert.equal(incident.worker?.pid, pid)
+  assert.equal((await server.worker()).pid, pid)
+})

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { request, requests } from '../support/client.ts'
+import type { LogLine } from '../support/log-lines.ts'
+import { startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+
+interface AccessLine extends LogLine {
+  readonly route?: string
+  readonly status?: number | null
+  readonly outcome?: string
+  readonly durationMs?: number
+  readonly worker?: number
+  readonly requestId?: string
+}
+
+const files = {
+  'app.mjs': `
+import http from 'node:http'
+import { createRequire } from 'node:module'
+const { cache } = createRequire(import.meta.url)
+http.createServer((request, response) => {
+  if (request.url.startsWith('/hang')) return
+  if (request.url === '/fail') return void response.writeHead(500).end()
+  if (request.url === '/stream') return void response.write('first')
+  response.end(String(Object.keys(cache).some((path) => path.includes('/pino/'))))
+}).listen(process.env.PORT, process.env.HOST)
+`,
+}
+
+const settings = { workers: 1, stallAction: 'report', requestDeadline: '300ms' }
+
+/** The lines of the access log among all that was printed. */
+function accessLines(lines: readonly LogLine[]): AccessLine[] {
+  return lines.filter((line): line is AccessLine => 'outcome' in line)
+}
+
+describe('the access log of a worker', { concurrency: 2 }, () => {
+  it('tells problems as they happen, and costs a worker without any not even the loading of a log', async () => {
+    await using server = await startServer({ files, settings: { ...settings, slowRequest: 'unbounded' } })
+    assert.equal((await request(`${server.url}/?password=secret`)).body, 'false')
+    const headers = { 'x-request-id': 'abc', authorization: 'secret' }
+    const outcomes = await Promise.all([
+      request(`${server.url}/hang?password=secret`, { method: 'POST', headers }),
+      request(`${server.url}/stream`),
+      request(`${server.url}/fail`),
+    ])
+    assert.deepEqual(
+      outcomes.map(({ kind, status }) => `${kind} ${status}`),
+      ['answer 503', 'cut-short 200', 'answer 500'],
+    )
+    const expired = (await server.log(/^POST \/hang 503 expired after \d+ ms$/)) as AccessLine
+    await server.log(/^GET \/stream cut while streaming after \d+ ms$/)
+    await server.log(/^GET \/fail 500 failed after \d+ ms$/)
+    assert.deepEqual(
+      [expired.level, expired.route, expired.status, expired.outcome, expired.worker, expired.requestId],
+      ['warn', '/hang', 503, 'expired', 1, 'abc'],
+    )
+    assert.ok((expired.durationMs ?? 0) >= 290)
+    // What the check above looks for is there once a line has been written.
+    assert.equal((await request(server.url)).body, 'true')
+    assert.equal(accessLines(server.lines).length, 3)
+    assert.doesNotMatch(server.output, /secret/)
+  })
+
+  it('writes a line for every request, whole beside those of others, and the last before the worker leaves', async () => {
+    await using server = await startServer({ files, settings: { ...settings, workers: 2, accessLog: 'all' } })
+    for (let round = 0; round < 10; round++) await Promise.all(requests(50, `${server.url}/x`))
+    assert.equal((await server.stop()).code, 0)
+    const lines = accessLines(server.lines)
+    assert.equal(lines.length, 500)
+    assert.deepEqual(
+      [...new Set(lines.map(({ msg }) => msg.replace(/\d+ ms(, \d+ ms of it queued)?$/, '')))],
+      ['GET /x 200 after '],
+    )
+    assert.equal(new Set(lines.map(({ requestId }) => requestId)).size, 500)
+  })
+
+  it('is text where the log is', async () => {
+    await using server = await startServer({ files, settings: { ...settings, logFormat: 'text' }, ready: false })
+    // The port of the admin server is not known here: the app itself is asked.
+    await until('the app to answer', async () => (await request(server.url)).status === 200)
+    assert.equal((await request(`${server.url}/fail`, { headers: { 'x-request-id': 'abc' } })).status, 500)
+    await until('the line', () =>
+      / warn {2}GET \/fail 500 failed after \d+ ms worker=1 requestId=abc\n/.test(server.output),
+    )
+  })
+
+  it('is off where that is asked for', async () => {
+    await using server = await startServer({ files, settings: { ...settings, accessLog: 'off' } })
+    assert.equal((await request(`${server.url}/fail`)).status, 500)
+    assert.equal((await server.stop()).code, 0)
+    assert.deepEqual(accessLines(server.lines), [])
+  })
+
+  it('says what an expired request was waiting for, without a line of code in the app', async () => {
+    await using server = await startServer({
+      files: {
+        'app.mjs': `
+import http from 'node:http'
+import net from 'node:net'
+const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
+  const { port } = silent.address()
+  http.createServer((request, response) => {
+    const socket = net.connect(port, '127.0.0.1', () => socket.write('hello'))
+    socket.on('data', (chunk) => response.end(chunk))
+  }).listen(process.env.PORT, process.env.HOST)
+})
+`,
+      },
+      settings,
+    })
+    assert.equal((await request(server.url)).status, 503)
+    const line = await server.log(/^GET \/ 503 expired after \d+ ms; waiting \d+ ms for 127\.0\.0\.1:\d+/)
+    const { waiting } = line as LogLine & { readonly waiting?: readonly { name: string; ms: number }[] }
+    assert.match(waiting?.[0]?.name ?? '', /^127\.0\.0\.1:\d+/)
+  })
+
+  it('counts what is slow as a problem', async () => {
+    await using server = await startServer({ files, settings: { ...settings, slowRequest: '1ms' } })
+    const headers = { 'x-request-start': String(Date.now() - 100) }
+    assert.equal((await request(server.url, { headers })).status, 200)
+    await server.log(/^GET \/ 200 after \d+ ms, \d+ ms of it queued$/)
+  })
+
+  it('drowns nothing when everything fails: at most 50 lines a second, and one that counts the rest', async () => {
+    await using server = await startServer({ files, settings })
+    await Promise.all(requests(100, `${server.url}/fail`))
+    await Promise.all(requests(100, `${server.url}/fail`))
+    await Promise.all(requests(100, `${server.url}/fail`))
+    await server.log(/^\d+ more requests within a second: \d+ failed$/)
+    assert.equal((await server.stop()).code, 0)
+    const written = accessLines(server.lines).length
+    const counted = server.lines
+      .map(({ msg }) => Number(/^(\d+) more requests? within a second/.exec(msg)?.[1] ?? 0))
+      .reduce((sum, count) => sum + count, 0)
+    assert.equal(written + counted, 300)
+  })
+})
+
+it('a worker that is told to puts Server-Timing on its responses, and no other does', async () => {
+  await using server = await startServer({ files, settings: { ...settings, serverTiming: 'on' } })
+  assert.match(String((await request(server.url)).headers['server-timing']), /^total;dur=[\d.]+$/)
+  await using other = await startServer({ files, settings })
+  assert.equal('server-timing' in (await request(other.url)).headers, false)
+})

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import http from 'node:http'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Outcome, request, tally } from '../support/client.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+
+/** Every request takes ten milliseconds of the only CPU its worker has. */
+const APP = `
+  import http from 'node:http'
+  http.createServer((request, response) => {
+    if (request.url === '/health') return response.end('well')
+    const end = performance.now() + 10
+    while (performance.now() < end);
+    response.end('done')
+  }).listen(process.env.PORT, process.env.HOST)
+`
+
+/** As many clients, each with its next request a moment after its last answer, are a second's work of one worker. */
+const CLIENTS = 100
+const REST = 50
+const ROUND = 3_000
+
+const serve = (admission: string): Promise<TestServer> =>
+  startServer({
+    files: { 'app.js': APP },
+    settings: { workers: 1, admission, queueTarget: '60ms', queueInterval: '300ms', accessLog: 'off' },
+  })
+
+interface Round {
+  readonly answered: readonly Outcome[]
+  readonly health: readonly Outcome[]
+}
+
+/** Loads the server for a while; what is asked of it in the first third, in which overload is found out, does not count. */
+async function load(server: TestServer): Promise<Round> {
+  const startedAt = performance.now()
+  const answered: Outcome[] = []
+  const health: Outcome[] = []
+  const agents: http.Agent[] = []
+  const ask = async (path: string, into: Outcome[]): Promise<void> => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+    agents.push(agent)
+    while (performance.now() - startedAt < ROUND) {
+      const counts = performance.now() - startedAt > ROUND / 3
+      const outcome = await request(`${server.url}${path}`, { agent })
+      if (counts || path === '/health') into.push(outcome)
+      await sleep(REST)
+    }
+  }
+  await Promise.all([ask('/health', health), ...Array.from({ length: CLIENTS }, () => ask('/', answered))])
+  for (const agent of agents) agent.destroy()
+  return { answered, health }
+}
+
+const median = (outcomes: readonly Outcome[]): number => {
+  const sorted = outcomes.map(({ tookMs }) => tookMs).sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+}
+const of = (outcomes: readonly Outcome[], status: number): Outcome[] =>
+  outcomes.filter((outcome) => outcome.status === status)
+
+test('with more than can be done, answers come in time, the rest is refused quickly, and health is always answered', async () => {
+  await using off = await serve('off')
+  const without = await load(off)
+  await off.stop()
+  assert.deepEqual(Object.keys(tally(without.answered)), ['200'])
+
+  await using on = await serve('on')
+  const shedding = await load(on)
+  const counts = tally(shedding.answered)
+  assert.deepEqual(Object.keys(counts).sort(), ['200', '503'], JSON.stringify(counts))
+  assert.deepEqual(Object.keys(tally(shedding.health)), ['200'])
+  const [slow, answered, refused] = [
+    median(without.answered),
+    median(of(shedding.answered, 200)),
+    median(of(shedding.answered, 503)),
+  ]
+  const told = `off ${slow} ms; on: ${answered} ms for an answer, ${refused} ms for a 503, ${JSON.stringify(counts)}`
+  assert.ok(answered < slow * 0.6, told)
+  assert.ok(refused < slow * 0.6, told)
+  // Connections outlive a 503.
+  assert.ok(of(shedding.answered, 503).every(({ reused }) => reused))
+  // What is shed leaves time for the others: as many are answered as without it, or nearly.
+  assert.ok(
+    of(shedding.answered, 200).length > without.answered.length * 0.5,
+    `${told}; ${without.answered.length} without`,
+  )
+
+  const status = await on.until('the counters to be told', ({ workers }) => (workers[0]?.outcomes.shed ?? 0) > 0)
+  assert.equal(status.workers[0]?.wouldBeShed, 0)
+  const metrics = await request(`${on.admin}/metrics`)
+  assert.match(metrics.body, /punctual_worker_requests_would_be_shed_total\{worker="1"\} 0/)
+  await on.until('overload to be over', ({ workers }) => workers[0]?.overloaded === false)
+})
+
+test('dark, overload is counted and nothing is shed', async () => {
+  await using server = await serve('dark')
+  const { answered, health } = await load(server)
+  assert.deepEqual(Object.keys(tally([...answered, ...health])), ['200'])
+  const { workers } = await server.until('the counter to be told', (status) => {
+    return (status.workers[0]?.wouldBeShed ?? 0) > 0
+  })
+  assert.equal(workers[0]?.outcomes.shed, 0)
+})

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import net from 'node:net'
+import { test } from 'node:test'
+import { request } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+
+const files = {
+  'app.mjs': `
+import http from 'node:http'
+function spin() { for (;;) ; }
+http.createServer((request, response) => {
+  if (request.url === '/spin') spin()
+  if (request.url === '/hang') return
+  if (request.url === '/stream') return void response.write('first')
+  response.end('ok')
+}).listen(process.env.PORT, process.env.HOST)
+`,
+}
+
+test('a request that never gets its answer gets a 503 at its deadline, and is counted by how it ended', async () => {
+  const settings = { workers: 1, stallAction: 'report', requestDeadline: '500ms' }
+  await using server = await startServer({ files, settings })
+  assert.equal((await request(`${server.url}/`)).body, 'ok')
+  const expired = await request(`${server.url}/hang`)
+  assert.equal(expired.status, 503)
+  assert.equal(expired.headers['content-type'], 'application/problem+json')
+  assert.equal(JSON.parse(expired.body).type, 'urn:punctual:error:request-expired')
+  assert.equal((await request(`${server.url}/stream`)).kind, 'cut-short')
+  const client = net.connect(server.port, '127.0.0.1')
+  client.write('GET /hang HTTP/1.1\r\nhost: x\r\n\r\n')
+  await server.until('the request to be seen', ({ workers }) => workers[0]?.inFlight === 1)
+  client.destroy()
+  const { workers } = await server.until('all to be counted', ({ workers: [worker] }) => worker?.outcomes.gone === 1)
+  const { sent, expired: late, gone, failed } = workers[0]?.outcomes ?? {}
+  assert.deepEqual({ sent, late, gone, failed }, { sent: 1, late: 2, gone: 1, failed: 0 })
+})
+
+test('whoever stands in for others may say 504', async () => {
+  const settings = { workers: 1, stallAction: 'report', requestDeadline: '200ms', expiredStatus: 504 }
+  await using server = await startServer({ files, settings })
+  const { status, body } = await request(`${server.url}/hang`)
+  assert.equal(status, 504)
+  assert.equal(JSON.parse(body).status, 504)
+})
+
+test('code that spins past the deadline of its request is cut then, sooner than any other', async () => {
+  const settings = {
+    workers: 1,
+    stallReport: '500ms',
+    stallCut: '18s',
+    stallKill: '19s',
+    requestDeadline: '20s',
+    queueLimit: '19s',
+  }
+  await using server = await startServer({ files, settings })
+  // It has waited for 18 s in front of its proxy: 2 s are left.
+  const headers = { 'x-request-start': String(Date.now() - 18_000) }
+  const { status, body } = await request(`${server.url}/spin`, { headers })
+  assert.equal(status, 503)
+  assert.equal(JSON.parse(body).type, 'urn:punctual:error:stalled')
+  const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+  assert.ok((incident.stalledForMs ?? 0) < 15_000, `${incident.stalledForMs} ms`)
+})
+
+test('a caller who asks for less cannot have our code cut', async () => {
+  const settings = { workers: 1, stallReport: '500ms', stallCut: '3s', stallKill: '8s', requestDeadline: '20s' }
+  await using server = await startServer({ files, settings })
+  const { status } = await request(`${server.url}/spin`, { headers: { 'request-timeout': '100' } })
+  assert.equal(status, 503)
+  const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+  assert.ok((incident.stalledForMs ?? 0) >= 3_000, `${incident.stalledForMs} ms`)
+})

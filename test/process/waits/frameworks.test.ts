@@ -1,0 +1,305 @@
+import assert from 'node:assert/strict'
+import http from 'node:http'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import WebSocket from 'ws'
+import { type Outcome, request } from '../support/client.ts'
+import type { LogLine } from '../support/log-lines.ts'
+import { startServer } from '../support/server.ts'
+import { within } from '../support/until.ts'
+
+/** The module of Punctual's own at this path under `src`, for an app that stands elsewhere. */
+function punctual(path: string): string {
+  return pathToFileURL(join(import.meta.dirname, '../../../src', path)).href
+}
+
+/** Waits that run out, and a breaker that is open. */
+const FAILING = `
+import { BreakerOpenError } from '${punctual('wait/breaker.ts')}'
+import { within } from '${punctual('wait/within.ts')}'
+const never = () => new Promise(() => {})
+const expire = () => within('prices', '20ms', never)
+const trip = () => { throw new BreakerOpenError('partner', 4200, undefined) }
+`
+
+interface App {
+  readonly name: string
+  /** Its not-found handler and its error handler never answer. */
+  readonly plain: string
+  /** The same routes with the adapter; null where there is none. */
+  readonly adapted: string | null
+}
+
+const APPS: readonly App[] = [
+  {
+    name: 'node:http',
+    plain: `
+import http from 'node:http'
+export default async (request, response) => {
+  if (request.url === '/users/7') return response.end('7')
+  if (request.url === '/stream') return response.write('first')
+  if (request.url === '/body') {
+    // Its client leaves in the midst of it: without the catch that would end the process, as it does under Node alone.
+    try { for await (const chunk of request) void chunk } catch {}
+    response.end('read')
+  }
+}`,
+    adapted: null,
+  },
+  {
+    name: 'Express',
+    plain: `
+import express from 'express'
+const users = express.Router().get('/:id', (request, response) => response.send(request.params.id))
+export default express()
+  .use('/users', users)
+  .get('/never/:id', () => {})
+  .get('/error', () => { throw new Error('x') })
+  .get('/stream', (_, response) => response.write('first'))
+  .post('/body', express.text(), (_, response) => response.send('read'))
+  .use(() => {})
+  .use((error, request, response, next) => {})
+`,
+    adapted: `
+import express from 'express'
+import { problems, punctual } from '${punctual('adapters/express.ts')}'
+import { currentRequest } from '${punctual('request/current-request.ts')}'
+const users = express.Router().get('/:id', (request, response) => response.send(currentRequest().route))
+export default express()
+  .use(punctual())
+  .use('/users', users)
+  .get('/never/:id', () => {})
+  .get('/expire', expire)
+  .get('/breaker', trip)
+  .get('/own', () => { throw new Error('own') })
+  .use(problems())
+  .use((error, request, response, next) => response.status(418).send(error.message))
+`,
+  },
+  {
+    name: 'Fastify',
+    plain: `
+import fastify from 'fastify'
+const app = fastify()
+app.register(async (scope) => scope.get('/:id', async (request) => request.params.id), { prefix: '/users' })
+app.get('/never/:id', () => new Promise(() => {}))
+app.get('/error', async () => { throw new Error('x') })
+app.get('/stream', (_, reply) => { reply.hijack(); reply.raw.write('first') })
+app.post('/body', async () => 'read')
+app.setNotFoundHandler(() => {})
+app.setErrorHandler(() => new Promise(() => {}))
+export default app
+`,
+    adapted: `
+import fastify from 'fastify'
+import { punctual } from '${punctual('adapters/fastify.ts')}'
+import { currentRequest } from '${punctual('request/current-request.ts')}'
+const app = fastify()
+app.register(punctual())
+app.register(async (scope) => scope.get('/:id', async () => currentRequest().route), { prefix: '/users' })
+app.get('/never/:id', () => new Promise(() => {}))
+app.get('/expire', expire)
+app.get('/breaker', async () => trip())
+app.get('/own', async () => { throw Object.assign(new Error('own'), { statusCode: 418 }) })
+export default app
+`,
+  },
+  {
+    name: 'Hono',
+    plain: `
+import { Hono } from 'hono'
+const users = new Hono().get('/:id', (context) => context.text(context.req.param('id')))
+const stream = () => new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode('first')) })
+const app = new Hono()
+  .route('/users', users)
+  .get('/never/:id', () => new Promise(() => {}))
+  .get('/error', () => { throw new Error('x') })
+  .get('/stream', () => new Response(stream()))
+  .post('/body', async (context) => { await context.req.text(); return context.text('read') })
+app.notFound(() => new Promise(() => {}))
+app.onError(() => new Promise(() => {}))
+export default app
+`,
+    adapted: `
+import { Hono } from 'hono'
+import { problems, punctual } from '${punctual('adapters/hono.ts')}'
+import { currentRequest } from '${punctual('request/current-request.ts')}'
+const users = new Hono()
+  .use(async (context, next) => { await next() })
+  .get('/:id', (context) => context.text(currentRequest().route))
+const app = new Hono()
+app.use(punctual())
+app.route('/users', users)
+app.get('/never/:id', () => new Promise(() => {}))
+app.get('/expire', expire)
+app.get('/breaker', trip)
+app.get('/own', () => { throw new Error('own') })
+app.onError(problems((error, context) => context.text(error.message, 418)))
+export default app
+`,
+  },
+  {
+    name: 'Koa',
+    plain: `
+import Koa from 'koa'
+const never = () => new Promise(() => {})
+export default new Koa()
+  .use((context, next) => next().catch(never))
+  .use(async (context) => {
+    if (context.path === '/users/7') context.body = '7'
+    else if (context.path === '/error') throw new Error('x')
+    else if (context.path === '/stream') {
+      context.respond = false
+      context.res.writeHead(200).write('first')
+    } else if (context.path === '/body') {
+      for await (const chunk of context.req) void chunk
+      context.body = 'read'
+    } else await never()
+  })
+`,
+    adapted: `
+import Koa from 'koa'
+import { punctual } from '${punctual('adapters/koa.ts')}'
+import { currentRequest } from '${punctual('request/current-request.ts')}'
+// What @koa/router does with a context: it writes the pattern there before it calls the handler.
+const route = (pattern, path, handler) => async (context, next) => {
+  if (!path.test(context.path)) return next()
+  context._matchedRoute = pattern
+  context.body = await handler()
+}
+export default new Koa()
+  .use(punctual())
+  .use(route('/users/:id', /^\\/users\\//, () => currentRequest().route))
+  .use(route('/never/:id', /^\\/never\\//, never))
+  .use(route('/expire', /^\\/expire$/, expire))
+  .use(route('/breaker', /^\\/breaker$/, trip))
+  .use(route('/own', /^\\/own$/, () => { throw Object.assign(new Error('own'), { status: 418, expose: true }) }))
+`,
+  },
+]
+
+const settings = { workers: 1, stallAction: 'report', requestDeadline: '500ms', accessLog: 'all' }
+
+/** Sends the half of a body. */
+function halfBody(url: string): Promise<Outcome['status'] | string> {
+  return new Promise((resolve) => {
+    const outgoing = http.request(url, {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain', 'content-length': 10 },
+      agent: false,
+    })
+    outgoing.on('error', (error) => resolve(error.message))
+    outgoing.on('response', (response) => {
+      resolve(response.statusCode ?? 0)
+      outgoing.destroy()
+    })
+    outgoing.write('half')
+  })
+}
+
+function isExpired({ status, headers, body }: Outcome): void {
+  assert.equal(status, 503)
+  assert.equal(headers['content-type'], 'application/problem+json')
+  assert.equal(headers['retry-after'], '1')
+  assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-expired')
+}
+
+const routeOf = (line: LogLine): unknown => (line as LogLine & { readonly route?: unknown }).route
+
+describe('an unchanged app', { concurrency: 2 }, () => {
+  for (const { name, plain } of APPS) {
+    it(`on ${name} is answered for at the deadline, whatever never answers`, async () => {
+      await using server = await startServer({ files: { 'app.js': plain }, settings })
+      assert.equal((await request(`${server.url}/users/7`)).body, '7')
+      const [never, unknown, error, body, stream] = await Promise.all([
+        request(`${server.url}/never/7`),
+        request(`${server.url}/nowhere`),
+        request(`${server.url}/error`),
+        within('the answer to half a body', halfBody(`${server.url}/body`)),
+        request(`${server.url}/stream`),
+      ])
+      for (const outcome of [never, unknown, error]) isExpired(outcome)
+      assert.equal(body, 503)
+      assert.deepEqual([stream.kind, stream.status, stream.body], ['cut-short', 200, 'first'])
+      await server.log(/^POST \/body 503 expired after \d+ ms/)
+      await server.log(/^GET \/nowhere 503 expired after \d+ ms/)
+      await server.log(/^GET \/stream cut while streaming after \d+ ms/)
+      // Express leaves the pattern on the request; the others keep it to themselves.
+      const users = await server.log(/^GET \/users\/.* 200 after \d+ ms/)
+      assert.equal(routeOf(users), name === 'Express' ? '/users/:id' : '/users/7')
+    })
+  }
+
+  const failing: Readonly<Record<string, string>> = {
+    Express: `import express from 'express'\nexport default express().get('/', expire)`,
+    Fastify: `import fastify from 'fastify'\nconst app = fastify()\napp.get('/', expire)\nexport default app`,
+    Koa: `import Koa from 'koa'\nexport default new Koa().use(expire).on('error', () => {})`,
+  }
+  for (const [name, app] of Object.entries(failing)) {
+    it(`on ${name} answers 503 with Retry-After for a wait that ran out`, async () => {
+      await using server = await startServer({ files: { 'app.js': `${FAILING}${app}` }, settings })
+      const { status, headers } = await request(server.url)
+      assert.deepEqual([status, headers['retry-after']], [503, '1'])
+      await server.log(/^GET \/ 503 expired after \d+ ms; prices ran out after \d+ ms$/)
+    })
+  }
+})
+
+describe('an app with its adapter', { concurrency: 2 }, () => {
+  for (const { name, adapted } of APPS) {
+    if (adapted === null) continue
+    it(`on ${name} knows the patterns of its routes, and answers Punctual's errors as problems`, async () => {
+      await using server = await startServer({ files: { 'app.js': `${FAILING}${adapted}` }, settings })
+      assert.equal((await request(`${server.url}/users/7`)).body, '/users/:id')
+      const headers = { 'x-request-id': 'abc' }
+      const [never, unknown, expired, tripped, own] = await Promise.all([
+        request(`${server.url}/never/7`),
+        request(`${server.url}/nowhere`),
+        request(`${server.url}/expire`, { headers }),
+        request(`${server.url}/breaker`),
+        request(`${server.url}/own`),
+      ])
+      isExpired(never)
+      assert.equal(unknown.status, 404)
+      assert.equal(expired.status, 503)
+      assert.equal(expired.headers['content-type'], 'application/problem+json')
+      const { type, instance } = JSON.parse(expired.body)
+      assert.deepEqual([type, instance], ['urn:punctual:error:wait-expired', 'abc'])
+      assert.deepEqual([tripped.status, tripped.headers['retry-after']], [503, '5'])
+      assert.equal(JSON.parse(tripped.body).type, 'urn:punctual:error:breaker-open')
+      // Errors of the app's own stay its own.
+      assert.equal(own.status, 418)
+      assert.match(own.body, /own/)
+      assert.equal(routeOf(await server.log(/^GET \/users\/:id 200 /)), '/users/:id')
+      assert.equal(routeOf(await server.log(/^GET \/never\/:id 503 expired /)), '/never/:id')
+      assert.equal(routeOf(await server.log(/^GET \/nowhere 404 /)), '/nowhere')
+    })
+  }
+})
+
+it('a WebSocket outlives the deadline of requests', async () => {
+  await using server = await startServer({
+    files: {
+      'app.js': `
+import http from 'node:http'
+import { WebSocketServer } from 'ws'
+const server = http.createServer(() => {})
+new WebSocketServer({ server }).on('connection', (socket) => socket.on('message', (text) => socket.send(text)))
+server.listen(process.env.PORT, process.env.HOST)
+`,
+    },
+    settings: { ...settings, requestDeadline: '300ms' },
+  })
+  const socket = new WebSocket(`ws://127.0.0.1:${server.port}/`)
+  await within('the WebSocket to open', new Promise((resolve) => socket.once('open', resolve)))
+  // Begun after the WebSocket, and answered at its deadline: so that of the WebSocket would have passed.
+  assert.equal((await request(server.url)).status, 503)
+  assert.equal((await request(server.url)).status, 503)
+  const echoed = within('the echo', new Promise<Buffer>((resolve) => socket.once('message', resolve as never)))
+  socket.send('hello')
+  assert.equal(String(await echoed), 'hello')
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.close()
+  await within('the WebSocket to close', closed)
+})

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { Client } from 'pg'
+import { startPostgres, type TestServer as TestDatabase } from '../database/postgres.ts'
+import { request } from '../support/client.ts'
+import type { LogLine } from '../support/log-lines.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+
+/** An app that knows nothing of Punctual, but for one pool. */
+const APP = `
+import http from 'node:http'
+import { createRequire } from 'node:module'
+import net from 'node:net'
+const require = createRequire(process.env.PACKAGES)
+const pg = require('pg')
+const { guardPool } = await import(process.env.GUARD)
+const tcp = JSON.parse(process.env.DATABASE)
+const guarded = guardPool(new pg.Pool(tcp), { name: 'shop' })
+const tls = { ...tcp, host: 'localhost', ssl: { ca: process.env.CERTIFICATE } }
+const pools = {
+  '/tcp': new pg.Pool(tcp),
+  '/tls': new pg.Pool(tls),
+  '/unix': new pg.Pool({ ...tcp, host: process.env.SOCKETS }),
+  '/guarded': guarded,
+}
+for (const pool of Object.values(pools)) await pool.query('select 1')
+const silent = net.createServer((socket) => {
+  socket.on('data', (head) => console.log('told ' + /x-request-deadline: (\\S+)/i.exec(head)?.[1]))
+})
+await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve))
+http.createServer(async (request, response) => {
+  if (request.url === '/fetch') await fetch('http://127.0.0.1:' + silent.address().port + '/users?key=secret')
+  else await pools[request.url.split('?')[0]].query('select * from locked')
+  response.end()
+}).listen(process.env.PORT, process.env.HOST)
+process.on('unhandledRejection', () => {})
+`
+
+describe('a request that expires says what it has waited for', () => {
+  let database: TestDatabase
+  let holder: Client
+  let certificate: string
+
+  before(async () => {
+    database = await startPostgres()
+    certificate = await database.enableTls()
+    holder = await database.outsider()
+    await holder.query('create table locked (id int)')
+    await holder.query('begin')
+    await holder.query('lock table locked in access exclusive mode')
+  })
+  after(async () => {
+    await holder?.end()
+    await database?.stop()
+  })
+
+  const start = (settings: Record<string, string> = {}): Promise<TestServer> =>
+    startServer({
+      files: { 'app.mjs': APP },
+      settings: { workers: 1, requestDeadline: '1500ms', stallAction: 'report', logFormat: 'json', ...settings },
+      env: {
+        PACKAGES: import.meta.url,
+        GUARD: new URL('../../../src/database/guard-pool.ts', import.meta.url).href,
+        DATABASE: JSON.stringify(database.options('unnamed')),
+        SOCKETS: database.socketDirectory,
+        CERTIFICATE: certificate,
+      },
+    })
+  const expired = async (server: TestServer, path: string): Promise<LogLine> => {
+    assert.equal((await request(`${server.url}${path}`)).status, 503)
+    return server.log((line) => line.msg.startsWith(`GET ${path} 503 expired`))
+  }
+  const waited = (name: string): RegExp => new RegExp(`waiting \\d\\.\\d s for ${name}$`)
+
+  test('a query of pg on a locked table: over TCP, TLS and a Unix socket, without a line of code', async () => {
+    await using server = await start()
+    const { port } = database
+    const [tcp, tls, unix] = await Promise.all(['/tcp', '/tls', '/unix'].map((path) => expired(server, path)))
+    assert.match(tcp?.msg ?? '', waited(`127\\.0\\.0\\.1:${port}`))
+    assert.match(tls?.msg ?? '', waited(`localhost:${port}`))
+    assert.match(unix?.msg ?? '', waited(`\\S+/\\.s\\.PGSQL\\.${port} \\(postgresql\\)`))
+  })
+
+  test('a guarded query, which ends by itself in time to be made something of, by its name alone', async () => {
+    await using server = await start()
+    const line = await expired(server, '/guarded')
+    assert.match(line.msg, /; pool shop: select \* from locked ran out after \d\.\d s$/)
+  })
+
+  test('a call to somebody else, who is told how long it may take', async () => {
+    await using server = await start()
+    const line = await expired(server, '/fetch')
+    assert.match(line.msg, waited('GET 127\\.0\\.0\\.1:\\d+/users \\(http\\)'))
+    await server.log(/^told \d{1,4}$/)
+    assert.doesNotMatch(server.output, /secret/)
+  })
+
+  test('nothing of it where that is turned off', async () => {
+    await using server = await start({ traceWaits: 'off', propagateDeadline: 'off' })
+    const line = await expired(server, '/tcp')
+    assert.doesNotMatch(line.msg, /waiting/)
+  })
+})
