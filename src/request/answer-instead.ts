@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { after } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
+import { type Milliseconds, ms } from '../wait/duration.ts'
 import type { RawAnswer } from './raw-answer.ts'
 import type { RequestScope } from './scope.ts'
 import type { Traffic } from './traffic.ts'
@@ -10,7 +10,7 @@ import type { Traffic } from './traffic.ts'
 export type Instead = '503' | 'closed' | 'none'
 
 /** How long a client may go on sending a body nobody reads, once it has been answered. */
-const LINGER = ms(2_000)
+export const LINGER: Milliseconds = ms(2_000)
 
 /**
  * Answers a request in place of its handler, which was cut, has run out of time or is to be abandoned. The bytes go straight to

@@ -177,6 +177,10 @@ export class ConnectionTable {
     return this.#floats[slot * FLOATS + 3] as number
   }
 
+  setCutAt(slot: number, instant: number): void {
+    if (slot >= 0) this.#floats[slot * FLOATS + 3] = instant
+  }
+
   /** A request has ended. @param outcome its place in `OUTCOMES` */
   countOutcome(outcome: number): void {
     this.#add(OUTCOMES_AT + outcome, 1)

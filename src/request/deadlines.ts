@@ -3,6 +3,7 @@ import { type Deadline, deadlineAt, NO_DEADLINE } from '../wait/deadline.ts'
 import { type Milliseconds, UNBOUNDED } from '../wait/duration.ts'
 import { WheelEntry, waitWheel } from '../wait/timer-wheel.ts'
 import { Arrival } from './arrival.ts'
+import type { ConnectionTable } from './connection-table.ts'
 import type { InFlight, RequestScope } from './scope.ts'
 
 /** A loop that turns as it should may be this late. */
@@ -25,6 +26,7 @@ export interface DeadlineLimits {
 export class Deadlines extends WheelEntry {
   readonly #limits: DeadlineLimits
   readonly #inFlight: InFlight
+  readonly #table: ConnectionTable
   readonly #arrival = new Arrival()
   #due: number = Number.POSITIVE_INFINITY
   /** Until when the loop would have turned again if nothing had held it up. */
@@ -34,9 +36,14 @@ export class Deadlines extends WheelEntry {
   /** Called for each request whose time is over. */
   onExpired: (scope: RequestScope) => void = () => {}
 
-  constructor(inFlight: InFlight, limits: DeadlineLimits = { requestDeadline: UNBOUNDED, queueLimit: UNBOUNDED }) {
+  constructor(
+    inFlight: InFlight,
+    table: ConnectionTable,
+    limits: DeadlineLimits = { requestDeadline: UNBOUNDED, queueLimit: UNBOUNDED },
+  ) {
     super()
     this.#inFlight = inFlight
+    this.#table = table
     this.#limits = limits
   }
 
@@ -76,6 +83,13 @@ export class Deadlines extends WheelEntry {
     if (scope.deadline < this.#due) this.#set(scope.deadline)
   }
 
+  /** The app has given it another deadline, which holds for its code, too. */
+  moved(scope: RequestScope): void {
+    const { connection } = scope
+    if (connection !== null && connection.scopes[0] === scope) this.#table.setCutAt(connection.slot, scope.deadline)
+    this.watch(scope)
+  }
+
   #set(due: number): void {
     this.#due = due
     waitWheel.set(this, due, false)
@@ -92,7 +106,8 @@ export class Deadlines extends WheelEntry {
       if (scope.deadline <= now) due.push(scope)
       else if (scope.deadline < next) next = scope.deadline
     }
-    // Before anything of the app runs, which may throw.
+    // Before anything of the app runs: one that throws, or is cut while it spins, leaves the others to the next millisecond.
+    if (due.length > 0) next = now
     if (next < this.#due) this.#set(next)
     for (const scope of due) this.onExpired(scope)
   }

@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
+import { type Outcome as Answer, type RequestOptions, request } from '../../test/process/support/client.ts'
 import type { Outcome } from '../report/outcomes.ts'
 import { isExpiry } from '../wait/abort-reason.ts'
-import { wallClock } from '../wait/clock.ts'
+import { monotonicNow, wallClock } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
 import { runWithin } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
@@ -35,26 +36,7 @@ after(() => {
   server.closeAllConnections()
 })
 
-interface Answer {
-  readonly status: number
-  readonly body: string
-  readonly headers: http.IncomingHttpHeaders
-}
-
-function ask(options: http.RequestOptions = {}, body?: string): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const request = http.request({ host: '127.0.0.1', port, agent: false, ...options }, async (response) => {
-      let text = ''
-      try {
-        for await (const chunk of response) text += chunk
-        resolve({ status: response.statusCode ?? 0, body: text, headers: response.headers })
-      } catch (error) {
-        reject(error)
-      }
-    })
-    request.on('error', reject).end(body)
-  })
-}
+const ask = (options: RequestOptions = {}): Promise<Answer> => request(`http://127.0.0.1:${port}/`, options)
 
 async function until(what: string, condition: () => boolean): Promise<void> {
   for (let turn = 0; turn < 2_000 && !condition(); turn++) await new Promise((resolve) => setTimeout(resolve, 1))
@@ -101,19 +83,33 @@ test('a wait inside gets what is left less a reserve, and the handler answers in
   assert.equal(lastOutcome(), 'expired')
 })
 
-test('what it waited for is known afterwards, and its signal is aborted', async () => {
+test('at the deadline the signal of the request is aborted', async () => {
   const aborted = Promise.withResolvers<unknown>()
-  listener = async () => {
-    const request = currentRequest()
-    request?.signal.addEventListener('abort', () => aborted.resolve(request.signal.reason))
-    // Takes no heed of the deadline.
-    await within('audit log', 'unbounded', never, { parent: null }).catch(() => {})
+  listener = () => {
+    const current = currentRequest()
+    current?.signal.addEventListener('abort', () => aborted.resolve(current.signal.reason))
   }
   const answered = ask()
   assert.ok(isExpiry(await aborted.promise))
   assert.equal((await answered).status, 503)
-  await until('it to end', () => traffic.inFlight.size === 0)
-  assert.deepEqual(ended.at(-1)?.unanswered, [])
+})
+
+test('several that fall due together are all answered, also when one of them is cut short', async () => {
+  const { onExpired } = traffic.deadlines
+  let broken = 0
+  traffic.deadlines.onExpired = (scope) => {
+    // As if its code had been cut: nothing after it ran.
+    if (broken++ === 0) return
+    onExpired(scope)
+  }
+  listener = () => {}
+  const answers = await Promise.all(Array.from({ length: 5 }, () => ask()))
+  traffic.deadlines.onExpired = onExpired
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    Array(5).fill(503),
+  )
+  assert.ok(broken > 5, 'the first was asked again')
 })
 
 test('a fallback makes it degraded, not expired', async () => {
@@ -149,21 +145,12 @@ test('the time in its proxy counts, up to what is believed of a clock', async ()
   assert.equal(status, 200, 'a handler that answers at once is in time all the same')
 })
 
-test('so does the time in which the loop did not turn', async () => {
-  let age = 0
-  listener = (_, response) => {
-    age = traffic.inFlight.oldest?.age ?? Number.NaN
-    response.end()
-  }
+test('so does the time in which the loop did not turn, for what is read right after', async () => {
+  const nothing = { rawHeaders: [] } as unknown as http.IncomingMessage
   traffic.deadlines.turned(80, Number.POSITIVE_INFINITY)
-  const client = http.request({ host: '127.0.0.1', port, agent: false })
-  // As its own connection would be read in the very turn: the hook is asked directly.
-  const scope = traffic.deadlines.acceptedAt({ rawHeaders: [] } as unknown as http.IncomingMessage, 1_000)
-  assert.equal(scope, 920)
-  client.on('error', () => {}).destroy()
+  assert.equal(traffic.deadlines.acceptedAt(nothing, 1_000), 920)
   await new Promise((resolve) => setImmediate(resolve))
-  assert.equal(traffic.deadlines.acceptedAt({ rawHeaders: [] } as unknown as http.IncomingMessage, 1_000), 1_000)
-  assert.equal(age, 0)
+  assert.equal(traffic.deadlines.acceptedAt(nothing, 1_000), 1_000)
 })
 
 test('a route that is known to take long may take longer', async () => {
@@ -176,9 +163,22 @@ test('a route that is known to take long may take longer', async () => {
   assert.equal((await ask()).status, 503)
 })
 
+test('a route that may take longer is not cut sooner', async () => {
+  let cutAt: number | undefined
+  listener = (_, response) => {
+    const scope = traffic.inFlight.oldest
+    currentRequest()?.allow('10m')
+    cutAt = traffic.table.cutAtOf(scope?.connection?.slot ?? -1)
+    assert.equal(cutAt, scope?.deadline)
+    response.end()
+  }
+  assert.equal((await ask()).status, 200)
+  assert.ok((cutAt ?? 0) > monotonicNow() + 300_000)
+})
+
 test('a response that has begun is cut off', async () => {
   listener = (_, response) => void response.write('first')
-  await assert.rejects(ask(), { code: 'ECONNRESET' })
+  assert.equal((await ask()).kind, 'cut-short')
   await until('it to end', () => traffic.inFlight.size === 0)
   assert.equal(lastOutcome(), 'expired')
   assert.equal(ended.at(-1)?.begun, true)

@@ -10,7 +10,7 @@ import type { Traffic } from './traffic.ts'
  */
 export function expireRequest(traffic: Traffic, scope: RequestScope, answer: RawAnswer): void {
   if (scope.ended || scope.abandoned) return
-  scope.unanswered = openWaits(scope)
+  scope.unanswered ??= openWaits(scope)
   scope.verdict = 'expired'
   scope.enter(() => scope.expire())
   answerInstead(traffic, scope, answer)

@@ -1,5 +1,3 @@
-import { randomFillSync } from 'node:crypto'
-
 /** What may stand in a log and in a header without doing harm. */
 const SANE_ID = /^[\w.:+/=@-]{1,128}$/
 const TRACE_PARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/
@@ -29,7 +27,8 @@ let at = pool.length
 
 function newId(): string {
   if (at === pool.length) {
-    randomFillSync(pool)
+    // Taken when it is first needed, and without `import`, which would look at every name the module exports and so load all of Web Crypto.
+    process.getBuiltinModule('node:crypto').randomFillSync(pool)
     at = 0
   }
   at += 16

@@ -35,7 +35,7 @@ export class RequestScope extends WaitScope {
   /** The pattern of its route, e.g. `/users/:id`, where an adapter or framework has told it. */
   route: string | null = null
   /** Who sees to its deadline. */
-  watcher: { watch(scope: RequestScope): void } | null = null
+  watcher: { moved(scope: RequestScope): void } | null = null
   #id: string | null = null
   /** Neighbours in the list of requests in flight, which is in order of their start. */
   older: RequestScope | null = null
@@ -72,7 +72,7 @@ export class RequestScope extends WaitScope {
    */
   allow(limit: Limit): void {
     this.deadline = deadlineIn(readLimit('currentRequest().allow', limit), this.startedAt)
-    this.watcher?.watch(this)
+    this.watcher?.moved(this)
   }
 
   /** Milliseconds since it was accepted. */

@@ -45,7 +45,7 @@ export class Traffic {
   constructor(table: ConnectionTable = new ConnectionTable(), limits?: DeadlineLimits) {
     this.table = table
     this.connections = new Connections(table)
-    this.deadlines = new Deadlines(this.inFlight, limits)
+    this.deadlines = new Deadlines(this.inFlight, table, limits)
   }
 
   listen(server: net.Server): void {

@@ -2,11 +2,8 @@ import type { Http2ServerResponse } from 'node:http2'
 import { type ProblemAnswer, problemAnswer } from '../../errors/problem.ts'
 import { ShedError } from '../../wait/abort-reason.ts'
 import { after } from '../../wait/clock.ts'
-import { ms } from '../../wait/duration.ts'
+import { LINGER } from '../answer-instead.ts'
 import type { RequestScope } from '../scope.ts'
-
-/** How long a client may go on sending a body nobody reads, once it has been answered. */
-const LINGER = ms(2_000)
 
 const ANSWER: ProblemAnswer = problemAnswer('PUNCTUAL_SHED')
 

@@ -13,9 +13,15 @@ export interface ToldWait {
   readonly around: WaitNode | null
 }
 
+/** A request that reads ten thousand files at once must not hold the loop up while they are told; those that matter are the oldest. */
+const MOST_LOOKED_AT = 100
+
 /** What has been begun and not answered, the longest first. One thing is told once: of a call the socket beneath is not told as well. */
 export function tellUnnamed(waits: UnnamedWaits): ToldWait[] {
-  const open = waits.open().filter(({ awaited }) => awaited)
+  const open = waits
+    .open()
+    .filter(({ awaited }) => awaited)
+    .slice(0, MOST_LOOKED_AT)
   return open
     .filter((wait) => !open.some((other) => other !== wait && isBeneath(wait, other)))
     .map((wait) => ({ name: nameOf(wait, open), since: wait.since, around: wait.around }))
