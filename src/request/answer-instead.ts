@@ -1,16 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { after } from '../wait/clock.ts'
-import { type Milliseconds, ms } from '../wait/duration.ts'
-import type { RawAnswer } from './raw-answer.ts'
+import { LINGER, type RawAnswer } from './raw-answer.ts'
 import type { RequestScope } from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
 /** What became of a client that could not be given its handler's answer. */
 export type Instead = '503' | 'closed' | 'none'
-
-/** How long a client may go on sending a body nobody reads, once it has been answered. */
-export const LINGER: Milliseconds = ms(2_000)
 
 /**
  * Answers a request in place of its handler, which was cut, has run out of time or is to be abandoned. The bytes go straight to

@@ -1,5 +1,9 @@
 import type { RequestErrorCode } from '../errors/codes.ts'
 import { problemAnswer, problemResponseText } from '../errors/problem.ts'
+import { type Milliseconds, ms } from '../wait/duration.ts'
+
+/** How long a client may go on sending a body nobody reads, once it has been answered. */
+export const LINGER: Milliseconds = ms(2_000)
 
 /** An answer as bytes on the wire, for where no `ServerResponse` can be used any more. Always closes the connection. */
 export interface RawAnswer {

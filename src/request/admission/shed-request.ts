@@ -2,7 +2,7 @@ import type { Http2ServerResponse } from 'node:http2'
 import { type ProblemAnswer, problemAnswer } from '../../errors/problem.ts'
 import { ShedError } from '../../wait/abort-reason.ts'
 import { after } from '../../wait/clock.ts'
-import { LINGER } from '../answer-instead.ts'
+import { LINGER } from '../raw-answer.ts'
 import type { RequestScope } from '../scope.ts'
 
 const ANSWER: ProblemAnswer = problemAnswer('PUNCTUAL_SHED')
