@@ -13,7 +13,9 @@ import type { ArbiterControl, CommandOutcome, ScaleChange } from './arbiter-cont
 import { Chronicle } from './chronicle.ts'
 import { decide } from './decide.ts'
 import type { Command, Event, Timer } from './event.ts'
+import { Exchange } from './exchange.ts'
 import { countReasons } from './failures.ts'
+import { appointHeirs } from './heirs.ts'
 import { ownListeningHandles } from './owned-handles.ts'
 import type { ServiceManager } from './service-manager.ts'
 import { initialState, isWhole, type State } from './state.ts'
@@ -59,6 +61,7 @@ export class Arbiter implements ArbiterControl {
   readonly #chronicle: Chronicle
   readonly #announce: ReturnType<typeof createAnnouncer>
   readonly #handles = new Map<number, WorkerHandle>()
+  readonly #exchange = new Exchange()
   readonly #timers = new Map<string, Cancel>()
   readonly #replies = new Map<number, (outcome: CommandOutcome) => void>()
   readonly #queue: Event[] = []
@@ -71,6 +74,7 @@ export class Arbiter implements ArbiterControl {
 
   constructor(options: ArbiterOptions) {
     this.#options = options
+    appointHeirs(this.#exchange)
     this.#chronicle = new Chronicle(options.store, options.log, options.cwd)
     this.#announce = createAnnouncer({ log: options.log, serviceManager: options.serviceManager, entry: options.name })
     this.#state = initialState(options.settings, process.pid ^ Math.trunc(this.#startedAt * 1_000))
@@ -110,6 +114,7 @@ export class Arbiter implements ArbiterControl {
         startedAt: this.#startedOn,
         uptimeMs: monotonicNow() - this.#startedAt,
         incidents: this.#options.store.counts(),
+        rooms: (worker) => this.#exchange.reportsOf(worker),
       },
       monotonicNow(),
     )
@@ -188,15 +193,19 @@ export class Arbiter implements ArbiterControl {
       const handle = new WorkerHandle(
         { ...this.#options.workerConfig, id, generation },
         {
-          onTold: (message) => this.#post({ type: 'told', worker: id, message, at: monotonicNow() }),
+          onTold: (message) => {
+            if (!this.#exchange.told(id, message)) this.#post({ type: 'told', worker: id, message, at: monotonicNow() })
+          },
           onExit: (code, signal) => {
             this.#handles.delete(id)
+            this.#exchange.left(id)
             this.#post({ type: 'exited', worker: id, code, signal, at: monotonicNow() })
           },
           onSpawnFailed: (why) => this.#post({ type: 'spawn-failed', worker: id, why, at: monotonicNow() }),
         },
       )
       this.#handles.set(id, handle)
+      this.#exchange.joined(id, (topic, message) => handle.order({ type: 'line', topic, message }))
       if (handle.pid !== null) this.#post({ type: 'spawned', worker: id, pid: handle.pid, at: monotonicNow() })
     } catch (error) {
       this.#post({ type: 'spawn-failed', worker: id, why: (error as Error).message, at: monotonicNow() })

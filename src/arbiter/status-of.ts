@@ -1,5 +1,5 @@
 import { NO_OUTCOMES } from '../report/outcomes.ts'
-import type { Status } from '../report/status.ts'
+import type { Status, WorkerStatus } from '../report/status.ts'
 import { isReady, type State } from './state.ts'
 
 export interface StatusFacts {
@@ -8,6 +8,8 @@ export interface StatusFacts {
   readonly startedAt: Date
   readonly uptimeMs: number
   readonly incidents: Status['incidents']
+  /** What the rooms in a worker have reported last. */
+  readonly rooms: (worker: number) => WorkerStatus['rooms']
 }
 
 /** The state as it is shown: `/status`, `punctual status`, the metrics. */
@@ -50,6 +52,7 @@ export function statusOf(state: State, facts: StatusFacts, now: number): Status 
       rssBytes: worker.vitals?.rss ?? null,
       heapUsedBytes: worker.vitals?.heapUsed ?? null,
       debugged: worker.vitals?.debugged ?? false,
+      rooms: facts.rooms(worker.id),
     })),
     restarts: state.restarts as Record<string, number>,
     incidents: facts.incidents,

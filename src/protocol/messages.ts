@@ -27,6 +27,10 @@ export type FromMain =
   | { readonly type: 'cut-served'; readonly served: number; readonly others: number }
   /** A pool of the app has lent a connection for longer than its limit. */
   | { readonly type: 'leak'; readonly leak: LeakReport }
+  /** A room of the toolkit speaks over the worker's line: to the arbiter, or to all other workers. */
+  | { readonly type: 'line'; readonly to: 'arbiter' | 'others'; readonly topic: string; readonly message: unknown }
+  /** What the rooms of the toolkit report of themselves, by topic; about once a second. */
+  | { readonly type: 'rooms'; readonly rooms: Readonly<Record<string, unknown>> }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
 
 /** The envelope that tells ours from an app's own `process.send`. */
@@ -60,6 +64,8 @@ export type ToWorker =
   | { readonly type: 'abort' }
   /** Give last answers, then SIGKILL yourself. */
   | { readonly type: 'die'; readonly why: string }
+  /** For a room of the toolkit, from the arbiter or from another worker. */
+  | { readonly type: 'line'; readonly topic: string; readonly message: unknown }
 
 /** How a worker is, twice a second, told by its watchdog from shared memory: true even while the main thread stands still. */
 export interface Vitals {

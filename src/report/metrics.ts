@@ -1,20 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { MetricDefinition, Sample } from './metric-definition.ts'
+import { ROOM_METRICS } from './rooms/room-metrics.ts'
 import type { Status, WorkerStatus } from './status.ts'
-
-/** One metric of `/metrics`, as data: the scrape and the page `docs/reference/metrics.md` are both made from it. */
-export interface MetricDefinition {
-  /** Prometheus style: base units, `_total` on counters. */
-  readonly name: string
-  readonly type: 'gauge' | 'counter'
-  readonly help: string
-  readonly labels: readonly string[]
-  samples(status: Status): readonly Sample[]
-}
-
-interface Sample {
-  readonly labels: Readonly<Record<string, string>>
-  readonly value: number
-}
 
 const STATES: readonly WorkerStatus['state'][] = ['spawned', 'booting', 'ready', 'draining', 'stalled', 'exited']
 
@@ -214,6 +201,7 @@ export const METRICS: readonly MetricDefinition[] = [
     labels: WORKER,
     samples: perWorker((worker) => worker.heapUsedBytes),
   },
+  ...ROOM_METRICS,
 ]
 
 /** The metrics of one moment in Prometheus' text format 0.0.4. A registry of its own each time: nothing is kept between scrapes. */

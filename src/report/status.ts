@@ -49,4 +49,6 @@ export interface WorkerStatus {
   readonly rssBytes: number | null
   readonly heapUsedBytes: number | null
   readonly debugged: boolean
+  /** What the rooms of the toolkit report of themselves (deferred work, caches, …), by topic; newest first told up to a second ago. */
+  readonly rooms: Readonly<Record<string, unknown>>
 }

@@ -22,6 +22,7 @@ import type { CloseApp } from './entry.ts'
 import { watchAsyncHooks } from './hooks-watch.ts'
 import { applyKeepAlive } from './keep-alive.ts'
 import { type Farewell, Leaving } from './leave.ts'
+import { Line } from './line.ts'
 import { tellArbiter, tellArbiterLast } from './main-channel.ts'
 import { lacksPlace, reportedError, withPlace } from './reported-error.ts'
 import { publishRuntime, sequenceOf } from './runtime.ts'
@@ -41,6 +42,7 @@ export class Worker {
   readonly #pulse = new Pulse()
   readonly #signals = holdSignals()
   readonly #startedAt = monotonicNow()
+  readonly #line: Line
   /** Settings that do not apply here, and why. */
   readonly #notes: string[] = []
   #ready = false
@@ -61,6 +63,7 @@ export class Worker {
     watchAsyncHooks(this.#pulse)
     publishRuntime({ sequenceOf, beginLongTurn: (name, limit) => this.#beginLongTurn(name, limit) })
     onLeak((leak) => tellArbiter({ type: 'leak', leak }))
+    this.#line = new Line(config, () => this.traffic.inFlight.size)
     hookServers(this.traffic)
     hookUnnamedWaits({
       trace: config.settings.traceWaits === 'on',
@@ -156,17 +159,21 @@ export class Worker {
 
   #obey(order: ToWorker): void {
     if (order.type === 'drain') {
+      this.#line.leaving()
       // From here on the process must not end by itself for want of work: the app has not been closed yet.
       process.channel?.ref()
       this.#leaving ??= new Leaving(this.traffic, this.config.settings, (farewell) => void this.#leave(farewell))
       if (!order.keepIdle) this.#leaving.hurry()
     } else if (order.type === 'abort') {
       this.#leaving?.abort()
+    } else if (order.type === 'line') {
+      this.#line.heard(order.topic, order.message)
     }
   }
 
   async #leave(farewell: Farewell): Promise<void> {
     tellArbiter({ type: 'drained', ...farewell })
+    await this.#line.drain()
     try {
       await this.#closeApp?.()
     } catch (error) {

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Exchange } from './exchange.ts'
+import { appointHeirs } from './heirs.ts'
+
+function exchangeOf(...workers: readonly number[]): { exchange: Exchange; said: string[] } {
+  const exchange = new Exchange()
+  const said: string[] = []
+  for (const worker of workers) {
+    exchange.joined(worker, (topic, message) => said.push(`${worker} ${topic} ${JSON.stringify(message)}`))
+  }
+  return { exchange, said }
+}
+
+test('what a worker broadcasts is heard by all others, and not by itself', () => {
+  const { exchange, said } = exchangeOf(1, 2, 3)
+  assert.equal(exchange.told(2, { type: 'line', to: 'others', topic: 'cache', message: ['key'] }), true)
+  assert.deepEqual(said, ['1 cache ["key"]', '3 cache ["key"]'])
+})
+
+test('the reports of a worker are the newest, and end with it', () => {
+  const { exchange } = exchangeOf(1)
+  exchange.told(1, { type: 'rooms', rooms: { cache: 1 } })
+  exchange.told(1, { type: 'rooms', rooms: { cache: 2 } })
+  assert.deepEqual(exchange.reportsOf(1), { cache: 2 })
+  exchange.left(1)
+  exchange.told(1, { type: 'rooms', rooms: { cache: 3 } })
+  assert.deepEqual(exchange.reportsOf(1), {})
+})
+
+test('what is not of the line is left to whoever decides', () => {
+  const { exchange } = exchangeOf(1)
+  assert.equal(exchange.told(1, { type: 'drained', answered: 0, aborted: 0, closedUpgrades: 0 }), false)
+})
+
+test('the newest of those who defer work is told to take up what a lost worker left', () => {
+  const { exchange, said } = exchangeOf(1, 2, 3, 4)
+  appointHeirs(exchange)
+  const own = (worker: number): boolean =>
+    exchange.told(worker, {
+      type: 'line',
+      to: 'arbiter',
+      topic: 'defer',
+      message: { type: 'owner', owner: `o${worker}` },
+    })
+  own(1)
+  own(2)
+  own(3)
+  exchange.left(3)
+  exchange.left(4)
+  assert.deepEqual(said, ['2 defer {"type":"adopt","owner":"o3"}'])
+  exchange.left(1)
+  exchange.left(2)
+  assert.deepEqual(said.slice(1), ['2 defer {"type":"adopt","owner":"o1"}'])
+})

@@ -1,0 +1,132 @@
+import { resolve } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import type { WorkerConfig } from '../protocol/worker-config.ts'
+import { publishWorkerLine, type WorkerLine } from '../protocol/worker-line.ts'
+import { after, type Cancel, every, monotonicNow } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import { tellArbiter } from './main-channel.ts'
+
+const REPORT_EVERY = ms(1_000)
+/** Messages a topic that nobody hears yet. */
+const MOST_UNHEARD = 1_000
+/** What deferred work gets at least, however long the last requests took. */
+const LEAST_DRAIN = 1_000
+/** A worker that is not gone by the stop limit is killed; it is to be gone so long before, in milliseconds. */
+const BEFORE_KILL = 250
+
+type Drained = (limit: number) => Promise<void>
+
+/** The line of this worker, as the toolkit in the app finds it. It costs nothing until a room uses it. */
+export class Line implements WorkerLine {
+  readonly worker: number
+  readonly stateDir: string
+  readonly #inFlight: () => number
+  readonly #drainLimit: number
+  readonly #stopLimit: number
+  readonly #listeners = new Map<string, Set<(message: unknown) => void>>()
+  readonly #unheard = new Map<string, unknown[]>()
+  readonly #reports = new Map<string, () => unknown>()
+  readonly #drains = new Map<string, Drained>()
+  #stopReporting: Cancel | null = null
+  #lookedAt = 0
+  #usage = performance.eventLoopUtilization()
+  #utilisation = 0
+  #leavingSince = 0
+
+  constructor({ id, settings }: WorkerConfig, inFlight: () => number) {
+    this.worker = id
+    this.stateDir = resolve(settings.stateDir)
+    this.#drainLimit = settings.drainLimit
+    this.#stopLimit = settings.stopLimit
+    this.#inFlight = inFlight
+    publishWorkerLine(this)
+  }
+
+  tell(topic: string, message: unknown): void {
+    tellArbiter({ type: 'line', to: 'arbiter', topic, message })
+  }
+
+  broadcast(topic: string, message: unknown): void {
+    tellArbiter({ type: 'line', to: 'others', topic, message })
+  }
+
+  hear(topic: string, listener: (message: unknown) => void): () => void {
+    const listeners = this.#listeners.get(topic) ?? new Set()
+    this.#listeners.set(topic, listeners.add(listener))
+    const unheard = this.#unheard.get(topic) ?? []
+    this.#unheard.delete(topic)
+    for (const message of unheard) listener(message)
+    return () => listeners.delete(listener)
+  }
+
+  report(topic: string, snapshot: () => unknown): () => void {
+    this.#reports.set(topic, snapshot)
+    this.#stopReporting ??= every(REPORT_EVERY, () => this.#tellReports())
+    return () => {
+      if (this.#reports.get(topic) === snapshot) this.#reports.delete(topic)
+    }
+  }
+
+  onDrain(name: string, drained: Drained): () => void {
+    this.#drains.set(name, drained)
+    return () => {
+      if (this.#drains.get(name) === drained) this.#drains.delete(name)
+    }
+  }
+
+  load(): { readonly utilisation: number; readonly inFlight: number } {
+    const now = monotonicNow()
+    if (now - this.#lookedAt >= REPORT_EVERY) {
+      const usage = performance.eventLoopUtilization()
+      this.#utilisation = performance.eventLoopUtilization(usage, this.#usage).utilization
+      this.#usage = usage
+      this.#lookedAt = now
+    }
+    return { utilisation: this.#utilisation, inFlight: this.#inFlight() }
+  }
+
+  /** Something was said to this worker. */
+  heard(topic: string, message: unknown): void {
+    const listeners = this.#listeners.get(topic)
+    if (listeners !== undefined && listeners.size > 0) {
+      for (const listener of listeners) listener(message)
+      return
+    }
+    const unheard = this.#unheard.get(topic) ?? []
+    if (unheard.length === MOST_UNHEARD) unheard.shift()
+    unheard.push(message)
+    this.#unheard.set(topic, unheard)
+  }
+
+  /** Requests have ended; the rooms finish what they can within what is left of the drain limit. */
+  async drain(): Promise<void> {
+    if (this.#drains.size > 0) {
+      const past = monotonicNow() - this.#leavingSince
+      const limit = Math.max(
+        0,
+        Math.min(Math.max(LEAST_DRAIN, this.#drainLimit - past), this.#stopLimit - past - BEFORE_KILL),
+      )
+      const done = Promise.allSettled([...this.#drains.values()].map((drained) => drained(limit)))
+      await new Promise<void>((ended) => {
+        const cancel = after(ms(limit), ended)
+        void done.then(() => {
+          cancel()
+          ended()
+        })
+      })
+    }
+    this.#tellReports()
+  }
+
+  /** The order to leave has come: from here on the limits of leaving count. */
+  leaving(): void {
+    this.#leavingSince ||= monotonicNow()
+  }
+
+  #tellReports(): void {
+    if (this.#reports.size === 0) return
+    const rooms: Record<string, unknown> = {}
+    for (const [topic, snapshot] of this.#reports) rooms[topic] = snapshot()
+    tellArbiter({ type: 'rooms', rooms })
+  }
+}
