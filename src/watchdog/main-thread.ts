@@ -22,6 +22,8 @@ const EVALUATION = ms(200)
 const MOST_FRAMES = 50
 /** How long a pause that landed in Node's own code is led on, step by step, to the code that Node is about to call, in milliseconds. */
 const STEPPING = 200
+/** A step that has not ended by then leads into code with nothing to stop at, such as `for (;;);`, and a pause must be asked for anew. */
+const STEP = ms(50)
 /** How often a cut looks again that has found nobody's code. */
 const MOST_BLIND = 5
 /** How many frames are asked whose request they serve, when AsyncLocalStorage does not know. */
@@ -48,10 +50,13 @@ const WHO = `((r) => r === undefined ? 0 : r.sequenceOf(this))(globalThis[Symbol
 export class MainThread {
   #session: Session | null = null
   #pending = false
+  /** It has been told to go on and has not yet: V8 ignores the wish for a pause until it has left the one before. */
+  #resuming = false
   #askedAt = 0
   #lateLandings = 0
   #blindLandings = 0
   #landedAt = 0
+  #landings = 0
   /** Whom the main thread served when it was looked at before; null before the first look of a stall. */
   #servedBefore: number | null = null
   /** What to do when the pause lands. */
@@ -102,6 +107,7 @@ export class MainThread {
     const session = this.#session
     this.#session = null
     this.#pending = false
+    this.#resuming = false
     this.#mode = 'look'
     this.#order = null
     this.#last = null
@@ -143,22 +149,31 @@ export class MainThread {
       session.connectToMainThread()
       session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
       session.on('Debugger.paused', ({ params }) => void this.#paused(session, params))
+      session.on('Debugger.resumed', () => this.#resumed(session))
       this.#session = session
     }
     if (this.#pending) return
     this.#pending = true
     this.#askedAt = monotonicNow()
-    this.#session.post('Debugger.enable')
-    this.#session.post('Debugger.pause')
+    if (!this.#resuming) requestPause(this.#session)
+  }
+
+  /** Between two looks the debugger is off: the app runs at full speed again. */
+  #resumed(session: Session): void {
+    if (this.#session !== session || !this.#resuming) return
+    this.#resuming = false
+    session.post('Debugger.disable')
+    if (this.#pending) requestPause(session)
   }
 
   async #paused(session: Session, { callFrames }: Debugger.PausedEventDataType): Promise<void> {
     const now = monotonicNow()
+    this.#landings++
     if (this.#landedAt === 0) this.#landedAt = now
     const afterMs = this.#landedAt - this.#askedAt
     const stack = callFrames.slice(0, MOST_FRAMES).map((frame) => this.#frame(frame))
     if (this.#session === session && this.#isBetweenCalls(stack, afterMs, now)) {
-      session.post('Debugger.stepInto')
+      this.#step(session)
       return
     }
     this.#landedAt = 0
@@ -171,9 +186,16 @@ export class MainThread {
     if (this.#mode === 'freeze') return
     if (this.#mode === 'cut' && this.#order !== null) this.#cutOrLookAgain(session, this.#order, capture)
     this.#servedBefore = capture.sequence
+    this.#resuming = true
     session.post('Debugger.resume')
-    // Between two looks the debugger is off: the app runs at full speed again.
-    session.post('Debugger.disable')
+  }
+
+  #step(session: Session): void {
+    const landings = this.#landings
+    session.post('Debugger.stepInto')
+    after(STEP, () => {
+      if (this.#session === session && this.#landings === landings) session.post('Debugger.pause')
+    })
   }
 
   /**
@@ -203,6 +225,11 @@ export class MainThread {
       if (this.#session === session && this.#mode === 'cut') this.#ask()
     })
   }
+}
+
+function requestPause(session: Session): void {
+  session.post('Debugger.enable')
+  session.post('Debugger.pause')
 }
 
 function isNodesOwn(stack: readonly StackFrame[]): boolean {

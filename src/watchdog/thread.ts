@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { FromWatchdog, ToWorker } from '../protocol/messages.ts'
 import { descendants, killAll } from '../protocol/process-tree.ts'
+import { applyChange } from '../protocol/settings-change.ts'
 import { ConnectionTable } from '../request/connection-table.ts'
 import { every, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
@@ -16,10 +17,11 @@ const BEATS_TO_ARBITER_EVERY = ms(500)
 const STILL_AFTER = LOOK_EVERY * 5
 
 const data = workerData as ThreadData
+const { settings } = data.config
 const pulse = new Pulse(data.pulse)
 const table = new ConnectionTable(data.table)
 const link = new ArbiterLink(data.link, hear, orphaned)
-const watchman = new Watchman(pulse, table, data.config.settings, (message) => link.send(message))
+const watchman = new Watchman(pulse, table, settings, (message) => link.send(message))
 const heap = new HeapEstimate(pulse)
 let halves = 0
 let lagOfSecond = 0
@@ -34,8 +36,16 @@ function look(): void {
 }
 
 function hear(message: ToWorker): void {
-  if (message.type === 'die') void watchman.die(message.why)
-  else parentPort?.postMessage(message)
+  if (message.type === 'die') {
+    void watchman.die(message.why)
+    return
+  }
+  // Also while the main thread stands still: a stall under way can be spared so.
+  if (message.type === 'settings') {
+    applyChange(settings, message.change)
+    if (message.by === 'watchdog') link.send({ type: 'settings-changed', ask: message.ask })
+  }
+  parentPort?.postMessage(message)
 }
 
 /** The arbiter has died. Nobody would replace or stop this worker any more, so it goes at once, even while it spins. */

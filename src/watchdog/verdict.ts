@@ -3,6 +3,7 @@ import type { Milliseconds } from '../wait/duration.ts'
 /** What is due now. Each stage of a stall is said once. */
 export type Verdict = 'none' | 'report' | 'cut' | 'kill' | 'ended'
 
+/** Read at every look: they may be changed between two. */
 export interface VerdictLimits {
   readonly report: Milliseconds
   readonly cut: Milliseconds

@@ -12,7 +12,7 @@ import { isDebugged } from './debugged.ts'
 import { type Capture, MainThread } from './main-thread.ts'
 import type { Pulse } from './pulse.ts'
 import { LOOK_EVERY } from './thread-data.ts'
-import { Judge } from './verdict.ts'
+import { Judge, type VerdictLimits } from './verdict.ts'
 
 /** How long a stage waits for the stack before it goes on without one. */
 const STACK_LIMIT = 500
@@ -48,10 +48,7 @@ export class Watchman {
     this.#pulse = pulse
     this.#table = table
     this.#send = send
-    this.#judge = new Judge(
-      { report: settings.stallReport, cut: settings.stallCut, kill: settings.stallKill, action: settings.stallAction },
-      ms(LOOK_EVERY),
-    )
+    this.#judge = new Judge(limitsOf(settings), ms(LOOK_EVERY))
   }
 
   /** One look at the pulse, and what it calls for. */
@@ -212,5 +209,23 @@ export class Watchman {
       if (this.#table.sequenceOf(slot) === sequence) return slot
     }
     return -1
+  }
+}
+
+/** As the settings are at the moment, not as they were at the start. */
+function limitsOf(settings: Settings): VerdictLimits {
+  return {
+    get report() {
+      return settings.stallReport
+    },
+    get cut() {
+      return settings.stallCut
+    },
+    get kill() {
+      return settings.stallKill
+    },
+    get action() {
+      return settings.stallAction
+    },
   }
 }

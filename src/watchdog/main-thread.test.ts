@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+
+const MAIN_THREAD = new URL('./main-thread.ts', import.meta.url).href
+
+/** The thread looks, and orders the cut in the very turn of the capture. Nothing it prints may need the main thread. */
+const THREAD = `
+import { writeSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import { MainThread } from ${JSON.stringify(MAIN_THREAD)}
+// As a watchdog does: a session alone does not keep its thread alive.
+setInterval(() => {}, 1_000)
+parentPort.postMessage('loaded')
+const main = new MainThread()
+const capture = await main.look(10_000)
+main.cut({
+  hasEnded: () => false,
+  isSpinning: () => true,
+  onCut: () => {
+    writeSync(1, 'cut in ' + capture.stack.at(-1).function)
+    workerData[0] = 1
+    // A process waits for its debuggers before it leaves.
+    setImmediate(() => main.release())
+  },
+})
+`
+/** A process whose main thread spins. */
+const PROGRAM = `
+import { Worker } from 'node:worker_threads'
+const wasCut = new Int32Array(new SharedArrayBuffer(4))
+setInterval(() => {
+  if (wasCut[0] === 1) process.exit(0)
+}, 10)
+new Worker(${JSON.stringify(THREAD)}, { eval: true, workerData: wasCut }).once('message', () => {
+  for (;;);
+})
+`
+
+test('a cut that is ordered before the main thread has left the pause of a look is carried out', async () => {
+  const rounds = Array.from({ length: 5 }, () =>
+    promisify(execFile)(process.execPath, ['--no-force-async-hooks-checks', '--input-type=module', '-e', PROGRAM], {
+      timeout: 20_000,
+      killSignal: 'SIGKILL',
+    }),
+  )
+  for (const { stdout } of await Promise.all(rounds)) assert.match(stdout, /^cut in /)
+})
