@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { ConnectionTable } from './connection-table.ts'
+import { forgetRequests } from './idle-timer.ts'
 import { type Connection, connectionOf, type Speech } from './scope.ts'
 
 type Tracked = Socket & { [connectionOf]?: Connection }
@@ -37,6 +38,7 @@ export class Connections implements Iterable<Connection> {
     }
     ;(socket as Tracked)[connectionOf] = connection
     this.#open.push(connection)
+    if (speech === 'http') forgetRequests(socket)
     return connection
   }
 
