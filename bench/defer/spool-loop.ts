@@ -1,0 +1,66 @@
+// What the spool costs its caller: node spool-loop.ts [process|disk] [seconds]. Makes an id and appends an event of 200 bytes, and settles in batches of 500, as a queue does.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { thisOwner } from '../../src/defer/spool/owner.ts'
+import { openSpool, type Place } from '../../src/defer/spool/spool.ts'
+import { ulid } from '../../src/defer/ulid.ts'
+import { ms } from '../../src/wait/duration.ts'
+
+const [durability = 'process', seconds = '3'] = process.argv.slice(2)
+const EVENT = JSON.stringify({ kind: 'login', user: 4711, address: '192.0.2.17', agent: 'x'.repeat(200) }).slice(0, 198)
+const BATCH = 500
+/** Items between two turns of the event loop. */
+const BURST = 1_000
+const MOST_SAMPLES = 5_000_000
+
+const directory = mkdtempSync(join(tmpdir(), 'punctual-spool-'))
+let degraded = 0
+const spool = openSpool({
+  directory,
+  queue: 'bench',
+  owner: thisOwner(),
+  durability: durability === 'disk' ? 'disk' : 'process',
+  syncEvery: ms(10),
+  maxBytes: 64 * 1024 * 1024,
+  onState: ({ state }) => {
+    if (state === 'degraded') degraded++
+  },
+})
+
+async function measure(length: number, samples: Float64Array | null): Promise<{ rate: number; count: number }> {
+  const places: Place[] = []
+  let count = 0
+  let refused = 0
+  const from = performance.now()
+  while (performance.now() - from < length) {
+    for (let index = 0; index < BURST; index++) {
+      const begun = samples === null ? 0 : performance.now()
+      const place = spool.append(ulid(), EVENT)
+      if (samples !== null && count < MOST_SAMPLES) samples[count] = performance.now() - begun
+      if (place === null) refused++
+      else places.push(place)
+      count++
+      if (places.length >= BATCH) spool.settle(places.splice(0))
+    }
+    await turn()
+  }
+  const rate = (count / (performance.now() - from)) * 1_000
+  spool.settle(places)
+  if (refused > 0) console.log(`${refused} of ${count} refused`)
+  return { rate, count }
+}
+
+// The first stretch is for the compiler.
+await measure(500, null)
+const sustained = await measure(Number(seconds) * 1_000, null)
+const samples = new Float64Array(MOST_SAMPLES)
+const { count } = await measure(Number(seconds) * 1_000, samples)
+const sorted = samples.subarray(0, Math.min(count, MOST_SAMPLES)).sort()
+const at = (share: number): string => `${((sorted[Math.floor(sorted.length * share)] ?? 0) * 1_000).toFixed(2)} us`
+console.log(`append of ${EVENT.length} bytes with its id, durability ${durability}`)
+console.log(`median ${at(0.5)}, p99 ${at(0.99)}, p99.9 ${at(0.999)}, worst ${at(0.9999999)}`)
+console.log(`${Math.round(sustained.rate)} a second, rotation and settling included; ${degraded} times degraded`)
+await spool.close()
+rmSync(directory, { recursive: true, force: true })

@@ -1,0 +1,189 @@
+import { Command } from 'commander'
+import type { DeadLetter } from '../defer/dead-letters.ts'
+import { deadLettersOf, type KeptQueue, keptQueues, retryDeadLetters } from '../defer/kept-queues.ts'
+import { PunctualError, UsageError } from '../errors/punctual-error.ts'
+import { printable } from '../report/log-text.ts'
+import { DEFER_TOPIC, type DeferReport } from '../report/rooms/defer-report.ts'
+import type { Status } from '../report/status.ts'
+import { type Column, textTable } from '../report/text-table.ts'
+import { ms, tellDuration } from '../wait/duration.ts'
+import { askArbiter } from './control-client.ts'
+import { addStateDirFlag, printAndExit, readStateDir } from './control-client-options.ts'
+
+interface Options {
+  readonly json?: true
+  readonly all?: true
+  readonly stateDir?: string
+}
+
+/** Shown of a queue; `--json` has them all. */
+const NEWEST = 20
+const LONGEST_LINE = 120
+/** The files are enough where no arbiter answers soon. */
+const ASK_LIMIT = ms(2_000)
+
+/** `punctual deferred [queue]`, `… retry`, `… drop`: what was deferred and what was given up. It works on the files, so also when nothing runs. */
+export function deferredCommand(): Command {
+  const command = new Command('deferred')
+    .description('Show deferred work: all queues, or the dead letters of one')
+    .argument('[queue]', 'a queue')
+    .option('--json', 'as JSON')
+    .addCommand(retryCommand())
+    .addCommand(dropCommand())
+  return addStateDirFlag(command).action(async (queue: string | undefined, options: Options) => {
+    const stateDir = await readStateDir(options)
+    await printAndExit(await (queue === undefined ? showAll(stateDir, options) : showOne(stateDir, queue, options)))
+  })
+}
+
+function retryCommand(): Command {
+  const command = new Command('retry')
+    .description('Put dead letters back into their queue')
+    .argument('<queue>', 'a queue')
+    .argument('[id...]', 'dead letters')
+    .option('--all', 'all of the queue')
+  return addStateDirFlag(command).action(async (queue: string, ids: string[], _: Options, self: Command) => {
+    const { stateDir, wanted } = await chosen(queue, ids, self, 'retry')
+    const count = await retryDeadLetters(stateDir, queue, wanted).catch((error: Error) => {
+      throw new PunctualError(
+        'PUNCTUAL_STATE_DIR_UNWRITABLE',
+        `${queue}: ${error.message}; what was not written is still a dead letter`,
+      )
+    })
+    await printAndExit(
+      `${count} of ${queue} will be tried again: within a second or two by a worker that runs, else after the next start\n`,
+    )
+  })
+}
+
+function dropCommand(): Command {
+  const command = new Command('drop')
+    .description('Delete dead letters')
+    .argument('<queue>', 'a queue')
+    .argument('[id...]', 'dead letters')
+    .option('--all', 'all of the queue')
+  return addStateDirFlag(command).action(async (queue: string, ids: string[], _: Options, self: Command) => {
+    const { stateDir, wanted } = await chosen(queue, ids, self, 'drop')
+    await printAndExit(`${await deadLettersOf(stateDir, queue).remove(wanted)} of ${queue} deleted\n`)
+  })
+}
+
+/** Which dead letters are meant. All of them must be there, so that a slip of the finger is not half carried out. */
+async function chosen(
+  queue: string,
+  ids: readonly string[],
+  command: Command,
+  verb: string,
+): Promise<{ readonly stateDir: string; readonly wanted: (letter: DeadLetter) => boolean }> {
+  // The command above knows the same flag, and takes it wherever it stands.
+  const options = command.optsWithGlobals() as Options
+  const stateDir = await readStateDir(options)
+  await refuseUnknown(stateDir, queue)
+  if (ids.length > 0 === (options.all === true)) {
+    throw new UsageError(
+      `name the dead letters, or --all of them: punctual deferred ${verb} ${queue} --all; punctual deferred ${queue} lists them`,
+    )
+  }
+  if (options.all === true) return { stateDir, wanted: () => true }
+  const there = new Set((await deadLettersOf(stateDir, queue).list()).map(({ id }) => id))
+  const missing = ids.filter((id) => !there.has(id)).map(printable)
+  if (missing.length > 0) {
+    throw new UsageError(`${queue} has no dead letter ${missing.join(', ')}; punctual deferred ${queue} lists them`)
+  }
+  const meant = new Set(ids)
+  return { stateDir, wanted: ({ id }) => meant.has(id) }
+}
+
+async function refuseUnknown(stateDir: string, queue: string): Promise<void> {
+  const names = (await keptQueues(stateDir)).map(({ name }) => name)
+  if (names.includes(queue)) return
+  const others = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
+  throw new UsageError(`there is no queue ${printable(queue)} in ${stateDir}; ${others}`)
+}
+
+/** What the workers say of a queue that run. */
+interface Running {
+  readonly depth: number
+  readonly oldestAgeMs: number | null
+  readonly degraded: boolean
+}
+
+const COLUMNS: readonly (Column & { cell(queue: KeptQueue, running: Running | undefined): string })[] = [
+  { heading: 'QUEUE', align: 'left', cell: ({ name }) => printable(name) },
+  { heading: 'ITEMS', align: 'right', cell: (_, running) => (running === undefined ? '-' : String(running.depth)) },
+  {
+    heading: 'OLDEST',
+    align: 'right',
+    cell: (_, running) => (typeof running?.oldestAgeMs === 'number' ? tellDuration(running.oldestAgeMs) : '-'),
+  },
+  { heading: 'DEAD LETTERS', align: 'right', cell: ({ deadLetters }) => String(deadLetters) },
+  { heading: 'ON DISK', align: 'right', cell: ({ bytes }) => `${Math.ceil(bytes / 1024)} KiB` },
+  { heading: 'PROCESSES', align: 'left', cell: ({ owners }) => tellOwners(owners) },
+  { heading: '', align: 'left', cell: (_, running) => (running?.degraded === true ? 'DEGRADED' : '') },
+]
+
+async function showAll(stateDir: string, { json }: Options): Promise<string> {
+  const queues = await keptQueues(stateDir)
+  const running = await askWorkers(stateDir)
+  if (json) {
+    return `${JSON.stringify(
+      queues.map((queue) => ({ ...queue, running: running.get(queue.name) ?? null })),
+      null,
+      2,
+    )}\n`
+  }
+  if (queues.length === 0) return `nothing was deferred in ${stateDir}\n`
+  const rows = queues.map((queue) => COLUMNS.map(({ cell }) => cell(queue, running.get(queue.name))))
+  return textTable(COLUMNS, rows)
+}
+
+/** By queue, over all workers; none when no arbiter answers. */
+async function askWorkers(stateDir: string): Promise<ReadonlyMap<string, Running>> {
+  const found = new Map<string, Running>()
+  for (const { rooms } of (await askStatus(stateDir))?.workers ?? []) {
+    const report = rooms[DEFER_TOPIC] as DeferReport | undefined
+    for (const [name, { depth, oldestAgeMs, degraded }] of Object.entries(report?.queues ?? {})) {
+      const before = found.get(name) ?? { depth: 0, oldestAgeMs: null, degraded: false }
+      found.set(name, {
+        depth: before.depth + depth,
+        oldestAgeMs: oldestAgeMs === null ? before.oldestAgeMs : Math.max(oldestAgeMs, before.oldestAgeMs ?? 0),
+        degraded: before.degraded || degraded !== null,
+      })
+    }
+  }
+  return found
+}
+
+async function askStatus(stateDir: string): Promise<Status | null> {
+  try {
+    return await askArbiter(stateDir, { command: 'status' }, { limit: ASK_LIMIT })
+  } catch {
+    return null
+  }
+}
+
+async function showOne(stateDir: string, queue: string, { json }: Options): Promise<string> {
+  await refuseUnknown(stateDir, queue)
+  const letters = await deadLettersOf(stateDir, queue).list()
+  if (json) return `${JSON.stringify(letters, null, 2)}\n`
+  if (letters.length === 0) return `no dead letters in ${queue}\n`
+  const shown = letters.toReversed().slice(0, NEWEST).map(tellLetter)
+  const rest = letters.length - shown.length
+  return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json shows all\n` : ''}`
+}
+
+function tellLetter({ id, item, error, attempts, lastFailedAt }: DeadLetter): string {
+  const when = `${lastFailedAt.slice(0, 19).replace('T', ' ')} UTC`
+  const head = `${id}  ${when}  ${attempts} attempts  ${error.name}: ${error.message}`
+  return `${shorten(head)}\n  ${shorten(JSON.stringify(item))}\n`
+}
+
+function shorten(text: string): string {
+  const line = printable(text)
+  return line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE - 1)}…`
+}
+
+function tellOwners({ alive, gone }: KeptQueue['owners']): string {
+  if (alive + gone === 0) return 'none'
+  return [alive > 0 ? `${alive} alive` : '', gone > 0 ? `${gone} gone` : ''].filter((part) => part !== '').join(', ')
+}

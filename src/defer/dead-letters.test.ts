@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type DeadLetter, DeadLetters, keptError } from './dead-letters.ts'
+import { ulid } from './ulid.ts'
+
+const AT = '2026-01-01T00:00:00.000Z'
+
+function letter(item: unknown): DeadLetter {
+  return {
+    id: ulid(),
+    item,
+    error: { name: 'Error', message: 'no' },
+    attempts: 10,
+    firstFailedAt: AT,
+    lastFailedAt: AT,
+  }
+}
+
+async function withSpool(work: (spool: string) => Promise<void>): Promise<void> {
+  const spool = mkdtempSync(join(tmpdir(), 'punctual-dead-'))
+  try {
+    await work(spool)
+  } finally {
+    rmSync(spool, { recursive: true, force: true })
+  }
+}
+
+test('what is added is listed in order, and readable by the owner alone', () =>
+  withSpool(async (spool) => {
+    const letters = new DeadLetters(spool, 'q')
+    assert.deepEqual(await letters.list(), [])
+    const all = [letter({ a: 1 }), letter('two\nlines'), letter(null)]
+    await letters.add(all.slice(0, 2))
+    await letters.add(all.slice(2))
+    assert.deepEqual(await letters.list(), all)
+    assert.equal(await letters.count(), 3)
+    const names = readdirSync(letters.directory)
+    assert.equal(names.length, 2)
+    assert.equal(statSync(join(letters.directory, names[0] ?? '')).mode & 0o777, 0o600)
+  }))
+
+test('those that are removed are gone, the others of the same file stay', () =>
+  withSpool(async (spool) => {
+    const letters = new DeadLetters(spool, 'q')
+    const all = [letter(1), letter(2), letter(3)]
+    await letters.add(all)
+    assert.equal(await letters.remove(({ item }) => item === 2), 1)
+    assert.deepEqual(
+      (await letters.list()).map(({ item }) => item),
+      [1, 3],
+    )
+    assert.equal(await letters.remove(() => true), 2)
+    assert.deepEqual(readdirSync(letters.directory), [])
+  }))
+
+test('a line that is none is left out, and the others are read', () =>
+  withSpool(async (spool) => {
+    const letters = new DeadLetters(spool, 'q')
+    await letters.add([letter(1)])
+    writeFileSync(join(letters.directory, 'edited.jsonl'), '{"id":\nnull\n7\n{"id":"x"}\n')
+    writeFileSync(join(letters.directory, '.left.tmp'), 'half')
+    assert.equal(await letters.count(), 1)
+  }))
+
+test('letters that cannot be written reject, so that they are kept elsewhere', () =>
+  withSpool(async (spool) => {
+    writeFileSync(join(spool, 'q'), 'in the way')
+    await assert.rejects(new DeadLetters(spool, 'q').add([letter(1)]), { code: 'ENOTDIR' })
+  }))
+
+test('of an error its name, code and the beginning of its message are kept, and of anything else its text', () => {
+  const error = Object.assign(new TypeError('x'.repeat(10_000)), { code: 'E_X' })
+  const kept = keptError(error)
+  assert.equal(kept.name, 'TypeError')
+  assert.equal(kept.code, 'E_X')
+  assert.ok(kept.message.length < 5_000)
+  assert.deepEqual(keptError('just text'), { name: 'unknown', message: 'just text' })
+})

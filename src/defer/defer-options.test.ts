@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { UsageError } from '../errors/punctual-error.ts'
+import { readDeferOptions } from './defer-options.ts'
+
+test('without options the documented defaults hold', () => {
+  const { backOff, onEvent: _, ...settings } = readDeferOptions('security-event', {})
+  assert.deepEqual(settings, {
+    name: 'security-event',
+    batch: 500,
+    linger: 20,
+    limit: 30_000,
+    concurrency: 1,
+    attempts: 10,
+    maxItems: 10_000,
+    maxBytes: 64 * 1024 * 1024,
+    onFull: 'drop-newest',
+    durability: 'process',
+    warnAge: 60_000,
+    stateDir: undefined,
+  })
+  assert.equal(backOff.base, 100)
+  assert.equal(backOff.most, 30_000)
+  assert.equal(backOff.jitter, 'full')
+})
+
+test('a name that cannot be a directory is refused with what may be written', () => {
+  for (const name of ['', '.', '..', '../x', 'a/b', '-x', 'a b', 'a\0b', 'x'.repeat(65), 'ä', 7, undefined]) {
+    assert.throws(
+      () => readDeferOptions(name, {}),
+      (error) => error instanceof UsageError && /cannot name a queue/.test(error.message),
+    )
+  }
+  for (const name of ['a', 'security-event', 'User_Activity.2', 'x'.repeat(64)]) readDeferOptions(name, {})
+})
+
+test('an option that does not apply is refused with its name', () => {
+  const refused: readonly [object, RegExp][] = [
+    [{ batch: 0 }, /defer "x": batch: 0 does not apply/],
+    [{ concurrency: 1.5 }, /concurrency: 1\.5/],
+    [{ attempts: 0 }, /attempts: 0/],
+    [{ maxItems: Number.NaN }, /maxItems: NaN/],
+    [{ maxBytes: '64 MB' }, /maxBytes: "64 MB" is no size/],
+    [{ maxBytes: 0 }, /maxBytes: 0/],
+    [{ linger: 'soon' }, /linger: "soon" is no length of time/],
+    [{ limit: 0 }, /limit: 0 is no time to work in/],
+    [{ backOff: { from: '-1s' } }, /backOff\.from/],
+    [{ backOff: { jitter: 'none' } }, /backOff\.jitter is one of full, decorrelated, not "none"/],
+    [{ onFull: 'block' }, /onFull is one of drop-newest, drop-oldest, reject, not "block"/],
+    [{ durability: 'fsync' }, /durability is one of process, disk, memory/],
+    [{ warnAge: 'x' }, /warnAge/],
+  ]
+  for (const [options, message] of refused) assert.throws(() => readDeferOptions('x', options), { message })
+})
+
+test('sizes are read with their unit or as bytes', () => {
+  assert.equal(readDeferOptions('x', { maxBytes: '1.5KiB' }).maxBytes, 1_536)
+  assert.equal(readDeferOptions('x', { maxBytes: '2GiB' }).maxBytes, 2 ** 31)
+  assert.equal(readDeferOptions('x', { maxBytes: 100 }).maxBytes, 100)
+})

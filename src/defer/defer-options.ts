@@ -1,0 +1,124 @@
+import { UsageError } from '../errors/punctual-error.ts'
+import type { BackOff, Jitter } from '../wait/back-off.ts'
+import type { Milliseconds } from '../wait/duration.ts'
+import { type Limit, readCount, readLimit } from '../wait/limit.ts'
+import { type DeferEvent, tellConsole } from './defer-events.ts'
+
+/** A size as an app writes it: `'64MiB'`, or a number of bytes. */
+export type Size = `${number}${'KiB' | 'MiB' | 'GiB'}` | number
+
+/**
+ * What happens to an item when the queue is full. `drop-newest`: it is lost. `drop-oldest`: the one that has waited longest is lost for it. `reject`: it is
+ * not accepted, and whoever calls sees to it; `offer` answers `'rejected'`. All are counted, and told at most once a second.
+ */
+export type OnFull = 'drop-newest' | 'drop-oldest' | 'reject'
+
+/**
+ * What an accepted item survives. `process`: the death of the process, SIGKILL included, not the loss of power. `disk`: that too, from about 10 ms after it
+ * was accepted (`synced()` waits for it). `memory`: nothing.
+ */
+export type Durability = 'process' | 'disk' | 'memory'
+
+export interface DeferOptions {
+  /** Items that the handler gets at a time, at most; also no more than about 1 MiB of JSON. Default 500. */
+  readonly batch?: number
+  /** How long the first item of a batch waits for others. Default `20ms`. */
+  readonly linger?: Limit
+  /** One call of the handler; then its signal is aborted and it counts as failed. Default `30s`. */
+  readonly limit?: Limit
+  /** Calls of the handler at a time. Above 1 the order is not kept. Default 1. See also `deferConcurrency`. */
+  readonly concurrency?: number
+  /** How often an item may fail before it goes to the dead letters. Default 10. */
+  readonly attempts?: number
+  /** The delay before another attempt: doubles from `from` (100 ms) to `to` (30 s), and is spread at random. */
+  readonly backOff?: { readonly from?: Limit; readonly to?: Limit; readonly jitter?: Jitter }
+  /** Items of this process that wait or are in work. Default 10,000. */
+  readonly maxItems?: number
+  /** The same in bytes of JSON. Default `64MiB`. */
+  readonly maxBytes?: Size
+  /** Default `drop-newest`. */
+  readonly onFull?: OnFull
+  /** Default `process`. */
+  readonly durability?: Durability
+  /** An item that waits for longer is worth a warning. Default `1m`. */
+  readonly warnAge?: Limit
+  /** Where the spool is in a process that does not run under Punctual. Default `.punctual`, as for `punctual run`. */
+  readonly stateDir?: string
+  /** Told of everything worth a line. Default: the line goes to the console. */
+  readonly onEvent?: (event: DeferEvent) => void
+}
+
+/** The options with every default filled in. */
+export interface DeferSettings {
+  readonly name: string
+  readonly batch: number
+  readonly linger: Milliseconds
+  readonly limit: Milliseconds
+  readonly concurrency: number
+  readonly attempts: number
+  readonly backOff: BackOff
+  readonly maxItems: number
+  readonly maxBytes: number
+  readonly onFull: OnFull
+  readonly durability: Durability
+  readonly warnAge: Milliseconds
+  readonly stateDir: string | undefined
+  readonly onEvent: (event: DeferEvent) => void
+}
+
+/** It is the name of a directory too. */
+const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/i
+const UNITS = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 } as const
+const ON_FULL: readonly OnFull[] = ['drop-newest', 'drop-oldest', 'reject']
+const DURABILITIES: readonly Durability[] = ['process', 'disk', 'memory']
+const JITTERS: readonly Jitter[] = ['full', 'decorrelated']
+
+/**
+ * @throws UsageError for a name or a word that does not apply
+ * @throws RangeError for a number, size or limit that does not apply
+ */
+export function readDeferOptions(name: unknown, options: DeferOptions): DeferSettings {
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw new UsageError(
+      `defer: ${JSON.stringify(name)} cannot name a queue, because it names a directory too; write letters, digits and "-", "_", "." behind a letter or digit, 64 at most, such as "security-event"`,
+    )
+  }
+  const where = `defer "${name}"`
+  const { backOff = {} } = options
+  const limit = readLimit(`${where}: limit`, options.limit ?? '30s')
+  if (limit === 0) throw new UsageError(`${where}: limit: 0 is no time to work in; without limit is 'unbounded'`)
+  return {
+    name,
+    batch: readCount(`${where}: batch`, options.batch ?? 500, 1),
+    linger: readLimit(`${where}: linger`, options.linger ?? '20ms'),
+    limit,
+    concurrency: readCount(`${where}: concurrency`, options.concurrency ?? 1, 1),
+    attempts: readCount(`${where}: attempts`, options.attempts ?? 10, 1),
+    backOff: {
+      base: readLimit(`${where}: backOff.from`, backOff.from ?? '100ms'),
+      most: readLimit(`${where}: backOff.to`, backOff.to ?? '30s'),
+      jitter: readWord(`${where}: backOff.jitter`, backOff.jitter ?? 'full', JITTERS),
+      random: Math.random,
+    },
+    maxItems: readCount(`${where}: maxItems`, options.maxItems ?? 10_000, 1),
+    maxBytes: readSize(`${where}: maxBytes`, options.maxBytes ?? '64MiB'),
+    onFull: readWord(`${where}: onFull`, options.onFull ?? 'drop-newest', ON_FULL),
+    durability: readWord(`${where}: durability`, options.durability ?? 'process', DURABILITIES),
+    warnAge: readLimit(`${where}: warnAge`, options.warnAge ?? '1m'),
+    stateDir: options.stateDir,
+    onEvent: options.onEvent ?? tellConsole,
+  }
+}
+
+function readWord<Word extends string>(what: string, word: Word, words: readonly Word[]): Word {
+  if (words.includes(word)) return word
+  throw new UsageError(`${what} is one of ${words.join(', ')}, not ${JSON.stringify(word)}`)
+}
+
+function readSize(what: string, size: Size): number {
+  if (typeof size === 'number') return readCount(what, size, 1)
+  const match = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)$/.exec(size)
+  const value = match === null ? 0 : Math.floor(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS])
+  if (value >= 1) return value
+  throw new RangeError(`${what}: ${JSON.stringify(size)} is no size; write e.g. '64MiB' or bytes from 1 upwards`)
+}

@@ -1,0 +1,332 @@
+import { join, resolve } from 'node:path'
+import type { DeferQueueReport } from '../report/rooms/defer-report.ts'
+import { ShutdownError } from '../wait/abort-reason.ts'
+import { after, monotonicNow, wallClock } from '../wait/clock.ts'
+import { type Milliseconds, ms } from '../wait/duration.ts'
+import { Backlog } from './backlog.ts'
+import type { Batch } from './batch.ts'
+import { callHandler, type DeferHandler } from './call-handler.ts'
+import { type DeferEvent, tellItems } from './defer-events.ts'
+import type { DeferSettings } from './defer-options.ts'
+import { DeferredItem } from './deferred-item.ts'
+import { Delivery, type DeliveryOwner } from './delivery.ts'
+import { DropCounter } from './drop-counter.ts'
+import { Graveyard } from './graveyard.ts'
+import { HandlerHealth } from './handler-health.ts'
+import type { HandlerSlots } from './handler-slots.ts'
+import { DEADLY, HandlingMarks } from './handling-marks.ts'
+import { Holdings } from './holdings.ts'
+import { Inheritance } from './inheritance.ts'
+import { Lateness } from './lateness.ts'
+import type { LoopGate } from './loop-gate.ts'
+import { PermanentError } from './permanent-error.ts'
+import { thisOwner } from './spool/owner.ts'
+import type { Spool, SpoolState } from './spool/spool.ts'
+import { openSpool } from './spool/spool.ts'
+import { ulid } from './ulid.ts'
+
+/** Where an item went: to disk, into memory alone, nowhere, or back to its caller (`onFull: 'reject'`). */
+export type Offered = 'spooled' | 'memory' | 'dropped' | 'rejected'
+
+const SYNC_EVERY = ms(10)
+/** Items that are written down at a time once the disk works again: so much less than a millisecond or two. */
+const WRITE_DOWN = 500
+
+/** One queue of this process: what it accepts it has handled, or leaves to another process. */
+export class DeferQueue implements DeliveryOwner {
+  readonly settings: DeferSettings
+  readonly backlog: Backlog
+  readonly gate: LoopGate
+  readonly slots: HandlerSlots
+  readonly #handler: DeferHandler<unknown>
+  readonly #spool: Spool | null
+  readonly #marks: HandlingMarks
+  readonly #inheritance: Inheritance
+  readonly #holdings: Holdings
+  readonly #delivery: Delivery
+  readonly #graveyard: Graveyard
+  readonly #drops: DropCounter
+  readonly #health: HandlerHealth
+  readonly #lateness: Lateness
+  readonly #stop = new AbortController()
+  #degraded: string | null = null
+  #closed = false
+  #zombies = 0
+  #accepted = 0
+  #delivered = 0
+  #batches = 0
+  #retries = 0
+  #lastDeliveredAt: string | null = null
+
+  /** @param stateDir absolute path of the state directory */
+  constructor(
+    settings: DeferSettings,
+    handler: DeferHandler<unknown>,
+    stateDir: string,
+    shared: { readonly gate: LoopGate; readonly slots: HandlerSlots },
+  ) {
+    const { name, durability, maxBytes } = settings
+    this.settings = settings
+    this.backlog = new Backlog(Math.ceil(settings.maxItems / 2))
+    this.gate = shared.gate
+    this.slots = shared.slots
+    this.#handler = handler
+    const directory = join(resolve(stateDir), 'spool')
+    const tell = (event: Omit<DeferEvent, 'queue'>): void => settings.onEvent({ ...event, queue: name })
+    this.#marks = new HandlingMarks(join(directory, name, 'dead'), thisOwner())
+    this.#inheritance = new Inheritance({
+      directory,
+      queue: name,
+      waiting: () => this.backlog.adopted,
+      take: (items, more) => {
+        this.#holdings.adopt(items)
+        this.backlog.adopt(items)
+        this.backlog.awaitsMore = more
+        this.#delivery.wake()
+      },
+      marks: this.#marks,
+      tell,
+    })
+    this.#spool =
+      durability === 'memory'
+        ? null
+        : openSpool({
+            directory,
+            queue: name,
+            owner: thisOwner(),
+            durability,
+            syncEvery: SYNC_EVERY,
+            maxBytes,
+            onState: (state) => this.#onSpool(state),
+          })
+    this.#holdings = new Holdings(this.#spool, this.#inheritance)
+    this.#drops = new DropCounter(name, tell)
+    this.#health = new HandlerHealth(name, tell)
+    this.#lateness = new Lateness(settings, tell)
+    this.#graveyard = new Graveyard(directory, name, this.#drops, tell)
+    this.#delivery = new Delivery(this)
+  }
+
+  /** Takes over what earlier processes have left, then begins to deliver. */
+  start(): void {
+    if (this.#stop.signal.aborted) return
+    if (!this.#closed) this.#inheritance.begin()
+    this.#delivery.start()
+  }
+
+  /** Some process has died that may have left something. */
+  adopt(): void {
+    if (!this.#stop.signal.aborted) this.#inheritance.urge()
+  }
+
+  /** In microseconds, and it never throws. */
+  offer(item: unknown): Offered {
+    if (this.#closed) return this.#drop('closed')
+    let json: string | undefined
+    try {
+      json = JSON.stringify(item)
+    } catch (error) {
+      return this.#drop('unserialisable', error)
+    }
+    if (json === undefined) return this.#drop('unserialisable', new TypeError(`there is no JSON for ${typeof item}`))
+    const bytes = Buffer.byteLength(json)
+    const { maxItems, maxBytes } = this.settings
+    const holdings = this.#holdings
+    if (holdings.items >= maxItems || holdings.bytes + bytes > maxBytes) {
+      const refused = this.#makeRoom(bytes)
+      if (refused !== null) return refused
+    }
+    const id = ulid()
+    const place = this.#spool === null ? null : this.#spool.append(id, json)
+    const now = monotonicNow()
+    const deferred = new DeferredItem(id, json, bytes, now, place, null)
+    holdings.add(deferred)
+    this.backlog.push(deferred)
+    this.#accepted++
+    this.#delivery.noteNew(now)
+    return place === null ? 'memory' : 'spooled'
+  }
+
+  /** Nothing is left to deliver, or nothing more will be. */
+  get isDone(): boolean {
+    return this.#stop.signal.aborted || this.#delivery.isEmpty
+  }
+
+  flush(limit: Milliseconds): Promise<boolean> {
+    return this.#delivery.flush(limit)
+  }
+
+  synced(): Promise<void> {
+    return this.#spool === null ? Promise.resolve() : this.#spool.synced()
+  }
+
+  /** Delivers for as long as `limit` allows, then stops: what is left stays on disk. Items that come later are only written down. */
+  async drain(limit: Milliseconds): Promise<void> {
+    await this.#delivery.flush(limit)
+    this.#delivery.stop()
+    this.#stop.abort(new ShutdownError())
+    this.#inheritance.close()
+  }
+
+  /** Drains, and accepts nothing more. */
+  async close(limit: Milliseconds): Promise<void> {
+    this.#closed = true
+    await this.drain(limit)
+    this.#tellLost()
+    await this.#spool?.close()
+  }
+
+  /** The last moment of the process. */
+  exit(): void {
+    if (!this.#closed) this.#tellLost()
+    this.#spool?.closeSync()
+  }
+
+  /** About once a second. */
+  keepUp(): void {
+    const now = monotonicNow()
+    this.#drops.tellDue(now)
+    this.#graveyard.tellDue(now)
+    this.#lateness.look(this.#oldestAge(now))
+    if (!this.#stop.signal.aborted) this.#inheritance.lookDue()
+  }
+
+  async call(batch: Batch, attempt: number): Promise<{ readonly error: unknown } | null> {
+    if (batch.failed > 0) this.#retries++
+    this.#inheritance.look(false)
+    const { deaths = 0, legacy = null } = batch.items[0] ?? {}
+    if (deaths >= DEADLY) {
+      return { error: new PermanentError(`${deaths} processes have died while they had this item in hand`) }
+    }
+    const unmark = legacy === null ? null : this.#marks.begin(batch.items)
+    const failure = await callHandler(this.#handler, batch.items, {
+      queue: this.settings.name,
+      limit: this.settings.limit,
+      attempt,
+      stop: this.#stop.signal,
+      onZombie: (change) => {
+        this.#zombies += change
+      },
+    })
+    unmark?.()
+    return failure
+  }
+
+  delivered(batch: Batch): void {
+    this.#holdings.settle(batch.items)
+    this.#delivered += batch.items.length
+    this.#batches++
+    this.#lastDeliveredAt = wallClock().toISOString()
+    this.#health.succeeded()
+  }
+
+  failed(batch: Batch, error: unknown, again: number): void {
+    this.#health.failed(batch, error, again)
+  }
+
+  async bury(batch: Batch, error: unknown): Promise<boolean> {
+    if (!(await this.#graveyard.add(batch, error))) return false
+    this.#holdings.settle(batch.items)
+    return true
+  }
+
+  report(): DeferQueueReport {
+    const now = monotonicNow()
+    const { items, bytes, adoptedItems, adoptedBytes, inMemory } = this.#holdings
+    const { longest } = this.#delivery
+    return {
+      state: this.#delivery.state,
+      depth: items + adoptedItems,
+      bytes: bytes + adoptedBytes,
+      oldestAgeMs: this.#oldestAge(now),
+      late: this.#lateness.isLate,
+      inMemory,
+      accepted: this.#accepted,
+      delivered: this.#delivered,
+      batches: this.#batches,
+      failures: this.#health.failures,
+      retries: this.#retries,
+      drops: { ...this.#drops.total },
+      deadLetters: this.#graveyard.buried,
+      adopted: this.#inheritance.adopted,
+      degraded: this.#degraded,
+      inHandler:
+        longest === null
+          ? null
+          : {
+              forMs: Math.round(now - longest.since),
+              items: longest.batch.items.length,
+              attempt: longest.batch.failed + 1,
+            },
+      zombies: this.#zombies,
+      lastDeliveredAt: this.#lastDeliveredAt,
+      lastError: this.#health.lastError,
+    }
+  }
+
+  #drop(reason: 'closed' | 'unserialisable' | 'too-large' | 'full' | 'rejected', error?: unknown): Offered {
+    this.#drops.add(reason, 1, error)
+    return reason === 'rejected' ? 'rejected' : 'dropped'
+  }
+
+  /** Null when there is room now. What a handler has been given already does not make room. */
+  #makeRoom(bytes: number): Offered | null {
+    const { maxItems, maxBytes, onFull } = this.settings
+    if (bytes > maxBytes) return this.#drop('too-large')
+    if (onFull === 'reject') return this.#drop('rejected')
+    const holdings = this.#holdings
+    while (onFull === 'drop-oldest' && (holdings.items >= maxItems || holdings.bytes + bytes > maxBytes)) {
+      const oldest = this.backlog.shiftOwn()
+      if (oldest === undefined) break
+      holdings.settle([oldest])
+      this.#drops.add('oldest')
+    }
+    return holdings.items < maxItems && holdings.bytes + bytes <= maxBytes ? null : this.#drop('full')
+  }
+
+  /** Milliseconds; null when there is nothing. */
+  #oldestAge(now: number): number | null {
+    let oldest = Number.POSITIVE_INFINITY
+    for (const head of this.backlog.heads()) oldest = Math.min(oldest, head?.at ?? oldest)
+    for (const { items } of this.#delivery.batches()) oldest = Math.min(oldest, items[0]?.at ?? oldest)
+    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(now - oldest))
+  }
+
+  #onSpool(state: SpoolState): void {
+    const why = state.state === 'degraded' ? state.why : null
+    const { name, onEvent } = this.settings
+    if (why !== null) {
+      const again = this.#degraded !== null
+      this.#degraded = why
+      if (again) return
+      const message = `deferred ${name}: ${why}; items are kept in memory alone until the disk works again, and are lost if the process dies`
+      onEvent({ type: 'degraded', severity: 'warn', queue: name, message })
+    } else if (this.#degraded !== null) {
+      this.#degraded = null
+      const waiting = this.#holdings.inMemory
+      const message = `deferred ${name}: the disk works again${waiting === 0 ? '' : `; ${tellItems(waiting)} that were in memory alone are written down`}`
+      onEvent({ type: 'recovered', severity: 'info', queue: name, message })
+      this.#writeDown()
+    }
+  }
+
+  /** A part at a time, so that requests are not held up. */
+  #writeDown(): void {
+    if (this.#degraded !== null || !this.#holdings.writeDown(this.#pending(), WRITE_DOWN)) return
+    after(ms(1), () => this.#writeDown(), { keepAlive: false })
+  }
+
+  *#pending(): Generator<DeferredItem> {
+    for (const { items } of this.#delivery.batches()) yield* items
+    yield* this.backlog
+  }
+
+  #tellLost(): void {
+    const { name, onEvent } = this.settings
+    const lost = this.#holdings.inMemory
+    if (lost === 0) return
+    this.#drops.count('lost', lost)
+    const message = `deferred ${name}: ${tellItems(lost)} ${this.#spool === null ? 'of a queue that is kept in memory' : 'that the disk did not take'} were not handled and are lost`
+    onEvent({ type: 'lost', severity: 'error', queue: name, message })
+  }
+}

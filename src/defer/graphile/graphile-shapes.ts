@@ -1,0 +1,54 @@
+import type { EventEmitter } from 'node:events'
+
+/** What is used of `pg`, as structure; see `src/database/pg-shape.ts`, which is another room's. */
+export interface PgPool {
+  readonly options: object
+  query(text: string, values?: unknown[]): Promise<PgResult>
+}
+
+/** A pool that is ours alone. */
+export interface OwnPool extends PgPool {
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'connect', listener: (client: Pick<EventEmitter, 'on'>) => void): unknown
+  end(): Promise<void>
+}
+
+export interface PgResult {
+  readonly rows: readonly Readonly<Record<string, unknown>>[]
+}
+
+/** What is used of `graphile-worker`, from 0.17 on: since then a job is locked by the pool that runs it. */
+export interface GraphileModule {
+  run(options: RunOptions): Promise<GraphileRunner>
+  runMigrations(options: SharedOptions): Promise<void>
+  readonly Logger: new (factory: (scope: object) => LogFunction) => object
+}
+
+export type LogFunction = (level: string, message: string, meta?: { readonly failure?: unknown }) => void
+
+export interface SharedOptions {
+  readonly pgPool: OwnPool
+  readonly schema: string
+  readonly logger: object
+}
+
+export interface RunOptions extends SharedOptions {
+  readonly taskList: Readonly<Record<string, (payload: unknown, helpers: JobHelpers) => Promise<void>>>
+  readonly parsedCronItems: readonly never[]
+  readonly concurrency: number
+  readonly pollInterval: number
+  readonly noHandleSignals: true
+  readonly gracefulShutdownAbortTimeout: number
+  readonly events: EventEmitter
+  /** Asked before each look for a job; it waits for what it is promised. */
+  readonly forbiddenFlags: () => null | Promise<null>
+}
+
+export interface JobHelpers {
+  readonly job: { readonly id: string; readonly attempts: number }
+}
+
+export interface GraphileRunner {
+  readonly promise: Promise<void>
+  stop(reason?: string): Promise<void>
+}

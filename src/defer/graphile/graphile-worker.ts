@@ -1,0 +1,175 @@
+import { UsageError } from '../../errors/punctual-error.ts'
+import { after } from '../../wait/clock.ts'
+import { type Milliseconds, ms } from '../../wait/duration.ts'
+import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
+import { within } from '../../wait/within.ts'
+import type { DeferContext } from '../call-handler.ts'
+import type { DeferVia, ViaLink, ViaQueue } from '../via.ts'
+import type { OwnPool, PgPool } from './graphile-shapes.ts'
+import { JobRunner, type RunnerGround, type RunnerOptions } from './job-runner.ts'
+import { JobStore } from './job-store.ts'
+import { loadGraphileWorker } from './load-graphile-worker.ts'
+import { QueueTask } from './queue-task.ts'
+
+export interface GraphileWorkerOptions {
+  /** The schema of graphile-worker's tables. Default `graphile_worker`. */
+  readonly schema?: string
+  /** Whether this process carries out jobs too, or only adds them. Default true. */
+  readonly run?: boolean
+  /** Jobs that this process carries out at a time; `deferConcurrency` bounds them too. Default 1. */
+  readonly concurrency?: number
+  /** How often it is looked for jobs that nobody announced: those that are to be tried again. Default `2s`. */
+  readonly pollInterval?: Limit
+  /** How often this process says that it lives. Default `10s`. */
+  readonly heartbeat?: Limit
+  /** After so long a silence its jobs are given to others; at least three heartbeats. Default `45s`. */
+  readonly releaseAfter?: Limit
+}
+
+/** Connections of our own beside one for each job: to listen, and to say that we live. */
+const OWN_CONNECTIONS = 2
+const CONNECT_LIMIT = 10_000
+/** Making the tables, graphile-worker's too. */
+const PREPARE_LIMIT = '60s'
+
+/**
+ * Puts what is deferred on graphile-worker, where any machine with the same database may carry it out: `defer(name, handler, { via: graphileWorker(pool) })`. Items go
+ * to the spool first, so the caller still pays microseconds, and are added as jobs in batches through `pool`. The jobs are carried out over connections of our own with
+ * the same options, so that requests that take all of `pool` do not make us look dead.
+ *
+ * @param pool a `pg.Pool`, guarded or not, that leads to PostgreSQL directly or by a bouncer in session mode: graphile-worker listens for notifications
+ * @throws UsageError for what is no pool, and for options that do not apply
+ * @throws RangeError for numbers and limits that do not apply
+ */
+export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}): DeferVia {
+  if (typeof pool?.query !== 'function' || typeof pool.options !== 'object') {
+    throw new UsageError('graphileWorker: give a pool of pg: graphileWorker(new pg.Pool({ connectionString }))')
+  }
+  const heartbeat = readLimit('graphileWorker: heartbeat', options.heartbeat ?? '10s')
+  const releaseAfter = readLimit('graphileWorker: releaseAfter', options.releaseAfter ?? '45s')
+  if (!Number.isFinite(releaseAfter) || heartbeat <= 0 || releaseAfter < 3 * heartbeat) {
+    throw new UsageError(
+      'graphileWorker: releaseAfter must be at least three times heartbeat and not unbounded, or jobs of the living would be given to others',
+    )
+  }
+  const { schema = 'graphile_worker', run = true } = options
+  const pollInterval = readLimit('graphileWorker: pollInterval', options.pollInterval ?? '2s')
+  const concurrency = readCount('graphileWorker: concurrency', options.concurrency ?? 1, 1)
+  return new GraphileVia(pool, run, { schema, concurrency, pollInterval, heartbeat, releaseAfter })
+}
+
+class GraphileVia implements DeferVia {
+  readonly #pool: PgPool
+  readonly #run: boolean
+  readonly #options: Omit<RunnerOptions, 'tell'>
+  readonly #store: JobStore
+  /** Of the queues that are defined and not closed. */
+  readonly #tasks = new Set<QueueTask>()
+  #own: OwnPool | null = null
+  #ground: Promise<RunnerGround> | null = null
+  #runner: { readonly runner: JobRunner; readonly tasks: ReadonlySet<QueueTask> } | null = null
+  /** Runners begin and end one after the other. */
+  #turn: Promise<void> = Promise.resolve()
+
+  constructor(pool: PgPool, run: boolean, options: Omit<RunnerOptions, 'tell'>) {
+    this.#pool = pool
+    this.#run = run
+    this.#options = options
+    this.#store = new JobStore(options.schema)
+  }
+
+  open(queue: ViaQueue): ViaLink {
+    const task = new QueueTask(queue, (id) => this.#store.forget(this.#ownPool(), id))
+    return {
+      start: () => {
+        this.#tasks.add(task)
+        // Other queues are started in the same moment; one runner serves all of them.
+        if (this.#run) after(ms(0), () => void this.#renew(this.#options.releaseAfter), { keepAlive: false })
+      },
+      forward: (items, context) => this.#forward(task, items, context),
+      close: async (limit) => {
+        this.#tasks.delete(task)
+        await this.#renew(limit)
+      },
+    }
+  }
+
+  async #forward(task: QueueTask, items: readonly unknown[], { ids }: DeferContext): Promise<void> {
+    await this.#prepared()
+    const texts = items.map((item) => JSON.stringify(item))
+    await this.#store.forward(this.#pool, task.name, ids, texts)
+  }
+
+  /** Lets the runner that is there end if it serves others than it should, and begins one that does. */
+  #renew(limit: Milliseconds): Promise<void> {
+    this.#turn = this.#turn.then(async () => {
+      const wanted = new Set(this.#tasks)
+      const had = this.#runner
+      if (had !== null && had.tasks.symmetricDifference(wanted).size > 0) {
+        this.#runner = null
+        await had.runner.stop(limit)
+      }
+      const [first] = wanted
+      if (first === undefined) await this.#endOwn(limit)
+      else if (this.#run && this.#runner === null) {
+        const options = { ...this.#options, tell: first.queue.tell }
+        this.#runner = { runner: new JobRunner([...wanted], options, () => this.#prepared()), tasks: wanted }
+      }
+    })
+    return this.#turn
+  }
+
+  /** Loads graphile-worker and sees to the tables, once; what fails is tried again by the next who asks. */
+  #prepared(): Promise<RunnerGround> {
+    this.#ground ??= within('preparing graphile-worker', PREPARE_LIMIT, () => this.#prepare(), { parent: null }).catch(
+      (error: unknown) => {
+        this.#ground = null
+        throw error
+      },
+    )
+    return this.#ground
+  }
+
+  async #prepare(): Promise<RunnerGround> {
+    const module = await loadGraphileWorker()
+    const pool = this.#ownPool()
+    const logger = new module.Logger(() => () => {})
+    await module.runMigrations({ pgPool: pool, schema: this.#options.schema, logger })
+    await this.#store.prepare(pool)
+    return { module, pool, store: this.#store }
+  }
+
+  #ownPool(): OwnPool {
+    this.#own ??= openLike(this.#pool, this.#options.concurrency + OWN_CONNECTIONS, !this.#run)
+    return this.#own
+  }
+
+  async #endOwn(limit: Milliseconds): Promise<void> {
+    const own = this.#own
+    this.#own = null
+    this.#ground = null
+    if (own === null) return
+    await within('closing the connections of jobs', limit, () => own.end(), { parent: null }).catch(() => {})
+  }
+}
+
+/** Another pool that leads to the same place. */
+function openLike(pool: PgPool, max: number, allowExitOnIdle: boolean): OwnPool {
+  const Pool = pool.constructor as new (options: object) => OwnPool
+  const { password } = pool.options as { readonly password?: unknown }
+  const own = new Pool({
+    ...pool.options,
+    // pg keeps it where it is not copied along.
+    ...(password === undefined ? {} : { password }),
+    application_name: 'punctual jobs',
+    connectionTimeoutMillis: CONNECT_LIMIT,
+    query_timeout: 0,
+    max,
+    min: 0,
+    allowExitOnIdle,
+  })
+  // Unheard, the end of a connection would end the process. The pool opens another at need.
+  own.on('error', () => {})
+  own.on('connect', (client) => void client.on('error', () => {}))
+  return own
+}

@@ -1,0 +1,82 @@
+import { monotonicNow } from '../../wait/clock.ts'
+import { newBatch } from '../batch.ts'
+import { callHandler } from '../call-handler.ts'
+import { DeferredItem } from '../deferred-item.ts'
+import { HandlerHealth } from '../handler-health.ts'
+import { isPermanent } from '../permanent-error.ts'
+import type { ViaQueue } from '../via.ts'
+import type { JobHelpers } from './graphile-shapes.ts'
+
+/** The jobs of one queue, as this process carries them out. */
+export class QueueTask {
+  readonly queue: ViaQueue
+  /** As graphile-worker calls it. */
+  readonly name: string
+  readonly #health: HandlerHealth
+  readonly #forget: (id: string) => Promise<void>
+  #lastBegan = 0
+
+  /** @param forget called with the id of an item that went to the dead letters */
+  constructor(queue: ViaQueue, forget: (id: string) => Promise<void>) {
+    this.queue = queue
+    this.name = `punctual:${queue.name}`
+    this.#health = new HandlerHealth(queue.name, queue.tell)
+    this.#forget = forget
+  }
+
+  /**
+   * Carries out one job. When it rejects the job has failed, and graphile-worker tries it again; when it resolves the job is deleted.
+   *
+   * @param stop gives it up: the process leaves
+   */
+  async run(payload: unknown, { job }: JobHelpers, stop: AbortSignal): Promise<void> {
+    const { gate, slots, handler, limit, attempts, name } = this.queue
+    const item = readItem(payload)
+    // Each process that died with it has begun an attempt.
+    if (job.attempts > attempts) {
+      const error = new Error(`it was begun ${attempts} times, and never ended`)
+      return this.#giveUp(item, attempts, error)
+    }
+    await gate.pass(this.#lastBegan)
+    const giveBack = await slots.take()
+    this.#lastBegan = monotonicNow()
+    const failure = await callHandler(handler, [item], {
+      queue: name,
+      limit,
+      attempt: job.attempts,
+      stop,
+      onZombie: () => {},
+    }).finally(giveBack)
+    if (failure === null) {
+      this.#health.succeeded()
+      return
+    }
+    // Then it is not the item's fault.
+    if (stop.aborted) throw failure.error
+    const last = isPermanent(failure.error) || job.attempts >= attempts
+    const batch = { ...newBatch([item]), failed: job.attempts }
+    this.#health.failed(batch, failure.error, last ? 0 : delayOf(job.attempts))
+    if (!last) throw failure.error
+    await this.#giveUp(item, job.attempts, failure.error)
+  }
+
+  /** Dead letter first: whatever dies in between leaves it there twice at worst. */
+  async #giveUp(item: DeferredItem, attempts: number, error: unknown): Promise<void> {
+    if (!(await this.queue.bury(item, attempts, error))) throw error
+    await this.#forget(item.id)
+  }
+}
+
+/** How long graphile-worker waits after an attempt that failed, in milliseconds. */
+function delayOf(attempt: number): number {
+  return Math.exp(Math.min(attempt, 10)) * 1_000
+}
+
+function readItem(payload: unknown): DeferredItem {
+  const { id, item } = (payload ?? {}) as { readonly id?: unknown; readonly item?: unknown }
+  const json = JSON.stringify(item)
+  if (typeof id !== 'string' || json === undefined) {
+    throw new TypeError('this job was not made by defer: it has no id, or no item')
+  }
+  return new DeferredItem(id, json, Buffer.byteLength(json), monotonicNow(), null, null)
+}

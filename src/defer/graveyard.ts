@@ -1,0 +1,86 @@
+import { monotonicNow, wallClock } from '../wait/clock.ts'
+import { within } from '../wait/within.ts'
+import type { Batch } from './batch.ts'
+import { DeadLetters, keptError } from './dead-letters.ts'
+import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
+import type { DeferredItem } from './deferred-item.ts'
+import type { DropCounter } from './drop-counter.ts'
+
+/** For writing them down; the items are kept and tried again if it takes longer. */
+const WRITE_LIMIT = '5s'
+/** Milliseconds between two lines. */
+const TELL_EVERY = 1_000
+
+/** Where a queue puts the items it gives up, and says so. */
+export class Graveyard {
+  /** Items that went there. */
+  buried = 0
+  readonly #letters: DeadLetters
+  readonly #queue: string
+  readonly #drops: DropCounter
+  readonly #tell: (event: Omit<DeferEvent, 'queue'>) => void
+  #untold = 0
+  #last = ''
+  #toldAt = Number.NEGATIVE_INFINITY
+
+  /** @param spool `<stateDir>/spool` */
+  constructor(spool: string, queue: string, drops: DropCounter, tell: (event: Omit<DeferEvent, 'queue'>) => void) {
+    this.#letters = new DeadLetters(spool, queue)
+    this.#queue = queue
+    this.#drops = drops
+    this.#tell = tell
+  }
+
+  /** False when they could not be written down, and so must not be settled. Never rejects. */
+  async add(batch: Batch, error: unknown): Promise<boolean> {
+    const lastFailedAt = wallClock().toISOString()
+    const kept = keptError(error)
+    const letters = batch.items.map((item) => ({
+      id: item.id,
+      item: read(item),
+      error: kept,
+      attempts: batch.failed,
+      firstFailedAt: batch.firstFailedAt ?? lastFailedAt,
+      lastFailedAt,
+    }))
+    try {
+      const gone = await within(`dead letters of ${this.#queue}`, WRITE_LIMIT, () => this.#letters.add(letters))
+      if (gone > 0) this.#drops.add('dead-letters-full', gone)
+    } catch (fault) {
+      this.#say(
+        'error',
+        `dead letters cannot be written to ${this.#letters.directory}, and are kept: ${tellError(fault)}`,
+      )
+      return false
+    }
+    this.buried += letters.length
+    this.#untold += letters.length
+    this.#last = tellError(error)
+    this.tellDue()
+    return true
+  }
+
+  /** Tells what has come together, if it is time. */
+  tellDue(now: number = monotonicNow()): void {
+    if (this.#untold === 0 || now - this.#toldAt < TELL_EVERY) return
+    this.#say(
+      'error',
+      `${tellItems(this.#untold)} failed too often and went to the dead letters (punctual deferred ${this.#queue}); the last one with ${this.#last}`,
+    )
+    this.#untold = 0
+  }
+
+  #say(severity: 'error', what: string): void {
+    this.#toldAt = monotonicNow()
+    this.#tell({ type: 'dead-letters', severity, message: `deferred ${this.#queue}: ${what}` })
+  }
+}
+
+/** What is no JSON is kept as its text. */
+function read({ json }: DeferredItem): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return json
+  }
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { DeferredItem } from './deferred-item.ts'
+import { HandlingMarks, mostTogether } from './handling-marks.ts'
+
+test('what a dead owner had in hand has been with one more death, once; what it had finished has not', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-marks-'))
+  try {
+    const item = (id: string, deaths: number): DeferredItem => new DeferredItem(id, '1', 1, 0, null, null, deaths)
+    const dead = new HandlingMarks(join(directory, 'dead'), 'host-1-2')
+    const done = dead.begin([item('a', 0)])
+    dead.begin([item('b', 0), item('c', 0)])
+    dead.begin([item('d', 1)])
+    done()
+    new HandlingMarks(join(directory, 'dead'), 'host-1-23').begin([item('e', 0)])
+    writeFileSync(join(directory, 'dead', '.handling-host-1-2-9.json'), '{"ids":["f"')
+    const heir = new HandlingMarks(join(directory, 'dead'), 'host-3-4')
+    assert.deepEqual([...heir.deathsWith('host-1-2')].toSorted(), [
+      ['b', 1],
+      ['c', 1],
+      ['d', 2],
+    ])
+    assert.deepEqual([...heir.deathsWith('host-1-2')], [])
+    assert.equal(readdirSync(join(directory, 'dead')).length, 1)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+})
+
+test('the more deaths, the fewer items are handled together', () => {
+  assert.deepEqual([0, 1, 2, 3, 9].map(mostTogether), [Number.POSITIVE_INFINITY, 20, 1, 1, 1])
+})

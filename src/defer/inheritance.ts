@@ -1,0 +1,209 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { monotonicNow, wallClock } from '../wait/clock.ts'
+import { within } from '../wait/within.ts'
+import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
+import { DeferredItem } from './deferred-item.ts'
+import type { HandlingMarks } from './handling-marks.ts'
+import { type Adopted, adopt, type Leftover, listOwners } from './spool/adopt.ts'
+import { isOwnerAlive, thisOwner } from './spool/owner.ts'
+import type { Place } from './spool/spool.ts'
+import { ulidTime } from './ulid-time.ts'
+
+/** Seconds after which all owners are looked through again though nothing has changed: a process may die without a word. */
+const LOOK_EVERY = 5
+/** Seconds for which they are looked through after a change: who made it may still have to exit. */
+const LOOKS_AFTER_CHANGE = 3
+/** What is read at once, so that requests are not held up. */
+const PORTION = { items: 1_000, bytes: 1024 * 1024 }
+/** With fewer items in the backlog the next portion is read. */
+const LOW = 500
+/** For how long own items wait for a portion. */
+const MORE_LIMIT = '5s'
+
+export interface InheritanceOptions {
+  /** `<stateDir>/spool`. */
+  readonly directory: string
+  readonly queue: string
+  /** Items that were taken over and are not begun. */
+  readonly waiting: () => number
+  /** `more`: there is more to come, which own items should wait for. */
+  readonly take: (items: readonly DeferredItem[], more: boolean) => void
+  readonly marks: HandlingMarks
+  readonly tell: (event: Omit<DeferEvent, 'queue'>) => void
+}
+
+/** What one owner has left, as far as it is not finished. */
+interface Legacy {
+  readonly adopted: Adopted
+  readonly owner: string
+  /** Deaths that items have been with, by id. */
+  readonly deaths: ReadonlyMap<string, number>
+  /** Items that were read and are not settled. */
+  open: number
+  items: number
+  toldDamages: number
+}
+
+/**
+ * Takes over what processes have left that are gone, one after the other and a portion at a time, and keeps account of what of it is settled.
+ */
+export class Inheritance {
+  /** Items taken over. */
+  adopted = 0
+  readonly #options: InheritanceOptions
+  readonly #legacies = new Map<Adopted, Legacy>()
+  /** The one that is being read. */
+  #reading: Legacy | null = null
+  #isReading = false
+  #seconds = 0
+  #looksLeft = 0
+  #changedAt = 0
+  #isLooking = false
+  #closed = false
+
+  constructor(options: InheritanceOptions) {
+    this.#options = options
+  }
+
+  /** At the start: also what an earlier queue of this name in this process has left. */
+  begin(): void {
+    const { directory, queue } = this.#options
+    this.#take(adopt(directory, queue, thisOwner(), thisOwner(), PORTION), 'this process')
+    this.look()
+  }
+
+  /** Once a second. To look at the directory is cheap, to look at all owners less so. */
+  lookDue(): void {
+    this.look(this.#seconds++ % LOOK_EVERY === 0 || this.#looksLeft > 0)
+    if (this.#looksLeft > 0) this.#looksLeft--
+    if (this.#isLooking) return
+    this.#isLooking = true
+    const seen = (changedAt: number): void => {
+      this.#isLooking = false
+      if (changedAt === this.#changedAt) return
+      this.#changedAt = changedAt
+      this.#looksLeft = LOOKS_AFTER_CHANGE
+    }
+    stat(join(this.#options.directory, this.#options.queue)).then(
+      ({ mtimeMs }) => seen(mtimeMs),
+      () => seen(0),
+    )
+  }
+
+  /** Somebody has died: looks at once, and again while there is no room for it. */
+  urge(): void {
+    this.#looksLeft = LOOKS_AFTER_CHANGE
+    this.look()
+  }
+
+  /** Reads on, or looks for somebody who has left something. Never throws. */
+  look(atOwners = true): void {
+    if (this.#closed || this.#options.waiting() >= LOW) return
+    if (this.#reading !== null) void this.#readOn(this.#reading)
+    else if (atOwners) this.#lookAtOwners()
+  }
+
+  settle(from: Adopted, places: readonly Place[]): void {
+    from.settle(places)
+    const legacy = this.#legacies.get(from)
+    if (legacy === undefined) return
+    legacy.open -= places.length
+    this.#finish(legacy)
+  }
+
+  /** Leaves what is not settled to whoever is next. */
+  close(): void {
+    this.#closed = true
+    this.#reading = null
+    for (const { adopted } of this.#legacies.values()) adopted.release()
+    this.#legacies.clear()
+  }
+
+  #lookAtOwners(): void {
+    const { directory, queue } = this.#options
+    for (const owner of listOwners(directory, queue)) {
+      if (isOwnerAlive(owner)) continue
+      this.#take(adopt(directory, queue, owner, thisOwner(), PORTION), owner)
+      if (this.#reading !== null) return
+    }
+  }
+
+  #take(adopted: Adopted | null, owner: string): void {
+    if (adopted === null) return
+    const deaths = this.#options.marks.deathsWith(owner)
+    const legacy: Legacy = { adopted, owner, deaths, open: 0, items: 0, toldDamages: 0 }
+    this.#legacies.set(adopted, legacy)
+    this.#reading = legacy
+    this.#accept(legacy, adopted.items)
+    // What it left may be so little that nobody would ask for more.
+    void this.#readOn(legacy)
+  }
+
+  async #readOn(legacy: Legacy): Promise<void> {
+    if (this.#isReading) return
+    this.#isReading = true
+    const reading = legacy.adopted.more()
+    await within(`what ${this.#options.queue} was left`, MORE_LIMIT, () => reading, { parent: null }).catch(() =>
+      this.#options.take([], false),
+    )
+    const items = await reading
+    this.#isReading = false
+    if (this.#closed) return
+    if (items.length > 0) {
+      this.#accept(legacy, items)
+      return
+    }
+    this.#reading = null
+    this.#tellDamages(legacy)
+    this.#tellTaken(legacy)
+    this.#options.take([], false)
+    this.#finish(legacy)
+    this.look()
+  }
+
+  #accept(legacy: Legacy, leftovers: readonly Leftover[]): void {
+    const [now, wall] = [monotonicNow(), wallClock().getTime()]
+    const items = leftovers.map(({ id, json, place }) => {
+      const age = Math.max(0, wall - ulidTime(id))
+      return new DeferredItem(
+        id,
+        json,
+        Buffer.byteLength(json),
+        now - age,
+        place,
+        legacy.adopted,
+        legacy.deaths.get(id),
+      )
+    })
+    // Items that a full disk has kept in memory for a while were written down behind younger ones.
+    items.sort((one, other) => (one.id < other.id ? -1 : one.id > other.id ? 1 : 0))
+    legacy.open += items.length
+    legacy.items += items.length
+    this.adopted += items.length
+    this.#tellDamages(legacy)
+    this.#options.take(items, true)
+  }
+
+  /** Everything of it has been read and settled. */
+  #finish(legacy: Legacy): void {
+    if (legacy.open > 0 || legacy === this.#reading) return
+    this.#legacies.delete(legacy.adopted)
+    legacy.adopted.release()
+  }
+
+  #tellTaken({ items, owner }: Legacy): void {
+    if (items === 0) return
+    const { queue, tell } = this.#options
+    const message = `deferred ${queue}: took over ${tellItems(items)} of ${owner}${owner === 'this process' ? '' : ', which is gone'}`
+    tell({ type: 'adopted', severity: 'info', message })
+  }
+
+  #tellDamages(legacy: Legacy): void {
+    const { queue, tell } = this.#options
+    for (const damage of legacy.adopted.damaged.slice(legacy.toldDamages)) {
+      tell({ type: 'damaged', severity: 'error', message: `deferred ${queue}: ${tellError(damage)}` })
+    }
+    legacy.toldDamages = legacy.adopted.damaged.length
+  }
+}

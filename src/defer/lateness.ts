@@ -1,0 +1,27 @@
+import { tellDuration } from '../wait/duration.ts'
+import type { DeferEvent } from './defer-events.ts'
+import type { DeferSettings } from './defer-options.ts'
+
+/** Says once when the oldest item has waited too long, and once when that is over. */
+export class Lateness {
+  isLate = false
+  readonly #settings: DeferSettings
+  readonly #tell: (event: Omit<DeferEvent, 'queue'>) => void
+
+  constructor(settings: DeferSettings, tell: (event: Omit<DeferEvent, 'queue'>) => void) {
+    this.#settings = settings
+    this.#tell = tell
+  }
+
+  /** @param age milliseconds that the oldest has waited; null when there is none */
+  look(age: number | null): void {
+    const { name, warnAge } = this.#settings
+    const late = age !== null && age > warnAge
+    if (late === this.isLate) return
+    this.isLate = late
+    const message = late
+      ? `deferred ${name}: the oldest item has waited ${tellDuration(age)}; warnAge is ${tellDuration(warnAge)}`
+      : `deferred ${name}: no item waits longer than warnAge (${tellDuration(warnAge)}) any more`
+    this.#tell({ type: late ? 'late' : 'in-time', severity: late ? 'warn' : 'info', message })
+  }
+}

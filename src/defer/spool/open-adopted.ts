@@ -1,0 +1,109 @@
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs'
+import { basename } from 'node:path'
+import { diskFault } from './disk-fault.ts'
+import { Segment } from './segment.ts'
+import { REOPEN } from './segment-files.ts'
+import { type ReadSteps, type SegmentScan, scanSegment } from './segment-scan.ts'
+import { damagedName, setFileAside, setRestAside } from './set-aside.ts'
+
+export interface AdoptedFile {
+  readonly path: string
+  /** Whose it was. */
+  readonly owner: string
+  /** Its number in the adoption. */
+  readonly number: number
+  /** `asideDirectory` of the queue. */
+  readonly aside: string
+}
+
+export type Opened =
+  | {
+      readonly found: 'items'
+      readonly segment: Segment
+      readonly scan: SegmentScan
+      /** What stands behind the whole records could not be set aside, so the file itself must be, in the end. */
+      readonly spoilt: boolean
+    }
+  /** The file is of no use any more. */
+  | { readonly found: 'nothing' }
+  /** It is somewhere else now, or stays where it is. */
+  | { readonly found: 'unreadable' }
+
+/** Opens a segment that somebody has left: what its writer did not finish is cut, what is damaged is set aside and told. */
+export function* openAdopted(file: AdoptedFile, tell: (damage: string) => void): ReadSteps<Opened> {
+  const { path, number } = file
+  let fd: number
+  let size: number
+  try {
+    fd = openAtAll(path)
+    size = fstatSync(fd).size
+  } catch (error) {
+    tell(`${diskFault(error, path).why}; it is left there`)
+    return { found: 'unreadable' }
+  }
+  const scan = yield* scanSegment(fd, size)
+  const { end, rest, items } = scan
+  if (rest === 'unfinished' || typeof rest === 'object' || (rest === 'damage' && end === 0)) {
+    closeSync(fd)
+    if (rest === 'unfinished') return { found: 'nothing' }
+    moveAside(file, rest, tell)
+    return { found: 'unreadable' }
+  }
+  let spoilt = false
+  if (rest !== 'nothing') {
+    if (rest === 'damage') spoilt = !copyAside(file, fd, end, size, items.length, tell)
+    try {
+      if (!spoilt) ftruncateSync(fd, end)
+    } catch {
+      // It is found again by whoever adopts the file next; nothing is written behind it until then.
+      spoilt = true
+    }
+  }
+  const segment = new Segment(number, path, fd, end, scan.settled)
+  segment.count = items.length
+  for (let index = 0; index < items.length; index++) if (!scan.settled.has(index)) segment.live++
+  return { found: 'items', segment, scan, spoilt }
+}
+
+/** What may not be written can still be read. */
+function openAtAll(path: string): number {
+  try {
+    return openSync(path, REOPEN)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error
+    return openSync(path, constants.O_RDONLY)
+  }
+}
+
+function moveAside(
+  { path, owner, aside }: AdoptedFile,
+  rest: 'damage' | { readonly version: number },
+  tell: (damage: string) => void,
+): void {
+  const what = rest === 'damage' ? 'damaged from its start on' : `written in version ${rest.version} of the format`
+  const name = rest === 'damage' ? damagedName(owner, basename(path)) : `${owner}-${basename(path)}`
+  try {
+    tell(`${path} is ${what}; it is now ${setFileAside(aside, path, name)}`)
+  } catch (error) {
+    tell(`${path} is ${what}; it is left there: ${diskFault(error, aside).why}`)
+  }
+}
+
+function copyAside(
+  { path, owner, aside }: AdoptedFile,
+  fd: number,
+  from: number,
+  size: number,
+  items: number,
+  tell: (damage: string) => void,
+): boolean {
+  const what = `${path} is damaged ${from} bytes from its start, behind ${items} whole items`
+  try {
+    const to = setRestAside(aside, fd, from, size, damagedName(owner, basename(path)))
+    tell(`${what}; the ${size - from} bytes from there on are now ${to}`)
+    return true
+  } catch (error) {
+    tell(`${what}; the rest is left there: ${diskFault(error, aside).why}`)
+    return false
+  }
+}

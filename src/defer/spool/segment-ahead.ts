@@ -1,0 +1,67 @@
+import { monotonicNow } from '../../wait/clock.ts'
+import { type DiskFault, diskFault } from './disk-fault.ts'
+import type { Segment } from './segment.ts'
+import { createSegmentLater } from './segment-files.ts'
+
+/** Milliseconds between attempts to make a file where that has failed. */
+const AGAIN = 1_000
+
+/** The segment that comes after the present one, made in the background so that nobody waits for it. */
+export class SegmentAhead {
+  readonly #directory: string
+  readonly #header: Buffer
+  readonly #nextNumber: () => number
+  readonly #discard: (segment: Segment) => void
+  #ready: Segment | null = null
+  #making: Promise<void> | null = null
+  #againAt = 0
+  /** A segment that is being made for what has been given up since is not wanted. */
+  #generation = 0
+  /** Why the last attempt failed; null when it did not. */
+  fault: DiskFault | null = null
+
+  constructor(directory: string, header: Buffer, nextNumber: () => number, discard: (segment: Segment) => void) {
+    this.#directory = directory
+    this.#header = header
+    this.#nextNumber = nextNumber
+    this.#discard = discard
+  }
+
+  /** Makes it unless that is done, under way or has just failed. */
+  prepare(): void {
+    if (this.#ready !== null || this.#making !== null || monotonicNow() < this.#againAt) return
+    const generation = this.#generation
+    this.#making = createSegmentLater(this.#directory, this.#nextNumber(), this.#header)
+      .then(
+        (segment) => {
+          this.fault = null
+          if (generation === this.#generation) this.#ready = segment
+          else this.#discard(segment)
+        },
+        (error: unknown) => {
+          this.fault = diskFault(error, this.#directory)
+          this.#againAt = monotonicNow() + AGAIN
+        },
+      )
+      .finally(() => {
+        this.#making = null
+      })
+  }
+
+  take(): Segment | null {
+    const segment = this.#ready
+    this.#ready = null
+    return segment
+  }
+
+  drop(): void {
+    this.#generation++
+    const segment = this.take()
+    if (segment !== null) this.#discard(segment)
+  }
+
+  /** Resolves when nothing is being made. */
+  async idle(): Promise<void> {
+    await this.#making
+  }
+}

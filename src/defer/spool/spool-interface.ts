@@ -1,0 +1,61 @@
+import type { Milliseconds } from '../../wait/duration.ts'
+
+export interface SpoolOptions {
+  /** `<stateDir>/spool`; the spool's own files are in `<directory>/<queue>/<owner>`. */
+  readonly directory: string
+  /** Safe as the name of a directory. */
+  readonly queue: string
+  /** `thisOwner()`. */
+  readonly owner: string
+  /** What an item on disk survives: the death of the process, or also that of the machine, `syncEvery` after it was appended. */
+  readonly durability: 'process' | 'disk'
+  /** How long items gather before they are synced together. Only for `disk`. */
+  readonly syncEvery: Milliseconds
+  /** A segment of this size is followed by the next. Default 1 MiB. */
+  readonly segmentBytes?: number
+  /** Items that are not settled, in bytes; beyond, `append` answers null. The files take up to twice as much, and two segments. */
+  readonly maxBytes: number
+  /** Called in a microtask of its own after each change, the first included if the spool starts degraded. */
+  readonly onState: (state: SpoolState) => void
+}
+
+export type SpoolState =
+  | { readonly state: 'ok' }
+  /** `why` is a sentence without its stop: "no space left on /…", "a write took 1.2 s". */
+  | { readonly state: 'degraded'; readonly why: string }
+
+/** Where an item stands. Good for `settle` of the spool, or of the adoption, that it came from. */
+export interface Place {
+  readonly segment: number
+  readonly index: number
+  /** On disk. */
+  readonly bytes: number
+}
+
+/**
+ * The write-ahead log of one queue of one process. What is in it survives SIGKILL. It never throws and never waits for a disk on purpose: when the disk fails
+ * or is slow it degrades, which means that it writes nothing, and tries in the background until the disk works again.
+ */
+export interface Spool {
+  /**
+   * Writes an item, in microseconds. Null: it is not on disk (degraded, closed, above `maxBytes`, or larger than 64 MiB), and the caller is the only one who has it.
+   *
+   * @param begun `monotonicNow()`, if the caller has just read it
+   */
+  append(id: string, json: string, begun?: Milliseconds): Place | null
+  /** These were handled, dead-lettered or dropped, and must not come back. A crash repeats those settled while the spool was degraded. */
+  settle(places: readonly Place[]): void
+  /**
+   * With `durability: 'disk'`: resolves when what was appended so far is on the disk, else at once.
+   *
+   * @throws Error (rejects) when the disk refused; what was appended then is in the operating system's hands
+   */
+  synced(): Promise<void>
+  readonly state: SpoolState
+  /** Of its files. */
+  readonly bytes: number
+  /** Leaves what is not settled for the next. Takes at most five seconds, however the disk is. */
+  close(): Promise<void>
+  /** The same for the last moment of a process. */
+  closeSync(): void
+}

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ulid } from './ulid.ts'
+
+test('an id has 26 characters of base 32, the first ten of which are the wall time', () => {
+  const before = Date.now()
+  const id = ulid()
+  assert.match(id, /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/)
+  let time = 0
+  for (const digit of id.slice(0, 10)) time = time * 32 + '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(digit)
+  assert.ok(time >= before && time <= Date.now() + 1, `${time} is not now`)
+})
+
+test('ids ascend as text and never repeat, within a millisecond too', () => {
+  let last = ulid()
+  for (let count = 0; count < 200_000; count++) {
+    const id = ulid()
+    assert.ok(id > last, `${id} after ${last}`)
+    last = id
+  }
+})
+
+test('ids ascend when the clock is set back', (t) => {
+  const before = ulid()
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000 })
+  const after = ulid()
+  assert.ok(after > before)
+  assert.equal(after.slice(0, 10), before.slice(0, 10))
+})
+
+test('ids ascend across what is counted up within a millisecond', (t) => {
+  // More than the 2^20 that one draw of random bits leaves room for.
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 60_000 })
+  let last = ulid()
+  for (let count = 0; count < 2 ** 20 + 10; count++) {
+    const id = ulid()
+    if (id <= last) assert.fail(`${id} after ${last}`)
+    last = id
+  }
+})

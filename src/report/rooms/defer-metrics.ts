@@ -1,0 +1,122 @@
+import type { DeferQueueReport, DeferReport } from './defer-report.ts'
+import type { RoomMetric } from './room-metric.ts'
+
+type Metric = RoomMetric<DeferReport>
+
+/** Prometheus wants seconds. */
+const SECONDS = 1_000
+
+const perQueue =
+  (figure: (queue: DeferQueueReport) => number): Metric['values'] =>
+  ({ queues }) =>
+    Object.entries(queues).map(([queue, report]) => ({ labels: { queue }, value: figure(report) }))
+
+const QUEUE = ['queue']
+
+export const deferMetrics: readonly Metric[] = [
+  {
+    name: 'punctual_deferred_items',
+    help: 'Deferred items that wait or are in work.',
+    type: 'gauge',
+    labels: QUEUE,
+    values: perQueue(({ depth }) => depth),
+  },
+  {
+    name: 'punctual_deferred_bytes',
+    help: 'Their size as JSON.',
+    type: 'gauge',
+    labels: QUEUE,
+    values: perQueue(({ bytes }) => bytes),
+  },
+  {
+    name: 'punctual_deferred_oldest_age_seconds',
+    help: 'How long the oldest deferred item has waited; 0 when there is none.',
+    type: 'gauge',
+    labels: QUEUE,
+    values: perQueue(({ oldestAgeMs }) => (oldestAgeMs ?? 0) / SECONDS),
+  },
+  {
+    name: 'punctual_deferred_in_memory_items',
+    help: 'Deferred items that are in memory alone, because the disk did not take them.',
+    type: 'gauge',
+    labels: QUEUE,
+    values: perQueue(({ inMemory }) => inMemory),
+  },
+  {
+    name: 'punctual_deferred_degraded',
+    help: '1 while the disk takes no deferred items, else 0.',
+    type: 'gauge',
+    labels: QUEUE,
+    values: perQueue(({ degraded }) => (degraded === null ? 0 : 1)),
+  },
+  {
+    name: 'punctual_deferred_handler_running_seconds',
+    help: 'How long the longest running call of the handler has taken so far; 0 when none runs.',
+    type: 'gauge',
+    labels: QUEUE,
+    values: perQueue(({ inHandler }) => (inHandler?.forMs ?? 0) / SECONDS),
+  },
+  {
+    name: 'punctual_deferred_zombies',
+    help: 'Calls of the handler that ran out and go on.',
+    type: 'gauge',
+    labels: QUEUE,
+    values: perQueue(({ zombies }) => zombies),
+  },
+  {
+    name: 'punctual_deferred_accepted_total',
+    help: 'Items that were accepted.',
+    type: 'counter',
+    labels: QUEUE,
+    values: perQueue(({ accepted }) => accepted),
+  },
+  {
+    name: 'punctual_deferred_adopted_total',
+    help: 'Items taken over from processes that are gone, and retried dead letters.',
+    type: 'counter',
+    labels: QUEUE,
+    values: perQueue(({ adopted }) => adopted),
+  },
+  {
+    name: 'punctual_deferred_delivered_total',
+    help: 'Items whose handler succeeded.',
+    type: 'counter',
+    labels: QUEUE,
+    values: perQueue(({ delivered }) => delivered),
+  },
+  {
+    name: 'punctual_deferred_batches_total',
+    help: 'Calls of the handler, by outcome: ok or failed.',
+    type: 'counter',
+    labels: ['queue', 'outcome'],
+    values: ({ queues }) =>
+      Object.entries(queues).flatMap(([queue, { batches, failures }]) => [
+        { labels: { queue, outcome: 'ok' }, value: batches },
+        { labels: { queue, outcome: 'failed' }, value: failures },
+      ]),
+  },
+  {
+    name: 'punctual_deferred_retries_total',
+    help: 'Calls of the handler with items that had failed before.',
+    type: 'counter',
+    labels: QUEUE,
+    values: perQueue(({ retries }) => retries),
+  },
+  {
+    name: 'punctual_deferred_dropped_total',
+    help: 'Items that were not kept, by reason: full, oldest, rejected, too-large, unserialisable, closed, lost, dead-letters-full.',
+    type: 'counter',
+    labels: ['queue', 'reason'],
+    values: ({ queues }) =>
+      Object.entries(queues).flatMap(([queue, { drops }]) =>
+        Object.entries(drops).map(([reason, value]) => ({ labels: { queue, reason }, value })),
+      ),
+  },
+  {
+    name: 'punctual_deferred_dead_letters_total',
+    help: 'Items that went to the dead letters.',
+    type: 'counter',
+    labels: QUEUE,
+    values: perQueue(({ deadLetters }) => deadLetters),
+  },
+]

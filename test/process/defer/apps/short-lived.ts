@@ -1,0 +1,15 @@
+// Defers three items and has nothing else to do. short-lived.ts <state directory> <handled> <how it goes: well, never, exit, later>
+import { appendFileSync } from 'node:fs'
+import { defer } from '../../../../src/defer/defer.ts'
+
+const [stateDir = '', handled = '', how = ''] = process.argv.slice(2)
+const log = defer<number>(
+  'short-lived',
+  async (items) => {
+    if (how === 'never') await new Promise(() => {})
+    appendFileSync(handled, items.map((item) => `${item}\n`).join(''))
+  },
+  { stateDir, linger: '1h', batch: 100 },
+)
+for (const item of how === 'later' ? [] : [1, 2, 3]) log(item)
+if (how === 'exit') process.exit(0)

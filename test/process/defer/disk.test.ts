@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type DeferEvent, defer } from '../../../src/index.ts'
+import { until } from '../support/until.ts'
+
+const KIB = 1024
+
+const PAYLOAD = 'x'.repeat(KIB)
+
+interface Disk {
+  readonly path: string
+  unmount(): void
+}
+
+/** A small file system; undefined where it cannot be had. */
+function mountSmall(): Disk | undefined {
+  const path = mkdtempSync(join(tmpdir(), 'punctual-disk-'))
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', path])
+  if (mounted.status !== 0) {
+    rmSync(path, { recursive: true })
+    return undefined
+  }
+  return {
+    path,
+    unmount: () => {
+      // Whatever is mounted on top of it first.
+      while (spawnSync('umount', ['-l', path]).status === 0);
+      rmSync(path, { recursive: true })
+    },
+  }
+}
+
+for (const fault of ['full', 'read-only'] as const) {
+  test(`with a disk that becomes ${fault} nothing fails, it is said once, and what was in memory alone is written down when it works again`, async (t) => {
+    const disk = mountSmall()
+    if (disk === undefined) {
+      t.skip('a file system can be mounted by root only')
+      return
+    }
+    const events: DeferEvent[] = []
+    const told = (type: string): readonly DeferEvent[] => events.filter((event) => event.type === type)
+    const held = Promise.withResolvers<void>()
+    const seen: number[] = []
+    const log = defer<{ n: number; payload: string }>(
+      `disk-${fault}`,
+      async (items) => {
+        await held.promise
+        seen.push(...items.map(({ n }) => n))
+      },
+      { stateDir: disk.path, limit: 'unbounded', maxItems: 20_000, onEvent: (event) => events.push(event) },
+    )
+    try {
+      let next = 0
+      const push = (): boolean => log({ n: next++, payload: PAYLOAD })
+      for (let n = 0; n < 1_000; n++) assert.equal(push(), true)
+      const filler = join(disk.path, 'filler')
+      if (fault === 'full') {
+        for (let chunks = 0; ; chunks++) {
+          try {
+            writeFileSync(filler, Buffer.alloc(64 * KIB), { flag: 'a' })
+          } catch {
+            break
+          }
+          assert.ok(chunks < 512, 'a small disk is full at some time')
+        }
+      } else {
+        // A file that is open for writing keeps its file system from becoming read-only, but not a mount over it: so the next segment cannot be opened.
+        assert.equal(spawnSync('mount', ['--bind', disk.path, disk.path]).status, 0)
+        assert.equal(spawnSync('mount', ['-o', 'remount,bind,ro', disk.path]).status, 0)
+      }
+      await until('the queue to degrade', () => {
+        for (let n = 0; n < 200; n++) push()
+        return log.stats().degraded !== null
+      })
+      assert.equal(log.offer({ n: next++, payload: PAYLOAD }), 'memory')
+      await until('it to be said', () => told('degraded').length === 1)
+      assert.match(told('degraded')[0]?.message ?? '', fault === 'full' ? /no space left on/ : /not writable|read-only/)
+      assert.ok(log.stats().inMemory > 0)
+      assert.equal(log.stats().depth, next)
+      if (fault === 'full') rmSync(filler)
+      else assert.equal(spawnSync('umount', ['-l', disk.path]).status, 0)
+      await until('it to recover', () => log.stats().degraded === null && log.stats().inMemory === 0)
+      assert.equal(told('recovered').length, 1)
+      assert.equal(push(), true)
+      held.resolve()
+      assert.equal(await log.flush('30s'), true)
+      assert.deepEqual(
+        seen,
+        Array.from({ length: next }, (_, n) => n),
+      )
+      assert.deepEqual(log.stats().drops, {})
+    } finally {
+      held.resolve()
+      await log.close()
+      disk.unmount()
+    }
+  })
+}

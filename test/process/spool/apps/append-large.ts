@@ -1,0 +1,23 @@
+// node append-large.ts <directory>: appends large items for ever, settles each at once, and prints each change of the spool's state.
+import { setImmediate as turn } from 'node:timers/promises'
+import { thisOwner } from '../../../../src/defer/spool/owner.ts'
+import { openSpool } from '../../../../src/defer/spool/spool.ts'
+import { ulid } from '../../../../src/defer/ulid.ts'
+import { ms } from '../../../../src/wait/duration.ts'
+
+const spool = openSpool({
+  directory: process.argv[2] ?? '',
+  queue: 'q',
+  owner: thisOwner(),
+  durability: 'process',
+  syncEvery: ms(10),
+  maxBytes: 1e9,
+  onState: (state) => console.log(state.state === 'ok' ? 'ok' : `degraded: ${state.why}`),
+})
+const json = JSON.stringify('x'.repeat(4_000_000))
+console.log('ready')
+for (;;) {
+  const place = spool.append(ulid(), json)
+  if (place !== null) spool.settle([place])
+  await turn()
+}

@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../support/until.ts'
+import { startProgram } from './started-program.ts'
+
+test('a write that takes more than half a second makes it degrade, and it goes on by itself', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-slow-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  const program = await startProgram(t, 'append-large', directory)
+  await until('a write to have been long', async () => {
+    // A process that is stopped while it writes sees what a disk that hangs would show it; most of its time is spent writing.
+    program.process.kill('SIGSTOP')
+    await sleep(700)
+    program.process.kill('SIGCONT')
+    return /degraded: a write to \S+ took [\d.]+ (ms|s)\n/.test(program.printed())
+  })
+  await until('it to go on', () => program.printed().trimEnd().endsWith('ok'))
+  assert.ok(!program.printed().includes('threw'))
+})
