@@ -9,6 +9,10 @@ export type Action =
   | { readonly type: 'drain'; readonly worker: number; readonly why: string }
   /** `gently`: through the watchdog, which gives last answers, with SIGKILL close behind. Otherwise SIGKILL at once. */
   | { readonly type: 'kill'; readonly worker: number; readonly why: string; readonly gently: boolean }
+  /** Runs the release steps; a `released` event follows, whatever becomes of them. */
+  | { readonly type: 'release'; readonly generation: number; readonly serving: boolean }
+  /** Ends the release that runs; its `released` event follows all the same. */
+  | { readonly type: 'abort-release'; readonly why: string }
   | { readonly type: 'set-timer'; readonly timer: Timer; readonly after: Milliseconds }
   | { readonly type: 'clear-timer'; readonly timer: Timer }
   | { readonly type: 'reply'; readonly command: number; readonly ok: boolean; readonly message: string }
@@ -18,6 +22,15 @@ export type Action =
 
 export type Announcement =
   | { readonly of: 'starting'; readonly workers: number }
+  | { readonly of: 'releasing'; readonly generation: number }
+  | { readonly of: 'released'; readonly generation: number; readonly told: string }
+  /** `serving`: the generation that goes on as if nothing had been asked for; null if there is none. */
+  | {
+      readonly of: 'release-failed'
+      readonly generation: number
+      readonly why: string
+      readonly serving: number | null
+    }
   | { readonly of: 'running'; readonly generation: number; readonly workers: number; readonly address: string }
   | { readonly of: 'worker-ready'; readonly worker: number; readonly bootMs: number; readonly replaces: number | null }
   | { readonly of: 'worker-left'; readonly worker: number }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { afterEach, describe, test } from 'node:test'
+import { noSettings } from '../../test/settings-samples.ts'
 import { aStatus, aWorker } from '../../test/status-samples.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import type { Incident } from '../report/incident.ts'
@@ -35,6 +36,7 @@ async function start(given: Partial<ArbiterControl> = {}, options: Partial<Admin
     reload: NOTHING,
     scale: NOTHING,
     stop: NOTHING,
+    settings: noSettings(),
     incidents: async () => [INCIDENT],
     incident: async (id: string) => (id === INCIDENT.id ? INCIDENT : undefined),
     ...given,

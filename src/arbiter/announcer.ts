@@ -27,6 +27,22 @@ export function createAnnouncer({
         log.info({}, `starting ${count(what.workers)} of ${entry}`)
         serviceManager.status('starting')
         return
+      case 'releasing':
+        log.info({}, `release before generation ${what.generation}`)
+        serviceManager.status('releasing')
+        return
+      case 'released':
+        if (what.told !== '') log.info({}, what.told)
+        return
+      case 'release-failed':
+        if (what.serving === null) {
+          log.error({}, `the release failed, so nothing is started: ${what.why}`)
+          return
+        }
+        log.error({}, `reload failed: ${what.why}\ngeneration ${what.serving} keeps serving`)
+        serviceManager.status(`reload failed; generation ${what.serving} keeps serving`)
+        serviceManager.ready()
+        return
       case 'running':
         log.info({}, `ready: ${count(what.workers)}, generation ${what.generation}, on ${urlOf(what.address)}`)
         serviceManager.status(`${count(what.workers)} of generation ${what.generation} on ${urlOf(what.address)}`)

@@ -1,5 +1,6 @@
 import type { Incident, IncidentSummary } from '../report/incident.ts'
 import type { Status } from '../report/status.ts'
+import type { SettingsControl } from './settings-control.ts'
 
 /** What can be asked of a running arbiter, whatever asks: the control socket, the admin server. */
 export interface ArbiterControl {
@@ -13,6 +14,7 @@ export interface ArbiterControl {
   stop(): Promise<CommandOutcome>
   incidents(): Promise<readonly IncidentSummary[]>
   incident(id: string): Promise<Incident | undefined>
+  readonly settings: SettingsControl
 }
 
 export type ScaleChange = { readonly to: number } | { readonly by: number }

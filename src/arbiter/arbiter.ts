@@ -16,17 +16,20 @@ import type { Command, Event, Timer } from './event.ts'
 import { Exchange } from './exchange.ts'
 import { countReasons } from './failures.ts'
 import { appointHeirs } from './heirs.ts'
+import { HotSettings, type HotSettingsOptions } from './hot-settings.ts'
 import { ownListeningHandles } from './owned-handles.ts'
+import { Releaser } from './releaser.ts'
 import type { ServiceManager } from './service-manager.ts'
 import { initialState, isWhole, type State } from './state.ts'
 import { statusOf } from './status-of.ts'
 import { WorkerHandle } from './worker-handle.ts'
 
-export interface ArbiterOptions {
-  readonly settings: Settings
+export interface ArbiterOptions extends Pick<HotSettingsOptions, 'base' | 'set' | 'configFile'> {
   readonly version: string
-  /** What every worker is told at its start, but for its id and generation. */
-  readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation'>
+  /** What every worker is told at its start, but for its id, its generation and the settings. */
+  readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation' | 'settings' | 'set'>
+  /** Whether the config file names release steps. */
+  readonly releases: boolean
   /** Of the app, as the operator wrote it. */
   readonly name: string
   readonly log: Log
@@ -62,6 +65,8 @@ export class Arbiter implements ArbiterControl {
   readonly #announce: ReturnType<typeof createAnnouncer>
   readonly #handles = new Map<number, WorkerHandle>()
   readonly #exchange = new Exchange()
+  readonly settings: HotSettings
+  readonly #releaser: Releaser
   readonly #timers = new Map<string, Cancel>()
   readonly #replies = new Map<number, (outcome: CommandOutcome) => void>()
   readonly #queue: Event[] = []
@@ -75,9 +80,24 @@ export class Arbiter implements ArbiterControl {
   constructor(options: ArbiterOptions) {
     this.#options = options
     appointHeirs(this.#exchange)
-    this.#chronicle = new Chronicle(options.store, options.log, options.cwd)
+    this.#chronicle = new Chronicle(options.store, options.log, options.cwd, options.workerConfig.entry)
     this.#announce = createAnnouncer({ log: options.log, serviceManager: options.serviceManager, entry: options.name })
-    this.#state = initialState(options.settings, process.pid ^ Math.trunc(this.#startedAt * 1_000))
+    this.settings = new HotSettings({
+      ...options,
+      stateDir: options.base.settings.stateDir,
+      exchange: this.#exchange,
+      adopt: (settings) => this.#adopt(settings),
+      order: (worker, message) => this.#handles.get(worker)?.order(message),
+      workers: () =>
+        this.#state.workers.map(({ id, life }) => ({ id, isBooting: life === 'spawned' || life === 'booting' })),
+    })
+    this.#releaser = new Releaser({ ...options, settings: () => this.settings.settings })
+    this.#state = initialState(
+      this.settings.settings,
+      process.pid ^ Math.trunc(this.#startedAt * 1_000),
+      // A reload reads the config file anew: it may have steps by then.
+      options.configFile === null ? 'never' : options.releases ? 'always' : 'reload',
+    )
   }
 
   /** Starts the workers; resolves when all of them have left for good. */
@@ -114,6 +134,8 @@ export class Arbiter implements ArbiterControl {
         startedAt: this.#startedOn,
         uptimeMs: monotonicNow() - this.#startedAt,
         incidents: this.#options.store.counts(),
+        set: this.settings.setTexts(),
+        release: this.#releaser.status,
         rooms: (worker) => this.#exchange.reportsOf(worker),
       },
       monotonicNow(),
@@ -138,6 +160,11 @@ export class Arbiter implements ArbiterControl {
 
   incident(id: string): Promise<Incident | undefined> {
     return this.#options.store.read(id)
+  }
+
+  #adopt(settings: Settings): void {
+    this.#options.log.setLevel(settings.logLevel)
+    this.#post({ type: 'settings', settings, at: monotonicNow() })
   }
 
   #command(command: Command, code: string): Promise<CommandOutcome> {
@@ -170,6 +197,12 @@ export class Arbiter implements ArbiterControl {
         return this.#handles.get(action.worker)?.order({ type: 'drain', keepIdle: this.#state.phase !== 'stopping' })
       case 'kill':
         return this.#kill(action.worker, action.why, action.gently, at)
+      case 'release':
+        return this.#releaser.run(action.generation, action.serving, (ok, why) =>
+          this.#post({ type: 'released', generation: action.generation, ok, why, at: monotonicNow() }),
+        )
+      case 'abort-release':
+        return this.#releaser.abort(action.why)
       case 'set-timer':
         return this.#setTimer(action.timer, action.after)
       case 'clear-timer':
@@ -191,10 +224,11 @@ export class Arbiter implements ArbiterControl {
   #spawn(id: number, generation: number): void {
     try {
       const handle = new WorkerHandle(
-        { ...this.#options.workerConfig, id, generation },
+        { ...this.#options.workerConfig, ...this.settings.forWorker(), id, generation },
         {
           onTold: (message) => {
-            if (!this.#exchange.told(id, message)) this.#post({ type: 'told', worker: id, message, at: monotonicNow() })
+            if (this.#exchange.told(id, message) || this.settings.told(id, message)) return
+            this.#post({ type: 'told', worker: id, message, at: monotonicNow() })
           },
           onExit: (code, signal) => {
             this.#handles.delete(id)
@@ -252,6 +286,7 @@ function keyOf(timer: Timer): string {
 export function tellEnd(end: ArbiterEnd, name: string, settings: Settings): string | null {
   if (end.code === EXIT.stopped) return null
   const { error } = end
+  if (end.code === EXIT.releaseFailed) return `the release failed, so nothing was started: ${end.why}`
   if (end.code === EXIT.crashLoop) {
     const counted = Object.entries(end.failures).map(([reason, times]) => `${times} ${reason}`)
     const within = settings.crashWindow === UNBOUNDED ? '' : ` within ${formatDuration(settings.crashWindow)}`

@@ -59,7 +59,7 @@ class Desk {
     )
     const log = createLog({ level: 'info', format: 'json', stream })
     this.#store = new IncidentStore({ ...settings, stateDir, log })
-    this.#chronicle = new Chronicle(this.#store, log, '/srv')
+    this.#chronicle = new Chronicle(this.#store, log, '/srv', '/srv/app.js')
     this.#state = initialState(settings, 1)
     this.happens({ type: 'start' })
     for (const id of [1, 2]) this.boots(id)

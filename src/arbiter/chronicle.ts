@@ -4,6 +4,8 @@ import type { IncidentStore } from '../report/incident-store.ts'
 import { KernelWatch } from '../report/kernel-watch.ts'
 import type { Log } from '../report/log.ts'
 import { tellLastAnswers } from '../report/story.ts'
+import { shortPath } from '../report/telling-frame.ts'
+import { tellDuration } from '../wait/duration.ts'
 import type { Announcement } from './action.ts'
 import type { Event } from './event.ts'
 import { fullHeap } from './full-heap.ts'
@@ -20,10 +22,15 @@ export class Chronicle {
   readonly #errors = new Map<number, ReportedError>()
   #lastError: ReportedError | null = null
   readonly #noted = new Set<string>()
+  readonly #cwd: string
+  /** The generation whose boot profile has been told. */
+  #profiled: number | null = null
 
-  constructor(store: IncidentStore, log: Log, cwd: string) {
-    this.#book = new IncidentBook(store, log, cwd)
+  /** @param entry absolute path of the app's entry */
+  constructor(store: IncidentStore, log: Log, cwd: string, entry: string) {
+    this.#book = new IncidentBook(store, log, cwd, entry)
     this.#log = log
+    this.#cwd = cwd
   }
 
   /** The error of the worker that ended last, if it left one. */
@@ -64,7 +71,10 @@ export class Chronicle {
           if (!this.#noted.has(note)) this.#log.warn({}, note)
           this.#noted.add(note)
         }
+        this.#tellProfile(worker, message.profile)
         return
+      case 'boot-slow':
+        return this.#tellSlowBoot(worker, message)
       case 'stall-reported':
         return this.#book.tell(this.#book.begin('stall', worker, [message.evidence]).draft, 'warn')
       case 'stall-ended':
@@ -104,6 +114,20 @@ export class Chronicle {
         this.#errors.set(worker.id, message.error)
         return
     }
+  }
+
+  /** Of each generation one: all its workers have loaded the same. */
+  #tellProfile(worker: WorkerState, lines: readonly string[] = []): void {
+    if (lines.length === 0 || this.#profiled === worker.generation) return
+    this.#profiled = worker.generation
+    for (const line of lines) this.#log.info({}, line)
+  }
+
+  #tellSlowBoot(worker: WorkerState, { bootMs, worst }: Extract<FromWatchdog, { type: 'boot-slow' }>): void {
+    const who = `worker ${worker.id} (pid ${worker.pid}) took ${tellDuration(bootMs)} to boot`
+    const told = worst.map(({ module, selfMs }) => `${shortPath(module, this.#cwd)} ${tellDuration(selfMs)}`).join(', ')
+    const where = told === '' ? 'no single import stands out' : `most of it in importing ${told}`
+    this.#log.warn({}, `${who}; ${where}. --boot-profile shows every import`)
   }
 
   #killing(worker: WorkerState, message: Extract<FromWatchdog, { type: 'killing' }>, at: number): void {

@@ -88,6 +88,7 @@ function beginStop(state: State, why: string, now: boolean): Action[] {
   state.exit ??= { code: EXIT.stopped, why }
   return [
     { type: 'announce', what: { of: 'stopping', why, now } },
+    ...(state.releasing === null ? [] : ([{ type: 'abort-release', why }] satisfies Action[])),
     { type: 'clear-timer', timer: { of: 'spawn' } },
     ...waiting.flatMap((command) => reply(command, false, `the arbiter is stopping (${why})`)),
   ]

@@ -10,6 +10,7 @@ export function tellProgress(status: Status): string {
       ? 'all workers have left'
       : `${left.length} ${left.length === 1 ? 'worker' : 'workers'} left, ${inFlight} requests in flight`
   }
+  if (status.release?.state === 'running') return status.release.told
   const newest = Math.max(generation, ...workers.map((worker) => worker.generation))
   const [ours, older] = [
     workers.filter((worker) => worker.generation === newest),

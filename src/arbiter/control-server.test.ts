@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { noSettings } from '../../test/settings-samples.ts'
 import { aStatus, aWorker } from '../../test/status-samples.ts'
 import { ms } from '../wait/duration.ts'
 import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
@@ -35,6 +36,7 @@ const control = (given: Partial<ArbiterControl> = {}): ArbiterControl => ({
   stop: async () => ({ ok: true, message: 'stopping' }),
   incidents: async () => [],
   incident: async () => undefined,
+  settings: noSettings(),
   ...given,
 })
 

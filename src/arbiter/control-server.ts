@@ -148,6 +148,12 @@ async function carryOut(
         return answerOf(id, await control.reload())
       case 'scale':
         return answerOf(id, await control.scale(request.change))
+      case 'settings':
+        return { id, ok: true, result: control.settings.inForce() }
+      case 'set':
+        return { id, ok: true, result: await control.settings.set(request.values, request.force) }
+      case 'unset':
+        return { id, ok: true, result: await control.settings.unset(request.names) }
       case 'stop':
         return answerOf(id, await control.stop())
     }

@@ -627,3 +627,94 @@ test('decide leaves the state it was given as it was', () => {
   decide(bench.state, { type: 'signal', signal: 'SIGTERM', at: bench.now })
   assert.deepEqual(bench.state, before)
 })
+
+describe('release', () => {
+  const releasing = (): Bench => {
+    const bench = new Bench()
+    bench.state = initialState(settings(), 42, 'always')
+    bench.actions = []
+    bench.does({ type: 'start' })
+    return bench
+  }
+  const serving = (): Bench => {
+    const bench = releasing()
+    bench.does({ type: 'released', generation: 1, ok: true, why: '' })
+    for (const { id } of bench.state.workers) bench.ready(id)
+    assert.equal(bench.state.phase, 'running')
+    bench.actions = []
+    return bench
+  }
+
+  test('no worker is started before the release steps have ended, whatever happens meanwhile', () => {
+    const bench = releasing()
+    assert.deepEqual(of(bench.actions, 'release'), [{ type: 'release', generation: 1, serving: false }])
+    bench.does({ type: 'tick' })
+    bench.does({ type: 'signal', signal: 'SIGTTIN' })
+    assert.deepEqual(of(bench.actions, 'spawn'), [])
+    assert.equal(of(bench.does({ type: 'released', generation: 1, ok: true, why: 'done' }), 'spawn').length, 3)
+  })
+
+  test('a release that fails before the first generation ends the arbiter with 4 and the reason', () => {
+    const bench = releasing()
+    const actions = bench.does({ type: 'released', generation: 1, ok: false, why: 'step migrate failed' })
+    assert.deepEqual(of(actions, 'exit'), [{ type: 'exit', code: 4, why: 'step migrate failed' }])
+    assert.deepEqual(of(bench.actions, 'spawn'), [])
+  })
+
+  test('a reload starts its generation only after its release, and replaces what the old one loses meanwhile', () => {
+    const bench = serving()
+    const actions = bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    assert.deepEqual(of(actions, 'release'), [{ type: 'release', generation: 2, serving: true }])
+    bench.exits(1)
+    bench.now += 100
+    bench.does({ type: 'timer', timer: { of: 'spawn' } })
+    assert.deepEqual(
+      of(bench.actions, 'spawn').map(({ generation }) => generation),
+      [1],
+    )
+    const after = bench.does({ type: 'released', generation: 2, ok: true, why: '' })
+    assert.deepEqual(
+      of(after, 'spawn').map(({ generation }) => generation),
+      [2, 2],
+    )
+  })
+
+  test('a reload whose release fails is answered, the old generation keeps serving, and the next reload begins', () => {
+    const bench = serving()
+    bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
+    bench.does({ type: 'command', id: 2, command: { name: 'reload' } })
+    const actions = bench.does({ type: 'released', generation: 2, ok: false, why: 'step migrate failed' })
+    const [reply] = of(actions, 'reply')
+    assert.equal(reply?.ok, false)
+    assert.match(reply?.message ?? '', /step migrate failed\ngeneration 2 was not started; generation 1 keeps serving/)
+    assert.deepEqual(of(actions, 'drain'), [])
+    assert.deepEqual(
+      of(actions, 'release').map(({ generation }) => generation),
+      [3],
+    )
+    assert.equal(isReady(bench.state), true)
+  })
+
+  test('a stop ends the release, and waits until it has ended', () => {
+    const bench = releasing()
+    const actions = bench.does({ type: 'signal', signal: 'SIGTERM' })
+    assert.deepEqual(
+      of(actions, 'abort-release').map(({ why }) => why),
+      ['SIGTERM'],
+    )
+    assert.deepEqual(of(actions, 'exit'), [])
+    assert.deepEqual(of(bench.does({ type: 'released', generation: 1, ok: false, why: 'aborted' }), 'exit'), [
+      { type: 'exit', code: 0, why: 'SIGTERM' },
+    ])
+  })
+
+  test('with a config file that names no steps only a reload asks for them', () => {
+    const bench = new Bench()
+    bench.state = initialState(settings(), 42, 'reload')
+    bench.actions = []
+    bench.does({ type: 'start' })
+    assert.equal(of(bench.actions, 'spawn').length, 2)
+    for (const { id } of bench.state.workers) bench.ready(id)
+    assert.equal(of(bench.does({ type: 'command', id: 1, command: { name: 'reload' } }), 'release').length, 1)
+  })
+})

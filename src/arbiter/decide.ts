@@ -1,9 +1,12 @@
 import { formatDuration } from '../wait/duration.ts'
 import type { Action } from './action.ts'
+import { beginRelease } from './begin-release.ts'
+import { changeSettings } from './change-settings.ts'
 import { obeyCommand, obeySignal } from './commands.ts'
 import type { Event, Timer } from './event.ts'
 import { exited, failed } from './exits.ts'
 import { reconcile } from './reconcile.ts'
+import { released } from './released.ts'
 import { adoptGeneration } from './reload.ts'
 import type { State, WorkerState } from './state.ts'
 import { heard, ticked } from './vital-signs.ts'
@@ -29,13 +32,18 @@ function react(state: State, event: Event): Action[] {
     case 'start':
       // Else a stop of this process before its first tick would pass for a silence of the workers.
       state.tickedAt = event.at
+      if (state.releases === 'always') return beginRelease(state, state.generation, event.at)
       return [{ type: 'announce', what: { of: 'starting', workers: state.wanted } }]
+    case 'released':
+      return released(state, event)
     case 'tick':
       return ticked(state, event.at)
     case 'signal':
       return obeySignal(state, event.signal, event.at)
     case 'command':
       return obeyCommand(state, event.command, event.id, event.at)
+    case 'settings':
+      return changeSettings(state, event.settings, event.at)
     case 'timer':
       return rang(state, event.timer)
   }

@@ -1,3 +1,5 @@
+import { isAbsolute } from 'node:path'
+import { importChain } from '../report/import-chain.ts'
 import type { Incident, StallEvidence } from '../report/incident.ts'
 import type { IncidentStore } from '../report/incident-store.ts'
 import type { Log } from '../report/log.ts'
@@ -23,11 +25,14 @@ export class IncidentBook {
   readonly #store: IncidentStore
   readonly #log: Log
   readonly #cwd: string
+  readonly #entry: string
   readonly #positions = new SourcePositions()
   readonly #open: OpenIncident[] = []
   #telling: Promise<void> = Promise.resolve()
 
-  constructor(store: IncidentStore, log: Log, cwd: string) {
+  /** @param entry absolute path of the app's entry */
+  constructor(store: IncidentStore, log: Log, cwd: string, entry: string) {
+    this.#entry = entry
     this.#store = store
     this.#log = log
     this.#cwd = cwd
@@ -101,12 +106,21 @@ export class IncidentBook {
           one.stack === null ? one : { ...one, stack: await this.#positions.map(one.stack) },
         ),
       )
-      const incident = { ...snapshot, evidence }
+      const imports = snapshot.kind === 'boot' ? await importersOf(evidence, this.#entry) : []
+      const incident = { ...snapshot, evidence, ...(imports.length > 1 ? { imports } : {}) }
       const story = tellStory(incident, this.#cwd)
       this.#store.save({ ...incident, story })
       if (level !== null) this.#log[level]({ incident: incident.id }, story)
     })
   }
+}
+
+/** How the module that was being imported came to be: the innermost of the app's own that is on the stack. */
+async function importersOf(evidence: readonly StallEvidence[], entry: string): Promise<readonly string[]> {
+  const stack = evidence.findLast((one) => one.stack !== null)?.stack ?? null
+  // The outermost frame is the module's own code: everything else was called from there.
+  const module = stack?.findLast(({ file }) => isAbsolute(file))
+  return module === undefined ? [] : importChain(entry, module.file)
 }
 
 let previous = ''

@@ -10,10 +10,13 @@ import type { State, WorkerState } from './state.ts'
 export function reconcile(state: State, at: number): Action[] {
   if (state.phase === 'stopping') return finishStop(state)
   if (state.phase === 'stopped') return []
-  const { reload, wanted } = state
+  const { reload, wanted, releasing } = state
+  // What is to run once before anything serves has not ended.
+  if (releasing?.generation === state.generation) return []
   if (reload === null) return [...drainReplaced(state), ...dropSurplus(state), ...spawnMissing(state, wanted, at)]
   // Until the new generation serves, the old one must: what it loses meanwhile is replaced.
-  return [...spawnMissing(state, Math.min(wanted, reload.beside), at), ...spawnGeneration(state, reload.generation, at)]
+  const kept = spawnMissing(state, Math.min(wanted, reload.beside), at)
+  return releasing === null ? [...kept, ...spawnGeneration(state, reload.generation, at)] : kept
 }
 
 /** The workers that are to stay: of the serving generation, neither told to leave nor dying. */
@@ -108,7 +111,8 @@ function spawnGeneration(state: State, generation: number, at: number): Action[]
 }
 
 function finishStop(state: State): Action[] {
-  if (state.workers.length > 0) return []
+  // A release that is told to end still has a step to kill and a lock to give up.
+  if (state.workers.length > 0 || state.releasing !== null) return []
   state.phase = 'stopped'
   const { code, why } = state.exit ?? { code: 0, why: 'stopped' }
   return [{ type: 'exit', code, why }]

@@ -1,4 +1,5 @@
 import type { Action } from './action.ts'
+import { beginRelease } from './begin-release.ts'
 import { drain } from './reconcile.ts'
 import type { State } from './state.ts'
 
@@ -9,7 +10,8 @@ export function beginReload(state: State, at: number): Action[] {
   if (command === undefined) return []
   const generation = state.nextGeneration++
   state.reload = { generation, startedAt: at, command, beside: state.wanted }
-  return [{ type: 'announce', what: { of: 'reloading', generation } }]
+  const announced: Action = { type: 'announce', what: { of: 'reloading', generation } }
+  return state.releases === 'never' ? [announced] : [announced, ...beginRelease(state, generation, at)]
 }
 
 /** A worker that has been ready for so long has not merely listened and then thrown. */

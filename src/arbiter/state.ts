@@ -37,9 +37,9 @@ export interface WorkerState {
   dying: RestartReason | null
   /** What its last words were, if it had any. */
   lastWords: string | null
-  /** Limits spread by jitter, drawn when it was started. */
-  readonly requestLimit: number
-  readonly lifetimeLimit: number
+  /** Limits spread by jitter, drawn when it was started, or when they were changed. */
+  requestLimit: number
+  lifetimeLimit: number
   /** Consecutive samples above the memory limit. */
   memorySamples: number
   memorySampledAt: number
@@ -54,9 +54,12 @@ export interface Reload {
   readonly beside: number
 }
 
+/** Before which generations the release steps are run: where a config file names none, before none. */
+export type ReleaseWhen = 'never' | 'reload' | 'always'
+
 /** All that `decide` knows. Plain data: it can be compared, printed and replayed. */
 export interface State {
-  readonly settings: Settings
+  settings: Settings
   phase: 'starting' | 'running' | 'stopping' | 'stopped'
   wanted: number
   /** The generation that serves, or is to serve. */
@@ -68,6 +71,9 @@ export interface State {
   reload: Reload | null
   /** Commands (or null for signals) whose reload has not begun. */
   reloadQueue: (number | null)[]
+  readonly releases: ReleaseWhen
+  /** The release steps that run now; nothing of their generation is started before they have ended. */
+  releasing: { readonly generation: number; readonly startedAt: number } | null
   /** Address of the app, once any worker has said it. */
   address: string | null
   /** Unplanned ends since the start, by reason. */
@@ -86,7 +92,7 @@ export interface State {
 }
 
 /** @param seed any 32-bit integer; the same seed and events give the same decisions */
-export function initialState(settings: Settings, seed: number): State {
+export function initialState(settings: Settings, seed: number, releases: ReleaseWhen = 'never'): State {
   return {
     settings,
     phase: 'starting',
@@ -97,6 +103,8 @@ export function initialState(settings: Settings, seed: number): State {
     workers: [],
     reload: null,
     reloadQueue: [],
+    releases,
+    releasing: null,
     address: null,
     restarts: {},
     failures: [],

@@ -8,6 +8,8 @@ export interface StatusFacts {
   readonly startedAt: Date
   readonly uptimeMs: number
   readonly incidents: Status['incidents']
+  readonly set: Status['set']
+  readonly release: Status['release']
   /** What the rooms in a worker have reported last. */
   readonly rooms: (worker: number) => WorkerStatus['rooms']
 }
@@ -54,7 +56,9 @@ export function statusOf(state: State, facts: StatusFacts, now: number): Status 
       debugged: worker.vitals?.debugged ?? false,
       rooms: facts.rooms(worker.id),
     })),
+    release: facts.release ?? null,
     restarts: state.restarts as Record<string, number>,
     incidents: facts.incidents,
+    set: facts.set,
   }
 }

@@ -1,6 +1,8 @@
 import type { LastAnswers, ReportedError, StallEvidence } from '../report/incident.ts'
 import type { LeakReport } from '../report/leak-report.ts'
 import type { OutcomeCounts } from '../report/outcomes.ts'
+import type { CostlyImport } from '../report/rooms/boot-report.ts'
+import type { SettingsChange } from './settings-change.ts'
 
 /**
  * What the arbiter and a worker say to each other. Two ways lead out of a worker: its main thread speaks over the IPC channel
@@ -17,6 +19,8 @@ export type FromMain =
       readonly address: string
       /** Settings that do not apply in this worker, and why, as sentences. */
       readonly notes: readonly string[]
+      /** What its imports cost, as lines for the log, where the boot was profiled. */
+      readonly profile?: readonly string[]
     }
   | { readonly type: 'boot-failed'; readonly error: ReportedError }
   /** It threw, or rejected, and nobody caught it: the process is about to end. */
@@ -25,6 +29,7 @@ export type FromMain =
   | { readonly type: 'cut-done'; readonly culprit: '503' | 'closed' | 'none'; readonly others: number }
   /** All requests that were in flight at the cut have ended. */
   | { readonly type: 'cut-served'; readonly served: number; readonly others: number }
+  | SettingsChanged
   /** A pool of the app has lent a connection for longer than its limit. */
   | { readonly type: 'leak'; readonly leak: LeakReport }
   /** A room of the toolkit speaks over the worker's line: to the arbiter, or to all other workers. */
@@ -38,9 +43,18 @@ export interface MainEnvelope {
   readonly punctual: FromMain
 }
 
+/** The change of settings with that number is in force here. */
+export interface SettingsChanged {
+  readonly type: 'settings-changed'
+  readonly ask: number
+}
+
 /** From the watchdog thread, one JSON line each. */
 export type FromWatchdog =
+  | SettingsChanged
   | { readonly type: 'beat'; readonly vitals: Vitals }
+  /** It became ready, and later than `bootReport` allows. */
+  | { readonly type: 'boot-slow'; readonly bootMs: number; readonly worst: readonly CostlyImport[] }
   | { readonly type: 'stall-reported'; readonly evidence: StallEvidence }
   | { readonly type: 'stall-ended'; readonly stalledForMs: number; readonly evidence: StallEvidence | null }
   | { readonly type: 'stall-cut'; readonly stalledForMs: number; readonly evidence: StallEvidence }
@@ -64,6 +78,13 @@ export type ToWorker =
   | { readonly type: 'abort' }
   /** Give last answers, then SIGKILL yourself. */
   | { readonly type: 'die'; readonly why: string }
+  /** Settings have been changed by `punctual set`; whoever of the two applies them says so. */
+  | {
+      readonly type: 'settings'
+      readonly ask: number
+      readonly change: SettingsChange
+      readonly by: 'watchdog' | 'worker'
+    }
   /** For a room of the toolkit, from the arbiter or from another worker. */
   | { readonly type: 'line'; readonly topic: string; readonly message: unknown }
 

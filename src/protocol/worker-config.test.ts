@@ -13,6 +13,7 @@ test('what a worker is told arrives as it was, unbounded limits too', () => {
     appArguments: ['--x', ''],
     appFlags: [],
     settings,
+    set: { 'cache.users.ttl': '0ms' },
     chosen: ['port'],
   }
   const text = encodeWorkerConfig(config)

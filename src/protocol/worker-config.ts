@@ -10,7 +10,10 @@ export interface WorkerConfig {
   readonly appArguments: readonly string[]
   /** Node's own flags as the app and its child processes are to see them: without those that Punctual adds. */
   readonly appFlags: readonly string[]
+  /** Those in force; a worker changes them in place when it is told to. */
   readonly settings: Settings
+  /** Values of the app that `punctual set` has set, as texts by name. */
+  readonly set: Readonly<Record<string, string>>
   /** The settings that were set by somebody: what an app says itself outranks our defaults, but not these. */
   readonly chosen: readonly string[]
 }

@@ -7,6 +7,8 @@ export interface WorkerLine {
   readonly worker: number
   /** Absolute path of the arbiter's state directory. */
   readonly stateDir: string
+  /** What `punctual set` had set when this worker was started, as texts by name. */
+  readonly set?: Readonly<Record<string, string>>
   /** Says something to the arbiter. `message` goes as JSON; nothing is waited for, and what is said while the arbiter leaves is lost. */
   tell(topic: string, message: unknown): void
   /** Says something to every other worker of this machine, those that still boot or already drain included. */

@@ -7,7 +7,7 @@ import { after, describe, test } from 'node:test'
 import { createLog } from '../report/log.ts'
 import { ms, UNBOUNDED } from '../wait/duration.ts'
 import { within } from '../wait/within.ts'
-import { AccessLog, type AccessLogSettings, writesAccessLog } from './access-log.ts'
+import { AccessLog, type AccessLogSettings } from './access-log.ts'
 import type { AccessRecord } from './access-record.ts'
 import { currentRequest } from './current-request.ts'
 import { expireRequest } from './expire-request.ts'
@@ -272,9 +272,48 @@ test('at a terminal the sentence stands alone with what leads further', async ()
   assert.match(texts[0] ?? '', /info {2}GET \/users 200 after \d+ ms worker=3 requestId=abc$/)
 })
 
-test('is not written at all where no line of it would show', () => {
-  assert.equal(writesAccessLog(SETTINGS), true)
-  assert.equal(writesAccessLog({ ...SETTINGS, accessLog: 'off' }), false)
-  assert.equal(writesAccessLog({ ...SETTINGS, logLevel: 'error' }), false)
-  assert.equal(writesAccessLog({ ...SETTINGS, logLevel: 'silent' }), false)
+test('is not even opened where no line of it would show', async () => {
+  for (const settings of [{ accessLog: 'off' }, { logLevel: 'error' }, { logLevel: 'silent' }] as const) {
+    const { log, lines, opened } = start({ accessLog: 'all', ...settings })
+    log.prepare()
+    await ask('/fail')
+    await log.close(ms(10_000))
+    assert.deepEqual([opened(), lines.length], [0, 0])
+  }
+})
+
+test('settings that are changed hold from the next request on', async () => {
+  const settings = { ...SETTINGS, accessLog: 'off', slowRequest: ms(60_000) } as {
+    -readonly [Name in keyof AccessLogSettings]: AccessLogSettings[Name]
+  }
+  const lines: string[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      lines.push(...chunk.toString().split('\n').filter(Boolean))
+      done()
+    },
+  })
+  const log = new AccessLog(settings, 1, async ({ logLevel, logFormat }) =>
+    createLog({ level: logLevel, format: logFormat, stream, color: false }),
+  )
+  traffic.onEnded = (scope) => log.ended(scope)
+  log.prepare()
+  const change = (given: Partial<AccessLogSettings>): void => {
+    Object.assign(settings, given)
+    log.changed()
+  }
+  await ask('/off')
+  change({ accessLog: 'all' })
+  await ask('/all')
+  change({ logLevel: 'error' })
+  await ask('/silenced')
+  change({ logLevel: 'info', accessLog: 'problems' })
+  await ask('/quick')
+  change({ slowRequest: ms(0) })
+  await ask('/slow')
+  await log.close(ms(10_000))
+  assert.deepEqual(
+    lines.map((line) => /\/\w+/.exec((JSON.parse(line) as Line).msg)?.[0]),
+    ['/all', '/slow'],
+  )
 })

@@ -1,5 +1,6 @@
 import type { Log, LogFields } from '../report/log.ts'
 import type { Outcome } from '../report/outcomes.ts'
+import type { EndedRequest, QueryFinding, RequestQueries } from '../report/request-queries.ts'
 import type { Settings } from '../settings/settings.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import type { Milliseconds } from '../wait/duration.ts'
@@ -36,7 +37,7 @@ const LEVELS: Readonly<Record<Outcome, Level>> = {
 }
 
 /** Whether these settings let any line of the access log be written. */
-export function writesAccessLog({ accessLog, logLevel }: AccessLogSettings): boolean {
+function writesAccessLog({ accessLog, logLevel }: AccessLogSettings): boolean {
   return accessLog !== 'off' && logLevel !== 'error' && logLevel !== 'fatal' && logLevel !== 'silent'
 }
 
@@ -48,22 +49,33 @@ export class AccessLog {
   readonly #settings: AccessLogSettings
   readonly #worker: number
   readonly #open: OpenLog
-  readonly #all: boolean
-  readonly #slow: Milliseconds
+  #writes = false
+  #all = false
+  #isReady = false
   readonly #budget: LineBudget
   #log: Log | null = null
   #opening: Promise<void> | null = null
   #kept: Line[] = []
   #lost = 0
 
-  /** @param open how the log is made; default: on standard output */
+  /**
+   * @param settings say so with `changed` when they have been changed
+   * @param open how the log is made; default: on standard output
+   */
   constructor(settings: AccessLogSettings, worker: number, open: OpenLog = openLog) {
     this.#settings = settings
     this.#worker = worker
     this.#open = open
-    this.#all = settings.accessLog === 'all'
-    this.#slow = settings.slowRequest
     this.#budget = new LineBudget(MOST_PROBLEMS, (left) => this.#tellLeftOut(left))
+    this.changed()
+  }
+
+  /** The settings have been changed. */
+  changed(): void {
+    this.#writes = writesAccessLog(this.#settings)
+    this.#all = this.#writes && this.#settings.accessLog === 'all'
+    this.#log?.setLevel(this.#settings.logLevel)
+    if (this.#isReady) this.prepare()
   }
 
   /**
@@ -71,13 +83,16 @@ export class AccessLog {
    * an app's instrumentation wants to come before the libraries that it instruments.
    */
   prepare(): void {
+    this.#isReady = true
     if (this.#all) this.#opening ??= this.#load()
   }
 
   /** To be called for each request that has ended. Never throws: it runs where the app's own code has ended its response. */
   ended(scope: RequestScope): void {
+    if (scope.queries !== null) this.#endQueries(scope, scope.queries)
+    if (!this.#writes) return
     const outcome = outcomeOf(scope)
-    if (outcome === 'sent' && !this.#all && scope.age <= this.#slow) return
+    if (outcome === 'sent' && !this.#all && scope.age <= this.#settings.slowRequest) return
     // Outside of the request: what the log starts (an import, a timer, a write) is none of its waits.
     scopes.exit(() => {
       try {
@@ -102,6 +117,24 @@ export class AccessLog {
     this.#write(LEVELS[outcome], { ...fields }, accessSentence(record, tellOpenWaits(scope.unanswered ?? [], now)))
   }
 
+  /** What counts its queries is told that it has ended, and says what is worth a line of its own. */
+  #endQueries(scope: RequestScope, queries: RequestQueries): void {
+    scopes.exit(() => {
+      try {
+        const request = endedRequest(scope)
+        const { method, route } = request
+        const tell = ({ did, fields }: QueryFinding): void => {
+          const about = { worker: this.#worker, requestId: scope.id }
+          const all = this.#settings.logFormat === 'text' ? about : { method, route, ...about, ...fields }
+          this.#write('warn', all, `${method} ${route} ${did}`)
+        }
+        queries.ended(request, this.#writes ? tell : null)
+      } catch {
+        this.#lost++
+      }
+    })
+  }
+
   #tellLeftOut({ lines, outcomes, routes }: LeftOut): void {
     const counts = Object.entries(outcomes).map(([outcome, count]) => `${count} ${outcome}`)
     const message = `${lines} more ${lines === 1 ? 'request' : 'requests'} within a second: ${counts.join(', ')}`
@@ -121,7 +154,10 @@ export class AccessLog {
 
   async #load(): Promise<void> {
     try {
-      this.#log = await this.#open(this.#settings)
+      const log = await this.#open(this.#settings)
+      // It may have been changed since the log began to be made.
+      log.setLevel(this.#settings.logLevel)
+      this.#log = log
     } catch (error) {
       console.error('punctual: the access log cannot be opened:', error)
       // `#opening` stays: what cannot be opened once is not tried at every request.
@@ -153,6 +189,11 @@ export class AccessLog {
     }
     await within('access log', limit, write, { fallback: undefined, parent: null })
   }
+}
+
+function endedRequest(scope: RequestScope): EndedRequest {
+  const pattern = routeOf(scope)
+  return { method: scope.request.method ?? '', route: pattern ?? pathOf(scope), isPattern: pattern !== null }
 }
 
 async function openLog({ logLevel, logFormat }: AccessLogSettings): Promise<Log> {

@@ -2,7 +2,7 @@ import type { Deadline } from '../wait/deadline.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import type { Ledger } from '../wait/ledger.ts'
 import type { Limit } from '../wait/limit.ts'
-import { runningRequest } from './scope.ts'
+import { type Allowance, runningRequest } from './scope.ts'
 
 /** The request that is being served, as its own code sees it. */
 export interface CurrentRequest {
@@ -22,10 +22,10 @@ export interface CurrentRequest {
    * Gives it another deadline: `limit` from its acceptance, in place of `requestDeadline` or of what its caller asked for. For routes that are
    * known to take long, or must not: a stream of events, a big download, a health check.
    *
-   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds
-   * @throws RangeError for a limit that is no length of time
+   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds; or what else it may, `{ limit: '10m', queries: { max: 5 } }`
+   * @throws RangeError for a limit that is no length of time, and for a number of queries that is none
    */
-  allow(limit: Limit): void
+  allow(limit: Limit | Allowance): void
 }
 
 /** The request whose code is running, found through AsyncLocalStorage; undefined outside of any, and outside of a worker of Punctual's. */

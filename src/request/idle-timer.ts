@@ -3,7 +3,7 @@ import { Socket } from 'node:net'
 
 /** Made while no request runs. */
 const outside = new AsyncResource('punctual.idle')
-const { setTimeout: start } = Socket.prototype
+const start = Socket.prototype.setTimeout
 
 /**
  * Keeps the idle timer of a connection from holding on to the request that was served last. Node starts that timer while the request

@@ -2,13 +2,22 @@ import { type AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Outcome } from '../report/outcomes.ts'
+import type { RequestQueries } from '../report/request-queries.ts'
 import { type Deadline, deadlineIn } from '../wait/deadline.ts'
-import { type Limit, readLimit } from '../wait/limit.ts'
+import { type Limit, readCount, readLimit } from '../wait/limit.ts'
 import type { WaitNode } from '../wait/wait-node.ts'
 import { WaitScope, waitScopes } from '../wait/wait-scope.ts'
 import type { OpenWait } from './open-wait.ts'
 import { requestId } from './request-id.ts'
 import type { UnnamedWaits } from './unnamed/unnamed-waits.ts'
+
+/** What a request may take. */
+export interface Allowance {
+  /** From its acceptance until it must be answered. */
+  readonly limit?: Limit
+  /** How many queries it may run, on guarded pools and SQLite databases together. More are told in the log; in tests they fail. */
+  readonly queries?: { readonly max: number }
+}
 
 /** One request while it is served. It is what AsyncLocalStorage carries through everything the request starts, and what its waits belong to. */
 export class RequestScope extends WaitScope {
@@ -34,6 +43,10 @@ export class RequestScope extends WaitScope {
   unnamed: UnnamedWaits | null = null
   /** The pattern of its route, e.g. `/users/:id`, where an adapter or framework has told it. */
   route: string | null = null
+  /** What counts its queries; null until it asks a database. */
+  queries: RequestQueries | null = null
+  /** How many queries it may run; null where that is the setting's. */
+  queryBudget: number | null = null
   /** Who sees to its deadline. */
   watcher: { moved(scope: RequestScope): void } | null = null
   #id: string | null = null
@@ -67,11 +80,15 @@ export class RequestScope extends WaitScope {
    * Gives it another deadline: `limit` from its acceptance, in place of `requestDeadline` or of what its caller asked for. For routes that are
    * known to take long, or must not: a stream of events, a big download, a health check.
    *
-   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds
-   * @throws RangeError for a limit that is no length of time
+   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds; or what else it may, `{ limit: '10m', queries: { max: 5 } }`
+   * @throws RangeError for a limit that is no length of time, and for a number of queries that is none
    */
-  allow(limit: Limit): void {
-    this.deadline = deadlineIn(readLimit('currentRequest().allow', limit), this.startedAt)
+  allow(limit: Limit | Allowance): void {
+    const { limit: length, queries } =
+      typeof limit === 'object' && limit !== null ? limit : { limit, queries: undefined }
+    if (queries !== undefined) this.queryBudget = readCount('currentRequest().allow: queries.max', queries.max, 0)
+    if (length === undefined) return
+    this.deadline = deadlineIn(readLimit('currentRequest().allow', length), this.startedAt)
     this.watcher?.moved(this)
   }
 

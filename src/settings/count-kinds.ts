@@ -8,9 +8,14 @@ function parseWhole(word: string, least: number, most: number, accepts: string):
   return accepted(value)
 }
 
-/** A whole number, at least 1. */
-export function countKind(options: { readonly most?: number; readonly unbounded: boolean }): Kind<number> {
-  const accepts = `a whole number from 1${options.unbounded ? ' or unbounded' : ''}`
+/** A whole number, at least 1 or `least`. */
+export function countKind(options: {
+  readonly least?: number
+  readonly most?: number
+  readonly unbounded: boolean
+}): Kind<number> {
+  const { least = 1 } = options
+  const accepts = `a whole number from ${least}${options.unbounded ? ' or unbounded' : ''}`
   return wordKind({
     label: 'count',
     accepts,
@@ -18,7 +23,7 @@ export function countKind(options: { readonly most?: number; readonly unbounded:
     parse(word) {
       if (word === 'unbounded' && options.unbounded) return accepted(Number.POSITIVE_INFINITY)
       const advice = refuseUnlessUnbounded(word, options.unbounded)
-      return advice ?? parseWhole(word, 1, options.most ?? 1_000_000_000, accepts)
+      return advice ?? parseWhole(word, least, options.most ?? 1_000_000_000, accepts)
     },
   })
 }

@@ -1,4 +1,5 @@
 import type { Milliseconds } from '../wait/duration.ts'
+import type { ReleaseConfig } from './release-config.ts'
 import type { Bytes, Settings } from './settings.ts'
 
 /** `250ms`, `5s`, `10m`, `1h`, `2d` or `unbounded`. */
@@ -20,13 +21,16 @@ interface ConfigExceptions {
   readonly logFormat?: Settings['logFormat'] | 'auto'
   readonly maxRequests?: number | 'unbounded'
   readonly crashLimit?: number | 'unbounded'
+  readonly queryRepeats?: number | 'unbounded'
+  readonly queryBudget?: number | 'unbounded'
   readonly recycleJitter?: `${number}%`
 }
 
-/** What `punctual.config.ts` exports as its default: any of the settings. */
-export type PunctualConfig = ConfigExceptions & {
-  readonly [Name in Exclude<keyof Settings, keyof ConfigExceptions>]?: ConfigValue<Settings[Name]>
-}
+/** What `punctual.config.ts` exports as its default: any of the settings, and what is to be released. */
+export type PunctualConfig = ConfigExceptions &
+  ReleaseConfig & {
+    readonly [Name in Exclude<keyof Settings, keyof ConfigExceptions>]?: ConfigValue<Settings[Name]>
+  }
 
 /** Gives an editor the names and types of the settings: `export default defineConfig({ workers: 4, requestDeadline: '10s' })`. */
 export function defineConfig(config: PunctualConfig): PunctualConfig {

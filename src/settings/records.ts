@@ -3,10 +3,18 @@ import { durationKind } from './duration-kind.ts'
 import type { Kind, Written } from './kind.ts'
 import type { Settings } from './settings.ts'
 import { bytes, sizeKind } from './size-kind.ts'
-import { choiceKind, hostKind, modulesKind, pathKind, routesKind } from './text-kinds.ts'
+import { choiceKind, hostKind, modulesKind, pathKind, routesKind, versionKind } from './text-kinds.ts'
 
 /** Under which heading a setting stands in the help, the reference and `punctual config`. */
-export type SettingGroup = 'Serving' | 'Limits' | 'Overload' | 'Stalls' | 'Recycling' | 'Restarting' | 'Observing'
+export type SettingGroup =
+  | 'Serving'
+  | 'Limits'
+  | 'Overload'
+  | 'Stalls'
+  | 'Recycling'
+  | 'Releasing'
+  | 'Restarting'
+  | 'Observing'
 
 export interface SettingRecord<T> {
   readonly group: SettingGroup
@@ -17,6 +25,10 @@ export interface SettingRecord<T> {
   readonly prose: string
   /** Variables that platforms set, read when the setting's own is not there. */
   readonly fallbackVariable?: string
+  /** What the flag means without a value; it takes none then. */
+  readonly bare?: string
+  /** Who applies it at once when `punctual set` changes it while Punctual runs; without, it holds from start to stop. */
+  readonly hot?: 'arbiter' | 'watchdog' | 'worker'
 }
 
 export type SettingName = keyof Settings
@@ -61,12 +73,21 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   bootLimit: {
     group: 'Limits',
+    hot: 'arbiter',
     kind: limit,
     default: '60s',
     prose: 'From the start of a worker until it must be ready to serve.',
   },
+  readyWhen: {
+    group: 'Limits',
+    kind: choiceKind(['critical', 'all'], (word) => word),
+    default: 'critical',
+    prose:
+      'When a worker is ready: as soon as it listens, or when all routes that the app has deferred (`deferRoutes`) are loaded too, within `bootLimit`.',
+  },
   requestDeadline: {
     group: 'Limits',
+    hot: 'worker',
     kind: limit,
     default: '30s',
     prose:
@@ -74,6 +95,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   queueLimit: {
     group: 'Limits',
+    hot: 'worker',
     kind: durationKind({ unbounded: true, zero: true }),
     default: '10s',
     prose:
@@ -100,24 +122,28 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   drainLimit: {
     group: 'Limits',
+    hot: 'worker',
     kind: limit,
     default: '30s',
     prose: 'From the order to leave until requests that are still unanswered get a 503.',
   },
   stopLimit: {
     group: 'Limits',
+    hot: 'arbiter',
     kind: limit,
     default: '35s',
     prose: 'From the order to leave until the worker is killed.',
   },
   upgradeGrace: {
     group: 'Limits',
+    hot: 'worker',
     kind: durationKind({ unbounded: true, zero: true }),
     default: '5s',
     prose: 'How long upgraded connections (WebSocket) may stay while their worker leaves; 0s closes them at once.',
   },
   admission: {
     group: 'Overload',
+    hot: 'worker',
     kind: choiceKind(['off', 'dark', 'on'], (word) => word),
     default: 'dark',
     prose:
@@ -125,6 +151,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   maxInFlight: {
     group: 'Overload',
+    hot: 'worker',
     kind: countKind({ unbounded: true }),
     default: '1000',
     prose:
@@ -132,12 +159,14 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   maxWaiting: {
     group: 'Overload',
+    hot: 'worker',
     kind: countKind({ unbounded: false }),
     default: '1000',
     prose: 'Requests that may wait so; what comes when there are that many is shed.',
   },
   queueTarget: {
     group: 'Overload',
+    hot: 'worker',
     kind: durationKind({ unbounded: false }),
     default: '100ms',
     prose:
@@ -145,6 +174,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   queueInterval: {
     group: 'Overload',
+    hot: 'worker',
     kind: durationKind({ unbounded: false }),
     default: '1s',
     prose:
@@ -152,6 +182,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   priorityRoutes: {
     group: 'Overload',
+    hot: 'worker',
     kind: routesKind,
     default: ['/health', '/healthz', '/livez', '/readyz', '/ready', '/live', '/ping'],
     prose:
@@ -159,91 +190,132 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   stallAction: {
     group: 'Stalls',
+    hot: 'watchdog',
     kind: choiceKind(['report', 'cut', 'kill'], (word) => word),
     default: 'kill',
     prose: 'How far a stall may be taken: only reported, cut, or cut and then killed.',
   },
   stallReport: {
     group: 'Stalls',
+    hot: 'watchdog',
     kind: limit,
     default: '1s',
     prose: 'How long the event loop may stand still before the stall is explained in the log and an incident.',
   },
   stallCut: {
     group: 'Stalls',
+    hot: 'watchdog',
     kind: limit,
     default: '10s',
     prose: 'How long it may stand still before the code that stalls is ended and its request answered with a 503.',
   },
   stallKill: {
     group: 'Stalls',
+    hot: 'watchdog',
     kind: limit,
     default: '15s',
     prose: 'How long it may stand still before the worker is killed, after every client it can reach has got a 503.',
   },
   freezeKill: {
     group: 'Stalls',
+    hot: 'arbiter',
     kind: limit,
     default: '20s',
     prose: 'How long nothing at all may be heard of a worker (it was stopped, or swapped out) before it is killed.',
   },
   maxRequests: {
     group: 'Recycling',
+    hot: 'arbiter',
     kind: countKind({ unbounded: true }),
     default: 'unbounded',
     prose: 'Requests after which a worker is replaced.',
   },
   maxMemory: {
     group: 'Recycling',
+    hot: 'arbiter',
     kind: sizeKind({ least: bytes(16, 'MiB'), unbounded: true }),
     default: 'unbounded',
     prose: 'Resident memory above which a worker is replaced.',
   },
   maxMemorySamples: {
     group: 'Recycling',
+    hot: 'arbiter',
     kind: countKind({ most: 3_600, unbounded: false }),
     default: '5',
     prose: 'Samples in a row, one a second, that must be above `maxMemory`.',
   },
   maxLifetime: {
     group: 'Recycling',
+    hot: 'arbiter',
     kind: limit,
     default: 'unbounded',
     prose: 'Age at which a worker is replaced.',
   },
   recycleJitter: {
     group: 'Recycling',
+    hot: 'arbiter',
     kind: shareKind,
     default: '10%',
     prose:
       'By how much `maxRequests` and `maxLifetime` are spread at random, so that workers are not replaced together.',
   },
+  releaseVersion: {
+    group: 'Releasing',
+    kind: versionKind,
+    default: 'auto',
+    prose:
+      'What is released: steps that have been done for a version are not run again. `auto` is the git commit where nothing is uncommitted; where there is none, the steps run at every start.',
+  },
+  releaseLimit: {
+    group: 'Releasing',
+    kind: durationKind({ unbounded: false }),
+    default: '10m',
+    prose: 'How long the back-up and all release steps may take together; a roll-back may take as long again.',
+  },
+  releaseLockLimit: {
+    group: 'Releasing',
+    kind: durationKind({ unbounded: false }),
+    default: '15m',
+    prose: 'How long to wait while another machine runs the release steps.',
+  },
+  releaseTableLock: {
+    group: 'Releasing',
+    kind: limit,
+    default: '3s',
+    prose:
+      'How long a statement of a release step may wait for a lock of the database (`lock_timeout`) before it gives way to the site and is tried again. `unbounded` leaves it to the database.',
+  },
   restartDelayMin: {
     group: 'Restarting',
+    hot: 'arbiter',
     kind: durationKind({ unbounded: false, zero: true }),
     default: '100ms',
     prose: 'Delay before a failed worker is replaced. It doubles with every failure.',
   },
   restartDelayMax: {
     group: 'Restarting',
+    hot: 'arbiter',
     kind: durationKind({ unbounded: false, zero: true }),
     default: '30s',
     prose: 'Where that delay stops to grow.',
   },
   restartReset: {
     group: 'Restarting',
+    hot: 'arbiter',
     kind: limit,
     default: '30s',
     prose: 'Time without a failure after which the delay starts again at its least.',
   },
   crashLimit: {
     group: 'Restarting',
+    hot: 'arbiter',
     kind: countKind({ unbounded: true }),
     default: '10',
     prose: 'Failures within `crashWindow` at which Punctual gives up with exit code 5.',
   },
   crashWindow: {
     group: 'Restarting',
+    hot: 'arbiter',
     kind: limit,
     default: '5m',
     prose:
@@ -263,6 +335,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   logLevel: {
     group: 'Observing',
+    hot: 'worker',
     kind: choiceKind(LOG_LEVELS, (word) => word),
     default: 'info',
     prose: 'The least severe level that is logged.',
@@ -278,6 +351,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   accessLog: {
     group: 'Observing',
+    hot: 'worker',
     kind: choiceKind(['off', 'problems', 'all'], (word) => word),
     default: 'problems',
     prose:
@@ -285,6 +359,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   slowRequest: {
     group: 'Observing',
+    hot: 'worker',
     kind: limit,
     default: '1s',
     prose: 'How long a request may take before `accessLog` counts it as a problem.',
@@ -302,6 +377,36 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: 'on',
     prose:
       'See what requests wait for that has no name: sockets, look-ups, HTTP calls, child processes, files. So a request that expires says what it waited for.',
+  },
+  queryRepeats: {
+    group: 'Observing',
+    hot: 'worker',
+    kind: countKind({ least: 2, unbounded: true }),
+    default: '5',
+    prose:
+      'How often a request may run one query from one place, on guarded pools and SQLite databases, before the log tells it with the line of code, once an hour for each place.',
+  },
+  queryBudget: {
+    group: 'Observing',
+    hot: 'worker',
+    kind: countKind({ unbounded: true }),
+    default: 'unbounded',
+    prose:
+      'How many queries a request may run in all before the log tells it, once an hour for each route. A route may have a budget of its own: `currentRequest().allow({ queries: { max: 5 } })`.',
+  },
+  bootReport: {
+    group: 'Observing',
+    kind: limit,
+    default: '5s',
+    prose: 'A boot that takes longer is told in the log with the three imports that cost most.',
+  },
+  bootProfile: {
+    group: 'Observing',
+    kind: choiceKind(['off', 'on'], (word) => word),
+    default: 'off',
+    bare: 'on',
+    prose:
+      'Measure every import of a boot, and what it did at import time: sockets, pools, timers, synchronous calls. The log shows it as a tree; so does `/status`. It makes a boot slower.',
   },
   incidentsKept: {
     group: 'Observing',

@@ -26,6 +26,7 @@ const BREAKING: Readonly<Record<string, Record<string, string>>> = {
   'drainLimit < stopLimit': { stopLimit: '30s' },
   'upgradeGrace <= drainLimit': { upgradeGrace: '31s' },
   'queueTarget < queueInterval': { queueTarget: '1s' },
+  'releaseLimit < releaseLockLimit': { releaseLimit: '15m' },
   'restartDelayMin <= restartDelayMax': { restartDelayMin: '31s' },
   'port != adminPort': { port: '9464' },
 }

@@ -77,6 +77,7 @@ export const RULES: readonly Rule[] = [
   below('drainLimit', 'stopLimit', 'Requests get their 503 before the worker is killed.'),
   upTo('upgradeGrace', 'drainLimit', 'Upgraded connections are closed within the drain.'),
   below('queueTarget', 'queueInterval', 'A queue is judged over many times what each may wait.', admits),
+  below('releaseLimit', 'releaseLockLimit', 'Whoever waits for a release outlasts it.'),
   upTo('restartDelayMin', 'restartDelayMax', 'The delay grows from its least to its most.'),
   {
     says: 'port != adminPort',

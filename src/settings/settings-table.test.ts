@@ -16,7 +16,7 @@ const resolved = resolveSettings({
 
 describe('settings table', () => {
   it('every setting and every rule is on it, once', () => {
-    const lines = settingsTable(resolved, '/app/punctual.config.ts').split('\n')
+    const lines = settingsTable(settingsReport(resolved, '/app/punctual.config.ts')).split('\n')
     for (const name of SETTING_NAMES) {
       assert.equal(lines.filter((line) => line.startsWith(`  ${name} `)).length, 1, name)
     }
@@ -26,7 +26,7 @@ describe('settings table', () => {
   })
 
   it('value and origin stand in columns', () => {
-    const table = settingsTable(resolved, null)
+    const table = settingsTable(settingsReport(resolved, null))
     assert.match(table, /^ {2}port +8080 +environment: PORT$/m)
     assert.match(table, /^ {2}maxMemory +512MiB +file: punctual\.config\.ts$/m)
     assert.match(table, /^ {2}stallAction +cut +flag: --stall-action$/m)

@@ -1,23 +1,30 @@
-import type { Written } from './kind.ts'
 import { recordOf, SETTING_NAMES, type SettingGroup, type SettingName } from './records.ts'
-import type { ResolvedSettings, SettingOrigin } from './resolve.ts'
+import type { ResolvedSettings } from './resolve.ts'
 import { RULES } from './rules.ts'
 import type { Origin } from './settings.ts'
 
-/** The settings in force as data, for `punctual config --json`. Values are texts, written as a flag or variable would be. */
+/** A value, written as a flag or variable would be, and where it comes from. */
+export interface ReportedSetting {
+  readonly value: string
+  readonly origin: Origin
+  readonly source: string
+  /** Somebody wrote `auto`, which became this value. */
+  readonly auto?: true
+}
+
+/** Settings as data, for `punctual config --json` and the control socket. */
 export interface SettingsReport {
   readonly configFile: string | null
-  readonly settings: Readonly<
-    Record<SettingName, { readonly value: string; readonly origin: Origin; readonly source: string }>
-  >
+  readonly settings: Readonly<Record<SettingName, ReportedSetting>>
   readonly rules: readonly { readonly says: string; readonly applies: boolean; readonly holds: boolean }[]
 }
 
 export function settingsReport(resolved: ResolvedSettings, configFile: string | null): SettingsReport {
   const { settings, origins } = resolved
   const entries = SETTING_NAMES.map((name) => {
-    const { origin, source } = origins[name]
-    return [name, { value: formatSetting(resolved, name), origin, source }] as const
+    const { origin, source, written } = origins[name]
+    const reported: ReportedSetting = { value: formatSetting(resolved, name), origin, source }
+    return [name, written === 'auto' ? { ...reported, auto: true } : reported] as const
   })
   return {
     configFile,
@@ -31,12 +38,13 @@ export function settingsReport(resolved: ResolvedSettings, configFile: string | 
 }
 
 /** The same for people: name, value and origin under headings, then the rules. */
-export function settingsTable(resolved: ResolvedSettings, configFile: string | null): string {
-  const rows = SETTING_NAMES.map((name) => ({
+export function settingsTable({ configFile, settings, rules }: SettingsReport): string {
+  // An arbiter of another version may have others.
+  const rows = SETTING_NAMES.filter((name) => settings[name] !== undefined).map((name) => ({
     name,
     group: recordOf(name).group,
-    value: shownValue(resolved, name),
-    origin: tellOrigin(resolved.origins[name]),
+    value: shownValue(settings[name]),
+    origin: tellOrigin(settings[name]),
   }))
   const nameWidth = Math.max(...rows.map(({ name }) => name.length))
   // A long path would push every origin off the screen, so it may stick out alone.
@@ -49,10 +57,9 @@ export function settingsTable(resolved: ResolvedSettings, configFile: string | n
     lines.push(`  ${row.name.padEnd(nameWidth)}  ${row.value.padEnd(valueWidth)}  ${row.origin}`)
   }
   lines.push('', 'Rules')
-  for (const rule of RULES) {
-    const applies = rule.applies(resolved.settings)
-    const mark = applies ? (rule.holds(resolved.settings) ? '✓' : '✗') : '-'
-    lines.push(`  ${mark} ${rule.says}${applies ? '' : '  (does not apply)'}`)
+  for (const { says, applies, holds } of rules) {
+    const mark = applies ? (holds ? '✓' : '✗') : '-'
+    lines.push(`  ${mark} ${says}${applies ? '' : '  (does not apply)'}`)
   }
   return `${lines.join('\n')}\n`
 }
@@ -68,13 +75,11 @@ function formatSetting({ settings }: ResolvedSettings, name: SettingName): strin
   return recordOf(name).kind.format(settings[name])
 }
 
-function shownValue(resolved: ResolvedSettings, name: SettingName): string {
-  const value = formatSetting(resolved, name)
-  const written: Written = resolved.origins[name].written
-  if (written === 'auto') return `${value} (auto)`
+function shownValue({ value, auto }: ReportedSetting): string {
+  if (auto === true) return `${value} (auto)`
   return value === '' ? '(none)' : value
 }
 
-function tellOrigin({ origin, source }: SettingOrigin): string {
-  return origin === 'default' ? 'default' : `${origin}: ${source}`
+function tellOrigin({ origin, source }: ReportedSetting): string {
+  return origin === source ? origin : `${origin}: ${source}`
 }

@@ -5,7 +5,7 @@ declare const bytes: unique symbol
 /** A size in bytes; `unbounded` is Infinity. */
 export type Bytes = number & { readonly [bytes]: true }
 
-/** The settings of one arbiter, resolved and frozen. Each has its record (name, default, prose) in `records.ts`. */
+/** The settings of one arbiter, resolved; some change while it runs (`hot` in their record). Each has its record (name, default, prose) in `records.ts`. */
 export interface Settings {
   /** How many workers serve; `auto` has been resolved to the available parallelism. */
   readonly workers: number
@@ -31,6 +31,12 @@ export interface Settings {
   readonly freezeKill: Milliseconds
 
   readonly bootLimit: Milliseconds
+  /** Whether a worker is ready before its deferred routes are loaded, or only then. */
+  readonly readyWhen: 'critical' | 'all'
+  /** A boot that took longer is told with the imports that cost most. */
+  readonly bootReport: Milliseconds
+  /** Whether every import of a boot is measured. */
+  readonly bootProfile: 'on' | 'off'
   readonly requestDeadline: Milliseconds
   /** The most that is believed of what a proxy says a request has waited. */
   readonly queueLimit: Milliseconds
@@ -68,6 +74,15 @@ export interface Settings {
   readonly maxMemorySamples: number
   readonly maxLifetime: Milliseconds
 
+  /** What is released; `auto` is found out from git and package.json. */
+  readonly releaseVersion: string
+  /** For the back-up and all steps together; what a roll-back may take too. */
+  readonly releaseLimit: Milliseconds
+  /** How long a release of another is waited for. */
+  readonly releaseLockLimit: Milliseconds
+  /** How long a statement of a step may wait for a lock of the database; Infinity leaves it to the database. */
+  readonly releaseTableLock: Milliseconds
+
   readonly restartDelayMin: Milliseconds
   readonly restartDelayMax: Milliseconds
   /** Health without a failure after which the delay starts again at its minimum. */
@@ -83,11 +98,15 @@ export interface Settings {
   readonly serverTiming: 'on' | 'off'
   /** Whether it is seen what requests wait for that has no name. */
   readonly traceWaits: 'on' | 'off'
+  /** Runs of one query from one place in a request that are told; Infinity tells none. */
+  readonly queryRepeats: number
+  /** Queries that a request may run before that is told; Infinity is without limit. */
+  readonly queryBudget: number
 
   /** How many incident files are kept. */
   readonly incidentsKept: number
   readonly incidentSize: Bytes
 }
 
-/** Where the value of a setting comes from, in rising precedence. */
-export type Origin = 'default' | 'file' | 'environment' | 'flag'
+/** Where the value of a setting comes from, in rising precedence; `set` is by `punctual set`, while Punctual ran. */
+export type Origin = 'default' | 'file' | 'environment' | 'flag' | 'set'

@@ -1,5 +1,6 @@
 import type { Written } from './kind.ts'
 import { nearestName } from './nearest-name.ts'
+import { RELEASE_KEYS, readReleasePlan } from './read-release-plan.ts'
 import { flagOf, recordOf, SETTING_NAMES, type SettingName, variableOf } from './records.ts'
 import type { Origin } from './settings.ts'
 import type { SettingFault } from './settings-error.ts'
@@ -30,7 +31,7 @@ const INTERNAL_VARIABLE = 'PUNCTUAL__'
 export function collectCandidates(sources: SettingSources, faults: SettingFault[]): readonly Candidate[] {
   return withoutCovered([
     ...defaults(),
-    ...fromFile(sources.file, faults),
+    ...fromFile(sources, faults),
     ...fromEnvironment(sources.env, faults),
     ...fromFlags(sources.flags, faults),
   ])
@@ -56,14 +57,16 @@ function defaults(): Candidate[] {
   }))
 }
 
-function fromFile(file: SettingSources['file'], faults: SettingFault[]): Candidate[] {
+function fromFile({ file, env }: SettingSources, faults: SettingFault[]): Candidate[] {
   if (file === undefined) return []
+  // For its faults: the plan is read again, from the file as it is then, by the process that runs the release.
+  readReleasePlan(file.values, { file: file.name, cwd: '/', env }, faults)
   const candidates: Candidate[] = []
   for (const [key, written] of Object.entries(file.values)) {
-    if (written === undefined) continue
+    if (written === undefined || (RELEASE_KEYS as readonly string[]).includes(key)) continue
     const place = `${file.name}: ${key}`
     if (isSettingName(key)) candidates.push({ name: key, origin: 'file', source: file.name, place, written })
-    else faults.push(unknownName(place, key, SETTING_NAMES))
+    else faults.push(unknownName(place, key, [...SETTING_NAMES, ...RELEASE_KEYS]))
   }
   return candidates
 }

@@ -55,6 +55,17 @@ export const pathKind: Kind<string> = wordKind({
   },
 })
 
+/** A version, or `auto`. It goes into log lines, records and file names. */
+export const versionKind: Kind<string> = wordKind({
+  label: 'version',
+  accepts: 'a version of at most 100 letters, digits and . _ + - / : @ signs, or auto',
+  format: (value) => value,
+  parse(word) {
+    if (/^[\w.+/:@-]{1,100}$/.test(word)) return accepted(word)
+    return refused(`"${word.slice(0, 100)}" is no version`, 'write at most 100 letters, digits and . _ + - / : @ signs')
+  },
+})
+
 /** Module specifiers. Those that begin with a dot become absolute paths; names of packages stay as they are. */
 export const modulesKind: Kind<readonly string[]> = {
   label: 'module',

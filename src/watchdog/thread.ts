@@ -5,6 +5,7 @@ import { applyChange } from '../protocol/settings-change.ts'
 import { ConnectionTable } from '../request/connection-table.ts'
 import { every, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { BootWatch } from './boot-watch.ts'
 import { HeapEstimate } from './heap-estimate.ts'
 import { ArbiterLink } from './link.ts'
 import { Pulse } from './pulse.ts'
@@ -23,6 +24,9 @@ const table = new ConnectionTable(data.table)
 const link = new ArbiterLink(data.link, hear, orphaned)
 const watchman = new Watchman(pulse, table, settings, (message) => link.send(message))
 const heap = new HeapEstimate(pulse)
+const bootWatch = new BootWatch(pulse, settings.bootReport, (bootMs, worst) =>
+  link.send({ type: 'boot-slow', bootMs, worst }),
+)
 let halves = 0
 let lagOfSecond = 0
 
@@ -32,6 +36,7 @@ beat()
 
 function look(): void {
   watchman.look()
+  bootWatch.look()
   if (heap.becameFull()) tellVitals(0)
 }
 

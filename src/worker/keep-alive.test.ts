@@ -15,6 +15,7 @@ function config(keepAlive: string, chosen: boolean): WorkerConfig {
     appArguments: [],
     appFlags: [],
     settings,
+    set: {},
     chosen: chosen ? ['keepAlive'] : [],
   }
 }

@@ -20,9 +20,9 @@ type Drained = (limit: number) => Promise<void>
 export class Line implements WorkerLine {
   readonly worker: number
   readonly stateDir: string
+  readonly set: Readonly<Record<string, string>>
   readonly #inFlight: () => number
-  readonly #drainLimit: number
-  readonly #stopLimit: number
+  readonly #settings: WorkerConfig['settings']
   readonly #listeners = new Map<string, Set<(message: unknown) => void>>()
   readonly #unheard = new Map<string, unknown[]>()
   readonly #reports = new Map<string, () => unknown>()
@@ -33,11 +33,11 @@ export class Line implements WorkerLine {
   #utilisation = 0
   #leavingSince = 0
 
-  constructor({ id, settings }: WorkerConfig, inFlight: () => number) {
+  constructor({ id, settings, set }: WorkerConfig, inFlight: () => number) {
     this.worker = id
     this.stateDir = resolve(settings.stateDir)
-    this.#drainLimit = settings.drainLimit
-    this.#stopLimit = settings.stopLimit
+    this.set = set
+    this.#settings = settings
     this.#inFlight = inFlight
     publishWorkerLine(this)
   }
@@ -101,11 +101,9 @@ export class Line implements WorkerLine {
   /** Requests have ended; the rooms finish what they can within what is left of the drain limit. */
   async drain(): Promise<void> {
     if (this.#drains.size > 0) {
+      const { drainLimit, stopLimit } = this.#settings
       const past = monotonicNow() - this.#leavingSince
-      const limit = Math.max(
-        0,
-        Math.min(Math.max(LEAST_DRAIN, this.#drainLimit - past), this.#stopLimit - past - BEFORE_KILL),
-      )
+      const limit = Math.max(0, Math.min(Math.max(LEAST_DRAIN, drainLimit - past), stopLimit - past - BEFORE_KILL))
       const done = Promise.allSettled([...this.#drains.values()].map((drained) => drained(limit)))
       await new Promise<void>((ended) => {
         const cancel = after(ms(limit), ended)

@@ -6,6 +6,10 @@ import { isMainThread } from 'node:worker_threads'
  */
 const boot = /[/\\]worker[/\\]boot\.[tj]s$/
 if (isMainThread && process.connected && boot.test(process.argv[1] ?? '')) {
-  const { startWorker } = await import('./this-worker.ts')
+  const { startWorker, thisWorker } = await import('./this-worker.ts')
   startWorker()
+  if (thisWorker().config.settings.bootProfile === 'on') {
+    const { profileBoot } = await import('./profile-boot.ts')
+    thisWorker().endProfile = profileBoot()
+  }
 }

@@ -1,8 +1,12 @@
 import type { AddressInfo, Server } from 'node:net'
 import type { ToWorker } from '../protocol/messages.ts'
+import { applyChange } from '../protocol/settings-change.ts'
 import { LINK_DESCRIPTOR, type WorkerConfig } from '../protocol/worker-config.ts'
 import { onLeak } from '../report/leak-report.ts'
-import { AccessLog, writesAccessLog } from '../request/access-log.ts'
+import { publishQueryRules } from '../report/query-rules.ts'
+import { BOOT_TOPIC } from '../report/rooms/boot-report.ts'
+import { AccessLog } from '../request/access-log.ts'
+import type { Admission } from '../request/admission/admission.ts'
 import { admit } from '../request/admission/admit.ts'
 import { ConnectionTable } from '../request/connection-table.ts'
 import { expireRequest } from '../request/expire-request.ts'
@@ -17,6 +21,7 @@ import { ms } from '../wait/duration.ts'
 import { zombieCount } from '../wait/zombies.ts'
 import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
+import { BootPhase } from './boot-phase.ts'
 import { cleanUpCut } from './cut-aftermath.ts'
 import type { CloseApp } from './entry.ts'
 import { watchAsyncHooks } from './hooks-watch.ts'
@@ -24,6 +29,7 @@ import { applyKeepAlive } from './keep-alive.ts'
 import { type Farewell, Leaving } from './leave.ts'
 import { Line } from './line.ts'
 import { tellArbiter, tellArbiterLast } from './main-channel.ts'
+import type { MeasuredBoot } from './profile-boot.ts'
 import { lacksPlace, reportedError, withPlace } from './reported-error.ts'
 import { publishRuntime, sequenceOf } from './runtime.ts'
 import { holdSignals } from './signals.ts'
@@ -38,13 +44,17 @@ const LOG_LIMIT = ms(1_000)
 export class Worker {
   readonly config: WorkerConfig
   readonly traffic: Traffic
-  readonly #accessLog: AccessLog | null
+  readonly #accessLog: AccessLog
+  readonly #admission: Admission
   readonly #pulse = new Pulse()
   readonly #signals = holdSignals()
   readonly #startedAt = monotonicNow()
   readonly #line: Line
+  readonly #boot: BootPhase
   /** Settings that do not apply here, and why. */
   readonly #notes: string[] = []
+  /** Ends the profile of the boot, where it is profiled. */
+  endProfile: ((bootMs: number) => MeasuredBoot) | null = null
   #ready = false
   #loaded = false
   /** On the configured port, that is. */
@@ -63,7 +73,9 @@ export class Worker {
     watchAsyncHooks(this.#pulse)
     publishRuntime({ sequenceOf, beginLongTurn: (name, limit) => this.#beginLongTurn(name, limit) })
     onLeak((leak) => tellArbiter({ type: 'leak', leak }))
+    publishQueryRules(config.settings)
     this.#line = new Line(config, () => this.traffic.inFlight.size)
+    this.#boot = new BootPhase(config.settings.readyWhen === 'all', () => this.#becomeReady())
     hookServers(this.traffic)
     hookUnnamedWaits({
       trace: config.settings.traceWaits === 'on',
@@ -71,15 +83,14 @@ export class Worker {
     })
     const admission = admit(this.traffic, config.settings)
     if (config.settings.serverTiming === 'on') hookServerTiming()
-    const accessLog = writesAccessLog(config.settings) ? new AccessLog(config.settings, config.id) : null
-    if (accessLog !== null) {
-      const { onEnded } = this.traffic
-      this.traffic.onEnded = (scope) => {
-        onEnded?.(scope)
-        accessLog.ended(scope)
-      }
+    const accessLog = new AccessLog(config.settings, config.id)
+    const { onEnded } = this.traffic
+    this.traffic.onEnded = (scope) => {
+      onEnded?.(scope)
+      accessLog.ended(scope)
     }
     this.#accessLog = accessLog
+    this.#admission = admission
     // A server gets its socket from the arbiter: until it has, the channel must keep the process alive, as listening itself would.
     this.traffic.onListen = () => process.channel?.ref()
     this.traffic.onListening = (server) => this.#listening(server)
@@ -95,7 +106,7 @@ export class Worker {
       onBeat: (lag, nextBy) => {
         table.zombies = zombieCount()
         this.traffic.deadlines.turned(lag, nextBy)
-        admission?.turned(lag)
+        admission.turned(lag)
       },
       onCut: (sequence) => {
         // It will accept nothing more, and yet must stay until another serves in its place.
@@ -148,13 +159,18 @@ export class Worker {
     if (this.#ready || !this.#loaded || this.#address === null) return
     // Another server that is about to listen may be the app's own.
     if (!this.#listensWhereTold && this.traffic.toListen.size > 0) return
+    this.#boot.serve()
+    if (this.#boot.isHeld) return
     this.#ready = true
-    this.#accessLog?.prepare()
+    this.#accessLog.prepare()
     this.#pulse.booting = false
     process.off('uncaughtException', this.#onBootException)
     process.off('unhandledRejection', this.#onBootRejection)
     const bootMs = Math.round(monotonicNow() - this.#startedAt)
-    tellArbiter({ type: 'ready', bootMs, address: this.#address, notes: this.#notes })
+    const measured = this.endProfile?.(bootMs)
+    if (measured !== undefined) this.#line.report(BOOT_TOPIC, () => measured.report)
+    const ready = { type: 'ready', bootMs, address: this.#address, notes: this.#notes } as const
+    tellArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
   }
 
   #obey(order: ToWorker): void {
@@ -166,6 +182,11 @@ export class Worker {
       if (!order.keepIdle) this.#leaving.hurry()
     } else if (order.type === 'abort') {
       this.#leaving?.abort()
+    } else if (order.type === 'settings') {
+      applyChange(this.config.settings, order.change)
+      this.#accessLog.changed()
+      this.#admission.changed()
+      if (order.by === 'worker') tellArbiter({ type: 'settings-changed', ask: order.ask })
     } else if (order.type === 'line') {
       this.#line.heard(order.topic, order.message)
     }
@@ -179,7 +200,7 @@ export class Worker {
     } catch (error) {
       console.error(error)
     }
-    await this.#accessLog?.close(LOG_LIMIT)
+    await this.#accessLog.close(LOG_LIMIT)
     // An app that cleans up at SIGTERM ends the process itself; the arbiter's stop limit bounds it.
     if (!this.#signals.release()) process.exit(0)
     process.channel?.unref()

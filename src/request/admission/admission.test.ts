@@ -38,9 +38,7 @@ const ended: RequestScope[] = []
 function withLimits(limits: Partial<AdmissionLimits> = {}): Admission {
   ended.length = 0
   traffic.onEnded = (scope) => void ended.push(scope)
-  const admission = admit(traffic, { ...LIMITS, ...limits })
-  assert.ok(admission !== null)
-  return admission
+  return admit(traffic, { ...LIMITS, ...limits })
 }
 
 /** A server whose handler answers when it is told. */
@@ -437,6 +435,59 @@ test('dark, it counts what it would shed and sheds nothing', async () => {
   for (const { outcome } of sent) assert.equal((await outcome).status, 200)
 })
 
-test('off, there is none', () => {
-  assert.equal(admit(new Traffic(), { ...LIMITS, admission: 'off' }), null)
+test('off, every request passes, and none is counted', async () => {
+  withLimits({ admission: 'off', maxWaiting: 1 })
+  const server = await held()
+  const sent = []
+  const before = traffic.table.wouldBeShed
+  for (const path of ['/1', '/2', '/3', '/4']) sent.push(await server.send(path))
+  assert.deepEqual(server.begun, ['/1', '/2', '/3', '/4'])
+  assert.equal(traffic.table.wouldBeShed, before)
+  for (const path of server.begun) server.answer(path)
+  for (const { outcome } of sent) assert.equal((await outcome).status, 200)
+})
+
+test('switched off or to dark, it lets in who waits; switched on, it keeps the door again', async () => {
+  for (const admission of ['off', 'dark'] as const) {
+    const limits: { -readonly [Name in keyof AdmissionLimits]: AdmissionLimits[Name] } = { ...LIMITS }
+    ended.length = 0
+    traffic.onEnded = (scope) => void ended.push(scope)
+    const door = admit(traffic, limits)
+    const server = await held()
+    const sent = []
+    for (const path of ['/1', '/2', '/3']) sent.push(await server.send(path))
+    assert.deepEqual(server.begun, ['/1'])
+    limits.admission = admission
+    door.changed()
+    await until('all to be let in', () => server.begun.length === 3)
+    assert.equal(traffic.table.waiting, 0)
+    sent.push(await server.send('/4'))
+    assert.deepEqual(server.begun, ['/1', '/2', '/3', '/4'])
+    limits.admission = 'on'
+    door.changed()
+    sent.push(await server.send('/5'))
+    assert.equal(server.begun.length, 4)
+    // A wider door, too.
+    limits.maxInFlight = 5
+    door.changed()
+    await until('the fifth to be let in', () => server.begun.length === 5)
+    for (const path of server.begun) server.answer(path)
+    for (const { outcome } of sent) assert.equal((await outcome).status, 200)
+  }
+})
+
+test('routes that are made first are first from then on', async () => {
+  const limits: { -readonly [Name in keyof AdmissionLimits]: AdmissionLimits[Name] } = { ...LIMITS }
+  const door = admit(traffic, limits)
+  const server = await held()
+  const one = await server.send('/1')
+  const two = await server.send('/2')
+  limits.priorityRoutes = ['/urgent']
+  door.changed()
+  const urgent = await server.send('/urgent')
+  assert.deepEqual(server.begun, ['/1', '/urgent'])
+  for (const path of ['/1', '/urgent']) server.answer(path)
+  await until('all to be let in', () => server.begun.length === 3)
+  server.answer('/2')
+  for (const { outcome } of [one, two, urgent]) assert.equal((await outcome).status, 200)
 })

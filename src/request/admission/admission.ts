@@ -2,7 +2,7 @@ import type { Settings } from '../../settings/settings.ts'
 import { monotonicNow } from '../../wait/clock.ts'
 import type { ConnectionTable } from '../connection-table.ts'
 import type { InFlight, RequestScope } from '../scope.ts'
-import { Codel, type Strain } from './codel.ts'
+import { Codel, type CodelLimits, type Strain } from './codel.ts'
 import { Door } from './door.ts'
 import { PriorityRoutes } from './priority-routes.ts'
 import { shedRequest } from './shed-request.ts'
@@ -28,7 +28,7 @@ export class Admission implements Strain {
   readonly #table: ConnectionTable
   readonly #inFlight: InFlight
   readonly #limits: AdmissionLimits
-  readonly #priority: PriorityRoutes
+  #priority: PriorityRoutes
   readonly #codel: Codel
   readonly #door = new Door<WaitingRequest>()
   readonly #utilisation = new Utilisation()
@@ -43,14 +43,23 @@ export class Admission implements Strain {
   /** Those shed whose answer has not left: it waits for that of another on the same connection, or for a slow client. They are not in work. */
   readonly #refused = new Set<RequestScope>()
 
+  /** @param limits read whenever they are needed; say so with `changed` when they have been changed */
   constructor(table: ConnectionTable, inFlight: InFlight, limits: AdmissionLimits) {
     this.#table = table
     this.#inFlight = inFlight
     this.#limits = limits
     this.#priority = new PriorityRoutes(limits.priorityRoutes)
-    this.#codel = new Codel({ target: limits.queueTarget, interval: limits.queueInterval }, this)
+    this.#codel = new Codel(codelLimits(limits), this)
     this.#calmUpTo = limits.maxInFlight
     this.#calmFor = limits.queueTarget
+    this.#settle()
+  }
+
+  /** The limits have been changed: who waits behind a door that is no longer kept, or has become wider, is let in. */
+  changed(): void {
+    this.#priority = new PriorityRoutes(this.#limits.priorityRoutes)
+    this.#callIn()
+    this.#settle()
   }
 
   /** Whether `receive` must be asked about this request, which has just begun to be in flight. */
@@ -68,10 +77,9 @@ export class Admission implements Strain {
    */
   receive(scope: RequestScope, begin: () => void): boolean {
     const now = monotonicNow()
-    const mayPass =
-      this.#limits.admission === 'dark'
-        ? this.#onlyCount(scope, now)
-        : this.#passes(scope, now) || this.#hold(scope, now, begin)
+    const mayPass = this.#sheds
+      ? this.#passes(scope, now) || this.#hold(scope, now, begin)
+      : this.#onlyCount(scope, now)
     this.#settle()
     return mayPass
   }
@@ -79,11 +87,11 @@ export class Admission implements Strain {
   /** On every turn of a regular timer, before anything is read from the network. */
   turned(lag: number): void {
     const now = monotonicNow()
-    if (lag >= this.#limits.queueTarget) this.#heldUp(lag)
+    if (this.#limits.admission !== 'off' && lag >= this.#limits.queueTarget) this.#heldUp(lag)
     if (this.#calmUpTo >= 0) return
     this.#codel.look(now)
     // Nothing ends, or too little: those that have waited too long hear of it all the same.
-    for (let { oldest } = this.#door; oldest !== null; { oldest } = this.#door) {
+    for (let { oldest } = this.#door; oldest !== null && this.#sheds; { oldest } = this.#door) {
       if (!this.#codel.take(now - oldest.scope.startedAt, now)) break
       this.#shed(oldest.scope)
     }
@@ -109,12 +117,13 @@ export class Admission implements Strain {
     return this.#inFlight.size > this.#limits.maxInFlight || this.#utilisation.isFull
   }
 
-  /** Dark: it passes in any case. */
+  /** Dark or off: it passes in any case. */
   #onlyCount(scope: RequestScope, now: number): true {
     const { maxInFlight, maxWaiting } = this.#limits
     const tooLate = this.#codel.take(this.#waited(scope, now), now)
     const tooMany = this.#inFlight.size > maxInFlight + maxWaiting
-    if ((tooLate || tooMany) && !this.#isFirst(scope)) this.#table.countWouldBeShed()
+    const isCounted = this.#limits.admission === 'dark' && (tooLate || tooMany)
+    if (isCounted && !this.#isFirst(scope)) this.#table.countWouldBeShed()
     return true
   }
 
@@ -144,8 +153,13 @@ export class Admission implements Strain {
     return false
   }
 
+  get #sheds(): boolean {
+    return this.#limits.admission === 'on'
+  }
+
   /** How many more may be begun, those in work all counted; the one that has just come counts as in work. */
   get #room(): number {
+    if (!this.#sheds) return Number.POSITIVE_INFINITY
     return this.#limits.maxInFlight - (this.#inFlight.size - this.#door.size - this.#refused.size)
   }
 
@@ -201,7 +215,7 @@ export class Admission implements Strain {
           continue
         }
         const now = monotonicNow()
-        if (this.#codel.take(now - next.scope.startedAt, now)) {
+        if (this.#sheds && this.#codel.take(now - next.scope.startedAt, now)) {
           this.#shed(next.scope)
           continue
         }
@@ -219,6 +233,8 @@ export class Admission implements Strain {
     const { size } = this.#door
     this.#table.waiting = size
     this.#table.overloaded = this.#codel.isOverloaded
+    // Who waited when it was switched off is let in, and who was shed is answered; from then on nobody is looked at.
+    if (this.#limits.admission === 'off' && size === 0 && this.#refused.size === 0) return this.#rest()
     if (size > 0 || this.#refused.size > 0 || this.#lag > 0 || !this.#codel.isCalm) return this.#beWary()
     this.#calmUpTo = this.#limits.maxInFlight
     this.#calmFor = this.#limits.queueTarget
@@ -227,6 +243,23 @@ export class Admission implements Strain {
   #beWary(): void {
     this.#calmUpTo = -1
     this.#calmFor = Number.NEGATIVE_INFINITY
+  }
+
+  #rest(): void {
+    this.#table.overloaded = false
+    this.#calmUpTo = Number.POSITIVE_INFINITY
+    this.#calmFor = Number.POSITIVE_INFINITY
+  }
+}
+
+function codelLimits(limits: AdmissionLimits): CodelLimits {
+  return {
+    get target() {
+      return limits.queueTarget
+    },
+    get interval() {
+      return limits.queueInterval
+    },
   }
 }
 

@@ -8,6 +8,7 @@ export interface Strain {
   isHigh(): boolean
 }
 
+/** Read whenever they are needed: they may be changed meanwhile. */
 export interface CodelLimits {
   /** What a request may have waited before that counts as too long. */
   readonly target: Milliseconds
@@ -36,8 +37,7 @@ const NEVER = Number.NEGATIVE_INFINITY
  * interval. The first is what B. Maurer describes in "Fail at Scale" (ACM Queue 13.8, 2015), with the limits of Facebook's servers.
  */
 export class Codel {
-  readonly #target: number
-  readonly #interval: number
+  readonly #limits: CodelLimits
   readonly #strain: Strain
   #isOverloaded = false
   /** Since when every request has waited too long; `NEVER` when the last one has not. */
@@ -49,9 +49,8 @@ export class Codel {
   #countBefore = 0
   #nextShed = NEVER
 
-  constructor({ target, interval }: CodelLimits, strain: Strain) {
-    this.#target = target
-    this.#interval = interval
+  constructor(limits: CodelLimits, strain: Strain) {
+    this.#limits = limits
     this.#strain = strain
   }
 
@@ -72,26 +71,26 @@ export class Codel {
    * @returns whether it must be shed
    */
   take(waited: number, now: number): boolean {
-    const above = waited >= this.#target
+    const above = waited >= this.#limits.target
     if (above) this.#lastAbove = now
     this.#judge(above, now)
     if (!this.#isOverloaded || !above) return false
-    if (waited >= this.#target * SLOUGH) return true
+    if (waited >= this.#limits.target * SLOUGH) return true
     if (now < this.#nextShed) return false
     this.#count++
-    this.#nextShed += this.#interval / Math.sqrt(this.#count)
+    this.#nextShed += this.#limits.interval / Math.sqrt(this.#count)
     return true
   }
 
   /** Time has passed: overload ends without a request, too. */
   look(now: number): void {
-    if (now - this.#lastAbove >= this.#interval) this.#judge(false, now)
+    if (now - this.#lastAbove >= this.#limits.interval) this.#judge(false, now)
   }
 
   #judge(above: boolean, now: number): void {
     if (this.#isOverloaded) {
-      if (now - this.#lastAbove >= this.#interval) return this.#leave()
-      if (now - this.#strainSince < this.#interval) return
+      if (now - this.#lastAbove >= this.#limits.interval) return this.#leave()
+      if (now - this.#strainSince < this.#limits.interval) return
       if (!this.#strain.isHigh()) return this.#leave()
       this.#measure(now)
     } else if (!above) {
@@ -99,7 +98,7 @@ export class Codel {
     } else if (this.#aboveSince === NEVER) {
       this.#aboveSince = now
       this.#measure(now)
-    } else if (now - this.#aboveSince >= this.#interval) {
+    } else if (now - this.#aboveSince >= this.#limits.interval) {
       if (this.#strain.isHigh()) return this.#enter(now)
       // They have waited elsewhere, which shedding here would not help.
       this.#aboveSince = now
@@ -111,7 +110,7 @@ export class Codel {
     this.#isOverloaded = true
     // RFC 8289, 5.5: what was found out about the load a moment ago still holds.
     const added = this.#count - this.#countBefore
-    this.#count = added > 1 && now - this.#nextShed < REMEMBERED * this.#interval ? added : 0
+    this.#count = added > 1 && now - this.#nextShed < REMEMBERED * this.#limits.interval ? added : 0
     this.#countBefore = this.#count
     this.#nextShed = now
     this.#measure(now)

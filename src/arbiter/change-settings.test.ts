@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { resolveSettings } from '../settings/resolve.ts'
+import type { Settings } from '../settings/settings.ts'
+import type { Action } from './action.ts'
+import { decide } from './decide.ts'
+import type { Event } from './event.ts'
+import { initialState, type State } from './state.ts'
+
+const settings = (flags: Record<string, string> = {}): Settings =>
+  resolveSettings({ flags: { workers: '2', recycleJitter: '0%', ...flags }, env: {}, cwd: '/srv', isTerminal: false })
+    .settings
+
+/** Two workers of which the first is ready and the second boots. */
+function started(flags: Record<string, string> = {}): State {
+  const events: Event[] = [
+    { type: 'start', at: 0 },
+    { type: 'spawned', worker: 1, pid: 11, at: 0 },
+    { type: 'spawned', worker: 2, pid: 12, at: 0 },
+    { type: 'told', worker: 1, message: { type: 'ready', bootMs: 5, address: 'x', notes: [] }, at: 100 },
+  ]
+  return events.reduce((state, event) => decide(state, event).state, initialState(settings(flags), 1))
+}
+
+const change = (
+  state: State,
+  flags: Record<string, string>,
+  at: number,
+): { state: State; actions: readonly Action[] } => decide(state, { type: 'settings', settings: settings(flags), at })
+
+test('a limit after which workers are replaced holds for those that run, each spread for itself', () => {
+  const { state } = change(started(), { maxRequests: '1000', recycleJitter: '50%' }, 1_000)
+  const limits = state.workers.map(({ requestLimit }) => requestLimit)
+  assert.equal(new Set(limits).size, 2)
+  for (const limit of limits) assert.ok(limit >= 500 && limit <= 1_000, String(limit))
+  // What has not changed stays as it was drawn.
+  const later = change(state, { maxRequests: '1000', recycleJitter: '50%', maxLifetime: '1h' }, 2_000).state
+  assert.deepEqual(
+    later.workers.map(({ requestLimit }) => requestLimit),
+    limits,
+  )
+  assert.ok(later.workers.every(({ lifetimeLimit }) => lifetimeLimit <= 3_600_000))
+})
+
+test('a boot limit holds for workers that boot, from when they were started', () => {
+  const { actions } = change(started(), { bootLimit: '5m' }, 10_000)
+  assert.deepEqual(actions, [{ type: 'set-timer', timer: { of: 'boot', worker: 2 }, after: 290_000 }])
+  // Less than has passed already: it is over.
+  const [timer] = change(started(), { bootLimit: '5s' }, 10_000).actions
+  assert.deepEqual(timer, { type: 'set-timer', timer: { of: 'boot', worker: 2 }, after: 0 })
+  assert.deepEqual(change(started(), { bootLimit: '60s' }, 10_000).actions, [])
+})
+
+test('the limits of a crash loop, of its delay and of a stop hold from the next failure on', () => {
+  const crash = (state: State, at: number): { state: State; actions: readonly Action[] } =>
+    decide(state, { type: 'exited', worker: state.workers[0]?.id ?? 0, code: 1, signal: null, at })
+  const state = { ...started(), phase: 'running' as const }
+  const gaveUp = crash(change(state, { crashLimit: '1' }, 1_000).state, 2_000)
+  assert.equal(gaveUp.state.exit?.code, 5)
+  const delayed = crash(change(state, { restartDelayMin: '20s' }, 1_000).state, 2_000)
+  assert.equal(delayed.state.spawnNotBefore, 22_000)
+  const { actions } = decide(change(state, { stopLimit: '50s' }, 1_000).state, {
+    type: 'signal',
+    signal: 'SIGTERM',
+    at: 2_000,
+  })
+  assert.ok(
+    actions.some((action) => action.type === 'set-timer' && action.timer.of === 'stop' && action.after === 50_000),
+  )
+})
+
+test('more memory, or none, may be used from the next sample on', () => {
+  const beat = (state: State, at: number): State =>
+    decide(state, {
+      type: 'told',
+      worker: 1,
+      message: { type: 'beat', vitals: { rss: 100 * 2 ** 20 } as never },
+      at,
+    }).state
+  let state: State = { ...started(), phase: 'running' }
+  state = change(state, { maxMemory: '50MiB', maxMemorySamples: '2' }, 1_000).state
+  state = beat(beat(state, 2_500), 4_000)
+  assert.match(state.workers[0]?.leaving ?? '', /more than its limit of 50 MiB/)
+})

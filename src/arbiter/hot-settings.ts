@@ -1,0 +1,289 @@
+import { PunctualError } from '../errors/punctual-error.ts'
+import { HOT_TOPIC, type HotToArbiter, type HotToWorker } from '../protocol/hot-messages.ts'
+import type { FromMain, FromWatchdog, ToWorker } from '../protocol/messages.ts'
+import { encodeChange } from '../protocol/settings-change.ts'
+import type { WorkerConfig } from '../protocol/worker-config.ts'
+import type { Log } from '../report/log.ts'
+import { isSetting, overlaySettings, type SetTexts } from '../settings/overlay.ts'
+import { recordOf, type SettingName } from '../settings/records.ts'
+import type { ResolvedSettings } from '../settings/resolve.ts'
+import type { Settings } from '../settings/settings.ts'
+import { settingsReport } from '../settings/settings-table.ts'
+import { wallClock } from '../wait/clock.ts'
+import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { Asks, type Reply } from './asks.ts'
+import { DeclaredValues } from './declared-values.ts'
+import type { Exchange } from './exchange.ts'
+import { type SetValue, type SetValues, writeSetFile } from './set-file.ts'
+import type { DeclaredInForce, SetOutcome, SettingsControl, SettingsInForce } from './settings-control.ts'
+import { tellChange, tellReplies } from './tell-change.ts'
+import { unknownName } from './unknown-name.ts'
+
+/** How long workers have to say whether they take a value, and again to say that they have it. */
+const ANSWER_LIMIT: Milliseconds = ms(2_000)
+
+export interface HotSettingsOptions {
+  /** As they are where nothing is set. */
+  readonly base: ResolvedSettings
+  /** What was set before this start and still applies. */
+  readonly set: SetValues
+  readonly configFile: string | null
+  readonly stateDir: string
+  readonly exchange: Exchange
+  readonly log: Log
+  /** Makes these the settings of the arbiter itself. */
+  readonly adopt: (settings: Settings) => void
+  readonly order: (worker: number, message: ToWorker) => void
+  /** All whose process runs; one that boots is told as well, but not waited for. */
+  readonly workers: () => readonly { readonly id: number; readonly isBooting: boolean }[]
+}
+
+type Change = ReadonlyMap<string, string | null>
+
+/**
+ * What `punctual set` and `unset` do. A change is checked whole before anything is changed: settings of Punctual against their records and
+ * rules, values of the app by every worker that has declared them. Then it is written down, so that workers, generations and arbiters to come
+ * start with it, and told to all that run.
+ */
+export class HotSettings implements SettingsControl {
+  readonly #options: HotSettingsOptions
+  readonly #declared = new DeclaredValues()
+  readonly #asks = new Asks()
+  readonly #set: Map<string, SetValue>
+  #resolved: ResolvedSettings
+  /** One change after the other: each is checked against what the last has left. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: HotSettingsOptions) {
+    this.#options = options
+    this.#set = new Map(options.set)
+    this.#resolved = overlaySettings(options.base, this.#texts(isSetting))
+    options.exchange.listen(HOT_TOPIC, (worker, message) => this.#heard(worker, message as HotToArbiter))
+    options.exchange.onLeft((worker) => {
+      this.#declared.left(worker)
+      this.#asks.left(worker)
+    })
+  }
+
+  get settings(): Settings {
+    return this.#resolved.settings
+  }
+
+  /** What a worker that is started now is told of it. */
+  forWorker(): Pick<WorkerConfig, 'settings' | 'set'> {
+    return { settings: this.settings, set: this.#texts((name) => !isSetting(name)) }
+  }
+
+  /** By name, for `/status`. */
+  setTexts(): Readonly<Record<string, string>> {
+    return this.#texts(() => true)
+  }
+
+  /** Takes what answers a change of settings; false for anything else a worker has said. */
+  told(worker: number, message: FromMain | FromWatchdog): boolean {
+    if (message.type !== 'settings-changed') return false
+    this.#asks.answered(worker, message.ask, { ok: true, value: '' })
+    return true
+  }
+
+  inForce(): SettingsInForce {
+    return {
+      ...settingsReport(this.#resolved, this.#options.configFile),
+      pid: process.pid,
+      set: Object.fromEntries(this.#set),
+      declared: this.#declared.names().map((name) => this.#declaredInForce(name)),
+    }
+  }
+
+  set(texts: SetTexts, force: boolean): Promise<SetOutcome> {
+    return this.#inTurn(async () => {
+      const names = Object.keys(texts)
+      for (const name of names) this.#mustBeKnown(name, force)
+      const resolved = overlaySettings(
+        this.#options.base,
+        { ...this.#texts(isSetting), ...pick(texts, isSetting) },
+        names,
+      )
+      const ofApp = await this.#check(pick(texts, (name) => !isSetting(name)))
+      const ofPunctual = names.filter(isSetting).map((name) => [name, format(resolved, name)] as const)
+      return this.#commit(new Map([...ofPunctual, ...Object.entries(ofApp)]), resolved)
+    })
+  }
+
+  unset(names: readonly string[]): Promise<SetOutcome> {
+    return this.#inTurn(async () => {
+      const wanted = names.length === 0 ? [...this.#set.keys()] : names
+      for (const name of wanted) if (!this.#set.has(name)) this.#mustBeKnown(name, false)
+      const taken = wanted.filter((name) => this.#set.has(name))
+      if (taken.length === 0) return { message: `${wanted.join(', ') || 'nothing'} was not set`, unconfirmed: [] }
+      const left = pick(this.#texts(isSetting), (name) => !taken.includes(name))
+      const resolved = overlaySettings(this.#options.base, left, taken)
+      return this.#commit(new Map(taken.map((name) => [name, null])), resolved)
+    })
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(change)
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
+  #mustBeKnown(name: string, force: boolean): void {
+    // One of the settings that cannot be changed is refused as such, with what to do instead.
+    if (isSetting(name) || this.#declared.of(name).size > 0 || (force && name.includes('.'))) return
+    throw unknownName(name, this.#declared.names())
+  }
+
+  /** Asks every worker that has declared them. Gives the values as the app writes them. */
+  async #check(texts: SetTexts): Promise<SetTexts> {
+    const checked: Record<string, string> = {}
+    for (const [name, text] of Object.entries(texts)) {
+      const replies = await this.#ask(name, (ask) => ({ type: 'check', ask, name, text }))
+      const answers = [...replies].flatMap(([worker, reply]) => (typeof reply === 'string' ? [] : [{ worker, reply }]))
+      const refusal = answers.find(({ reply }) => !reply.ok)
+      if (refusal !== undefined && !refusal.reply.ok) {
+        throw new PunctualError(
+          'PUNCTUAL_SETTINGS_INVALID',
+          `${name}: ${refusal.reply.why} (says worker ${refusal.worker})`,
+        )
+      }
+      const [first] = answers
+      if (first === undefined && replies.size > 0) {
+        const who = [...replies.keys()].join(', ')
+        throw new PunctualError(
+          'PUNCTUAL_COMMAND_TIMED_OUT',
+          `${name}: nobody could say whether "${text}" applies: of the workers that have it (${who}) none answered within ${tellDuration(ANSWER_LIMIT)}; see \`punctual status\` for what they do, and try again`,
+        )
+      }
+      checked[name] = first?.reply.ok ? first.reply.value : text
+    }
+    return checked
+  }
+
+  /** From here on nothing is refused. */
+  async #commit(change: Change, resolved: ResolvedSettings): Promise<SetOutcome> {
+    const lines = [...change].map(([name, value]) => tellChange(name, value, this.#now(name), this.#after(name, value)))
+    const at = wallClock().toISOString()
+    for (const [name, value] of change) {
+      this.#set.delete(name)
+      if (value !== null) this.#set.set(name, { value, at })
+    }
+    this.#resolved = resolved
+    const settings = [...change.keys()].filter(isSetting)
+    if (settings.length > 0) this.#options.adopt(resolved.settings)
+    const replies = [this.#tellSettings(settings, resolved.settings)]
+    for (const [name, value] of change) if (!isSetting(name)) replies.push(this.#tellValue(name, value))
+    const unwritten = await this.#write()
+    const { problems, unconfirmed, confirmed } = tellReplies(await Promise.all(replies), ANSWER_LIMIT)
+    for (const line of lines) this.#options.log.info({}, line)
+    for (const problem of [...problems, ...unwritten]) this.#options.log.warn({}, problem)
+    return { message: [...lines, ...confirmed, ...problems, ...unwritten].join('\n'), unconfirmed }
+  }
+
+  #tellSettings(names: readonly SettingName[], settings: Settings): Promise<ReadonlyMap<number, Reply>> {
+    if (names.length === 0) return Promise.resolve(new Map())
+    const hot = names.map((name) => recordOf(name).hot)
+    const by = hot.includes('worker') ? 'worker' : 'watchdog'
+    const change = encodeChange(settings, names)
+    const workers = this.#options.workers()
+    // Those that boot have their main thread busy with the app, and are told all the same.
+    const asked = workers.filter(({ isBooting }) => !isBooting)
+    for (const { id } of workers.filter(({ isBooting }) => isBooting)) {
+      this.#options.order(id, { type: 'settings', ask: 0, change, by })
+    }
+    return this.#asks.ask(
+      asked.map(({ id }) => id),
+      ANSWER_LIMIT,
+      (worker, ask) => this.#options.order(worker, { type: 'settings', ask, change, by }),
+    )
+  }
+
+  async #tellValue(name: string, value: string | null): Promise<ReadonlyMap<number, Reply>> {
+    const replies = await this.#ask(name, (ask) =>
+      value === null ? { type: 'unset', ask, name } : { type: 'set', ask, name, text: value },
+    )
+    for (const [worker, reply] of replies) {
+      const declared = this.#declared.of(name).get(worker)
+      if (typeof reply === 'string' || !reply.ok || declared === undefined) continue
+      this.#declared.declare(worker, name, { ...declared, value: reply.value })
+    }
+    return replies
+  }
+
+  #ask(name: string, message: (ask: number) => HotToWorker): Promise<ReadonlyMap<number, Reply>> {
+    return this.#asks.ask([...this.#declared.of(name).keys()], ANSWER_LIMIT, (worker, ask) =>
+      this.#options.exchange.say(worker, HOT_TOPIC, message(ask)),
+    )
+  }
+
+  /** Why it could not be written down, as no or one sentence: it holds all the same. */
+  async #write(): Promise<readonly string[]> {
+    try {
+      await writeSetFile(this.#options.stateDir, this.#set)
+      return []
+    } catch (error) {
+      return [
+        `it holds until this arbiter stops, but not longer: it cannot be written down (${(error as Error).message})`,
+      ]
+    }
+  }
+
+  #heard(worker: number, message: HotToArbiter): void {
+    if (message.type === 'declare') this.#declare(worker, message)
+    else if (message.type === 'withdraw') this.#declared.withdraw(worker, message.name)
+    else this.#asks.answered(worker, message.ask, message)
+  }
+
+  #declare(worker: number, message: Extract<HotToArbiter, { readonly type: 'declare' }>): void {
+    const { name, value, standard, refused } = message
+    this.#declared.declare(worker, name, { value, standard })
+    const set = this.#set.get(name)?.value
+    if (refused !== null) {
+      const why = `${name} was set to ${set ?? 'something'}, which worker ${worker} does not take (${refused}); ${value} holds there. See \`punctual unset ${name}\``
+      this.#options.log.warn({ worker }, why)
+    } else if (set !== undefined ? value !== set : value !== standard) {
+      // It was changed after this worker had been started.
+      void this.#tellValue(name, set ?? null)
+    }
+  }
+
+  #texts(isWanted: (name: string) => boolean): Record<string, string> {
+    return Object.fromEntries(
+      [...this.#set].filter(([name]) => isWanted(name)).map(([name, { value }]) => [name, value]),
+    )
+  }
+
+  #now(name: string): string | null {
+    if (isSetting(name)) return format(this.#resolved, name)
+    return this.#set.get(name)?.value ?? this.#standard(name)
+  }
+
+  #after(name: string, value: string | null): string | null {
+    if (value !== null) return value
+    return isSetting(name) ? format(this.#options.base, name) : this.#standard(name)
+  }
+
+  /** Null where no worker has declared it. */
+  #standard(name: string): string | null {
+    return this.#declared.of(name).values().next().value?.standard ?? null
+  }
+
+  #declaredInForce(name: string): DeclaredInForce {
+    const all = [...this.#declared.of(name).values()]
+    return {
+      name,
+      values: [...new Set(all.map(({ value }) => value))],
+      standard: all[0]?.standard ?? '',
+      isSet: this.#set.has(name),
+      workers: all.length,
+    }
+  }
+}
+
+function format(resolved: ResolvedSettings, name: SettingName): string {
+  return recordOf(name).kind.format(resolved.settings[name])
+}
+
+function pick(texts: SetTexts, isWanted: (name: string) => boolean): Record<string, string> {
+  return Object.fromEntries(Object.entries(texts).filter(([name]) => isWanted(name)))
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+import { readSetFile, setAsideSetFile, writeSetFile } from './set-file.ts'
+
+let stateDir = ''
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'punctual-set-'))
+})
+afterEach(() => rmSync(stateDir, { recursive: true, force: true }))
+
+const VALUES = new Map([
+  ['requestDeadline', { value: '20s', at: '2026-11-22T07:40:00.000Z' }],
+  ['cache.auth:user.ttl', { value: '0ms', at: '2026-11-22T07:41:00.000Z' }],
+])
+
+test('what was set is read back in its order, and nobody else can read it', async () => {
+  await writeSetFile(stateDir, VALUES)
+  const { values, fault } = await readSetFile(stateDir)
+  assert.deepEqual([...values], [...VALUES])
+  assert.equal(fault, null)
+  assert.equal(statSync(join(stateDir, 'set.json')).mode & 0o777, 0o600)
+  assert.deepEqual(readdirSync(stateDir), ['set.json'])
+})
+
+test('no file, or no directory, is nothing set', async () => {
+  assert.deepEqual(await readSetFile(stateDir), { values: new Map(), fault: null })
+  assert.deepEqual(await readSetFile(join(stateDir, 'gone')), { values: new Map(), fault: null })
+})
+
+test('a file that holds something else is a fault that names it, and can be set aside', async () => {
+  for (const text of [
+    '',
+    '{',
+    'null',
+    '[]',
+    '{"version":2,"set":{}}',
+    '{"version":1}',
+    '{"version":1,"set":{"a":"b"}}',
+  ]) {
+    writeFileSync(join(stateDir, 'set.json'), text)
+    const { values, fault } = await readSetFile(stateDir)
+    assert.equal(values.size, 0)
+    assert.match(fault ?? '', /set\.json cannot be read: ./, text)
+  }
+  assert.equal(await setAsideSetFile(stateDir), join(stateDir, 'set.json.damaged'))
+  assert.deepEqual(readdirSync(stateDir), ['set.json.damaged'])
+})
+
+test('a write that fails leaves the file as it was, and nothing beside it', async () => {
+  await writeSetFile(stateDir, VALUES)
+  rmSync(join(stateDir, 'set.json'))
+  // A directory in its place cannot be replaced by a file.
+  mkdirSync(join(stateDir, 'set.json'))
+  await assert.rejects(writeSetFile(stateDir, VALUES))
+  assert.deepEqual(readdirSync(stateDir), ['set.json'])
+})

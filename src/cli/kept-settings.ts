@@ -1,0 +1,40 @@
+import { readSetFile, type SetValues } from '../arbiter/set-file.ts'
+import { isSetting, overlayWhatFits } from '../settings/overlay.ts'
+import type { ResolvedSettings } from '../settings/resolve.ts'
+
+export interface KeptSettings {
+  /** With what was set on top. */
+  readonly resolved: ResolvedSettings
+  /** What was set and still applies, values of the app included: whether those apply is for the app to say. */
+  readonly set: SetValues
+  /** Why the file could not be read; null where all is well. */
+  readonly fault: string | null
+  /** What was set and applies no more, as sentences. */
+  readonly leftOut: readonly string[]
+}
+
+/** What `punctual set` has set on this state directory holds after a restart, too. Never rejects: it must not keep anything from starting. */
+export async function readKeptSettings(base: ResolvedSettings): Promise<KeptSettings> {
+  const { values, fault } = await readSetFile(base.settings.stateDir)
+  const texts = [...values].map(([name, { value }]) => [name, value] as const)
+  // Values of the app have a dot in their name; anything else that is no setting was one of another version.
+  const { resolved, leftOut } = overlayWhatFits(base, Object.fromEntries(texts.filter(([name]) => isOurs(name))))
+  return {
+    resolved,
+    set: new Map([...values].filter(([name]) => !Object.hasOwn(leftOut, name))),
+    fault,
+    leftOut: Object.entries(leftOut).map(
+      ([name, why]) =>
+        `${name} was set to ${values.get(name)?.value}, which does not apply any more; it is left out (${why})`,
+    ),
+  }
+}
+
+function isOurs(name: string): boolean {
+  return isSetting(name) || !name.includes('.')
+}
+
+/** One line for each value of the app that was set, for the log of a start. */
+export function keptValues(set: SetValues): readonly string[] {
+  return [...set].filter(([name]) => !isSetting(name)).map(([name, { value }]) => `${name} = ${value} (set)`)
+}

@@ -1,0 +1,35 @@
+import type { SettingsInForce } from '../arbiter/settings-control.ts'
+import { type Column, textTable } from '../report/text-table.ts'
+import { SETTING_NAMES } from '../settings/records.ts'
+import type { SettingsReport } from '../settings/settings-table.ts'
+
+const COLUMNS: readonly Column[] = [
+  { heading: 'NAME', align: 'left' },
+  { heading: 'VALUE', align: 'left' },
+  { heading: 'ORIGIN', align: 'left' },
+]
+
+/** The values that the app has declared, and those that were set for it; no lines if there are none. */
+export function tellDeclared({ declared, set }: SettingsInForce): readonly string[] {
+  const rows = declared.map(({ name, values, standard, isSet }) => [
+    name,
+    values.join(' or '),
+    isSet ? `set, else ${standard}` : 'app',
+  ])
+  for (const [name, { value }] of Object.entries(set)) {
+    const isOfApp = name.includes('.') && !declared.some((one) => one.name === name)
+    if (isOfApp) rows.push([name, value, 'set, declared by no worker'])
+  }
+  return rows.length === 0 ? [] : ['Values of the app', textTable(COLUMNS, rows)]
+}
+
+/** Where a start with what is here now (config file, environment) would differ from what runs. */
+export function tellNextStart(running: SettingsReport, next: SettingsReport): readonly string[] {
+  const lines = SETTING_NAMES.flatMap((name) => {
+    const [now, then] = [running.settings[name], next.settings[name]]
+    // A flag is not repeated here, and only a terminal says what `auto` is there.
+    if (now === undefined || now.origin === 'flag' || then.auto === true || now.value === then.value) return []
+    return [`  ${name} = ${then.value} (${then.source})`]
+  })
+  return lines.length === 0 ? [] : ['A start from here, with the same flags, would have', ...lines, '']
+}

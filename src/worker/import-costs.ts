@@ -1,0 +1,120 @@
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { BootProfile, CostlyImport, ImportCost } from '../report/rooms/boot-report.ts'
+import { tellDuration } from '../wait/duration.ts'
+import type { ImportLedger, ModuleEntry } from './import-ledger.ts'
+
+const MOST_NODES = 200
+const MOST_WORST = 3
+/** The log tells what takes at least this share of the whole; `/status` has more. */
+const LEAST_TOLD = 0.01
+
+/** Punctual's own modules are no business of an app's. */
+const OWN = new URL('..', import.meta.url).href
+
+interface Branch {
+  readonly entry: ModuleEntry
+  readonly children: Branch[]
+  totalMs: number
+}
+
+/** The tree of what was imported, each module under whoever imported it first, the costliest first. */
+export function bootProfile(ledger: ImportLedger, cwd: string): BootProfile {
+  const branches = new Map<string, Branch>()
+  for (const entry of ledger.entries.values()) {
+    if (!entry.url.startsWith(OWN)) branches.set(entry.url, { entry, children: [], totalMs: 0 })
+  }
+  const roots: Branch[] = []
+  for (const branch of branches.values()) {
+    const [, importer] = ledger.graph.chain(branch.entry.url, 2)
+    const around = importer === undefined ? undefined : branches.get(importer)
+    if (around === undefined) roots.push(branch)
+    else around.children.push(branch)
+  }
+  for (const root of roots) addUp(root)
+  const kept = new Set(costliest([...branches.values()], ({ totalMs }) => totalMs).slice(0, MOST_NODES))
+  const all = [...branches.values()]
+  return {
+    modules: branches.size,
+    evaluatedMs: round(all.reduce((sum, { entry }) => sum + entry.selfMs, 0)),
+    readMs: round(all.reduce((sum, { entry }) => sum + entry.readMs, 0)),
+    tree: costliest(roots, ({ totalMs }) => totalMs).flatMap((root) => costOf(root, kept, cwd)),
+    leftOut: branches.size - kept.size,
+  }
+}
+
+/** The modules that cost most by themselves. */
+export function worstImports(ledger: ImportLedger, cwd: string): readonly CostlyImport[] {
+  const entries = [...ledger.entries.values()].filter(({ url }) => !url.startsWith(OWN))
+  return costliest(entries, ({ selfMs }) => selfMs)
+    .slice(0, MOST_WORST)
+    .map(({ url, selfMs }) => ({ module: shortName(url, cwd), selfMs: round(selfMs) }))
+}
+
+/** The tree as lines of text, for the log. */
+export function tellProfile({ tree, modules, evaluatedMs, readMs, leftOut }: BootProfile): string[] {
+  const lines = [
+    `boot profile: ${modules} modules, ${tellDuration(evaluatedMs)} to evaluate and ${tellDuration(readMs)} to read them; total, self and memory of each:`,
+  ]
+  let untold = leftOut
+  const tell = (cost: ImportCost, depth: number): void => {
+    if (cost.totalMs < evaluatedMs * LEAST_TOLD) {
+      untold += count(cost)
+      return
+    }
+    const memory = `${(cost.memoryBytes / 1024 / 1024).toFixed(1)} MiB`
+    const did = cost.did.length === 0 ? '' : `  [${cost.did.join('; ')}]`
+    lines.push(
+      `${tellDuration(cost.totalMs).padStart(8)} ${tellDuration(cost.selfMs).padStart(8)} ${memory.padStart(10)}  ${'  '.repeat(depth)}${cost.module}${did}`,
+    )
+    for (const inner of cost.imports) tell(inner, depth + 1)
+  }
+  for (const root of tree) tell(root, 0)
+  if (untold > 0) lines.push(`and ${untold} modules that cost less`)
+  return lines
+}
+
+function count({ imports }: ImportCost): number {
+  return imports.reduce((sum, inner) => sum + count(inner), 1)
+}
+
+/** The path of a module as a person in `cwd` would type it; inside of packages from the package on. */
+function shortName(url: string, cwd: string): string {
+  if (!url.startsWith('file:')) return url
+  const path = fileURLToPath(url)
+  const inPackage = /.*\/node_modules\/(.*)$/.exec(path)?.[1]
+  if (inPackage !== undefined) return inPackage
+  const short = relative(cwd, path)
+  return short === '' || short.startsWith('..') ? path : short
+}
+
+function addUp(branch: Branch): number {
+  branch.totalMs = branch.entry.selfMs + branch.children.reduce((sum, child) => sum + addUp(child), 0)
+  return branch.totalMs
+}
+
+function costOf(branch: Branch, kept: ReadonlySet<Branch>, cwd: string): ImportCost[] {
+  if (!kept.has(branch)) return []
+  const { entry, children, totalMs } = branch
+  const did = [...entry.did].map(([what, { count, ms }]) => {
+    return `${count === 1 ? '' : `${count} × `}${what}${ms >= 1 ? `, ${tellDuration(ms)}` : ''}`
+  })
+  return [
+    {
+      module: shortName(entry.url, cwd),
+      selfMs: round(entry.selfMs),
+      totalMs: round(totalMs),
+      memoryBytes: Math.round(entry.memoryBytes),
+      did,
+      imports: costliest(children, (child) => child.totalMs).flatMap((child) => costOf(child, kept, cwd)),
+    },
+  ]
+}
+
+function costliest<T>(items: readonly T[], cost: (item: T) => number): T[] {
+  return items.toSorted((a, b) => cost(b) - cost(a))
+}
+
+function round(milliseconds: number): number {
+  return Math.round(milliseconds * 10) / 10
+}

@@ -1,0 +1,60 @@
+import Module, { type LoadFnOutput } from 'node:module'
+import { pathToFileURL } from 'node:url'
+import { monotonicNow } from '../wait/clock.ts'
+import type { ImportLedger } from './import-ledger.ts'
+
+/** Under this symbol the modules under measurement find their ledger. */
+const KEY = Symbol.for('punctual.imports')
+const ESM = new Set(['module', 'module-typescript'])
+
+/** CommonJS has its own way to be loaded, which Node keeps on its prototype for tools to wrap. */
+const commonJs = Module.prototype as unknown as { load(filename: string): unknown }
+
+/**
+ * Writes into the ledger whatever is imported from now on. CommonJS is measured around Node's own loading of it. An ES module is evaluated where nothing of
+ * ours is on the stack, so a call is put in front of its first line and one behind its last: lines stay what they are, the columns of the first move.
+ *
+ * @returns stops it
+ */
+export function watchImports(ledger: ImportLedger): () => void {
+  Object.defineProperty(globalThis, KEY, { value: ledger, configurable: true })
+  const hooks = Module.registerHooks({
+    resolve: (specifier, context, next) => {
+      const found = next(specifier, context)
+      ledger.graph.add(found.url, context.parentURL)
+      return found
+    },
+    load: (url, context, next) => {
+      const before = monotonicNow()
+      const loaded = next(url, context)
+      if (!url.startsWith('file:')) return loaded
+      ledger.entryOf(url).readMs += monotonicNow() - before
+      return ESM.has(loaded.format ?? '') ? measured(url, loaded) : loaded
+    },
+  })
+  const { load } = commonJs
+  commonJs.load = function (this: unknown, filename: string): unknown {
+    const { href } = pathToFileURL(filename)
+    ledger.enter(href)
+    try {
+      return load.call(this, filename)
+    } finally {
+      ledger.leave(href)
+    }
+  }
+  return () => {
+    hooks.deregister()
+    commonJs.load = load
+  }
+}
+
+function measured(url: string, loaded: LoadFnOutput): LoadFnOutput {
+  const { source } = loaded
+  if (source === undefined || source === null) return loaded
+  const text = typeof source === 'string' ? source : Buffer.from(source as Uint8Array).toString('utf8')
+  const ledger = `globalThis[Symbol.for(${JSON.stringify(KEY.description)})]`
+  const [enter, leave] = ['enter', 'leave'].map((call) => `${ledger}?.${call}(${JSON.stringify(url)});`)
+  // A first line that begins with #! must stay the first.
+  const [hashbang = ''] = /^#!.*\n?/.exec(text) ?? []
+  return { ...loaded, source: `${hashbang}${enter}${text.slice(hashbang.length)}\n;${leave}` }
+}

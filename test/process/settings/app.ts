@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { request } from '../support/client.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+
+const HOT = join(import.meta.dirname, '../../../src/hot/hot-limit.ts')
+
+/** An app with two values that can be changed, one of them declared late. */
+const FILES: Readonly<Record<string, string>> = {
+  'app.mjs': `
+import { existsSync } from 'node:fs'
+import http from 'node:http'
+import { hotLimit } from ${JSON.stringify(HOT)}
+const ttl = hotLimit('cache.auth:user.ttl', process.env.TTL ?? '5m')
+let late = null
+http.createServer((request, response) => {
+  if (request.url === '/hang') return
+  if (request.url === '/spin') for (const end = Date.now() + 60_000; Date.now() < end; );
+  if (request.url === '/spin-until-released') while (!existsSync('released'));
+  if (request.url === '/late') late ??= hotLimit('upstream.limit', '1s')
+  response.end(process.pid + ' ' + ttl.value + ' ' + (late?.value ?? 'none'))
+}).listen(process.env.PORT, process.env.HOST)
+`,
+}
+
+export interface HotServerOptions {
+  readonly settings?: Readonly<Record<string, string | number>>
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Two workers of that app, unless told otherwise. */
+export function startHotServer(options: HotServerOptions = {}): Promise<TestServer> {
+  return startServer({ files: FILES, settings: { workers: 2, ...options.settings }, env: options.env ?? {} })
+}
+
+/** What the workers that serve have: the answers, without the pids, once every one of them has given one. */
+export async function valuesOf(server: TestServer, path: string = '/'): Promise<string[]> {
+  const { workers } = await server.status()
+  const seen = new Map<number, string>()
+  const serving = workers.filter(({ state }) => state === 'ready').map(({ pid }) => pid ?? 0)
+  await until('every worker to have answered', async () => {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => request(`${server.url}${path}`)))
+    for (const { body } of answers) seen.set(Number.parseInt(body, 10), body.replace(/^\d+ /, ''))
+    return serving.every((pid) => seen.has(pid))
+  })
+  return serving.map((pid) => seen.get(pid) ?? '')
+}
+
+/** Runs a command that must succeed; gives what it printed. */
+export async function done(server: TestServer, ...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await server.command(...args)
+  assert.equal(code, 0, `punctual ${args.join(' ')}: ${stdout}${stderr}`)
+  return stdout
+}
+
+/** Runs a command that must be refused with exit code `code`; gives the reason. */
+export async function refused(server: TestServer, code: number, ...args: readonly string[]): Promise<string> {
+  const result = await server.command(...args)
+  assert.equal(result.code, code, `punctual ${args.join(' ')}: ${result.stdout}${result.stderr}`)
+  assert.equal(result.stdout, '')
+  return result.stderr
+}
