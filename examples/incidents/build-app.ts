@@ -19,13 +19,16 @@ import { createSqliteStore } from './login/sqlite-store.ts'
 import { addPage } from './page/page.ts'
 import { answerWithProblems } from './problem.ts'
 import type { Limit } from './punctual.ts'
+import { createReferralsAfter } from './referrals/after.ts'
+import { createReferralsBefore } from './referrals/before.ts'
+import { addReferralRoutes } from './referrals/routes.ts'
 import { addFaultRoutes } from './try/fault-routes.ts'
 import { addTryRoutes } from './try/routes.ts'
 
 export interface AppSettings {
   /** `postgres://…` or `sqlite:…` of a database that is migrated already. SQLite has the login only. */
   readonly databaseUrl: string
-  /** Connections of this process at most, for each of its pools: of the login, of `before` and of `after`. Default 10. */
+  /** Connections of this process at most, for each of its pools: of the login, of `before`, of `after` and of the referrals. Default 10. */
   readonly databasePoolMax?: number
   /** All queries of one sign-in, one sign-out or one look at the session. Default `8s`. */
   readonly loginLimit?: Limit
@@ -76,10 +79,14 @@ function addOverPostgres(app: FastifyInstance, url: string, { databasePoolMax: m
     })
   const login = guard('login')
   const after = guard('after')
+  const referrals = guard('referrals')
   const before = openUnlimitedPool(connections)
-  app.addHook('onClose', () => Promise.all([login.end(), after.end(), before.end()]))
+  app.addHook('onClose', () => Promise.all([login.end(), after.end(), referrals.end(), before.end()]))
   addAuthRoute(app, '/api/auth', createAuthAfter(openDatabase(after)))
   addAuthRoute(app, '/before/api/auth', createAuthBefore(openDatabase(before)))
+  // One guarded pool for both: a query for each row is seen by who guards it, and is all that makes the difference.
+  addReferralRoutes(app, '/api/medics', createReferralsAfter(openDatabase(referrals)))
+  addReferralRoutes(app, '/before/api/medics', createReferralsBefore(openDatabase(referrals)))
   return createPostgresStore(openDatabase(login))
 }
 

@@ -29,6 +29,7 @@ test('of three releases at once, one migrates and seeds and the others find it d
     '0001-users-and-sessions',
     '0002-security-events-and-user-activity',
     '0003-auth',
+    '0004-clinic-referrals',
   ])
   assert.deepEqual(reports.map(({ seeded }) => seeded).sort(), [0, 0, SEED_USERS.length + SEED_AUTH_USERS])
 })

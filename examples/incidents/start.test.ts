@@ -111,7 +111,7 @@ test('npm start serves the login under two workers, tells what it did, and TERM 
     assert.ok(((await faults.json()) as { queries: number }).queries > 0)
     const pids = await pidsOf(admin)
     assert.equal(pids.workers.length, 2)
-    assert.match(run.output(), /^release .*3 migrations run in .*550 users seeded/m)
+    assert.match(run.output(), /^release .*4 migrations run in .*550 users seeded/m)
     assert.match(run.output(), new RegExp(`^app +http://127\\.0\\.0\\.1:${port}/`, 'm'))
     assert.match(run.output(), new RegExp(`^admin +http://127\\.0\\.0\\.1:${admin}/status`, 'm'))
 

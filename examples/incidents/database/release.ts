@@ -10,6 +10,7 @@ import { openDatabase, openPool } from './pool.ts'
 import type { ReleaseReport } from './release-report.ts'
 import { seedUsers } from './seed.ts'
 import { seedAuthUsers } from './seed-auth.ts'
+import { seedReferrals } from './seed-referrals.ts'
 import { releaseSqlite } from './sqlite/release-sqlite.ts'
 
 // Any number will do, as long as nobody else takes it in the same database: the ASCII of `incident`.
@@ -69,6 +70,7 @@ async function migrateAndSeed(url: string): Promise<Omit<ReleaseReport, 'databas
     const migrations = await migrate(db, migrationFiles())
     const migrated = monotonicNow()
     const seeded = (await seedUsers(db)) + (await seedAuthUsers(db))
+    await seedReferrals(db)
     return { migrations, migrationMs: migrated - start, seeded, seedMs: monotonicNow() - migrated }
   } finally {
     await pool.end()

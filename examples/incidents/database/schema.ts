@@ -10,6 +10,14 @@ export interface Database {
   api_keys: ApiKeysTable
   referrals: ReferralsTable
   email_outbox: EmailOutboxTable
+  facilities: FacilitiesTable
+  practitioners: StaffTable
+  technicians: StaffTable
+  patients: PatientsTable
+  tests: TestsTable
+  test_types: TestTypesTable
+  clinic_referrals: ClinicReferralsTable
+  referral_tests: ReferralTestsTable
 }
 
 interface UsersTable {
@@ -89,4 +97,61 @@ interface EmailOutboxTable {
   about_user_id: number | null
   created_at: Generated<Date>
   sent_at: Date | null
+}
+
+interface FacilitiesTable {
+  id: Generated<number>
+  name: string
+}
+
+/** Practitioners refer patients, technicians see to their tests. */
+interface StaffTable {
+  id: Generated<number>
+  /** Where they work. */
+  facility_id: number
+  name: string
+}
+
+interface PatientsTable {
+  id: Generated<number>
+  name: string
+  /** To be read as text: a day is no instant. */
+  born_on: Date
+}
+
+/** What can be tested. */
+interface TestsTable {
+  id: Generated<number>
+  name: string
+}
+
+interface TestTypesTable {
+  id: Generated<number>
+  test_id: number
+  name: string
+}
+
+export type ReferralStatus = 'pending' | 'accepted' | 'completed' | 'cancelled'
+
+interface ClinicReferralsTable {
+  id: Generated<number>
+  patient_id: number
+  /** Where the patient is sent to. */
+  facility_id: number
+  /** Who sends him. */
+  practitioner_id: number
+  status: Generated<ReferralStatus>
+  note: string | null
+  created_at: Generated<Date>
+  updated_at: Generated<Date>
+}
+
+export type TestStatus = 'pending' | 'in_progress' | 'completed' | 'cancelled'
+
+/** A test that a referral asks for. */
+interface ReferralTestsTable {
+  id: Generated<number>
+  referral_id: number
+  test_id: number
+  status: Generated<TestStatus>
 }

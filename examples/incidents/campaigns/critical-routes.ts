@@ -1,0 +1,15 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import brands from './critical/brands.ts'
+import campaigns from './critical/campaigns.ts'
+import health from './critical/health.ts'
+import me from './critical/me.ts'
+import statusz from './critical/statusz.ts'
+import token from './critical/token.ts'
+import users from './critical/users.ts'
+
+/** The app with the seven modules that the dashboard asks for right after the login; together about half a second to import. */
+export function buildDashboard(): FastifyInstance {
+  const app = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'warn' } })
+  for (const routes of [statusz, health, token, users, me, brands, campaigns]) app.register(routes)
+  return app
+}

@@ -1,0 +1,84 @@
+import { type Kysely, sql } from 'kysely'
+import type { Database, ReferralStatus, TestStatus } from '../database/schema.ts'
+import type { Referral, ReferralChange, ReferralTest, Refusal } from './contract.ts'
+import { TEST_COLUMNS, TESTS, type TestRow, toReferral, toTest } from './referral-rows.ts'
+import { conflictOfReferral, conflictOfTest, OPEN_TESTS } from './rules.ts'
+import { findWhole, type WholeReferral } from './whole-referral.ts'
+
+/** How often it is tried when somebody else changes the same. */
+const ATTEMPTS = 3
+const CONTESTED = { conflict: 'Others are changing the same. Look again, then decide.' } as const
+
+/** Two queries: what there is, then the change, which takes place only if that is still so. */
+export async function changeReferral(
+  db: Kysely<Database>,
+  id: number,
+  change: ReferralChange,
+): Promise<Referral | Refusal> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const now = await findWhole(db, id, change.facilityId)
+    if (now === undefined) return 'not found'
+    if (change.facilityId !== undefined && now.other_facility === null) return 'no such facility'
+    const openTests = now.tests.filter(({ status }) => OPEN_TESTS.includes(status)).length
+    const conflict = conflictOfReferral({ status: now.status, facilityId: now.facility_id, openTests }, change)
+    if (conflict !== undefined) return { conflict }
+    const wanted = {
+      ...now,
+      status: change.status ?? now.status,
+      note: change.note === undefined ? now.note : change.note,
+      facility_id: change.facilityId ?? now.facility_id,
+      facility_name: now.other_facility ?? now.facility_name,
+    }
+    const stored = await replaceReferral(db, now, wanted)
+    if (stored !== undefined)
+      return toReferral({ ...wanted, note: stored.note, updated_at: stored.updated_at }, now.tests)
+  }
+  return CONTESTED
+}
+
+/** What is stored then; where it is the same already, nothing is done. Undefined: it is not what it was any more. */
+async function replaceReferral(
+  db: Kysely<Database>,
+  now: WholeReferral,
+  { status, note, facility_id }: WholeReferral,
+): Promise<Pick<WholeReferral, 'note' | 'updated_at'> | undefined> {
+  if (status === now.status && note === now.note && facility_id === now.facility_id) return now
+  return db
+    .updateTable('clinic_referrals as r')
+    .set({ status, note, facility_id, updated_at: sql<Date>`now()` })
+    .where('r.id', '=', now.id)
+    .where('r.status', '=', now.status)
+    .where('r.facility_id', '=', now.facility_id)
+    .returning(['r.note', 'r.updated_at'])
+    .executeTakeFirst()
+}
+
+interface TestWithReferral extends TestRow {
+  readonly referral_status: ReferralStatus
+}
+
+/** Two queries, in the same way. The lock on the referral keeps it as it was seen until the test is changed. */
+export async function changeTest(
+  db: Kysely<Database>,
+  id: number,
+  status: TestStatus,
+): Promise<ReferralTest | Refusal> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const { rows } = await sql<TestWithReferral>`
+      select ${TEST_COLUMNS}, r.status as referral_status
+      from ${TESTS} join clinic_referrals r on r.id = rt.referral_id where rt.id = ${id}`.execute(db)
+    const now = rows[0]
+    if (now === undefined) return 'not found'
+    const conflict = conflictOfTest(now.status, now.referral_status, status)
+    if (conflict !== undefined) return { conflict }
+    if (status === now.status) return toTest(now)
+    const { numAffectedRows } = await sql`
+      with referral as (
+        select id from clinic_referrals where id = ${now.referral_id} and status = ${now.referral_status} for share
+      )
+      update referral_tests rt set status = ${status} from referral
+      where rt.id = ${id} and rt.status = ${now.status} and rt.referral_id = referral.id`.execute(db)
+    if (numAffectedRows === 1n) return toTest({ ...now, status })
+  }
+  return CONTESTED
+}

@@ -1,0 +1,61 @@
+import type { ReferralStatus, TestStatus } from '../database/schema.ts'
+import type { ReferralChange } from './contract.ts'
+
+const REFERRAL_STEPS: Readonly<Record<ReferralStatus, readonly ReferralStatus[]>> = {
+  pending: ['accepted', 'cancelled'],
+  accepted: ['completed', 'cancelled'],
+  completed: [],
+  cancelled: [],
+}
+
+const TEST_STEPS: Readonly<Record<TestStatus, readonly TestStatus[]>> = {
+  pending: ['in_progress', 'cancelled'],
+  in_progress: ['completed', 'cancelled'],
+  completed: [],
+  cancelled: [],
+}
+
+/** States of a test in which there is still something to do. */
+export const OPEN_TESTS: readonly TestStatus[] = ['pending', 'in_progress']
+
+/** A referral, as far as the rules look at it. */
+interface ReferralState {
+  readonly status: ReferralStatus
+  readonly facilityId: number
+  readonly openTests: number
+}
+
+/** Why a referral cannot be changed so; undefined where it can. */
+export function conflictOfReferral(now: ReferralState, change: ReferralChange): string | undefined {
+  const { status = now.status, facilityId = now.facilityId } = change
+  if (status !== now.status) {
+    const conflict = conflictOfStep('A referral', REFERRAL_STEPS, now.status, status)
+    if (conflict !== undefined) return conflict
+    if (status === 'completed' && now.openTests > 0) {
+      return `A referral is completed when its tests are: ${now.openTests} of them ${now.openTests === 1 ? 'is' : 'are'} still open.`
+    }
+  }
+  if (facilityId !== now.facilityId && now.status !== 'pending') {
+    return `A referral that is ${now.status} stays with its facility.`
+  }
+  return undefined
+}
+
+/** Why a test cannot become so; undefined where it can. */
+export function conflictOfTest(now: TestStatus, referral: ReferralStatus, next: TestStatus): string | undefined {
+  if (next === now) return undefined
+  if (REFERRAL_STEPS[referral].length === 0) return `The referral of this test is ${referral}.`
+  return conflictOfStep('A test', TEST_STEPS, now, next)
+}
+
+function conflictOfStep<Status extends string>(
+  what: string,
+  steps: Readonly<Record<Status, readonly Status[]>>,
+  now: Status,
+  next: Status,
+): string | undefined {
+  const allowed = steps[now]
+  if (allowed.includes(next)) return undefined
+  const rest = allowed.length === 0 ? 'does not change any more' : `can only become ${allowed.join(' or ')}`
+  return `${what} that is ${now} ${rest}.`
+}

@@ -1,0 +1,12 @@
+import type { Milliseconds } from '../wait/duration.ts'
+import type { WaitContext } from '../wait/wait-node.ts'
+
+/** A batch as its app has described it, defaults filled in. */
+export interface BatchPlan<Key, Value> {
+  readonly name: string
+  readonly loadMany: (keys: readonly Key[], wait: WaitContext) => unknown
+  readonly max: number
+  readonly limit: Milliseconds
+  readonly identityOf: (key: Key) => unknown
+  readonly missing: (key: Key) => Value
+}

@@ -1,0 +1,488 @@
+import assert from 'node:assert/strict'
+import { afterEach, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ClientGoneError, WaitExpiredError } from '../wait/abort-reason.ts'
+import { ManualClock } from '../wait/manual-clock.ts'
+import { runWithin } from '../wait/run-within.ts'
+import type { WaitContext } from '../wait/wait-node.ts'
+import { currentWaits, type WaitScope } from '../wait/wait-scope.ts'
+import { within } from '../wait/within.ts'
+import { type Batch, type BatchOptions, batch } from './batch.ts'
+import { currentOperation, withQueryLimit } from './query-limit.ts'
+
+const clock = new ManualClock(1_000)
+afterEach(() => assert.equal(clock.wheel.size, 0, 'timers are left behind'))
+
+/** Stands for a request, by a clock that stands still. */
+function request<Value>(job: (scope: WaitScope) => Promise<Value>, limit = 30_000): Promise<Value> {
+  return runWithin({ name: 'request', limit, wheel: clock.wheel }, job)
+}
+
+/** A batch that doubles, and what it was asked. */
+function doubling(options?: BatchOptions<number>): { double: Batch<number, number>; loads: (readonly number[])[] } {
+  const loads: (readonly number[])[] = []
+  const load = async (keys: readonly number[]): Promise<readonly number[]> => {
+    loads.push(keys)
+    await null
+    return keys.map((key) => 2 * key)
+  }
+  return { double: batch('double', load, options), loads }
+}
+
+/** A batch whose loads end when told to. */
+function held(options?: BatchOptions<string>) {
+  const loads: { keys: readonly string[]; wait: WaitContext; give: () => void; fail: (error: Error) => void }[] = []
+  const load = (keys: readonly string[], wait: WaitContext): Promise<readonly string[]> => {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>()
+    loads.push({ keys, wait, give: () => resolve(keys.map((key) => key.toUpperCase())), fail: reject })
+    return promise
+  }
+  return { upper: batch('upper', load, options), loads }
+}
+
+/** All that can be done without anything from outside is done. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+const kinds = (results: readonly PromiseSettledResult<unknown>[]): unknown[] =>
+  results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason))
+
+describe('calls of one turn', () => {
+  it('are one load, each gets its own value, and a key that is asked for twice is loaded once', () =>
+    request(async () => {
+      const { double, loads } = doubling()
+      assert.deepEqual(await Promise.all([3, 1, 3, 2].map(double)), [6, 2, 6, 4])
+      assert.deepEqual(loads, [[3, 1, 2]])
+    }))
+
+  it('include those after an await of what is there already, however often', () =>
+    request(async () => {
+      const { double, loads } = doubling()
+      const later = async (key: number, awaits: number): Promise<number> => {
+        for (let left = awaits; left > 0; left--) await Promise.resolve()
+        return double(key)
+      }
+      const ticked = new Promise((resolve) => process.nextTick(resolve)).then(() => double(1_000))
+      assert.deepEqual(
+        await Promise.all([later(0, 0), later(1, 1), later(10, 10), later(100, 100), ticked]),
+        [0, 2, 20, 200, 2_000],
+      )
+      assert.equal(loads.length, 1)
+    }))
+
+  it('are one load for each level of what depends on another', () =>
+    request(async () => {
+      const { double, loads } = doubling({ cache: false })
+      const twice = async (key: number): Promise<number> => double(await double(key))
+      assert.deepEqual(await Promise.all([1, 2, 3].map(twice)), [4, 8, 12])
+      assert.deepEqual(loads, [
+        [1, 2, 3],
+        [2, 4, 6],
+      ])
+    }))
+
+  it('are another load than those of the next turn', () =>
+    request(async () => {
+      const { double, loads } = doubling()
+      const first = double(1)
+      await turn()
+      await Promise.all([first, double(2)])
+      assert.deepEqual(loads, [[1], [2]])
+    }))
+
+  it('are split above the maximum, one load after the other, and a failing part fails alone', () =>
+    request(async () => {
+      let inWork = 0
+      const loads: (readonly number[])[] = []
+      const load = async (keys: readonly number[]): Promise<readonly number[]> => {
+        assert.equal(++inWork, 1)
+        loads.push(keys)
+        await turn()
+        inWork--
+        if (keys.includes(4)) throw new Error('four')
+        return keys
+      }
+      const same = batch('same', load, { max: 2 })
+      const results = await Promise.allSettled([1, 2, 3, 4, 5].map(same))
+      assert.deepEqual(loads, [[1, 2], [3, 4], [5]])
+      assert.deepEqual(kinds(results), [1, 2, new Error('four'), new Error('four'), 5])
+    }))
+
+  it('are told apart by the operation they are part of, whose limit is not for the others', () =>
+    request(async () => {
+      const loads: unknown[] = []
+      const same = batch('same', (keys: readonly number[]) => {
+        loads.push([keys, currentOperation()?.name])
+        return keys
+      })
+      await Promise.all([same(1), withQueryLimit('look-up', '5s', () => Promise.all([same(2), same(3)])), same(4)])
+      assert.deepEqual(loads, [
+        [[1], undefined],
+        [[2, 3], 'look-up'],
+        [[4], undefined],
+      ])
+    }))
+})
+
+describe('what was loaded', () => {
+  it('is kept until the request ends, and no longer', async () => {
+    const { double, loads } = doubling()
+    for (const _ of [1, 2]) {
+      await request(async () => {
+        await double(1)
+        await turn()
+        await Promise.all([double(1), double(2)])
+      })
+    }
+    assert.deepEqual(loads, [[1], [2], [1], [2]])
+  })
+
+  it('is kept for the whole request, with what runs in a scope of its own inside it', () =>
+    request(async () => {
+      const { double, loads } = doubling()
+      await runWithin({ name: 'part', limit: '1s' }, () => Promise.all([1, 2].map(double)))
+      await Promise.all([1, 2, 3].map(double))
+      assert.deepEqual(loads, [[1, 2], [3]])
+    }))
+
+  it('is forgotten when told to: one key, or all', () =>
+    request(async () => {
+      const { double, loads } = doubling()
+      await Promise.all([1, 2, 3].map(double))
+      double.clear(2)
+      await Promise.all([1, 2, 3].map(double))
+      double.clear()
+      await Promise.all([1, 2].map(double))
+      assert.deepEqual(loads, [[1, 2, 3], [2], [1, 2]])
+    }))
+
+  it('after clear comes from a load that has begun after it', () =>
+    request(async () => {
+      const { upper, loads } = held()
+      const early = upper('a')
+      await turn()
+      upper.clear('a')
+      const late = upper('a')
+      await turn()
+      assert.equal(loads.length, 2)
+      loads[0]?.fail(new Error('old'))
+      await assert.rejects(early, /old/)
+      // The failure of the old one does not drop the new one.
+      assert.equal(upper('a'), late)
+      loads[1]?.give()
+      assert.equal(await late, 'A')
+    }))
+
+  it('is not kept with `cache: false`', () =>
+    request(async () => {
+      const { double, loads } = doubling({ cache: false })
+      await double(1)
+      await double(1)
+      assert.deepEqual(loads, [[1], [1]])
+    }))
+
+  it('is bounded: of very many keys the first are forgotten', () =>
+    request(async () => {
+      const { double, loads } = doubling({ max: 1_000_000 })
+      await Promise.all(Array.from({ length: 10_001 }, (_, key) => double(key)))
+      await Promise.all([double(10_000), double(1), double(0)])
+      assert.deepEqual(loads[1], [0])
+    }))
+})
+
+describe('requests', () => {
+  it('share nothing, also when they ask in the same turn', async () => {
+    const { double, loads } = doubling()
+    await Promise.all([
+      request(() => Promise.all([1, 2].map(double))),
+      request(() => Promise.all([2, 3].map(double))),
+      request(() => double(1)),
+    ])
+    assert.deepEqual(loads, [[1, 2], [2, 3], [1]])
+  })
+
+  it('end without harm to each other: one that is given up leaves the load of the other alone', async () => {
+    const { upper, loads } = held()
+    const gone = new ClientGoneError()
+    const left = request(async (scope) => {
+      const promise = upper('a')
+      await turn()
+      scope.abort(gone)
+      return promise
+    })
+    const stays = request(() => upper('a'))
+    await assert.rejects(left, gone)
+    assert.equal(loads[0]?.wait.signal.aborted, true)
+    loads[1]?.give()
+    loads[0]?.give()
+    assert.equal(await stays, 'A')
+  })
+
+  it('are not needed: outside of them each turn stands alone, and nothing is kept', async () => {
+    const { double, loads } = doubling()
+    assert.equal(currentWaits(), undefined)
+    assert.deepEqual(await Promise.all([1, 2, 1].map(double)), [2, 4, 2])
+    assert.equal(await double(1), 2)
+    double.clear()
+    double.clear(1)
+    assert.deepEqual(loads, [[1, 2], [1]])
+  })
+})
+
+describe('errors', () => {
+  it('in place of a value are of that key alone, and kept like a value', () =>
+    request(async () => {
+      let loads = 0
+      const load = async (keys: readonly number[]): Promise<(number | Error)[]> => {
+        loads++
+        return keys.map((key) => (key % 2 === 0 ? key : new RangeError(`${key} is odd`)))
+      }
+      const even = batch('even', load)
+      for (const _ of [1, 2]) {
+        const results = await Promise.allSettled([1, 2, 3].map(even))
+        assert.deepEqual(kinds(results), [new RangeError('1 is odd'), 2, new RangeError('3 is odd')])
+      }
+      assert.equal(loads, 1)
+    }))
+
+  it('of a whole load are of all its keys, thrown or rejected, and the next who asks tries again', () =>
+    request(async () => {
+      let loads = 0
+      const same = batch('same', (keys: readonly number[]): readonly number[] | Promise<readonly number[]> => {
+        loads++
+        if (loads === 1) throw new Error('thrown')
+        return loads === 2 ? Promise.reject(new Error('rejected')) : keys
+      })
+      assert.deepEqual(kinds(await Promise.allSettled([1, 2].map(same))), [new Error('thrown'), new Error('thrown')])
+      assert.deepEqual(kinds(await Promise.allSettled([1, 2].map(same))), [
+        new Error('rejected'),
+        new Error('rejected'),
+      ])
+      assert.deepEqual(await Promise.all([1, 2].map(same)), [1, 2])
+    }))
+
+  it('say so when there are not as many values as keys', () =>
+    request(async () => {
+      const short = batch('short', (keys: readonly number[]) => keys.slice(1))
+      await assert.rejects(
+        Promise.all([1, 2].map(short)),
+        /the batch "short": loadMany was given 2 keys and gave 1 values; give one for each key/,
+      )
+      const none = batch('none', (() => undefined) as unknown as (keys: readonly number[]) => readonly number[])
+      await assert.rejects(none(1), /the batch "none": loadMany gave undefined; give an array/)
+    }))
+
+  it('say so when the keys of a map are of another type than those that were asked for', () =>
+    request(async () => {
+      const byId = batch(
+        'by id',
+        (keys: readonly number[]) => new Map(keys.map((key) => [String(key), key])) as unknown as Map<number, number>,
+      )
+      await assert.rejects(
+        byId(7),
+        /the batch "by id": .* it has the string "7", asked was the number 7\. Keys must be/,
+      )
+    }))
+
+  it('of options are told where the batch is made', () => {
+    const load = async (keys: readonly number[]): Promise<readonly number[]> => keys
+    assert.throws(() => batch('x', load, { max: 0 }), /batch\("x"\): max: 0 does not apply/)
+    assert.throws(() => batch('x', load, { limit: 'soon' as '1s' }), /batch\("x"\): limit: "soon" is no length of time/)
+  })
+})
+
+describe('a map', () => {
+  const rows = new Map([
+    ['a', 1],
+    ['b', 2],
+  ])
+
+  it('may lack keys: they get undefined, or what `missing` says', () =>
+    request(async () => {
+      const plain: Batch<string, number | undefined> = batch('plain', async (_: readonly string[]) => rows)
+      assert.deepEqual(await Promise.all(['b', 'x', 'a'].map(plain)), [2, undefined, 1])
+      const full: Batch<string, number> = batch('full', async (_: readonly string[]) => rows, {
+        missing: (key) => key.length,
+      })
+      assert.deepEqual(await Promise.all(['b', 'xyz', 'a'].map(full)), [2, 3, 1])
+      const empty: Batch<string, number[]> = batch(
+        'empty',
+        async (_: readonly string[]) => new Map<string, number[]>(),
+        {
+          missing: () => [],
+        },
+      )
+      assert.deepEqual(await empty('x'), [])
+    }))
+
+  it('has keys that are objects, compared as `keyOf` says', () =>
+    request(async () => {
+      interface Place {
+        readonly row: number
+        readonly seat: string
+      }
+      const loads: (readonly Place[])[] = []
+      const load = async (keys: readonly Place[]): Promise<Map<Place, string>> => {
+        loads.push(keys)
+        return new Map(keys.map(({ row, seat }) => [{ seat, row }, `${row}${seat}`]))
+      }
+      const who = batch('who', load, { keyOf: ({ row, seat }) => `${row} ${seat}` })
+      const [one, other, same] = [
+        { row: 1, seat: 'a' },
+        { row: 2, seat: 'b' },
+        { row: 1, seat: 'a' },
+      ] as const
+      assert.deepEqual(await Promise.all([one, other, same].map(who)), ['1a', '2b', '1a'])
+      assert.equal(await who({ seat: 'b', row: 2 }), '2b')
+      assert.deepEqual(loads, [[one, other]])
+      who.clear({ row: 1, seat: 'a' })
+      await who(one)
+      assert.equal(loads.length, 2)
+    }))
+})
+
+describe('a load', () => {
+  it('is a wait by its name in the ledger of the request, with its own limit', () =>
+    request(async (scope) => {
+      const { upper, loads } = held({ limit: '2s' })
+      const results = Promise.allSettled(['a', 'b'].map(upper))
+      await turn()
+      const [record] = scope.ledger.recorded
+      assert.deepEqual([record?.name, record?.limit, record?.outcome], ['upper', 2_000, null])
+      await clock.advance('2s')
+      const [first, second] = await results
+      assert.equal(first?.status, 'rejected')
+      assert.ok(first.reason instanceof WaitExpiredError)
+      assert.deepEqual([first.reason.wait, first.reason.because], ['upper', 'limit'])
+      assert.equal(second?.status === 'rejected' && second.reason, first.reason)
+      assert.equal(loads[0]?.wait.signal.reason, first.reason)
+      assert.equal(scope.ledger.count('expired'), 1)
+      loads[0]?.give()
+      await turn()
+    }))
+
+  it('ends by the deadline of the wait it is asked for in', () =>
+    request(async (scope) => {
+      const { upper, loads } = held()
+      const result = within('page', '1s', () => Promise.all(['a', 'b'].map(upper)))
+      await turn()
+      assert.equal(loads[0]?.wait.remaining, 1_000)
+      const refused = assert.rejects(result, WaitExpiredError)
+      await clock.advance('1s')
+      await refused
+      assert.equal(loads[0]?.wait.signal.aborted, true)
+      assert.deepEqual(
+        scope.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
+        [
+          ['page', 'expired'],
+          ['upper', 'expired'],
+        ],
+      )
+      loads[0]?.give()
+      await turn()
+    }))
+
+  it('of several ends by the latest of their deadlines: who has less time does not take it from the others', () =>
+    request(async () => {
+      const { upper, loads } = held()
+      const hasty = assert.rejects(
+        within('hasty', '1s', () => upper('a')),
+        WaitExpiredError,
+      )
+      const calm = within('calm', '3s', () => upper('b'))
+      await turn()
+      assert.deepEqual(loads[0]?.keys, ['a', 'b'])
+      assert.equal(loads[0]?.wait.remaining, 3_000)
+      await clock.advance('1s')
+      await hasty
+      assert.equal(loads[0]?.wait.signal.aborted, false)
+      loads[0]?.give()
+      assert.equal(await calm, 'B')
+    }))
+
+  it('of several is given up when all of them are', () =>
+    request(async () => {
+      const { upper, loads } = held()
+      const [one, other] = [new AbortController(), new AbortController()]
+      const gone = new ClientGoneError()
+      const both = Promise.allSettled([
+        within('one', '5s', () => upper('a'), { signal: one.signal }),
+        within('other', '5s', () => upper('b'), { signal: other.signal }),
+      ])
+      await turn()
+      one.abort(gone)
+      assert.equal(loads[0]?.wait.signal.aborted, false)
+      other.abort(gone)
+      assert.equal(loads[0]?.wait.signal.reason, gone)
+      assert.deepEqual(kinds(await both), [gone, gone])
+      loads[0]?.give()
+      await turn()
+    }))
+
+  it('that was cut for those it was begun for is begun again for who came later and still waits', () =>
+    request(async () => {
+      const { upper, loads } = held()
+      const hasty = assert.rejects(
+        within('hasty', '1s', () => upper('a')),
+        WaitExpiredError,
+      )
+      await turn()
+      const calm = upper('a')
+      await turn()
+      assert.equal(loads.length, 1)
+      await clock.advance('1s')
+      await hasty
+      await turn()
+      assert.equal(loads.length, 2)
+      loads[0]?.give()
+      loads[1]?.give()
+      assert.equal(await calm, 'A')
+    }))
+
+  it('that fails by itself is not begun again for who came later', () =>
+    request(async () => {
+      const { upper, loads } = held()
+      const first = assert.rejects(
+        within('first', '1s', () => upper('a')),
+        /down/,
+      )
+      await turn()
+      const later = assert.rejects(upper('a'), /down/)
+      loads[0]?.fail(new Error('down'))
+      await Promise.all([first, later])
+      assert.equal(loads.length, 1)
+    }))
+
+  it('is not begun for a request whose time is over', async () => {
+    const { upper, loads } = held()
+    await request(async (scope) => {
+      const result = upper('a')
+      scope.abort(new ClientGoneError())
+      await assert.rejects(result, ClientGoneError)
+      assert.deepEqual(
+        scope.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
+        [['upper', 'refused']],
+      )
+    }).catch(() => {})
+    assert.equal(loads.length, 0)
+  })
+
+  it('that is begun by another load belongs to the same request and does not wait for itself', () =>
+    request(async (scope) => {
+      const { double, loads } = doubling()
+      const both = batch('both', async (keys: readonly number[]) => Promise.all(keys.map(double)))
+      const chain: Batch<number, number> = batch('chain', async (keys: readonly number[]) =>
+        Promise.all(keys.map(async (key) => (key === 0 ? 0 : 1 + (await chain(key - 1))))),
+      )
+      assert.deepEqual(await Promise.all([both(1), both(2), chain(3)]), [2, 4, 3])
+      assert.deepEqual(loads, [[1, 2]])
+      assert.equal(scope.ledger.recorded.filter(({ name }) => name === 'chain').length, 4)
+    }))
+})
+
+it('a batch works with timers and real time, outside of any test clock', async () => {
+  const late = batch('late', async (keys: readonly number[]) => {
+    await sleep(5)
+    return keys
+  })
+  assert.deepEqual(await runWithin({ limit: '30s' }, () => Promise.all([1, 2].map(late))), [1, 2])
+})
