@@ -2,8 +2,12 @@
 import { parseArgs } from 'node:util'
 import { benchAuth } from './auth/auth.ts'
 import type { Bench } from './bench.ts'
+import { benchBoot } from './boot/boot.ts'
+import { benchCache } from './cache/cache.ts'
 import { benchHttp } from './http/http.ts'
 import { benchPerRequest } from './http/per-request.ts'
+import { benchQueries } from './queries/queries.ts'
+import { benchReferrals } from './referrals/referrals.ts'
 import { benchWaits } from './waits/waits.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
@@ -13,6 +17,18 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     rounds: 1,
     seconds: 30,
     run: benchAuth,
+  },
+  boot: {
+    prose: 'the fourth incident: 69 modules of routes, all at once and deferred (about 6 minutes)',
+    rounds: 15,
+    seconds: 1,
+    run: benchBoot,
+  },
+  cache: {
+    prose: 'a hit beside lru-cache and bentocache, herds, and a Redis that fails (about 2 minutes)',
+    rounds: 9,
+    seconds: 1,
+    run: benchCache,
   },
   http: {
     prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 12 minutes)',
@@ -25,6 +41,18 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     rounds: 15,
     seconds: 1,
     run: benchPerRequest,
+  },
+  queries: {
+    prose: 'what counting adds to a query (about 3 minutes)',
+    rounds: 9,
+    seconds: 1,
+    run: benchQueries,
+  },
+  referrals: {
+    prose: 'pages of the third incident, before and after: queries, p50, p99, requests/s (about 5 minutes)',
+    rounds: 10,
+    seconds: 1,
+    run: benchReferrals,
   },
   waits: {
     prose: 'what a wait with a limit costs, beside Promise.race and cockatiel (about 3 minutes)',
@@ -55,6 +83,7 @@ if (bench === undefined || rest.length > 0) {
   console.log(
     'for auth, --rounds are thousands of requests, and --seconds how long the table hangs (12 for a first look)',
   )
+  console.log('for referrals, --rounds are hundreds of requests')
   if (name !== undefined) process.exitCode = 2
 } else {
   // So that what a bench leaves in its exit handlers is also done after Ctrl-C.

@@ -1,10 +1,25 @@
 /** The toolkit: what an app imports. Everything here also works in an app that does not run under Punctual; `longTurn` to no effect. */
+export type { CacheEvent, CacheEventType } from './cache/cache-events.ts'
+export type { CacheCodec } from './cache/codec.ts'
+export { type ReadThrough, readThrough } from './cache/read-through.ts'
+export type { CacheKey, CacheRedisOptions, GetOptions, ReadThroughOptions } from './cache/read-through-options.ts'
+export type { RedisClient } from './cache/redis/redis-client.ts'
+export { CacheValueError } from './cache/value-error.ts'
+export { type Batch, type BatchOptions, batch, type Loaded, type MissingOption } from './database/batch.ts'
 export { guardPool, poolHealth } from './database/guard-pool.ts'
 export { once } from './database/once.ts'
 export type { PgPool } from './database/pg-shape.ts'
 export type { PoolEvent, PoolEventType } from './database/pool-events.ts'
 export type { HealthLevel, PoolCounts, PoolHealth } from './database/pool-health.ts'
 export type { GuardOptions, ServerLimit } from './database/pool-options.ts'
+export { deliberately } from './database/queries/deliberately.ts'
+export {
+  type ExpectedQueries,
+  expectNoRepeats,
+  expectQueries,
+  type RepeatOptions,
+} from './database/queries/expect-queries.ts'
+export { QueryBudgetError } from './database/queries/query-budget-error.ts'
 export {
   AcquireExpiredError,
   ConnectExpiredError,
@@ -33,10 +48,25 @@ export type { LaneHealth, SqliteCounts, SqliteHealth } from './database/sqlite/s
 export type { SqliteOptions } from './database/sqlite/sqlite-options.ts'
 export type { SqliteInput, SqliteParameters, SqliteRow, SqliteValue } from './database/sqlite/sqlite-values.ts'
 export type { Synchronous, TransactionMode } from './database/sqlite/thread-protocol.ts'
+export type { DeferContext, DeferHandler } from './defer/call-handler.ts'
+export { type Deferred, defer, deferConcurrency } from './defer/defer.ts'
+export type { DeferEvent, DeferEventType } from './defer/defer-events.ts'
+export type { DeferOptions, Durability, OnFull, Size } from './defer/defer-options.ts'
+export type { Offered } from './defer/defer-queue.ts'
+export { PermanentError } from './defer/permanent-error.ts'
 export type { ErrorCode } from './errors/codes.ts'
 export { PunctualError } from './errors/punctual-error.ts'
+export { type HotLimitOptions, hotLimit } from './hot/hot-limit.ts'
+export { type HotValue, type HotValueOptions, hotValue } from './hot/hot-value.ts'
+export type { CacheCounts, CacheRedisReport, CacheReport } from './report/rooms/cache-report.ts'
+export type { DeferQueueReport, DeferState, DropReason } from './report/rooms/defer-report.ts'
 export { type CurrentRequest, currentRequest } from './request/current-request.ts'
+export { deferRoutes, type Handler } from './routes/defer-handler.ts'
+export type { DeferralEvent, DeferralOptions } from './routes/deferral-options.ts'
+export { type LazyOptions, lazy } from './routes/lazy.ts'
+export { RoutesFailedError, RoutesNotLoadedError } from './routes/routes-errors.ts'
 export { defineConfig, type PunctualConfig } from './settings/define-config.ts'
+export type { BackupConfig, ReleaseContext, ReleaseStep } from './settings/release-config.ts'
 export {
   type AbortReason,
   ClientGoneError,

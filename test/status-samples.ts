@@ -45,6 +45,7 @@ export function aStatus(given: Partial<Status> = {}): Status {
     workers: [aWorker(), aWorker({ id: 2, pid: 102 })],
     restarts: {},
     incidents: { total: 0, newest: null },
+    set: {},
     ...given,
   }
 }

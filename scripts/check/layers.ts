@@ -8,7 +8,7 @@ import { type Token, tokenize } from './tokens.ts'
 /** The rooms of `src`, the lowest layer first. A room imports from lower layers, and from its own where `neighbours` says so. */
 const LAYERS: readonly { readonly rooms: readonly string[]; readonly neighbours: boolean }[] = [
   { rooms: ['wait', 'errors'], neighbours: true },
-  { rooms: ['settings', 'report', 'protocol'], neighbours: true },
+  { rooms: ['settings', 'report', 'protocol', 'hot'], neighbours: true },
   { rooms: ['request', 'cache', 'defer', 'database', 'routes'], neighbours: false },
   { rooms: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
   { rooms: ['dashboard', 'drills', 'adapters', 'cli', 'index'], neighbours: true },

@@ -19,6 +19,8 @@ import { defineConfig } from 'punctual'
 export default defineConfig({ workers: 4, requestDeadline: '20s', maxMemory: '512MiB' })
 \`\`\`
 
+Settings with a line "While running" can be changed without a restart: [Changing limits](../guides/changing-limits.md).
+
 The config file is \`punctual.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\` or \`.json\` in the working directory, or the one that \`--config\`
 names. Paths in it are relative to the working directory.`
 
@@ -39,8 +41,9 @@ export function settingsPage({ SETTING_NAMES, recordOf, flagOf, variableOf }: Re
         [
           `- Default: ${value}`,
           `- Accepted: ${record.kind.accepts}`,
-          `- Flag: \`${flagOf(name)} <${record.kind.label}>\``,
+          `- Flag: \`${flagOf(name)}${record.bare === undefined ? ` <${record.kind.label}>` : ''}\``,
           `- Variable: ${variables.map((variable) => `\`${variable}\``).join(', else ')}`,
+          ...(record.hot === undefined ? [] : [`- While running: \`punctual set ${name} <${record.kind.label}>\``]),
         ].join('\n'),
       )
     }

@@ -1,15 +1,26 @@
 import { currentRequest } from '../request/current-request.ts'
 import { problemReply } from './problem-reply.ts'
 
+export { deferRoutes } from './fastify-deferral.ts'
+
 /** What is used of a Fastify instance. */
 export interface FastifyLike {
   readonly errorHandler: (...args: never[]) => unknown
-  addHook(name: 'onRequest', hook: (request: FastifyRequestLike, reply: unknown, done: () => void) => void): unknown
+  addHook(
+    name: 'onRequest',
+    hook: (request: FastifyRequestLike, reply: unknown, done: (error?: Error) => void) => void,
+  ): unknown
   setErrorHandler(handler: (error: unknown, request: unknown, reply: FastifyReplyLike) => unknown): unknown
 }
 
 export interface FastifyRequestLike {
-  readonly routeOptions: { readonly url?: string | undefined }
+  readonly routeOptions: { readonly url?: string | undefined; readonly config?: unknown }
+}
+
+/** What Punctual reads of `config` in the options of a route. */
+interface RouteConfig {
+  /** How many queries a request of this route may run. */
+  readonly queries?: { readonly max: number }
 }
 
 export interface FastifyReplyLike {
@@ -22,7 +33,7 @@ export type FastifyPluginLike = (instance: FastifyLike, options: unknown, done: 
 
 /**
  * The Fastify plugin: `app.register(punctual())`. It tells the pattern of each request's route, and answers errors of Punctual's as
- * `application/problem+json` with `Retry-After`. It holds for the instance it is registered on and everything below, and for 404s too.
+ * `application/problem+json` with `Retry-After`. A route may have a budget of queries: `app.get(url, { config: { queries: { max: 5 } } }, handler)`. It holds for the instance it is registered on and everything below, and for 404s too.
  *
  * An app that has set an error handler of its own keeps it; there `sendProblem` does the second part.
  */
@@ -30,7 +41,15 @@ export function punctual(): FastifyPluginLike {
   const plugin: FastifyPluginLike = (instance, _options, done) => {
     instance.addHook('onRequest', (request, _reply, next) => {
       const current = currentRequest()
-      if (current !== undefined) current.route = request.routeOptions.url ?? null
+      if (current === undefined) return next()
+      const { url, config } = request.routeOptions
+      current.route = url ?? null
+      const { queries } = (config ?? {}) as RouteConfig
+      try {
+        if (queries !== undefined) current.allow({ queries })
+      } catch (error) {
+        return next(error as Error)
+      }
       next()
     })
     if (instance.errorHandler.name === DEFAULT_HANDLER) {

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { noSettings } from '../../test/settings-samples.ts'
 import { aStatus } from '../../test/status-samples.ts'
 import type { ArbiterControl, CommandOutcome } from '../arbiter/arbiter-control.ts'
 import { type ControlServer, startControlServer } from '../arbiter/control-server.ts'
@@ -39,6 +40,7 @@ async function start(given: Partial<ArbiterControl> = {}): Promise<void> {
     stop: async () => ({ ok: true, message: 'stopping' }),
     incidents: async () => [],
     incident: async () => undefined,
+    settings: noSettings(),
     ...given,
   })
 }

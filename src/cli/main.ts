@@ -2,16 +2,34 @@ import { Command, CommanderError } from 'commander'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { configCommand } from './config-command.ts'
+import { deferredCommand } from './deferred-command.ts'
+import { explainCommand } from './explain-command.ts'
 import { incidentsCommand } from './incidents-command.ts'
+import { releaseCommand } from './release-command.ts'
 import { reloadCommand } from './reload-command.ts'
 import { runCommand } from './run-command.ts'
 import { scaleCommand } from './scale-command.ts'
+import { setCommand } from './set-command.ts'
 import { statusCommand } from './status-command.ts'
 import { stopCommand } from './stop-command.ts'
+import { unsetCommand } from './unset-command.ts'
 import { readVersion } from './version.ts'
 
 /** In the order of the help. */
-const COMMANDS = [runCommand, configCommand, statusCommand, reloadCommand, scaleCommand, stopCommand, incidentsCommand]
+const COMMANDS = [
+  runCommand,
+  configCommand,
+  setCommand,
+  unsetCommand,
+  statusCommand,
+  reloadCommand,
+  releaseCommand,
+  scaleCommand,
+  stopCommand,
+  incidentsCommand,
+  explainCommand,
+  deferredCommand,
+]
 
 /**
  * The `punctual` command. Ends the process itself only after an error, so that nothing left open can keep it. An error of Punctual is
@@ -40,7 +58,11 @@ function createProgram(): Command {
     .exitOverride()
     .configureHelp({ sortOptions: false, showGlobalOptions: false })
     .configureOutput({ outputError: (text, write) => write(inOneLine(text)) })
-  for (const create of COMMANDS) program.addCommand(create().copyInheritedSettings(program))
+  for (const create of COMMANDS) {
+    const command = create().copyInheritedSettings(program)
+    for (const subcommand of command.commands) subcommand.copyInheritedSettings(command)
+    program.addCommand(command)
+  }
   return program
 }
 

@@ -17,10 +17,10 @@ export function addSettingsFlags(command: Command): Command {
 }
 
 function optionOf(name: SettingName): Option {
-  const { kind, prose, group, default: written } = recordOf(name)
+  const { kind, prose, group, bare, default: written } = recordOf(name)
   const value = written.length === 0 ? 'none' : String(written)
   const option = new Option(
-    `${flagOf(name)} <${kind.label}>`,
+    bare === undefined ? `${flagOf(name)} <${kind.label}>` : flagOf(name),
     `${prose.replaceAll('`', '')} [${value}; ${variableOf(name)}]`,
   )
   option.helpGroup(`${group}:`)
@@ -35,15 +35,19 @@ function optionOf(name: SettingName): Option {
  */
 export async function readSettings(
   command: Command,
-): Promise<ResolvedSettings & { readonly configFile: string | null }> {
+): Promise<ResolvedSettings & { readonly configFile: string | null; readonly releases: boolean }> {
   const { config, ...given } = command.opts<
     { readonly config?: string } & Readonly<Record<string, Written | undefined>>
   >()
   const cwd = process.cwd()
   const file = await loadConfigFile({ cwd, named: config })
   const flags = Object.fromEntries(
-    SETTING_NAMES.filter((name) => command.getOptionValueSource(name) === 'cli').map((name) => [name, given[name]]),
+    SETTING_NAMES.filter((name) => command.getOptionValueSource(name) === 'cli').map((name) => [
+      name,
+      recordOf(name).bare ?? given[name],
+    ]),
   )
   const resolved = resolveSettings({ flags, env: process.env, file, cwd, isTerminal: process.stdout.isTTY === true })
-  return { ...resolved, configFile: file?.path ?? null }
+  const steps = file?.values.release
+  return { ...resolved, configFile: file?.path ?? null, releases: Array.isArray(steps) && steps.length > 0 }
 }

@@ -5,6 +5,7 @@ import type { WaitOutcome } from '../wait/ledger.ts'
 import { addZombie, removeZombie } from '../wait/zombies.ts'
 import { DatabaseWait } from './database-wait.ts'
 import { isSubmittable, type PgClient, type QueryCallback, type Submittable } from './pg-shape.ts'
+import type { CountedQuery } from './queries/counted-query.ts'
 import { QueryExpiredError } from './query-errors.ts'
 import { shortenSql } from './shorten-sql.ts'
 
@@ -32,6 +33,8 @@ export class ClientQuery extends DatabaseWait {
   readonly #text: string
   #args: unknown[]
   readonly #submittable: Submittable | null
+  readonly #counted: CountedQuery | null
+  #rows = 0
   /** It is a rollback. */
   readonly tidies: boolean
   #settle: ((error: unknown, result?: unknown) => void) | null = null
@@ -44,13 +47,17 @@ export class ClientQuery extends DatabaseWait {
   #client: PgClient | null = null
   #stopWatching: Cancel | null = null
 
-  /** @param tidies it is a rollback, which has its limit even when everything around it is over */
-  constructor(owner: QueryOwner, args: unknown[], limit: Milliseconds, tidies: boolean) {
+  /**
+   * @param tidies it is a rollback, which has its limit even when everything around it is over
+   * @param counted who is told when it ends; null where it does not count
+   */
+  constructor(owner: QueryOwner, args: unknown[], limit: Milliseconds, tidies: boolean, counted: CountedQuery | null) {
     super(owner.pool, limit, tidies ? 'tidying' : 'query')
     this.#owner = owner
     this.#args = args
     this.#text = textOf(args[0])
     this.tidies = tidies
+    this.#counted = counted
     this.#submittable = isSubmittable(args[0]) ? args[0] : null
   }
 
@@ -136,6 +143,7 @@ export class ClientQuery extends DatabaseWait {
   protected override finish(outcome: WaitOutcome): void {
     this.#stopWatching?.()
     super.finish(outcome)
+    this.#counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
   }
 
   #send(client: PgClient, raw: RawQuery): void {
@@ -155,6 +163,7 @@ export class ClientQuery extends DatabaseWait {
 
   #answered(error: unknown, result?: unknown): void {
     if (this.#settle !== null) {
+      this.#rows = rowsOf(result)
       this.finish(error === undefined ? 'ok' : 'failed')
       this.#tell(error === undefined ? undefined : this.#translate(error), result)
     }
@@ -234,6 +243,18 @@ function withoutOwnLimits(config: unknown): unknown {
   const { callback, query_timeout } = config as { readonly callback?: unknown; readonly query_timeout?: unknown }
   if (callback === undefined && query_timeout === undefined) return config
   return Object.create(config as object, { callback: { value: undefined }, query_timeout: { value: undefined } })
+}
+
+/** How many rows a result has, or how many its statement has changed. */
+function rowsOf(result: unknown): number {
+  const { rowCount } = (result ?? {}) as { readonly rowCount?: unknown }
+  return typeof rowCount === 'number' ? rowCount : 0
+}
+
+/** The parameters of a query: its own, or those given beside it. */
+export function valuesOf(config: unknown, values: unknown): unknown {
+  if (values !== undefined && typeof values !== 'function') return values
+  return typeof config === 'string' ? undefined : (config as { readonly values?: unknown }).values
 }
 
 /** `query_timeout` of a query object: its own limit in milliseconds. */

@@ -1,7 +1,7 @@
 import { UsageError } from '../errors/punctual-error.ts'
 import { callWithin, surroundings } from '../wait/wait-scope.ts'
 import { Borrow, capturePlace } from './borrow.ts'
-import { textOf } from './client-query.ts'
+import { textOf, valuesOf } from './client-query.ts'
 import {
   type ConnectCallback,
   isSubmittable,
@@ -14,9 +14,14 @@ import { tellConsole } from './pool-events.ts'
 import { PoolGuard } from './pool-guard.ts'
 import type { PoolHealth } from './pool-health.ts'
 import { type GuardOptions, readOptions } from './pool-options.ts'
+import { countQuery } from './queries/count-query.ts'
+import { handOver } from './queries/handed-over.ts'
 import { DatabaseExpiredError } from './query-errors.ts'
 import { currentOperation } from './query-limit.ts'
 import { shortenSql } from './shorten-sql.ts'
+
+/** Milliseconds; a timer of the platform goes no further. To the pool, 0 is without limit. */
+const LONGEST_LIFETIME = 2 ** 31 - 1
 
 /** On the pool itself, so that a second copy of this package finds it. */
 const GUARD = Symbol.for('punctual.pool-guard')
@@ -42,6 +47,7 @@ export function guardPool<Pool extends PgPool>(pool: Pool, options: GuardOptions
   const settings = readOptions(options, raw.options, tellConsole)
   raw.options.connectionTimeoutMillis = 0
   raw.options.query_timeout = 0
+  raw.options.maxLifetimeSeconds = settings.maxLifetime > LONGEST_LIFETIME ? 0 : settings.maxLifetime / 1_000
   const guard = new PoolGuard(raw, settings)
   const { query: rawQuery, end: rawEnd } = raw
   Object.defineProperty(raw, GUARD, { value: guard })
@@ -100,10 +106,19 @@ export function poolHealth(pool: PgPool): PoolHealth {
 async function runOn(guard: PoolGuard, config: unknown, values: unknown): Promise<unknown> {
   const around = surroundings()
   const borrow = new Borrow(currentOperation()?.name ?? null, () => shortenSql(textOf(config)))
-  const { client } = await guard.acquire(borrow).catch(retrace)
+  // Counted here, where the caller is still on the stack.
+  const counted = countQuery(textOf(config), valuesOf(config, values), guard.settings.name, true, borrow.since)
+  if (counted !== null && counted.refusal !== null) {
+    counted.ended(0, true, borrow.since)
+    throw counted.refusal
+  }
+  const { client } = await guard.acquire(borrow).catch((error: unknown) => {
+    counted?.ended(0, true, borrow.since)
+    return retrace(error)
+  })
   try {
     return await callWithin(around, () =>
-      isSubmittable(config) ? submit(client, config, values) : client.query(config, values),
+      handOver(counted, () => (isSubmittable(config) ? submit(client, config, values) : client.query(config, values))),
     )
   } finally {
     client.release()

@@ -2,9 +2,11 @@ import { after, monotonicNow } from '../wait/clock.ts'
 import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
 import { CancelRequest } from './cancel-request.ts'
 import { cancelTarget } from './cancel-target.ts'
-import { ClientQuery, ownLimitOf, type RawQuery, textOf } from './client-query.ts'
+import { ClientQuery, ownLimitOf, type RawQuery, textOf, valuesOf } from './client-query.ts'
 import type { PgClient, TransactionStatus } from './pg-shape.ts'
 import type { GuardSettings } from './pool-options.ts'
+import { countQuery } from './queries/count-query.ts'
+import { takeOver } from './queries/handed-over.ts'
 import { ConnectionLostError } from './query-errors.ts'
 import type { SessionLimit } from './server-limit.ts'
 
@@ -97,7 +99,7 @@ export class GuardedClient {
   /** `client.query`, in all its forms. */
   query(args: unknown[]): unknown {
     const { settings } = this.#owner
-    const [config, , callback] = args
+    const [config, values, callback] = args
     // Whatever the driver refuses outright, let it say so.
     if (
       config === undefined ||
@@ -106,11 +108,16 @@ export class GuardedClient {
     ) {
       return this.#raw.apply(this.client, args)
     }
-    const tidies = ROLLBACK.test(textOf(config))
+    const text = textOf(config)
+    const tidies = ROLLBACK.test(text)
+    const handed = takeOver()
+    const counted =
+      handed === undefined ? countQuery(text, valuesOf(config, values), this.pool, true, monotonicNow()) : handed
     // Twice, because it may first have to wait for the cancel of what it rolls back.
     const limit = tidies ? ms(2 * settings.cancelLimit) : (ownLimitOf(config) ?? settings.queryLimit)
-    const query = new ClientQuery(this, args, limit, tidies)
+    const query = new ClientQuery(this, args, limit, tidies, counted)
     const outcome = query.start()
+    if (counted !== null && counted.refusal !== null) query.giveUp(counted.refusal)
     if (this.#lost !== null) query.giveUp(this.#gone(this.#lost))
     if (query.over) return outcome
     this.#waiting.push(query)
@@ -121,6 +128,11 @@ export class GuardedClient {
 
   get pool(): string {
     return this.#owner.settings.name
+  }
+
+  /** For what is asked of a connection before it is used. */
+  get connectLimit(): Milliseconds {
+    return this.#owner.settings.connectLimit
   }
 
   /** Runs a statement of our own, before anything that waits. Its limit is `cancelLimit`, and a connection that exceeds it is destroyed. */

@@ -46,6 +46,7 @@ export interface PoolOptions {
   readonly pipeline?: boolean
   readonly statement_timeout?: number | false
   connectionTimeoutMillis?: number
+  maxLifetimeSeconds?: number
   query_timeout?: number
   readonly stream?: unknown
 }

@@ -4,8 +4,17 @@ import type { PoolHealth } from './pool-health.ts'
  * What a pool has to say. `level`: its level has changed, or it is not HEALTHY for another minute. `leak`: a borrow beyond `leakLimit`.
  * `reclaimed`: one beyond `reclaimLimit`, whose connection was destroyed. `destroyed`: a connection in doubt. `rolled-back`: a connection came
  * back inside a transaction. `lost`: the server or the network ended a connection. `no-server-limit`: the database itself ends no statement.
+ * `connections`: the server has fewer connections than all workers may come to need.
  */
-export type PoolEventType = 'level' | 'leak' | 'reclaimed' | 'destroyed' | 'rolled-back' | 'lost' | 'no-server-limit'
+export type PoolEventType =
+  | 'level'
+  | 'leak'
+  | 'reclaimed'
+  | 'destroyed'
+  | 'rolled-back'
+  | 'lost'
+  | 'no-server-limit'
+  | 'connections'
 
 export interface PoolEvent {
   readonly type: PoolEventType

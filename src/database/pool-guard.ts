@@ -9,6 +9,7 @@ import type { PoolEvent, PoolEventType } from './pool-events.ts'
 import { healthLevel, healthLine, type PoolCounts, type PoolHealth } from './pool-health.ts'
 import type { GuardSettings } from './pool-options.ts'
 import { PoolWatch, type Watched } from './pool-watch.ts'
+import { checkConnections, forgetConnections } from './queries/check-connections.ts'
 import { ConnectionLostError } from './query-errors.ts'
 import { SessionLimit } from './server-limit.ts'
 
@@ -34,6 +35,7 @@ export class PoolGuard implements ClientOwner, Watched {
     leaks: 0,
   }
   #toldNoServerLimit = false
+  #connected = false
 
   constructor(pool: RawPool, settings: GuardSettings) {
     this.#pool = pool
@@ -81,6 +83,7 @@ export class PoolGuard implements ClientOwner, Watched {
   /** No more connections. Whoever waits for one is told. */
   end(): void {
     this.#watch.stop()
+    forgetConnections(this.settings)
     const gone = new ConnectionLostError(this.settings.name, 'the pool was ended')
     for (const wait of this.#waits.splice(0)) wait.fail(gone)
   }
@@ -178,6 +181,7 @@ export class PoolGuard implements ClientOwner, Watched {
       try {
         const found = await guarded.prepare()
         if (!found) this.#tellNoServerLimit()
+        if (!this.#connected) this.#checkConnections(guarded)
       } catch (error) {
         giveBack(error)
         this.#failed(error)
@@ -216,6 +220,12 @@ export class PoolGuard implements ClientOwner, Watched {
     const guarded = new GuardedClient(client, this, new SessionLimit(serverLimit, queryLimit))
     this.#clients.set(client, guarded)
     return guarded
+  }
+
+  #checkConnections(guarded: GuardedClient): void {
+    this.#connected = true
+    const { name } = this.settings
+    void checkConnections(guarded, this.settings, (needs) => this.tell('connections', 'warn', `pool ${name}: ${needs}`))
   }
 
   #tellNoServerLimit(): void {

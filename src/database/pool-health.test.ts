@@ -57,6 +57,7 @@ test('a worse level is told at once, a better one when it has held, and one that
       cancelLimit: ms(1),
       leakLimit: UNBOUNDED,
       reclaimLimit: UNBOUNDED,
+      maxLifetime: UNBOUNDED,
       serverLimit: 'none',
       onEvent: () => {},
     },

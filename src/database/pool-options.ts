@@ -22,6 +22,8 @@ export interface GuardOptions {
   readonly leakLimit?: Limit
   /** A connection that is borrowed for longer is taken back and destroyed. Default `unbounded`: never. */
   readonly reclaimLimit?: Limit
+  /** Age at which a connection is closed as soon as it is idle, and replaced by a new one when one is needed. Default `10m`, or the pool's own `maxLifetimeSeconds`. */
+  readonly maxLifetime?: Limit
   /** See the guide. Default `auto`: `session` on a direct connection, behind a bouncer `transaction` unless the server has a limit of its own. */
   readonly serverLimit?: ServerLimit
   /** Told of everything worth a line. Default: the line goes to the console. */
@@ -38,6 +40,7 @@ export interface GuardSettings {
   readonly cancelLimit: Milliseconds
   readonly leakLimit: Milliseconds
   readonly reclaimLimit: Milliseconds
+  readonly maxLifetime: Milliseconds
   readonly serverLimit: ServerLimit
   readonly onEvent: (event: PoolEvent) => void
 }
@@ -69,7 +72,7 @@ export function readOptions(
     throw new UsageError(`${where}: serverLimit is one of ${SERVER_LIMITS.join(', ')}, not ${String(serverLimit)}`)
   }
   const limit = (
-    key: keyof GuardOptions & `${string}Limit`,
+    key: (keyof GuardOptions & `${string}Limit`) | 'maxLifetime',
     given: Limit | undefined,
     preset: Milliseconds,
   ): Milliseconds => (given === undefined ? preset : readPositive(`${where}: ${key}`, given))
@@ -82,6 +85,7 @@ export function readOptions(
     cancelLimit: limit('cancelLimit', options.cancelLimit, ms(2_000)),
     leakLimit: limit('leakLimit', options.leakLimit, ms(60_000)),
     reclaimLimit: limit('reclaimLimit', options.reclaimLimit, UNBOUNDED),
+    maxLifetime: limit('maxLifetime', options.maxLifetime, ms((pool.maxLifetimeSeconds || 600) * 1_000)),
     // Who has set `statement_timeout` in the pool's own options has chosen how.
     serverLimit: typeof pool.statement_timeout === 'number' && pool.statement_timeout > 0 ? 'none' : serverLimit,
     onEvent: options.onEvent ?? onEvent,

@@ -8,13 +8,18 @@ const LITERAL =
 
 /** A statement for a log or an error: one line, without comments, and with `?` for every value in it, so that no secret gets out. Names stay. */
 export function shortenSql(sql: string): string {
-  const text = sql
-    .slice(0, LONGEST_READ)
+  const text = hideValues(sql.slice(0, LONGEST_READ))
+  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST - 1)}…`
+}
+
+/** A statement in one line, without comments, and with `mark` for every value in it. */
+export function hideValues(sql: string, mark: string | ((value: string) => string) = '?'): string {
+  const hide = typeof mark === 'string' ? () => mark : mark
+  return sql
     .replace(LITERAL, (found) => {
       if (found.startsWith('--') || found.startsWith('/*')) return ' '
-      return found.startsWith('"') ? found : '?'
+      return found.startsWith('"') ? found : hide(found)
     })
     .replace(/\s+/g, ' ')
     .trim()
-  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST - 1)}…`
 }

@@ -40,6 +40,7 @@ export type CommandErrorCode =
   | 'PUNCTUAL_COMMAND_REFUSED'
   | 'PUNCTUAL_COMMAND_TIMED_OUT'
   | 'PUNCTUAL_RELOAD_FAILED'
+  | 'PUNCTUAL_ROUTES_UNSUPPORTED'
 
 /** Codes of errors that a client is told over HTTP. */
 export type RequestErrorCode =
@@ -55,6 +56,10 @@ export type RequestErrorCode =
   | 'PUNCTUAL_BREAKER_OPEN'
   | 'PUNCTUAL_BULKHEAD_FULL'
   | 'PUNCTUAL_SQLITE_FAILED'
+  | 'PUNCTUAL_CACHE_VALUE'
+  | 'PUNCTUAL_QUERY_BUDGET'
+  | 'PUNCTUAL_ROUTES_NOT_LOADED'
+  | 'PUNCTUAL_ROUTES_FAILED'
 
 export type ErrorCode = CommandErrorCode | RequestErrorCode
 
@@ -68,7 +73,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: null,
     exitCode: EXIT.usage,
     meaning:
-      'A flag, a `PUNCTUAL_*` variable or the config file names no setting, has a value that is not accepted, or breaks a rule between settings. The message lists every fault at once.',
+      'A flag, a `PUNCTUAL_*` variable, the config file or `punctual set` names no setting, has a value that is not accepted, or breaks a rule between settings. The message lists every fault at once.',
     remedy: 'Change what the message names. `punctual config` shows every setting, where it comes from, and the rules.',
   },
   PUNCTUAL_USAGE: {
@@ -128,8 +133,8 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: null,
     exitCode: EXIT.releaseFailed,
     meaning: 'What must run once before a new generation serves did not succeed, so nothing new was started.',
-    remedy: 'Mend the step that the message names and release again.',
-    reserved: true,
+    remedy:
+      'The message names the step, with the end of its output and what was rolled back. Mend it and release again; `punctual release --history` shows every run.',
   },
   PUNCTUAL_CRASH_LOOP: {
     title: 'Crash loop',
@@ -167,6 +172,13 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: EXIT.failed,
     meaning: 'The new generation did not boot. It was dropped; the old one keeps serving.',
     remedy: 'Mend what the message names and reload again.',
+  },
+  PUNCTUAL_ROUTES_UNSUPPORTED: {
+    title: 'Routes cannot be deferred',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning: 'The framework of the app is of a version in which `deferRoutes` does not know how to add routes later.',
+    remedy: 'Register the module in the usual way, and update Punctual.',
   },
   PUNCTUAL_STALLED: {
     title: 'Request stopped',
@@ -278,6 +290,36 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
       'The message says why. A read may be repeated at once; a write only if it is safe to do twice, since it may have been carried out.',
     retryAfter: 1,
   },
+  PUNCTUAL_ROUTES_NOT_LOADED: {
+    title: 'Not loaded yet',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server is still loading what it needs to answer this request.',
+    meaning: 'The module of deferred routes was not loaded within the deadline of the request. It goes on loading.',
+    remedy:
+      'See what its import costs with `--boot-profile`. Mount what is asked for right after a start without deferring it.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_ROUTES_FAILED: {
+    title: 'Not available',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'This part of the server could not be loaded. It is tried again.',
+    meaning:
+      'The module of deferred routes threw while it was loaded or mounted. Only its own routes fail; it is tried again with growing delays.',
+    remedy: 'The log has the error. Mend it and reload.',
+    retryAfter: 1,
+  },
+  PUNCTUAL_QUERY_BUDGET: {
+    title: 'Too many queries',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server could not answer this request.',
+    meaning:
+      'A request asked for more queries than its route may run. Only in tests (`NODE_ENV=test`, or inside `expectQueries`) is that an error; elsewhere it is a line in the log.',
+    remedy: 'Load together what is loaded one by one, or give the route a larger budget.',
+    retryAfter: 1,
+  },
   PUNCTUAL_SQLITE_FAILED: {
     title: 'SQLite refused',
     httpStatus: 503,
@@ -288,5 +330,15 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     remedy:
       'The message says what was refused. A constraint is for the app to answer in its own words; for a file that cannot be opened, check its path, its directory and who may write there.',
     retryAfter: 1,
+  },
+  PUNCTUAL_CACHE_VALUE: {
+    title: 'Value cannot be cached',
+    httpStatus: 500,
+    exitCode: null,
+    detail: 'The server could not answer this request.',
+    meaning:
+      'What the `load` of a cache returned, or what was given to its `set`, can neither be frozen nor copied, so callers would share something that one of them may change.',
+    remedy:
+      'The message names cache, key and place. Return plain objects, arrays, strings, numbers, booleans, bigints, dates, maps, sets or bytes.',
   },
 }

@@ -24,6 +24,8 @@ export interface Incident {
   /** Exit code or signal, where the worker has left. */
   readonly exit?: { readonly code: number | null; readonly signal: string | null }
   readonly error?: ReportedError
+  /** Of a boot that did not end: the file that was being imported, who imports it, and so on up to the entry. Absolute paths. */
+  readonly imports?: readonly string[]
   /** Why a cut that was due did not happen, as the end of a sentence: `an async hook is in use`. */
   readonly notCut?: string
   /** What was borrowed and not given back. */

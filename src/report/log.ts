@@ -23,6 +23,8 @@ export interface Log {
   readonly fatal: WriteLog
   /** A log that adds these fields to every line. It shares the destination: close only the first. */
   child(fields: LogFields): Log
+  /** The least severe level that is written from now on; children made before keep theirs. */
+  setLevel(level: LogLevel): void
   /** Lines lost so far because nobody read the log, or it could not be written. */
   dropped(): number
   /** Writes out what is buffered, for at most `limit`. Resolves to the number of lines that were lost in all. Never rejects. */
@@ -86,6 +88,9 @@ function wrap(logger: Logger, writer: LogWriter): Log {
     error: at('error'),
     fatal: at('fatal'),
     child: (fields) => wrap(logger.child(fields), writer),
+    setLevel: (level) => {
+      logger.level = level
+    },
     dropped: () => writer.dropped(),
     close: (limit) => writer.close(limit),
   }

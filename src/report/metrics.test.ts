@@ -31,6 +31,7 @@ const status: Status = {
   ],
   restarts: { crash: 2, stall: 1 },
   incidents: { total: 3, newest: 'x', byKind: { stall: 1, crash: 2 } },
+  set: {},
 }
 
 test('the figures are those of the status, in base units', async () => {

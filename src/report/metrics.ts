@@ -201,6 +201,13 @@ export const METRICS: readonly MetricDefinition[] = [
     labels: WORKER,
     samples: perWorker((worker) => worker.heapUsedBytes),
   },
+  {
+    name: 'punctual_set_values',
+    type: 'gauge',
+    help: 'Settings and values of the app that `punctual set` has set and nobody has taken back.',
+    labels: [],
+    samples: ({ set }) => one(Object.keys(set).length),
+  },
   ...ROOM_METRICS,
 ]
 

@@ -1,4 +1,5 @@
 import type { OutcomeCounts } from './outcomes.ts'
+import type { ReleaseStatus } from './release-report.ts'
 
 /** The JSON of `/status` and `punctual status`. Fields are added, never renamed. Times are milliseconds unless named otherwise. */
 export interface Status {
@@ -13,6 +14,8 @@ export interface Status {
   readonly ready: boolean
   readonly address: string | null
   readonly workers: readonly WorkerStatus[]
+  /** The release steps of the newest generation; null until there have been any. */
+  readonly release?: ReleaseStatus | null
   /** Unplanned ends since the start, counted by reason. */
   readonly restarts: Readonly<Record<string, number>>
   /** Since the start; `newest` is an id. */
@@ -21,6 +24,8 @@ export interface Status {
     readonly newest: string | null
     readonly byKind?: Readonly<Record<string, number>>
   }
+  /** What `punctual set` has set: settings and values of the app, by name. */
+  readonly set: Readonly<Record<string, string>>
 }
 
 export interface WorkerStatus {

@@ -2,7 +2,7 @@ import { tellDuration } from '../wait/duration.ts'
 import type { Incident, LastAnswers, ReportedError, StallEvidence } from './incident.ts'
 import { printable } from './log-text.ts'
 import { tellKernel, tellOldest, tellRequest } from './telling-evidence.ts'
-import { tellFrame, tellingFrame } from './telling-frame.ts'
+import { shortPath, tellFrame, tellingFrame } from './telling-frame.ts'
 
 /** What a story is told from: an incident that may not have its story yet. */
 export type Untold = Omit<Incident, 'story'>
@@ -30,7 +30,7 @@ function beginning(incident: Untold, cwd: string): string {
     case 'frozen':
       return `${who} gave no sign of life for ${length(incident)}${where(incident, cwd)}`
     case 'boot':
-      return `${who} ${booted(incident)}${where(incident, cwd)}`
+      return `${who} ${booted(incident)}${where(incident, cwd)}${importers(incident, cwd)}`
     case 'crash':
       return `${who} ${crashed(incident)}`
     case 'memory':
@@ -51,6 +51,14 @@ function booted(incident: Untold): string {
   if (incident.error !== undefined) return `could not boot: ${tellError(incident.error)}`
   if (incident.evidence.length > 0 || incident.outcome === 'killed') return `was not ready after ${length(incident)}`
   return `left before it was ready${exit(incident, ': ')}`
+}
+
+const MOST_IMPORTERS = 4
+
+/** Who wanted the module that was being imported. */
+function importers({ imports = [] }: Untold, cwd: string): string {
+  const told = imports.slice(1, 1 + MOST_IMPORTERS).map((file) => `imported by ${shortPath(file, cwd)}`)
+  return told.length === 0 ? '' : `, ${told.join(', ')}${imports.length > 1 + MOST_IMPORTERS ? ', …' : ''}`
 }
 
 function crashed(incident: Untold): string {

@@ -18,18 +18,20 @@ export function tellFrame(frame: StackFrame, cwd: string): string {
 }
 
 /** A path as a person in `cwd` would type it. */
-function shortPath(path: string, cwd: string): string {
+export function shortPath(path: string, cwd: string): string {
   if (!isAbsolute(path)) return path
   const short = relative(cwd, path)
   return short === '' || short.startsWith('..') ? path : short
 }
 
-function isAppCode(path: string): boolean {
+/** Whether a file is of the app itself: neither of Node, nor of a package, nor of Punctual. */
+export function isAppCode(path: string): boolean {
   if (path === '' || path.startsWith('node:') || path.includes(`${sep}node_modules${sep}`)) return false
   return !OWN.some((directory) => path.startsWith(directory))
 }
 
-function localPath(file: string): string {
+/** A path, of a file's URL too. */
+export function localPath(file: string): string {
   if (!file.startsWith('file:')) return file
   try {
     return fileURLToPath(file)

@@ -1,7 +1,9 @@
 import { isExpiry } from '../../wait/abort-reason.ts'
 import type { Milliseconds } from '../../wait/duration.ts'
+import type { WaitOutcome } from '../../wait/ledger.ts'
 import { addZombie, removeZombie } from '../../wait/zombies.ts'
 import { DatabaseWait } from '../database-wait.ts'
+import type { CountedQuery } from '../queries/counted-query.ts'
 import { ConnectionLostError, QueryExpiredError } from '../query-errors.ts'
 import { shortenSql } from '../shorten-sql.ts'
 import type { Turn } from './lane.ts'
@@ -41,6 +43,8 @@ export interface CallOptions {
   /** Where it goes when a reader finds that it writes. */
   readonly writer: CallHome | null
   readonly counts: CallCounts
+  /** Who is told when it ends; null where it does not count. */
+  readonly counted: CountedQuery | null
   /** It turned out to write. */
   readonly onWrites: (sql: string) => void
 }
@@ -58,6 +62,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
   /** What is known of a call that was stopped; null while it was not. */
   #carriedOut: CarriedOut | null = null
   #zombie = false
+  #rows = 0
 
   constructor(options: CallOptions) {
     super(options.database, options.limit, 'query')
@@ -128,6 +133,11 @@ export class SqliteCall extends DatabaseWait implements Turn {
     return new WriteExpiredError(this.expiry, sql, this.#stop(), obstacle)
   }
 
+  protected override finish(outcome: WaitOutcome): void {
+    super.finish(outcome)
+    this.#options.counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
+  }
+
   #stop(): CarriedOut {
     if (this.#carriedOut !== null) return this.#carriedOut
     // A call that waits for a lock is settled while it is stopped, and must know by then that it was.
@@ -146,6 +156,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
       case 'rows':
       case 'changes':
       case 'done':
+        this.#rows = rowsOf(outcome)
         this.finish('ok')
         this.#resolve?.(outcome)
         this.#forget()
@@ -203,4 +214,9 @@ export class SqliteCall extends DatabaseWait implements Turn {
   get #zombieName(): string {
     return this.operation ?? `pool ${this.pool}`
   }
+}
+
+function rowsOf(answer: Answer): number {
+  if (answer.kind === 'rows') return answer.rows.length
+  return answer.kind === 'changes' ? Number(answer.changes) : 0
 }

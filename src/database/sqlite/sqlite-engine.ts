@@ -1,6 +1,7 @@
-import { after } from '../../wait/clock.ts'
+import { after, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, tellDuration } from '../../wait/duration.ts'
 import { callWithin } from '../../wait/wait-scope.ts'
+import { countQuery } from '../queries/count-query.ts'
 import { ConnectionLostError } from '../query-errors.ts'
 import { Lane, type LaneOwner } from './lane.ts'
 import type { Outcome } from './seat.ts'
@@ -66,20 +67,27 @@ export class SqliteEngine {
     const kind = check(sql, name, transaction !== undefined)
     const byReader = transaction === undefined && this.#isForReader(kind, question)
     if (transaction === undefined && !byReader) refuseInsideTransaction(this, sql)
+    const job = this.#jobOf(question, kind, byReader)
+    const counted = countQuery(sql, question.parameters, name, false, monotonicNow())
     const make = (): SqliteCall =>
       new SqliteCall({
         database: name,
         limit: queryLimit,
-        job: this.#jobOf(question, kind, byReader),
+        job,
         writes: kind !== 'read' && !byReader,
         home: transaction ?? (byReader ? this.#readers : this.#writer),
         writer: byReader ? this.#writer : null,
         counts: this.#counts,
+        counted,
         onWrites: (text) => {
           if (this.#knownToWrite.size < MOST_KNOWN) this.#knownToWrite.add(text)
         },
       })
     const call = transaction === undefined ? make() : callWithin(transaction, make)
+    if (counted !== null && counted.refusal !== null) {
+      counted.ended(0, true, call.startedAt)
+      throw counted.refusal
+    }
     return signal === undefined ? call.start() : startWith(call, signal)
   }
 

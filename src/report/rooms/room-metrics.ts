@@ -1,8 +1,24 @@
 import type { MetricDefinition } from '../metric-definition.ts'
+import { bootMetrics } from './boot-metrics.ts'
+import { BOOT_TOPIC } from './boot-report.ts'
+import { cacheMetrics } from './cache-metrics.ts'
+import { CACHE_TOPIC } from './cache-report.ts'
+import { deferMetrics } from './defer-metrics.ts'
+import { DEFER_TOPIC } from './defer-report.ts'
+import { queriesMetrics } from './queries-metrics.ts'
+import { QUERIES_TOPIC } from './queries-report.ts'
 import type { RoomMetric } from './room-metric.ts'
+import { routesMetrics } from './routes-metrics.ts'
+import { ROUTES_TOPIC } from './routes-report.ts'
 
 /** The metrics of the rooms, by the topic under which they report. */
-const ROOMS: readonly MetricDefinition[] = []
+const ROOMS: readonly MetricDefinition[] = [
+  ...ofRoom(DEFER_TOPIC, deferMetrics),
+  ...ofRoom(QUERIES_TOPIC, queriesMetrics),
+  ...ofRoom(ROUTES_TOPIC, routesMetrics),
+  ...ofRoom(BOOT_TOPIC, bootMetrics),
+  ...ofRoom(CACHE_TOPIC, cacheMetrics),
+]
 
 /** The metrics of one room, made from what the workers that live have reported under its topic. */
 function ofRoom<Snapshot>(topic: string, metrics: readonly RoomMetric<Snapshot>[]): readonly MetricDefinition[] {

@@ -1,0 +1,79 @@
+// One side of `bench queries`: node queries-loop.ts <mode> <counted|bare> <seconds>. Prints nanoseconds of CPU by query.
+import { countQuery } from '../../src/database/queries/count-query.ts'
+import type { RequestQueries } from '../../src/report/request-queries.ts'
+import { monotonicNow } from '../../src/wait/clock.ts'
+import { NO_DEADLINE } from '../../src/wait/deadline.ts'
+import { WaitScope } from '../../src/wait/wait-scope.ts'
+
+const [mode = '', side = '', seconds] = process.argv.slice(2)
+
+/** What is used of a request. */
+class Request extends WaitScope {
+  queries: RequestQueries | null = null
+  readonly queryBudget = null
+  readonly ended = false
+}
+
+/** How many queries a request runs, and which is the n-th of them. */
+const MODES: Readonly<Record<string, { readonly queries: number; text(n: number): string }>> = {
+  request: { queries: 10, text: (n) => TEXTS[n] as string },
+  built: { queries: 10, text: (n) => `select * from table_${n} where id = $1 and tenant = $2 and deleted_at is null` },
+  repeated: { queries: 100, text: () => TEXTS[0] as string },
+  literals: { queries: 10, text: (n) => `select * from table_${n} where id = ${unique++} and deleted_at is null` },
+}
+const TEXTS = Array.from(
+  { length: 10 },
+  (_, n) => `select * from table_${n} where id = $1 and tenant = $2 and deleted_at is null`,
+)
+const VALUES = Array.from({ length: 100 }, (_, n) => [n, 'tenant'])
+const REQUESTS = 100
+/** The clock is read for each query anyway, by the wait that it is. */
+const NOW = monotonicNow()
+let unique = 0
+let seen = 0
+
+const chosen = MODES[mode]
+if (chosen === undefined) throw new Error(`no mode "${mode}"`)
+const { queries, text } = chosen
+const isCounted = side === 'counted'
+
+function ask(): void {
+  for (let n = 0; n < queries; n++) {
+    const sql = text(n)
+    // What the driver does with each text, counted or not: one that was just put together is made one piece by it.
+    seen += Buffer.byteLength(sql)
+    if (isCounted) countQuery(sql, VALUES[n], 'main', true, NOW)?.ended(1, false, NOW, NOW)
+  }
+}
+
+function batch(): void {
+  for (let request = 0; request < REQUESTS; request++) {
+    const scope = new Request(monotonicNow(), NO_DEADLINE)
+    scope.enter(ask)
+    scope.queries?.ended({ method: 'GET', route: '/x', isPattern: true }, null)
+  }
+}
+
+/** CPU time, because somebody else may use the machine too. */
+function cpuNanoseconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) * 1_000
+}
+
+async function measure(length: number): Promise<number> {
+  const end = performance.now() + length * 1_000
+  const from = cpuNanoseconds()
+  let count = 0
+  while (performance.now() < end) {
+    batch()
+    count += REQUESTS * queries
+    // What is told of a request is told in turns of its own.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return (cpuNanoseconds() - from) / count
+}
+
+// The first stretch is for the compiler.
+await measure(0.5)
+console.log(await measure(Number(seconds)))
+process.exit(seen < 0 ? 1 : 0)

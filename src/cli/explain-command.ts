@@ -1,0 +1,104 @@
+import { Command } from 'commander'
+import { UsageError } from '../errors/punctual-error.ts'
+import { printable } from '../report/log-text.ts'
+import { type FingerprintReport, QUERIES_TOPIC, type QueriesReport } from '../report/rooms/queries-report.ts'
+import type { Status } from '../report/status.ts'
+import { type Column, textTable } from '../report/text-table.ts'
+import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { askArbiter } from './control-client.ts'
+import { addStateDirFlag, limitFlag, printAndExit, readStateDir } from './control-client-options.ts'
+import { explainPlan } from './explain-plan.ts'
+
+interface Options {
+  readonly slowest?: true
+  readonly database: string
+  readonly limit: Milliseconds
+  readonly stateDir?: string
+}
+
+/** A timer of the platform goes no further. */
+const LONGEST_LIMIT = ms(10 * 60_000)
+
+/** `punctual explain [query]`: the statements that took the most time, or how PostgreSQL would carry one out. It carries nothing out. */
+export function explainCommand(): Command {
+  const command = new Command('explain')
+    .description('Show the slowest queries, or how PostgreSQL would carry one out')
+    .argument('[query]', 'a query, as the log, punctual explain or /status name it')
+    .option('--slowest', 'the one that took the most time in all')
+    .option('--database <url>', 'URL of the database, or the environment variable that holds it', 'DATABASE_URL')
+    .addOption(limitFlag('How long the database may take.', '10s'))
+  return addStateDirFlag(command).action(async (query: string | undefined, options: Options) => {
+    const status = await askArbiter(await readStateDir(options), { command: 'status' }, { limit: ms(10_000) })
+    const slowest = slowestQueries(status)
+    if (query === undefined && !options.slowest) return printAndExit(tellSlowest(slowest))
+    const found =
+      query === undefined ? slowest.find(({ explainable }) => explainable !== null) : findQuery(slowest, query)
+    if (found === undefined) throw new UsageError('no query on PostgreSQL has been reported yet')
+    const { sql, explainable } = found
+    if (explainable === null) {
+      throw new UsageError(`"${printable(sql)}" cannot be explained: it is SQLite's, or too long to have been kept`)
+    }
+    const limit = ms(Math.min(options.limit, LONGEST_LIMIT))
+    const plan = await explainPlan(explainable, databaseUrl(options.database), limit)
+    return printAndExit(`${printable(explainable)}\n\n${plan.map(printable).join('\n')}\n`)
+  })
+}
+
+/** Over all workers; the most time first. */
+function slowestQueries({ workers }: Status): readonly FingerprintReport[] {
+  const merged = new Map<string, FingerprintReport>()
+  for (const { rooms } of workers) {
+    for (const one of (rooms[QUERIES_TOPIC] as QueriesReport | undefined)?.slowest ?? []) {
+      const other = merged.get(one.fingerprint)
+      merged.set(one.fingerprint, other === undefined ? one : added(one, other))
+    }
+  }
+  return [...merged.values()].sort((one, other) => other.totalMs - one.totalMs)
+}
+
+function added(one: FingerprintReport, other: FingerprintReport): FingerprintReport {
+  return {
+    ...one,
+    count: one.count + other.count,
+    failed: one.failed + other.failed,
+    rows: one.rows + other.rows,
+    totalMs: one.totalMs + other.totalMs,
+    p99Ms: Math.max(one.p99Ms, other.p99Ms),
+  }
+}
+
+function findQuery(queries: readonly FingerprintReport[], wanted: string): FingerprintReport {
+  const found = queries.filter(({ fingerprint }) => fingerprint.startsWith(wanted.toLowerCase()))
+  const [query] = found
+  if (query !== undefined && found.length === 1) return query
+  const known = 'punctual explain lists those that took the most time'
+  if (found.length > 1) throw new UsageError(`${found.length} queries begin with ${printable(wanted)}; ${known}`)
+  throw new UsageError(`there is no query ${printable(wanted)} among those that are reported; ${known}`)
+}
+
+const COLUMNS: readonly (Column & { cell(query: FingerprintReport): string })[] = [
+  { heading: 'QUERY', align: 'left', cell: ({ fingerprint }) => fingerprint },
+  { heading: 'COUNT', align: 'right', cell: ({ count }) => String(count) },
+  { heading: 'TOTAL', align: 'right', cell: ({ totalMs }) => tellDuration(totalMs) },
+  { heading: 'P99', align: 'right', cell: ({ p99Ms }) => tellDuration(p99Ms) },
+  { heading: 'ROWS', align: 'right', cell: ({ rows }) => String(rows) },
+  { heading: 'POOL', align: 'left', cell: ({ pool }) => printable(pool) },
+  { heading: 'STATEMENT', align: 'left', cell: ({ sql }) => printable(sql) },
+]
+
+function tellSlowest(queries: readonly FingerprintReport[]): string {
+  if (queries.length === 0) return 'no queries have been reported\n'
+  return textTable(
+    COLUMNS,
+    queries.map((query) => COLUMNS.map((column) => column.cell(query))),
+  )
+}
+
+function databaseUrl(named: string): string {
+  if (named.includes('://')) return named
+  const url = process.env[named]
+  if (url !== undefined && url !== '') return url
+  throw new UsageError(
+    `there is no variable ${printable(named)} in the environment; name the database with --database postgres://… or --database VARIABLE`,
+  )
+}

@@ -1,0 +1,81 @@
+import type { QueryRules } from '../../report/query-rules.ts'
+import type { EndedRequest, QueryFinding, RequestQueries, TellFinding } from '../../report/request-queries.ts'
+import { tellDuration } from '../../wait/duration.ts'
+import { findRepeats } from './find-repeats.ts'
+import { tellSql } from './normalise-sql.ts'
+import { bookRepeat, bookRequest } from './query-book.ts'
+import { QueryTally } from './query-tally.ts'
+import type { Repeat } from './repeat.ts'
+import { tellNow } from './told-lately.ts'
+
+/** The queries of one request. */
+export class RequestTally extends QueryTally implements RequestQueries {
+  /** How many it may run. */
+  max: number
+
+  constructor({ queryRepeats, queryBudget }: QueryRules) {
+    super(queryRepeats, false)
+    this.max = queryBudget
+  }
+
+  ended(request: EndedRequest, tell: TellFinding | null): void {
+    const over = this.total > this.max
+    const name = bookRequest(request, this.total, over)
+    if (over && tell !== null && tellNow(`budget ${name}`)) tell(this.#overBudget())
+    if (this.suspects !== null) void this.#tellRepeats(name, tell)
+  }
+
+  async #tellRepeats(route: string, tell: TellFinding | null): Promise<void> {
+    try {
+      for (const repeat of await findRepeats(this)) {
+        const { fingerprint } = repeat.use
+        bookRepeat(route, repeat)
+        if (tell !== null && tellNow(`repeat ${fingerprint.id} ${repeat.kind} ${repeat.place}`))
+          tell(repeatFinding(repeat))
+      }
+    } catch (error) {
+      // To count is not worth an app's life.
+      console.error('punctual: repeated queries could not be told:', error)
+    }
+  }
+
+  #overBudget(): QueryFinding {
+    const { total, max } = this
+    const most = this.uses.toSorted((one, other) => other.count - one.count)[0]
+    const mostly =
+      most === undefined || most.count < 2 ? '' : `; ${most.count} were "${tellSql(most.fingerprint.text)}"`
+    return {
+      did: `ran ${total} queries, and its budget is ${max}${mostly}`,
+      fields: { queries: total, queryBudget: max },
+    }
+  }
+}
+
+/** `ran "select …" 100 times (412 ms) at src/list.ts:31; load them together`. */
+function repeatFinding({ use, kind, count, place, via }: Repeat): QueryFinding {
+  const { fingerprint, busyMs, rows } = use
+  const through = via === null ? '' : `, through ${via}`
+  return {
+    did: `ran ${tellRepeat(use.fingerprint.text, count, busyMs)} at ${place}${through}; ${advice(kind, fingerprint.role)}`,
+    fields: {
+      query: fingerprint.id,
+      sql: tellSql(fingerprint.text),
+      pool: fingerprint.pool,
+      repeats: count,
+      repeatedMs: Math.round(busyMs * 10) / 10,
+      rows,
+      place,
+      ...(via === null ? {} : { via }),
+    },
+  }
+}
+
+/** `"select …" 100 times (412 ms)`. */
+export function tellRepeat(text: string, count: number, busyMs: number): string {
+  return `"${tellSql(text)}" ${count} times (${tellDuration(busyMs)})`
+}
+
+export function advice(kind: Repeat['kind'], role: string): string {
+  if (kind === 'same') return 'with the same values each time: ask once and keep the answer'
+  return role === 'write' ? 'write them together' : 'load them together'
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { readThrough } from '../../cache/read-through.ts'
+import { cacheMetrics } from './cache-metrics.ts'
+
+test('every figure of a cache has a metric with a name of its own', async () => {
+  const cache = readThrough<string, number>('auth:user', { load: () => 1 })
+  await cache.get('7')
+  await cache.get('7')
+  const redis = {
+    state: 'up',
+    breaker: 'closed',
+    hears: false,
+    answers: 2,
+    answerTime: 5,
+    failures: 1,
+    queued: 3,
+  } as const
+  const snapshot = { caches: [{ ...cache.report(), redis }], peers: 0 }
+  cache.close()
+  const values = new Map<string, number>()
+  for (const metric of cacheMetrics) {
+    assert.match(metric.name, /^punctual_cache_[a-z_]+$/)
+    assert.equal(metric.type === 'counter', metric.name.endsWith('_total'), metric.name)
+    for (const { labels, value } of metric.values(snapshot)) {
+      assert.deepEqual(Object.keys(labels), metric.labels)
+      values.set([metric.name, labels.tier].filter(Boolean).join(' '), value)
+    }
+  }
+  assert.equal(values.get('punctual_cache_hits_total memory'), 1)
+  assert.equal(values.get('punctual_cache_misses_total'), 1)
+  assert.equal(values.get('punctual_cache_redis_answer_seconds_total'), 0.005)
+  assert.equal(values.get('punctual_cache_redis_up'), 1)
+  assert.equal(values.get('punctual_cache_redis_hears'), 0)
+  assert.equal(values.get('punctual_cache_items'), 1)
+})

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import pg from 'pg'
+import { guardPool, poolHealth } from '../../../src/index.ts'
+import { startPostgres, type TestServer } from '../database/postgres.ts'
+import { request } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { until, within } from '../support/until.ts'
+
+let postgres: TestServer
+
+before(async () => {
+  postgres = await startPostgres()
+})
+after(() => postgres.stop())
+
+const files = {
+  'app.mjs': `
+import http from 'node:http'
+import pg from '${import.meta.resolve('pg')}'
+import { guardPool } from '${join(import.meta.dirname, '../../../src/index.ts')}'
+const options = JSON.parse(process.env.DATABASE)
+const pools = { main: 20, jobs: 5 }
+for (const [name, max] of Object.entries(pools)) {
+  const pool = guardPool(new pg.Pool({ ...options, max }), { name })
+  await pool.query('select 1')
+}
+http.createServer((request, response) => response.end('ok')).listen(process.env.PORT, process.env.HOST)
+`,
+}
+
+describe('the connections of a server', () => {
+  test('that are too few for all workers and a reload are told once, with the arithmetic', async () => {
+    await using server = await startServer({
+      files,
+      settings: { workers: 2 },
+      env: { DATABASE: JSON.stringify(postgres.options('app')) },
+    })
+    const told =
+      /2 workers × 25 connections \(main 20, jobs 5\) = 50, and 100 while a reload runs two generations; the server has 77 /g
+    await until('it to be told', () => server.output.match(told) !== null)
+    assert.match(
+      server.output,
+      /^pool jobs: 2 workers × .* \(max_connections 80, 3 of it reserved\): lower `max` to 19 in all, /m,
+    )
+    assert.equal((await server.command('reload')).code, 0)
+    assert.equal((await request(server.url)).body, 'ok')
+    assert.equal(server.output.match(told)?.length, 1)
+  })
+
+  test('that are enough are not told of', async (t) => {
+    const events: string[] = []
+    const pool = guardPool(new pg.Pool({ ...postgres.options('few'), max: 77 }), {
+      name: 'few',
+      onEvent: ({ type }) => events.push(type),
+    })
+    t.after(() => within('the pool to end', pool.end()))
+    await pool.query('select 1')
+    assert.deepEqual(events, [])
+  })
+
+  test('that are too few for one pool alone are told where there is no reload', async (t) => {
+    const messages: string[] = []
+    const pool = guardPool(new pg.Pool({ ...postgres.options('many'), max: 90 }), {
+      name: 'many',
+      onEvent: ({ message }) => messages.push(message),
+    })
+    t.after(() => within('the pool to end', pool.end()))
+    const answers = await Promise.all([1, 2, 3].map((n) => pool.query('select $1::int as n', [n])))
+    assert.deepEqual(
+      answers.map(({ rows }) => rows[0].n),
+      [1, 2, 3],
+    )
+    await until('it to be told', () => messages.length === 1)
+    assert.match(
+      messages[0] ?? '',
+      /^pool many: 1 worker × 90 connections \(many 90\) = 90; the server has 77 for them/,
+    )
+  })
+})
+
+describe('the life of a connection', () => {
+  test('is 10 minutes, or what the pool or the guard says', async (t) => {
+    const lifetime = (options: pg.PoolConfig, maxLifetime?: '1m' | 'unbounded'): unknown => {
+      const pool = guardPool(new pg.Pool(options), { name: 'x', ...(maxLifetime === undefined ? {} : { maxLifetime }) })
+      t.after(() => pool.end())
+      return (pool.options as { maxLifetimeSeconds?: number }).maxLifetimeSeconds
+    }
+    assert.equal(lifetime({}), 600)
+    assert.equal(lifetime({ maxLifetimeSeconds: 30 }), 30)
+    assert.equal(lifetime({ maxLifetimeSeconds: 30 }, '1m'), 60)
+    assert.equal(lifetime({}, 'unbounded'), 0)
+    assert.throws(() => guardPool(new pg.Pool(), { name: 'x', maxLifetime: 0 }), /maxLifetime: 0 is no limit/)
+  })
+
+  test('ends between two queries, and the next has another one', async (t) => {
+    const pool = guardPool(new pg.Pool({ ...postgres.options('short'), max: 1 }), {
+      name: 'short',
+      maxLifetime: '200ms',
+      onEvent: () => {},
+    })
+    t.after(() => within('the pool to end', pool.end()))
+    const backend = async (): Promise<number> => (await pool.query('select pg_backend_pid() as pid')).rows[0].pid
+    const first = await backend()
+    await until('another connection', async () => (await backend()) !== first)
+    assert.equal(poolHealth(pool).counts.destroyed, 0)
+  })
+})

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import type { QueriesReport } from '../../../src/report/rooms/queries-report.ts'
+import { type TestServer as Postgres, startPostgres } from '../database/postgres.ts'
+import { request } from '../support/client.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+
+let postgres: Postgres
+let server: TestServer
+let url: string
+
+const files = {
+  'app.mjs': `
+import http from 'node:http'
+import pg from '${import.meta.resolve('pg')}'
+import { guardPool, openSqlite } from '${join(import.meta.dirname, '../../../src/index.ts')}'
+const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { name: 'main' })
+const lite = openSqlite(':memory:', { name: 'lite' })
+http.createServer(async (request, response) => {
+  await pool.query("select id from tests, pg_sleep(1) where referral_id = $1 and coalesce(status, 'secret') = 'secret'", [1])
+  await pool.query("delete from tests where id = 7")
+  await pool.query("select 1 as one; select 2 as two")
+  await lite.get('select 1 as lite')
+  response.end('ok')
+}).listen(process.env.PORT, process.env.HOST)
+`,
+}
+
+before(async () => {
+  postgres = await startPostgres()
+  url = `postgres://${postgres.user}:${postgres.password}@127.0.0.1:${postgres.port}/postgres`
+  const client = await postgres.outsider()
+  await client.query('create table tests (id serial primary key, referral_id int, status text)')
+  await client.query(`insert into tests (referral_id) select n from generate_series(1, 10) as n`)
+  await client.end()
+  server = await startServer({
+    files,
+    settings: { workers: 1 },
+    env: { DATABASE: JSON.stringify(postgres.options('app')), THE_DATABASE: url },
+  })
+  assert.equal((await request(server.url)).status, 200)
+  await server.until('the queries to be reported', (status) => queries(status.workers[0]?.rooms).length === 4)
+  const client2 = await postgres.outsider()
+  await client2.query('insert into tests (id) values (7) on conflict do nothing')
+  await client2.end()
+})
+after(async () => {
+  await server?.[Symbol.asyncDispose]()
+  await postgres?.stop()
+})
+
+function queries(rooms: Readonly<Record<string, unknown>> | undefined): QueriesReport['slowest'] {
+  return (rooms?.queries as QueriesReport | undefined)?.slowest ?? []
+}
+
+async function idOf(part: string): Promise<string> {
+  const { workers } = await server.status()
+  return queries(workers[0]?.rooms).find(({ sql }) => sql.includes(part))?.fingerprint ?? ''
+}
+
+describe('punctual explain', () => {
+  test('lists the slowest statements, without a value of theirs', async () => {
+    const { code, stdout } = await server.command('explain')
+    assert.equal(code, 0)
+    const lines = stdout.split('\n')
+    assert.match(lines[0] ?? '', /^QUERY +COUNT +TOTAL +P99 +ROWS +POOL +STATEMENT/)
+    assert.match(
+      lines[1] ?? '',
+      /^[0-9a-f]{12} +1 +[\d.]+ s .* main +select id from tests, pg_sleep\(\?\) where referral_id = \$1/,
+    )
+    assert.doesNotMatch(stdout, /secret/)
+  })
+
+  test('shows the plan of the slowest, and of one that is named', async () => {
+    const slowest = await server.command('explain', '--slowest', '--database', url)
+    assert.equal(slowest.code, 0, slowest.stderr)
+    assert.match(
+      slowest.stdout,
+      /^select id from tests, pg_sleep\(1\) where .* coalesce\(status, \$2\) = \$3\n\nNested Loop .*cost=/,
+    )
+    const named = await server.command('explain', (await idOf('delete')).slice(0, 6), '--database', url)
+    assert.match(named.stdout, /^delete from tests where id = 7\n\nDelete on tests/)
+  })
+
+  test('carries nothing out, and refuses what is several statements', async () => {
+    const several = await server.command('explain', await idOf('as two'), '--database', url)
+    assert.equal(several.code, 2)
+    assert.match(several.stderr, /^punctual: what was asked is several statements in one; EXPLAIN takes one$/m)
+    const client = await postgres.outsider()
+    const { rows } = await client.query('select count(*)::int as n from tests where id = 7')
+    await client.end()
+    assert.equal(rows[0].n, 1)
+  })
+
+  test('says what is wrong', async () => {
+    const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
+      [['--slowest', '--database', 'NO_SUCH_VARIABLE'], 2, /there is no variable NO_SUCH_VARIABLE in the environment/],
+      [['zzz'], 2, /there is no query zzz among those that are reported; punctual explain lists/],
+      [[await idOf('as lite')], 2, /cannot be explained: it is SQLite's/],
+      [
+        ['--slowest', '--database', 'postgres://x:geheim@127.0.0.1:1/x'],
+        1,
+        /the database cannot be asked: .*ECONNREFUSED/,
+      ],
+    ]
+    const results = await Promise.all(cases.map(([flags]) => server.command('explain', ...flags)))
+    for (const [index, [, code, message]] of cases.entries()) {
+      const result = results[index] ?? assert.fail()
+      assert.equal(result.code, code, result.stderr)
+      assert.match(result.stderr, message)
+      assert.doesNotMatch(result.stderr, /geheim/)
+    }
+  })
+})

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { QueriesReport } from '../../../src/report/rooms/queries-report.ts'
+import type { Status } from '../../../src/report/status.ts'
+import { type TestServer as Postgres, startPostgres } from '../database/postgres.ts'
+import { request } from '../support/client.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+import { compile, files, marks, ROWS } from './repeating-app.ts'
+
+let postgres: Postgres
+
+before(async () => {
+  postgres = await startPostgres()
+  const client = await postgres.outsider()
+  await client.query('create table tests (id serial primary key, referral_id int, status text)')
+  await client.end()
+})
+after(() => postgres.stop())
+
+async function start(entry: string, prepare?: (directory: string) => void): Promise<TestServer> {
+  return startServer({
+    files,
+    entry,
+    ...(prepare === undefined ? {} : { prepare }),
+    settings: { workers: 1, stallAction: 'report' },
+    env: { DATABASE: JSON.stringify(postgres.options('app')), SQLITE_FILE: ':memory:' },
+  })
+}
+
+async function namesEachPlace(server: TestServer): Promise<void> {
+  for (const [shape, line] of marks()) {
+    assert.equal((await request(`${server.url}/${shape}`)).status, 200, shape)
+    const told = await server.log((entry) => entry.msg.startsWith(`GET /${shape} ran `))
+    assert.match(
+      told.msg,
+      new RegExp(
+        `^GET /${shape} ran ".*referral_id.*" ${ROWS} times \\(.+\\) at src/shapes\\.ts:${line}[,;] .*together$`,
+      ),
+    )
+  }
+}
+
+describe('the line that repeats a query', () => {
+  test('is named by type stripping, and told once', async () => {
+    await using server = await start('src/app.ts')
+    await namesEachPlace(server)
+    const helper = server.lines.find(({ msg }) => msg.startsWith('GET /helper ran '))
+    assert.match(helper?.msg ?? '', /, through ask \(src\/helpers\.ts:\d+\); load them together$/)
+    for (let index = 0; index < 3; index++) await request(`${server.url}/loop`)
+    const reportOf = ({ workers }: Status): QueriesReport | undefined => workers[0]?.rooms.queries as QueriesReport
+    const status = await server.until('the queries to be reported', (now) => {
+      return reportOf(now)?.routes.find(({ route }) => route === 'GET /loop')?.requests === 4
+    })
+    assert.equal(server.lines.filter(({ msg }) => msg.startsWith('GET /loop ran ')).length, 1)
+    const { routes = [], repeats = [], slowest = [] } = reportOf(status) ?? {}
+    assert.deepEqual(
+      routes.find(({ route }) => route === 'GET /loop'),
+      {
+        route: 'GET /loop',
+        requests: 4,
+        queries: 4 * (ROWS + 1),
+        max: ROWS + 1,
+      },
+    )
+    assert.ok(repeats.some(({ place, max }) => place === `src/shapes.ts:${marks().get('loop')}` && max === ROWS))
+    assert.ok(slowest.some(({ sql, p99Ms, count }) => sql.includes('referral_id') && p99Ms > 0 && count >= ROWS))
+  })
+
+  test('is named in what was compiled, by its source map', async () => {
+    await using server = await start('dist/app.js', compile)
+    await namesEachPlace(server)
+  })
+})
