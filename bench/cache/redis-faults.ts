@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { type ReadThrough, readThrough } from '../../src/cache/read-through.ts'
+import { startShapedProxy } from '../../test/process/cache/shaped-proxy.ts'
+import { startRedis, type TestRedis } from '../../test/process/support/redis.ts'
+
+/** What requests see of a Redis that fails. */
+export interface FaultFigures {
+  readonly fault: string
+  readonly requests: number
+  readonly failed: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+  readonly most: number
+}
+
+const AT_ONCE = 10
+/** Of the source, in milliseconds. */
+const LOAD = 5
+
+interface Drill {
+  readonly fault: string
+  begin(redis: TestRedis, proxy: { delay: number }): void | Promise<void>
+}
+
+const DRILLS: readonly Drill[] = [
+  { fault: 'Redis is well', begin: () => {} },
+  { fault: 'stands still (SIGSTOP)', begin: (redis) => redis.freeze() },
+  { fault: 'killed (SIGKILL)', begin: (redis) => redis.kill() },
+  { fault: '`FLUSHALL`', begin: async (redis) => void (await redis.command('FLUSHALL')) },
+  {
+    fault: '`maxmemory` reached',
+    begin: async (redis) => void (await redis.command('CONFIG', 'SET', 'maxmemory', '1')),
+  },
+  {
+    fault: '2 s for every answer',
+    begin: (_redis, proxy) => {
+      proxy.delay = 1_000
+    },
+  },
+]
+
+/** Misses of new keys, ten at a time, from the moment on in which it begins; the first row is without any Redis. */
+export async function measureFaults(requests: number): Promise<readonly FaultFigures[]> {
+  const without = cacheOver(null)
+  const figures = [await ask('no Redis at all', without, requests)]
+  without.close()
+  for (const { fault, begin } of DRILLS) {
+    const redis = await startRedis()
+    const proxy = await startShapedProxy(redis.port)
+    const client = new Redis(proxy.url, { retryStrategy: () => 100 })
+    const cache = cacheOver(client)
+    try {
+      while (cache.report().redis?.hears !== true) await sleep(10)
+      await ask(fault, cache, 200)
+      await begin(redis, proxy)
+      figures.push(await ask(fault, cache, requests))
+    } finally {
+      cache.close()
+      client.disconnect()
+      await proxy.close()
+      await redis.stop()
+    }
+  }
+  return figures
+}
+
+let used = 0
+
+function cacheOver(client: Redis | null): ReadThrough<string, string> {
+  return readThrough<string, string>('bench', {
+    load: (key) => sleep(LOAD, key),
+    onEvent: () => {},
+    ...(client === null ? {} : { redis: client }),
+  })
+}
+
+async function ask(fault: string, cache: ReadThrough<string, string>, requests: number): Promise<FaultFigures> {
+  const times: number[] = []
+  let failed = 0
+  const caller = async (): Promise<void> => {
+    for (let index = 0; index < requests / AT_ONCE; index++) {
+      const key = `key ${++used}`
+      const from = performance.now()
+      if ((await cache.get(key).catch(() => undefined)) !== key) failed++
+      times.push(performance.now() - from)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, caller))
+  times.sort((a, b) => a - b)
+  const at = (share: number): number => times[Math.ceil(times.length * share) - 1] ?? 0
+  return { fault, requests: times.length, failed, p50: at(0.5), p99: at(0.99), most: at(1) }
+}

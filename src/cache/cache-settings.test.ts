@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { publishWorkerLine, type WorkerLine } from '../protocol/worker-line.ts'
+import { readThrough } from './read-through.ts'
+
+afterEach(() => publishWorkerLine(null))
+
+test('what `punctual set` says is in force at once, and taking it back restores what the app has', async () => {
+  const listeners = new Map<string, (message: unknown) => void>()
+  const line: WorkerLine = {
+    worker: 1,
+    stateDir: '/nowhere',
+    set: {},
+    tell: () => {},
+    broadcast: () => {},
+    hear: (topic, listener) => {
+      listeners.set(topic, listener)
+      return () => listeners.delete(topic)
+    },
+    report: () => () => {},
+    onDrain: () => () => {},
+    load: () => ({ utilisation: 0, inFlight: 0 }),
+  }
+  publishWorkerLine(line)
+  let loads = 0
+  const cache = readThrough<string, number>('auth:user', { load: () => ++loads })
+  const say = (message: object): void => listeners.get('settings')?.({ ask: 1, ...message })
+  await cache.get('7')
+  await cache.get('7')
+  assert.equal(loads, 1)
+  say({ type: 'set', name: 'cache.auth:user.ttl', text: '0s' })
+  assert.equal(cache.report().on, false)
+  assert.equal(cache.report().items, 0)
+  await cache.get('7')
+  await cache.get('7')
+  assert.equal(loads, 3)
+  say({ type: 'unset', name: 'cache.auth:user.ttl' })
+  assert.equal(cache.report().on, true)
+  await cache.get('7')
+  await cache.get('7')
+  assert.equal(loads, 4)
+  say({ type: 'set', name: 'cache.auth:user.ttl', text: '1ms' })
+  const old = await cache.get('7')
+  while (cache.report().counts.stale === 0) await cache.get('7')
+  while ((await cache.get('7')) === old) await turn()
+  cache.close()
+})

@@ -1,0 +1,486 @@
+import assert from 'node:assert/strict'
+import { afterEach, describe, test } from 'node:test'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import { WaitExpiredError } from '../wait/abort-reason.ts'
+import { ManualClock } from '../wait/manual-clock.ts'
+import { runWithin } from '../wait/run-within.ts'
+import { currentWaits } from '../wait/wait-scope.ts'
+import { zombieWaits } from '../wait/zombies.ts'
+import { type ReadThrough, readThrough } from './read-through.ts'
+import type { ReadThroughOptions } from './read-through-options.ts'
+
+interface User {
+  readonly id: string
+  readonly version: number
+}
+
+const opened: ReadThrough<string, unknown>[] = []
+afterEach(() => {
+  for (const cache of opened.splice(0)) cache.close()
+})
+
+/** A cache on a clock of its own, without jitter, whose loads are counted and end when the test says so. */
+function start(options: Partial<ReadThroughOptions<string, User>> = {}) {
+  const clock = new ManualClock()
+  const calls: {
+    key: string
+    signal: AbortSignal
+    give: (user: User | null) => void
+    fail: (error: unknown) => void
+  }[] = []
+  const cache = readThrough<string, User>('auth:user', {
+    load: (key, { signal }) =>
+      new Promise<User | null>((give, fail) => {
+        calls.push({ key, signal, give, fail })
+      }),
+    wheel: clock.wheel,
+    random: () => 0.5,
+    ...options,
+  } as ReadThroughOptions<string, User>)
+  opened.push(cache as ReadThrough<string, unknown>)
+  const call = (index: number) => {
+    const found = calls[index]
+    assert.ok(found, `load ${index} was not begun`)
+    return found
+  }
+  /** Gets a key whose next load gives this version. */
+  const fill = async (key: string, version: number): Promise<User | undefined> => {
+    const got = cache.get(key)
+    await turn()
+    calls.at(-1)?.give({ id: key, version })
+    return got
+  }
+  return { cache, clock, calls, call, fill }
+}
+
+describe('one load for all', () => {
+  test('concurrent misses share one load', async () => {
+    const { cache, calls, call } = start()
+    const all = Array.from({ length: 50 }, () => cache.get('7'))
+    await turn()
+    call(0).give({ id: '7', version: 1 })
+    for (const user of await Promise.all(all)) assert.deepEqual(user, { id: '7', version: 1 })
+    assert.equal(calls.length, 1)
+    assert.deepEqual(await cache.get('7'), { id: '7', version: 1 })
+    assert.equal(calls.length, 1)
+    const { counts, hitRate } = cache.report()
+    assert.deepEqual([counts.loads, counts.coalesced, counts.misses, counts.hitsMemory], [1, 49, 50, 1])
+    assert.equal(hitRate, 1 / 51)
+  })
+
+  test('a failed load is shared, and then left alone for a moment that grows', async () => {
+    const { cache, clock, calls, call } = start()
+    const all = Array.from({ length: 50 }, () => cache.get('7'))
+    await turn()
+    const failure = new Error('the database is away')
+    call(0).fail(failure)
+    await Promise.all(all.map((one) => assert.rejects(one, failure)))
+    await assert.rejects(cache.get('7'), failure)
+    assert.equal(calls.length, 1)
+    assert.equal(cache.report().counts.backedOff, 1)
+    await clock.advance('100ms')
+    const again = assert.rejects(cache.get('7'), failure)
+    await turn()
+    call(1).fail(failure)
+    await again
+    await clock.advance('100ms')
+    await assert.rejects(cache.get('7'), failure)
+    assert.equal(calls.length, 2, 'the second time it is left alone for longer')
+    await clock.advance('100ms')
+    const last = cache.get('7')
+    await turn()
+    call(2).give({ id: '7', version: 2 })
+    assert.equal((await last)?.version, 2)
+  })
+
+  test('each caller keeps its own deadline, and the others have the value all the same', async () => {
+    const { cache, call } = start()
+    const patient = cache.get('7')
+    const hasty = cache.get('7', { limit: '20ms' })
+    await assert.rejects(hasty, WaitExpiredError)
+    assert.equal(call(0).signal.aborted, false)
+    call(0).give({ id: '7', version: 1 })
+    assert.equal((await patient)?.version, 1)
+  })
+
+  test('twenty callers with 20 ms each begin one load, which is cancelled when the last has left', async () => {
+    const { cache, calls, call } = start()
+    const all = Array.from({ length: 20 }, () => cache.get('7', { limit: '20ms' }))
+    await Promise.all(all.map((one) => assert.rejects(one, WaitExpiredError)))
+    await turn()
+    assert.equal(calls.length, 1)
+    assert.equal(call(0).signal.aborted, true)
+    assert.equal(cache.report().counts.loadsAbandoned, 1)
+    const next = cache.get('7')
+    await turn()
+    call(1).give({ id: '7', version: 2 })
+    assert.equal((await next)?.version, 2, 'that nobody waited is no failure of the source')
+    call(0).give({ id: '7', version: 1 })
+    await turn()
+    assert.equal(zombieWaits().has('cache auth:user'), false)
+  })
+
+  test('a load takes its limit at most, and its error says so', async () => {
+    const { cache, clock, call } = start({ limit: '5s' })
+    const got = cache.get('7')
+    const rejected = assert.rejects(got, { name: 'WaitExpiredError', wait: 'cache auth:user' })
+    await clock.advance('6s')
+    await rejected
+    assert.equal(call(0).signal.aborted, true)
+    assert.equal(cache.report().counts.loadErrors, 1)
+    call(0).give(null)
+  })
+
+  test('a load belongs to nobody’s request: it goes on when the request of its first caller ends', async () => {
+    let scope: unknown = 'not asked'
+    const { cache, call } = start()
+    const inside = runWithin({ limit: '10ms' }, () => cache.get('7')).catch((error: unknown) => error)
+    const outside = cache.get('7')
+    assert.ok((await inside) instanceof Error)
+    call(0).give({ id: '7', version: 1 })
+    assert.equal((await outside)?.version, 1)
+    const other = readThrough('other', {
+      load: (_key: string) => {
+        scope = currentWaits()
+        return 1
+      },
+    })
+    await runWithin({ limit: '1s' }, async (request) => {
+      await other.get('1')
+      assert.notEqual(scope, request)
+      assert.deepEqual(
+        request.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
+        [['cache other', 'ok']],
+      )
+    })
+    other.close()
+  })
+})
+
+describe('old values', () => {
+  test('past its ttl a value is answered at once, while it is loaded anew', async () => {
+    const { cache, clock, calls, call, fill } = start({ ttl: '5m' })
+    await fill('7', 1)
+    await clock.advance('5m')
+    assert.equal((await cache.get('7'))?.version, 1)
+    assert.equal((await cache.get('7'))?.version, 1)
+    await turn()
+    assert.equal(calls.length, 2)
+    call(1).give({ id: '7', version: 2 })
+    await clock.settle()
+    assert.equal((await cache.get('7'))?.version, 2)
+    assert.equal(cache.report().counts.stale, 2)
+  })
+
+  test('later it is loaded first, and answered in place of an error only, as degraded', async () => {
+    const { cache, clock, call, fill } = start({ ttl: '5m', grace: '1h' })
+    await fill('7', 1)
+    await clock.advance('20m')
+    await runWithin({ limit: '1m' }, async ({ ledger }) => {
+      const got = cache.get('7')
+      await turn()
+      call(1).fail(new Error('the database is away'))
+      assert.equal((await got)?.version, 1)
+      assert.equal((await cache.get('7'))?.version, 1)
+      assert.equal(ledger.count('degraded'), 2)
+    })
+    assert.equal(cache.report().counts.degraded, 2)
+  })
+
+  test('beyond its grace the error is given', async () => {
+    const { cache, clock, call, fill } = start({ ttl: '5m', grace: '1h' })
+    await fill('7', 1)
+    await clock.advance('66m')
+    const got = cache.get('7')
+    await turn()
+    call(1).fail(new Error('the database is away'))
+    await assert.rejects(got, /the database is away/)
+  })
+
+  test('a caller whose own time runs out is given the old value within its grace', async () => {
+    const { cache, clock, fill, call } = start({ ttl: '5m', grace: '1h' })
+    await fill('7', 1)
+    await clock.advance('20m')
+    await runWithin({ limit: '10s' }, async ({ ledger }) => {
+      assert.equal((await cache.get('7', { limit: '20ms' }))?.version, 1)
+      assert.equal(ledger.count('degraded'), 1)
+    })
+    call(1).give(null)
+  })
+
+  test('a failed refresh marks what is answered until one succeeds', async () => {
+    const { cache, clock, call, fill } = start({ ttl: '5m' })
+    await fill('7', 1)
+    await clock.advance('5m')
+    await cache.get('7')
+    await turn()
+    call(1).fail(new Error('the database is away'))
+    await turn()
+    await cache.get('7')
+    assert.equal(cache.report().counts.degraded, 1)
+    await clock.advance('1s')
+    await cache.get('7')
+    await turn()
+    call(2).give({ id: '7', version: 2 })
+    await turn()
+    assert.equal((await cache.get('7'))?.version, 2)
+    assert.equal(cache.report().counts.degraded, 2)
+  })
+
+  test('that there is nothing is remembered for its own time, and never in place of an error', async () => {
+    const { cache, clock, calls, call } = start({ negativeTtl: '10s' })
+    const got = cache.get('7')
+    await turn()
+    call(0).give(null)
+    assert.equal(await got, undefined)
+    assert.equal(await cache.get('7'), undefined)
+    assert.equal(calls.length, 1)
+    await clock.advance('10s')
+    const again = cache.get('7')
+    await turn()
+    call(1).fail(new Error('the database is away'))
+    await assert.rejects(again, /the database is away/)
+  })
+
+  test('entries that were written together do not expire together', async () => {
+    let draw = 0
+    const draws = [0, 0.999]
+    const { cache, clock, fill } = start({ ttl: '100s', random: () => draws[draw++ % 2] ?? 0 })
+    await fill('1', 1)
+    await fill('2', 1)
+    await clock.advance('95s')
+    await cache.get('1')
+    assert.equal(cache.report().counts.stale, 1)
+    await cache.get('2')
+    assert.equal(cache.report().counts.stale, 1)
+  })
+
+  test('a hot key is loaded anew before it expires', async () => {
+    const { cache, clock, calls, call } = start({ ttl: '100s', limit: '1m' })
+    const got = cache.get('7')
+    await clock.advance('10s')
+    call(0).give({ id: '7', version: 1 })
+    await got
+    // A load of 10 s, and 1 - e^-0.7 to draw: refreshed in the last 6.9 s.
+    await clock.advance('92s')
+    await cache.get('7')
+    assert.equal(calls.length, 1)
+    await clock.advance('2s')
+    await cache.get('7')
+    await turn()
+    assert.equal(calls.length, 2)
+    assert.equal(cache.report().counts.refreshes, 1)
+    call(1).give(null)
+  })
+})
+
+describe('invalidation', () => {
+  test('what is invalidated is loaded anew', async () => {
+    const { cache, fill } = start()
+    await fill('7', 1)
+    await cache.invalidate('7')
+    assert.equal((await fill('7', 2))?.version, 2)
+  })
+
+  test('a load that was begun before is not kept, and not shared with those who ask afterwards', async () => {
+    const { cache, call } = start()
+    const before = cache.get('7')
+    await turn()
+    await cache.invalidate('7')
+    const after = cache.get('7')
+    await turn()
+    call(1).give({ id: '7', version: 2 })
+    assert.equal((await after)?.version, 2)
+    call(0).give({ id: '7', version: 1 })
+    assert.equal((await before)?.version, 1)
+    assert.equal((await cache.get('7'))?.version, 2)
+  })
+
+  test('what was invalidated is not answered in place of an error either', async () => {
+    const { cache, call, fill, clock } = start()
+    await fill('7', 1)
+    await clock.advance('20m')
+    const got = cache.get('7')
+    await turn()
+    await cache.invalidate('7')
+    call(1).fail(new Error('the database is away'))
+    await assert.rejects(got, /the database is away/)
+  })
+
+  test('a tag drops what was loaded with it, and what is being loaded', async () => {
+    const { cache, fill, call, calls } = start({ tags: ({ version }) => [`v${version}`] })
+    await fill('1', 1)
+    await fill('2', 2)
+    const under = cache.get('3')
+    await turn()
+    await cache.invalidate({ tag: 'v1' })
+    call(2).give({ id: '3', version: 1 })
+    await under
+    assert.equal((await cache.get('2'))?.version, 2)
+    assert.equal(calls.length, 3)
+    await fill('1', 3)
+    await fill('3', 3)
+    assert.equal(calls.length, 5)
+  })
+
+  test('a tag of a cache that has none is refused with a word of why', async () => {
+    const { cache } = start()
+    await assert.rejects(cache.invalidate({ tag: 'v1' }), /has no `tags`/)
+  })
+
+  test('a value that is set is answered at once; one that is being loaded does not replace it', async () => {
+    const { cache, call } = start()
+    const before = cache.get('7')
+    await turn()
+    await cache.set('7', { id: '7', version: 2 })
+    call(0).give({ id: '7', version: 1 })
+    await before
+    assert.equal((await cache.get('7'))?.version, 2)
+    await cache.set('7', null)
+    assert.equal(await cache.get('7'), undefined)
+  })
+
+  test('another cache of the same keys in this process hears of it', async () => {
+    const one = start()
+    const other = start()
+    await one.fill('7', 1)
+    await other.fill('7', 1)
+    await one.cache.invalidate('7')
+    assert.equal((await other.fill('7', 2))?.version, 2)
+  })
+
+  test('everything can be dropped', async () => {
+    const { cache, fill } = start()
+    await fill('7', 1)
+    await cache.invalidateAll()
+    assert.equal(cache.report().items, 0)
+  })
+})
+
+describe('many keys', () => {
+  const many = () => {
+    const asked: (readonly string[])[] = []
+    const cache = readThrough<string, User>('auth:user', {
+      loadMany: async (keys) => {
+        asked.push(keys)
+        return new Map(keys.filter((key) => key !== 'none').map((key) => [key, { id: key, version: 1 }]))
+      },
+    })
+    opened.push(cache as ReadThrough<string, unknown>)
+    return { cache, asked }
+  }
+
+  test('those that are missing are loaded together, in the order they are asked for', async () => {
+    const { cache, asked } = many()
+    assert.equal((await cache.get('1'))?.id, '1')
+    const users = await cache.getMany(['3', '1', 'none', '2', '3'])
+    assert.deepEqual(
+      users.map((user) => user?.id),
+      ['3', '1', undefined, '2', '3'],
+    )
+    assert.deepEqual(asked, [['1'], ['3', 'none', '2']])
+    await cache.getMany(['1', '2', 'none', '3'])
+    assert.equal(asked.length, 2)
+    assert.deepEqual(await cache.getMany([]), [])
+  })
+
+  test('an error of one key fails that key, which alone is left alone', async () => {
+    const cache = readThrough<string, number>('numbers', {
+      loadMany: (keys) => keys.map((key) => (key === 'bad' ? new Error('no number') : Number(key))),
+    })
+    await assert.rejects(cache.getMany(['1', 'bad']), /no number/)
+    assert.equal(await cache.get('1'), 1)
+    assert.equal(cache.report().counts.hitsMemory, 1)
+    await assert.rejects(cache.get('bad'), /no number/)
+    cache.close()
+  })
+
+  test('as many values as keys, or a clear error', async () => {
+    const cache = readThrough<string, number>('numbers', { loadMany: () => [1] })
+    await assert.rejects(cache.getMany(['1', '2']), /was given 2 keys and returned 1 values/)
+    cache.close()
+  })
+
+  test('without `loadMany` each is loaded by itself', async () => {
+    const cache = readThrough<number, number>('numbers', { load: (key) => key * 2 })
+    assert.deepEqual(await cache.getMany([1, 2, 3]), [2, 4, 6])
+    cache.close()
+  })
+
+  test('a batch is cancelled when its callers have left', async () => {
+    let batchSignal: AbortSignal | undefined
+    const cache = readThrough<string, number>('numbers', {
+      loadMany: (_keys, { signal }) => {
+        batchSignal = signal
+        return new Promise(() => {})
+      },
+    })
+    await assert.rejects(cache.getMany(['1', '2'], { limit: '20ms' }), WaitExpiredError)
+    while (batchSignal?.aborted !== true) await sleep(1)
+    cache.close()
+  })
+})
+
+describe('values', () => {
+  test('what callers share is frozen, and not what the load returned', async () => {
+    const row = { id: '7', roles: ['admin'] }
+    const cache = readThrough('rows', { load: (_key: string) => row })
+    const got = await cache.get('7')
+    assert.throws(() => got?.roles.push('owner'), TypeError)
+    row.roles.push('owner')
+    assert.deepEqual(await cache.get('7'), { id: '7', roles: ['admin'] })
+    cache.close()
+  })
+
+  test('what cannot be frozen is copied for each', async () => {
+    const cache = readThrough('rows', { load: (_key: string) => ({ at: new Date(0), tags: new Map([['a', [1]]]) }) })
+    const first = await cache.get('7')
+    first?.at.setFullYear(1)
+    first?.tags.get('a')?.push(2)
+    assert.deepEqual(await cache.get('7'), { at: new Date(0), tags: new Map([['a', [1]]]) })
+    cache.close()
+  })
+
+  test('what can be neither is refused with its place', async () => {
+    class Money {}
+    const cache = readThrough('rows', { load: (_key: string) => ({ prices: [new Money()] }) })
+    await assert.rejects(cache.get('7'), {
+      code: 'PUNCTUAL_CACHE_VALUE',
+      message: /value of "7"\.prices\[0\] is an instance of Money/,
+    })
+    cache.close()
+  })
+})
+
+describe('bounds and switches', () => {
+  test('memory is bounded in entries and in bytes', async () => {
+    const few = readThrough('few', { load: (key: number) => key, memory: { items: 10 } })
+    for (let key = 0; key < 100; key++) await few.get(key)
+    assert.equal(few.report().items, 10)
+    const small = readThrough('small', { load: (_key: number) => 'x'.repeat(1_000), memory: { bytes: 50_000 } })
+    for (let key = 0; key < 100; key++) await small.get(key)
+    assert.ok(small.report().bytes <= 50_000)
+    assert.ok(small.report().items > 5)
+    few.close()
+    small.close()
+  })
+
+  test('a ttl of 0 switches it off: each call loads, none is shared', async () => {
+    const { cache, calls } = start({ ttl: '0s' })
+    const both = [cache.get('7'), cache.get('7')]
+    await turn()
+    assert.equal(calls.length, 2)
+    for (const { give } of calls) give({ id: '7', version: 1 })
+    await Promise.all(both)
+    assert.equal(cache.report().items, 0)
+    assert.equal(cache.report().on, false)
+  })
+
+  test('options that do not apply are refused', () => {
+    const load = (key: string) => key
+    assert.throws(() => readThrough('a.b', { load, ttl: -1 }), /no length of time/)
+    assert.throws(() => readThrough('a', { load, memory: { items: 0 } }), /memory\.items/)
+    assert.throws(() => readThrough('a', {} as never), /give it `load`, or `loadMany`/)
+    assert.throws(() => readThrough('a', { load, redis: { on: () => {}, duplicate: () => ({}) } }), /no client/)
+  })
+})

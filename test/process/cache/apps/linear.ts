@@ -1,0 +1,27 @@
+// What `linearisable.test.ts` asks: a cache over a source that the test keeps, in each of three workers.
+import { createServer } from 'node:http'
+import { Redis } from 'ioredis'
+import { readThrough } from '../../../../src/index.ts'
+
+const source = process.env.SOURCE_URL ?? ''
+const redis = process.env.REDIS_URL
+
+const versions = readThrough<string, number>('linear', {
+  load: async (key, { signal }) => Number(await (await fetch(`${source}/${key}`, { signal })).text()),
+  ttl: '2s',
+  grace: '1m',
+  onEvent: () => {},
+  ...(redis === undefined ? {} : { redis: new Redis(redis, { retryStrategy: () => 50 }) }),
+})
+
+createServer(async (request, response) => {
+  const [, action, key = ''] = (request.url ?? '').split('/')
+  try {
+    if (action === 'invalidate') await versions.invalidate(key)
+    const body = action === 'get' ? String(await versions.get(key)) : JSON.stringify(versions.report())
+    response.end(body)
+  } catch (error) {
+    response.statusCode = 500
+    response.end(String(error))
+  }
+}).listen(Number(process.env.PORT), process.env.HOST)
