@@ -1,0 +1,88 @@
+import { Command } from 'commander'
+import { PunctualError, UsageError } from '../errors/punctual-error.ts'
+import type { ReleaseEnd, ReleaseRequest } from '../release/messages.ts'
+import { startRelease } from '../release/start-release.ts'
+import { printable } from '../report/log-text.ts'
+import type { ReleaseRecord } from '../report/release-report.ts'
+import { type Column, textTable } from '../report/text-table.ts'
+import { tellDuration } from '../wait/duration.ts'
+import { printAndExit, printProgress } from './control-client-options.ts'
+import { readKeptSettings } from './kept-settings.ts'
+import { addSettingsFlags, readSettings } from './settings-flags.ts'
+
+interface Options {
+  readonly rollback?: true
+  readonly restore?: true
+  readonly history?: true
+  readonly json?: true
+}
+
+/** `punctual release`: the release steps alone, without an arbiter; their roll-back; what has been released. */
+export function releaseCommand(): Command {
+  const command = new Command('release')
+    .description('Run the release steps of the config file, unless this version has been released; or undo the newest')
+    .option('--rollback', 'undo the newest release: by the roll-backs of its steps, or its back-up where that is set')
+    .option('--restore', 'undo the newest release by its back-up: what was written since is lost')
+    .option('--history', 'show what has been released')
+    .option('--json', 'print the outcome as JSON')
+  return addSettingsFlags(command).action(async (options: Options) => {
+    const { configFile, releases: _, ...base } = await readSettings(command)
+    if (configFile === null) {
+      throw new UsageError(
+        'there is no config file, and so there are no release steps; write punctual.config.ts, or name yours with --config',
+      )
+    }
+    const { settings } = (await readKeptSettings(base)).resolved
+    const mode = modeOf(options)
+    const end = await carryOut({ mode, configFile, cwd: process.cwd(), serving: false, settings })
+    const json = `${JSON.stringify(mode === 'history' ? end.history : end, null, 2)}\n`
+    if (end.outcome === 'failed' || end.outcome === 'aborted') {
+      if (options.json) process.stdout.write(json)
+      throw new PunctualError('PUNCTUAL_RELEASE_FAILED', end.message)
+    }
+    await printAndExit(options.json ? json : mode === 'history' ? tellHistory(end.history) : `${end.message}\n`)
+  })
+}
+
+function modeOf({ rollback, restore, history }: Options): ReleaseRequest['mode'] {
+  const given = [rollback && 'rollback', restore && 'restore', history && 'history'].filter(
+    (mode): mode is 'rollback' | 'restore' | 'history' => typeof mode === 'string',
+  )
+  if (given.length > 1) throw new UsageError(`--${given[0]} and --${given[1]} do not go together; choose one`)
+  return given[0] ?? 'run'
+}
+
+async function carryOut(request: ReleaseRequest): Promise<ReleaseEnd> {
+  const running = startRelease(request, { onLog: (_, message) => printProgress(message), onRecord: () => {} })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => running.abort(signal))
+  return await running.ended
+}
+
+const COLUMNS: readonly (Column & { cell(record: ReleaseRecord): string })[] = [
+  { heading: 'STARTED (UTC)', align: 'left', cell: ({ startedAt }) => startedAt.slice(0, 19).replace('T', ' ') },
+  { heading: 'VERSION', align: 'left', cell: ({ version }) => version },
+  { heading: 'OUTCOME', align: 'left', cell: tellOutcome },
+  { heading: 'TOOK', align: 'right', cell: tellTook },
+  { heading: 'HOST', align: 'left', cell: ({ host, pid }) => `${host} (${pid})` },
+  { heading: 'STEPS', align: 'left', cell: ({ steps }) => steps.map(tellStep).join(', ') || '-' },
+  { heading: 'BACK-UP', align: 'left', cell: ({ backup }) => backup?.path ?? '-' },
+]
+
+function tellHistory(history: readonly ReleaseRecord[]): string {
+  if (history.length === 0) return 'nothing has been released yet\n'
+  const rows = history.map((record) => COLUMNS.map((column) => printable(column.cell(record))))
+  return textTable(COLUMNS, rows)
+}
+
+function tellOutcome({ outcome, restored }: ReleaseRecord): string {
+  return restored ? `${outcome}, restored` : outcome
+}
+
+function tellTook({ startedAt, endedAt }: ReleaseRecord): string {
+  return endedAt === null ? '-' : tellDuration(Date.parse(endedAt) - Date.parse(startedAt))
+}
+
+function tellStep({ name, outcome, durationMs, rollback }: ReleaseRecord['steps'][number]): string {
+  const undone = rollback === null ? '' : rollback === 'done' ? ', rolled back' : ', roll-back failed'
+  return `${name} ${outcome} (${tellDuration(durationMs)}${undone})`
+}

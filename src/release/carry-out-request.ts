@@ -1,0 +1,242 @@
+import type { ReleaseRecord } from '../report/release-report.ts'
+import { loadConfigFile } from '../settings/config-file.ts'
+import { readReleasePlan } from '../settings/read-release-plan.ts'
+import type { ReleasePlan } from '../settings/release-config.ts'
+import { type SettingFault, SettingsError } from '../settings/settings-error.ts'
+import { monotonicNow } from '../wait/clock.ts'
+import { tellDuration } from '../wait/duration.ts'
+import { type AppIdentity, identifyApp } from './app-identity.ts'
+import { BackupStore } from './backup/backup-store.ts'
+import { findVersion, type ReleaseVersion } from './find-version.ts'
+import { openLock } from './lock/open-lock.ts'
+import type { ReleaseLock } from './lock/release-lock.ts'
+import { takeLock } from './lock/take-lock.ts'
+import type { ReleaseEnd, ReleaseRequest } from './messages.ts'
+import { openRecords } from './record/open-records.ts'
+import type { ReleaseRecords } from './record/release-records.ts'
+import { ReleaseRun, type ReleaseTools } from './release-run.ts'
+
+export interface Listener {
+  readonly log: ReleaseTools['log']
+  readonly onRecord: (version: string, record: ReleaseRecord | null) => void
+}
+
+type End = Omit<ReleaseEnd, 'history'> & { readonly history?: readonly ReleaseRecord[] }
+
+/**
+ * Does what is asked for: takes the lock, looks at the record again, runs or undoes.
+ *
+ * @throws PunctualError for what is wrong with the config file, the lock, the database; the reason of `signal` if that comes before a step
+ */
+export async function carryOutRequest(
+  request: ReleaseRequest,
+  signal: AbortSignal,
+  listener: Listener,
+): Promise<ReleaseEnd> {
+  const { configFile, cwd, settings } = request
+  const plan = await readPlan(request)
+  const app = identifyApp(configFile)
+  const records = openRecords(plan.lock, { configFile, stateDir: settings.stateDir, app })
+  try {
+    if (request.mode === 'history') {
+      return whole({ outcome: 'shown', message: '', version: null, record: null, history: await records.list() })
+    }
+    if (plan.steps.length === 0) {
+      return whole({ outcome: 'nothing', message: `${configFile} names no release steps`, version: null, record: null })
+    }
+    const backups = plan.backup === null ? null : new BackupStore(plan.backup, { configFile, cwd, app })
+    const version = await findVersion({
+      written: settings.releaseVersion,
+      cwd,
+      stateDir: settings.stateDir,
+      packageVersion: app.packageVersion,
+    })
+    listener.onRecord(version.name, null)
+    if (request.mode === 'run') await tellOfBackups(backups, listener)
+    const askedAt = await records.now()
+    const lock = await openLock(plan.lock, configFile, app)
+    try {
+      await take(lock, request, signal, listener)
+      const ours = AbortSignal.any([signal, lock.lost])
+      const onRecord = (record: ReleaseRecord): void => listener.onRecord(version.name, record)
+      const tools: ReleaseTools = {
+        request,
+        plan,
+        app,
+        version,
+        records,
+        backups,
+        signal: ours,
+        log: listener.log,
+        onRecord,
+      }
+      await records.prepare()
+      await records.endLeftovers()
+      const before = await closeInterrupted(records, listener)
+      ours.throwIfAborted()
+      if (request.mode !== 'run') return whole(await rollBack(tools, before))
+      const done = findDone(before, version, askedAt)
+      if (done !== undefined) return whole(tellSkipped(version, done))
+      return whole(await run(tools))
+    } finally {
+      await lock.close()
+      if (lock.lost.aborted || signal.aborted) await endSessions(request, plan, app, records)
+    }
+  } finally {
+    await records.close()
+  }
+}
+
+function whole(end: End): ReleaseEnd {
+  return { history: [], ...end }
+}
+
+async function readPlan({ configFile, cwd, settings }: ReleaseRequest): Promise<ReleasePlan> {
+  const file = await loadConfigFile({ cwd, named: configFile })
+  const faults: SettingFault[] = []
+  const { stateDir, releaseLimit } = settings
+  const plan = readReleasePlan(
+    file?.values ?? {},
+    { file: file?.name ?? configFile, cwd, env: process.env, stateDir, releaseLimit },
+    faults,
+  )
+  if (faults.length > 0) throw new SettingsError(faults)
+  return plan
+}
+
+/** Whoever relies on back-ups hears at every start that there can be none, and not when one is needed. */
+async function tellOfBackups(backups: BackupStore | null, { log }: Listener): Promise<void> {
+  try {
+    await backups?.check()
+  } catch (error) {
+    log('error', `release: no back-up can be made: ${(error as Error).message}`)
+  }
+}
+
+async function take(
+  lock: ReleaseLock,
+  { settings }: ReleaseRequest,
+  signal: AbortSignal,
+  { log }: Listener,
+): Promise<void> {
+  await takeLock(lock, {
+    limit: settings.releaseLockLimit,
+    signal,
+    onWait: (holder) =>
+      log('info', `release: waiting for the lock in ${lock.where}, held by ${holder ?? 'somebody unknown'}`),
+  })
+}
+
+/** After a lock that was lost, or a stop: what the step has asked the server for goes on there. If nobody else has the lock by now, that is ended. */
+async function endSessions(
+  { configFile }: ReleaseRequest,
+  plan: ReleasePlan,
+  app: AppIdentity,
+  records: ReleaseRecords,
+): Promise<void> {
+  // What cannot be ended now the next release ends.
+  const lock = await openLock(plan.lock, configFile, app).catch(() => null)
+  try {
+    if ((await lock?.tryTake()) === true) await records.endLeftovers()
+  } catch {
+  } finally {
+    await lock?.close()
+  }
+}
+
+/** Runs that nobody is at any more, since the lock is ours. */
+async function closeInterrupted(records: ReleaseRecords, { log }: Listener): Promise<readonly ReleaseRecord[]> {
+  const all = await records.list()
+  const closed: ReleaseRecord[] = []
+  for (const record of all) {
+    if (record.outcome !== 'running') {
+      closed.push(record)
+      continue
+    }
+    const why = 'whoever ran it has ended without a word'
+    const interrupted: ReleaseRecord = { ...record, outcome: 'interrupted', endedAt: await records.now(), why }
+    await records.save(interrupted)
+    closed.push(interrupted)
+    log('warn', `release: the run of ${record.version} by ${record.host} (pid ${record.pid}) was interrupted`)
+  }
+  return closed
+}
+
+/**
+ * The run that makes another one needless: it succeeded and was not undone. Where the version does not tell what the code is, only one that ended while
+ * we waited is known to be of the same.
+ */
+function findDone(
+  before: readonly ReleaseRecord[],
+  version: ReleaseVersion,
+  askedAt: string,
+): ReleaseRecord | undefined {
+  return before.find(
+    (record) =>
+      record.version === version.name &&
+      record.outcome === 'done' &&
+      (version.certain || (record.endedAt !== null && Date.parse(record.endedAt) >= Date.parse(askedAt))),
+  )
+}
+
+function tellSkipped(version: ReleaseVersion, done: ReleaseRecord): End {
+  const message = `release ${version.name} has been done already, by ${done.host} at ${done.endedAt ?? done.startedAt}`
+  return { outcome: 'skipped', message, version: version.name, record: done }
+}
+
+async function run(tools: ReleaseTools): Promise<End> {
+  const { version, signal } = tools
+  const started = monotonicNow()
+  const release = await ReleaseRun.begin(tools)
+  const failure = await release.carryOut()
+  const { record } = release
+  if (failure !== null) {
+    return { outcome: signal.aborted ? 'aborted' : 'failed', message: failure, version: version.name, record }
+  }
+  const steps = record.steps.length === 1 ? '1 step' : `${record.steps.length} steps`
+  const took = tellDuration(monotonicNow() - started)
+  return {
+    outcome: 'done',
+    message: `release ${version.name} is done: ${steps} after ${took}`,
+    version: version.name,
+    record,
+  }
+}
+
+async function rollBack(tools: ReleaseTools, before: readonly ReleaseRecord[]): Promise<End> {
+  const { request, plan } = tools
+  const restore = request.mode === 'restore'
+  const newest = before.find((record) => {
+    const { outcome, steps, restored, backup } = record
+    if (outcome === 'rolled-back' || restored) return false
+    return restore ? backup !== null : outcome === 'done' || steps.some(isStanding)
+  })
+  if (newest === undefined) {
+    return {
+      outcome: 'failed',
+      message: restore ? 'there is no release with a back-up to restore' : 'there is no release to roll back',
+      version: null,
+      record: null,
+    }
+  }
+  const { version } = newest
+  const without = newest.steps
+    .filter(isStanding)
+    .map(({ name }) => name)
+    .filter((name) => (plan.steps.find((step) => step.name === name)?.rollback ?? null) === null)
+  const byBackup = restore || (without.length > 0 && plan.backup !== null && plan.backup.restoreOnFailure !== 'never')
+  if (!byBackup && without.length > 0) {
+    const message = `release ${version} cannot be rolled back: ${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} no roll-back in the config file; write one, or restore the back-up with --restore`
+    return { outcome: 'failed', message, version, record: newest }
+  }
+  const release = ReleaseRun.resume({ ...tools, version: { name: version, certain: true } }, newest)
+  const failure = await release.rollBack(byBackup)
+  const { record } = release
+  if (failure !== null) return { outcome: 'failed', message: failure, version, record }
+  const how = byBackup ? `its back-up ${record.backup?.path} was restored` : 'its steps were rolled back'
+  return { outcome: 'done', message: `release ${version} of ${newest.startedAt} is undone: ${how}`, version, record }
+}
+
+function isStanding({ outcome, rollback }: ReleaseRecord['steps'][number]): boolean {
+  return (outcome === 'done' || outcome === 'already-done') && rollback !== 'done'
+}

@@ -1,0 +1,76 @@
+import type { ReleaseRecord } from '../report/release-report.ts'
+import type { DatabaseAddress } from '../settings/release-config.ts'
+import type { Settings } from '../settings/settings.ts'
+
+/** The settings a release goes by. */
+export type ReleaseSettings = Pick<
+  Settings,
+  'releaseVersion' | 'releaseLimit' | 'releaseLockLimit' | 'releaseTableLock' | 'stateDir'
+>
+
+/** What the process that releases is asked to do. */
+export interface ReleaseRequest {
+  /** `rollback` undoes the newest release; `restore` by its back-up. `history` only reads. */
+  readonly mode: 'run' | 'rollback' | 'restore' | 'history'
+  /** Absolute path. It is read anew: after a deployment it may have other steps. */
+  readonly configFile: string
+  readonly cwd: string
+  /** Whether an older generation of the same arbiter uses the database meanwhile. */
+  readonly serving: boolean
+  readonly settings: ReleaseSettings
+}
+
+export interface ReleaseEnd {
+  /** `nothing`: the config file has no steps. `skipped`: this version has been done already. `shown`: the history was asked for. */
+  readonly outcome: 'nothing' | 'done' | 'skipped' | 'failed' | 'aborted' | 'shown'
+  /** A finished sentence, or several lines of it where a step failed. */
+  readonly message: string
+  readonly version: string | null
+  readonly record: ReleaseRecord | null
+  /** The newest first; of `history` alone. */
+  readonly history: readonly ReleaseRecord[]
+}
+
+/** From the process that started it. */
+export type ToRelease =
+  | { readonly type: 'begin'; readonly request: ReleaseRequest }
+  | { readonly type: 'abort'; readonly why: string }
+
+/** From the process that releases. */
+export type FromRelease =
+  | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string }
+  | { readonly type: 'record'; readonly version: string; readonly record: ReleaseRecord | null }
+  | { readonly type: 'ended'; readonly end: ReleaseEnd }
+
+/** What the process of one step is to do. It has the address of the database, so it goes over the channel and not on a command line. */
+export interface StepTask {
+  readonly configFile: string
+  readonly cwd: string
+  readonly name: string
+  readonly form: 'run' | 'rollback'
+  /** Null: it is a function of the config file. */
+  readonly command: string | null
+  readonly transactional: boolean
+  readonly app: string
+  readonly version: string
+  /** Id of the record, for the mark of a transactional step; null where there is no version to mark it for. */
+  readonly markFor: string | null
+  readonly attempt: number
+  readonly database: DatabaseAddress
+  readonly applicationName: string
+  /** Milliseconds; Infinity leaves it to the database. */
+  readonly tableLock: number
+}
+
+export type ToStep =
+  | { readonly type: 'task'; readonly task: StepTask }
+  | { readonly type: 'abort'; readonly why: string }
+
+export type FromStep =
+  | { readonly type: 'log'; readonly message: string }
+  | { readonly type: 'ended'; readonly end: StepEnd }
+
+export type StepEnd =
+  | { readonly outcome: 'done' | 'already-done' }
+  /** `locked`: a lock of the database was not to be had, and another attempt may get it. */
+  | { readonly outcome: 'failed'; readonly why: string; readonly locked: boolean }

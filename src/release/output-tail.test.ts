@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { OutputTail } from './output-tail.ts'
+
+describe('the output of a step', () => {
+  it('is handed on in whole lines, whatever pieces it comes in, the last one too', () => {
+    const lines: string[] = []
+    const tail = new OutputTail((line) => lines.push(line))
+    for (const chunk of ['on', 'e\ntw', 'o\n\nthree']) tail.add(chunk)
+    tail.end()
+    assert.deepEqual(lines, ['one', 'two', 'three'])
+    assert.equal(tail.text, 'one\ntwo\nthree')
+  })
+
+  it('is kept bounded: the last lines, none of them without end', () => {
+    const tail = new OutputTail(() => {})
+    for (let n = 0; n < 1_000; n++) tail.add(`line ${n}\n`)
+    tail.add('x'.repeat(1_000_000))
+    tail.end()
+    assert.equal(tail.text.split('\n').length, 30)
+    assert.ok(tail.text.length < 20_000)
+    assert.match(tail.text, /line 999/)
+  })
+})

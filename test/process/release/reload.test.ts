@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Load } from '../life/load.ts'
+import { request } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+
+const APP = `
+import http from 'node:http'
+import { readFileSync } from 'node:fs'
+const version = readFileSync('version', 'utf8')
+http.createServer((request, response) => response.end(version)).listen(process.env.PORT)
+`
+
+function files(version: string, step: string): Record<string, string> {
+  return {
+    'app.js': APP,
+    version,
+    'punctual.config.ts': `export default { release: [${step}], releaseVersion: 'auto' }`,
+  }
+}
+
+describe('a reload whose release fails', () => {
+  it('leaves the old generation serving all requests, and tells step, output and what was rolled back', async (context) => {
+    await using server = await startServer({
+      files: files('old', `{ name: 'first', run: 'echo first' }`),
+      settings: { workers: 2 },
+    })
+    await using load = new Load(server.url, 10, true, () => 20)
+    await until('the load to run', () => load.total > 100)
+    server.directory.write(
+      files(
+        'new',
+        `{ name: 'one', run: 'true', rollback: 'touch undone' }, { name: 'two', run: 'sleep 0.5; echo no such column; exit 3' }`,
+      ),
+    )
+    const { code, stderr } = await server.command('reload')
+    assert.equal(code, 1)
+    assert.match(
+      stderr,
+      /release step two failed after .*: exit code 3\nthe end of its output:\n {2}no such column\nrolled back: one\n/,
+    )
+    assert.match(stderr, /generation 2 was not started; generation 1 keeps serving/)
+    const { release, workers, generation } = await server.status()
+    assert.equal(release?.state, 'failed')
+    assert.equal(release?.generation, 2)
+    assert.equal(release?.record?.steps[1]?.tail, 'no such column')
+    assert.deepEqual([generation, workers.length], [1, 2])
+
+    // A step that hangs takes the same way.
+    server.directory.write(files('new', `{ name: 'stuck', limit: '1s', run: 'sleep 60' }`))
+    const hung = await server.command('reload')
+    assert.equal(hung.code, 1)
+    assert.match(hung.stderr, /release step stuck did not end after/)
+
+    // And a config file that cannot be read.
+    server.directory.write({ 'punctual.config.ts': 'export default {' })
+    const broken = await server.command('reload')
+    assert.equal(broken.code, 1)
+    assert.match(broken.stderr, /punctual\.config\.ts: it cannot be loaded/)
+
+    const before = load.total
+    await until('some more requests', () => load.total > before + 100)
+    const { counts, bodies, faults, total } = await load.stop()
+    context.diagnostic(`${total} requests: ${JSON.stringify(counts)}`)
+    assert.deepEqual(Object.keys(counts), ['200'], faults.join('; '))
+    assert.deepEqual(bodies, ['old'])
+
+    server.directory.write(files('new', `{ name: 'good', run: 'echo good' }`))
+    assert.equal((await server.command('reload')).code, 0)
+    assert.equal((await request(server.url)).body, 'new')
+  })
+})
+
+describe('a release before the first generation', () => {
+  it('that fails ends everything with 4, and no worker was started', async () => {
+    await using server = await startServer({
+      files: files('old', `{ name: 'migrate', run: 'echo no such table; exit 1' }`),
+      settings: { workers: 1 },
+      ready: false,
+    })
+    assert.deepEqual(await server.exit, { code: 4, signal: null })
+    assert.match(server.output, /the release failed, so nothing was started: release step migrate failed/)
+    assert.equal(
+      server.lines.find(({ msg }) => /^starting/.test(msg)),
+      undefined,
+    )
+  })
+
+  it('is said in order: release, its steps, starting, ready; and a stop ends it with its step and exit code 0', async () => {
+    await using server = await startServer({
+      files: files(
+        'old',
+        `{ name: 'quick', run: 'true' }, { name: 'slow', run: 'until [ -e go ]; do sleep 0.1; done' }`,
+      ),
+      settings: { workers: 1 },
+      ready: false,
+    })
+    await server.log(/^release step slow: begins/)
+    const { release, phase, workers } = await server.status()
+    assert.deepEqual([phase, release?.state, workers], ['starting', 'running', []])
+    assert.equal((await request(`${server.admin}/readyz`)).status, 503)
+    assert.equal((await request(`${server.admin}/livez`)).status, 200)
+    assert.deepEqual(await server.stop(), { code: 0, signal: null })
+    const told = [
+      'release before',
+      'release step quick: begins',
+      'release step quick: done',
+      'release step slow: begins',
+      'stopping',
+    ]
+    const places = told.map((start) => server.lines.findIndex(({ msg }) => msg.startsWith(start)))
+    assert.deepEqual(
+      places,
+      places.toSorted((a, b) => a - b),
+      server.output,
+    )
+    assert.ok(places.every((place) => place >= 0))
+  })
+})

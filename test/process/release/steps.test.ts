@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import type pg from 'pg'
+import type { ReleaseRecord } from '../../../src/report/release-report.ts'
+import { startPostgres, type TestServer } from '../database/postgres.ts'
+import { until } from '../support/until.ts'
+import { ReleasePlace } from './place.ts'
+
+let server: TestServer
+let outsider: pg.Client
+let url: string
+
+before(async () => {
+  server = await startPostgres()
+  outsider = await server.outsider()
+  url = `postgres://${server.user}:${server.password}@127.0.0.1:${server.port}/postgres`
+})
+
+after(async () => {
+  await outsider?.end()
+  await server?.stop()
+})
+
+/** A place of its own app, so that tests do not wait for each other's locks. */
+function place(name: string, steps: string, more = ''): ReleasePlace {
+  const config = `export default { release: [${steps}], releaseLock: 'env:DATABASE_URL', releaseVersion: 'v1', ${more} }`
+  return new ReleasePlace(config, { DATABASE_URL: url }, { 'package.json': `{ "name": "${name}", "type": "module" }` })
+}
+
+/** The newest first. */
+async function history(app: string): Promise<readonly ReleaseRecord[]> {
+  const { rows } = await outsider.query(
+    'select record from punctual_releases where app = $1 order by started_at desc',
+    [app],
+  )
+  return rows.map(({ record }) => record)
+}
+
+async function locks(): Promise<number> {
+  const { rows } = await outsider.query(`select count(*)::int as n from pg_locks where locktype = 'advisory'`)
+  return rows[0].n
+}
+
+describe('a step that fails', { concurrency: 3 }, () => {
+  it('midway: those before it are rolled back in reverse order, its output and why are told, and the exit code is 4', async () => {
+    await using at = place(
+      'midway',
+      `{ name: 'one', run: 'echo 1 >> done', rollback: 'echo -1 >> done' },
+       { name: 'two', run: 'echo 2 >> done', rollback: () => import('node:fs').then((fs) => fs.appendFileSync('done', '-2\\n')) },
+       { name: 'three', run: 'echo the reason; echo it broke >&2; exit 7', rollback: 'echo -3 >> done' },
+       { name: 'four', run: 'echo 4 >> done' }`,
+    )
+    const { code, stderr } = await at.release()
+    assert.equal(code, 4)
+    assert.match(stderr, /^punctual: release step three failed after .*: exit code 7$/m)
+    assert.match(stderr, /the end of its output:\n {2}the reason\n {2}it broke\nrolled back: two, one\n/)
+    assert.equal(readFileSync(join(at.directory.path, 'done'), 'utf8'), '1\n2\n-2\n-1\n')
+    const [record] = await history('midway')
+    assert.equal(record?.outcome, 'failed')
+    assert.deepEqual(
+      record?.steps.map(({ name, outcome, rollback }) => [name, outcome, rollback]),
+      [
+        ['one', 'done', 'done'],
+        ['two', 'done', 'done'],
+        ['three', 'failed', null],
+      ],
+    )
+  })
+
+  it('that hangs is ended at its limit with its whole process tree, a daemon of its own session included', async () => {
+    const stubborn = `trap "" TERM; (setsid sleep 600 & echo $! > daemon); sleep 600 & sleep 601`
+    await using at = place('hangs', `{ name: 'stuck', limit: '1s', run: ${JSON.stringify(stubborn)} }`)
+    const { code, stderr } = await at.release()
+    assert.equal(code, 4)
+    assert.match(stderr, /release step stuck did not end after .*: it was ended at its limit of 1\.0 s/)
+    assert.ok(existsSync(join(at.directory.path, 'daemon')))
+    assert.deepEqual(at.processes(), [])
+  })
+
+  it('that blocks its thread for good is ended too', async () => {
+    await using at = place('spins', `{ name: 'spin', limit: '1s', run: () => { for (;;) {} } }`)
+    const { code, stderr } = await at.release()
+    assert.equal(code, 4)
+    assert.match(stderr, /release step spin did not end/)
+  })
+
+  it('that waits for nothing any more is told apart from one that hangs', async () => {
+    await using at = place('unsettled', `{ name: 'lost', run: () => new Promise(() => {}) }`)
+    const { code, stderr } = await at.release()
+    assert.equal(code, 4)
+    assert.match(stderr, /nothing left to wait for, and the function had not settled/)
+  })
+})
+
+describe('the lock', () => {
+  it('who waits for it is told who has it, then sees it done and runs nothing', async () => {
+    const steps = `{ name: 'slow', run: 'echo x >> "$OUT"; until [ -e "$OUT.go" ]; do sleep 0.05; done' }`
+    await using one = place('waits', steps)
+    const out = join(one.directory.path, 'out')
+    await using other = place('waits', steps)
+    one.env.OUT = out
+    other.env.OUT = out
+    const first = one.start()
+    await until('the step to have begun', () => existsSync(out))
+    const second = other.start()
+    await until('the second to say whom it waits for', () =>
+      second.said.find(/waiting for the lock in PostgreSQL .*, held by \S+:\d+ \(server process \d+/),
+    )
+    spawnSync('touch', [`${out}.go`])
+    assert.equal((await first.ended).code, 0)
+    const { code, stdout } = await second.ended
+    assert.equal(code, 0)
+    assert.match(stdout, /^release v1 has been done already, by /)
+    assert.equal(readFileSync(out, 'utf8'), 'x\n')
+  })
+
+  it('is waited for only so long, and the error names the holder', async () => {
+    await using one = place('limited', `{ name: 'slow', run: 'touch begun; sleep 30' }`)
+    const first = one.start()
+    await until('the step to have begun', () => existsSync(join(one.directory.path, 'begun')))
+    await using other = place('limited', `{ name: 'slow', run: 'true' }`)
+    const { code, stderr } = await other.release('--release-limit', '500ms', '--release-lock-limit', '1s')
+    assert.equal(code, 4)
+    assert.match(
+      stderr,
+      /was not to be had within 1\.0 s: it is held by \S+:\d+ \(server process \d+, connected since /,
+    )
+    first.child.kill('SIGTERM')
+    const { stderr: told } = await first.ended
+    assert.match(told, /was aborted/)
+  })
+
+  it('that is lost midway ends the step with its sessions, rolls nothing back, and leaves no lock', async () => {
+    await using at = place(
+      'loses',
+      `{ name: 'one', run: 'touch one', rollback: 'touch undone' },
+       { name: 'long', run: async ({ query }) => { await query('create table loses_begun ()'); await query('select pg_sleep(600)') } }`,
+    )
+    const running = at.start()
+    await until('the step to work in the database', async () => {
+      const { rows } = await outsider.query(`select to_regclass('loses_begun') as name`)
+      return rows[0].name !== null
+    })
+    await outsider.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'punctual release %:%'`,
+    )
+    const { code, stderr } = await running.ended
+    assert.equal(code, 4)
+    assert.match(stderr, /release step long was aborted after .*: the release lock in PostgreSQL .* was lost: /)
+    assert.match(stderr, /nothing was rolled back/)
+    assert.equal(existsSync(join(at.directory.path, 'undone')), false)
+    assert.equal((await history('loses'))[0]?.outcome, 'aborted')
+    await until('no session to be left', async () => {
+      const { rows } = await outsider.query(`select 1 from pg_stat_activity where application_name like 'punctual%'`)
+      return rows.length === 0
+    })
+    assert.equal(await locks(), 0)
+  })
+
+  it('what a killed release has left working in the database is ended before the next begins', async () => {
+    await using at = place(
+      'leftover',
+      `{ name: 'long', run: async ({ query }) => { await query('create table if not exists leftover ()'); if (!process.env.QUICK) await query('select pg_sleep(600)') } }`,
+    )
+    const running = at.start()
+    const working = async (): Promise<number> => {
+      const { rows } = await outsider.query(
+        `select 1 from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()`,
+      )
+      return rows.length
+    }
+    await until('the step to work in the database', async () => (await working()) > 0)
+    // All at once, as when a machine loses its power: nobody can tell the server.
+    for (const pid of at.processes()) process.kill(pid, 'SIGKILL')
+    await running.ended
+    assert.equal(await working(), 1)
+    at.env.QUICK = '1'
+    const { code, stderr } = await at.release()
+    assert.equal(code, 0, stderr)
+    assert.match(stderr, /the run of v1 by .* was interrupted/)
+    assert.equal(await working(), 0)
+    assert.deepEqual(
+      (await history('leftover')).map(({ outcome }) => outcome),
+      ['done', 'interrupted'],
+    )
+  })
+})
+
+describe('a lock of the site in the way of a migration', { concurrency: 3 }, () => {
+  for (const [form, step] of [
+    ['a statement', `{ name: 'alter', run: ({ query }) => query('alter table busy_%n add column a int') }`],
+    [
+      'a transaction',
+      `{ name: 'alter', transactional: true, run: ({ query }) => query('alter table busy_%n add column a int') }`,
+    ],
+    ['a command', `{ name: 'alter', run: 'node alter.js' }`],
+  ] as const) {
+    it(`${form} gives way to the site and is tried again`, async () => {
+      const name = form.replace(/^a /, '')
+      await outsider.query(`create table busy_${name} (id int)`)
+      await using at = place(name, step.replaceAll('%n', name), `releaseTableLock: '300ms'`)
+      at.directory.write({
+        'alter.js': `
+import pg from 'pg'
+const client = new pg.Client(process.env.DATABASE_URL)
+await client.connect()
+await client.query('alter table busy_command add column a int').catch((error) => { console.error(error.code, error.message); process.exit(1) })
+await client.end()
+`,
+      })
+      const site = await server.outsider()
+      await site.query('begin')
+      await site.query(`select * from busy_${name}`)
+      const running = at.start()
+      const waiting = async (): Promise<boolean> => {
+        const { rows } = await outsider.query(
+          `select 1 from pg_locks where not granted and mode = 'AccessExclusiveLock' and relation = 'busy_${name}'::regclass`,
+        )
+        return rows.length > 0
+      }
+      await until('the migration to wait for the table', waiting)
+      await until('it to have given way', async () => !(await waiting()))
+      // The site's own statements are let through meanwhile.
+      await outsider.query(`select * from busy_${name}`)
+      await until('it to try again', waiting)
+      await site.query('rollback')
+      await site.end()
+      assert.equal((await running.ended).code, 0, running.said.text)
+      const { rows } = await outsider.query(`select a from busy_${name}`)
+      assert.deepEqual(rows, [])
+    })
+  }
+})
+
+describe('roll-back later', { concurrency: 2 }, () => {
+  it('undoes the newest release, after which it can be done again', async () => {
+    await using at = place(
+      'later',
+      `{ name: 'table', transactional: true, run: ({ query }) => query('create table later ()'), rollback: ({ query }) => query('drop table later') }`,
+    )
+    assert.equal((await at.release()).code, 0)
+    assert.match((await at.release()).stdout, /has been done already/)
+    assert.match((await at.release('--rollback')).stdout, /is undone: its steps were rolled back/)
+    const { rows } = await outsider.query(`select to_regclass('later') as name`)
+    assert.equal(rows[0].name, null)
+    assert.match((await at.release('--rollback')).stderr, /there is no release to roll back/)
+    assert.match((await at.release()).stdout, /release v1 is done: 1 step/)
+    assert.match((await at.release('--history')).stdout, /^STARTED.*\n.* done .*\n.* rolled-back /)
+  })
+
+  it('is refused where a step has none, and names it', async () => {
+    await using at = place('refused', `{ name: 'seed', run: 'true' }`)
+    assert.equal((await at.release()).code, 0)
+    const { code, stderr } = await at.release('--rollback')
+    assert.equal(code, 4)
+    assert.match(stderr, /cannot be rolled back: seed has no roll-back in the config file/)
+  })
+})
+
+describe('wrong configuration', () => {
+  it('is told with what to do, before anything is run', async () => {
+    for (const [config, told] of [
+      [`{ release: [{ name: 'a', runn: 'x' }] }`, /release\[0\]\.runn: there is no such option; did you mean run\?/],
+      [
+        `{ release: [{ name: 'a', run: 'x', limit: '20m' }] }`,
+        /release\[0\]\.limit: is longer than releaseLimit \(10m\)/,
+      ],
+      [
+        `{ release: [{ name: 'a', run: 'x' }], releaseLock: process.env.NOT_SET }`,
+        /releaseLock: is there, and undefined/,
+      ],
+      [`{ release: [{ name: 'a', run: 'x' }], releaseLock: 'env:NOT_SET' }`, /the variable NOT_SET is not set/],
+      [`{ release: [{ name: 'a', run: 'x', transactional: true }] }`, /needs a function/],
+    ] as const) {
+      await using at = new ReleasePlace(`export default ${config}`)
+      const { code, stderr } = await at.release()
+      assert.ok(code === 2 || code === 4, stderr)
+      assert.match(stderr, told)
+    }
+  })
+})
