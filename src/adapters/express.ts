@@ -2,6 +2,8 @@ import { currentRequest } from '../request/current-request.ts'
 import { expressPattern } from '../request/route-of.ts'
 import { problemReply } from './problem-reply.ts'
 
+export { deferRoutes } from './express-deferral.ts'
+
 /** What is used of Express's request. */
 export interface ExpressRequestLike {
   readonly baseUrl?: string

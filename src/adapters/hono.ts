@@ -1,20 +1,12 @@
 import { currentRequest } from '../request/current-request.ts'
+import { type HonoRouteLike, patternOf } from './hono-pattern.ts'
 import { problemReply } from './problem-reply.ts'
+
+export { deferRoutes } from './hono-deferral.ts'
 
 /** What is used of Hono's context. */
 export interface HonoContextLike {
   readonly req: { readonly matchedRoutes: readonly HonoRouteLike[] }
-}
-
-export interface HonoRouteLike {
-  readonly path: string
-  readonly method: string
-  readonly handler: HonoHandlerLike
-}
-
-export interface HonoHandlerLike {
-  readonly length: number
-  readonly __COMPOSED_HANDLER?: HonoHandlerLike
 }
 
 /**
@@ -27,18 +19,6 @@ export function punctual(): (context: HonoContextLike, next: () => Promise<void>
     if (current !== undefined) current.route = patternOf(context.req.matchedRoutes)
     return next()
   }
-}
-
-/** Of all that matches, the last that is no middleware: that takes `next` as its second parameter, and `app.use` adds it for all methods. */
-function patternOf(routes: readonly HonoRouteLike[]): string | null {
-  const handler = routes.findLast((route) => innermost(route.handler).length < 2)
-  return (handler ?? routes.findLast(({ method }) => method !== 'ALL'))?.path ?? null
-}
-
-/** Hono wraps the handlers of a mounted app that has an error handler of its own. */
-function innermost(handler: HonoHandlerLike): HonoHandlerLike {
-  const { __COMPOSED_HANDLER: inner } = handler
-  return inner === undefined ? handler : innermost(inner)
 }
 
 /**

@@ -5,18 +5,26 @@ import { startAdminServer } from '../arbiter/admin-server.ts'
 import { Arbiter, tellEnd } from '../arbiter/arbiter.ts'
 import { startControlServer } from '../arbiter/control-server.ts'
 import { createServiceManager } from '../arbiter/service-manager.ts'
+import { setAsideSetFile } from '../arbiter/set-file.ts'
 import { openStateDirectory } from '../arbiter/state-directory.ts'
-import { EXIT } from '../errors/exit-codes.ts'
+import type { ErrorCode } from '../errors/codes.ts'
+import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import { IncidentStore } from '../report/incident-store.ts'
 import { createLog } from '../report/log.ts'
+import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
 import type { ResolvedSettings } from '../settings/resolve.ts'
 import { chosenSettings } from '../settings/settings-table.ts'
 import { ms } from '../wait/duration.ts'
+import { keptValues, readKeptSettings } from './kept-settings.ts'
 import { addSettingsFlags, readSettings } from './settings-flags.ts'
 import { readVersion } from './version.ts'
 
+const CODE_OF_END: Readonly<Partial<Record<ExitCode, ErrorCode>>> = {
+  [EXIT.crashLoop]: 'PUNCTUAL_CRASH_LOOP',
+  [EXIT.releaseFailed]: 'PUNCTUAL_RELEASE_FAILED',
+}
 /** What is still to be written when the arbiter leaves may take this long. */
 const LAST_WORDS = ms(1_000)
 
@@ -45,7 +53,17 @@ function argumentsAfterDashes(): number {
   return at === -1 ? 0 : process.argv.length - at - 1
 }
 
-async function run(entry: string, appArguments: readonly string[], resolved: ResolvedSettings): Promise<void> {
+async function run(
+  entry: string,
+  appArguments: readonly string[],
+  {
+    configFile,
+    releases,
+    ...base
+  }: ResolvedSettings & { readonly configFile: string | null; readonly releases: boolean },
+): Promise<void> {
+  const kept = await readKeptSettings(base)
+  const { resolved } = kept
   const { settings, origins } = resolved
   const path = entryPath(entry)
   const name = basename(path)
@@ -62,7 +80,10 @@ async function run(entry: string, appArguments: readonly string[], resolved: Res
   try {
     const store = new IncidentStore({ ...settings, log })
     const arbiter = new Arbiter({
-      settings,
+      base,
+      set: kept.set,
+      configFile,
+      releases,
       version: readVersion(),
       name,
       log,
@@ -73,7 +94,6 @@ async function run(entry: string, appArguments: readonly string[], resolved: Res
         entry: path,
         appArguments,
         appFlags: process.execArgv,
-        settings,
         chosen: SETTING_NAMES.filter((setting) => origins[setting].origin !== 'default'),
       },
     })
@@ -86,12 +106,18 @@ async function run(entry: string, appArguments: readonly string[], resolved: Res
       {},
       `punctual ${readVersion()} (arbiter pid ${process.pid}, Node ${process.versions.node}), admin on ${admin.url}`,
     )
-    for (const setting of chosenSettings(resolved)) log.info({}, `setting ${setting}`)
+    for (const setting of [...chosenSettings(resolved), ...keptValues(kept.set)]) log.info({}, `setting ${setting}`)
+    for (const sentence of foreignVariables(process.env, settings)) log.warn({}, sentence)
+    for (const problem of kept.leftOut) log.warn({}, problem)
+    if (kept.fault !== null) {
+      const aside = await setAsideSetFile(settings.stateDir)
+      log.warn({}, `${kept.fault}; nothing that was set holds, and it is kept as ${aside}`)
+    }
     const end = await arbiter.run()
     await store.flush(LAST_WORDS)
-    const failure = tellEnd(end, name, settings)
+    const failure = tellEnd(end, name, arbiter.settings.settings)
     if (failure === null) log.info({}, `stopped: ${end.why}`)
-    else throw new PunctualError(end.code === EXIT.crashLoop ? 'PUNCTUAL_CRASH_LOOP' : 'PUNCTUAL_BOOT_FAILED', failure)
+    else throw new PunctualError(CODE_OF_END[end.code] ?? 'PUNCTUAL_BOOT_FAILED', failure)
   } finally {
     for (const close of closing) await close()
     await serviceManager.close(LAST_WORDS)

@@ -1,0 +1,119 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SLOW_ROUTES } from '../../examples/incidents/campaigns/generate-routes.ts'
+import type { BenchOptions } from '../bench.ts'
+import { markdownTable, writeFigures } from '../figures.ts'
+import { describeMachine } from '../http/machine.ts'
+import { spreadOf, tellSpread } from '../ratio.ts'
+import { BootedApp } from './booted-app.ts'
+
+const ASKED_FIRST = ['/api/me', '/api/brands', '/api/campaigns']
+/** Rounds from which on the figures are worth keeping. */
+const ROUNDS_TO_RECORD = 5
+/** While the rest loads the dashboard is asked for this often, in milliseconds. */
+const ASK_EVERY = 200
+const BOOT_LIMIT = '5s'
+
+interface Round {
+  readonly beforeReady: number
+  readonly ready: number
+  readonly settled: number
+  /** Of the requests sent in the moment of readiness. */
+  readonly atOnce: readonly number[]
+  /** Of those sent later, until all was loaded. */
+  readonly meanwhile: readonly number[]
+}
+
+/** The fourth incident: the campaign dashboard with its 69 modules, before and after. */
+export async function benchBoot({ rounds }: BenchOptions): Promise<void> {
+  const { cpu, cores, kernel, node } = describeMachine()
+  const killed = await killedAtLimit()
+  const measured: Round[] = []
+  for (let round = 1; round <= rounds; round++) {
+    console.error(`bench: round ${round} of ${rounds}`)
+    measured.push(await measureRound())
+  }
+  const sum = SLOW_ROUTES.reduce((total, { cost }) => total + cost, 0)
+  const text = [
+    `${cpu}, ${cores} cores, ${kernel}, Node ${node}; one worker; ${SLOW_ROUTES.length} slow modules of ${sum} ms in all beside the seven critical ones; ${rounds} rounds.`,
+    tell(measured),
+    `Before, with \`--boot-limit ${BOOT_LIMIT}\`: ${killed}.`,
+  ].join('\n\n')
+  console.log(`${text}\n`)
+  if (rounds < ROUNDS_TO_RECORD) {
+    console.log(`not written down: that takes ${ROUNDS_TO_RECORD} rounds`)
+    return
+  }
+  writeFigures('boot', text)
+  console.log('written to docs/benchmarks.md')
+}
+
+async function measureRound(): Promise<Round> {
+  const before = await BootedApp.start('before')
+  const beforeReady = await before.ready().finally(() => before.stop())
+  const after = await BootedApp.start('after')
+  try {
+    const ready = await after.ready()
+    const atOnce = await Promise.all(ASKED_FIRST.map((path) => after.request(path)))
+    const meanwhile: number[] = []
+    const over = new AbortController()
+    const asking = (async () => {
+      for (let turn = 0; !over.signal.aborted; turn++) {
+        await sleep(ASK_EVERY)
+        meanwhile.push(await after.request(ASKED_FIRST[turn % ASKED_FIRST.length] as string))
+      }
+    })()
+    const settled = ready + (await after.settled())
+    over.abort()
+    await asking
+    return { beforeReady, ready, settled, atOnce, meanwhile }
+  } finally {
+    await after.stop()
+  }
+}
+
+async function killedAtLimit(): Promise<string> {
+  const app = await BootedApp.start('before', ['--boot-limit', BOOT_LIMIT, '--log-format', 'text'])
+  try {
+    const code = await app.exited
+    const why = /boot: ?(.*)|(not ready within the boot limit[^\n]*)/.exec(app.output)?.[0] ?? 'no reason given'
+    return `exit code ${code}, "${why.trim()}"`
+  } finally {
+    await app.stop()
+  }
+}
+
+function tell(rounds: readonly Round[]): string {
+  const seconds = (values: readonly number[]): string => tellSpread(spreadOf(values.map((value) => value / 1_000)))
+  const growth = spreadOf(rounds.map(({ settled, beforeReady }) => (settled / beforeReady - 1) * 100))
+  const of = (values: readonly number[]): string => `${percentile(values, 0.5)} / ${percentile(values, 0.99)}`
+  return markdownTable(
+    ['', 'Before', 'After', 'Bar'],
+    [
+      [
+        'Ready (s)',
+        seconds(rounds.map(({ beforeReady }) => beforeReady)),
+        seconds(rounds.map(({ ready }) => ready)),
+        '1.5',
+      ],
+      [
+        'All 69 modules loaded (s)',
+        seconds(rounds.map(({ beforeReady }) => beforeReady)),
+        seconds(rounds.map(({ settled }) => settled)),
+        '',
+      ],
+      ['Growth of that (%)', '', tellSpread(growth, 0), '20'],
+      ['Asked at once, p50 / p99 (ms)', '', of(rounds.flatMap(({ atOnce }) => atOnce)), '100'],
+      [
+        `Asked every ${ASK_EVERY} ms while the rest loads, p50 / p99 (ms)`,
+        '',
+        of(rounds.flatMap(({ meanwhile }) => meanwhile)),
+        '',
+      ],
+    ],
+  )
+}
+
+function percentile(values: readonly number[], share: number): string {
+  const sorted = values.toSorted((a, b) => a - b)
+  return (sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN).toFixed(0)
+}

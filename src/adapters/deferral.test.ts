@@ -1,0 +1,314 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http from 'node:http'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import { after, before, describe, it } from 'node:test'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import { Hono } from 'hono'
+import { deferRoutes as deferHandler } from '../routes/defer-handler.ts'
+import { deferRoutes as deferExpress } from './express.ts'
+import { deferRoutes as deferFastify } from './fastify.ts'
+import { deferRoutes as deferHono } from './hono.ts'
+
+// Express brings no types.
+const express = createRequire(import.meta.url)('express')
+interface ExpressRequest extends http.IncomingMessage {
+  readonly baseUrl: string
+  readonly url: string
+  readonly originalUrl: string
+  readonly body: unknown
+}
+interface ExpressResponse extends http.ServerResponse {
+  status(code: number): ExpressResponse
+  send(body: unknown): void
+}
+
+const quiet = { onEvent: () => {} }
+const fails = { ...quiet, retryFrom: '1h', retryMost: '1h' } as const
+
+describe('deferred routes of Fastify', () => {
+  const seen: string[] = []
+  let loads = 0
+  const plugin: FastifyPluginAsync = async (app) => {
+    app.addHook('preHandler', async () => void seen.push('inner'))
+    app.addHook('onReady', async () => void seen.push('ready'))
+    app.decorateRequest('who', '')
+    app.setNotFoundHandler((_, reply) => reply.code(404).send('inner not found'))
+    await app.register(
+      async (nested) => {
+        nested.get('/deep', async (request) => `${request.routeOptions.url} ${nested.getDecorator('shared')}`)
+      },
+      { prefix: '/nested' },
+    )
+    app.get('/', async () => 'root')
+    app.get('/:id', { schema: { params: { $ref: 'id#' } } }, async (request) => request.params)
+    app.post('/', async (request) => request.body)
+    app.get('/teapot', async () => {
+      throw Object.assign(new Error('short and stout'), { statusCode: 418 })
+    })
+  }
+  let app: FastifyInstance
+
+  before(async () => {
+    app = Fastify()
+    app.addHook('onRequest', async (request) => void seen.push(`outer ${request.url}`))
+    app.addSchema({ $id: 'id', type: 'object', properties: { id: { type: 'integer' } }, required: ['id'] })
+    app.decorate('shared', 'decorated')
+    app.setErrorHandler((error: Error & { statusCode?: number }, _, reply) => {
+      return reply.code(error.statusCode ?? 500).send(`handled: ${error.message}`)
+    })
+    const load = async (): Promise<{ default: FastifyPluginAsync }> => {
+      loads++
+      return { default: plugin }
+    }
+    app.register(deferFastify('/reports', load, quiet))
+    app.register(
+      deferFastify(
+        '/broken',
+        () => ({
+          default: async (inner: FastifyInstance) => {
+            inner.get('/', async () => 'half mounted')
+            throw new Error('no licence')
+          },
+        }),
+        fails,
+      ),
+    )
+    app.register(
+      deferFastify(
+        '/static',
+        () => ({ default: async (inner: FastifyInstance) => void inner.get('/*', async () => 'any') }),
+        quiet,
+      ),
+    )
+    app.get('/reports/critical', async () => 'critical')
+    await app.ready()
+  })
+  after(() => app.close())
+
+  const get = async (url: string, more: object = {}): Promise<[number, string]> => {
+    const { statusCode, body } = await app.inject({ url, ...more })
+    return [statusCode, body]
+  }
+
+  it('are not loaded by requests for others', async () => {
+    assert.deepEqual(await get('/reports/critical'), [200, 'critical'])
+    assert.equal(loads, 0)
+  })
+
+  it('are loaded by the first request, whose body is whole and for which hooks run once', async () => {
+    seen.length = 0
+    assert.deepEqual(await get('/reports', { method: 'POST', payload: { a: 1 } }), [200, '{"a":1}'])
+    assert.deepEqual(seen, ['ready', 'outer /reports', 'inner'])
+    assert.equal(loads, 1)
+  })
+
+  it('have the hooks, schemas, decorators and error handler of what is around', async () => {
+    assert.deepEqual(await get('/reports/'), [200, 'root'])
+    assert.deepEqual(await get('/reports/7'), [200, '{"id":7}'])
+    assert.deepEqual(await get('/reports/x'), [400, 'handled: params/id must be integer'])
+    assert.deepEqual(await get('/reports/teapot'), [418, 'handled: short and stout'])
+    assert.deepEqual(await get('/reports/nested/deep'), [200, '/reports/nested/deep decorated'])
+    assert.deepEqual(await get('/reports/7', { method: 'HEAD' }), [200, ''])
+  })
+
+  it('leave what they do not know to the not-found handlers', async () => {
+    assert.deepEqual(await get('/reports/no/such'), [404, 'inner not found'])
+    assert.match((await get('/elsewhere'))[1], /Route GET:\/elsewhere not found/)
+  })
+
+  it('may have a wildcard of their own', async () => {
+    assert.deepEqual(await get('/static/a/b.css'), [200, 'any'])
+  })
+
+  it('that cannot be mounted are answered 503 with Retry-After, also those mounted before the failure', async () => {
+    for (const url of ['/broken', '/broken/more']) {
+      const { statusCode, headers, body } = await app.inject({ url })
+      assert.equal(statusCode, 503)
+      assert.equal(headers['content-type'], 'application/problem+json')
+      assert.ok(Number(headers['retry-after']) > 1)
+      assert.equal((JSON.parse(body) as { type: string }).type, 'urn:punctual:error:routes-failed')
+    }
+  })
+
+  it('that were mounted in part are mounted anew at the next attempt', async () => {
+    let attempts = 0
+    const again = Fastify()
+    const load = (): object => ({
+      default: async (inner: FastifyInstance) => {
+        inner.get('/', async () => `attempt ${attempts}`)
+        if (++attempts === 1) throw new Error('not yet')
+      },
+    })
+    again.register(deferFastify('/again', load, { ...quiet, retryFrom: '1ms', retryMost: '1ms' }))
+    assert.equal((await again.inject('/again')).statusCode, 503)
+    for (;;) {
+      const { statusCode, body } = await again.inject('/again')
+      if (statusCode === 503) continue
+      assert.equal(body, 'attempt 2')
+      break
+    }
+    await again.close()
+  })
+})
+
+describe('deferred routers of Express', () => {
+  const router = express.Router()
+  router.get(
+    '/',
+    (request: ExpressRequest, response: ExpressResponse) =>
+      void response.send(`${request.baseUrl} ${request.url} ${request.originalUrl}`),
+  )
+  router.post(
+    '/body',
+    express.json(),
+    (request: ExpressRequest, response: ExpressResponse) => void response.send(request.body),
+  )
+  router.get('/throws', () => {
+    throw new Error('inner')
+  })
+  const app = express()
+    .use(deferExpress('/reports', async () => ({ default: router }), quiet))
+    .use(deferExpress('/broken', () => Promise.reject(new Error('no licence')), fails))
+    .use(
+      (request: ExpressRequest, response: ExpressResponse) =>
+        void response.status(404).send(`not found ${request.baseUrl}${request.url}`),
+    )
+    .use((error: Error, _: unknown, response: ExpressResponse, __: unknown) => {
+      response.status(500).send(`handled: ${error.message}`)
+    })
+  serveAnd(app, (fetchOf) => {
+    it('are mounted under their prefix, as Express would', async () => {
+      assert.deepEqual(await fetchOf('/reports?a=1'), [200, '/reports /?a=1 /reports?a=1'])
+      assert.deepEqual(await fetchOf('/Reports/'), [200, '/Reports / /Reports/'])
+      const posted = { method: 'POST', body: '{"a":1}', headers: { 'content-type': 'application/json' } }
+      assert.deepEqual(await fetchOf('/reports/body', posted), [200, '{"a":1}'])
+    })
+    it('pass on what they do not know, and their errors', async () => {
+      assert.deepEqual(await fetchOf('/reports/unknown'), [404, 'not found /reports/unknown'])
+      assert.deepEqual(await fetchOf('/reportsmore'), [404, 'not found /reportsmore'])
+      assert.deepEqual(await fetchOf('/reports/throws'), [500, 'handled: inner'])
+    })
+    it('that cannot be loaded are answered 503', async () => {
+      assert.match((await fetchOf('/broken'))[1], /urn:punctual:error:routes-failed/)
+    })
+  })
+  it('cannot have parameters in their prefix', () => {
+    assert.throws(() => deferExpress('/teams/:team', () => router), /cannot have parameters/)
+  })
+})
+
+describe('deferred apps of Hono', () => {
+  const reports = new Hono<{ Variables: { user: string } }>()
+    .get('/', (context) => context.text(`${context.req.path} for ${context.get('user')}`))
+    .get('/throws', () => {
+      throw new Error('inner')
+    })
+    .post('/body', async (context) => context.text(await context.req.text()))
+  const app = new Hono<{ Variables: { user: string } }>()
+  app.use((context, next) => {
+    context.set('user', 'Ada')
+    return next()
+  })
+  app.use(deferHono('/reports', async () => ({ default: reports }), quiet))
+  app.use(deferHono('/broken', () => Promise.reject(new Error('no licence')), fails))
+  app.get('/reports/outer', (context) => context.text('outer'))
+  app.onError((error, context) => context.text(`handled: ${error.message}`, 500))
+  app.notFound((context) => context.text('outer not found', 404))
+  const get = async (path: string, more: RequestInit = {}): Promise<[number, string]> => {
+    const response = await app.request(path, more)
+    return [response.status, await response.text()]
+  }
+
+  it('are mounted under their prefix, with what is around them', async () => {
+    assert.deepEqual(await get('/reports'), [200, '/reports for Ada'])
+    assert.deepEqual(await get('/reports/body', { method: 'POST', body: 'sent' }), [200, 'sent'])
+    assert.deepEqual(await get('/reports/throws'), [500, 'handled: inner'])
+  })
+  it('pass on what they do not know', async () => {
+    assert.deepEqual(await get('/reports/outer'), [200, 'outer'])
+    assert.deepEqual(await get('/reports/unknown'), [404, 'outer not found'])
+  })
+  it('that cannot be loaded are answered 503', async () => {
+    const response = await app.request('/broken')
+    assert.equal(response.status, 503)
+    assert.ok(Number(response.headers.get('retry-after')) > 1)
+  })
+})
+
+describe('deferred plain handlers', () => {
+  let attempts = 0
+  const reports = deferHandler(
+    '/reports',
+    async () => ({ default: (request, response) => response.end(request.url) }),
+    quiet,
+  )
+  const broken = deferHandler(
+    '/broken',
+    () => {
+      attempts++
+      throw new Error('no licence')
+    },
+    fails,
+  )
+  serveAnd(
+    (request, response) => reports(request, response, () => broken(request, response)),
+    (fetchOf) => {
+      it('get what is below their prefix, and the rest goes on', async () => {
+        assert.deepEqual(await fetchOf('/reports/7?a=1'), [200, '/reports/7?a=1'])
+        assert.deepEqual(await fetchOf('/other'), [404, ''])
+      })
+      it('that cannot be loaded are answered 503 and not tried for each request', async () => {
+        assert.equal((await fetchOf('/broken'))[0], 503)
+        assert.equal((await fetchOf('/broken'))[0], 503)
+        assert.equal(attempts, 1)
+      })
+      it('that take too long are answered 503, and go on loading', async () => {
+        const load = Promise.withResolvers<{ default: http.RequestListener }>()
+        const slow = deferHandler('/slow', () => load.promise, { ...quiet, requestLimit: '20ms' })
+        await withServer(slow, async (fetchSlow) => {
+          const [status, body] = await fetchSlow('/slow')
+          assert.equal(status, 503)
+          assert.match(body, /routes-not-loaded/)
+          load.resolve({ default: (_, response) => void response.end('here') })
+          assert.deepEqual(await fetchSlow('/slow'), [200, 'here'])
+        })
+      })
+    },
+  )
+})
+
+type Fetch = (path: string, more?: RequestInit) => Promise<[number, string]>
+
+async function withServer(listener: http.RequestListener, run: (fetchOf: Fetch) => Promise<void>): Promise<void> {
+  const server = http.createServer(listener).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  try {
+    await run(async (path, more) => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, more ?? {})
+      return [response.status, await response.text()]
+    })
+  } finally {
+    server.close()
+    server.closeAllConnections()
+  }
+}
+
+function serveAnd(listener: http.RequestListener, tests: (fetchOf: Fetch) => void): void {
+  const server = http.createServer(listener)
+  before(async () => {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+  })
+  after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  tests(async (path, more) => {
+    const { port } = server.address() as AddressInfo
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, more ?? {})
+    return [response.status, await response.text()]
+  })
+}

@@ -1,0 +1,75 @@
+import { UsageError } from '../errors/punctual-error.ts'
+import { type Milliseconds, ms } from '../wait/duration.ts'
+import { type Limit, readLimit } from '../wait/limit.ts'
+
+/** Something worth a line in the log. */
+export interface DeferralEvent {
+  readonly type: 'loaded' | 'failed' | 'slow'
+  readonly severity: 'info' | 'warn' | 'error'
+  /** Where the routes are mounted. */
+  readonly prefix: string
+  readonly message: string
+  readonly error?: unknown
+}
+
+export interface DeferralOptions {
+  /** How long a request for routes that are not loaded waits for them, within its deadline. Default `30s`. */
+  readonly requestLimit?: Limit
+  /** After so long the module is said to load slowly; it goes on, and whoever asks meanwhile waits no longer. Default `30s`. */
+  readonly loadLimit?: Limit
+  /** The delay before a module that failed is tried again: the first, from which it grows. Default `1s`. */
+  readonly retryFrom?: Limit
+  /** No delay is longer. Default `60s`. */
+  readonly retryMost?: Limit
+  /** Told of everything worth a line. Default: the line goes to the console. */
+  readonly onEvent?: (event: DeferralEvent) => void
+}
+
+/** The options with every default filled in. */
+export interface DeferralSettings {
+  readonly prefix: string
+  readonly requestLimit: Milliseconds
+  readonly loadLimit: Milliseconds
+  readonly retryFrom: Milliseconds
+  readonly retryMost: Milliseconds
+  readonly onEvent: (event: DeferralEvent) => void
+}
+
+/**
+ * @throws {UsageError} for a prefix that is none, or limits that do not go together
+ * @throws {RangeError} for a limit that is no length of time
+ */
+export function readDeferralOptions(prefix: string, load: unknown, options: DeferralOptions): DeferralSettings {
+  if (typeof prefix !== 'string' || !prefix.startsWith('/') || (prefix.length > 1 && prefix.endsWith('/'))) {
+    throw new UsageError(
+      `deferRoutes: the prefix ${JSON.stringify(prefix)} does not apply; write a path that begins with / and does not end with one, such as '/reports'`,
+    )
+  }
+  const where = `deferRoutes "${prefix}"`
+  if (typeof load !== 'function') {
+    throw new UsageError(
+      `${where}: what loads the routes is a function: deferRoutes('${prefix}', () => import('./routes.ts'))`,
+    )
+  }
+  const limit = (key: keyof DeferralOptions & string, given: Limit | undefined, preset: number): Milliseconds => {
+    const value = given === undefined ? ms(preset) : readLimit(`${where}: ${key}`, given)
+    if (value > 0) return value
+    throw new UsageError(`${where}: ${key}: 0 is no limit to work with; without limit is 'unbounded'`)
+  }
+  const retryFrom = limit('retryFrom', options.retryFrom, 1_000)
+  const retryMost = limit('retryMost', options.retryMost, 60_000)
+  if (retryFrom > retryMost) throw new UsageError(`${where}: retryFrom must not be more than retryMost`)
+  return {
+    prefix,
+    requestLimit: limit('requestLimit', options.requestLimit, 30_000),
+    loadLimit: limit('loadLimit', options.loadLimit, 30_000),
+    retryFrom,
+    retryMost,
+    onEvent: options.onEvent ?? tellConsole,
+  }
+}
+
+function tellConsole({ severity, message, error }: DeferralEvent): void {
+  if (error === undefined) console[severity](`punctual: ${message}`)
+  else console[severity](`punctual: ${message}:`, error)
+}

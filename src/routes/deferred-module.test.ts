@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { type DeferralEvent, type DeferralOptions, readDeferralOptions } from './deferral-options.ts'
+import { DeferredModule } from './deferred-module.ts'
+import { RoutesFailedError } from './routes-errors.ts'
+
+function deferred<T>(load: () => T | Promise<T>, options: DeferralOptions = {}) {
+  const events: DeferralEvent[] = []
+  const settings = readDeferralOptions('/reports', load, { onEvent: (event) => events.push(event), ...options })
+  return { module: new DeferredModule(settings, load), events }
+}
+
+describe('a deferred module', () => {
+  it('is loaded once, for all who want it', async () => {
+    let loads = 0
+    const { module } = deferred(() => ++loads)
+    const wanted = [module.wanted(), module.wanted()]
+    await module.load()
+    assert.deepEqual(await Promise.all([...wanted, module.wanted()]), [1, 1, 1])
+    await module.load()
+    assert.equal(loads, 1)
+    assert.equal(module.report().state, 'loaded')
+  })
+
+  it('that throws fails those who wait, with the reason, and is not due again at once', async () => {
+    const { module, events } = deferred(
+      () => {
+        throw new Error('no database')
+      },
+      { retryFrom: '1h', retryMost: '1h' },
+    )
+    const wanted = module.wanted()
+    await Promise.all([
+      module.load(),
+      assert.rejects(wanted, (error: unknown) => {
+        assert.ok(error instanceof RoutesFailedError)
+        assert.match(
+          error.message,
+          /\/reports could not be loaded \(attempt 1\): Error: no database; the next attempt is in 60/,
+        )
+        assert.ok(error.retryAfter > 0)
+        return true
+      }),
+    ])
+    assert.equal(module.isDue, false)
+    await assert.rejects(module.wanted(), RoutesFailedError)
+    assert.deepEqual(
+      events.map(({ type, severity }) => [type, severity]),
+      [['failed', 'error']],
+    )
+    const { state, error, failures } = module.report()
+    assert.deepEqual({ state, error, failures }, { state: 'failed', error: 'Error: no database', failures: 1 })
+  })
+
+  it('that has failed is tried again when its delay is over', async () => {
+    let loads = 0
+    const { module, events } = deferred(
+      () => {
+        if (++loads < 3) throw new Error('not yet')
+        return 'here'
+      },
+      { retryFrom: '1ms', retryMost: '2ms' },
+    )
+    const held = setInterval(() => {}, 1_000)
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      const due = new Promise<void>((resolve) => {
+        module.onWanted = resolve
+      })
+      await module.load()
+      if (attempt < 3) await due
+    }
+    clearInterval(held)
+    assert.equal(await module.wanted(), 'here')
+    assert.match(events.at(-1)?.message ?? '', /loaded at attempt 3/)
+  })
+
+  it('goes on loading when somebody gives up waiting', async () => {
+    let finish = (_: string): void => {}
+    const { module } = deferred(() => new Promise<string>((resolve) => (finish = resolve)))
+    const patience = new AbortController()
+    const wanted = module.wanted(patience.signal)
+    const loaded = module.load()
+    patience.abort(new Error('gone'))
+    await assert.rejects(wanted, /gone/)
+    assert.equal(module.isLoading, true)
+    finish('late')
+    await loaded
+    assert.equal(module.routes, 'late')
+  })
+
+  it('that takes longer than its limit is said to be slow, once', async () => {
+    let finish = (): void => {}
+    const slow = Promise.withResolvers<DeferralEvent>()
+    const { module } = deferred(() => new Promise<void>((resolve) => (finish = resolve)), {
+      loadLimit: '5ms',
+      onEvent: slow.resolve,
+    })
+    const loaded = module.load()
+    const held = setInterval(() => {}, 1_000)
+    const { type, message } = await slow.promise
+    clearInterval(held)
+    assert.equal(type, 'slow')
+    assert.match(message, /have been loading for 5 ms/)
+    finish()
+    await loaded
+  })
+})
+
+describe('the options of deferred routes', () => {
+  it('refuse what does not apply, with what to do', () => {
+    const load = (): object => ({})
+    assert.throws(() => readDeferralOptions('reports', load, {}), /begins with \//)
+    assert.throws(() => readDeferralOptions('/reports/', load, {}), /does not end with one/)
+    assert.throws(
+      () => readDeferralOptions('/reports', {}, {}),
+      /is a function: deferRoutes\('\/reports', \(\) => import/,
+    )
+    assert.throws(() => readDeferralOptions('/reports', load, { requestLimit: 0 }), /no limit to work with/)
+    assert.throws(() => readDeferralOptions('/reports', load, { loadLimit: '5' as '5s' }), RangeError)
+    assert.throws(() => readDeferralOptions('/reports', load, { retryFrom: '5s', retryMost: '1s' }), /must not be more/)
+  })
+})

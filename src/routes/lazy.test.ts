@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { describe, it } from 'node:test'
+import { WaitExpiredError } from '../wait/abort-reason.ts'
+import { lazy } from './lazy.ts'
+
+describe('lazy', () => {
+  it('loads at the first call, once for all callers', async () => {
+    let loads = 0
+    const client = lazy(async () => ({ load: ++loads }))
+    assert.equal(loads, 0)
+    const [one, two] = await Promise.all([client(), client()])
+    assert.equal(one, two)
+    assert.equal(await client(), one)
+    assert.equal(loads, 1)
+  })
+
+  it('gives the error of a load until it is time to try again, and then tries again', async () => {
+    let loads = 0
+    const client = lazy(
+      () => {
+        if (++loads === 1) throw new Error('first')
+        return 'loaded'
+      },
+      { retryFrom: '20ms' },
+    )
+    await assert.rejects(client(), /first/)
+    await assert.rejects(client(), /first/)
+    assert.equal(loads, 1)
+    for (;;) {
+      const loaded = await client().catch(() => null)
+      if (loaded !== null) break
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    assert.equal(loads, 2)
+  })
+
+  it('lets a caller give up at its limit, and the load go on for the others', async () => {
+    const load = Promise.withResolvers<string>()
+    const client = lazy(() => load.promise, { name: 'heavy client', limit: '5ms' })
+    await assert.rejects(client(), (error: unknown) => {
+      assert.ok(error instanceof WaitExpiredError)
+      assert.match(error.message, /heavy client/)
+      return true
+    })
+    load.resolve('late')
+    assert.equal(await client(), 'late')
+  })
+
+  it('loads outside of the request that happens to come first', async () => {
+    const requests = new AsyncLocalStorage<string>()
+    const seen = lazy(() => requests.getStore() ?? 'nobody')
+    assert.equal(await requests.run('request', () => seen()), 'nobody')
+  })
+})

@@ -1,0 +1,72 @@
+import { delayAfter } from '../wait/back-off.ts'
+import { monotonicNow } from '../wait/clock.ts'
+import { type Limit, readLimit } from '../wait/limit.ts'
+import { within } from '../wait/within.ts'
+import { importAgain } from './import-again.ts'
+import { outsideRequests } from './outside-requests.ts'
+
+export interface LazyOptions {
+  /** What it is called in the ledger of requests and in errors. Default: `lazy`. */
+  readonly name?: string
+  /** How long a call waits for it, within its deadline; it goes on loading. Default `30s`. */
+  readonly limit?: Limit
+  /** After a failure callers get its error for so long before it is tried again; it grows with every failure, to a minute. Default `1s`. */
+  readonly retryFrom?: Limit
+}
+
+const RETRY_MOST = 60_000
+
+/**
+ * Something that is loaded at its first use: `const client = lazy(() => import('heavy-client'))`, then `(await client()).send(…)`. All callers share one
+ * load, and what it gave. A load that failed is tried again by the next call after a while, growing with each failure; an ES module that threw
+ * is evaluated anew.
+ *
+ * @throws RangeError for limits that are no length of time. The function throws what the load threw, or a WaitExpiredError
+ */
+export function lazy<T>(load: () => PromiseLike<T> | T, options: LazyOptions = {}): () => Promise<T> {
+  const name = options.name ?? 'lazy'
+  const limit = readLimit(`lazy "${name}": limit`, options.limit ?? '30s')
+  const base = readLimit(`lazy "${name}": retryFrom`, options.retryFrom ?? '1s')
+  let loading: Promise<T> | null = null
+  let failed: { readonly error: unknown; readonly until: number } | null = null
+  let failures = 0
+  let delay = 0
+
+  const begin = (): Promise<T> => {
+    if (loading !== null) return loading
+    if (failed !== null && monotonicNow() < failed.until) return Promise.reject(failed.error)
+    failed = null
+    loading = outsideRequests(() => importAgain(load)).catch((error: unknown) => {
+      loading = null
+      failures++
+      delay = delayAfter(
+        { jitter: 'decorrelated', base, most: Math.max(base, RETRY_MOST), random: Math.random },
+        failures,
+        delay,
+      )
+      failed = { error, until: monotonicNow() + delay }
+      throw error
+    })
+    return loading
+  }
+  let loaded: Promise<T> | null = null
+  return () => {
+    if (loaded !== null) return loaded
+    const begun = begin()
+    begun.then(
+      () => {
+        loaded = begun
+      },
+      () => {},
+    )
+    // Whoever gives up leaves the load to the others: it is no work of his that goes on.
+    return within(name, limit, ({ signal }) => orAborted(begun, signal))
+  }
+}
+
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { BootReport, ImportCost } from '../../../src/report/rooms/boot-report.ts'
+import { startServer } from '../support/server.ts'
+import { within } from '../support/until.ts'
+
+const spin = (ms: number): string => `const end = performance.now() + ${ms}\nwhile (performance.now() < end);\n`
+
+const FILES = {
+  'app.mjs': `#!/usr/bin/env node
+import './routes.mjs'
+import plain from './plain.cjs'
+export default (request, response) => response.end(plain.name)
+`,
+  'routes.mjs': `import './heavy.mjs'
+import net from 'node:net'
+import { readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { EventEmitter } from 'node:events'
+class Pool extends EventEmitter {}
+export const pool = new Pool()
+readFileSync(import.meta.filename)
+execFileSync('true')
+setInterval(() => {}, 30_000).unref()
+net.connect(9, '127.0.0.1').on('error', () => {})
+export const where = new Error('here').stack
+`,
+  'heavy.mjs': spin(300),
+  'plain.cjs': `'use strict'
+const strict = (function () { return this === undefined })()
+require('./inner.cjs')
+exports.name = strict ? 'strict' : 'sloppy'
+`,
+  'inner.cjs': `${spin(100)}return\n`,
+}
+
+function find(tree: readonly ImportCost[], module: string): ImportCost | undefined {
+  for (const cost of tree) {
+    const found = cost.module === module ? cost : find(cost.imports, module)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+test('a profiled boot says what every import cost and what it did, in the log and in the status', async () => {
+  await using server = await startServer({ files: FILES, settings: { workers: 1 }, flags: ['--boot-profile'] })
+  await server.log(/boot profile: \d+ modules/)
+  await server.log(/ms .*MiB {2}app\.mjs/)
+  await server.log(/ms .*MiB {4}routes\.mjs {2}\[.*readFileSync routes\.mjs/)
+  const status = await server.until('the report', ({ workers }) => workers[0]?.rooms.boot !== undefined)
+  const [worker] = status.workers
+  assert.ok(worker)
+  const { worst, profile } = worker.rooms.boot as BootReport
+  assert.deepEqual(
+    worst.slice(0, 2).map(({ module }) => module),
+    ['heavy.mjs', 'inner.cjs'],
+  )
+
+  const app = find(profile.tree, 'app.mjs')
+  const routes = find(profile.tree, 'routes.mjs')
+  const heavy = find(profile.tree, 'heavy.mjs')
+  assert.ok(app && routes && heavy)
+  assert.ok(heavy.selfMs >= 299, 'what it spun for')
+  assert.ok(routes.totalMs >= heavy.totalMs + routes.selfMs - 1)
+  assert.ok(app.totalMs >= routes.totalMs)
+  assert.deepEqual(
+    find(app.imports, 'plain.cjs')?.imports.map(({ module }) => module),
+    ['inner.cjs'],
+  )
+  const did = routes.did.join('; ')
+  for (const deed of [
+    /readFileSync routes\.mjs/,
+    /execFileSync true/,
+    /interval 30s/,
+    /socket to 127\.0\.0\.1:9/,
+    /new Pool/,
+  ]) {
+    assert.match(did, deed)
+  }
+  assert.doesNotMatch(heavy.did.join(), /./)
+})
+
+test('measuring changes neither what the app does nor where it is', async () => {
+  const files = {
+    ...FILES,
+    'app.mjs':
+      `${FILES['app.mjs'].replace('export default', "import { where } from './routes.mjs'\nexport default")}`.replace(
+        'response.end(plain.name)',
+        'response.end(plain.name + where)',
+      ),
+  }
+  await using server = await startServer({ files, settings: { workers: 1 }, flags: ['--boot-profile'] })
+  const body = await (await fetch(server.url)).text()
+  assert.match(body, /^strict/)
+  assert.match(body, /routes\.mjs:12:/)
+})
+
+test('a slow boot is told with the imports that cost most', async () => {
+  const files = { ...FILES, 'heavy.mjs': spin(3_000) }
+  await using server = await startServer({
+    files,
+    settings: {
+      workers: 1,
+      bootReport: '1s',
+      stallReport: '20s',
+      stallCut: '21s',
+      stallKill: '22s',
+      freezeKill: '25s',
+    },
+  })
+  const { level } = await server.log(/took [\d.]+ s to boot; most of it in importing heavy\.mjs [\d.]+ s/)
+  assert.equal(level, 'warn')
+})
+
+test('a boot that hangs is told with who imports the module it hangs in', async () => {
+  const files = { ...FILES, 'heavy.mjs': 'for (;;);\n' }
+  await using server = await startServer({ files, settings: { workers: 1, bootLimit: '5s' }, ready: false })
+  assert.equal((await within('the arbiter to give up', server.exit)).code, 3)
+  const [incident] = await server.incidents()
+  assert.equal(incident?.kind, 'boot')
+  assert.match(
+    incident.story,
+    /was not ready after .* \(heavy\.mjs:1\), .*imported by routes\.mjs, imported by app\.mjs/,
+  )
+  assert.deepEqual(
+    incident.imports?.map((file) => file.split('/').at(-1)),
+    ['heavy.mjs', 'routes.mjs', 'app.mjs'],
+  )
+})
+
+test('a setting of another server is said to do nothing, with the one that does', async () => {
+  await using server = await startServer({
+    files: { 'app.mjs': 'export default (request, response) => response.end()' },
+    settings: { workers: 1 },
+    env: { GUNICORN_TIMEOUT: '300' },
+  })
+  const { level, msg } = await server.log(/GUNICORN_TIMEOUT=300/)
+  assert.equal(level, 'warn')
+  assert.match(msg, /does nothing here: .*--boot-limit/)
+})
