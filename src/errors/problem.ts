@@ -12,7 +12,11 @@ export interface Problem {
 }
 
 /** Reason phrases of the statuses in the table. Not Node's list: importing `node:http` costs a thread 5 MB. */
-const REASONS: Readonly<Record<number, string>> = { 503: 'Service Unavailable', 504: 'Gateway Timeout' }
+const REASONS: Readonly<Record<number, string>> = {
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+}
 
 /** A whole answer, ready for `response.writeHead(status, headers).end(body)`. */
 export interface ProblemAnswer {
