@@ -90,6 +90,7 @@ describe('the commands against a real server', () => {
     const { code, stdout } = await server.command('config')
     assert.equal(code, 0)
     assert.match(stdout, /^ {2}keepAlive +2s +file: punctual\.config\.ts$/m)
-    assert.match(stdout, /^ {2}stateDir +\S+ +environment: PUNCTUAL_STATE_DIR$/m)
+    // The run's own origins, not those of the command that asks.
+    assert.match(stdout, /^ {2}stateDir +\S+ +flag: --state-dir$/m)
   })
 })
