@@ -40,7 +40,7 @@ describe('how full a heap is', () => {
 
   it('is told once when it becomes full, and again after it was not', () => {
     const one = new Process()
-    const told = [80, 90, 95, 50, 90].map((used) => one.beats(used).heap.becameFull())
+    const told = [70, 90, 95, 50, 90].map((used) => one.beats(used).heap.becameFull())
     assert.deepEqual(told, [false, true, false, false, true])
   })
 
