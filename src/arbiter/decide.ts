@@ -1,6 +1,7 @@
 import { formatDuration } from '../wait/duration.ts'
 import type { Action } from './action.ts'
 import { beginRelease } from './begin-release.ts'
+import { beginServing } from './begin-serving.ts'
 import { changeSettings } from './change-settings.ts'
 import { obeyCommand, obeySignal } from './commands.ts'
 import type { Event, Timer } from './event.ts'
@@ -22,7 +23,12 @@ export interface Decision {
  */
 export function decide(before: State, event: Event): Decision {
   const state = structuredClone(before)
-  const actions = [...react(state, event), ...adoptGeneration(state, event.at), ...reconcile(state, event.at)]
+  const actions = [
+    ...react(state, event),
+    ...beginServing(state, event.at),
+    ...adoptGeneration(state, event.at),
+    ...reconcile(state, event.at),
+  ]
   return { state, actions }
 }
 

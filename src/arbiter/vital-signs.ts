@@ -1,6 +1,5 @@
 import type { FromMain, FromWatchdog, Vitals } from '../protocol/messages.ts'
 import type { Action } from './action.ts'
-import { beginReload } from './reload.ts'
 import type { State, WorkerState } from './state.ts'
 
 /** Without a beat for this long (and for longer than a stall is reported), nothing of the process turns any more. */
@@ -80,23 +79,13 @@ function becameReady(
   worker.beatAt = at
   worker.bootMs = at - worker.spawnedAt
   state.address = message.address
-  const actions: Action[] = [
+  return [
     { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
     {
       type: 'announce',
       what: { of: 'worker-ready', worker: worker.id, bootMs: worker.bootMs, replaces: worker.replaces },
     },
   ]
-  const serving = state.workers.filter(({ life }) => life === 'ready').length
-  if (state.phase === 'starting' && serving >= state.wanted) {
-    state.phase = 'running'
-    actions.push({
-      type: 'announce',
-      what: { of: 'running', generation: state.generation, workers: serving, address: message.address },
-    })
-    actions.push(...beginReload(state, at))
-  }
-  return actions
 }
 
 function beat(state: State, worker: WorkerState, vitals: Vitals, at: number): Action[] {
