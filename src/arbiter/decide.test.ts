@@ -120,6 +120,18 @@ function of<T extends Action['type']>(actions: readonly Action[], type: T): Extr
 const announced = (actions: readonly Action[]): string[] => of(actions, 'announce').map(({ what }) => what.of)
 
 describe('boot', () => {
+  test('serves although one stalled in the moment in which the last became ready', () => {
+    const bench = new Bench()
+    const [first, second] = bench.state.workers.map(({ id }) => id) as [number, number]
+    bench.ready(first)
+    bench.does({ type: 'told', worker: first, message: { type: 'stall-reported', evidence: EVIDENCE } })
+    bench.ready(second)
+    assert.equal(bench.state.phase, 'starting')
+    bench.does({ type: 'told', worker: first, message: { type: 'stall-ended', stalledForMs: 1_200, evidence: null } })
+    assert.equal(bench.state.phase, 'running')
+    assert.ok(bench.actions.some((action) => action.type === 'announce' && action.what.of === 'running'))
+  })
+
   test('the start spawns as many workers as are wanted, each with a boot limit', () => {
     const bench = new Bench({ workers: '3' })
     assert.deepEqual(
