@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { thisOwner } from '../../src/defer/spool/owner.ts'
 import { openSpool, type Place } from '../../src/defer/spool/spool.ts'
-import { ulid } from '../../src/defer/ulid.ts'
+import { splitUlid } from '../../src/defer/ulid.ts'
+import { monotonicNow } from '../../src/wait/clock.ts'
 import { ms } from '../../src/wait/duration.ts'
 
 const [durability = 'process', seconds = '3'] = process.argv.slice(2)
@@ -37,7 +38,8 @@ async function measure(length: number, samples: Float64Array | null): Promise<{ 
   while (performance.now() - from < length) {
     for (let index = 0; index < BURST; index++) {
       const begun = samples === null ? 0 : performance.now()
-      const place = spool.append(ulid(), EVENT)
+      const now = monotonicNow()
+      const place = spool.append(splitUlid(now), EVENT, now)
       if (samples !== null && count < MOST_SAMPLES) samples[count] = performance.now() - begun
       if (place === null) refused++
       else places.push(place)

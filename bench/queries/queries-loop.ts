@@ -3,7 +3,7 @@ import { countQuery } from '../../src/database/queries/count-query.ts'
 import type { RequestQueries } from '../../src/report/request-queries.ts'
 import { monotonicNow } from '../../src/wait/clock.ts'
 import { NO_DEADLINE } from '../../src/wait/deadline.ts'
-import { WaitScope } from '../../src/wait/wait-scope.ts'
+import { surroundings, WaitScope } from '../../src/wait/wait-scope.ts'
 
 const [mode = '', side = '', seconds] = process.argv.slice(2)
 
@@ -42,7 +42,10 @@ function ask(): void {
     const sql = text(n)
     // What the driver does with each text, counted or not: one that was just put together is made one piece by it.
     seen += Buffer.byteLength(sql)
-    if (isCounted) countQuery(sql, VALUES[n], 'main', true, NOW)?.ended(1, false, NOW, NOW)
+    // What a wait does that begins, counted or not: it looks for the request it is part of.
+    const { home } = surroundings()
+    seen += home === null ? 1 : 0
+    if (isCounted) countQuery(sql, VALUES[n], 'main', true, NOW, home)?.ended(1, false, NOW, NOW)
   }
 }
 

@@ -7,7 +7,8 @@ import { addStateDirFlag, limitFlag, printAndExit, printProgress, readStateDir }
 export function reloadCommand(): Command {
   const command = new Command('reload')
     .description('Start a new generation of workers; the old leave once it is ready')
-    .addOption(limitFlag('How long to wait for the outcome; the reload itself goes on.', '15m'))
+    // Waiting for another's release and carrying out one's own may take 25 minutes by the defaults, and then it is to boot.
+    .addOption(limitFlag('How long to wait for the outcome; the reload itself goes on.', '30m'))
   return addStateDirFlag(command).action(
     async (options: { readonly limit: Milliseconds; readonly stateDir?: string }) => {
       const stateDir = await readStateDir(options)

@@ -33,7 +33,8 @@ export class ClientQuery extends DatabaseWait {
   readonly #text: string
   #args: unknown[]
   readonly #submittable: Submittable | null
-  readonly #counted: CountedQuery | null
+  /** Who is told when it ends; null where it does not count. */
+  counted: CountedQuery | null = null
   #rows = 0
   /** It is a rollback. */
   readonly tidies: boolean
@@ -47,17 +48,13 @@ export class ClientQuery extends DatabaseWait {
   #client: PgClient | null = null
   #stopWatching: Cancel | null = null
 
-  /**
-   * @param tidies it is a rollback, which has its limit even when everything around it is over
-   * @param counted who is told when it ends; null where it does not count
-   */
-  constructor(owner: QueryOwner, args: unknown[], limit: Milliseconds, tidies: boolean, counted: CountedQuery | null) {
+  /** @param tidies it is a rollback, which has its limit even when everything around it is over */
+  constructor(owner: QueryOwner, args: unknown[], limit: Milliseconds, tidies: boolean) {
     super(owner.pool, limit, tidies ? 'tidying' : 'query')
     this.#owner = owner
     this.#args = args
     this.#text = textOf(args[0])
     this.tidies = tidies
-    this.#counted = counted
     this.#submittable = isSubmittable(args[0]) ? args[0] : null
   }
 
@@ -143,7 +140,7 @@ export class ClientQuery extends DatabaseWait {
   protected override finish(outcome: WaitOutcome): void {
     this.#stopWatching?.()
     super.finish(outcome)
-    this.#counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
+    this.counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
   }
 
   #send(client: PgClient, raw: RawQuery): void {

@@ -107,10 +107,18 @@ async function runOn(guard: PoolGuard, config: unknown, values: unknown): Promis
   const around = surroundings()
   const borrow = new Borrow(currentOperation()?.name ?? null, () => shortenSql(textOf(config)))
   // Counted here, where the caller is still on the stack.
-  const counted = countQuery(textOf(config), valuesOf(config, values), guard.settings.name, true, borrow.since)
-  if (counted !== null && counted.refusal !== null) {
-    counted.ended(0, true, borrow.since)
-    throw counted.refusal
+  const counted = countQuery(
+    textOf(config),
+    valuesOf(config, values),
+    guard.settings.name,
+    true,
+    borrow.since,
+    around.home,
+  )
+  const refusal = counted?.inTest?.refusal ?? null
+  if (refusal !== null) {
+    counted?.ended(0, true, borrow.since)
+    throw refusal
   }
   const { client } = await guard.acquire(borrow).catch((error: unknown) => {
     counted?.ended(0, true, borrow.since)

@@ -110,14 +110,17 @@ export class GuardedClient {
     }
     const text = textOf(config)
     const tidies = ROLLBACK.test(text)
-    const handed = takeOver()
-    const counted =
-      handed === undefined ? countQuery(text, valuesOf(config, values), this.pool, true, monotonicNow()) : handed
     // Twice, because it may first have to wait for the cancel of what it rolls back.
     const limit = tidies ? ms(2 * settings.cancelLimit) : (ownLimitOf(config) ?? settings.queryLimit)
-    const query = new ClientQuery(this, args, limit, tidies, counted)
+    const query = new ClientQuery(this, args, limit, tidies)
+    const handed = takeOver()
+    query.counted =
+      handed === undefined
+        ? countQuery(text, valuesOf(config, values), this.pool, true, query.startedAt, query.home)
+        : handed
     const outcome = query.start()
-    if (counted !== null && counted.refusal !== null) query.giveUp(counted.refusal)
+    const refusal = query.counted?.inTest?.refusal ?? null
+    if (refusal !== null) query.giveUp(refusal)
     if (this.#lost !== null) query.giveUp(this.#gone(this.#lost))
     if (query.over) return outcome
     this.#waiting.push(query)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { ReleaseRecord } from '../report/release-report.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
 import { readReleasePlan } from '../settings/read-release-plan.ts'
@@ -76,7 +77,10 @@ export async function carryOutRequest(
       ours.throwIfAborted()
       if (request.mode !== 'run') return whole(await rollBack(tools, before))
       const done = findDone(before, version, askedAt)
-      if (done !== undefined) return whole(tellSkipped(version, done))
+      if (done !== undefined && isThere(plan)) return whole(tellSkipped(version, done))
+      if (done !== undefined) {
+        listener.log('warn', `release: ${version.name} has been done, but its database is gone; it is done again`)
+      }
       return whole(await run(tools))
     } finally {
       await lock.close()
@@ -177,6 +181,11 @@ function findDone(
       record.outcome === 'done' &&
       (version.certain || (record.endedAt !== null && Date.parse(record.endedAt) >= Date.parse(askedAt))),
   )
+}
+
+/** The record of SQLite is a file beside it, which stays when somebody removes the database to begin anew. */
+function isThere({ lock }: ReleasePlan): boolean {
+  return lock.kind !== 'sqlite' || existsSync(lock.path)
 }
 
 function tellSkipped(version: ReleaseVersion, done: ReleaseRecord): End {

@@ -21,4 +21,15 @@ describe('the output of a step', () => {
     assert.ok(tail.text.length < 20_000)
     assert.match(tail.text, /line 999/)
   })
+
+  it('does not mix two streams within a line, and has neither colours nor the earlier states of a progress bar', () => {
+    const lines: string[] = []
+    const tail = new OutputTail((line) => lines.push(line))
+    tail.add('half of ', 'stdout')
+    tail.add('\u001b[31mred\u001b[0m\n', 'stderr')
+    tail.add('a line\r\n10 %\r50 %\r100 %\n', 'stdout')
+    tail.add('rest', 'stderr')
+    tail.end()
+    assert.deepEqual(lines, ['red', 'half of a line', '100 %', 'rest'])
+  })
 })

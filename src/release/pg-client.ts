@@ -32,7 +32,7 @@ type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
 /**
  * Opens a session with the app's own `pg`, found from the config file.
  *
- * @throws PunctualError `PUNCTUAL_RELEASE_FAILED` if the project has no `pg`; the driver's error if the server cannot be reached within 10 s
+ * @throws PunctualError `PUNCTUAL_RELEASE_FAILED` if the project has no `pg`, or the server cannot be reached within 10 s
  */
 export async function openSession(configFile: string, session: PgSession): Promise<PgClient> {
   const Client = clientClass(configFile)
@@ -47,8 +47,23 @@ export async function openSession(configFile: string, session: PgSession): Promi
   })
   // Unheard, a connection that breaks while idle would end the process; the next query tells of it.
   client.on('error', () => {})
-  await client.connect()
+  try {
+    await client.connect()
+  } catch (error) {
+    throw unreachable(url, error)
+  }
   return client
+}
+
+function unreachable(url: string, error: unknown): PunctualError {
+  // A name with several addresses has a reason for each, and says nothing itself.
+  const reasons = error instanceof AggregateError ? error.errors : [error]
+  const why = reasons.map((one) => (one instanceof Error ? one.message : String(one))).join('; ')
+  return new PunctualError(
+    'PUNCTUAL_RELEASE_FAILED',
+    `the database ${tellDatabase(url)} cannot be reached: ${why}; look whether it runs, and at releaseLock and backup.database in the config file`,
+    { cause: error },
+  )
 }
 
 function clientClass(configFile: string): ClientClass {

@@ -76,7 +76,7 @@ export class ReleaseRun {
       }
       await this.#endSessions()
       log('error', failure.split('\n')[0] ?? '')
-      const undone = await this.#undo()
+      const undone = await this.#undo(failure)
       const why = undone === '' ? failure : `${failure}\n${undone}`
       const outcome = this.#tools.signal.aborted ? 'aborted' : 'failed'
       await this.#saveIfPossible({ outcome, why })
@@ -218,10 +218,14 @@ export class ReleaseRun {
   }
 
   /** After a failure. What was done, in words; empty where there was nothing to undo. */
-  async #undo(): Promise<string> {
+  async #undo(failure: string): Promise<string> {
     const { plan, signal, request, backups } = this.#tools
     // Whoever has lost the lock must touch nothing: another may be at work. Who is told to stop has no time; the next start does it anew.
-    if (signal.aborted) return this.#record.steps.length > 0 ? 'nothing was rolled back' : ''
+    if (signal.aborted) {
+      const why = (signal.reason as Error).message
+      if (this.#record.steps.length === 0) return failure.includes(why) ? '' : why
+      return failure.includes(why) ? 'nothing was rolled back' : `nothing was rolled back: ${why}`
+    }
     if (this.#record.steps.length === 0) return ''
     const restore = plan.backup?.restoreOnFailure ?? 'never'
     if (restore !== 'never' && this.#record.backup !== null) {

@@ -38,8 +38,8 @@ export function startRelease(request: ReleaseRequest, listener: ReleaseListener)
   })
   const cancels: Cancel[] = []
   const output = new OutputTail((line) => listener.onLog('info', `release: ${line}`))
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (chunk: string) => output.add(chunk))
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.setEncoding('utf8').on('data', (chunk: string) => output.add(chunk, name))
   }
   const send = (message: ToRelease): void => {
     if (child.connected) child.send(message, () => {})

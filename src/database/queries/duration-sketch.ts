@@ -11,20 +11,20 @@ const BUCKETS = 31 * BY_DOUBLING
  */
 export class DurationSketch {
   readonly #buckets = new Uint32Array(BUCKETS)
-  #count = 0
+  count = 0
 
   /** @param duration in milliseconds */
   add(duration: number): void {
     const steps = duration >= MOST_STEPS / STEPS ? MOST_STEPS : (duration * STEPS) | 0
     const index = steps < BY_DOUBLING ? Math.max(0, steps) : bucketOf(steps)
     this.#buckets[index] = (this.#buckets[index] ?? 0) + 1
-    this.#count++
+    this.count++
   }
 
   /** Milliseconds within which this share (0 to 1) of them ended, in the middle of its bucket; 0 for none. */
   quantile(share: number): number {
-    if (this.#count === 0) return 0
-    let left = Math.ceil(share * this.#count)
+    if (this.count === 0) return 0
+    let left = Math.ceil(share * this.count)
     let index = 0
     for (; index < BUCKETS - 1; index++) {
       left -= this.#buckets[index] ?? 0

@@ -6,10 +6,13 @@ import { RecentMap } from './recent-map.ts'
 import { type StatementRole, statementRole } from './statement-role.ts'
 
 const MOST_CALLERS = 20
+let made = 0
 
 /** Statements that are alike but for their values, and what they cost this process so far. */
 export class Fingerprint {
   readonly id: string
+  /** One bit of 32, by turns. */
+  readonly mark: number = 1 << (made++ & 31)
   /** Normalised. */
   readonly text: string
   readonly role: StatementRole
@@ -18,7 +21,6 @@ export class Fingerprint {
   readonly isPostgres: boolean
   /** One that it was made from. */
   readonly #sql: string
-  count = 0
   failed = 0
   rows = 0
   totalMs = 0
@@ -48,9 +50,13 @@ export class Fingerprint {
     if (this.callers.size < MOST_CALLERS) this.callers.add(caller)
   }
 
+  /** How many have ended well. */
+  get count(): number {
+    return this.durations.count
+  }
+
   /** One has ended well, after so many milliseconds. */
   add(duration: number, rows: number): void {
-    this.count++
     this.rows += rows
     this.totalMs += duration
     this.durations.add(duration)

@@ -1,7 +1,6 @@
 import { queryRules } from '../../report/query-rules.ts'
 import type { RequestQueries } from '../../report/request-queries.ts'
 import type { WaitNode } from '../../wait/wait-node.ts'
-import { waitScopes } from '../../wait/wait-scope.ts'
 import { RequestTally } from './request-tally.ts'
 
 /** What is used of a request, which is made in another room, perhaps by another copy of this package. */
@@ -13,9 +12,13 @@ interface QueryHolder extends WaitNode {
   readonly ended: boolean
 }
 
-/** The tally of the request that runs now, while its client waits: what it does afterwards is in nobody's way. Null outside of any. */
-export function requestTally(): RequestTally | null {
-  for (let node: WaitNode | null = waitScopes.getStore() ?? null; node !== null; node = node.parent) {
+/**
+ * The tally of the request that runs now, while its client waits: what it does afterwards is in nobody's way. Null outside of any.
+ *
+ * @param home the innermost scope; null outside of any
+ */
+export function requestTally(home: object | null): RequestTally | null {
+  for (let node = home as WaitNode | null; node !== null; node = node.parent) {
     const holder = node as QueryHolder
     if (holder.queries === undefined) continue
     if (holder.ended) return null

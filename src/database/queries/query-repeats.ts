@@ -17,7 +17,8 @@ export class QueryRepeats {
   busyMs = 0
   #running: number
   #busySince: number
-  #count = 1
+  /** Of all, the first included. */
+  runs = 1
   /** Runs that may well give another answer than the one before, with the same values: something was written in between. */
   afresh = 0
   #writesSeen: number
@@ -45,7 +46,7 @@ export class QueryRepeats {
 
   begin(now: number): void {
     this.#lastAt = now
-    this.#count++
+    this.runs++
     if (this.#running++ === 0) this.#busySince = now
   }
 
@@ -53,9 +54,14 @@ export class QueryRepeats {
     if (--this.#running === 0) this.busyMs += now - this.#busySince
   }
 
+  /** A run that was looked at counts no more. */
+  forget(stack: CallStack): void {
+    this.stacks.splice(this.stacks.indexOf(stack), 1)
+  }
+
   /** Milliseconds from one run to the next, less what they took; how long somebody paused in between who asks again and again. */
   get pause(): number {
-    return (this.#lastAt - this.#firstAt - this.busyMs) / Math.max(1, this.#count - 2)
+    return (this.#lastAt - this.#firstAt - this.busyMs) / Math.max(1, this.runs - 2)
   }
 
   /** A run that counts, with this text and these values, after so many writes. */

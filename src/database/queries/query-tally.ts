@@ -1,10 +1,11 @@
 import { CallStack } from './call-stack.ts'
-import { type CountedIn, CountedQuery } from './counted-query.ts'
+import type { CountedQuery } from './counted-query.ts'
 import { isDeliberate } from './deliberately.ts'
 import type { Fingerprint, QueryText } from './fingerprint.ts'
+import { LaterRun } from './later-run.ts'
 import { takeStack } from './look-budget.ts'
 import type { QueryRepeats } from './query-repeats.ts'
-import { QueryUse } from './query-use.ts'
+import { type CountedIn, QueryUse } from './query-use.ts'
 
 /** So many times the repeats that make a finding are looked at, where they come from several places. */
 const MOST_LOOKS = 4
@@ -20,17 +21,26 @@ export class QueryTally implements CountedIn {
   /** Whether repeats are looked at whatever that costs. */
   readonly #always: boolean
   total = 0
-  /** In the order they were first run. */
-  readonly uses: QueryUse[] = []
+  #last: QueryUse | null = null
+  #length = 0
   #byFingerprint: Map<Fingerprint, QueryUse> | null = null
   /** Those that were repeated often enough to be looked into; null for none. */
   suspects: Set<QueryUse> | null = null
-  #failures = 0
+  failures = 0
   #writes = 0
+  /** The marks of all fingerprints so far: one whose mark is not among them is new, without a look at any. */
+  #marks = 0
 
   constructor(repeats: number, always: boolean) {
     this.repeats = repeats
     this.#always = always
+  }
+
+  /** In the order they were first run. */
+  get uses(): readonly QueryUse[] {
+    const uses: QueryUse[] = []
+    for (let use = this.#last; use !== null; use = use.previous) uses.push(use)
+    return uses.reverse()
   }
 
   /** @param now monotonic milliseconds */
@@ -39,44 +49,34 @@ export class QueryTally implements CountedIn {
     const { fingerprint } = text
     if (fingerprint.role === 'write') this.#writes++
     const use = this.#find(fingerprint)
-    if (use !== undefined) return this.#again(use, text, values, now)
-    const first = new QueryUse(text, values, this.#failures, this.#writes)
-    this.uses.push(first)
+    if (use !== null) return this.#again(use, text, values, now)
+    const first = new QueryUse(this, this.#last, text, values, this.failures, this.#writes)
+    this.#last = first
+    this.#length++
+    this.#marks |= fingerprint.mark
     this.#byFingerprint?.set(fingerprint, first)
-    return new CountedQuery(fingerprint, this, first, null, true)
+    return first
   }
 
-  end({ use, stack, counts }: CountedQuery, now: number, duration: number, rows: number, failed: boolean): void {
-    if (use === null) return
-    use.end(now, duration, rows)
-    if (!failed) return
-    this.#failures++
-    // What failed is tried again, as often as that takes.
-    if (!counts) return
-    use.count--
-    if (stack !== null && use.repeats !== null) use.repeats.stacks.splice(use.repeats.stacks.indexOf(stack), 1)
-  }
-
-  #find(fingerprint: Fingerprint): QueryUse | undefined {
-    const { uses } = this
-    if (uses.length <= FEW) {
-      for (let index = 0; index < uses.length; index++) {
-        if (uses[index]?.fingerprint === fingerprint) return uses[index]
-      }
-      return undefined
+  #find(fingerprint: Fingerprint): QueryUse | null {
+    if ((this.#marks & fingerprint.mark) === 0) return null
+    if (this.#length > FEW) {
+      this.#byFingerprint ??= new Map(this.uses.map((use) => [use.fingerprint, use]))
+      return this.#byFingerprint.get(fingerprint) ?? null
     }
-    this.#byFingerprint ??= new Map(uses.map((use) => [use.fingerprint, use]))
-    return this.#byFingerprint.get(fingerprint)
+    let use = this.#last
+    while (use !== null && use.fingerprint !== fingerprint) use = use.previous
+    return use
   }
 
   #again(use: QueryUse, text: QueryText, values: unknown, now: number): CountedQuery {
     const repeats = use.begin(now)
     const { fingerprint } = text
-    const afterFailure = this.#failures !== use.failuresSeen
-    use.failuresSeen = this.#failures
+    const afterFailure = this.failures !== use.failuresSeen
+    use.failuresSeen = this.failures
     // Something has failed since: as a part of what is tried again it takes the place of the run before.
     if (afterFailure || fingerprint.role === 'other' || isDeliberate()) {
-      return new CountedQuery(fingerprint, this, use, null, false)
+      return new LaterRun(use, null, false)
     }
     repeats.compare(text, values, this.#writes)
     use.count++
@@ -84,7 +84,7 @@ export class QueryTally implements CountedIn {
       this.suspects ??= new Set()
       this.suspects.add(use)
     }
-    return new CountedQuery(fingerprint, this, use, this.#look(repeats, fingerprint, use.count, now), true)
+    return new LaterRun(use, this.#look(repeats, fingerprint, use.count, now), true)
   }
 
   #look(repeats: QueryRepeats, fingerprint: Fingerprint, count: number, now: number): CallStack | null {

@@ -9,25 +9,27 @@ import type { Repeat } from './repeat.ts'
 import { tellNow } from './told-lately.ts'
 
 /** The queries of one request. */
-export class RequestTally extends QueryTally implements RequestQueries {
+export class RequestTally implements RequestQueries {
+  readonly tally: QueryTally
   /** How many it may run. */
   max: number
 
   constructor({ queryRepeats, queryBudget }: QueryRules) {
-    super(queryRepeats, false)
+    this.tally = new QueryTally(queryRepeats, false)
     this.max = queryBudget
   }
 
   ended(request: EndedRequest, tell: TellFinding | null): void {
-    const over = this.total > this.max
-    const name = bookRequest(request, this.total, over)
+    const { total, suspects } = this.tally
+    const over = total > this.max
+    const name = bookRequest(request, total, over)
     if (over && tell !== null && tellNow(`budget ${name}`)) tell(this.#overBudget())
-    if (this.suspects !== null) void this.#tellRepeats(name, tell)
+    if (suspects !== null) void this.#tellRepeats(name, tell)
   }
 
   async #tellRepeats(route: string, tell: TellFinding | null): Promise<void> {
     try {
-      for (const repeat of await findRepeats(this)) {
+      for (const repeat of await findRepeats(this.tally)) {
         const { fingerprint } = repeat.use
         bookRepeat(route, repeat)
         if (tell !== null && tellNow(`repeat ${fingerprint.id} ${repeat.kind} ${repeat.place}`))
@@ -40,8 +42,9 @@ export class RequestTally extends QueryTally implements RequestQueries {
   }
 
   #overBudget(): QueryFinding {
-    const { total, max } = this
-    const most = this.uses.toSorted((one, other) => other.count - one.count)[0]
+    const { max } = this
+    const { total, uses } = this.tally
+    const most = uses.toSorted((one, other) => other.count - one.count)[0]
     const mostly =
       most === undefined || most.count < 2 ? '' : `; ${most.count} were "${tellSql(most.fingerprint.text)}"`
     return {

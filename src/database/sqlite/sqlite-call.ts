@@ -43,8 +43,6 @@ export interface CallOptions {
   /** Where it goes when a reader finds that it writes. */
   readonly writer: CallHome | null
   readonly counts: CallCounts
-  /** Who is told when it ends; null where it does not count. */
-  readonly counted: CountedQuery | null
   /** It turned out to write. */
   readonly onWrites: (sql: string) => void
 }
@@ -52,6 +50,8 @@ export interface CallOptions {
 /** One call, from the caller's to the moment its caller is told. The clock runs from the call, not from when a thread takes it. */
 export class SqliteCall extends DatabaseWait implements Turn {
   readonly occupation = ''
+  /** Who is told when it ends; null where it does not count. */
+  counted: CountedQuery | null = null
   readonly #options: CallOptions
   #job: CallJob
   #writes: boolean
@@ -135,7 +135,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
 
   protected override finish(outcome: WaitOutcome): void {
     super.finish(outcome)
-    this.#options.counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
+    this.counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
   }
 
   #stop(): CarriedOut {

@@ -1,4 +1,4 @@
-import { after, monotonicNow } from '../../wait/clock.ts'
+import { after } from '../../wait/clock.ts'
 import { type Milliseconds, tellDuration } from '../../wait/duration.ts'
 import { callWithin } from '../../wait/wait-scope.ts'
 import { countQuery } from '../queries/count-query.ts'
@@ -68,7 +68,6 @@ export class SqliteEngine {
     const byReader = transaction === undefined && this.#isForReader(kind, question)
     if (transaction === undefined && !byReader) refuseInsideTransaction(this, sql)
     const job = this.#jobOf(question, kind, byReader)
-    const counted = countQuery(sql, question.parameters, name, false, monotonicNow())
     const make = (): SqliteCall =>
       new SqliteCall({
         database: name,
@@ -78,15 +77,16 @@ export class SqliteEngine {
         home: transaction ?? (byReader ? this.#readers : this.#writer),
         writer: byReader ? this.#writer : null,
         counts: this.#counts,
-        counted,
         onWrites: (text) => {
           if (this.#knownToWrite.size < MOST_KNOWN) this.#knownToWrite.add(text)
         },
       })
     const call = transaction === undefined ? make() : callWithin(transaction, make)
-    if (counted !== null && counted.refusal !== null) {
-      counted.ended(0, true, call.startedAt)
-      throw counted.refusal
+    call.counted = countQuery(sql, question.parameters, name, false, call.startedAt, call.home)
+    const refusal = call.counted?.inTest?.refusal ?? null
+    if (refusal !== null) {
+      call.counted?.ended(0, true, call.startedAt)
+      throw refusal
     }
     return signal === undefined ? call.start() : startWith(call, signal)
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -44,6 +44,17 @@ describe('the file lock', () => {
       onWait: () => giveUp.abort(new Error('stopping')),
     })
     await assert.rejects(waiting, /stopping/)
+    await one.close()
+    await other.close()
+  })
+
+  it('is had also where its holder cannot be written down, and then nobody knows whose it is', async () => {
+    const path = join(directory, 'release.lock')
+    mkdirSync(`${path}-holder`)
+    const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
+    assert.equal(await one.tryTake(), true)
+    assert.equal(await other.tryTake(), false)
+    assert.equal(await other.holder(), null)
     await one.close()
     await other.close()
   })

@@ -52,7 +52,11 @@ export class FileLock implements ReleaseLock {
       if (errcode !== undefined && [BUSY, LOCKED].includes(errcode & 0xff)) return Promise.resolve(false)
       return Promise.reject(error)
     }
-    writeFileSync(`${this.#path}-holder`, `${hostname()} (pid ${process.pid}), since ${wallClock().toISOString()}\n`)
+    try {
+      writeFileSync(`${this.#path}-holder`, `${hostname()} (pid ${process.pid}), since ${wallClock().toISOString()}\n`)
+    } catch {
+      // The disk is full, or the file another user's: the lock is had all the same, and who has it is for people.
+    }
     return Promise.resolve(true)
   }
 

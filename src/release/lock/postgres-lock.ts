@@ -5,7 +5,15 @@ import type { AppIdentity } from '../app-identity.ts'
 import { openSession, type PgClient, tellDatabase } from '../pg-client.ts'
 import type { ReleaseLock } from './release-lock.ts'
 
-const QUERY_LIMIT = 10_000
+/** An answer that takes longer is taken for a loss. Below the server's own limit, so that we know before another can have it. */
+const QUERY_LIMIT = 20_000
+/** After a minute without a sign of our machine the server gives the lock to others: by its defaults that takes two hours. */
+const KEEP_ALIVE = {
+  tcp_keepalives_idle: 30,
+  tcp_keepalives_interval: 10,
+  tcp_keepalives_count: 3,
+  tcp_user_timeout: 60_000,
+}
 const LOOK_EVERY = ms(2_000)
 /** `application_name` holds 63 bytes. */
 const LONGEST_HOST = 40
@@ -38,6 +46,10 @@ export class PostgresLock implements ReleaseLock {
   static async open(configFile: string, url: string, app: AppIdentity): Promise<PostgresLock> {
     const applicationName = `punctual release ${hostname().slice(0, LONGEST_HOST)}:${process.pid}`
     const client = await openSession(configFile, { url, applicationName, queryLimit: QUERY_LIMIT })
+    for (const [name, value] of Object.entries(KEEP_ALIVE)) {
+      // Where it cannot be set (an old server, a pooler), the lock holds all the same.
+      await client.query(`set ${name} = ${value}`).catch(() => {})
+    }
     return new PostgresLock(client, url, app)
   }
 

@@ -12,7 +12,9 @@ const BETWEEN_LOOKS = ms(100)
 /** Both tables. A back-up that is restored leaves them as they are. */
 export const RELEASE_TABLES = ['punctual_releases', 'punctual_release_steps'] as const
 
+/** Of several apps that share the database, each has a lock of its own: that two create the tables at once is kept apart here. One transaction. */
 const CREATE = `
+select pg_advisory_xact_lock(8246179012345678917);
 create table if not exists punctual_releases (
   id text primary key,
   app text not null,

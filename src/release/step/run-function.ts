@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { loadConfigFile } from '../../settings/config-file.ts'
 import type { ReleaseContext, ReleaseStep, ReleaseWork } from '../../settings/release-config.ts'
 import type { StepEnd, StepTask } from '../messages.ts'
@@ -23,8 +24,8 @@ export async function runFunction(task: StepTask, signal: AbortSignal, log: (lin
       ? await inTransaction(database, task, () => work(context))
       : await plainly(() => work(context))
   } catch (error) {
-    const why = error instanceof Error ? theirStack(error) : String(error)
-    return { outcome: 'failed', why, locked: task.transactional && isLockTimeout(error) }
+    const why = error instanceof Error ? theirStack(error) : `it threw ${inspect(error)}`
+    return { outcome: 'failed', why, locked: isLockTimeout(error) }
   } finally {
     await database.close()
   }

@@ -98,12 +98,12 @@ function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
       tail.end()
       resolve(outcomeOf(task, said, cut, options.signal, tail.text, signal ?? `exit code ${code}`))
     }
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (chunk: string) => tail.add(chunk))
-      stream?.on('error', () => {})
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name]?.setEncoding('utf8').on('data', (chunk: string) => tail.add(chunk, name))
+      child[name]?.on('error', () => {})
     }
     child.on('message', (message: FromStep) => {
-      if (message.type === 'log') for (const line of message.message.split('\n')) tail.add(`${line}\n`)
+      if (message.type === 'log') for (const line of message.message.split('\n')) tail.add(`${line}\n`, 'log')
       else said ??= message.end
     })
     child.on('error', (error) => {

@@ -93,6 +93,11 @@ describe(`${ARBITERS} arbiters started at the same instant on one database, ${RO
           servers[victim] = await start(round)
         }
         for (const server of servers) {
+          // Two waits: on a machine under load the release of all three may take half a limit, and the boot comes after it.
+          await server.until(
+            'its release to have ended',
+            ({ release }) => release != null && release.state !== 'running',
+          )
           const { release } = await server.until('it to be ready', ({ ready }) => ready)
           assert.ok(release?.state === 'done' || release?.state === 'skipped', JSON.stringify(release))
           assert.equal(release.version, `v${round}`)

@@ -46,6 +46,20 @@ describe('a release on SQLite', { concurrency: 3 }, () => {
     assert.deepEqual(ask(at, 'select * from counted'), [{ n: 1 }])
   })
 
+  it('is done again for the same version when the database has been removed', async () => {
+    await using at = place(
+      `{ name: 'table', transactional: true, run: ({ query }) => query('create table counted (n)') }`,
+    )
+    assert.equal((await at.release()).code, 0)
+    rmSync(join(at.directory.path, 'app.db'))
+    const { code, stderr, stdout } = await at.release()
+    assert.equal(code, 0, stderr)
+    assert.match(stderr, /v1 has been done, but its database is gone; it is done again/)
+    assert.match(stdout, /release v1 is done: 1 step/)
+    assert.deepEqual(ask(at, 'select * from counted'), [])
+    assert.match((await at.release()).stdout, /has been done already/)
+  })
+
   it('that was killed after a transactional step was committed does not apply it again', async () => {
     await using at = place(
       `{ name: 'table', run: ({ query }) => query('create table if not exists counted (n)') },

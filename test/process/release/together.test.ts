@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import pg from 'pg'
+import { startPostgres, type TestServer } from '../database/postgres.ts'
+import { request } from '../support/client.ts'
+import { startServer } from '../support/server.ts'
+import { until, within } from '../support/until.ts'
+import { ReleasePlace } from './place.ts'
+
+const APP = `
+import http from 'node:http'
+import { readFileSync } from 'node:fs'
+const version = readFileSync('version', 'utf8')
+http.createServer((request, response) => response.end(version)).listen(process.env.PORT)
+`
+
+/** Two that overlap show as two beginnings in a row. */
+const TRACED = `
+import { readFileSync } from 'node:fs'
+export default {
+  releaseVersion: readFileSync('version', 'utf8'),
+  releaseLock: 'file:release.lock',
+  release: [{ name: 'traced', run: 'echo begin >> trace; sleep 0.5; echo end >> trace' }],
+}
+`
+
+/** Everything that runs there, or is to go on. */
+function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) process.kill(pid, signal)
+}
+
+describe('releases at the same time', { concurrency: 3 }, () => {
+  it('of `punctual release` and a reload are carried out one after the other, and the second finds it done', async () => {
+    await using server = await startServer({
+      files: { 'app.js': APP, version: 'v1', 'punctual.config.ts': TRACED },
+      settings: { workers: 1 },
+    })
+    server.directory.write({ version: 'v2' })
+    const [byHand, reload] = await Promise.all([server.command('release'), server.command('reload')])
+    assert.deepEqual([byHand.code, reload.code], [0, 0], byHand.stderr + reload.stderr)
+    assert.equal((await request(server.url)).body, 'v2')
+    assert.equal(readFileSync(join(server.directory.path, 'trace'), 'utf8'), 'begin\nend\nbegin\nend\n')
+    const { release } = await server.status()
+    assert.deepEqual(
+      [/has been done already/.test(byHand.stdout), release?.state].toSorted(),
+      release?.state === 'skipped' ? [false, 'skipped'] : ['done', true],
+    )
+  })
+
+  it('whose holder was stopped are waited for only so long; when it goes on it ends what it began', async () => {
+    await using at = new ReleasePlace(`export default { releaseVersion: 'v1', release: [
+      { name: 'slow', run: 'echo x >> ran; until [ -e go ]; do sleep 0.05; done' } ] }`)
+    const ran = join(at.directory.path, 'ran')
+    const first = at.start()
+    await until('the step to have begun', () => existsSync(ran))
+    const stopped = at.processes()
+    signalAll(stopped, 'SIGSTOP')
+    const { code, stderr } = await at.release('--release-limit', '500ms', '--release-lock-limit', '1s')
+    assert.equal(code, 4)
+    assert.match(stderr, /was not to be had within 1\.0 s: it is held by \S+ \(pid \d+\), since /)
+    writeFileSync(join(at.directory.path, 'go'), '')
+    signalAll(stopped, 'SIGCONT')
+    assert.equal((await first.ended).code, 0)
+    assert.match((await at.release()).stdout, /has been done already/)
+    assert.equal(readFileSync(ran, 'utf8'), 'x\n')
+  })
+
+  it('that was stopped does not keep the arbiter from stopping', async () => {
+    await using server = await startServer({
+      files: {
+        'app.js': APP,
+        version: 'v1',
+        'punctual.config.ts': `export default { release: [{ name: 'slow', run: 'touch begun; sleep 600' }] }`,
+      },
+      ready: false,
+    })
+    await until('the step to have begun', () => existsSync(join(server.directory.path, 'begun')))
+    signalAll(
+      server.processes().filter((pid) => pid !== server.pid),
+      'SIGSTOP',
+    )
+    assert.deepEqual(await server.stop(), { code: 0, signal: null })
+  })
+})
+
+describe('on PostgreSQL', () => {
+  let postgres: TestServer
+  let outsider: pg.Pool
+  let url: string
+
+  before(async () => {
+    postgres = await startPostgres()
+    url = `postgres://${postgres.user}:${postgres.password}@127.0.0.1:${postgres.port}/postgres`
+    outsider = new pg.Pool({ connectionString: url, max: 4 })
+    outsider.on('error', () => {})
+  })
+  after(async () => {
+    await outsider?.end()
+    await postgres?.stop()
+  })
+  const place = (name: string, steps: string): ReleasePlace =>
+    new ReleasePlace(
+      `export default { releaseVersion: 'v1', releaseLock: 'env:DATABASE_URL', release: [${steps}] }`,
+      { DATABASE_URL: url },
+      { 'package.json': `{ "name": "${name}", "type": "module" }` },
+    )
+  const outcomes = async (app: string): Promise<readonly string[]> => {
+    const text = 'select outcome from punctual_releases where app = $1 order by started_at'
+    return (await outsider.query(text, [app])).rows.map(({ outcome }) => outcome)
+  }
+
+  it('a holder that was stopped, and whose lock the server gave to another, writes nothing more when it goes on', async () => {
+    await using at = place(
+      'outlived',
+      `{ name: 'rows', run: async ({ query }) => {
+        await query('create table if not exists outlived (who text)')
+        await query('insert into outlived values ($1)', [process.env.WHO])
+        const { existsSync } = await import('node:fs')
+        while (process.env.WHO === 'first' && !existsSync('go')) await new Promise((resolve) => setTimeout(resolve, 50))
+        await query('insert into outlived values ($1)', [process.env.WHO])
+      } }`,
+    )
+    at.env.WHO = 'first'
+    const first = at.start()
+    const rows = async (): Promise<string> => {
+      const found = await outsider.query('select who from outlived order by who')
+      return found.rows.map(({ who }) => who).join()
+    }
+    await until('the first row', async () => (await rows()) === 'first')
+    const stopped = at.processes()
+    signalAll(stopped, 'SIGSTOP')
+    // What the server does when it hears nothing of a machine for a minute.
+    await outsider.query(
+      `select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_locks l using (pid)
+        where l.locktype = 'advisory' and a.application_name like 'punctual release %'`,
+    )
+    at.env.WHO = 'second'
+    const { code, stderr } = await at.release()
+    assert.equal(code, 0, stderr)
+    assert.match(stderr, /the run of v1 by .* was interrupted/)
+    writeFileSync(join(at.directory.path, 'go'), '')
+    signalAll(stopped, 'SIGCONT')
+    const late = await within('the stopped one to end', first.ended)
+    assert.equal(late.code, 4)
+    assert.equal(await rows(), 'first,second,second')
+    assert.match((await at.release()).stdout, /has been done already/)
+  })
+
+  it('a step that loses its connection fails with why, what was done before is rolled back, and nothing is left', async () => {
+    await using at = place(
+      'disconnected',
+      `{ name: 'one', run: 'true', rollback: 'touch undone' },
+       { name: 'long', run: ({ query }) => query('select pg_sleep(600)') }`,
+    )
+    const running = at.start()
+    const end = `select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'`
+    await until('the step to work in the database', async () => (await outsider.query(end)).rows.length > 0)
+    const { code, stderr } = await within('the release to fail', running.ended)
+    assert.equal(code, 4)
+    assert.match(stderr, /release step long failed after .*: .*terminating connection/)
+    assert.match(stderr, /rolled back: one/)
+    assert.ok(existsSync(join(at.directory.path, 'undone')))
+    assert.deepEqual(await outcomes('disconnected'), ['failed'])
+  })
+
+  it('two apps that release for the first time at the same instant both make their records', async () => {
+    const apps = ['app-a', 'app-b', 'app-c', 'app-d']
+    await outsider.query('create database fresh')
+    const ended = await Promise.all(
+      apps.map(async (name) => {
+        await using at = place(name, `{ name: 'a', run: 'true' }`)
+        at.env.DATABASE_URL = url.replace(/postgres$/, 'fresh')
+        return at.release()
+      }),
+    )
+    assert.deepEqual(
+      ended.map(({ code }) => code),
+      apps.map(() => 0),
+      ended.map(({ stderr }) => stderr).join(''),
+    )
+  })
+
+  it('a function whose own connection had to give way to the site is tried again as a whole', async () => {
+    await outsider.query('create table taken (id int)')
+    await using at = place(
+      'own',
+      `{ name: 'alter', run: async ({ attempt, log }) => {
+        const { default: pg } = await import('pg')
+        const client = new pg.Client(process.env.DATABASE_URL)
+        await client.connect()
+        log('attempt ' + attempt)
+        try { await client.query('alter table taken add column a int') } finally { await client.end() }
+      } }`,
+    )
+    const site = await postgres.outsider()
+    await site.query('begin')
+    await site.query('select * from taken')
+    const running = at.start('--release-table-lock', '300ms')
+    await until('a second attempt', () => running.said.find(/attempt 2/))
+    await site.query('rollback')
+    await site.end()
+    assert.equal((await running.ended).code, 0, running.said.text)
+  })
+})
