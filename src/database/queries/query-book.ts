@@ -9,7 +9,6 @@ import {
 } from '../../report/rooms/queries-report.ts'
 import { type Fingerprint, knownFingerprints } from './fingerprint.ts'
 import { tellSql } from './normalise-sql.ts'
-import type { Repeat } from './repeat.ts'
 
 const MOST_ROUTES = 200
 const MOST_REPEATS = 200
@@ -72,8 +71,11 @@ function withoutIds(path: string): string {
 }
 
 /** A repeat was found in a request. */
-export function bookRepeat(route: string, { place, use, kind, count }: Repeat): void {
-  const { fingerprint } = use
+export function bookRepeat(
+  route: string,
+  fingerprint: Fingerprint,
+  { place, kind, count }: Pick<RepeatReport, 'place' | 'kind'> & { readonly count: number },
+): void {
   const key = `${fingerprint.id} ${kind} ${place}`
   const known = repeats.get(key)
   if (known === undefined && repeats.size >= MOST_REPEATS) return

@@ -31,7 +31,7 @@ export class RequestTally implements RequestQueries {
     try {
       for (const repeat of await findRepeats(this.tally)) {
         const { fingerprint } = repeat.use
-        bookRepeat(route, repeat)
+        bookRepeat(route, fingerprint, repeat)
         if (tell !== null && tellNow(`repeat ${fingerprint.id} ${repeat.kind} ${repeat.place}`))
           tell(repeatFinding(repeat))
       }
