@@ -8,6 +8,8 @@ export interface BenchOptions {
   readonly app: string | undefined
   /** Directory of another checkout of Punctual that takes part. */
   readonly compare: string | undefined
+  /** The long form, for those who have one. */
+  readonly long: boolean
 }
 
 export interface Bench {

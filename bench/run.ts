@@ -4,6 +4,7 @@ import { benchAuth } from './auth/auth.ts'
 import type { Bench } from './bench.ts'
 import { benchBoot } from './boot/boot.ts'
 import { benchCache } from './cache/cache.ts'
+import { benchDefer } from './defer/defer.ts'
 import { benchHttp } from './http/http.ts'
 import { benchPerRequest } from './http/per-request.ts'
 import { benchQueries } from './queries/queries.ts'
@@ -25,10 +26,17 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     run: benchBoot,
   },
   cache: {
-    prose: 'a hit beside lru-cache and bentocache, herds, and a Redis that fails (about 2 minutes)',
+    prose: 'a hit beside lru-cache and bentocache, herds, a Redis that fails, invalidations (about 2 minutes)',
     rounds: 9,
     seconds: 1,
     run: benchCache,
+  },
+  defer: {
+    prose:
+      'deferring an event beside BullMQ, graphile-worker, pg-boss and an insert; draining 200,000 (about 3 minutes)',
+    rounds: 5,
+    seconds: 2,
+    run: benchDefer,
   },
   http: {
     prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 12 minutes)',
@@ -70,6 +78,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string', multiple: true },
     app: { type: 'string' },
     compare: { type: 'string' },
+    long: { type: 'boolean' },
   },
 })
 const [name, ...rest] = positionals
@@ -83,6 +92,7 @@ if (bench === undefined || rest.length > 0) {
   console.log(
     'for auth, --rounds are thousands of requests, and --seconds how long the table hangs (12 for a first look)',
   )
+  console.log('for defer, --long drains a million')
   console.log('for referrals, --rounds are hundreds of requests')
   if (name !== undefined) process.exitCode = 2
 } else {
@@ -95,6 +105,7 @@ if (bench === undefined || rest.length > 0) {
       only: values.only ?? [],
       app: values.app,
       compare: values.compare,
+      long: values.long ?? false,
     })
   } catch (error) {
     console.error(`bench: ${error instanceof Error ? error.message : error}`)

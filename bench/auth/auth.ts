@@ -1,8 +1,9 @@
+import { redisMissing, startRedis } from '../../test/process/support/redis.ts'
 import type { BenchOptions } from '../bench.ts'
 import { writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
-import { measureCases, measureHung, type Plan } from './measure.ts'
-import { tellCases, tellHung } from './report.ts'
+import { measureCases, measureCrowd, measureHung, type Plan } from './measure.ts'
+import { tellCases, tellCrowd, tellHung } from './report.ts'
 import { StartedApp } from './started-app.ts'
 
 /** The incident's lock. A shorter one is for a look, and is not written down. */
@@ -20,14 +21,21 @@ const DELAY: Plan['delay'] = [100, 250]
  */
 export async function benchAuth({ rounds, seconds }: BenchOptions): Promise<void> {
   const plan: Plan = { requests: 1_000 * rounds, atOnce: AT_ONCE, delay: DELAY }
-  const whole = seconds >= SECONDS_TO_RECORD
+  const redis = redisMissing() === null
+  const whole = seconds >= SECONDS_TO_RECORD && redis
   const { cpu, cores, kernel, node } = describeMachine()
   const parts = [
-    `${cpu}, ${cores} cores, ${kernel}, Node ${node}; two workers under Punctual, PostgreSQL beside them, ${DELAY.join('–')} ms for each query; ` +
+    `${cpu}, ${cores} cores, ${kernel}, Node ${node}; two workers under Punctual, PostgreSQL ${redis ? 'and Redis ' : ''}beside them, ${DELAY.join('–')} ms for each query; ` +
       `${plan.requests} requests for each case, ${AT_ONCE} at once.`,
   ]
   await withApp(WIDE_POOL, async (app) => {
     parts.push(`### ${WIDE_POOL} connections for each worker`, tellCases(await measureCases(app, plan, tell)))
+    tell('a crowd')
+    const found = tellCrowd(await measureCrowd(app, plan))
+    parts.push(
+      "Users who come by Zipf's law, the k-th of them 1/k as often as the first, to a cache that is empty at first:",
+      found,
+    )
     const hung = await measureHung(app, plan, seconds * 1_000, tell)
     parts.push(
       `The table of users is locked for ${seconds} s (\`LOCK TABLE … IN ACCESS EXCLUSIVE MODE\`):`,
@@ -43,7 +51,9 @@ export async function benchAuth({ rounds, seconds }: BenchOptions): Promise<void
   const text = parts.join('\n\n')
   console.log(`${text}\n`)
   if (!whole) {
-    console.log(`not written down: that takes a lock of ${SECONDS_TO_RECORD} s (--seconds ${SECONDS_TO_RECORD})`)
+    console.log(
+      `not written down: that takes a Redis and a lock of ${SECONDS_TO_RECORD} s (--seconds ${SECONDS_TO_RECORD})`,
+    )
     return
   }
   writeFigures('auth', text)
@@ -52,11 +62,16 @@ export async function benchAuth({ rounds, seconds }: BenchOptions): Promise<void
 
 async function withApp(poolMax: number, work: (app: StartedApp) => Promise<void>): Promise<void> {
   tell(`starting the app with ${poolMax} connections for each worker`)
-  const app = await StartedApp.start(poolMax)
+  const redis = redisMissing() === null ? await startRedis() : null
   try {
-    await work(app)
+    const app = await StartedApp.start(poolMax, redis?.url ?? null)
+    try {
+      await work(app)
+    } finally {
+      await app.stop()
+    }
   } finally {
-    await app.stop()
+    await redis?.stop()
   }
 }
 

@@ -1,4 +1,5 @@
 import http from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Above everything a request may take here, so that what hangs longer is still told. */
 const CLIENT_LIMIT = 120_000
@@ -25,14 +26,26 @@ export class Clients {
     this.#agent = new http.Agent({ keepAlive: true, maxSockets: atOnce })
   }
 
-  /** Sends `count` requests in all; each client sends the next as soon as it has its answer. */
-  async post(count: number, post: (index: number) => Post): Promise<readonly Outcome[]> {
+  /**
+   * Sends `count` requests in all.
+   *
+   * @param every each client sends its next one as soon as it has its answer, but not before so many milliseconds after its last
+   */
+  async post(count: number, post: (index: number) => Post, every = 0): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = []
+    const clients = Math.min(this.#atOnce, count)
     let next = 0
-    const client = async (): Promise<void> => {
-      while (next < count) outcomes.push(await postOne(this.#agent, post(next++)))
+    const client = async (number: number): Promise<void> => {
+      // Not all in the same moment.
+      if (every > 0) await sleep((number / clients) * every)
+      while (next < count) {
+        const from = performance.now()
+        outcomes.push(await postOne(this.#agent, post(next++)))
+        const rest = from + every - performance.now()
+        if (rest > 0) await sleep(rest)
+      }
     }
-    await Promise.all(Array.from({ length: Math.min(this.#atOnce, count) }, client))
+    await Promise.all(Array.from({ length: clients }, (_, number) => client(number)))
     return outcomes
   }
 

@@ -1,26 +1,43 @@
 import { markdownTable } from '../figures.ts'
-import { CACHED, type Case, SIDES } from './cases.ts'
-import type { BothSides, Figures, Hung } from './measure.ts'
+import { SIDES } from './cases.ts'
+import type { BothSides, Cases, Crowd, Hung } from './measure.ts'
 
 const HEAD = ['Case, before → after', 'Queries', 'claimed', 'p50 (ms)', 'claimed', 'p99 (ms)', 'claimed']
-const TO_COME = 'issue to come'
 
 /** The incident's table: what was measured, each beside what the incident claimed. */
-export function tellCases(results: ReadonlyMap<Case, BothSides<Figures>>): string {
-  const cached = CACHED.claimed
-  const rows = [...results].map(([{ name, claimed }, { before, after }]) => [
-    name,
-    `${tellRange(before.queries)} → ${tellRange(after.queries)}`,
-    claimed.queries,
-    `${before.p50.toFixed(0)} → ${after.p50.toFixed(0)}`,
-    claimed.latency,
-    `${before.p99.toFixed(0)} → ${after.p99.toFixed(0)}`,
-    claimed.p99,
-  ])
-  return markdownTable(HEAD, [
-    [CACHED.name, TO_COME, cached.queries, TO_COME, cached.latency, TO_COME, cached.p99],
-    ...rows,
-  ])
+export function tellCases({ rows: results, restless }: Cases): string {
+  // As the incident has them; measured the other way round, since who signs up returns.
+  const rows = [...results]
+    .toReversed()
+    .map(([{ name, claimed }, { before, after }]) => [
+      name,
+      `${tellRange(before.queries)} → ${tellRange(after.queries)}`,
+      claimed.queries,
+      `${before.p50.toFixed(0)} → ${after.p50.toFixed(after.p50 < 10 ? 1 : 0)}`,
+      claimed.latency,
+      `${before.p99.toFixed(0)} → ${after.p99.toFixed(0)}`,
+      claimed.p99,
+    ])
+  const { perSecond, p50, p99 } = restless
+  return [
+    markdownTable(HEAD, rows),
+    '',
+    `Without rest, ${perSecond.toFixed(0)} hits a second are answered: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(0)} ms.`,
+  ].join('\n')
+}
+
+export function tellCrowd({ users, requests, hitRate, queries, p50, p99 }: Crowd): string {
+  const head = ['Users', 'Requests', 'Hit rate', 'claimed', 'Queries a request', 'p50 (ms)', 'p99 (ms)']
+  const cells = [
+    String(users),
+    String(requests),
+    `${(100 * hitRate).toFixed(1)} %`,
+    '80–90 %',
+    queries.toFixed(2),
+    p50.toFixed(1),
+    p99.toFixed(0),
+  ]
+  return markdownTable(head, [cells])
 }
 
 export function tellHung(results: BothSides<Hung>): string {

@@ -1,21 +1,29 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { FaultStatus, Faults } from '../../examples/incidents/outside/faults.ts'
+import type { CacheRoomReport } from '../../src/report/rooms/cache-report.ts'
+import type { Status } from '../../src/report/status.ts'
 import { freePort } from '../http/served-app.ts'
 
+const BIN = join(import.meta.dirname, '../../bin/punctual.js')
 const START = join(import.meta.dirname, '../../examples/incidents/start.ts')
+const execute = promisify(execFile)
 /** Includes `initdb`. */
 const START_LIMIT = 180_000
 const STOP_LIMIT = 120_000
 const CALL_LIMIT = 30_000
+const QUIET_FOR = 1_000
+const QUIET_LIMIT = 120_000
 const OUTPUT_KEPT = 20_000
 
 /** The reference app as `npm start` runs it: PostgreSQL, two workers under Punctual, and faults to order. */
 export class StartedApp {
   readonly url: string
+  readonly #admin: string
   readonly #child: ChildProcess
   readonly #directory: string
   #output = ''
@@ -23,13 +31,14 @@ export class StartedApp {
 
   /**
    * @param poolMax connections of each pool of each worker
+   * @param redisUrl what its workers share; default: nothing
    * @throws Error when it does not come up within three minutes; with what it printed
    */
-  static async start(poolMax: number): Promise<StartedApp> {
+  static async start(poolMax: number, redisUrl: string | null = null): Promise<StartedApp> {
     const directory = mkdtempSync(join(tmpdir(), 'punctual-bench-auth-'))
     // As root, PostgreSQL runs as the user `postgres`, who must be able to pass through.
     chmodSync(directory, 0o755)
-    const app = new StartedApp(directory, poolMax, await freePort(), await freePort())
+    const app = new StartedApp(directory, poolMax, redisUrl, await freePort(), await freePort())
     try {
       await app.#untilReady()
       return app
@@ -39,15 +48,16 @@ export class StartedApp {
     }
   }
 
-  private constructor(directory: string, poolMax: number, port: number, adminPort: number) {
+  private constructor(directory: string, poolMax: number, redisUrl: string | null, port: number, adminPort: number) {
     this.url = `http://127.0.0.1:${port}`
+    this.#admin = `http://127.0.0.1:${adminPort}`
     this.#directory = directory
     // A database, or faults, that somebody has in his environment are not what is measured.
     const { DATABASE_URL: _, npm_lifecycle_event: __, ...rest } = process.env
     const env = Object.fromEntries(Object.entries(rest).filter(([name]) => !/^(FAULT_|PUNCTUAL_)/.test(name)))
     const flags = ['--state-dir', directory, '--port', String(port), '--admin-port', String(adminPort)]
     this.#child = spawn(process.execPath, [START, ...flags, '--workers', '2', '--host', '127.0.0.1'], {
-      env: { ...env, DATABASE_POOL_MAX: String(poolMax), LOG_LEVEL: 'silent' },
+      env: { ...env, DATABASE_POOL_MAX: String(poolMax), REDIS_URL: redisUrl ?? '', LOG_LEVEL: 'silent' },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
@@ -76,6 +86,43 @@ export class StartedApp {
     const { queries } = await this.#faults({})
     if (queries === null) throw new Error('the queries of the app cannot be counted')
     return queries
+  }
+
+  /** Until what was left to be done after the answers is done. */
+  async quiet(): Promise<void> {
+    let [seen, since] = [-1, 0]
+    for (const end = performance.now() + QUIET_LIMIT; performance.now() < end; await sleep(100)) {
+      const queries = await this.queries()
+      if (queries !== seen) [seen, since] = [queries, performance.now()]
+      else if (performance.now() - since > QUIET_FOR) return
+    }
+    throw new Error('queries go on and on')
+  }
+
+  /** Runs another `punctual` command against it. */
+  async command(...args: readonly string[]): Promise<void> {
+    await execute(process.execPath, [BIN, ...args], {
+      env: { ...process.env, PUNCTUAL_STATE_DIR: this.#directory },
+      timeout: CALL_LIMIT,
+    })
+  }
+
+  /** How the caches of users of all workers have answered so far; reported once a second, so wait until there are `least`. */
+  async answers(least = 0): Promise<{ readonly hits: number; readonly all: number }> {
+    for (const end = performance.now() + CALL_LIMIT; performance.now() < end; await sleep(100)) {
+      const answer = await fetch(`${this.#admin}/status`, { signal: AbortSignal.timeout(CALL_LIMIT) })
+      const { workers } = (await answer.json()) as Status
+      const caches = workers.flatMap(({ rooms }) => (rooms.cache as CacheRoomReport | undefined)?.caches ?? [])
+      let [hits, all] = [0, 0]
+      for (const { name, counts } of caches) {
+        if (name !== 'auth:privy_id') continue
+        const found = counts.hitsMemory + counts.hitsRedis + counts.stale + counts.degraded
+        hits += found
+        all += found + counts.misses + counts.backedOff
+      }
+      if (all >= least) return { hits, all }
+    }
+    throw new Error(`the caches did not report ${least} answers`)
   }
 
   async stop(): Promise<void> {

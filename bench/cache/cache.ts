@@ -7,11 +7,15 @@ import { describeMachine } from '../http/machine.ts'
 import { installContenders, versionOf } from '../install.ts'
 import { spreadOf, tellSpread } from '../ratio.ts'
 import { CONTENDERS } from './contenders.ts'
+import { measureInvalidations } from './invalidations.ts'
 import { measureFaults } from './redis-faults.ts'
 
 const LOOP = join(import.meta.dirname, 'cache-loop.ts')
 const ROUNDS_TO_RECORD = 9
 const REQUESTS = 5_000
+const INVALIDATIONS = 500
+/** Milliseconds. */
+const MOST_TO_REACH = 100
 const SOFT_LIMIT = 50
 const MOST_OF_LRU = 2
 const LEAST_OF_BENTO = 3
@@ -35,6 +39,9 @@ export async function benchCache({ rounds, seconds }: BenchOptions): Promise<voi
       '### A Redis that fails',
       `Misses, ten at a time, on a source of 5 ms, from the moment it fails. Bar: none failed, p99 at most ${SOFT_LIMIT + 10} ms above that of no Redis at all.`,
       faultTable(await measureFaults(REQUESTS)),
+      '### An invalidation',
+      `How long it takes until nobody answers with the old value. Bar: under ${MOST_TO_REACH} ms.`,
+      invalidationTable(await measureInvalidations(INVALIDATIONS)),
     )
   }
   const text = parts.join('\n\n')
@@ -105,6 +112,18 @@ function faultTable(figures: Awaited<ReturnType<typeof measureFaults>>): string 
     failed === 0 && p99 <= bar ? 'met' : 'MISSED',
   ])
   return markdownTable(['Redis', 'Requests', 'Failed', 'p50 (ms)', 'p99 (ms)', 'Most (ms)', 'Bar'], rows)
+}
+
+function invalidationTable(figures: Awaited<ReturnType<typeof measureInvalidations>>): string {
+  const rows = figures.map(({ what, times, p50, p99, most }) => [
+    what,
+    String(times),
+    p50.toFixed(2),
+    p99.toFixed(2),
+    most.toFixed(1),
+    p99 < MOST_TO_REACH ? 'met' : 'MISSED',
+  ])
+  return markdownTable(['An invalidation', 'Times', 'p50 (ms)', 'p99 (ms)', 'Most (ms)', 'Bar'], rows)
 }
 
 function loop(mode: string, name: string, seconds: number): string {

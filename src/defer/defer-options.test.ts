@@ -18,6 +18,7 @@ test('without options the documented defaults hold', () => {
     durability: 'process',
     warnAge: 60_000,
     stateDir: undefined,
+    via: null,
   })
   assert.equal(backOff.base, 100)
   assert.equal(backOff.most, 30_000)

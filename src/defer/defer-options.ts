@@ -3,6 +3,7 @@ import type { BackOff, Jitter } from '../wait/back-off.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import { type Limit, readCount, readLimit } from '../wait/limit.ts'
 import { type DeferEvent, tellConsole } from './defer-events.ts'
+import type { DeferVia } from './via.ts'
 
 /** A size as an app writes it: `'64MiB'`, or a number of bytes. */
 export type Size = `${number}${'KiB' | 'MiB' | 'GiB'}` | number
@@ -44,6 +45,8 @@ export interface DeferOptions {
   readonly warnAge?: Limit
   /** Where the spool is in a process that does not run under Punctual. Default `.punctual`, as for `punctual run`. */
   readonly stateDir?: string
+  /** Takes the items to where any machine may carry them out: `graphileWorker(pool)`. Default: they are carried out on this one. */
+  readonly via?: DeferVia
   /** Told of everything worth a line. Default: the line goes to the console. */
   readonly onEvent?: (event: DeferEvent) => void
 }
@@ -63,6 +66,7 @@ export interface DeferSettings {
   readonly durability: Durability
   readonly warnAge: Milliseconds
   readonly stateDir: string | undefined
+  readonly via: DeferVia | null
   readonly onEvent: (event: DeferEvent) => void
 }
 
@@ -87,6 +91,10 @@ export function readDeferOptions(name: unknown, options: DeferOptions): DeferSet
   const { backOff = {} } = options
   const limit = readLimit(`${where}: limit`, options.limit ?? '30s')
   if (limit === 0) throw new UsageError(`${where}: limit: 0 is no time to work in; without limit is 'unbounded'`)
+  const { via = null } = options
+  if (via !== null && typeof via.open !== 'function') {
+    throw new UsageError(`${where}: via is no way to take items: give graphileWorker(pool), or leave it out`)
+  }
   return {
     name,
     batch: readCount(`${where}: batch`, options.batch ?? 500, 1),
@@ -106,6 +114,7 @@ export function readDeferOptions(name: unknown, options: DeferOptions): DeferSet
     durability: readWord(`${where}: durability`, options.durability ?? 'process', DURABILITIES),
     warnAge: readLimit(`${where}: warnAge`, options.warnAge ?? '1m'),
     stateDir: options.stateDir,
+    via,
     onEvent: options.onEvent ?? tellConsole,
   }
 }

@@ -4,7 +4,7 @@ import { ShutdownError } from '../wait/abort-reason.ts'
 import { after, monotonicNow, wallClock } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { Backlog } from './backlog.ts'
-import type { Batch } from './batch.ts'
+import { type Batch, newBatch } from './batch.ts'
 import { callHandler, type DeferHandler } from './call-handler.ts'
 import { type DeferEvent, tellItems } from './defer-events.ts'
 import type { DeferSettings } from './defer-options.ts'
@@ -21,14 +21,20 @@ import { Lateness } from './lateness.ts'
 import type { LoopGate } from './loop-gate.ts'
 import { PermanentError } from './permanent-error.ts'
 import { thisOwner } from './spool/owner.ts'
+import { payloadOf } from './spool/segment.ts'
 import type { Spool, SpoolState } from './spool/spool.ts'
 import { openSpool } from './spool/spool.ts'
-import { ulid } from './ulid.ts'
+import { splitUlid } from './ulid.ts'
+import type { ViaLink } from './via.ts'
 
 /** Where an item went: to disk, into memory alone, nowhere, or back to its caller (`onFull: 'reject'`). */
 export type Offered = 'spooled' | 'memory' | 'dropped' | 'rejected'
 
 const SYNC_EVERY = ms(10)
+/** For one batch to be taken elsewhere. */
+const FORWARD_LIMIT = ms(30_000)
+/** To let go of connections that nobody uses any more. */
+const LINK_LIMIT = ms(1_000)
 /** Items that are written down at a time once the disk works again: so much less than a millisecond or two. */
 const WRITE_DOWN = 500
 
@@ -39,6 +45,8 @@ export class DeferQueue implements DeliveryOwner {
   readonly gate: LoopGate
   readonly slots: HandlerSlots
   readonly #handler: DeferHandler<unknown>
+  /** Where items go in place of the handler; null when they are handled here. */
+  readonly #link: ViaLink | null
   readonly #spool: Spool | null
   readonly #marks: HandlingMarks
   readonly #inheritance: Inheritance
@@ -65,12 +73,12 @@ export class DeferQueue implements DeliveryOwner {
     stateDir: string,
     shared: { readonly gate: LoopGate; readonly slots: HandlerSlots },
   ) {
-    const { name, durability, maxBytes } = settings
-    this.settings = settings
+    const { name, durability, maxBytes, via } = settings
+    // An item that cannot be taken elsewhere is not to blame for it: it stays until it can. The handler's limit is for whoever calls it there.
+    this.settings = via === null ? settings : { ...settings, attempts: Number.POSITIVE_INFINITY, limit: FORWARD_LIMIT }
     this.backlog = new Backlog(Math.ceil(settings.maxItems / 2))
     this.gate = shared.gate
     this.slots = shared.slots
-    this.#handler = handler
     const directory = join(resolve(stateDir), 'spool')
     const tell = (event: Omit<DeferEvent, 'queue'>): void => settings.onEvent({ ...event, queue: name })
     this.#marks = new HandlingMarks(join(directory, name, 'dead'), thisOwner())
@@ -105,6 +113,19 @@ export class DeferQueue implements DeliveryOwner {
     this.#lateness = new Lateness(settings, tell)
     this.#graveyard = new Graveyard(directory, name, this.#drops, tell)
     this.#delivery = new Delivery(this)
+    const link =
+      via?.open({
+        name,
+        handler,
+        limit: settings.limit,
+        attempts: settings.attempts,
+        gate: shared.gate,
+        slots: shared.slots,
+        tell,
+        bury: (item, attempts, error) => this.#graveyard.add({ ...newBatch([item]), failed: attempts }, error),
+      }) ?? null
+    this.#link = link
+    this.#handler = link === null ? handler : (items, context) => link.forward(items, context)
   }
 
   /** Takes over what earlier processes have left, then begins to deliver. */
@@ -112,6 +133,7 @@ export class DeferQueue implements DeliveryOwner {
     if (this.#stop.signal.aborted) return
     if (!this.#closed) this.#inheritance.begin()
     this.#delivery.start()
+    this.#link?.start()
   }
 
   /** Some process has died that may have left something. */
@@ -129,17 +151,18 @@ export class DeferQueue implements DeliveryOwner {
       return this.#drop('unserialisable', error)
     }
     if (json === undefined) return this.#drop('unserialisable', new TypeError(`there is no JSON for ${typeof item}`))
-    const bytes = Buffer.byteLength(json)
     const { maxItems, maxBytes } = this.settings
     const holdings = this.#holdings
-    if (holdings.items >= maxItems || holdings.bytes + bytes > maxBytes) {
-      const refused = this.#makeRoom(bytes)
+    // No character takes more than three bytes: they are counted only where the queue may be full.
+    if (holdings.items >= maxItems || holdings.bytes + json.length * 3 > maxBytes) {
+      const refused = this.#makeRoom(Buffer.byteLength(json))
       if (refused !== null) return refused
     }
-    const id = ulid()
-    const place = this.#spool === null ? null : this.#spool.append(id, json)
     const now = monotonicNow()
-    const deferred = new DeferredItem(id, json, bytes, now, place, null)
+    const id = splitUlid(now)
+    const place = this.#spool === null ? null : this.#spool.append(id, json, now)
+    const bytes = place === null ? Buffer.byteLength(json) : payloadOf(place)
+    const deferred = new DeferredItem(id.head + id.tail, json, bytes, now, place, null)
     holdings.add(deferred)
     this.backlog.push(deferred)
     this.#accepted++
@@ -162,10 +185,11 @@ export class DeferQueue implements DeliveryOwner {
 
   /** Delivers for as long as `limit` allows, then stops: what is left stays on disk. Items that come later are only written down. */
   async drain(limit: Milliseconds): Promise<void> {
-    await this.#delivery.flush(limit)
+    await Promise.all([this.#delivery.flush(limit), this.#link?.stop(limit)])
     this.#delivery.stop()
     this.#stop.abort(new ShutdownError())
     this.#inheritance.close()
+    await this.#link?.close(LINK_LIMIT)
   }
 
   /** Drains, and accepts nothing more. */
@@ -195,7 +219,7 @@ export class DeferQueue implements DeliveryOwner {
     if (batch.failed > 0) this.#retries++
     this.#inheritance.look(false)
     const { deaths = 0, legacy = null } = batch.items[0] ?? {}
-    if (deaths >= DEADLY) {
+    if (deaths >= DEADLY && this.#link === null) {
       return { error: new PermanentError(`${deaths} processes have died while they had this item in hand`) }
     }
     const unmark = legacy === null ? null : this.#marks.begin(batch.items)
@@ -259,6 +283,7 @@ export class DeferQueue implements DeliveryOwner {
               attempt: longest.batch.failed + 1,
             },
       zombies: this.#zombies,
+      jobs: this.#link?.report() ?? null,
       lastDeliveredAt: this.#lastDeliveredAt,
       lastError: this.#health.lastError,
     }
@@ -272,9 +297,10 @@ export class DeferQueue implements DeliveryOwner {
   /** Null when there is room now. What a handler has been given already does not make room. */
   #makeRoom(bytes: number): Offered | null {
     const { maxItems, maxBytes, onFull } = this.settings
+    const holdings = this.#holdings
+    if (holdings.items < maxItems && holdings.bytes + bytes <= maxBytes) return null
     if (bytes > maxBytes) return this.#drop('too-large')
     if (onFull === 'reject') return this.#drop('rejected')
-    const holdings = this.#holdings
     while (onFull === 'drop-oldest' && (holdings.items >= maxItems || holdings.bytes + bytes > maxBytes)) {
       const oldest = this.backlog.shiftOwn()
       if (oldest === undefined) break

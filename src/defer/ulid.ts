@@ -1,4 +1,4 @@
-import { wallClock } from '../wait/clock.ts'
+import { monotonicNow, wallClock } from '../wait/clock.ts'
 
 /** Crockford's base 32: no I, L, O, U. In the order of ASCII, so that ids sort as text. */
 const DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
@@ -11,33 +11,53 @@ const DRAWN = 11
 const pool = new Uint8Array(DRAWN * 100)
 let drawnUpTo = pool.length
 
+/** The wall clock is read once in each millisecond of the monotonic one. */
+let lastTick = Number.NaN
+let wall = 0
+
 let lastTime = -1
-/** All but the last two digits: a longer piece would be put together with every id. */
-let prefix = ''
 /** The 60 bits in front of the counted ones, as two halves of 30. */
 let high = 0
 let low = 0
 let counted = 0
+
+/** The id that was made last: all but the last two digits, which change with every id, and these. */
+const last = { head: '', tail: '' }
 
 /**
  * A ULID (github.com/ulid/spec): 26 characters, 48 bits of wall time in milliseconds and 80 random ones. Ids of one process are in ascending order, as text too,
  * also within a millisecond and when the clock is set back.
  */
 export function ulid(): string {
-  const now = wallClock().getTime()
-  if (now > lastTime) {
-    lastTime = now
-    draw()
-    makePrefix()
-  } else if ((++counted & 1023) === 0) {
-    if (counted === COUNTED) carry()
-    makePrefix()
-  }
-  return prefix + PAIRS[counted & 1023]
+  const { head, tail } = splitUlid()
+  return head + tail
 }
 
-function makePrefix(): void {
-  prefix = digits(lastTime, 10) + digits(high, 6) + digits(low, 6) + PAIRS[counted >>> 10]
+/**
+ * The same in two parts, good until the next is made.
+ *
+ * @param now `monotonicNow()`, if the caller has just read it
+ */
+export function splitUlid(now: number = monotonicNow()): { readonly head: string; readonly tail: string } {
+  const tick = Math.floor(now)
+  if (tick !== lastTick) {
+    lastTick = tick
+    wall = wallClock().getTime()
+  }
+  if (wall > lastTime) {
+    lastTime = wall
+    draw()
+    makeHead()
+  } else if ((++counted & 1023) === 0) {
+    if (counted === COUNTED) carry()
+    makeHead()
+  }
+  last.tail = PAIRS[counted & 1023] as string
+  return last
+}
+
+function makeHead(): void {
+  last.head = digits(lastTime, 10) + digits(high, 6) + digits(low, 6) + PAIRS[counted >>> 10]
 }
 
 function carry(): void {

@@ -1,3 +1,4 @@
+import type { DeferJobsReport } from '../report/rooms/defer-report.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import type { DeferContext, DeferHandler } from './call-handler.ts'
 import type { DeferEvent } from './defer-events.ts'
@@ -33,6 +34,10 @@ export interface ViaLink {
   start(): void
   /** Resolves when the items are safe elsewhere. One that comes twice must not be carried out twice. */
   forward(items: readonly unknown[], context: DeferContext): Promise<void>
-  /** Begins nothing more, gives what runs here time to end, then gives it up. Never rejects. */
+  /** What handlers have carried out here. */
+  report(): DeferJobsReport
+  /** Calls no handler any more, gives those that run time to end, then gives them up. Never rejects. */
+  stop(limit: Milliseconds): Promise<void>
+  /** Lets go of what it has open, after `stop` and the last `forward`. Never rejects. */
   close(limit: Milliseconds): Promise<void>
 }

@@ -30,6 +30,17 @@ describe('the release part of the config file', () => {
     assert.deepEqual(both.backup?.database, { kind: 'sqlite', path: '/app/data/app.db' })
   })
 
+  it('a transactional step needs a database: a lock that is a file has none', () => {
+    const release = [{ name: 'count', transactional: true, run: () => {} }]
+    const fault = 'punctual.config.ts: release[0].transactional: needs a database, and the release lock is a file'
+    assert.deepEqual(read({ release }).faults, [fault])
+    assert.deepEqual(read({ release, releaseLock: 'file:lock' }).faults, [fault])
+    assert.deepEqual(read({ release, releaseLock: 'sqlite:app.db' }).faults, [])
+    assert.deepEqual(read({ release, releaseLock: 'env:NONE' }).faults, [
+      'punctual.config.ts: releaseLock: the variable NONE is not set',
+    ])
+  })
+
   it('a lock that is there and undefined is a fault: it would silently hold on one machine only', () => {
     assert.deepEqual(read({ release: STEPS, releaseLock: undefined }).faults, [
       'punctual.config.ts: releaseLock: is there, and undefined',

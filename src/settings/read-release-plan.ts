@@ -46,7 +46,22 @@ class PlanReader {
     const named = 'releaseLock' in values ? this.#address('releaseLock', values.releaseLock, true) : null
     const backup =
       'backup' in values && values.backup !== undefined ? this.#backup(values.backup, named, stateDir) : null
-    return { steps, lock: named ?? backup?.database ?? file, backup }
+    const lock = named ?? backup?.database ?? file
+    // A fault of the lock's own says enough.
+    if (lock.kind === 'file' && (named !== null || !('releaseLock' in values))) this.#refuseTransactions(steps)
+    return { steps, lock, backup }
+  }
+
+  /** A transaction, and the mark that is made in it, are a database's. */
+  #refuseTransactions(steps: readonly PlannedStep[]): void {
+    for (const [index, { transactional, run }] of steps.entries()) {
+      if (!transactional || typeof run !== 'function') continue
+      this.#fault(
+        `release[${index}].transactional`,
+        'needs a database, and the release lock is a file',
+        'name a PostgreSQL or SQLite database in releaseLock, or leave it out',
+      )
+    }
   }
 
   #fault(key: string, what: string, advice: string): void {

@@ -5,6 +5,7 @@ import type { WaitContext } from '../../wait/wait-node.ts'
 import type { CacheEvent } from '../cache-events.ts'
 import type { CacheCodec } from '../codec.ts'
 import { type Drop, dropOfKey } from '../drop.ts'
+import { LostLeases } from './lost-leases.ts'
 import { type PendingDrop, PendingDrops } from './pending-drops.ts'
 import type { RedisLink } from './redis-link.ts'
 import { DROP, READ, RELEASE, STORE, TAKE } from './scripts.ts'
@@ -58,6 +59,7 @@ export class RedisTier {
   readonly #options: RedisTierOptions
   readonly #link: RedisLink
   readonly #pending: PendingDrops
+  readonly #lost = new LostLeases()
   readonly #unpump: () => void
 
   constructor(options: RedisTierOptions) {
@@ -97,7 +99,10 @@ export class RedisTier {
     ]
     const answer = await this.#ask('read', parent, READ, this.#keysOf(key), args)
     // What was invalidated while Redis answered, and could not be told, may be what it answered with.
-    if (answer === null || this.#pending.covers(key)) return null
+    if (answer === null || this.#pending.covers(key)) {
+      this.#lost.add(key, token)
+      return null
+    }
     const [text, age, isAbsent, loadTook, lease, epoch, mark] = answer as unknown[]
     const stored =
       typeof text === 'string' && !isUnreadable
@@ -125,6 +130,7 @@ export class RedisTier {
       text = this.#options.codec.encode(isAbsent ? null : value)
     } catch (error) {
       this.#options.undecodable(error)
+      await this.release(key, lease)
       return false
     }
     const args = [
@@ -138,11 +144,15 @@ export class RedisTier {
       this.#tagKey(''),
       ...tags,
     ]
-    return Number(await this.#ask('store', null, STORE, this.#keysOf(key), () => args)) === 1
+    const answer = await this.#ask('store', null, STORE, this.#keysOf(key), () => args)
+    if (answer === null) this.#lost.add(key, lease.token)
+    return Number(answer) === 1
   }
 
+  /** Gives a lease back. */
   async release(key: string, lease: Lease): Promise<void> {
-    await this.#ask('release', null, RELEASE, [this.#leaseKey(key)], () => [lease.token])
+    this.#lost.add(key, lease.token)
+    await this.#giveBack(key, lease.token)
   }
 
   /**
@@ -166,7 +176,10 @@ export class RedisTier {
       run + token,
       hasTags ? '1' : '0',
     ])
-    if (answer === null) return { reached: false, lease: null }
+    if (answer === null) {
+      this.#lost.add(key, token)
+      return { reached: false, lease: null }
+    }
     pending.done()
     const [lease, epoch, mark] = answer as unknown[]
     return {
@@ -218,6 +231,13 @@ export class RedisTier {
     for (let next = this.#pending.next(AT_ONCE); next !== null; next = this.#pending.next(AT_ONCE)) {
       if (!(await this.#tellDrop(next, FLUSH_LIMIT))) return
     }
+    for (const [token, key] of this.#lost.all()) if (!(await this.#giveBack(key, token, FLUSH_LIMIT))) return
+  }
+
+  async #giveBack(key: string, token: string, limit?: Milliseconds): Promise<boolean> {
+    const answer = await this.#ask('release', null, RELEASE, [this.#leaseKey(key)], () => [token], limit)
+    if (answer !== null) this.#lost.remove(token)
+    return answer !== null
   }
 
   async #tellDrop({ drop, done }: PendingDrop, limit: Milliseconds): Promise<boolean> {

@@ -34,7 +34,7 @@ export interface SharedOptions {
 
 export interface RunOptions extends SharedOptions {
   readonly taskList: Readonly<Record<string, (payload: unknown, helpers: JobHelpers) => Promise<void>>>
-  readonly parsedCronItems: readonly never[]
+  readonly parsedCronItems: never[]
   readonly concurrency: number
   readonly pollInterval: number
   readonly noHandleSignals: true

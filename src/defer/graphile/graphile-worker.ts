@@ -5,7 +5,7 @@ import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
 import { within } from '../../wait/within.ts'
 import type { DeferContext } from '../call-handler.ts'
 import type { DeferVia, ViaLink, ViaQueue } from '../via.ts'
-import type { OwnPool, PgPool } from './graphile-shapes.ts'
+import type { GraphileModule, OwnPool, PgPool } from './graphile-shapes.ts'
 import { JobRunner, type RunnerGround, type RunnerOptions } from './job-runner.ts'
 import { JobStore } from './job-store.ts'
 import { loadGraphileWorker } from './load-graphile-worker.ts'
@@ -63,8 +63,11 @@ class GraphileVia implements DeferVia {
   readonly #run: boolean
   readonly #options: Omit<RunnerOptions, 'tell'>
   readonly #store: JobStore
-  /** Of the queues that are defined and not closed. */
+  /** Of the queues whose handlers may be called. */
   readonly #tasks = new Set<QueueTask>()
+  /** Of the queues that may forward. */
+  readonly #open = new Set<QueueTask>()
+  #module: Promise<GraphileModule>
   #own: OwnPool | null = null
   #ground: Promise<RunnerGround> | null = null
   #runner: { readonly runner: JobRunner; readonly tasks: ReadonlySet<QueueTask> } | null = null
@@ -76,10 +79,14 @@ class GraphileVia implements DeferVia {
     this.#run = run
     this.#options = options
     this.#store = new JobStore(options.schema)
+    // While the app boots: it takes the event loop for some 80 ms. Whoever needs it hears of a failure.
+    this.#module = loadGraphileWorker()
+    this.#module.catch(() => {})
   }
 
   open(queue: ViaQueue): ViaLink {
     const task = new QueueTask(queue, (id) => this.#store.forget(this.#ownPool(), id))
+    this.#open.add(task)
     return {
       start: () => {
         this.#tasks.add(task)
@@ -87,9 +94,14 @@ class GraphileVia implements DeferVia {
         if (this.#run) after(ms(0), () => void this.#renew(this.#options.releaseAfter), { keepAlive: false })
       },
       forward: (items, context) => this.#forward(task, items, context),
-      close: async (limit) => {
+      report: () => task.report(),
+      stop: async (limit) => {
         this.#tasks.delete(task)
         await this.#renew(limit)
+      },
+      close: async (limit) => {
+        this.#open.delete(task)
+        if (this.#open.size === 0) await this.#endOwn(limit)
       },
     }
   }
@@ -105,13 +117,12 @@ class GraphileVia implements DeferVia {
     this.#turn = this.#turn.then(async () => {
       const wanted = new Set(this.#tasks)
       const had = this.#runner
-      if (had !== null && had.tasks.symmetricDifference(wanted).size > 0) {
+      if (had !== null && !isSame(had.tasks, wanted)) {
         this.#runner = null
         await had.runner.stop(limit)
       }
       const [first] = wanted
-      if (first === undefined) await this.#endOwn(limit)
-      else if (this.#run && this.#runner === null) {
+      if (this.#run && this.#runner === null && first !== undefined) {
         const options = { ...this.#options, tell: first.queue.tell }
         this.#runner = { runner: new JobRunner([...wanted], options, () => this.#prepared()), tasks: wanted }
       }
@@ -131,7 +142,10 @@ class GraphileVia implements DeferVia {
   }
 
   async #prepare(): Promise<RunnerGround> {
-    const module = await loadGraphileWorker()
+    const module = await this.#module.catch(() => {
+      this.#module = loadGraphileWorker()
+      return this.#module
+    })
     const pool = this.#ownPool()
     const logger = new module.Logger(() => () => {})
     await module.runMigrations({ pgPool: pool, schema: this.#options.schema, logger })
@@ -151,6 +165,10 @@ class GraphileVia implements DeferVia {
     if (own === null) return
     await within('closing the connections of jobs', limit, () => own.end(), { parent: null }).catch(() => {})
   }
+}
+
+function isSame<T>(some: ReadonlySet<T>, others: ReadonlySet<T>): boolean {
+  return some.size === others.size && [...some].every((one) => others.has(one))
 }
 
 /** Another pool that leads to the same place. */

@@ -1,7 +1,7 @@
 import type { PgPool } from './graphile-shapes.ts'
 
 /** A name that PostgreSQL takes as it is, between quotes. */
-export function quote(name: string): string {
+function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 

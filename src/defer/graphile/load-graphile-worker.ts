@@ -4,14 +4,18 @@ import { pathToFileURL } from 'node:url'
 import { UsageError } from '../../errors/punctual-error.ts'
 import type { GraphileModule } from './graphile-shapes.ts'
 
+/** Where the app's packages are, most likely first: beside its entry, the working directory, this package. */
+function placesOfApp(): readonly string[] {
+  const entry = process.argv[1]
+  return [...(entry === undefined ? [] : [dirname(entry)]), process.cwd(), import.meta.dirname]
+}
+
 /**
- * The `graphile-worker` of the app, looked for from its entry, then from the working directory, then from this package.
+ * The `graphile-worker` of the app.
  *
  * @throws UsageError when there is none, or one that is too old
  */
-export async function loadGraphileWorker(): Promise<GraphileModule> {
-  const entry = process.argv[1]
-  const from = [...(entry === undefined ? [] : [dirname(entry)]), process.cwd(), import.meta.dirname]
+export async function loadGraphileWorker(from: readonly string[] = placesOfApp()): Promise<GraphileModule> {
   const path = find(from)
   if (path === undefined) {
     throw new UsageError(

@@ -1,3 +1,4 @@
+import type { DeferJobsReport } from '../../report/rooms/defer-report.ts'
 import { monotonicNow } from '../../wait/clock.ts'
 import { newBatch } from '../batch.ts'
 import { callHandler } from '../call-handler.ts'
@@ -15,6 +16,8 @@ export class QueueTask {
   readonly #health: HandlerHealth
   readonly #forget: (id: string) => Promise<void>
   #lastBegan = 0
+  #running = 0
+  #done = 0
 
   /** @param forget called with the id of an item that went to the dead letters */
   constructor(queue: ViaQueue, forget: (id: string) => Promise<void>) {
@@ -40,14 +43,19 @@ export class QueueTask {
     await gate.pass(this.#lastBegan)
     const giveBack = await slots.take()
     this.#lastBegan = monotonicNow()
+    this.#running++
     const failure = await callHandler(handler, [item], {
       queue: name,
       limit,
       attempt: job.attempts,
       stop,
       onZombie: () => {},
-    }).finally(giveBack)
+    }).finally(() => {
+      this.#running--
+      giveBack()
+    })
     if (failure === null) {
+      this.#done++
       this.#health.succeeded()
       return
     }
@@ -58,6 +66,11 @@ export class QueueTask {
     this.#health.failed(batch, failure.error, last ? 0 : delayOf(job.attempts))
     if (!last) throw failure.error
     await this.#giveUp(item, job.attempts, failure.error)
+  }
+
+  report(): DeferJobsReport {
+    const { failures, lastError } = this.#health
+    return { running: this.#running, done: this.#done, failed: failures, lastError }
   }
 
   /** Dead letter first: whatever dies in between leaves it there twice at worst. */

@@ -1,4 +1,6 @@
 import { crc32 } from 'node:zlib'
+import { recordCrc } from './record-crc.ts'
+import type { SplitId } from './spool-interface.ts'
 
 /**
  * How a segment file is laid out (docs/reference/spool-format.md). All numbers are little endian.
@@ -17,6 +19,8 @@ export const LONGEST_HEADER: number = HEADER_FIXED + LONGEST_HEADER_TEXT
 
 export const RECORD_HEAD = 12
 export const ID_LENGTH = 26
+/** Of an id: what many have in common that follow each other, as those of one millisecond do. */
+const HEAD_LENGTH = 24
 /** Bytes of an item on disk beyond its JSON. */
 export const ITEM_OVERHEAD: number = RECORD_HEAD + ID_LENGTH
 /** No record has a longer body: what claims to is damaged. */
@@ -101,6 +105,10 @@ function lengthCheck(length: number): number {
   return ((Math.imul(length, 0x9e3779b1) >>> 16) ^ 0x5a5a) & 0xffff
 }
 
+function split(id: string): SplitId {
+  return { head: id.slice(0, HEAD_LENGTH), tail: id.slice(HEAD_LENGTH) }
+}
+
 /** Larger buffers are given up after use. */
 const KEPT = 64 * 1024
 
@@ -108,16 +116,23 @@ const KEPT = 64 * 1024
 export class RecordBuffer {
   bytes: Buffer<ArrayBuffer> = Buffer.allocUnsafeSlow(KEPT)
   #view = new DataView(this.bytes.buffer)
+  /** Of the id that stands in `bytes`; empty when none does. */
+  #head = ''
 
   /** The length of the record in `bytes`; 0 when the item is too large or its id is none. */
-  item(id: string, json: string): number {
-    if (id.length !== ID_LENGTH) return 0
+  item(id: string | SplitId, json: string): number {
+    const { head, tail } = typeof id === 'string' ? split(id) : id
+    if (head.length !== HEAD_LENGTH || tail.length !== ID_LENGTH - HEAD_LENGTH) return 0
     // No character takes more than three bytes.
     let room = ITEM_OVERHEAD + json.length * 3
     if (room > KEPT) room = ITEM_OVERHEAD + Buffer.byteLength(json)
     if (room > RECORD_HEAD + LONGEST_BODY) return 0
     this.#make(room)
-    for (let place = 0; place < ID_LENGTH; place++) this.bytes[RECORD_HEAD + place] = id.charCodeAt(place)
+    if (head !== this.#head) {
+      this.bytes.write(head, RECORD_HEAD, 'latin1')
+      this.#head = head
+    }
+    this.#view.setUint16(RECORD_HEAD + HEAD_LENGTH, tail.charCodeAt(0) | (tail.charCodeAt(1) << 8), true)
     const written = this.bytes.write(json, ITEM_OVERHEAD, 'utf8')
     return this.#finish(ITEM, ITEM_OVERHEAD + written)
   }
@@ -126,6 +141,7 @@ export class RecordBuffer {
   settled(ranges: readonly number[], from: number): { readonly length: number; readonly next: number } {
     const next = Math.min(ranges.length, from + MOST_RANGES * 2)
     this.#make(RECORD_HEAD + (next - from) * 4)
+    this.#head = ''
     let at = RECORD_HEAD
     for (let index = from; index < next; index++) {
       this.#view.setUint32(at, ranges[index] as number, true)
@@ -139,6 +155,7 @@ export class RecordBuffer {
     if (this.bytes.length === size) return
     this.bytes = Buffer.allocUnsafeSlow(size)
     this.#view = new DataView(this.bytes.buffer)
+    this.#head = ''
   }
 
   #finish(kind: number, length: number): number {
@@ -147,7 +164,7 @@ export class RecordBuffer {
     view.setUint32(4, body, true)
     view.setUint16(8, lengthCheck(body), true)
     view.setUint16(10, kind, true)
-    view.setUint32(0, crc32(this.bytes.subarray(4, length)), true)
+    view.setUint32(0, recordCrc(this.bytes, view, 4, length), true)
     return length
   }
 }

@@ -24,6 +24,14 @@ export type SpoolState =
   /** `why` is a sentence without its stop: "no space left on /…", "a write took 1.2 s". */
   | { readonly state: 'degraded'; readonly why: string }
 
+/** An id in two parts. The first is most often that of the id before, and so stands already where it is to be written. */
+export interface SplitId {
+  /** 24 characters. */
+  readonly head: string
+  /** Two more. */
+  readonly tail: string
+}
+
 /** Where an item stands. Good for `settle` of the spool, or of the adoption, that it came from. */
 export interface Place {
   readonly segment: number
@@ -40,9 +48,10 @@ export interface Spool {
   /**
    * Writes an item, in microseconds. Null: it is not on disk (degraded, closed, above `maxBytes`, or larger than 64 MiB), and the caller is the only one who has it.
    *
+   * @param id 26 characters
    * @param begun `monotonicNow()`, if the caller has just read it
    */
-  append(id: string, json: string, begun?: Milliseconds): Place | null
+  append(id: string | SplitId, json: string, begun?: Milliseconds): Place | null
   /** These were handled, dead-lettered or dropped, and must not come back. A crash repeats those settled while the spool was degraded. */
   settle(places: readonly Place[]): void
   /**

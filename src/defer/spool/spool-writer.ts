@@ -11,7 +11,7 @@ import { SegmentAhead } from './segment-ahead.ts'
 import { createSegment, restoreSegment } from './segment-files.ts'
 import { ITEM_OVERHEAD, RecordBuffer } from './segment-format.ts'
 import { SlowWrites } from './slow-writes.ts'
-import type { Place, Spool, SpoolOptions, SpoolState } from './spool-interface.ts'
+import type { Place, SplitId, Spool, SpoolOptions, SpoolState } from './spool-interface.ts'
 import { Upkeep } from './upkeep.ts'
 
 const SEGMENT_BYTES = 1024 * 1024
@@ -97,7 +97,7 @@ export class SpoolWriter implements Spool {
     return this.#bytes
   }
 
-  append(id: string, json: string, begun: Milliseconds = monotonicNow()): Place | null {
+  append(id: string | SplitId, json: string, begun: Milliseconds = monotonicNow()): Place | null {
     const segment = this.#active
     if (segment === null) return null
     const length = record.item(id, json)

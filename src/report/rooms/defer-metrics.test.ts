@@ -21,6 +21,7 @@ const QUEUE: DeferQueueReport = {
   degraded: 'no space left on /x',
   inHandler: { forMs: 250, items: 10, attempt: 1 },
   zombies: 1,
+  jobs: null,
   lastDeliveredAt: null,
   lastError: null,
 }

@@ -119,4 +119,19 @@ export const deferMetrics: readonly Metric[] = [
     labels: QUEUE,
     values: perQueue(({ deadLetters }) => deadLetters),
   },
+  {
+    name: 'punctual_deferred_jobs_total',
+    help: 'Jobs that were carried out here by way of graphile-worker, whoever deferred them, by outcome: ok, failed.',
+    type: 'counter',
+    labels: ['queue', 'outcome'],
+    values: ({ queues }) =>
+      Object.entries(queues).flatMap(([queue, { jobs }]) =>
+        jobs === null
+          ? []
+          : [
+              { labels: { queue, outcome: 'ok' }, value: jobs.done },
+              { labels: { queue, outcome: 'failed' }, value: jobs.failed },
+            ],
+      ),
+  },
 ]

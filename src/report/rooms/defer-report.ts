@@ -54,8 +54,18 @@ export interface DeferQueueReport {
   readonly inHandler: { readonly forMs: number; readonly items: number; readonly attempt: number } | null
   /** Calls that ran out and go on. */
   readonly zombies: number
+  /** What this process has carried out of a queue that goes by way of graphile-worker, whoever deferred it; null for one that does not. */
+  readonly jobs: DeferJobsReport | null
   /** ISO time; null before the first. */
   readonly lastDeliveredAt: string | null
+  /** What the handler said last; null when it has succeeded since. */
+  readonly lastError: string | null
+}
+
+export interface DeferJobsReport {
+  readonly running: number
+  readonly done: number
+  readonly failed: number
   /** What the handler said last; null when it has succeeded since. */
   readonly lastError: string | null
 }

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CacheRoomReport } from '../../../src/report/rooms/cache-report.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { startServer, type TestServer } from '../support/server.ts'
+import { VersionSource } from './version-source.ts'
 
 /** Milliseconds of random work for each variant; `LINEAR=60000` gambles for longer. */
 const LENGTH = Number(process.env.LINEAR ?? 4_000)
@@ -14,26 +13,6 @@ const KEYS = 6
 const READERS = 6
 const WRITERS = 2
 const missing = redisMissing()
-
-/** The source of truth, which answers with what it had when it was asked, some time later. */
-class Source {
-  readonly versions = new Map<string, number>()
-  readonly #server: Server = createServer(async (request, response) => {
-    const version = this.versions.get((request.url ?? '').slice(1)) ?? 0
-    await sleep(Math.random() * 30)
-    response.end(String(version))
-  })
-
-  async open(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  close(): void {
-    this.#server.close()
-    this.#server.closeAllConnections()
-  }
-}
 
 /** It may have left since we looked. */
 function signal(pid: number, name: NodeJS.Signals): void {
@@ -45,7 +24,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
 }
 
 describe('three workers under Punctual', () => {
-  const source = new Source()
+  const source = new VersionSource()
   let url: string
   before(async () => {
     url = await source.open()

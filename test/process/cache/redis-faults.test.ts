@@ -3,6 +3,7 @@ import { afterEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CacheEventType } from '../../../src/cache/cache-events.ts'
 import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
+import type { ReadThroughOptions } from '../../../src/cache/read-through-options.ts'
 import { quietPort, redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { CLIENTS, type ConnectedClient } from './clients.ts'
@@ -36,7 +37,10 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       source.clear()
     })
 
-    async function machine(url: string | null): Promise<Machine> {
+    async function machine(
+      url: string | null,
+      options: Pick<ReadThroughOptions<string, number>, 'limit'> = {},
+    ): Promise<Machine> {
       const events: CacheEventType[] = []
       const connected = url === null ? null : await connect(url)
       if (connected !== null) clients.push(connected)
@@ -47,6 +51,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
         },
         softLimit: SOFT_LIMIT,
         onEvent: ({ type }) => events.push(type),
+        ...options,
         ...(connected === null ? {} : { redis: connected.client }),
       })
       caches.push(cache)
@@ -212,6 +217,25 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       await until('it to be asked again', () => one.cache.report().redis?.state === 'up')
       await seesEverywhere('k', 2, [one, other])
       assertWasDown(one)
+    })
+
+    test('a lease of whoever did not hear that he has it is given back, so that nobody waits for him', async () => {
+      const redis = await server()
+      const proxy = await startShapedProxy(redis.port)
+      proxies.push(proxy)
+      // Longer than the test: it does not end by itself.
+      const one = await machine(proxy.url, { limit: '60s' })
+      await until('it to be used', () => one.cache.report().redis?.hears)
+      await one.cache.get('before')
+      proxy.delay = 3 * SOFT_LIMIT
+      assert.equal(await one.cache.get('k'), 1)
+      await until(
+        'Redis to have given it',
+        async () => (await redis.command('EXISTS', 'punctual:lease:faults:k')) === 1,
+      )
+      proxy.delay = 0
+      await until('it to be given back', async () => (await redis.command('EXISTS', 'punctual:lease:faults:k')) === 0)
+      assert.equal(await redis.command('EXISTS', 'faults:k'), 0, 'what was loaded without it was not stored')
     })
 
     test('more invalidations than are kept drop everything on its return', async () => {

@@ -1,4 +1,4 @@
-// What `linearisable.test.ts` asks: a cache over a source that the test keeps, in each of three workers.
+// What `linearisable.test.ts` and `two-servers.test.ts` ask: a cache over a source that the test keeps, in each of several workers.
 import { createServer } from 'node:http'
 import { Redis } from 'ioredis'
 import { readThrough } from '../../../../src/index.ts'
@@ -8,7 +8,7 @@ const redis = process.env.REDIS_URL
 
 const versions = readThrough<string, number>('linear', {
   load: async (key, { signal }) => Number(await (await fetch(`${source}/${key}`, { signal })).text()),
-  ttl: '2s',
+  ttl: Number(process.env.TTL ?? 2_000),
   grace: '1m',
   onEvent: () => {},
   ...(redis === undefined ? {} : { redis: new Redis(redis, { retryStrategy: () => 50 }) }),

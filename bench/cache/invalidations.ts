@@ -1,0 +1,76 @@
+import { Agent } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { CacheReport, CacheRoomReport } from '../../src/report/rooms/cache-report.ts'
+import { VersionSource } from '../../test/process/cache/version-source.ts'
+import { request } from '../../test/process/support/client.ts'
+import { startRedis } from '../../test/process/support/redis.ts'
+import { startServer, type TestServer } from '../../test/process/support/server.ts'
+
+/** How long an invalidation takes, in milliseconds. */
+export interface InvalidationFigures {
+  readonly what: string
+  readonly times: number
+  readonly p50: number
+  readonly p99: number
+  readonly most: number
+}
+
+const APP = join(import.meta.dirname, '../../test/process/cache/apps/linear.ts')
+const WORKERS = 3
+
+/** Until the other workers of a machine have acknowledged it, and until another machine has carried it out. */
+export async function measureInvalidations(times: number): Promise<readonly InvalidationFigures[]> {
+  return [await amongWorkers(times), await amongMachines(times)]
+}
+
+/** A request that does nothing else, to one of three workers under Punctual; it is answered when all have acknowledged. */
+async function amongWorkers(times: number): Promise<InvalidationFigures> {
+  await using server = await startServer({ entry: APP, settings: { workers: WORKERS } })
+  await server.until('all to know each other', ({ workers }) =>
+    workers.every(({ rooms }) => (rooms.cache as CacheRoomReport | undefined)?.peers === WORKERS - 1),
+  )
+  return await measure(`acknowledged by ${WORKERS} workers under Punctual, HTTP included`, times, async () => {
+    const { status, tookMs } = await request(`${server.url}/invalidate/key`)
+    if (status !== 200) throw new Error(`an invalidation was answered with ${status}`)
+    return tookMs
+  })
+}
+
+/** Two servers, which is two machines to each other. Whether the other has dropped it is asked over HTTP, one question after the other. */
+async function amongMachines(times: number): Promise<InvalidationFigures> {
+  const redis = await startRedis()
+  const source = new VersionSource()
+  const agent = new Agent({ keepAlive: true })
+  try {
+    const env = { REDIS_URL: redis.url, SOURCE_URL: await source.open(), TTL: '300000' }
+    const settings = { workers: 1 }
+    await using here = await startServer({ entry: APP, settings, env })
+    await using there = await startServer({ entry: APP, settings, env })
+    const report = async (server: TestServer): Promise<CacheReport> =>
+      JSON.parse((await request(`${server.url}/report`, { agent })).body) as CacheReport
+    for (const server of [here, there]) while (!(await report(server)).redis?.hears) await sleep(10)
+    return await measure('dropped by another machine, through Redis', times, async () => {
+      await request(`${there.url}/get/key`, { agent })
+      const from = performance.now()
+      const told = request(`${here.url}/invalidate/key`, { agent })
+      while ((await report(there)).items > 0);
+      const took = performance.now() - from
+      await told
+      return took
+    })
+  } finally {
+    agent.destroy()
+    source.close()
+    await redis.stop()
+  }
+}
+
+async function measure(what: string, times: number, once: () => Promise<number>): Promise<InvalidationFigures> {
+  for (let round = 0; round < 50; round++) await once()
+  const took: number[] = []
+  for (let round = 0; round < times; round++) took.push(await once())
+  took.sort((a, b) => a - b)
+  const at = (share: number): number => took[Math.ceil(took.length * share) - 1] ?? 0
+  return { what, times, p50: at(0.5), p99: at(0.99), most: at(1) }
+}

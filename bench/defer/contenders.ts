@@ -1,0 +1,129 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { defer } from '../../src/defer/defer.ts'
+import type { Durability } from '../../src/defer/defer-options.ts'
+
+/** 200 bytes as JSON. */
+export const EVENT: Readonly<Record<string, unknown>> = {
+  kind: 'login',
+  user: 4711,
+  address: '192.0.2.17',
+  agent: 'x'.repeat(138),
+}
+
+/** Where the others keep what they are given. */
+export interface Places {
+  readonly postgres: string
+  readonly redis: string
+}
+
+/** What is measured, in the process that measures it. */
+export interface Job {
+  /** Hands an event over. What it returns is awaited, unless it is undefined. */
+  push(): Promise<unknown> | undefined
+  /** How much waits to be handled here; none of the others keeps anything here. */
+  depth(): number
+  close(): Promise<unknown>
+}
+
+export interface Contender {
+  readonly title: string
+  /** The package it is in; null for ours. */
+  readonly module: string | null
+  make(places: Places): Promise<Job>
+}
+
+export const CONTENDERS: Readonly<Record<string, Contender>> = {
+  defer: { title: '`defer`', module: null, make: async () => deferred('process') },
+  'defer-disk': { title: '`defer`, `durability: disk`', module: null, make: async () => deferred('disk') },
+  bullmq: { title: 'BullMQ `add`', module: 'bullmq', make: bullmq },
+  graphile: { title: 'graphile-worker `addJob`', module: 'graphile-worker', make: graphile },
+  'pg-boss': { title: 'pg-boss `send`', module: 'pg-boss', make: pgBoss },
+  insert: { title: 'an insert, by `pg`', module: 'pg', make: insert },
+}
+
+/** More than is made, so that nothing is dropped. */
+const MOST_ITEMS = 5_000_000
+
+function deferred(durability: Durability): Job {
+  const stateDir = mkdtempSync(join(tmpdir(), 'punctual-bench-'))
+  const queue = defer('bench', () => {}, {
+    stateDir,
+    durability,
+    maxItems: MOST_ITEMS,
+    maxBytes: '4GiB',
+    onEvent: ({ message }) => console.error(message),
+  })
+  return {
+    push: () => {
+      queue(EVENT)
+      return undefined
+    },
+    depth: () => queue.stats().depth,
+    close: async () => {
+      await queue.close(0)
+      rmSync(stateDir, { recursive: true, force: true })
+    },
+  }
+}
+
+// What is used of the others. They are installed for the benches alone, so the compiler must not look for them.
+async function load<Module>(name: string): Promise<Module> {
+  return (await import(name)) as Module
+}
+
+async function bullmq({ redis }: Places): Promise<Job> {
+  const { Queue } = await load<{
+    Queue: new (
+      name: string,
+      options: object,
+    ) => { add(name: string, data: object): Promise<unknown>; close(): Promise<void> }
+  }>('bullmq')
+  const { hostname, port } = new URL(redis)
+  const queue = new Queue('bench', { connection: { host: hostname, port: Number(port) } })
+  return { push: () => queue.add('event', EVENT), depth: () => 0, close: () => queue.close() }
+}
+
+async function graphile({ postgres }: Places): Promise<Job> {
+  const { makeWorkerUtils, Logger } = await load<{
+    makeWorkerUtils(
+      options: object,
+    ): Promise<{ addJob(task: string, payload: object): Promise<unknown>; release(): Promise<void> }>
+    Logger: new (factory: () => () => void) => object
+  }>('graphile-worker')
+  const utils = await makeWorkerUtils({ connectionString: postgres, logger: new Logger(() => () => {}) })
+  return { push: () => utils.addJob('event', EVENT), depth: () => 0, close: () => utils.release() }
+}
+
+async function pgBoss({ postgres }: Places): Promise<Job> {
+  const { PgBoss } = await load<{
+    PgBoss: new (
+      url: string,
+    ) => {
+      start(): Promise<unknown>
+      stop(options: object): Promise<void>
+      on(event: 'error', listener: (error: Error) => void): unknown
+      createQueue(name: string): Promise<unknown>
+      send(name: string, data: object): Promise<unknown>
+    }
+  }>('pg-boss')
+  const boss = new PgBoss(postgres)
+  boss.on('error', (error) => console.error(error.message))
+  await boss.start()
+  await boss.createQueue('bench')
+  return { push: () => boss.send('bench', EVENT), depth: () => 0, close: () => boss.stop({ graceful: false }) }
+}
+
+async function insert({ postgres }: Places): Promise<Job> {
+  const pool = new pg.Pool({ connectionString: postgres, max: 10 })
+  await pool.query(
+    'create table if not exists bench_events (id bigint generated always as identity primary key, at timestamptz not null default now(), event json not null)',
+  )
+  return {
+    push: () => pool.query('insert into bench_events (event) values ($1)', [EVENT]),
+    depth: () => 0,
+    close: () => pool.end(),
+  }
+}
