@@ -34,7 +34,7 @@ before(async () => {
   // Past the proxy: what the tests look up is not counted.
   pool = openPool({ url: database.url, max: 2 })
   db = openDatabase(pool)
-  app = buildApp({ databaseUrl: outside.databaseUrl, logLevel: 'silent' })
+  app = buildApp({ databaseUrl: outside.databaseUrl, smtpUrl: outside.smtpUrl, logLevel: 'silent' })
   base = await app.listen({ host: '127.0.0.1', port: 0 })
 })
 afterEach(() => outside?.order({}))
@@ -79,6 +79,28 @@ async function queriesOf(path: string, identity: Identity): Promise<number> {
   const before = outside.status().queries ?? 0
   await auth(path, identity)
   return (outside.status().queries ?? 0) - before
+}
+
+/** Until nothing that was deferred earlier asks any more. */
+async function quiet(): Promise<void> {
+  let [seen, times] = [-1, 0]
+  const still = async (): Promise<boolean> => {
+    const queries = outside.status().queries ?? 0
+    times = queries === seen ? times + 1 : 0
+    seen = queries
+    return times === 10
+  }
+  assert.ok(await waitUntil(still, ms(30_000), ms(20)), 'queries go on and on')
+}
+
+/** Until what a sign-up has left to be done afterwards is done. */
+async function referred(username: string): Promise<void> {
+  const sent = async (): Promise<boolean> => {
+    const { id } = await rowOf(username)
+    const letters = await db.selectFrom('email_outbox').select('sent_at').where('about_user_id', '=', id).execute()
+    return letters.length > 0 && letters.every(({ sent_at }) => sent_at !== null)
+  }
+  assert.ok(await waitUntil(sent, ms(30_000), ms(20)), 'the referral was not seen to')
 }
 
 for (const [name, path] of Object.entries(PATHS)) {
@@ -150,13 +172,15 @@ for (const [name, path] of Object.entries(PATHS)) {
     assert.deepEqual(await rowOf(mine.username), row)
   })
 
-  test(`${name}: a referral is recorded once, at sign-up, and its letter is in the outbox`, async () => {
-    const referrer = seededAuthUser(5)
+  test(`${name}: a referral is recorded once, at sign-up, counts for who referred, and its letter is ${name === 'before' ? 'in the outbox' : 'sent'}`, async () => {
+    const referrer = seededAuthUser(name === 'before' ? 5 : 6)
     const identity = { ...stranger(), referralCode: referrer.referralCode }
     const first = await auth(path, identity)
-    assert.equal(first.referral, 'recorded')
+    assert.equal(first.referral, name === 'before' ? 'recorded' : 'accepted')
+    if (name === 'after') await referred(identity.username)
     const [row, by] = [await rowOf(identity.username), await rowOf(referrer.username)]
     assert.equal(row.referred_by, by.id)
+    assert.equal(by.referral_count, 1)
     assert.equal((await auth(path, identity)).referral, null)
     const referrals = await db.selectFrom('referrals').selectAll().where('referred_id', '=', row.id).execute()
     assert.deepEqual(
@@ -165,14 +189,20 @@ for (const [name, path] of Object.entries(PATHS)) {
     )
     const letters = await db.selectFrom('email_outbox').selectAll().where('about_user_id', '=', row.id).execute()
     assert.deepEqual(
-      letters.map(({ recipient, template, sent_at }) => [recipient, template, sent_at]),
-      [[referrer.email, 'referral_joined', null]],
+      letters.map(({ recipient, template, sent_at }) => [recipient, template, sent_at !== null]),
+      [[referrer.email, 'referral_joined', name === 'after']],
+    )
+    const sent = outside.mailbox.letters.filter(({ text }) => text.includes(`${identity.username} has joined`))
+    assert.deepEqual(
+      sent.map(({ to }) => to),
+      name === 'after' ? [[referrer.email]] : [],
     )
   })
 
-  test(`${name}: an unknown referral code is told, and does not stand in the way`, async () => {
-    const answer = await auth(path, { ...stranger(), referralCode: 'NOBODYHAS1' })
-    assert.deepEqual([answer.user.isNew, answer.referral, answer.degraded], [true, 'unknown code', false])
+  test(`${name}: an unknown referral code does not stand in the way`, async () => {
+    const { user, referral, degraded } = await auth(path, { ...stranger(), referralCode: 'NOBODYHAS1' })
+    const told = name === 'before' ? 'unknown code' : 'accepted'
+    assert.deepEqual([user.isNew, referral, degraded], [true, told, false])
   })
 
   test(`${name}: a bad body is a 400 that says what is wrong`, async () => {
@@ -192,8 +222,9 @@ for (const [name, path] of Object.entries(PATHS)) {
   })
 }
 
-test('the queries of each case, counted on the wire: 3–4 and 6–12 before, 1 and 2–3 after', async () => {
+test('the queries of each case, counted on the wire: 3–4 and 6–12 before; 0 for who is remembered, 1 and 2 after, and 3 more when a referral is answered', async () => {
   const counted: Record<string, number[]> = {}
+  await quiet()
   for (const [name, path] of Object.entries(PATHS)) {
     // Opens the connection, which takes queries of its own.
     await auth(path, seeded(1))
@@ -201,10 +232,20 @@ test('the queries of each case, counted on the wire: 3–4 and 6–12 before, 1 
       await queriesOf(path, seeded(4)),
       await queriesOf(path, seeded(5)),
       await queriesOf(path, stranger()),
-      await queriesOf(path, { ...stranger(), referralCode: 'REF0001' }),
+      await queriesOf(path, seeded(4)),
+      await queriesOf(path, seeded(5)),
     ]
   }
-  assert.deepEqual(counted, { before: [3, 4, 7, 12], after: [1, 1, 2, 3] })
+  assert.deepEqual(counted, { before: [3, 4, 7, 3, 4], after: [1, 1, 2, 0, 0] })
+  const identity = { ...stranger(), referralCode: 'REF0001' }
+  assert.equal(await queriesOf(PATHS.before, identity), 12)
+  // Recorded, the letter looked up and ticked off: whether before or after the answer is not known here.
+  const other = { ...stranger(), referralCode: 'REF0001' }
+  await quiet()
+  const had = outside.status().queries ?? 0
+  await auth(PATHS.after, other)
+  await referred(other.username)
+  assert.equal((outside.status().queries ?? 0) - had, 5)
 })
 
 test('after: of two sign-ups of one identity at once, one makes the user and both are answered', async () => {
@@ -214,7 +255,34 @@ test('after: of two sign-ups of one identity at once, one makes the user and bot
   assert.equal(answers.filter(({ user }) => user.isNew).length, 1)
 })
 
+test("after: a name that is somebody else's is remembered; to try it again takes one query, and to sign in with it none", async () => {
+  await auth(PATHS.after, seeded(103))
+  const other = { ...stranger(), username: seeded(103).username }
+  const tried = async (): Promise<number> => {
+    const before = outside.status().queries ?? 0
+    assert.equal((await ask(PATHS.after, other)).status, 409)
+    return (outside.status().queries ?? 0) - before
+  }
+  await quiet()
+  assert.deepEqual([await tried(), await tried()], [3, 1])
+  assert.equal(await queriesOf(PATHS.after, seeded(103)), 0)
+  assert.equal((await auth(PATHS.after, { ...other, username: stranger().username })).user.isNew, true)
+})
+
+test('after: that nobody has an identity is forgotten when somebody signs up with it, and what he was when he is linked', async () => {
+  const identity = stranger()
+  assert.equal((await ask(PATHS.after, { ...identity, username: seeded(3).username })).status, 409)
+  assert.equal((await auth(PATHS.after, identity)).user.isNew, true)
+  assert.equal((await auth(PATHS.after, identity)).user.isNew, false)
+  const linked = seeded(30)
+  const first = await auth(PATHS.after, linked)
+  assert.deepEqual([first.user.username, first.user.isNew], [linked.username, false])
+  assert.equal((await ask(PATHS.after, { ...stranger(), username: linked.username })).status, 409)
+  assert.deepEqual(await auth(PATHS.after, linked), first)
+})
+
 test('while a table hangs every request is answered in time after, and none before; then all is well again', async () => {
+  const remembered = await auth(PATHS.after, seeded(1))
   await outside.order({ hangTable: 'auth_users', hangFor: LONG_HANG })
   let settledBefore = 0
   const early = Promise.all(
@@ -225,8 +293,9 @@ test('while a table hangs every request is answered in time after, and none befo
     }),
   )
   const answers = await Promise.all(
-    Array.from({ length: 30 }, (_, index) => ask(PATHS.after, index % 2 === 0 ? seeded(index + 1) : stranger())),
+    Array.from({ length: 30 }, (_, index) => ask(PATHS.after, index % 2 === 0 ? seeded(index + 101) : stranger())),
   )
+  assert.deepEqual(await auth(PATHS.after, seeded(1)), remembered)
   assert.equal(outside.status().hangTable, 'auth_users')
   assert.equal(settledBefore, 0)
   for (const answer of answers) {
@@ -246,22 +315,36 @@ test('while a table hangs every request is answered in time after, and none befo
   assert.ok(await waitUntil(async () => !(await active()), ms(30_000), ms(20)), 'queries were left on the server')
   await outside.order({})
   assert.deepEqual(await early, [200, 200, 200])
-  assert.equal((await auth(PATHS.after, seeded(1))).degraded, false)
+  assert.equal((await auth(PATHS.after, seeded(101))).degraded, false)
 })
 
-test('after: without the table of keys there is an answer, which says that the keys are missing', async () => {
-  const whole = await auth(PATHS.after, seeded(7))
+test('after: without the table of keys there is an answer, which says that the keys are missing, and is not remembered', async () => {
+  const remembered = await auth(PATHS.after, seeded(7))
   await outside.order({ hangTable: 'api_keys', hangFor: LONG_HANG })
-  const answer = await auth(PATHS.after, seeded(7))
-  assert.deepEqual(answer, { ...whole, apiKeys: [], degraded: true })
+  assert.deepEqual(await auth(PATHS.after, seeded(7)), remembered)
+  const answer = await auth(PATHS.after, seeded(47))
+  assert.deepEqual([answer.user.username, answer.apiKeys, answer.degraded], ['user0047', [], true])
+  await outside.order({})
+  const whole = async (): Promise<boolean> => {
+    const { apiKeys, degraded } = await auth(PATHS.after, seeded(47))
+    return apiKeys.length === 3 && !degraded
+  }
+  assert.ok(await waitUntil(whole, ms(30_000), ms(20)), 'the keys are still missing')
 })
 
-test('after: a referral that cannot be recorded in time does not undo the sign-up', async () => {
-  await outside.order({ hangTable: 'email_outbox', hangFor: LONG_HANG })
+test('after: whoever signs up does not wait for his referral; it is recorded, and its letter sent, once both can be', async () => {
+  await outside.order({ hangTable: 'email_outbox', hangFor: LONG_HANG, mail: 'fail' })
   const identity = { ...stranger(), referralCode: 'REF0002' }
   const answer = await auth(PATHS.after, identity)
-  assert.deepEqual([answer.user.isNew, answer.referral, answer.degraded], [true, 'unavailable', true])
+  assert.deepEqual([answer.user.isNew, answer.referral, answer.degraded], [true, 'accepted', false])
   const row = await rowOf(identity.username)
   assert.equal(row.referred_by, null)
   assert.deepEqual(await db.selectFrom('referrals').selectAll().where('referred_id', '=', row.id).execute(), [])
+  await outside.order({ mail: 'fail' })
+  const recorded = async (): Promise<boolean> => (await rowOf(identity.username)).referred_by !== null
+  assert.ok(await waitUntil(recorded, ms(30_000), ms(20)), 'the referral was not recorded')
+  await outside.order({})
+  await referred(identity.username)
+  const letters = outside.mailbox.letters.filter(({ text }) => text.includes(`${identity.username} has joined`))
+  assert.equal(letters.length, 1)
 })

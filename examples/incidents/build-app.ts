@@ -1,24 +1,35 @@
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
+import type { Kysely } from 'kysely'
 import { createAuthAfter } from './auth/after.ts'
+import { authLimits } from './auth/auth-limits.ts'
 import { createAuthBefore } from './auth/before.ts'
+import { deferReferrals } from './auth/deferred-referrals.ts'
+import { rememberUsers } from './auth/known-users.ts'
 import { addAuthRoute } from './auth/routes.ts'
+import { openLetters } from './auth/send-letters.ts'
 import { readDatabaseUrl } from './database/database-url.ts'
 import { openGuardedPool } from './database/guarded-pool.ts'
 import { openDatabase } from './database/pool.ts'
+import type { Database } from './database/schema.ts'
 import { openSqliteDatabase } from './database/sqlite/open-sqlite-database.ts'
 import { openUnlimitedPool } from './database/unlimited-pool.ts'
 import { createInboxAfter } from './inbox/after.ts'
 import { createInboxBefore } from './inbox/before.ts'
 import { addInboxRoute } from './inbox/routes.ts'
-import { createLoginService } from './login/login-service.ts'
+import { createLoginAfter } from './login/after.ts'
+import type { AuditStore } from './login/audit.ts'
+import { createLoginBefore } from './login/before.ts'
+import type { LoginService } from './login/contract.ts'
+import { deferAudit } from './login/deferred-audit.ts'
 import type { LoginStore } from './login/login-store.ts'
-import { createPostgresStore } from './login/postgres-store.ts'
+import { createPostgresAuditStore, createPostgresStore } from './login/postgres-store.ts'
 import { addLoginRoutes } from './login/routes.ts'
-import { createSqliteStore } from './login/sqlite-store.ts'
+import { createSqliteAuditStore, createSqliteStore } from './login/sqlite-store.ts'
+import { openRedis } from './open-redis.ts'
 import { addPage } from './page/page.ts'
 import { answerWithProblems } from './problem.ts'
-import type { Limit } from './punctual.ts'
+import type { Limit, SqliteOptions } from './punctual.ts'
 import { createReferralsAfter } from './referrals/after.ts'
 import { createReferralsBefore } from './referrals/before.ts'
 import { addReferralRoutes } from './referrals/routes.ts'
@@ -30,10 +41,16 @@ export interface AppSettings {
   readonly databaseUrl: string
   /** Connections of this process at most, for each of its pools: of the login, of `before`, of `after` and of the referrals. Default 10. */
   readonly databasePoolMax?: number
+  /** Where deferred work is kept in a process that does not run under Punctual. Default: nowhere, it is in memory alone. */
+  readonly stateDir?: string
   /** All queries of one sign-in, one sign-out or one look at the session. Default `8s`. */
   readonly loginLimit?: Limit
   /** The partner's API, for the inbox. Default: none, and the inbox says so. */
   readonly partnerUrl?: string
+  /** The mail server, `smtp://…`. Default: none, letters stay in the outbox. */
+  readonly smtpUrl?: string
+  /** A Redis, `redis://…`, through which workers and machines share what they have looked up. Default: none, each worker remembers for itself. */
+  readonly redisUrl?: string
   /** Where faults outside the app are ordered. Default: nowhere. */
   readonly faultsUrl?: string
   /** Where the page's links to status and incidents lead. Default `http://127.0.0.1:9464`. */
@@ -42,7 +59,20 @@ export interface AppSettings {
   readonly logLevel?: string
 }
 
-/** The app, not yet listening. Closing it closes its database connections. */
+/** What a database keeps for the login, after and before. */
+interface LoginStores {
+  readonly after: LoginStore & AuditStore
+  /** Opened by the first who asks. */
+  readonly before: () => LoginStore & AuditStore
+}
+
+/** What is to be closed when the app closes; queues before the databases they write to. */
+interface Closing {
+  readonly queues: (() => Promise<unknown>)[]
+  readonly databases: (() => Promise<unknown>)[]
+}
+
+/** The app, not yet listening. Closing it empties its queues as far as that goes quickly, and closes its database connections. */
 export function buildApp(settings: AppSettings): FastifyInstance {
   const app = Fastify({
     logger: { level: settings.logLevel ?? 'warn' },
@@ -58,18 +88,42 @@ export function buildApp(settings: AppSettings): FastifyInstance {
   app.get('/health', (_request, reply) =>
     reply.header('cache-control', 'no-store').send({ status: 'ok', pid: process.pid }),
   )
-  const store =
-    database.kind === 'postgres' ? addOverPostgres(app, database.url, settings) : openSqliteStore(app, database.path)
-  addLoginRoutes(app, createLoginService(store, settings.loginLimit ?? '8s'))
+  const closing: Closing = { queues: [], databases: [] }
+  const stores =
+    database.kind === 'postgres'
+      ? addOverPostgres(app, closing, database.url, settings)
+      : openSqliteStores(app, closing, database.path)
+  addLogin(app, closing, stores, settings)
   addInboxRoute(app, '/discussions', partnerUrl === undefined ? undefined : createInboxAfter(partnerUrl))
   addInboxRoute(app, '/before/discussions', partnerUrl === undefined ? undefined : createInboxBefore(partnerUrl))
   addTryRoutes(app)
   addFaultRoutes(app, faultsUrl)
+  app.addHook('onClose', async () => {
+    await Promise.all(closing.queues.map((close) => close()))
+    await Promise.all(closing.databases.map((close) => close()))
+  })
   return app
 }
 
+function addLogin(app: FastifyInstance, closing: Closing, stores: LoginStores, settings: AppSettings): void {
+  const audit = deferAudit(stores.after, { stateDir: settings.stateDir, log: app.log })
+  closing.queues.push(...audit.queues.map((queue) => () => queue.close()))
+  const after = createLoginAfter(stores.after, audit, settings.loginLimit ?? '8s')
+  addLoginRoutes(app, '', () => after)
+  let before: LoginService | undefined
+  addLoginRoutes(app, '/before', () => {
+    before ??= createLoginBefore(stores.before())
+    return before
+  })
+}
+
 /** The features that need PostgreSQL; and where the login keeps its rows then. */
-function addOverPostgres(app: FastifyInstance, url: string, { databasePoolMax: max }: AppSettings): LoginStore {
+function addOverPostgres(
+  app: FastifyInstance,
+  closing: Closing,
+  url: string,
+  { databasePoolMax: max, stateDir, smtpUrl, redisUrl }: AppSettings,
+): LoginStores {
   const connections = { url, ...(max === undefined ? {} : { max }) }
   const guard = (name: string) =>
     openGuardedPool({
@@ -81,20 +135,43 @@ function addOverPostgres(app: FastifyInstance, url: string, { databasePoolMax: m
   const after = guard('after')
   const referrals = guard('referrals')
   const before = openUnlimitedPool(connections)
-  app.addHook('onClose', () => Promise.all([login.end(), after.end(), referrals.end(), before.end()]))
-  addAuthRoute(app, '/api/auth', createAuthAfter(openDatabase(after)))
+  closing.databases.push(...[login, after, referrals, before].map((pool) => () => pool.end()))
+  const auth = openDatabase(after)
+  const letters = openLetters(auth, smtpUrl)
+  const deferred = deferReferrals(auth, { stateDir, log: app.log, sendLetters: letters.send })
+  closing.queues.push(() => deferred.close().then(letters.close))
+  const limits = authLimits()
+  const redis = redisUrl === undefined ? undefined : openRedis(redisUrl, app.log)
+  const users = rememberUsers(auth, {
+    redis,
+    withKeysLimit: limits.withKeys,
+    onEvent: ({ severity, type, message }) => app.log[severity]({ type }, message),
+  })
+  closing.queues.push(async () => {
+    users.close()
+    limits.close()
+    redis?.disconnect()
+  })
+  addAuthRoute(app, '/api/auth', createAuthAfter({ db: auth, users, limits, referrals: deferred }))
   addAuthRoute(app, '/before/api/auth', createAuthBefore(openDatabase(before)))
   // One guarded pool for both: a query for each row is seen by who guards it, and is all that makes the difference.
   addReferralRoutes(app, '/api/medics', createReferralsAfter(openDatabase(referrals)))
   addReferralRoutes(app, '/before/api/medics', createReferralsBefore(openDatabase(referrals)))
-  return createPostgresStore(openDatabase(login))
+  const stores = (db: Kysely<Database>) => ({ ...createPostgresStore(db), ...createPostgresAuditStore(db) })
+  return { after: stores(openDatabase(login)), before: () => stores(openDatabase(before)) }
 }
 
-function openSqliteStore(app: FastifyInstance, path: string): LoginStore {
-  const db = openSqliteDatabase(path, {
-    name: 'login',
-    onEvent: ({ severity, database, type, message }) => app.log[severity]({ database, type }, message),
-  })
-  app.addHook('onClose', () => db.destroy())
-  return createSqliteStore(db)
+function openSqliteStores(app: FastifyInstance, closing: Closing, path: string): LoginStores {
+  const open = (options: SqliteOptions) => {
+    const db = openSqliteDatabase(path, {
+      ...options,
+      onEvent: ({ severity, database, type, message }) => app.log[severity]({ database, type }, message),
+    })
+    closing.databases.push(() => db.destroy())
+    return { ...createSqliteStore(db), ...createSqliteAuditStore(db) }
+  }
+  return {
+    after: open({ name: 'login' }),
+    before: () => open({ name: 'before', queryLimit: 'unbounded', transactionLimit: 'unbounded' }),
+  }
 }

@@ -84,6 +84,7 @@ test('a fault that cannot be had is refused with a reason, and leaves none behin
     { queryDelay: [-1, 5] },
     { hangTable: 'x; drop' },
     { partner: 'away' },
+    { mail: 'slow' },
     { hangFor: 0 },
     { slow: true },
   ]) {
@@ -181,8 +182,9 @@ test('faults come from the environment too, and what does not apply is refused w
       FAULT_HANG_TABLE: 'auth_users',
       FAULT_HANG_FOR: '12000',
       FAULT_PARTNER: 'hang',
+      FAULT_MAIL: 'fail',
     }),
-    { queryDelay: [100, 250], hangTable: 'auth_users', hangFor: 12_000, partner: 'hang' },
+    { queryDelay: [100, 250], hangTable: 'auth_users', hangFor: 12_000, partner: 'hang', mail: 'fail' },
   )
   for (const env of [
     { FAULT_QUERY_DELAY: '250-100' },
@@ -190,6 +192,7 @@ test('faults come from the environment too, and what does not apply is refused w
     { FAULT_HANG_TABLE: 'Users!' },
     { FAULT_HANG_FOR: '0' },
     { FAULT_PARTNER: 'away' },
+    { FAULT_MAIL: 'slow' },
   ]) {
     assert.throws(() => readFaults(env), new RegExp(`^Error: ${Object.keys(env)[0]} is ".*"; it must be`))
   }

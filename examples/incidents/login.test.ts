@@ -51,6 +51,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
   let database: LoginDatabase
   let app: FastifyInstance
   let base: string
+  let begunAt: string
 
   before(async () => {
     database = await open()
@@ -59,7 +60,9 @@ function contract(open: () => Promise<LoginDatabase>): void {
     base = await app.listen({ host: '127.0.0.1', port: 0 })
   })
   beforeEach(async () => {
-    for (const table of ['security_events', 'user_activity', 'sessions']) await ask(`delete from ${table}`)
+    await ask('delete from sessions')
+    // What earlier tests have deferred may still be on its way; it says when it happened.
+    begunAt = new Date().toISOString()
   })
   after(async () => {
     await app?.close()
@@ -68,8 +71,15 @@ function contract(open: () => Promise<LoginDatabase>): void {
 
   const ask = (sql: string): Promise<readonly Record<string, unknown>[]> => database.ask(sql)
 
-  function signIn(body: unknown): Promise<Response> {
-    return fetch(`${base}/login`, {
+  /** Rows that tell of this test, once there are so many, the oldest first. */
+  async function audited(table: 'security_events' | 'user_activity', count: number) {
+    const rows = () => ask(`select * from ${table} where created_at >= '${begunAt}' order by created_at, id`)
+    assert.ok(await becomes(async () => (await rows()).length >= count), `too few rows in ${table}`)
+    return rows()
+  }
+
+  function signIn(body: unknown, path = '/login'): Promise<Response> {
+    return fetch(`${base}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'user-agent': 'the test' },
       body: typeof body === 'string' ? body : JSON.stringify(body),
@@ -89,12 +99,38 @@ function contract(open: () => Promise<LoginDatabase>): void {
     const [row] = await ask(`select id, last_login_at from users where username = 'ada'`)
     assert.equal(user.id, row?.id)
     assert.equal(user.lastLoginAt, timeOf(row?.last_login_at).toISOString())
-    const events = await ask('select event, user_id, username, ip, user_agent from security_events')
-    assert.deepEqual(events, [
-      { event: 'login', user_id: user.id, username: 'ada', ip: '127.0.0.1', user_agent: 'the test' },
-    ])
-    const activity = await ask('select user_id, activity from user_activity')
-    assert.deepEqual(activity, [{ user_id: user.id, activity: 'login' }])
+    const events = await audited('security_events', 1)
+    assert.deepEqual(
+      events.map(({ id, created_at, ...event }) => event),
+      [{ event: 'login', user_id: user.id, username: 'ada', ip: '127.0.0.1', user_agent: 'the test' }],
+    )
+    const activity = await audited('user_activity', 1)
+    assert.deepEqual(
+      activity.map(({ user_id, activity: kind }) => [user_id, kind]),
+      [[user.id, 'login']],
+    )
+  })
+
+  test('before: the same answers, and both rows are written when the client has his', async () => {
+    const answer = await signIn({ username: 'ada', password: SEED_PASSWORD }, '/before/login')
+    assert.equal(answer.status, 200)
+    const rows = async (table: string) => (await ask(`select * from ${table} where created_at >= '${begunAt}'`)).length
+    assert.deepEqual([await rows('security_events'), await rows('user_activity')], [1, 1])
+    assert.equal((await me(cookieOf(answer))).status, 200)
+    assert.equal((await signIn({ username: 'ada', password: 'x' }, '/before/login')).status, 401)
+    assert.equal(await rows('security_events'), 2)
+  })
+
+  test('an audit row whose user is gone by now stands in nobody’s way', async () => {
+    await ask(
+      `insert into users (username, password_hash) select 'guest', password_hash from users where username = 'ada'`,
+    )
+    assert.equal((await signIn({ username: 'guest', password: SEED_PASSWORD })).status, 200)
+    await ask(`delete from users where username = 'guest'`)
+    const [event] = await audited('security_events', 1)
+    assert.deepEqual([event?.username, event?.user_id], ['guest', null])
+    assert.equal((await signIn({ username: 'ada', password: SEED_PASSWORD })).status, 200)
+    assert.equal((await audited('user_activity', 1)).length, 1)
   })
 
   test('the session is a cookie no script can read, and the table holds only its hash', async () => {
@@ -134,7 +170,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
       assert.match(answer.headers.get('set-cookie') ?? '', /^session=; .*Max-Age=0/)
     }
     assert.equal((await me(cookie)).status, 401)
-    const events = await ask('select event from security_events order by id')
+    const events = await audited('security_events', 2)
     assert.deepEqual(
       events.map(({ event }) => event),
       ['login', 'logout'],
@@ -154,7 +190,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     assert.equal(wrong.headers.get('set-cookie'), null)
     assert.deepEqual(await problemOf(wrong), await problemOf(unknown))
     assert.equal(wrong.status, 401)
-    const events = await ask('select * from security_events order by id')
+    const events = await audited('security_events', 2)
     assert.deepEqual(
       events.map(({ event, username, user_id }) => [event, username, user_id !== null]),
       [
@@ -162,7 +198,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
         ['login_failed', 'nobody', false],
       ],
     )
-    assert.equal((await ask('select * from user_activity')).length, 0)
+    assert.equal((await audited('user_activity', 0)).length, 0)
   })
 
   test('a bad body is a 400 that says what is wrong, and leaves no trace', async () => {
@@ -184,7 +220,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
         words,
       )
     }
-    assert.equal((await ask('select * from security_events')).length, 0)
+    assert.equal((await audited('security_events', 0)).length, 0)
   })
 
   test('the event loop is not blocked by scrypt: others are served while many sign in', async () => {

@@ -5,27 +5,28 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../../src/wait/duration.ts'
 import { type DatabaseAddress, databaseUrlOf, readDatabaseUrl } from './database/database-url.ts'
-import { release } from './database/release.ts'
 import { isStartAlive, lockHolder, tellInUse } from './guardian/directory-lock.ts'
 import type { Guard } from './guardian/guard.ts'
 import { startGuard } from './guardian/guard.ts'
 import { within } from './guardian/wait-until.ts'
 import { readFaults } from './outside/faults.ts'
 import { type Outside, startOutside } from './outside/outside.ts'
-import { announceReady, announceRelease, say, tellDatabase } from './starting/announce.ts'
+import { announceCache, announceReady, announceReleased, say, tellDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
-import { readRunFlags, urlOf } from './starting/run-flags.ts'
+import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
 import type { StartSignal } from './starting/signals.ts'
 import { hearSignals } from './starting/signals.ts'
 
 /**
- * What `npm start` runs: a database (`DATABASE_URL`, or a PostgreSQL of its own under the state directory), the release (migrations and seed),
- * what the app meets outside of itself (a partner's API, and faults to order), then Punctual with the app, and in the end everything back again. Exits with Punctual's code; 1 when the database could
+ * What `npm start` runs: a database (`DATABASE_URL`, or a PostgreSQL of its own under the state directory), what the app meets outside of itself (a
+ * partner's API, and faults to order), then Punctual with the release (migrations and seed) and the app, and in the end everything back again. Exits with Punctual's code; 1 when the database could
  * not be had, 2 for a port that is taken or a `DATABASE_URL` that is none, 4 when the release failed.
  */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PUNCTUAL = join(ROOT, 'bin', 'punctual.js')
+/** Punctual's exit code for that. */
+const RELEASE_FAILED = 4
 const ENTRY = fileURLToPath(new URL('app.ts', import.meta.url))
 
 /** Ends `npm start` with a message and a code. */
@@ -66,37 +67,60 @@ async function start(given: readonly string[]): Promise<number> {
   })
   const databaseUrl = address === undefined ? await openDatabaseServer(guard, directory) : databaseUrlOf(address)
   if (stopAsked !== undefined) return codeOf(null, stopAsked)
-  const report = await attempt(
-    4,
-    () => release(databaseUrl),
-    `the release failed on ${tellDatabase(databaseUrl)}${address === undefined ? '' : ' (DATABASE_URL; unset it to use a PostgreSQL of our own)'}`,
-  )
-  say('database', `${report.database} at ${tellDatabase(databaseUrl)}`)
+  say('database', `${address?.kind === 'sqlite' ? 'SQLite' : 'PostgreSQL'} at ${tellDatabase(databaseUrl)}`)
   if (address?.kind === 'sqlite') {
     say('database', 'the login only: /api/auth and /before/api/auth need PostgreSQL, and are not there')
   }
-  announceRelease(report)
   const surroundings = await attempt(1, () => startOutside(databaseUrl))
   outside = surroundings
-  await attempt(2, () => surroundings.order(faults), 'the faults of the environment (FAULT_…) cannot be had')
+  if (address?.kind !== 'sqlite') announceCache(process.env.REDIS_URL)
   if (stopAsked !== undefined) return codeOf(null, stopAsked)
 
   const env = {
     ...process.env,
     DATABASE_URL: surroundings.databaseUrl,
+    DIRECT_DATABASE_URL: databaseUrl,
     PARTNER_URL: surroundings.partnerUrl,
+    SMTP_URL: surroundings.smtpUrl,
     FAULTS_URL: surroundings.faultsUrl,
     ADMIN_URL: urlOf(flags.adminHost, flags.adminPort),
+  }
+  // Faults are for the app, and some need its tables: they come when these are there.
+  const orderFaults = (): Promise<void> =>
+    attempt(2, () => surroundings.order(faults), 'the faults of the environment (FAULT_…) cannot be had')
+  if (flags.hasConfig) {
+    // Somebody's own config file says nothing of this app's migrations.
+    const code = await run(['release', '--config', RELEASE_CONFIG], env).ended
+    if (code !== 0) return code
+    await orderFaults()
+    if (stopAsked !== undefined) return codeOf(null, stopAsked)
   }
   const { child, ended } = run(['run', ENTRY, ...flags.args], env)
   punctual = child
   if (child.pid !== undefined) guard.watch(child.pid)
   const over = new AbortController()
-  const announced = announceReady(flags, over.signal)
+  let refused: unknown
+  const announce = async (): Promise<void> => {
+    if (!flags.hasConfig) {
+      if (!(await announceReleased(flags, over.signal))) return
+      await orderFaults()
+    }
+    await announceReady(flags, over.signal)
+  }
+  const announced = announce().catch((error: unknown) => {
+    refused = error
+    askToStop('SIGTERM')
+  })
   const code = await ended
   guard.forget()
   over.abort()
   await announced
+  if (refused !== undefined) throw refused
+  if (code === RELEASE_FAILED && address !== undefined) {
+    console.error(
+      `npm start: the release was on ${tellDatabase(databaseUrl)} (DATABASE_URL; unset it to use a PostgreSQL of our own)`,
+    )
+  }
   return code
 }
 

@@ -4,28 +4,30 @@ import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { tellDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
-import { readRunFlags, urlOf } from './starting/run-flags.ts'
+import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
 
-test('without flags there are two workers, for this machine only', () => {
+test('without flags it is the config file of the app that counts: two workers, for this machine only', async () => {
   const flags = readRunFlags([], {})
-  assert.deepEqual(flags.args, ['--workers', '2', '--host', '127.0.0.1'])
+  assert.deepEqual(flags.args, ['--config', RELEASE_CONFIG])
+  const { default: config } = await import('./punctual.config.ts')
+  assert.deepEqual([config.workers, config.host], [2, flags.host])
   assert.deepEqual([flags.port, flags.adminPort, flags.stateDir], [3000, 9464, '.punctual'])
 })
 
-test('a flag wins over a variable, and neither is doubled by a default', () => {
+test('a flag wins over a variable', () => {
   const env = { PUNCTUAL_WORKERS: '3', PUNCTUAL_PORT: '4000', HOST: '0.0.0.0' }
   const flags = readRunFlags(['--port=5000', '--admin-port', '9000'], env)
-  assert.deepEqual(flags.args, ['--port=5000', '--admin-port', '9000'])
+  assert.deepEqual(flags.args, ['--config', RELEASE_CONFIG, '--port=5000', '--admin-port', '9000'])
   assert.deepEqual([flags.host, flags.port, flags.adminPort], ['0.0.0.0', 5000, 9000])
 })
 
 test('what stands behind -- belongs to the app', () => {
   const flags = readRunFlags(['--', '--port', '7'], {})
   assert.equal(flags.port, 3000)
-  assert.deepEqual(flags.args, ['--workers', '2', '--host', '127.0.0.1', '--', '--port', '7'])
+  assert.deepEqual(flags.args, ['--config', RELEASE_CONFIG, '--', '--port', '7'])
 })
 
-test('with a config file no default is added over it', () => {
+test('a config file that is named takes the place of that of the app', () => {
   const flags = readRunFlags(['--config', 'mine.ts'], {})
   assert.ok(flags.hasConfig)
   assert.deepEqual(flags.args, ['--config', 'mine.ts'])

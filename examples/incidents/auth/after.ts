@@ -1,40 +1,42 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database/schema.ts'
-import { fallbackTo, isExpiry, QueryExpiredError, withQueryLimit } from '../punctual.ts'
-import type { ApiKey, AuthResult, AuthService, Identity, ReferralOutcome } from './contract.ts'
+import { currentRequest, type Deferred, fallbackTo, QueryExpiredError, withQueryLimit } from '../punctual.ts'
+import type { AuthLimits } from './auth-limits.ts'
+import type { ApiKey, AuthResult, AuthService, Identity } from './contract.ts'
+import type { Referral } from './deferred-referrals.ts'
+import type { KnownUsers } from './known-users.ts'
 import { newApiKey } from './new-api-key.ts'
-import { recordReferral } from './record-referral.ts'
 import { type Found, findAndStamp, findAndStampWithKeys, insertUser } from './user-queries.ts'
 
-/** The client is answered within 8 s, whatever the database does; what is left of them after the queries is for the answer itself. */
-const AUTH_LIMIT = '7.8s'
-/** To know who it is. The look-up with the keys takes part in it. */
-const LOOK_UP_LIMIT = '5s'
-/** A table of keys that hangs leaves enough of the above to look up the user alone. */
-const WITH_KEYS_LIMIT = '3s'
-const REFERRAL_LIMIT = '2s'
+/** What it stands on. */
+export interface AuthParts {
+  readonly db: Kysely<Database>
+  readonly users: KnownUsers
+  readonly limits: AuthLimits
+  readonly referrals: Pick<Deferred<Referral>, 'offer'>
+}
 
 /**
- * The same on Punctual, over a guarded pool: one query for who returns, 2 or 3 for who signs up, each with a name and a limit,
- * and cancelled on the server when it runs out. Without the keys, or the referral, there is still an answer, which says so (`degraded`); without
- * the user there is none, and the error of the guard is a 503.
+ * The same on Punctual, over a guarded pool: no query for who returned a short while ago, else one; 2 for who signs up; each with a name and a limit,
+ * and cancelled on the server when it runs out. A referral is seen to after the answer. Without the keys, or with what was known of the user before the database
+ * failed, there is still an answer, which says so (`degraded`); without the user there is none, and the error of the guard is a 503.
  */
-export function createAuthAfter(db: Kysely<Database>): AuthService {
-  return { auth: (identity) => withQueryLimit('auth', AUTH_LIMIT, () => auth(db, identity)) }
+export function createAuthAfter(parts: AuthParts): AuthService {
+  return { auth: (identity) => withQueryLimit('auth', parts.limits.whole.value, () => auth(parts, identity)) }
 }
 
-async function auth(db: Kysely<Database>, identity: Identity): Promise<AuthResult> {
-  const known = await lookUp(db, identity)
+async function auth(parts: AuthParts, identity: Identity): Promise<AuthResult> {
+  const known = await lookUp(parts, identity)
   if (known === 'username taken') return known
-  return known === undefined ? signUp(db, identity) : signedIn(known)
+  return known === undefined ? signUp(parts, identity) : signedIn(known)
 }
 
-/** The user with his keys; only when that takes too long, which may be the fault of the keys, the user alone. */
-function lookUp(db: Kysely<Database>, identity: Identity): Promise<Found> {
-  return withQueryLimit('user look-up', LOOK_UP_LIMIT, () =>
+/** The user with his keys, from the cache; only when that takes too long, which may be the fault of the keys, the user alone. */
+function lookUp({ db, users, limits }: AuthParts, identity: Identity): Promise<Found> {
+  return withQueryLimit('user look-up', limits.lookUp.value, () =>
     fallbackTo(
       'API keys',
-      () => withQueryLimit('user with API keys', WITH_KEYS_LIMIT, () => findAndStampWithKeys(db, identity)),
+      () => users.byPrivyId.get(identity.privyId),
       () => findAndStamp(db, identity),
       // A pool that is dry will not give a second connection sooner than the first.
       { when: (error) => error instanceof QueryExpiredError },
@@ -42,16 +44,13 @@ function lookUp(db: Kysely<Database>, identity: Identity): Promise<Found> {
   )
 }
 
-async function signUp(db: Kysely<Database>, identity: Identity): Promise<AuthResult> {
+async function signUp(parts: AuthParts, identity: Identity): Promise<AuthResult> {
   const key = newApiKey()
-  const user = await insertUser(db, identity, key)
-  // Somebody took the name, or he himself signed up on another connection, since we looked.
-  if (user === undefined) {
-    const known = await lookUp(db, identity)
-    return known === undefined || known === 'username taken' ? 'username taken' : signedIn(known)
-  }
+  const user = await insertUser(parts.db, identity, key)
+  if (user === undefined) return signInByName(parts, identity)
+  await parts.users.forget(identity)
   const { id, username, referralCode, apiKey } = user
-  const referral = identity.referralCode === undefined ? null : await refer(db, id, identity.referralCode)
+  const referral = identity.referralCode === undefined ? null : refer(parts.referrals, id, identity.referralCode)
   return {
     user: { id, username, referralCode, isNew: true },
     apiKeys: [apiKey],
@@ -61,14 +60,19 @@ async function signUp(db: Kysely<Database>, identity: Identity): Promise<AuthRes
   }
 }
 
-/** He is signed up by now, and stays so whatever becomes of the referral: to fail here would tell him he is not. */
-function refer(db: Kysely<Database>, userId: number, code: string): Promise<ReferralOutcome> {
-  return fallbackTo(
-    'referral',
-    () => withQueryLimit('referral', REFERRAL_LIMIT, () => recordReferral(db, userId, code)),
-    'unavailable',
-    { when: isExpiry },
-  )
+/** The name is somebody's: his own, from before he had an identity or since a moment ago; or another's, which is remembered. */
+async function signInByName({ db, users, limits }: AuthParts, identity: Identity): Promise<AuthResult> {
+  const holder = await users.byUsername.get(identity.username)
+  if (typeof holder?.privyId === 'string' && holder.privyId !== identity.privyId) return 'username taken'
+  const known = await withQueryLimit('user look-up', limits.lookUp.value, () => findAndStampWithKeys(db, identity))
+  await users.forget(identity)
+  return known === undefined || known === 'username taken' ? 'username taken' : signedIn(known)
+}
+
+/** Nobody who signs up waits for it. */
+function refer(referrals: AuthParts['referrals'], userId: number, code: string): 'accepted' | 'unavailable' {
+  const offered = referrals.offer({ userId, code })
+  return offered === 'spooled' || offered === 'memory' ? 'accepted' : 'unavailable'
 }
 
 function signedIn(known: {
@@ -79,5 +83,10 @@ function signedIn(known: {
 }): AuthResult {
   const { id, username, referralCode, apiKeys = [] } = known
   const user = { id, username, referralCode, isNew: false }
-  return { user, apiKeys, newApiKey: null, referral: null, degraded: known.apiKeys === undefined }
+  return { user, apiKeys, newApiKey: null, referral: null, degraded: known.apiKeys === undefined || wasDegraded() }
+}
+
+/** Whether something else has taken the place of what this request asked for, such as an old value out of the cache. */
+function wasDegraded(): boolean {
+  return (currentRequest()?.ledger.count('degraded') ?? 0) > 0
 }

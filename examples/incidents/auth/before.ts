@@ -68,7 +68,11 @@ async function refer(db: Kysely<Database>, userId: number, code: string): Promis
   const already = await db.selectFrom('referrals').select('id').where('referred_id', '=', userId).executeTakeFirst()
   if (already !== undefined) return 'recorded'
   await db.insertInto('referrals').values({ referrer_id: referrer.id, referred_id: userId }).execute()
-  await db.updateTable('auth_users').set({ referred_by: referrer.id }).where('id', '=', userId).execute()
+  await sql`
+    update auth_users set
+      referred_by = case when id = ${userId} then ${referrer.id}::int else referred_by end,
+      referral_count = referral_count + case when id = ${userId} then 0 else 1 end
+    where id in (${userId}, ${referrer.id})`.execute(db)
   await db
     .insertInto('email_outbox')
     .values({ recipient: referrer.email, template: 'referral_joined', about_user_id: userId })

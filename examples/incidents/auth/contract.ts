@@ -34,7 +34,7 @@ export interface SignedIn {
   /** The first key of a new user, in full: told this once, for only its hash is kept. */
   readonly newApiKey: string | null
   readonly referral: ReferralOutcome
-  /** Something is missing from this answer because it could not be had in time. */
+  /** Something is missing from this answer, or older than it should be, because it could not be had in time. */
   readonly degraded: boolean
 }
 
@@ -45,8 +45,8 @@ export interface ApiKey {
   readonly createdAt: string
 }
 
-/** What became of the referral code; null where there was none, or nobody signed up. */
-export type ReferralOutcome = 'recorded' | 'unknown code' | 'unavailable' | null
+/** What became of the referral code; `accepted` is seen to after the answer. Null where there was none, or nobody signed up. */
+export type ReferralOutcome = 'recorded' | 'accepted' | 'unknown code' | 'unavailable' | null
 
 /** Body of `POST /api/auth`. */
 export const IDENTITY_SCHEMA = {

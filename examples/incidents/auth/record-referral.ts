@@ -1,17 +1,16 @@
 import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type { Database } from '../database/schema.ts'
-import type { ReferralOutcome } from './contract.ts'
 
 /**
- * Validates the code, finds the referrer, marks who was referred and "sends" the letter, in one statement: all of it or
+ * Validates the code, finds the referrer, marks who was referred and by whom he was, and puts the letter into the outbox, in one statement: all of it or
  * nothing, and safe to repeat, as nobody is referred twice.
  */
 export async function recordReferral(
   db: Kysely<Database>,
   userId: number,
   code: string,
-): Promise<Extract<ReferralOutcome, string>> {
+): Promise<'recorded' | 'unknown code'> {
   const { rows } = await sql<{ id: number }>`
     with referrer as (
       select id, email from auth_users where referral_code = ${code} and id <> ${userId}
@@ -21,6 +20,8 @@ export async function recordReferral(
       returning referrer_id
     ), referred as (
       update auth_users set referred_by = referral.referrer_id from referral where auth_users.id = ${userId}
+    ), credited as (
+      update auth_users set referral_count = referral_count + 1 from referral where auth_users.id = referral.referrer_id
     ), letter as (
       insert into email_outbox (recipient, template, about_user_id)
       select referrer.email, 'referral_joined', ${userId}::int from referrer join referral on referral.referrer_id = referrer.id

@@ -15,6 +15,12 @@ export interface KnownUser {
 /** Undefined: nobody has this identity or this name. */
 export type Found = KnownUser | 'username taken' | undefined
 
+/** Whose a user name is. */
+export interface NameHolder {
+  /** Null: he is from before there was an identity provider. */
+  readonly privyId: string | null
+}
+
 interface FoundRow {
   readonly id: number | null
   readonly username: string
@@ -22,13 +28,32 @@ interface FoundRow {
   readonly keys: readonly { readonly id: number; readonly prefix: string; readonly created_at: string }[] | null
 }
 
+const KEYS: RawBuilder<unknown> = sql`(
+  select coalesce(json_agg(json_build_object('id', k.id, 'prefix', k.prefix, 'created_at', k.created_at) order by k.id), '[]')
+  from api_keys k where k.user_id = stamped.id and k.revoked_at is null
+)`
+
+/** Looks the user up by identity alone, stamps that he was here, and brings his keys: one round trip. */
+export async function findByPrivyId(db: Kysely<Database>, privyId: string): Promise<KnownUser | undefined> {
+  const { rows } = await sql<FoundRow & { readonly id: number }>`
+    with stamped as (
+      update auth_users set last_seen_at = now() where privy_id = ${privyId}
+      returning id, username, referral_code
+    )
+    select id, username, referral_code, ${KEYS} as keys from stamped`.execute(db)
+  const row = rows[0]
+  return row === undefined ? undefined : knownUser(row.id, row)
+}
+
+/** Whose name it is; undefined: nobody's. */
+export async function findHolder(db: Kysely<Database>, username: string): Promise<NameHolder | undefined> {
+  const row = await db.selectFrom('auth_users').select('privy_id').where('username', '=', username).executeTakeFirst()
+  return row === undefined ? undefined : { privyId: row.privy_id }
+}
+
 /** Looks the user up by identity and by name at once, stamps that he was here, and brings his keys: one round trip. */
 export function findAndStampWithKeys(db: Kysely<Database>, identity: Identity): Promise<Found> {
-  const keys = sql`(
-    select coalesce(json_agg(json_build_object('id', k.id, 'prefix', k.prefix, 'created_at', k.created_at) order by k.id), '[]')
-    from api_keys k where k.user_id = stamped.id and k.revoked_at is null
-  )`
-  return find(db, identity, keys)
+  return find(db, identity, KEYS)
 }
 
 /** The same without the keys. */
@@ -56,13 +81,16 @@ async function find(db: Kysely<Database>, { privyId, username }: Identity, keys:
     from known left join stamped on stamped.id = known.id`.execute(db)
   const row = rows[0]
   if (row === undefined) return undefined
-  if (row.id === null) return 'username taken'
+  return row.id === null ? 'username taken' : knownUser(row.id, row)
+}
+
+function knownUser(id: number, row: FoundRow): KnownUser {
   const apiKeys = row.keys?.map(({ id, prefix, created_at }) => ({
     id,
     prefix,
     createdAt: new Date(created_at).toISOString(),
   }))
-  return { id: row.id, username: row.username, referralCode: row.referral_code, apiKeys }
+  return { id, username: row.username, referralCode: row.referral_code, apiKeys }
 }
 
 export interface InsertedUser {

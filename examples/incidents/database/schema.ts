@@ -40,6 +40,7 @@ interface SessionsTable {
 export type SecurityEvent = 'login' | 'login_failed' | 'logout'
 
 interface SecurityEventsTable {
+  /** Of the work by which it was written. */
   id: Generated<string>
   event: SecurityEvent
   /** Null when nobody of that name is known. */
@@ -52,6 +53,7 @@ interface SecurityEventsTable {
 }
 
 interface UserActivityTable {
+  /** Of the work by which it was written. */
   id: Generated<string>
   user_id: number
   activity: 'login' | 'logout'
@@ -67,6 +69,8 @@ interface AuthUsersTable {
   /** What he hands to others, so that they join in his name. */
   referral_code: string
   referred_by: number | null
+  /** How many have joined in his name. */
+  referral_count: Generated<number>
   created_at: Generated<Date>
   last_seen_at: Date | null
 }

@@ -1,5 +1,4 @@
-import type { SecurityEvent } from '../database/schema.ts'
-import type { Client, User } from './contract.ts'
+import type { User } from './contract.ts'
 
 /** What the login keeps, in whatever database: one method is one statement or one transaction. */
 export interface LoginStore {
@@ -11,21 +10,10 @@ export interface LoginStore {
   /** The user of a session that has not expired. */
   findSessionUser(tokenHash: Buffer): Promise<User | undefined>
   endSession(tokenHash: Buffer): Promise<void>
-  recordSecurityEvent(record: SecurityRecord): Promise<void>
-  recordActivity(userId: number, activity: 'login' | 'logout'): Promise<void>
 }
 
 export interface KnownUser {
   readonly id: number
   readonly username: string
   readonly passwordHash: string
-}
-
-export interface SecurityRecord {
-  readonly event: SecurityEvent
-  /** Null when nobody of that name is known. */
-  readonly userId: number | null
-  /** As it was typed. */
-  readonly username: string
-  readonly client: Client
 }

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type { Database } from '../database/schema.ts'
+import type { AuditStore } from './audit.ts'
 import { SESSION_SECONDS } from './contract.ts'
 import type { LoginStore } from './login-store.ts'
 
@@ -52,16 +53,40 @@ export function createPostgresStore(db: Kysely<Database>): LoginStore {
     async endSession(tokenHash) {
       await db.deleteFrom('sessions').where('token_hash', '=', tokenHash).execute()
     },
+  }
+}
 
-    async recordSecurityEvent({ event, userId, username, client }) {
-      await db
-        .insertInto('security_events')
-        .values({ event, user_id: userId, username, ip: client.ip, user_agent: client.userAgent })
-        .execute()
+export function createPostgresAuditStore(db: Kysely<Database>): AuditStore {
+  return {
+    async recordSecurityEvents(records) {
+      await sql`
+        insert into security_events (id, event, user_id, username, ip, user_agent, created_at)
+        select given.id, given.event, users.id, given.username, given.ip, given.user_agent, given.at
+        from unnest(
+          ${records.map(({ id }) => id)}::text[],
+          ${records.map(({ event }) => event)}::text[],
+          ${records.map(({ userId }) => userId)}::int[],
+          ${records.map(({ username }) => username)}::text[],
+          ${records.map(({ client }) => client.ip)}::text[],
+          ${records.map(({ client }) => client.userAgent)}::text[],
+          ${records.map(({ at }) => at)}::timestamptz[]
+        ) as given (id, event, user_id, username, ip, user_agent, at)
+        left join users on users.id = given.user_id
+        on conflict (id) do nothing`.execute(db)
     },
 
-    async recordActivity(userId, activity) {
-      await db.insertInto('user_activity').values({ user_id: userId, activity }).execute()
+    async recordActivities(records) {
+      await sql`
+        insert into user_activity (id, user_id, activity, created_at)
+        select given.id, users.id, given.activity, given.at
+        from unnest(
+          ${records.map(({ id }) => id)}::text[],
+          ${records.map(({ userId }) => userId)}::int[],
+          ${records.map(({ activity }) => activity)}::text[],
+          ${records.map(({ at }) => at)}::timestamptz[]
+        ) as given (id, user_id, activity, at)
+        join users on users.id = given.user_id
+        on conflict (id) do nothing`.execute(db)
     },
   }
 }

@@ -4,13 +4,17 @@ import type { Client, Credentials, LoginService } from './contract.ts'
 import { CREDENTIALS_SCHEMA, SESSION_SECONDS, USER_ANSWER_SCHEMA } from './contract.ts'
 import { endedSessionCookie, readSessionToken, sessionCookie } from './session-cookie.ts'
 
-/** `POST /login`, `GET /me` and `POST /logout` over any implementation of the contract. */
-export function addLoginRoutes(app: FastifyInstance, service: LoginService): void {
+/**
+ * `POST /login`, `GET /me` and `POST /logout`, behind `prefix`, over any implementation of the contract.
+ *
+ * @param service asked for with each request, so that one that nobody uses needs nothing
+ */
+export function addLoginRoutes(app: FastifyInstance, prefix: '' | '/before', service: () => LoginService): void {
   app.post<{ Body: Credentials }>(
-    '/login',
+    `${prefix}/login`,
     { schema: { body: CREDENTIALS_SCHEMA, response: { 200: USER_ANSWER_SCHEMA } } },
     async (request, reply) => {
-      const signedIn = await service.login(request.body, clientOf(request))
+      const signedIn = await service().login(request.body, clientOf(request))
       // One answer for an unknown name and for a wrong password.
       if (signedIn === undefined) return sendProblem(reply, problem(401, 'User name or password is wrong.'))
       reply.header('set-cookie', sessionCookie(signedIn.token, SESSION_SECONDS, request.protocol === 'https'))
@@ -19,18 +23,18 @@ export function addLoginRoutes(app: FastifyInstance, service: LoginService): voi
     },
   )
 
-  app.get('/me', { schema: { response: { 200: USER_ANSWER_SCHEMA } } }, async (request, reply) => {
+  app.get(`${prefix}/me`, { schema: { response: { 200: USER_ANSWER_SCHEMA } } }, async (request, reply) => {
     const token = readSessionToken(request.headers.cookie)
-    const user = token === undefined ? undefined : await service.me(token)
+    const user = token === undefined ? undefined : await service().me(token)
     reply.header('cache-control', 'no-store')
     if (user === undefined)
       return sendProblem(reply, problem(401, 'No session, or it has expired. Sign in with POST /login.'))
     return { user }
   })
 
-  app.post('/logout', async (request, reply) => {
+  app.post(`${prefix}/logout`, async (request, reply) => {
     const token = readSessionToken(request.headers.cookie)
-    if (token !== undefined) await service.logout(token, clientOf(request))
+    if (token !== undefined) await service().logout(token, clientOf(request))
     reply.header('set-cookie', endedSessionCookie(request.protocol === 'https'))
     return reply.code(204).send()
   })

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type { SqliteTables } from '../database/sqlite/tables.ts'
 import { utcIn, utcNow } from '../database/sqlite/utc-time.ts'
+import type { AuditStore } from './audit.ts'
 import { SESSION_SECONDS } from './contract.ts'
 import type { LoginStore } from './login-store.ts'
 
@@ -49,16 +50,28 @@ export function createSqliteStore(db: Kysely<SqliteTables>): LoginStore {
     async endSession(tokenHash) {
       await db.deleteFrom('sessions').where('token_hash', '=', tokenHash).execute()
     },
+  }
+}
 
-    async recordSecurityEvent({ event, userId, username, client }) {
-      await db
-        .insertInto('security_events')
-        .values({ event, user_id: userId, username, ip: client.ip, user_agent: client.userAgent })
-        .execute()
+export function createSqliteAuditStore(db: Kysely<SqliteTables>): AuditStore {
+  return {
+    async recordSecurityEvents(records) {
+      await sql`
+        insert into security_events (id, event, user_id, username, ip, user_agent, created_at)
+        select value ->> 'id', value ->> 'event', users.id, value ->> 'username',
+          value ->> '$.client.ip', value ->> '$.client.userAgent', value ->> 'at'
+        from json_each(${JSON.stringify(records)}) left join users on users.id = value ->> 'userId'
+        where true
+        on conflict (id) do nothing`.execute(db)
     },
 
-    async recordActivity(userId, activity) {
-      await db.insertInto('user_activity').values({ user_id: userId, activity }).execute()
+    async recordActivities(records) {
+      await sql`
+        insert into user_activity (id, user_id, activity, created_at)
+        select value ->> 'id', users.id, value ->> 'activity', value ->> 'at'
+        from json_each(${JSON.stringify(records)}) join users on users.id = value ->> 'userId'
+        where true
+        on conflict (id) do nothing`.execute(db)
     },
   }
 }

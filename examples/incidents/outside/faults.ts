@@ -1,4 +1,5 @@
 import type { PartnerMood } from '../inbox/partner.ts'
+import type { MailMood } from './mailbox.ts'
 
 /** What is to go wrong outside the app. Whatever is left out goes well. */
 export interface Faults {
@@ -10,6 +11,8 @@ export interface Faults {
   readonly hangFor?: number
   /** How the partner's API behaves. Default `well`. */
   readonly partner?: PartnerMood
+  /** How the mail server behaves. Default `well`. */
+  readonly mail?: MailMood
 }
 
 /** How things stand: the faults in force, and what has been counted since the start. */
@@ -19,6 +22,7 @@ export interface FaultStatus {
   /** Milliseconds until it answers again. */
   readonly hangLeft: number
   readonly partner: PartnerMood
+  readonly mail: MailMood
   /** Queries the app has sent; null where they cannot be counted, as the connection is encrypted. */
   readonly queries: number | null
 }
@@ -37,25 +41,34 @@ export const FAULTS_SCHEMA = {
     hangTable: { type: 'string', pattern: '^[a-z_]{1,63}$' },
     hangFor: { type: 'integer', minimum: 1, maximum: 120_000 },
     partner: { type: 'string', enum: ['well', 'slow', 'hang', 'fail'] },
+    mail: { type: 'string', enum: ['well', 'hang', 'fail'] },
   },
 } as const
 
-const { queryDelay, hangFor, partner } = FAULTS_SCHEMA.properties
+const { queryDelay, hangFor, partner, mail } = FAULTS_SCHEMA.properties
 const LONGEST_DELAY = queryDelay.items.maximum
 const LONGEST_HANG = hangFor.maximum
-const MOODS: readonly PartnerMood[] = partner.enum
+const PARTNER_MOODS: readonly PartnerMood[] = partner.enum
+const MAIL_MOODS: readonly MailMood[] = mail.enum
 
 /**
  * The faults to begin with, from the environment: `FAULT_QUERY_DELAY=100-250`, `FAULT_HANG_TABLE=auth_users`, `FAULT_HANG_FOR=30000`,
- * `FAULT_PARTNER=slow`. Throws with what to do about a value that does not apply.
+ * `FAULT_PARTNER=slow`, `FAULT_MAIL=hang`. Throws with what to do about a value that does not apply.
  */
 export function readFaults(env: NodeJS.ProcessEnv): Faults {
-  const { FAULT_QUERY_DELAY: delay, FAULT_HANG_TABLE: table, FAULT_HANG_FOR: length, FAULT_PARTNER: partner } = env
+  const {
+    FAULT_QUERY_DELAY: delay,
+    FAULT_HANG_TABLE: table,
+    FAULT_HANG_FOR: length,
+    FAULT_PARTNER: partner,
+    FAULT_MAIL: mail,
+  } = env
   return {
     ...(delay === undefined ? {} : { queryDelay: readDelay(delay) }),
     ...(table === undefined ? {} : { hangTable: readTable(table) }),
     ...(length === undefined ? {} : { hangFor: readLength(length) }),
-    ...(partner === undefined ? {} : { partner: readMood(partner) }),
+    ...(partner === undefined ? {} : { partner: readMood('FAULT_PARTNER', partner, PARTNER_MOODS) }),
+    ...(mail === undefined ? {} : { mail: readMood('FAULT_MAIL', mail, MAIL_MOODS) }),
   }
 }
 
@@ -78,8 +91,8 @@ function readLength(text: string): number {
   throw new Error(`FAULT_HANG_FOR is "${text}"; it must be a number of milliseconds from 1 to ${LONGEST_HANG}.`)
 }
 
-function readMood(text: string): PartnerMood {
-  const mood = MOODS.find((known) => known === text)
+function readMood<Mood extends string>(name: string, text: string, moods: readonly Mood[]): Mood {
+  const mood = moods.find((known) => known === text)
   if (mood !== undefined) return mood
-  throw new Error(`FAULT_PARTNER is "${text}"; it must be one of ${MOODS.join(', ')}.`)
+  throw new Error(`${name} is "${text}"; it must be one of ${moods.join(', ')}.`)
 }

@@ -5,19 +5,22 @@ import { startControlServer } from './control-server.ts'
 import { canProxy, type DatabaseProxy, startDatabaseProxy } from './database-proxy.ts'
 import type { FaultStatus, Faults } from './faults.ts'
 import { lockFile } from './file-lock.ts'
+import { type Mailbox, startMailbox } from './mailbox.ts'
 import { hangTable, type TableHang } from './table-hang.ts'
 
 /**
- * What the app meets outside of itself, and what can go wrong there: the way to its database, and the partner's API. One for all workers, so that a
+ * What the app meets outside of itself, and what can go wrong there: the way to its database, the partner's API and the mail server. One for all workers, so that a
  * fault holds for each of them; it lives in the process that starts them and ends with it.
  */
 export interface Outside {
   /** The connection string for the app. */
   readonly databaseUrl: string
   readonly partnerUrl: string
+  readonly smtpUrl: string
   /** Where the app orders faults: `GET`, `PUT` and `DELETE`. */
   readonly faultsUrl: string
   readonly partner: Partner
+  readonly mailbox: Mailbox
   status(): FaultStatus
   /** Puts these faults in the place of those before. When one cannot be had it rejects, with a message for whoever asked, and there is none. */
   order(faults: Faults): Promise<void>
@@ -31,13 +34,14 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
   const proxy: DatabaseProxy | undefined = canProxy(databaseUrl, env)
     ? await startDatabaseProxy(databaseUrl)
     : undefined
-  const partner = await startPartner()
+  const [partner, mailbox] = await Promise.all([startPartner(), startMailbox()])
   const address = readDatabaseUrl(databaseUrl)
   let hang: TableHang | undefined
 
   const clear = async (): Promise<void> => {
     if (proxy !== undefined) proxy.delay = undefined
     partner.mood = 'well'
+    mailbox.mood = 'well'
     const held = hang
     hang = undefined
     await held?.release()
@@ -49,12 +53,13 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
       hangTable: left > 0 && hang !== undefined ? hang.table : null,
       hangLeft: left,
       partner: partner.mood,
+      mail: mailbox.mood,
       queries: proxy?.queries ?? null,
     }
   }
   const apply = async (faults: Faults): Promise<void> => {
     await clear()
-    const { queryDelay, hangTable: table, hangFor = DEFAULT_HANG, partner: mood = 'well' } = faults
+    const { queryDelay, hangTable: table, hangFor = DEFAULT_HANG, partner: mood = 'well', mail = 'well' } = faults
     if (queryDelay !== undefined && queryDelay[0] > queryDelay[1]) {
       throw new Error('The first number of queryDelay must not be above the second.')
     }
@@ -71,6 +76,7 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
     }
     if (proxy !== undefined) proxy.delay = queryDelay
     partner.mood = mood
+    mailbox.mood = mail
   }
   // One order after the other: two at once could each leave a table locked that the other does not know of.
   let last: Promise<void> = Promise.resolve()
@@ -84,14 +90,16 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
   return {
     databaseUrl: proxy?.url ?? databaseUrl,
     partnerUrl: partner.url,
+    smtpUrl: mailbox.url,
     faultsUrl: control.url,
     partner,
+    mailbox,
     status,
     order,
     close: async () => {
       await control.close()
       await order({})
-      await Promise.all([proxy?.close(), partner.close()])
+      await Promise.all([proxy?.close(), partner.close(), mailbox.close()])
     },
   }
 }

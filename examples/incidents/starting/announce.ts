@@ -1,7 +1,7 @@
+import type { ReleaseStatus } from '../../../src/report/release-report.ts'
 import { pause } from '../../../src/wait/clock.ts'
 import { ms, tellDuration } from '../../../src/wait/duration.ts'
 import { readDatabaseUrl } from '../database/database-url.ts'
-import type { ReleaseReport } from '../database/release-report.ts'
 import { SEED_PASSWORD } from '../database/seed.ts'
 import type { RunFlags } from './run-flags.ts'
 import { urlOf } from './run-flags.ts'
@@ -9,16 +9,6 @@ import { urlOf } from './run-flags.ts'
 /** One line of what a person should know. */
 export function say(topic: string, text: string): void {
   console.log(`${topic.padEnd(10)}${text}`)
-}
-
-export function announceRelease(report: ReleaseReport): void {
-  const { migrations, seeded } = report
-  const migrated =
-    migrations.length === 0
-      ? 'all migrations are in place'
-      : `${migrations.length} ${migrations.length === 1 ? 'migration' : 'migrations'} run in ${tellDuration(report.migrationMs)} (${migrations.join(', ')})`
-  const rows = seeded === 0 ? 'all users are there' : `${seeded} users seeded in ${tellDuration(report.seedMs)}`
-  say('release', `${migrated}; ${rows}`)
 }
 
 /** The server and database of a connection string, without user and password; or the file. */
@@ -29,16 +19,43 @@ export function tellDatabase(url: string): string {
   return `${hostname}:${port === '' ? '5432' : port}${pathname}`
 }
 
+/** Where what was looked up is remembered. */
+export function announceCache(redisUrl: string | undefined): void {
+  const host = redisUrl === undefined ? undefined : URL.parse(redisUrl)?.host
+  say(
+    'cache',
+    host === undefined || host === ''
+      ? 'in the memory of each worker alone (REDIS_URL has them share one)'
+      : `in the memory of each worker, and in Redis at ${host}`,
+  )
+}
+
 interface StatusExcerpt {
+  readonly release: ReleaseStatus | null
   readonly ready: boolean
   readonly address: string | null
   readonly workers: readonly { readonly state: string; readonly pid: number | null }[]
 }
 
+/** Waits until the release steps are done, and says so; whether they are (`ended` stops the wait). */
+export async function announceReleased(flags: RunFlags, ended: AbortSignal): Promise<boolean> {
+  const status = await waitFor(flags, ended, ({ release }) => release?.state === 'done' || release?.state === 'skipped')
+  if (status?.release === undefined || status.release === null) return false
+  const { state, told, record } = status.release
+  const steps = record?.steps.map(({ name, durationMs }) => `${name} ${tellDuration(durationMs)}`)
+  say('release', state === 'skipped' || steps === undefined ? told : `done (${steps.join(', ')})`)
+  return true
+}
+
 /** Waits until Punctual says it is ready (`ended` stops the wait), then says where everything is. */
 export async function announceReady(flags: RunFlags, ended: AbortSignal): Promise<void> {
   const admin = urlOf(flags.adminHost, flags.adminPort)
-  const status = await waitReady(admin, ended)
+  const status = await waitFor(
+    flags,
+    ended,
+    // Workers whose number has been asked for, all of them, unless one is in trouble: then it is the log that tells.
+    ({ ready, workers }) => ready && workers.every(({ state }) => state !== 'booting' && state !== 'spawned'),
+  )
   if (status === undefined) return
   const app = appUrl(flags, status.address)
   const pids = status.workers.filter(({ state }) => state === 'ready').map(({ pid }) => pid)
@@ -52,15 +69,19 @@ export async function announceReady(flags: RunFlags, ended: AbortSignal): Promis
   say('stop', 'Ctrl-C: finishes the requests in flight, then stops everything npm start has started. Twice: at once.')
 }
 
-async function waitReady(admin: string, ended: AbortSignal): Promise<StatusExcerpt | undefined> {
+async function waitFor(
+  { adminHost, adminPort }: RunFlags,
+  ended: AbortSignal,
+  wanted: (status: StatusExcerpt) => boolean,
+): Promise<StatusExcerpt | undefined> {
+  const admin = urlOf(adminHost, adminPort)
   while (!ended.aborted) {
     try {
       const answer = await fetch(`${admin}/status`, { signal: AbortSignal.any([ended, AbortSignal.timeout(2_000)]) })
       const status = (await answer.json()) as StatusExcerpt
-      // Workers whose number has been asked for, all of them, unless one is in trouble: then it is the log that tells.
-      if (status.ready && status.workers.every(({ state }) => state !== 'booting' && state !== 'spawned')) return status
+      if (wanted(status)) return status
     } catch {
-      // Not there yet. Punctual has a limit for booting, and its end ends this wait.
+      // Not there yet. Punctual has limits for releasing and booting, and its end ends this wait.
     }
     await pause(ms(150))
   }

@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url'
+
 /** What `npm start` must know of the settings of the Punctual it starts. The rest it passes on unread. */
 export interface RunFlags {
   /** For `punctual run`, after the entry. */
@@ -8,14 +10,14 @@ export interface RunFlags {
   readonly adminHost: string
   readonly adminPort: number
   readonly stateDir: string
-  /** A config file may set ports of its own, so nothing is known for sure. */
+  /** Somebody's own config file may set other ports, so nothing is known for sure. */
   readonly hasConfig: boolean
 }
 
-/**
- * Adds the example's own defaults where neither flag nor variable says otherwise: two workers, and this machine only, since
- * the `/try` routes break things on purpose.
- */
+/** The app's config file, in which its release steps are. */
+export const RELEASE_CONFIG: string = fileURLToPath(new URL('../punctual.config.ts', import.meta.url))
+
+/** Adds the app's own config file, unless another is named. */
 export function readRunFlags(given: readonly string[], env: NodeJS.ProcessEnv): RunFlags {
   const end = given.indexOf('--')
   const flags = end === -1 ? given : given.slice(0, end)
@@ -25,13 +27,9 @@ export function readRunFlags(given: readonly string[], env: NodeJS.ProcessEnv): 
     return flags[at]?.includes('=') ? flags[at].slice(name.length + 3) : flags[at + 1]
   }
   const hasConfig = value('config') !== undefined || env.PUNCTUAL_CONFIG !== undefined
-  const workers = value('workers') ?? env.PUNCTUAL_WORKERS
   const host = value('host') ?? env.PUNCTUAL_HOST ?? env.HOST
-  const added = hasConfig
-    ? []
-    : [...(workers === undefined ? ['--workers', '2'] : []), ...(host === undefined ? ['--host', '127.0.0.1'] : [])]
   return {
-    args: [...added, ...given],
+    args: hasConfig ? given : ['--config', RELEASE_CONFIG, ...given],
     host: host ?? '127.0.0.1',
     port: Number(value('port') ?? env.PUNCTUAL_PORT ?? env.PORT ?? 3000),
     adminHost: value('admin-host') ?? env.PUNCTUAL_ADMIN_HOST ?? '127.0.0.1',

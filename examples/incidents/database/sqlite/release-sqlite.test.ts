@@ -27,7 +27,7 @@ test('of three releases at once, one migrates, one seeds and the others find it 
   const migrated = reports.filter(({ migrations }) => migrations.length > 0)
   assert.deepEqual(
     migrated.map(({ migrations }) => migrations),
-    [['0001-users-and-sessions', '0002-security-events-and-user-activity']],
+    [['0001-users-and-sessions', '0002-security-events-and-user-activity', '0003-audit-ids']],
   )
   assert.deepEqual(reports.map(({ seeded }) => seeded).sort(), [0, 0, SEED_USERS.length])
   for (const { database } of reports) assert.match(database, /^SQLite 3\.\d+/)

@@ -27,7 +27,8 @@ interface SessionsTable {
 }
 
 interface SecurityEventsTable {
-  id: Generated<number>
+  /** Of the work by which it was written. */
+  id: string
   event: SecurityEvent
   /** Null when nobody of that name is known. */
   user_id: number | null
@@ -39,7 +40,8 @@ interface SecurityEventsTable {
 }
 
 interface UserActivityTable {
-  id: Generated<number>
+  /** Of the work by which it was written. */
+  id: string
   user_id: number
   activity: 'login' | 'logout'
   created_at: Generated<string>

@@ -1,0 +1,71 @@
+import type { Redis } from 'ioredis'
+import type { Kysely } from 'kysely'
+import type { Database } from '../database/schema.ts'
+import {
+  type CacheEvent,
+  type HotValue,
+  type Limit,
+  type Milliseconds,
+  type ReadThrough,
+  readThrough,
+  withQueryLimit,
+} from '../punctual.ts'
+import type { Identity } from './contract.ts'
+import { findByPrivyId, findHolder, type KnownUser, type NameHolder } from './user-queries.ts'
+
+/** How long somebody is remembered; he is stamped as seen when he is looked up, so once in this time. */
+const REMEMBERED: Limit = '300s'
+/** While the database fails, he is answered with what was known of him for so long. */
+const REMEMBERED_AT_WORST: Limit = '1h'
+/** For one look-up, whoever waits for it. */
+const LOOK_UP_LIMIT: Limit = '5s'
+
+export interface KnownUsersSettings {
+  /** Shared by all workers and machines; undefined leaves each worker its own memory. */
+  readonly redis: Redis | undefined
+  /** For the user and his keys, of the above. */
+  readonly withKeysLimit: HotValue<Milliseconds>
+  readonly onEvent: (event: CacheEvent) => void
+}
+
+/** Who has been looked up a short while ago. */
+export interface KnownUsers {
+  /** Under `auth:privy_id:{id}`: the user with his keys. */
+  readonly byPrivyId: ReadThrough<string, KnownUser>
+  /** Under `auth:username:{name}`: whose name it is. */
+  readonly byUsername: ReadThrough<string, NameHolder>
+  /** To be called when he was added or updated; resolves when no worker answers with what was before. */
+  forget(identity: Pick<Identity, 'privyId' | 'username'>): Promise<void>
+  close(): void
+}
+
+/** Look-ups that are asked of the database once in five minutes, of all workers together where there is a Redis. */
+export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings): KnownUsers {
+  const { redis, withKeysLimit, onEvent } = settings
+  const common = {
+    ttl: REMEMBERED,
+    grace: REMEMBERED_AT_WORST,
+    limit: LOOK_UP_LIMIT,
+    onEvent,
+    ...(redis === undefined ? {} : { redis }),
+  }
+  const byPrivyId = readThrough<string, KnownUser>('auth:privy_id', {
+    ...common,
+    load: (privyId) => withQueryLimit('user with API keys', withKeysLimit.value, () => findByPrivyId(db, privyId)),
+  })
+  const byUsername = readThrough<string, NameHolder>('auth:username', {
+    ...common,
+    load: (username) => withQueryLimit('user name', LOOK_UP_LIMIT, () => findHolder(db, username)),
+  })
+  return {
+    byPrivyId,
+    byUsername,
+    forget: async ({ privyId, username }) => {
+      await Promise.all([byPrivyId.invalidate(privyId), byUsername.invalidate(username)])
+    },
+    close: () => {
+      byPrivyId.close()
+      byUsername.close()
+    },
+  }
+}

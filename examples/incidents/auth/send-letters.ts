@@ -1,0 +1,53 @@
+import type { Kysely } from 'kysely'
+import { sql } from 'kysely'
+import { createTransport } from 'nodemailer'
+import type { Database } from '../database/schema.ts'
+import { within } from '../punctual.ts'
+
+/** One letter, from connecting to the server's word that it has it. */
+const LETTER_LIMIT = '10s'
+const FROM = 'Incidents <hello@incidents.example>'
+
+/** Sends what waits in the outbox, about these users. Each letter has the same id each time, should it be sent twice. */
+export type SendLetters = (about: readonly number[]) => Promise<void>
+
+export interface Letters {
+  readonly send: SendLetters
+  /** Closes the connection to the mail server. */
+  close(): Promise<void>
+}
+
+/** @param url `smtp://…`; undefined leaves letters in the outbox */
+export function openLetters(db: Kysely<Database>, url: string | undefined): Letters {
+  if (url === undefined) return { send: async () => {}, close: async () => {} }
+  const server = createTransport({
+    url,
+    pool: true,
+    maxConnections: 1,
+    connectionTimeout: 5_000,
+    greetingTimeout: 5_000,
+    socketTimeout: 10_000,
+  })
+  const send: SendLetters = async (about) => {
+    const letters = await db
+      .selectFrom('email_outbox')
+      .innerJoin('auth_users', 'auth_users.id', 'about_user_id')
+      .select(['email_outbox.id', 'recipient', 'username'])
+      .where('about_user_id', 'in', about)
+      .where('sent_at', 'is', null)
+      .orderBy('email_outbox.id')
+      .execute()
+    for (const { id, recipient, username } of letters) {
+      const letter = {
+        from: FROM,
+        to: recipient,
+        messageId: `<outbox-${id}@incidents.example>`,
+        subject: `${username} has joined`,
+        text: `${username} has joined with your code. Thank you!\n`,
+      }
+      await within('letter', LETTER_LIMIT, () => server.sendMail(letter))
+      await db.updateTable('email_outbox').set({ sent_at: sql<Date>`now()` }).where('id', '=', id).execute()
+    }
+  }
+  return { send, close: async () => server.close() }
+}

@@ -1,0 +1,6 @@
+import { resolve } from 'node:path'
+
+/** The SQLite file of the inbox's own apps: `INBOX_DATABASE`, else one in the state directory. */
+export function inboxDatabase(env: NodeJS.ProcessEnv = process.env): string {
+  return resolve(env.INBOX_DATABASE || '.punctual/inbox.db')
+}

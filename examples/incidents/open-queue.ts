@@ -1,0 +1,32 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyBaseLogger } from 'fastify'
+import { type DeferHandler, type DeferOptions, type Deferred, defer } from './punctual.ts'
+
+export interface QueueSettings extends Omit<DeferOptions, 'durability' | 'onEvent' | 'stateDir'> {
+  /** Where what waits is kept, in a process that does not run under Punctual; undefined keeps it in memory alone. */
+  readonly stateDir: string | undefined
+  readonly log: FastifyBaseLogger
+}
+
+let inMemory = 0
+
+/**
+ * A queue of the app, which says what it has to say in the app's log. Kept in memory it has a name of its own each time, so that a process, such as a test, may
+ * have several apps at once, and finds nothing that others have left.
+ */
+export function openQueue<Item>(
+  name: string,
+  handler: DeferHandler<Item>,
+  { log, stateDir, ...options }: QueueSettings,
+): Deferred<Item> {
+  const kept: DeferOptions =
+    stateDir === undefined
+      ? { durability: 'memory', stateDir: join(tmpdir(), `incidents-in-memory-${process.pid}`) }
+      : { stateDir }
+  return defer(stateDir === undefined ? `${name}.${++inMemory}` : name, handler, {
+    ...options,
+    ...kept,
+    onEvent: ({ severity, queue, type, message }) => log[severity]({ queue, type }, message),
+  })
+}
