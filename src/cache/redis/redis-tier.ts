@@ -98,12 +98,12 @@ export class RedisTier {
       this.#options.hasTags ? this.#tagKey('') : '',
     ]
     const answer = await this.#ask('read', parent, READ, this.#keysOf(key), args)
-    // What was invalidated while Redis answered, and could not be told, may be what it answered with.
-    if (answer === null || this.#pending.covers(key)) {
+    // No answer, or none to this question; or what was invalidated meanwhile, and could not be told, may be what it answered with.
+    if (!Array.isArray(answer) || this.#pending.covers(key)) {
       this.#lost.add(key, token)
       return null
     }
-    const [text, age, isAbsent, loadTook, lease, epoch, mark] = answer as unknown[]
+    const [text, age, isAbsent, loadTook, lease, epoch, mark] = answer as readonly unknown[]
     const stored =
       typeof text === 'string' && !isUnreadable
         ? this.#decode(text, Number(age), isAbsent === '1', Number(loadTook))
@@ -176,7 +176,7 @@ export class RedisTier {
       run + token,
       hasTags ? '1' : '0',
     ])
-    if (answer === null) {
+    if (!Array.isArray(answer)) {
       this.#lost.add(key, token)
       return { reached: false, lease: null }
     }

@@ -1,6 +1,6 @@
 import net, { type AddressInfo } from 'node:net'
 
-/** A TCP proxy that delays every byte by so many milliseconds, each way. */
+/** A TCP proxy that delays every byte by so many milliseconds, each way. What is on its way when that is changed still takes its time. */
 export interface ShapedProxy {
   readonly url: string
   delay: number
@@ -18,12 +18,24 @@ export async function startShapedProxy(target: number, port = 0): Promise<Shaped
       sockets.delete(from)
       to.destroy()
     })
-    from.on('data', (bytes) => {
-      const timer = setTimeout(() => {
-        timers.delete(timer)
-        to.write(bytes)
-      }, proxy.delay)
+    // In their order, also when the delay changes: bytes of a connection do not overtake each other.
+    const late: { readonly bytes: Buffer; readonly due: number }[] = []
+    const deliver = (): void => {
+      while (late[0] !== undefined && late[0].due <= performance.now()) to.write(late.shift()?.bytes ?? '')
+      const [next] = late
+      if (next === undefined) return
+      const timer = setTimeout(
+        () => {
+          timers.delete(timer)
+          deliver()
+        },
+        Math.ceil(next.due - performance.now()),
+      )
       timers.add(timer)
+    }
+    from.on('data', (bytes) => {
+      const due = Math.max(performance.now() + proxy.delay, late.at(-1)?.due ?? 0)
+      if (late.push({ bytes, due }) === 1) deliver()
     })
   }
   const server = net.createServer((near) => {
