@@ -1,5 +1,6 @@
 import { isAbortReason, isExpiry } from '../wait/abort-reason.ts'
 import { monotonicNow } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
 import { AcquireWait } from './acquire-wait.ts'
 import type { Borrow } from './borrow.ts'
 import { limitConnecting } from './connect-limit.ts'
@@ -14,6 +15,9 @@ import { ConnectionLostError } from './query-errors.ts'
 import { SessionLimit } from './server-limit.ts'
 
 type GiveBack = (error?: unknown) => void
+
+/** So much longer than the opening itself may take, in milliseconds: its own error says more than that of a wait for it. */
+const OPENING_GRACE = 100
 
 /** The queue in front of a pool, and what is known of its connections. */
 export class PoolGuard implements ClientOwner, Watched {
@@ -62,7 +66,8 @@ export class PoolGuard implements ClientOwner, Watched {
       if (this.#pool.ending === true) return this.#connect((error) => reject(error))
       const { name, acquireLimit, connectLimit } = this.settings
       // Whoever finds everything taken has less patience than one for whom a connection is being opened.
-      const limit = this.#asked > this.#waits.length || this.#free() > 0 ? connectLimit : acquireLimit
+      const opening = this.#asked > this.#waits.length || this.#free() > 0
+      const limit = opening ? ms(connectLimit + OPENING_GRACE) : acquireLimit
       const wait = new AcquireWait(
         name,
         limit,
