@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
@@ -11,6 +12,13 @@ export interface QueueSettings extends Omit<DeferOptions, 'durability' | 'onEven
 
 let inMemory = 0
 
+/** What is given up is written down even by a queue in memory; that of a process which keeps nothing goes with it. */
+function forgottenDirectory(): string {
+  const directory = join(tmpdir(), `incidents-in-memory-${process.pid}`)
+  if (inMemory === 0) process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
 /**
  * A queue of the app, which says what it has to say in the app's log. Kept in memory it has a name of its own each time, so that a process, such as a test, may
  * have several apps at once, and finds nothing that others have left.
@@ -21,9 +29,7 @@ export function openQueue<Item>(
   { log, stateDir, ...options }: QueueSettings,
 ): Deferred<Item> {
   const kept: DeferOptions =
-    stateDir === undefined
-      ? { durability: 'memory', stateDir: join(tmpdir(), `incidents-in-memory-${process.pid}`) }
-      : { stateDir }
+    stateDir === undefined ? { durability: 'memory', stateDir: forgottenDirectory() } : { stateDir }
   return defer(stateDir === undefined ? `${name}.${++inMemory}` : name, handler, {
     ...options,
     ...kept,
