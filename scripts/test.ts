@@ -2,7 +2,8 @@
 // that a test started is still there afterwards.
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync, globSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LeftProcess, processesWith } from './left-behind.ts'
@@ -32,7 +33,9 @@ if (files.length === 0) {
 
 /** What watches a clock of hundreds of milliseconds must not share two cores with others: these files run one by one, after the rest. */
 const CALM = /^test\/process\/(?:stalls|waits|life)\//
+const reports = mkdtempSync(join(tmpdir(), 'punctual-failures-'))
 const code = await runAll()
+tellFailures()
 const left = await leftBehind()
 for (const { pid, command } of left) {
   console.error(`left behind by a test: ${pid} ${command.slice(0, 200)}`)
@@ -49,19 +52,36 @@ async function runAll(): Promise<number> {
   const sorted = files.toSorted()
   // Most of a file's time is waiting, so two side by side take little more than one.
   const together = await run(
+    'together',
     sorted.filter((file) => !CALM.test(file)),
     2,
   )
   const alone = await run(
+    'alone',
     sorted.filter((file) => CALM.test(file)),
     1,
   )
   return together === 0 ? alone : together
 }
 
-function run(chosen: readonly string[], atOnce: number): Promise<number> {
+/** What failed in either part, once more at the end: of a long output many see only that. */
+function tellFailures(): void {
+  for (const name of ['together', 'alone']) {
+    const path = join(reports, name)
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    if (text !== '') console.error(`\nfailed of the files that run ${name}:\n\n${text}`)
+  }
+  rmSync(reports, { recursive: true, force: true })
+}
+
+function run(name: string, chosen: readonly string[], atOnce: number): Promise<number> {
   if (chosen.length === 0) return Promise.resolve(0)
-  const child = spawn(process.execPath, ['--test', `--test-concurrency=${atOnce}`, FILE_LIMIT, ...flags, ...chosen], {
+  const reporters = [
+    ['spec', 'stdout'],
+    [join(import.meta.dirname, 'failures-reporter.ts'), join(reports, name)],
+  ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`])
+  const options = [`--test-concurrency=${atOnce}`, FILE_LIMIT, ...reporters, ...flags]
+  const child = spawn(process.execPath, ['--test', ...options, ...chosen], {
     cwd: ROOT,
     stdio: 'inherit',
     env: {

@@ -42,6 +42,7 @@ export interface RunOptions extends SharedOptions {
   readonly events: EventEmitter
   /** Asked before each look for a job; it waits for what it is promised. */
   readonly forbiddenFlags: () => null | Promise<null>
+  readonly preset: { readonly worker: { readonly completeJobBatchDelay: number; readonly failJobBatchDelay: number } }
 }
 
 export interface JobHelpers {

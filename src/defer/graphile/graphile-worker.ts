@@ -69,6 +69,7 @@ class GraphileVia implements DeferVia {
   readonly #open = new Set<QueueTask>()
   #module: Promise<GraphileModule>
   #own: OwnPool | null = null
+  #lostConnections = 0
   #ground: Promise<RunnerGround> | null = null
   #runner: { readonly runner: JobRunner; readonly tasks: ReadonlySet<QueueTask> } | null = null
   /** Runners begin and end one after the other. */
@@ -150,11 +151,13 @@ class GraphileVia implements DeferVia {
     const logger = new module.Logger(() => () => {})
     await module.runMigrations({ pgPool: pool, schema: this.#options.schema, logger })
     await this.#store.prepare(pool)
-    return { module, pool, store: this.#store }
+    return { module, pool, store: this.#store, lostConnections: () => this.#lostConnections }
   }
 
   #ownPool(): OwnPool {
-    this.#own ??= openLike(this.#pool, this.#options.concurrency + OWN_CONNECTIONS, !this.#run)
+    this.#own ??= openLike(this.#pool, this.#options.concurrency + OWN_CONNECTIONS, !this.#run, () => {
+      this.#lostConnections++
+    })
     return this.#own
   }
 
@@ -171,8 +174,8 @@ function isSame<T>(some: ReadonlySet<T>, others: ReadonlySet<T>): boolean {
   return some.size === others.size && [...some].every((one) => others.has(one))
 }
 
-/** Another pool that leads to the same place. */
-function openLike(pool: PgPool, max: number, allowExitOnIdle: boolean): OwnPool {
+/** Another pool that leads to the same place. `onLost` is called for each connection that breaks. */
+function openLike(pool: PgPool, max: number, allowExitOnIdle: boolean, onLost: () => void): OwnPool {
   const Pool = pool.constructor as new (options: object) => OwnPool
   const { password } = pool.options as { readonly password?: unknown }
   const own = new Pool({
@@ -188,6 +191,6 @@ function openLike(pool: PgPool, max: number, allowExitOnIdle: boolean): OwnPool 
   })
   // Unheard, the end of a connection would end the process. The pool opens another at need.
   own.on('error', () => {})
-  own.on('connect', (client) => void client.on('error', () => {}))
+  own.on('connect', (client) => void client.on('error', onLost))
   return own
 }

@@ -14,6 +14,11 @@ import type { QueueTask } from './queue-task.ts'
 const BACK_OFF = { jitter: 'full', base: 500, most: 30_000, random: Math.random } as const
 /** Of the time there is to leave: then what still runs is given up. */
 const PATIENCE = 0.8
+/**
+ * graphile-worker 0.18 writes the end of a job to the database without awaiting it: if that fails, the rejection is nobody's and ends the process, and the job stays
+ * locked. Gathered into batches, even of no time at all, a failure is heard: its pool of jobs ends, and we begin another.
+ */
+const HEARD_ENDS = { completeJobBatchDelay: 0, failJobBatchDelay: 0 } as const
 /** Milliseconds between two lines of what graphile-worker has to complain of. */
 const TELL_EVERY = 10_000
 
@@ -28,6 +33,8 @@ export interface RunnerGround {
   readonly module: GraphileModule
   readonly pool: OwnPool
   readonly store: JobStore
+  /** How many connections of the pool have broken so far: each may have carried an answer that was not heard. */
+  readonly lostConnections: () => number
 }
 
 /** Runs the jobs of some queues in this process until it is stopped, and begins again whenever graphile-worker gives up. */
@@ -87,12 +94,23 @@ export class JobRunner {
 
   /** Until graphile-worker ends, asked for or not. */
   async #once(): Promise<void> {
-    const { module, pool, store } = await this.#ground()
+    const { module, pool, store, lostConnections } = await this.#ground()
     let pulse: JobPulse | null = null
     const events = new EventEmitter()
     events.on('pool:create', ({ workerPool }: { readonly workerPool: { readonly id: string } }) => {
       pulse = new JobPulse(store, pool, workerPool.id, this.#options)
     })
+    // A look for a job whose answer was lost with its connection may have taken one, which would stay locked for as long as we live. So once the database answers again
+    // we begin anew, as another pool of jobs, and give back what this one holds.
+    const lostBefore = lostConnections()
+    let anew = false
+    const answered = (): void => {
+      if (anew || lostConnections() === lostBefore) return
+      anew = true
+      void this.#runner?.stop().catch(() => {})
+    }
+    events.on('worker:getJob:empty', answered)
+    events.on('job:start', answered)
     // No job is taken before others know of us: else nobody would miss us if we died with it.
     const known = (): null | Promise<null> => (pulse === null || pulse.isKnown ? null : pulse.beat().then(() => null))
     try {
@@ -113,15 +131,16 @@ export class JobRunner {
         gracefulShutdownAbortTimeout: 5_000,
         events,
         forbiddenFlags: known,
+        preset: { worker: HEARD_ENDS },
       })
       this.#runner = runner
-      if (this.#stopping) void runner.stop().catch(() => {})
+      if (this.#stopping || anew) void runner.stop().catch(() => {})
       await runner.promise
     } finally {
       this.#runner = null
       await (pulse as JobPulse | null)?.end(ms(5_000)).catch(() => {})
     }
-    if (!this.#stopping) throw new Error('graphile-worker has ended by itself')
+    if (!this.#stopping && !anew) throw new Error('graphile-worker has ended by itself')
   }
 
   /** A job that failed is told by its queue. */
