@@ -9,6 +9,7 @@ import { join, relative } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../../src/wait/duration.ts'
+import { freePort } from '../../test/process/support/free-port.ts'
 import { endProcess, identifyProcess } from './guardian/process-identity.ts'
 import { waitUntil, within } from './guardian/wait-until.ts'
 
@@ -50,17 +51,7 @@ async function untilReady(run: Run): Promise<void> {
 }
 
 async function freePorts(): Promise<{ port: number; admin: number; flags: string[] }> {
-  const servers = [createServer(), createServer()]
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) => {
-          server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
-        }),
-    ),
-  )
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  const [port = 0, admin = 0] = ports
+  const [port, admin] = [await freePort(), await freePort()]
   return { port, admin, flags: ['--port', String(port), '--admin-port', String(admin)] }
 }
 

@@ -55,6 +55,19 @@ test(`whatever is appended, settled, adopted, closed and killed at random, what 
   t.diagnostic(`${ROUNDS} rounds of ${STEPS} steps`)
 })
 
+/** What is settled is removed in the background: where a file goes while it is being copied, the copy is made once more. */
+function copyWhole(from: string, to: string): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      cpSync(from, to, { recursive: true })
+      return
+    } catch (error) {
+      if (tries === 20 || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      rmSync(to, { recursive: true, force: true })
+    }
+  }
+}
+
 async function oneRound(root: string, random: (below: number) => number): Promise<void> {
   let model = new Model()
   let life = 0
@@ -128,7 +141,7 @@ async function oneRound(root: string, random: (below: number) => number): Promis
       if (killed) {
         // As it stands at this instant: whatever is under way does not come to its end.
         const copy = join(root, `life-${life + 1}`)
-        cpSync(directory, copy, { recursive: true })
+        copyWhole(directory, copy)
         directory = copy
       }
       if (!killed || random(2) === 0) {
