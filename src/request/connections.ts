@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { ConnectionTable } from './connection-table.ts'
-import { forgetRequests } from './idle-timer.ts'
+import { endIdleTimer, replaceIdleTimer } from './idle-timer.ts'
 import { type Connection, connectionOf, type Speech } from './scope.ts'
 
 type Tracked = Socket & { [connectionOf]?: Connection }
@@ -38,7 +38,7 @@ export class Connections implements Iterable<Connection> {
     }
     ;(socket as Tracked)[connectionOf] = connection
     this.#open.push(connection)
-    if (speech === 'http') forgetRequests(socket)
+    if (speech === 'http') replaceIdleTimer(socket)
     return connection
   }
 
@@ -52,6 +52,7 @@ export class Connections implements Iterable<Connection> {
       this.#open[place] = last
       last.place = place
     }
+    endIdleTimer(connection.socket)
     this.#table.close(connection.slot)
     connection.slot = -1
   }

@@ -1,28 +1,54 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Agent, createServer, get } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { test } from 'node:test'
+import { once } from 'node:events'
+import { Agent, createServer, get, type RequestListener, type Server } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { afterEach, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { until } from '../../test/process/support/until.ts'
-import { forgetRequests } from './idle-timer.ts'
+import { until, within } from '../../test/process/support/until.ts'
+import { waitWheel } from '../wait/timer-wheel.ts'
+import { endIdleTimer, replaceIdleTimer } from './idle-timer.ts'
+
+const REQUEST = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+const storage = new AsyncLocalStorage<object>()
+let server: Server
+const sockets = new Set<Socket>()
+
+afterEach(() => {
+  for (const socket of sockets) socket.destroy()
+  sockets.clear()
+  server.close()
+})
+
+async function serve(listener: RequestListener, keepAliveTimeout = 5_000): Promise<number> {
+  server = createServer({ keepAliveTimeout, keepAliveTimeoutBuffer: 0 }, listener)
+  server.on('connection', (socket) => {
+    replaceIdleTimer(socket)
+    socket.on('close', () => endIdleTimer(socket))
+  })
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  return (server.address() as AddressInfo).port
+}
+
+function open(port: number): Socket {
+  const socket = connect(port, '127.0.0.1')
+  sockets.add(socket)
+  socket.on('error', () => {})
+  return socket
+}
 
 test('a connection at rest does not hold on to the request that was served last', async () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  const storage = new AsyncLocalStorage<object>()
   const served: WeakRef<object>[] = []
-  const server = createServer((_request, response) => {
+  const port = await serve((_request, response) => {
     const store = {}
     served.push(new WeakRef(store))
     storage.run(store, () => response.end('done'))
   })
-  server.on('connection', forgetRequests)
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
   const agent = new Agent({ keepAlive: true })
   try {
-    const { port } = server.address() as AddressInfo
     await new Promise<void>((ended, failed) => {
       get({ port, host: '127.0.0.1', agent }, (response) => response.resume().once('end', ended)).once('error', failed)
     })
@@ -33,6 +59,88 @@ test('a connection at rest does not hold on to the request that was served last'
     assert.equal(Object.keys(agent.freeSockets).length, 1, 'its connection is open still')
   } finally {
     agent.destroy()
-    server.close()
   }
+})
+
+test('a connection that is used again and again stays, and ends when it has been idle for its time', async () => {
+  const limit = 150
+  const port = await serve((_request, response) => response.end('done'), limit)
+  const socket = open(port)
+  socket.on('data', () => {})
+  const closed = once(socket, 'close')
+  const began = performance.now()
+  let answers = 0
+  socket.on('data', () => {
+    answers++
+    // For longer than it may be idle.
+    if (performance.now() - began < 3 * limit) setTimeout(() => socket.write(REQUEST), limit / 5)
+    else last = performance.now()
+  })
+  let last = 0
+  socket.write(REQUEST)
+  await within('the idle connection to be closed', closed)
+  assert.ok(answers > 3, `${answers} answers`)
+  assert.ok(performance.now() - last >= limit - 2, 'not before its time')
+  assert.equal(waitWheel.size, 0)
+})
+
+test('bytes of a request that is not whole yet are life, as with Node’s own timer', async () => {
+  const limit = 200
+  const port = await serve((_request, response) => response.end('done'), limit)
+  const socket = open(port)
+  const answers: string[] = []
+  socket.setEncoding('utf8').on('data', (text: string) => answers.push(text))
+  socket.write(REQUEST)
+  await until('the first answer', () => answers.length === 1)
+  // Piece by piece, over more than the connection may be idle.
+  for (const piece of REQUEST) {
+    await new Promise((resolve) => setTimeout(resolve, limit / 10))
+    socket.write(piece)
+  }
+  await until('the second answer', () => answers.length === 2)
+})
+
+test('a limit of the app’s own: it runs in the context in which it was set, and can be lifted', async () => {
+  const stores: (object | undefined)[] = []
+  const store = { mine: true }
+  const port = await serve((_request, response) => {
+    storage.run(store, () => {
+      response.setTimeout(20, () => {
+        stores.push(storage.getStore())
+        response.end('late')
+      })
+    })
+  })
+  const socket = open(port)
+  const answers: string[] = []
+  socket.setEncoding('utf8').on('data', (text: string) => answers.push(text))
+  socket.write(REQUEST)
+  await until('the answer of the callback', () => answers.length === 1)
+  assert.deepEqual(stores, [store])
+  server.removeAllListeners('request')
+  server.on('request', (_request, response) => response.end('soon'))
+  socket.write(REQUEST)
+  await until('the connection to be as good as before', () => answers.length === 2)
+})
+
+test('the limit of a server holds for requests that take longer', async () => {
+  const port = await serve(() => {})
+  server.timeout = 50
+  const socket = open(port)
+  socket.resume()
+  socket.write(REQUEST)
+  await within('the connection to be closed', once(socket, 'close'))
+})
+
+test('what is no limit is refused as Node refuses it', async () => {
+  const port = await serve((request, response) => {
+    assert.throws(() => request.socket.setTimeout(-1), { code: 'ERR_OUT_OF_RANGE' })
+    assert.throws(() => request.socket.setTimeout('1' as never), { code: 'ERR_INVALID_ARG_TYPE' })
+    request.socket.setTimeout(0)
+    assert.equal(request.socket.timeout, 0)
+    response.end('done')
+  })
+  const socket = open(port)
+  socket.write(REQUEST)
+  await within('the answer', once(socket, 'data'))
 })
