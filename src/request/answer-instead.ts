@@ -15,12 +15,15 @@ export type Instead = '503' | 'closed' | 'none'
  * ERR_HTTP_HEADERS_SENT.
  */
 export function answerInstead(traffic: Traffic, scope: RequestScope, answer: RawAnswer): Instead {
-  if (scope.ended) return 'none'
+  // One that is abandoned has got all that it will get; it ends when its client has taken it.
+  if (scope.ended || scope.abandoned) return 'none'
   scope.abandoned = true
   const { response, connection, request } = scope
   if (connection === null) return answerStream(scope, answer)
 
   const { socket } = connection
+  // What is pipelined behind it goes with the connection: nobody has left.
+  for (const behind of connection.scopes) if (behind !== scope) behind.verdict ??= 'failed'
   if (scope.begun || connection.scopes[0] !== scope || socket.destroyed || !socket.writable) {
     seal(response)
     scope.instead = 0
@@ -39,15 +42,20 @@ export function answerInstead(traffic: Traffic, scope: RequestScope, answer: Raw
 
 /** HTTP/2: the stream has its own way to end, and the session lives on. */
 function answerStream(scope: RequestScope, answer: RawAnswer): Instead {
-  const { response } = scope
+  const { request, response } = scope
+  const { stream } = response as unknown as Http2ServerResponse
   const begun = response.headersSent
   scope.instead = begun ? 0 : answer.status
   if (begun) {
-    ;(response as unknown as Http2ServerResponse).stream.close()
+    stream.close()
   } else {
     response.writeHead(answer.status, answer.headers)
     response.end(answer.body)
+    request.resume()
+    // A client that goes on sending its body, or stops in the middle of it, would keep the stream open.
+    after(LINGER, () => stream.close(), { keepAlive: false })
   }
+  seal(response)
   return begun ? 'closed' : '503'
 }
 

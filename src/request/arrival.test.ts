@@ -46,6 +46,23 @@ test('of several the shortest holds, and what cannot be read is as if it were no
   assert.equal(read('grpc-timeout', '5x').allowed, Number.POSITIVE_INFINITY)
 })
 
+test('headers of the same lengths and beginnings are nothing of ours', () => {
+  const others = [
+    'x-forwarded-for',
+    'x-rate-limit',
+    'range-and-more',
+    'accept-encoding',
+    'sec-ch-ua-platform',
+    'got-timeout',
+    'referer-polic',
+  ]
+  const arrival = read(...others.flatMap((name) => [name, '5']))
+  assert.deepEqual([arrival.queued, arrival.allowed], [0, Number.POSITIVE_INFINITY])
+  assert.equal(read('X-REQUEST-DEADLINE', '5').allowed, 5)
+  assert.equal(read('Grpc-Timeout', '5m').allowed, 5)
+  assert.equal(read('Request-Timeout', '7').allowed, 7)
+})
+
 test('nothing of the request before stays', () => {
   const arrival = read('request-timeout', '5')
   arrival.read([])

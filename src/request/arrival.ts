@@ -2,6 +2,9 @@ import { wallClock } from '../wait/clock.ts'
 
 const PROXY = 'x-request-start'
 const CALLER = new Set(['request-timeout', 'x-request-deadline', 'grpc-timeout'])
+const [X, R, G] = [120, 114, 103] as const
+/** The bit by which the small letters of ASCII differ from the great ones. */
+const LOWER = 32
 /** Their lengths, because most headers are told apart by that alone. */
 const LENGTHS = (1 << 12) | (1 << 15) | (1 << 18)
 
@@ -22,7 +25,11 @@ export class Arrival {
     for (let index = 0; index < rawHeaders.length; index += 2) {
       const { length } = rawHeaders[index] as string
       if (length > 18 || ((LENGTHS >> length) & 1) === 0) continue
-      const name = (rawHeaders[index] as string).toLowerCase()
+      // `x-r…`, `r…` and `g…`; of those as long, browsers and proxies send `accept-…`, `content-…`, `sec-…` and `x-f…` with every request.
+      const raw = rawHeaders[index] as string
+      const first = raw.charCodeAt(0) | LOWER
+      if (first === X ? (raw.charCodeAt(2) | LOWER) !== R : first !== R && first !== G) continue
+      const name = raw.toLowerCase()
       const value = rawHeaders[index + 1] as string
       if (name === PROXY) this.queued = Math.max(0, wallClock().getTime() - instantOf(value))
       else if (CALLER.has(name)) this.allowed = Math.min(this.allowed, durationOf(name, value))

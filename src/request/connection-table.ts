@@ -54,6 +54,7 @@ export class ConnectionTable {
   readonly #capacity: number
   /** Rows from here on were never used. */
   #used = 0
+  #sequence = 0
 
   /** Without an argument: a new table. With the memory of one: a view of it, for another thread. */
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(HEADER + ROW * CAPACITY)) {
@@ -92,8 +93,11 @@ export class ConnectionTable {
 
   /** A request has been read on this connection. Returns its sequence number, by which a later look knows it again. */
   begin(slot: number, method: string, target: string, now: number, cutAt: number = Number.POSITIVE_INFINITY): number {
-    const sequence = ((this.#totals[0] as number) + 1) % 0x7fffffff
-    this.#totals[0] = (this.#totals[0] as number) + 1
+    const begun = (this.#totals[0] as number) + 1
+    this.#totals[0] = begun
+    // Never 0, which means none; not by a remainder of floats, which costs more than all else here.
+    this.#sequence = this.#sequence === 0x7fffffff ? 1 : this.#sequence + 1
+    const sequence = this.#sequence
     this.#add(1, 1)
     if (slot < 0) return sequence
     const at = slot * INTEGERS

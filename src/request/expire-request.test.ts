@@ -176,6 +176,26 @@ test('a route that may take longer is not cut sooner', async () => {
   assert.ok((cutAt ?? 0) > monotonicNow() + 300_000)
 })
 
+test('what was pipelined behind it has failed with it, and its client is not said to have gone', async () => {
+  listener = () => {}
+  ended.length = 0
+  const client = net.connect(port, '127.0.0.1')
+  client.write('GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\n\r\n')
+  await until('the second to be read', () => traffic.inFlight.size === 2)
+  // It has more time.
+  const [, second] = traffic.inFlight
+  second?.allow('10s')
+  let text = ''
+  for await (const chunk of client) text += chunk
+  assert.match(text, /^HTTP\/1\.1 503 /)
+  await until('both to end', () => ended.length === 2)
+  assert.deepEqual(
+    ended.map(({ request }) => request.url),
+    ['/1', '/2'],
+  )
+  assert.deepEqual(ended.map(outcomeOf), ['expired', 'failed'])
+})
+
 test('a response that has begun is cut off', async () => {
   listener = (_, response) => void response.write('first')
   assert.equal((await ask()).kind, 'cut-short')

@@ -33,6 +33,7 @@ class IdleTimer extends WheelEntry {
   #due = 0
   /** What it is set for in the wheel, which may be sooner; infinite while it is not set. */
   #setFor: number = Number.POSITIVE_INFINITY
+  #hasLived = false
   /** Node's own timer runs, for a limit of the app's. */
   isNodes = false
 
@@ -43,14 +44,20 @@ class IdleTimer extends WheelEntry {
 
   start(limit: number): void {
     this.limit = limit
-    if (limit > 0) this.refresh()
+    this.#hasLived = false
+    if (limit === 0) return
+    const now = waitWheel.now()
+    this.#due = now + limit
+    if (this.#due < this.#setFor) this.#set(now)
   }
 
-  /** There is life in it. */
+  /**
+   * There is life in it. Most often these are the bytes of a whole request, which ends its idleness right after: so the clock is not read, and a connection that
+   * shows life without asking for anything may be idle for up to twice its limit.
+   */
   refresh(): void {
-    const now = waitWheel.now()
-    this.#due = now + this.limit
-    if (this.#due < this.#setFor) this.#set(now)
+    if (this.#setFor === Number.POSITIVE_INFINITY) this.start(this.limit)
+    else this.#hasLived = true
   }
 
   stop(): void {
@@ -63,6 +70,10 @@ class IdleTimer extends WheelEntry {
     this.#setFor = Number.POSITIVE_INFINITY
     if (this.limit === 0) return
     const now = waitWheel.now()
+    if (this.#hasLived) {
+      this.#hasLived = false
+      this.#due = Math.max(this.#due, now + this.limit)
+    }
     if (this.#due > now) this.#set(now)
     else this.#socket._onTimeout()
   }

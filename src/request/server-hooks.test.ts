@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import http from 'node:http'
+import http2 from 'node:http2'
 import net, { type AddressInfo } from 'node:net'
 import { after, describe, test } from 'node:test'
 import { answerInstead } from './answer-instead.ts'
@@ -197,6 +198,24 @@ describe('the scope of a request', () => {
     await settled()
   })
 
+  test('leaves a request the emit that a library of the app has given it', async () => {
+    const events: string[] = []
+    const inside: boolean[] = []
+    const port = await serve((request, response) => {
+      const { emit } = request
+      request.emit = (event: string, ...args: unknown[]) => {
+        events.push(event)
+        return emit.call(request, event, ...args)
+      }
+      request.on('data', () => inside.push(runningRequest()?.request === request))
+      request.on('end', () => response.end('done'))
+    })
+    await ask(port, { method: 'POST' }, 'body')
+    assert.ok(events.includes('data') && events.includes('end'), events.join())
+    assert.deepEqual(inside, [true])
+    await settled()
+  })
+
   test('does not disturb an AsyncLocalStorage of the app', async () => {
     const own = new AsyncLocalStorage<string>()
     const port = await serve((request, response) => {
@@ -298,6 +317,52 @@ describe('an answer given in place of the handler', () => {
     assert.equal(answer.status, 503)
     assert.equal(answer.body, '')
     await settled()
+  })
+
+  test('is given once: whoever gives another changes nothing', async () => {
+    const port = await serve(() =>
+      setImmediate(() => {
+        const scope = traffic.inFlight.oldest
+        assert.ok(scope)
+        assert.equal(answerInstead(traffic, scope, stalled), '503')
+        assert.equal(scope.ended, false)
+        assert.equal(answerInstead(traffic, scope, rawAnswer('PUNCTUAL_SHUTTING_DOWN')), 'none')
+        assert.equal(scope.instead, 503)
+      }),
+    )
+    const answer = await ask(port)
+    assert.equal(JSON.parse(answer.body).type, 'urn:punctual:error:stalled')
+    await settled()
+  })
+
+  test('over HTTP/2 ends the stream of a client that stops in the middle of its body, and what the handler does afterwards falls on nothing', async () => {
+    let late: http2.Http2ServerResponse | null = null
+    const server = http2.createServer((request, response) => {
+      late = response
+      request.once('data', () => assert.equal(instead(), '503'))
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    try {
+      const stream = client.request({ ':method': 'POST', ':path': '/' })
+      stream.on('error', () => {})
+      stream.write('half')
+      const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders]
+      assert.equal(headers[':status'], 503)
+      assert.ok(late)
+      const response: http2.Http2ServerResponse = late
+      response.setHeader('a', 'b')
+      response.writeHead(500).end('y')
+      // The client neither goes on nor leaves.
+      const end = performance.now() + 20_000
+      while (traffic.inFlight.size > 0 && performance.now() < end)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      assert.equal(traffic.inFlight.size, 0)
+    } finally {
+      client.destroy()
+      server.close()
+    }
   })
 
   test('closes a connection whose response has begun', async () => {

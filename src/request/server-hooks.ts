@@ -12,6 +12,10 @@ type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => 
 type Method = (this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown) => unknown
 type Scoped = object & { [scopeOf]?: RequestScope }
 
+/** What `emit` of a request was before it became ours: that of its prototype, or one that a library of the app has given it. */
+const innerEmit = Symbol('punctual.innerEmit')
+type Hooked = EventEmitter & Scoped & { [innerEmit]?: Emit }
+
 /**
  * Watches the servers of an unchanged app from below: the prototypes of Node's own classes are wrapped, once, before the app is
  * loaded. An app's framework sees nothing of it. What is added to a request is one scope, one row in shared memory and one
@@ -104,43 +108,55 @@ function hookServerEvents(traffic: Traffic): void {
  * small one a tenth of its time, for events that nobody hears.
  */
 function hookMessageEvents({ table }: Traffic): void {
-  const emitScoped = (scope: RequestScope, message: EventEmitter, args: Parameters<Emit>): boolean => {
+  const emitScoped = (scope: RequestScope, message: Hooked, args: Parameters<Emit>): boolean => {
     const outer = table.running
     table.running = scope.sequence
-    const heard = baseEmit.apply(message, args)
+    const heard = (message[innerEmit] ?? baseEmit).apply(message, args)
     table.running = outer
     return heard
   }
   const baseEmit = http.IncomingMessage.prototype.emit as Emit
-  const requestEmit = function emit(this: EventEmitter & Scoped, ...args: Parameters<Emit>): boolean {
+  const requestEmit = function emit(this: Hooked, ...args: Parameters<Emit>): boolean {
+    const inner = this[innerEmit] ?? baseEmit
     const event = args[0]
     const listeners = this.listenerCount(event)
     if (listeners === 0 && event !== 'error') return false
     const scope = this[scopeOf]
-    if (scope === undefined || runningRequest() === scope) return baseEmit.apply(this, args)
+    if (scope === undefined || runningRequest() === scope) return inner.apply(this, args)
     // When a request is answered before its end has come, Node adds a listener of its own for that: the only one here is Node's.
-    if (listeners === 1 && event === 'end' && scope.ended) return baseEmit.apply(this, args)
+    if (listeners === 1 && event === 'end' && scope.ended) return inner.apply(this, args)
     return inScope(scope, emitScoped, this, args)
   }
-  const listen = (request: IncomingMessage & Scoped): void => {
-    if (request.emit !== requestEmit) define(request, 'emit', requestEmit)
+  const listen = (request: IncomingMessage & Hooked): void => {
+    if (request[innerEmit] !== undefined) return
+    request[innerEmit] = request.emit as Emit
+    define(request, 'emit', requestEmit)
   }
 
   const { prototype } = http.IncomingMessage
-  const { push, _destroy: destroy } = prototype
+  const { push } = prototype
+  const destroy = prototype._destroy as (
+    this: IncomingMessage,
+    error: Error | null,
+    done: (error?: Error | null) => void,
+  ) => void
   define(
     prototype,
     'push',
-    function (this: IncomingMessage & Scoped, chunk: unknown, encoding?: BufferEncoding): boolean {
+    function (this: IncomingMessage & Hooked, chunk: unknown, encoding?: BufferEncoding): boolean {
       if (this[scopeOf] !== undefined && (chunk !== null || isRead(this))) listen(this)
       return push.call(this, chunk, encoding)
     },
   )
-  define(prototype, '_destroy', function (this: IncomingMessage & Scoped, ...args: Parameters<typeof destroy>): void {
-    const scope = this[scopeOf]
-    if (scope !== undefined && (!scope.ended || this.listenerCount('close') > 0)) listen(this)
-    destroy.apply(this, args)
-  })
+  define(
+    prototype,
+    '_destroy',
+    function (this: IncomingMessage & Hooked, error: Error | null, done: (error?: Error | null) => void): void {
+      const scope = this[scopeOf]
+      if (scope !== undefined && (!scope.ended || this.listenerCount('close') > 0)) listen(this)
+      destroy.call(this, error, done)
+    },
+  )
 
   const responses = http.ServerResponse.prototype
   const baseOfResponses = responses.emit as Emit

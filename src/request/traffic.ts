@@ -143,7 +143,7 @@ export class Traffic {
   /** Before it was answered: what it still waits for is given up, which is no time-out. */
   #clientLeft(scope: RequestScope): void {
     if (scope.ended || scope.abandoned) return
-    scope.verdict = 'gone'
+    scope.verdict ??= 'gone'
     if (scope.reason === undefined) scope.enter(() => scope.giveUp(new ClientGoneError()))
   }
 

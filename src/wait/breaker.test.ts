@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { ClientGoneError } from './abort-reason.ts'
 import { type Breaker, BreakerOpenError, type BreakerOptions, breaker } from './breaker.ts'
@@ -34,6 +35,22 @@ describe('a breaker', () => {
     await assert.rejects(partner.run(fail), ill)
     assert.equal(await partner.run(async () => 2), 2)
     await assert.rejects(partner.run(fail), ill)
+    assert.equal(partner.state, 'closed')
+  })
+
+  it('counts an error as a failure where the app’s own opinion of it throws, and goes on', async () => {
+    const { clock, partner } = make({
+      counts: (error) => (error as { readonly response: { readonly status: number } }).response.status >= 500,
+    })
+    const warned = once(process, 'warning')
+    await trip(partner)
+    const [warning] = await warned
+    assert.equal(warning.code, 'PUNCTUAL_COUNTS_FAILED')
+    assert.match(warning.message, /`counts` of the breaker "partner" threw: TypeError/)
+    await clock.advance('10s')
+    await assert.rejects(partner.run(fail), ill)
+    await clock.advance('60s')
+    assert.equal(await partner.run(() => 1), 1)
     assert.equal(partner.state, 'closed')
   })
 

@@ -150,6 +150,19 @@ export class Breaker {
     )
   }
 
+  /** The app is asked; where it throws itself, e.g. over a property of `undefined`, the error counts. */
+  #isFailure(error: unknown): boolean {
+    try {
+      return this.#counts(error)
+    } catch (fault) {
+      process.emitWarning(`the option \`counts\` of the breaker "${this.name}" threw: ${String(fault)}`, {
+        type: 'PunctualWarning',
+        code: 'PUNCTUAL_COUNTS_FAILED',
+      })
+      return true
+    }
+  }
+
   /** Makes the call and counts, once, how it ended. */
   async #watch<Value>(
     state: Closed | HalfOpen,
@@ -157,7 +170,7 @@ export class Breaker {
     work: (wait: WaitContext) => Value | PromiseLike<Value>,
   ): Promise<Value> {
     const call = new BreakerCall(parent, (succeeded, error) => {
-      this.#count(state, succeeded ? false : this.#counts(error) || undefined, error)
+      this.#count(state, succeeded ? false : this.#isFailure(error) || undefined, error)
     })
     call.join()
     try {

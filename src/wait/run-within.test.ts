@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { DeadlineExpiredError, ShutdownError, WaitExpiredError } from './abort-reason.ts'
+import { monotonicNow } from './clock.ts'
 import { deadlineAt } from './deadline.ts'
 import { ManualClock } from './manual-clock.ts'
 import { runWithin } from './run-within.ts'
@@ -118,5 +119,15 @@ describe('a scope', () => {
     const copy = (await import(`./wait-scope.ts?copy=${process.pid}`)) as typeof import('./wait-scope.ts')
     assert.notEqual(copy.WaitScope, WaitScope)
     assert.equal(copy.waitScopes, waitScopes)
+  })
+
+  it('a wait of the one copy in a scope of the other ends by its deadline, also when that has been moved', async () => {
+    const copy = (await import(`./wait-scope.ts?copy=${process.pid}`)) as typeof import('./wait-scope.ts')
+    const now = monotonicNow()
+    const foreign = new copy.WaitScope(now, deadlineAt(now + 60_000))
+    const deadlineInside = (): Promise<number> => within('inside', 'unbounded', ({ deadline }) => deadline)
+    assert.equal(await foreign.enter(deadlineInside), now + 60_000)
+    foreign.deadline = deadlineAt(now + 90_000)
+    assert.equal(await foreign.enter(deadlineInside), now + 90_000)
   })
 })

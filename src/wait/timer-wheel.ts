@@ -102,7 +102,8 @@ export class TimerWheel {
     if (holds && ++this.#holding === 1) this.#alarm?.hold(true)
     const wake = this.#place(entry)
     if (wake < this.#quietUntil) this.#quietUntil = wake
-    if (wake < this.#armedFor) this.#arm(wake, now)
+    // By the clock as it is: what the caller has read may be from before some long synchronous work.
+    if (wake < this.#armedFor) this.#arm(wake, this.#clock.now())
   }
 
   /** Takes an entry out; false if it was not in. */

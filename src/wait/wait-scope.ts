@@ -74,23 +74,28 @@ export function currentWaits(): WaitScope | undefined {
  * to it without being told. AsyncLocalStorage would know it after an `await` too, for as much as everything else in a wait costs.
  */
 let callee: WaitNode | null = null
+/** The scope in which that was called. */
+let calleeScope: WaitScope | undefined
 
 /** Calls `work` such that what it begins before its first `await` belongs to `node`. */
 export function callWithin<T>(node: WaitNode, work: (wait: WaitContext) => T): T {
   const outer = callee
+  const outerScope = calleeScope
   callee = node
+  calleeScope = waitScopes.getStore()
   try {
     return work(node)
   } finally {
     callee = outer
+    calleeScope = outerScope
   }
 }
 
 /** What a wait that begins now belongs to. */
 export function surroundings(): WaitNode {
   const scope = waitScopes.getStore()
-  // A cut runs no `finally`: a callee that was left behind is over, or of another scope.
-  if (callee !== null && !callee.over && callee.home === (scope ?? null)) return callee
+  // A cut runs no `finally`: a callee that was left behind is over, or was called in another scope.
+  if (callee !== null && !callee.over && calleeScope === scope) return callee
   if (scope === undefined) return DETACHED
   return scope instanceof WaitScope ? scope : adopt(scope)
 }
@@ -108,6 +113,9 @@ function adopt(foreign: WaitScope): WaitScope {
     const follow = (): void => own?.giveUp(signal.reason)
     if (signal.aborted) follow()
     else signal.addEventListener('abort', follow, { once: true })
+  } else {
+    // `allow` may have moved it.
+    own.deadline = foreign.deadline
   }
   return own
 }

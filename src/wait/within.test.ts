@@ -363,6 +363,18 @@ describe('within', () => {
       assert.deepEqual(scope.ledger.recorded, [])
     }))
 
+  it('one without parent is what a wait in its function belongs to', () =>
+    scoped(async (scope) => {
+      const work = pending<number>()
+      const detached = within('outer', '5s', () => within('inner', '5s', () => work.promise), { parent: null })
+      scope.abort(new ShutdownError())
+      work.resolve(3)
+      assert.equal(await detached, 3)
+      assert.deepEqual(scope.ledger.recorded, [])
+      const expired = within('outer', '5ms', () => within('inner', '5s', () => never), { parent: null })
+      await assert.rejects(expired, { wait: 'outer' })
+    }))
+
   it('needs no scope', async () => {
     assert.equal(currentWaits(), undefined)
     assert.equal(await within('value', '5s', async () => 7), 7)

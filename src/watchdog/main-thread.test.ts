@@ -27,23 +27,29 @@ main.cut({
 })
 `
 /** A process whose main thread spins. */
-const PROGRAM = `
+const program = (spin: string): string => `
 import { Worker } from 'node:worker_threads'
 const wasCut = new Int32Array(new SharedArrayBuffer(4))
 setInterval(() => {
   if (wasCut[0] === 1) process.exit(0)
 }, 10)
 new Worker(${JSON.stringify(THREAD)}, { eval: true, workerData: wasCut }).once('message', () => {
-  for (;;);
+  ${spin}
 })
 `
 
+async function outputOf(spin: string): Promise<string> {
+  const flags = ['--no-force-async-hooks-checks', '--input-type=module', '-e', program(spin)]
+  const { stdout } = await promisify(execFile)(process.execPath, flags, { timeout: 20_000, killSignal: 'SIGKILL' })
+  return stdout
+}
+
 test('a cut that is ordered before the main thread has left the pause of a look is carried out', async () => {
-  const rounds = Array.from({ length: 5 }, () =>
-    promisify(execFile)(process.execPath, ['--no-force-async-hooks-checks', '--input-type=module', '-e', PROGRAM], {
-      timeout: 20_000,
-      killSignal: 'SIGKILL',
-    }),
-  )
-  for (const { stdout } of await Promise.all(rounds)) assert.match(stdout, /^cut in /)
+  const rounds = Array.from({ length: 5 }, () => outputOf('for (;;);'))
+  for (const output of await Promise.all(rounds)) assert.match(output, /^cut in /)
+})
+
+test('code whose URL is no path is looked at and cut like any other', async () => {
+  const spin = "(0, eval)('(function spin() { for (;;); })()\\n//# sourceURL=file://app/spin.js')"
+  assert.match(await outputOf(spin), /^cut in /)
 })

@@ -4,6 +4,16 @@ import type { StackFrame } from '../report/incident.ts'
 import { after, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
 
+/** Scripts may be given any URL (`//# sourceURL=file://app/x.js`), and not every one is a path. */
+function pathOf(url: string): string {
+  if (!url.startsWith('file:')) return url
+  try {
+    return fileURLToPath(url)
+  } catch {
+    return url
+  }
+}
+
 /** What a pause of the main thread showed. */
 export interface Capture {
   readonly stack: readonly StackFrame[]
@@ -125,7 +135,7 @@ export class MainThread {
     const file = url === '' ? (this.#scripts.get(location.scriptId) ?? '') : url
     return {
       function: functionName === '' ? '(anonymous)' : functionName,
-      file: file.startsWith('file:') ? fileURLToPath(file) : file,
+      file: pathOf(file),
       line: location.lineNumber + 1,
       column: (location.columnNumber ?? 0) + 1,
     }

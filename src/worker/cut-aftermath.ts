@@ -14,7 +14,7 @@ import { tellArbiter } from './main-channel.ts'
  */
 export function cleanUpCut(traffic: Traffic, sequence: number): void {
   const culprit = [...traffic.inFlight].find((scope) => scope.sequence === sequence)
-  if (culprit !== undefined) culprit.verdict = 'failed'
+  if (culprit !== undefined) culprit.verdict ??= 'failed'
   const answer = culprit === undefined ? 'none' : answerInstead(traffic, culprit, rawAnswer('PUNCTUAL_STALLED'))
   traffic.stopAccepting()
 

@@ -75,6 +75,8 @@ export class Leaving {
     this.#aborting = true
     const answer = rawAnswer('PUNCTUAL_SHUTTING_DOWN')
     for (const scope of this.#traffic.inFlight) {
+      // Its client has its answer, and is still to take it.
+      if (scope.abandoned) continue
       this.#aborted++
       scope.verdict ??= 'stopped'
       scope.enter(() => scope.giveUp(new ShutdownError()))

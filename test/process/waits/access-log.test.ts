@@ -49,9 +49,9 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
       outcomes.map(({ kind, status }) => `${kind} ${status}`),
       ['answer 503', 'cut-short 200', 'answer 500'],
     )
-    const expired = (await server.log(/^POST \/hang 503 expired after \d+ ms$/)) as AccessLine
-    await server.log(/^GET \/stream cut while streaming after \d+ ms$/)
-    await server.log(/^GET \/fail 500 failed after \d+ ms$/)
+    const expired = (await server.log(/^POST \/hang 503 expired after [\d.]+ m?s$/)) as AccessLine
+    await server.log(/^GET \/stream cut while streaming after [\d.]+ m?s$/)
+    await server.log(/^GET \/fail 500 failed after [\d.]+ m?s$/)
     assert.deepEqual(
       [expired.level, expired.route, expired.status, expired.outcome, expired.worker, expired.requestId],
       ['warn', '/hang', 503, 'expired', 1, 'abc'],
@@ -70,7 +70,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
     const lines = accessLines(server.lines)
     assert.equal(lines.length, 500)
     assert.deepEqual(
-      [...new Set(lines.map(({ msg }) => msg.replace(/\d+ ms(, \d+ ms of it queued)?$/, '')))],
+      [...new Set(lines.map(({ msg }) => msg.replace(/[\d.]+ m?s(, [\d.]+ m?s of it queued)?$/, '')))],
       ['GET /x 200 after '],
     )
     assert.equal(new Set(lines.map(({ requestId }) => requestId)).size, 500)
@@ -82,7 +82,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
     await until('the app to answer', async () => (await request(server.url)).status === 200)
     assert.equal((await request(`${server.url}/fail`, { headers: { 'x-request-id': 'abc' } })).status, 500)
     await until('the line', () =>
-      / warn {2}GET \/fail 500 failed after \d+ ms worker=1 requestId=abc\n/.test(server.output),
+      / warn {2}GET \/fail 500 failed after [\d.]+ m?s worker=1 requestId=abc\n/.test(server.output),
     )
   })
 
@@ -111,7 +111,9 @@ const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
       settings,
     })
     assert.equal((await request(server.url)).status, 503)
-    const line = await server.log(/^GET \/ 503 expired after \d+ ms; waiting \d+ ms for 127\.0\.0\.1:\d+/)
+    const line = await server.log(
+      /^GET \/ 503 expired after [\d.]+ m?s; waiting [\d.]+ m?s for (?:connecting to )?127\.0\.0\.1:\d+/,
+    )
     const { waiting } = line as LogLine & { readonly waiting?: readonly { name: string; ms: number }[] }
     assert.match(waiting?.[0]?.name ?? '', /^127\.0\.0\.1:\d+/)
   })
@@ -120,7 +122,7 @@ const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
     await using server = await startServer({ files, settings: { ...settings, slowRequest: '1ms' } })
     const headers = { 'x-request-start': String(Date.now() - 100) }
     assert.equal((await request(server.url, { headers })).status, 200)
-    await server.log(/^GET \/ 200 after \d+ ms, \d+ ms of it queued$/)
+    await server.log(/^GET \/ 200 after [\d.]+ m?s, [\d.]+ m?s of it queued$/)
   })
 
   it('drowns nothing when everything fails: at most 50 lines a second, and one that counts the rest', async () => {

@@ -18,17 +18,23 @@ http.createServer((request, response) => {
 }
 
 test('a request that never gets its answer gets a 503 at its deadline, and is counted by how it ended', async () => {
-  const settings = { workers: 1, stallAction: 'report', requestDeadline: '500ms' }
+  const settings = { workers: 1, stallAction: 'report', requestDeadline: '25s' }
   await using server = await startServer({ files, settings })
   assert.equal((await request(`${server.url}/`)).body, 'ok')
-  const expired = await request(`${server.url}/hang`)
+  // These two have less time than the one that is left hanging.
+  const headers = { 'request-timeout': '500' }
+  const expired = await request(`${server.url}/hang`, { headers })
   assert.equal(expired.status, 503)
   assert.equal(expired.headers['content-type'], 'application/problem+json')
   assert.equal(JSON.parse(expired.body).type, 'urn:punctual:error:request-expired')
-  assert.equal((await request(`${server.url}/stream`)).kind, 'cut-short')
+  assert.equal((await request(`${server.url}/stream`, { headers })).kind, 'cut-short')
   const client = net.connect(server.port, '127.0.0.1')
   client.write('GET /hang HTTP/1.1\r\nhost: x\r\n\r\n')
-  await server.until('the request to be seen', ({ workers }) => workers[0]?.inFlight === 1)
+  // In a report from after the other two have ended.
+  await server.until(
+    'the request to be seen',
+    ({ workers: [worker] }) => worker?.inFlight === 1 && worker.outcomes.expired === 2,
+  )
   client.destroy()
   const { workers } = await server.until('all to be counted', ({ workers: [worker] }) => worker?.outcomes.gone === 1)
   const { sent, expired: late, gone, failed } = workers[0]?.outcomes ?? {}

@@ -70,7 +70,7 @@ describe('a request that expires says what it has waited for', () => {
     assert.equal((await request(`${server.url}${path}`)).status, 503)
     return server.log((line) => line.msg.startsWith(`GET ${path} 503 expired`))
   }
-  const waited = (name: string): RegExp => new RegExp(`waiting \\d\\.\\d s for ${name}$`)
+  const waited = (name: string): RegExp => new RegExp(`waiting [\\d.]+ m?s for ${name}$`)
 
   test('a query of pg on a locked table: over TCP, TLS and a Unix socket, without a line of code', async () => {
     await using server = await start()
@@ -84,7 +84,7 @@ describe('a request that expires says what it has waited for', () => {
   test('a guarded query, which ends by itself in time to be made something of, by its name alone', async () => {
     await using server = await start()
     const line = await expired(server, '/guarded')
-    assert.match(line.msg, /; pool shop: select \* from locked ran out after \d\.\d s$/)
+    assert.match(line.msg, /; pool shop: select \* from locked ran out after [\d.]+ m?s$/)
   })
 
   test('a call to somebody else, who is told how long it may take', async () => {
