@@ -29,7 +29,7 @@ export class BootedApp {
   readonly #port: number
   readonly #adminPort: number
   readonly #startedAt = performance.now()
-  readonly exited: Promise<number | null>
+  readonly #exited: Promise<number | null>
   #output = ''
 
   static async start(form: 'before' | 'after', flags: readonly string[] = []): Promise<BootedApp> {
@@ -56,7 +56,7 @@ export class BootedApp {
         this.#output = (this.#output + text).slice(-20_000)
       })
     }
-    this.exited = new Promise((resolve) => this.#child.once('exit', resolve))
+    this.#exited = new Promise((resolve) => this.#child.once('exit', resolve))
     process.on('exit', this.#end)
   }
 
@@ -98,12 +98,25 @@ export class BootedApp {
     return performance.now() - before
   }
 
+  /** Waits until it has ended by itself; its exit code, null where a signal ended it. */
+  async exit(limit: number): Promise<number | null> {
+    const waiting = new AbortController()
+    const tooLong = sleep(limit, undefined, { signal: waiting.signal }).then(() => {
+      throw new Error(`it has not ended within ${limit / 1_000} s:\n${this.#output}`)
+    })
+    try {
+      return await Promise.race([this.#exited, tooLong])
+    } finally {
+      waiting.abort()
+    }
+  }
+
   async stop(): Promise<void> {
     this.#end()
-    await Promise.race([this.exited, sleep(STOP_LIMIT, undefined, { ref: false })])
+    await this.exit(STOP_LIMIT).catch(() => {})
     process.off('exit', this.#end)
     this.#child.kill('SIGKILL')
-    await this.exited
+    await this.#exited
     rmSync(this.#directory, { recursive: true, force: true })
   }
 

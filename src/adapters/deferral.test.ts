@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import { Hono } from 'hono'
+import { setCookie } from 'hono/cookie'
+import { cors } from 'hono/cors'
 import { deferRoutes as deferHandler } from '../routes/defer-handler.ts'
 import { deferRoutes as deferExpress } from './express.ts'
 import { deferRoutes as deferFastify } from './fastify.ts'
@@ -131,26 +133,6 @@ describe('deferred routes of Fastify', () => {
       assert.equal((JSON.parse(body) as { type: string }).type, 'urn:punctual:error:routes-failed')
     }
   })
-
-  it('that were mounted in part are mounted anew at the next attempt', async () => {
-    let attempts = 0
-    const again = Fastify()
-    const load = (): object => ({
-      default: async (inner: FastifyInstance) => {
-        inner.get('/', async () => `attempt ${attempts}`)
-        if (++attempts === 1) throw new Error('not yet')
-      },
-    })
-    again.register(deferFastify('/again', load, { ...quiet, retryFrom: '1ms', retryMost: '1ms' }))
-    assert.equal((await again.inject('/again')).statusCode, 503)
-    for (;;) {
-      const { statusCode, body } = await again.inject('/again')
-      if (statusCode === 503) continue
-      assert.equal(body, 'attempt 2')
-      break
-    }
-    await again.close()
-  })
 })
 
 describe('deferred routers of Express', () => {
@@ -206,11 +188,20 @@ describe('deferred apps of Hono', () => {
       throw new Error('inner')
     })
     .post('/body', async (context) => context.text(await context.req.text()))
+  const shared = new Hono()
+    .use(cors())
+    .get('/', (context) => context.text('shared', 200, { 'x-set': 'inner' }))
+    .get('/raw', () => new Response('raw'))
   const app = new Hono<{ Variables: { user: string } }>()
   app.use((context, next) => {
     context.set('user', 'Ada')
+    context.header('x-set', 'outer')
+    setCookie(context, 'one', '1')
+    setCookie(context, 'two', '2')
     return next()
   })
+  app.use(deferHono('/shared', async () => ({ default: shared }), quiet))
+  app.get('/shared/behind', (context) => context.text('behind', 201))
   app.use(deferHono('/reports', async () => ({ default: reports }), quiet))
   app.use(deferHono('/broken', () => Promise.reject(new Error('no licence')), fails))
   app.get('/reports/outer', (context) => context.text('outer'))
@@ -229,6 +220,23 @@ describe('deferred apps of Hono', () => {
   it('pass on what they do not know', async () => {
     assert.deepEqual(await get('/reports/outer'), [200, 'outer'])
     assert.deepEqual(await get('/reports/unknown'), [404, 'outer not found'])
+  })
+  it('pass it on as well where their middleware touches the answer, which it then has around it', async () => {
+    const response = await app.request('/shared/behind')
+    assert.deepEqual([response.status, await response.text()], [201, 'behind'])
+    assert.equal(response.headers.get('access-control-allow-origin'), '*')
+    assert.deepEqual(await get('/shared/unknown'), [404, 'outer not found'])
+  })
+  it('keep what middleware around them has set, unless they set it themselves', async () => {
+    for (const [path, set] of [
+      ['/shared', 'inner'],
+      ['/shared/raw', 'outer'],
+      ['/shared/behind', 'outer'],
+    ] as const) {
+      const { headers } = await app.request(path)
+      assert.equal(headers.get('x-set'), set, path)
+      assert.deepEqual(headers.getSetCookie(), ['one=1; Path=/', 'two=2; Path=/'], path)
+    }
   })
   it('that cannot be loaded are answered 503', async () => {
     const response = await app.request('/broken')
@@ -258,6 +266,30 @@ describe('deferred plain handlers', () => {
       it('get what is below their prefix, and the rest goes on', async () => {
         assert.deepEqual(await fetchOf('/reports/7?a=1'), [200, '/reports/7?a=1'])
         assert.deepEqual(await fetchOf('/other'), [404, ''])
+      })
+      it('hand their errors to next, also for a request that had to wait', async () => {
+        const fail = (request: http.IncomingMessage): never => {
+          throw new Error(`failed at ${request.url}`)
+        }
+        for (const handler of [fail, async (request: http.IncomingMessage) => fail(request)]) {
+          const failing = deferHandler('/failing', () => ({ default: handler }), quiet)
+          const listener = (request: http.IncomingMessage, response: http.ServerResponse): unknown =>
+            failing(request, response, (error) => response.writeHead(500).end((error as Error).message))
+          await withServer(listener, async (fetchFailing) => {
+            assert.deepEqual(await fetchFailing('/failing/first'), [500, 'failed at /failing/first'])
+            assert.deepEqual(await fetchFailing('/failing/second'), [500, 'failed at /failing/second'])
+          })
+        }
+      })
+      it('give their errors to whoever has called, where there is no next', async () => {
+        const failing = deferHandler('/failing', () => ({ default: () => Promise.reject(new Error('inner')) }), quiet)
+        const listener = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
+          await Promise.resolve(failing(request, response)).catch((error: Error) => response.end(error.message))
+        }
+        await withServer(listener, async (fetchFailing) => {
+          assert.deepEqual(await fetchFailing('/failing/first'), [200, 'inner'])
+          assert.deepEqual(await fetchFailing('/failing/second'), [200, 'inner'])
+        })
       })
       it('that cannot be loaded are answered 503 and not tried for each request', async () => {
         assert.equal((await fetchOf('/broken'))[0], 503)

@@ -8,7 +8,7 @@ import { exportOf } from '../routes/export-of.ts'
 import { deferModule } from '../routes/process-modules.ts'
 import { type AvvioLike, seeAvvio, symbolOf } from './fastify-boot.ts'
 import { type ConstraintStrategy, GATE, Gate, gateStrategy } from './fastify-gates.ts'
-import { canRegisterLate, type LateInstance, registerLate } from './fastify-late-plugin.ts'
+import { canRegisterLate, type LateInstance, LatePlugin } from './fastify-late-plugin.ts'
 
 /** What is used of a Fastify instance. */
 export interface DeferringInstance extends LateInstance {
@@ -52,6 +52,7 @@ export function deferRoutes(
   const settings = readDeferralOptions(prefix, load, options)
   const plugin: DeferringPlugin = (instance, _options, done) => {
     let avvio: AvvioLike | undefined
+    let late: LatePlugin | undefined
     const door = new Gate()
     const module = new DeferredModule(settings, async () => {
       const loaded = exportOf(await load())
@@ -61,9 +62,8 @@ export function deferRoutes(
         )
       }
       await oneByOne(instance.server, async () => {
-        canRegisterLate(instance, avvio)
-        const gate = new Gate()
-        await registerLate(instance, avvio, loaded, prefix, gate)
+        late ??= new LatePlugin(instance, avvio, prefix)
+        const gate = await late.register(loaded)
         gate.open()
         door.close()
       })

@@ -15,6 +15,8 @@ const EVERY_REQUEST = 'any'
  * up to that moment.
  */
 const open = new Set<string>()
+/** By the id of a gate: how many handlers it has on the path that has most of them. */
+const mostHandlers = new Map<string, number>()
 let gates = 0
 
 export class Gate {
@@ -28,6 +30,11 @@ export class Gate {
   close(): void {
     open.delete(this.id)
   }
+
+  /** Of the paths with routes of this gate, the one with most of them has so many; 0 while there is none. */
+  get mostHandlers(): number {
+    return mostHandlers.get(this.id) ?? 0
+  }
 }
 
 export function gateStrategy(): ConstraintStrategy {
@@ -37,7 +44,10 @@ export function gateStrategy(): ConstraintStrategy {
     storage: () => {
       const handlers = new Map<string, number>()
       return {
-        set: (gate, mask) => handlers.set(gate, mask),
+        set: (gate, mask) => {
+          handlers.set(gate, mask)
+          mostHandlers.set(gate, Math.max(mostHandlers.get(gate) ?? 0, bitsOf(mask)))
+        },
         get: (gate) => {
           if (gate !== EVERY_REQUEST) return handlers.get(gate)
           let passing = 0
@@ -48,4 +58,10 @@ export function gateStrategy(): ConstraintStrategy {
     },
     deriveConstraint: () => EVERY_REQUEST,
   }
+}
+
+function bitsOf(mask: number): number {
+  let bits = 0
+  for (let rest = mask; rest !== 0; rest &= rest - 1) bits++
+  return bits
 }

@@ -1,15 +1,10 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import { type AvvioLike, symbolOf } from './fastify-boot.ts'
-import { GATE, type Gate } from './fastify-gates.ts'
-
-/** A hook of Fastify's that runs once: with a callback, or with a promise. */
-type OnceHook = (done?: (error?: Error) => void) => unknown
-
-interface HooksLike {
-  readonly onReady: readonly OnceHook[]
-  readonly onListen: readonly OnceHook[]
-  readonly onRoute: unknown[]
-}
+import { ms, UNBOUNDED } from '../wait/duration.ts'
+import type { AvvioLike } from './fastify-boot.ts'
+import { GATE, Gate } from './fastify-gates.ts'
+import { type Keys, keysOf } from './fastify-keys.ts'
+import { runOnceHooks } from './fastify-late-hooks.ts'
+import { type NotFoundScopes, replaceNotFoundHandlers } from './fastify-late-not-found.ts'
 
 /** What is used of a Fastify instance, beside what is found by symbols. */
 export interface LateInstance {
@@ -42,39 +37,102 @@ const SECOND = {
 }
 
 /**
+ * Handlers that failed attempts may leave on one path: Fastify's router forgets none, and takes 31 of a path with constraints. The rest is for the door, for other
+ * modules on the same path, and for what the app itself has there.
+ */
+const MOST_LEFT = 25
+
+/**
  * Registers a plugin with an instance that has booted, encapsulated as `instance.register(plugin, { prefix })` would have it: Fastify's own code makes the scope
  * (hooks, decorators, schemas, parsers and error handler of what is around), adds the routes, and a second avvio boots the plugin and those inside of it.
  * Fastify refuses such calls after its boot to keep an app from surprises; in this scope, and only while one of its methods runs, it is told that it
  * has not booted yet. Whether that still is how Fastify works is checked when the app boots (`canRegisterLate`).
- *
- * @param gate on all routes; the caller opens it when this has resolved
- * @throws whatever the plugin, its hooks or its schemas throw
  */
-export async function registerLate(
-  instance: LateInstance,
-  avvio: AvvioLike,
-  plugin: object,
-  prefix: string,
-  gate: Gate,
-): Promise<void> {
-  const keys = keysOf(instance)
-  const scope = avvio.override(instance, function deferredRoutes() {}, prefix === '/' ? {} : { prefix }) as LateInstance
-  const state = (instance as unknown as Record<symbol, unknown>)[keys.state] as { started: boolean }
-  hooksOf(scope, keys).onRoute.push((route: { constraints?: object }) => {
-    route.constraints = { ...route.constraints, [GATE]: gate.id }
-  })
-  reopen(scope, state)
+export class LatePlugin {
+  readonly #instance: LateInstance
+  readonly #avvio: AvvioLike
+  readonly #keys: Keys
+  readonly #prefix: string
+  readonly #notFoundScopes: NotFoundScopes = new Map()
+  /** Of the attempts that have failed. */
+  readonly #gates: Gate[] = []
 
+  /** @throws PunctualError if this Fastify is not built as is expected here */
+  constructor(instance: LateInstance, avvio: AvvioLike | undefined, prefix: string) {
+    canRegisterLate(instance, avvio)
+    this.#instance = instance
+    this.#avvio = avvio
+    this.#keys = keysOf(instance) as Keys
+    this.#prefix = prefix
+  }
+
+  /**
+   * Each attempt begins with a new scope.
+   *
+   * @returns the gate of all routes, for the caller to open
+   * @throws whatever the plugin, its hooks or its schemas throw; PunctualError when too many attempts have left routes behind
+   */
+  async register(plugin: object): Promise<Gate> {
+    // Looked at anew each time: a plugin that was given up may have gone on.
+    const left = this.#gates.map(({ mostHandlers }) => mostHandlers)
+    if (left.reduce((sum, handlers) => sum + handlers, 0) + Math.max(0, ...left) > MOST_LEFT) {
+      throw new PunctualError(
+        'PUNCTUAL_ROUTES_FAILED',
+        `its plugin has failed too often after it had added routes, and Fastify's router, which forgets none, has no room for more. The worker must be replaced: punctual reload. A plugin that first connects, and then adds its routes, leaves none behind`,
+      )
+    }
+    const keys = this.#keys
+    const instance = this.#instance
+    const options = this.#prefix === '/' ? {} : { prefix: this.#prefix }
+    const scope = this.#avvio.override(instance, function deferredRoutes() {}, options) as LateInstance
+    const gate = new Gate()
+    try {
+      await this.#boot(scope, plugin, gate)
+      return gate
+    } catch (error) {
+      this.#gates.push(gate)
+      // Retries may go on for days.
+      const children = symbolsOf(instance)[keys.children] as object[]
+      children.splice(children.indexOf(scope), 1)
+      throw error
+    }
+  }
+
+  async #boot(scope: LateInstance, plugin: object, gate: Gate): Promise<void> {
+    const keys = this.#keys
+    const instance = this.#instance
+    const { timeout } = this.#avvio._opts
+    const { [keys.hooks]: hooks, [keys.state]: state } = symbolsOf(scope)
+    ;(hooks as { readonly onRoute: unknown[] }).onRoute.push((route: { constraints?: object }) => {
+      route.constraints = { ...route.constraints, [GATE]: gate.id }
+    })
+    reopen(scope, state as { started: boolean })
+    replaceNotFoundHandlers(scope, keys, this.#notFoundScopes)
+    await boot(scope, this.#avvio, plugin)
+    const limit = timeout === 0 ? UNBOUNDED : ms(timeout)
+    await runOnceHooks(scope, keys, 'onReady', limit, (error) => {
+      throw error
+    })
+    if (!instance.server.listening) return
+    // Fastify does not wait for these either, and goes on when one fails.
+    void runOnceHooks(scope, keys, 'onListen', limit, (error) => {
+      instance.log.error({ err: error }, 'an onListen hook of deferred routes failed')
+    })
+  }
+}
+
+function symbolsOf(instance: object): Readonly<Record<symbol, unknown>> {
+  return instance as Record<symbol, unknown>
+}
+
+/** Boots the plugin, and those inside of it, with an avvio of their own. */
+async function boot(scope: LateInstance, avvio: AvvioLike, plugin: object): Promise<void> {
   const Avvio = avvio.constructor as new (server: object, options: object) => AvvioLike
   const second = new Avvio(scope, { autostart: false, timeout: avvio._opts.timeout, expose: SECOND })
   second.override = (around, inner, options) => avvio.override(around, inner, options)
   const methods = scope as unknown as Record<string, unknown>
-  for (const [name, exposed] of [
-    ['register', SECOND.use],
-    ['after', SECOND.after],
-  ] as const) {
-    define(scope, name, methods[exposed])
-  }
+  define(scope, 'register', methods[SECOND.use])
+  define(scope, 'after', methods[SECOND.after])
   try {
     second.use(plugin, {})
     await second.ready()
@@ -83,40 +141,15 @@ export async function registerLate(
   } finally {
     avvio.removeAllListeners('preReady')
   }
-  await runHooks(scope, keys, 'onReady')
-  if (instance.server.listening) {
-    await runHooks(scope, keys, 'onListen').catch((error: unknown) => {
-      instance.log.error({ err: error }, 'an onListen hook of deferred routes failed')
-    })
-  }
 }
 
 /** @throws PunctualError if this Fastify is not built as is expected here */
 export function canRegisterLate(instance: LateInstance, avvio: AvvioLike | undefined): asserts avvio is AvvioLike {
-  const known = ['fastify.state', 'fastify.hooks', 'fastify.children'].every((name) => symbolOf(instance, name))
-  if (avvio !== undefined && known) return
+  if (avvio !== undefined && keysOf(instance) !== undefined) return
   throw new PunctualError(
     'PUNCTUAL_ROUTES_UNSUPPORTED',
     `deferRoutes does not know Fastify ${instance.version}: it takes no routes after its boot in the way that is known. Register the module as a plugin, and update Punctual`,
   )
-}
-
-interface Keys {
-  readonly state: symbol
-  readonly hooks: symbol
-  readonly children: symbol
-}
-
-function keysOf(instance: object): Keys {
-  return {
-    state: symbolOf(instance, 'fastify.state') as symbol,
-    hooks: symbolOf(instance, 'fastify.hooks') as symbol,
-    children: symbolOf(instance, 'fastify.children') as symbol,
-  }
-}
-
-function hooksOf(scope: object, keys: Keys): HooksLike {
-  return (scope as Record<symbol, unknown>)[keys.hooks] as HooksLike
 }
 
 /** Lets this scope, and those inside of it, be added to. */
@@ -139,22 +172,4 @@ function reopen(scope: LateInstance, state: { started: boolean }): void {
 
 function define(scope: object, name: string, value: unknown): void {
   Object.defineProperty(scope, name, { value, writable: true, configurable: true })
-}
-
-/** Of the scope and of all inside of it. */
-async function runHooks(scope: object, keys: Keys, name: 'onReady' | 'onListen'): Promise<void> {
-  for (const hook of hooksOf(scope, keys)[name]) await runHook(hook.bind(scope), hook.length)
-  for (const child of (scope as Record<symbol, unknown>)[keys.children] as readonly object[]) {
-    await runHooks(child, keys, name)
-  }
-}
-
-async function runHook(hook: OnceHook, parameters: number): Promise<void> {
-  if (parameters === 0) {
-    await hook()
-    return
-  }
-  await new Promise<void>((resolve, reject) => {
-    hook((error) => (error ? reject(error) : resolve()))
-  })
 }

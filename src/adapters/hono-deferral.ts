@@ -15,6 +15,9 @@ export interface MountedContextLike {
   readonly executionCtx: unknown
   readonly var: Readonly<Record<string, unknown>>
   set(name: string, value: unknown): void
+  res: Response | undefined
+  /** Whether there is an answer. */
+  readonly finalized: boolean
 }
 
 type Next = () => Promise<void>
@@ -23,7 +26,7 @@ type Next = () => Promise<void>
 interface HonoLike {
   use(middleware: (context: MountedContextLike, next: Next) => unknown): unknown
   route(path: string, app: unknown): unknown
-  notFound(handler: () => Response): unknown
+  notFound(handler: (context: MountedContextLike) => Promise<Response>): unknown
   onError(handler: (error: Error) => never): unknown
   fetch(request: Request, env: unknown, executionContext: unknown): Response | Promise<Response>
 }
@@ -64,37 +67,61 @@ export function deferRoutes(
       const { status, headers, body } = problemWithoutRoutes(error)
       return new Response(body, { status, headers })
     }
-    const answer = await mounted(context)
-    if (answer !== NOT_FOUND) return answer
-    await next()
+    const answer = await mounted({ context, next })
+    const whole = context.finalized ? answer : withHeadersAround(context, answer)
+    // What is there must go first: set over it, its headers would stay.
+    context.res = undefined
+    context.res = whole
     return undefined
   }
 }
 
-type Mounted = (context: MountedContextLike) => Promise<Response>
+/** An answer of the inner app's with what middleware has set before it, as if both had one context. */
+function withHeadersAround(context: MountedContextLike, answer: Response): Response {
+  const around = [...(context.res?.headers ?? [])]
+  const lacking = around.filter(([name]) => name === 'set-cookie' || !answer.headers.has(name))
+  if (lacking.length === 0) return answer
+  const whole = new Response(answer.body, answer)
+  for (const [name, value] of lacking) whole.headers.append(name, value)
+  return whole
+}
 
-/** What the inner app answers when it knows no such route; it never leaves this file. */
-const NOT_FOUND = new Response(null, { status: 404 })
+/** A request in the app around. */
+interface Visit {
+  readonly context: MountedContextLike
+  readonly next: Next
+}
+
+type Mounted = (visit: Visit) => Promise<Response>
 
 /** Hono takes no routes once it has answered a request. So the loaded app is mounted in another, made by its own class, that passes on what is not its business. */
 function mount(prefix: string, app: HonoLike): Mounted {
   const Hono = app.constructor as new () => HonoLike
   const outer = new Hono()
-  const outerContexts = new WeakMap<Request, MountedContextLike>()
+  const visits = new WeakMap<Request, Visit>()
+  /** By the context in the inner app: its middleware may put another request in the place of the one that came. */
+  const visitsWithin = new WeakMap<object, Visit>()
   outer.use((context, next) => {
-    const around = outerContexts.get(context.req.raw)
-    for (const [name, value] of Object.entries(around?.var ?? {})) context.set(name, value)
+    const visit = visits.get(context.req.raw) as Visit
+    visitsWithin.set(context, visit)
+    for (const [name, value] of Object.entries(visit.context.var)) context.set(name, value)
     const current = currentRequest()
     if (current !== undefined) current.route = patternOf(context.req.matchedRoutes)
     return next()
   })
   outer.route(prefix, app)
-  outer.notFound(() => NOT_FOUND)
+  // Whoever answers, the inner app's middleware is around it, as it would be with `app.route`.
+  outer.notFound(async (context) => {
+    const visit = visitsWithin.get(context) as Visit
+    await visit.next()
+    return visit.context.res as Response
+  })
   outer.onError((error) => {
     throw error
   })
-  return async (context) => {
-    outerContexts.set(context.req.raw, context)
+  return async (visit) => {
+    const { context } = visit
+    visits.set(context.req.raw, visit)
     return await outer.fetch(context.req.raw, context.env, executionContextOf(context))
   }
 }

@@ -17,6 +17,9 @@ type Loaded = Handler | { readonly default: Handler | { readonly default: Handle
  * `(request, response) => …`. The module is loaded when the app serves, or as soon as a request needs it; a request for something else goes to
  * `next`, or is answered 404 without one. `request.url` stays whole.
  *
+ * What the handler throws or rejects with goes to `next`. Without one it is for whoever has called: what the handler returns is returned, or promised to
+ * a request that had to wait. `node:http` itself catches neither, so an error that nobody handles ends the process, with that error as the reason.
+ *
  * Frameworks have their own `deferRoutes`, in `punctual/fastify`, `punctual/express` and `punctual/hono`.
  *
  * @throws UsageError for a prefix that is none; RangeError for a limit that is no length of time
@@ -25,7 +28,7 @@ export function deferRoutes(
   prefix: string,
   load: () => PromiseLike<Loaded> | Loaded,
   options: DeferralOptions = {},
-): (request: IncomingMessage, response: ServerResponse, next?: Next) => void {
+): (request: IncomingMessage, response: ServerResponse, next?: Next) => unknown {
   const settings = readDeferralOptions(prefix, load, options)
   const module = new DeferredModule(settings, async () => {
     const handler = exportOf(await load())
@@ -37,13 +40,34 @@ export function deferRoutes(
   deferModule(module)
 
   return (request, response, next) => {
-    const otherwise = next ?? (() => response.writeHead(404).end())
-    if (!isBelow(request.url ?? '/', prefix)) return otherwise()
+    if (!isBelow(request.url ?? '/', prefix)) return next === undefined ? notFound(response) : next()
     const { routes } = module
-    if (routes !== undefined) return void routes(request, response, otherwise)
-    askForRoutes(module).then(
-      (handler) => handler(request, response, otherwise),
+    if (routes !== undefined) return call(routes, request, response, next)
+    return askForRoutes(module).then(
+      (handler) => call(handler, request, response, next),
       (error) => answerWithoutRoutes(response, error),
     )
   }
+}
+
+function call(handler: Handler, request: IncomingMessage, response: ServerResponse, next: Next | undefined): unknown {
+  if (next === undefined) return handler(request, response, () => notFound(response))
+  return callBefore(next, handler, request, response)
+}
+
+async function callBefore(
+  next: Next,
+  handler: Handler,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<unknown> {
+  try {
+    return await handler(request, response, next)
+  } catch (error) {
+    return next(error)
+  }
+}
+
+function notFound(response: ServerResponse): void {
+  response.writeHead(404).end()
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -44,6 +46,87 @@ describe('importing again', () => {
     const { made } = await load('one.mjs')
     await assert.rejects(load('none.mjs'))
     assert.equal((await load('two.mjs').catch(() => load('two.mjs'))).made, made)
+  })
+
+  it('evaluates anew a module that failed on a connection, of which no stack tells', async () => {
+    const socket = join(directory, 'socket')
+    const load = write({
+      'asks.mjs': `import './connects.mjs'\nexport default 'connected'`,
+      'connects.mjs': `import { once } from 'node:events'\nimport net from 'node:net'\nconst socket = net.connect(${JSON.stringify(socket)})\nawait once(socket, 'connect')\nsocket.destroy()`,
+    })
+    await assert.rejects(load('asks.mjs'), { code: 'ENOENT' })
+    await assert.rejects(load('asks.mjs'), { code: 'ENOENT' })
+    const server = net.createServer().listen(socket)
+    await once(server, 'listening')
+    try {
+      assert.equal((await load('asks.mjs')).default, 'connected')
+    } finally {
+      server.close()
+    }
+  })
+
+  it('finds the module that failed also behind one that hangs, and whatever the error is wrapped in', async () => {
+    write({
+      'both.mjs': `import './hangs.mjs'\nimport './late.mjs'`,
+      'hangs.mjs': `await new Promise(() => {})`,
+      'late.mjs': `await new Promise((resolve) => setImmediate(resolve))\n${throwing('againLate', 2)}`,
+    })
+    const load = (): Promise<unknown> =>
+      importAgain(() =>
+        import(pathToFileURL(join(directory, 'both.mjs')).href).catch((cause) => {
+          throw new Error('wrapped', { cause })
+        }),
+      )
+    await assert.rejects(load(), { message: 'wrapped', cause: new Error('againLate 1') })
+    await assert.rejects(load(), { message: 'wrapped', cause: new Error('againLate 2') })
+  })
+
+  it('evaluates a module once that was evaluated well, when what it gives fails afterwards', async () => {
+    write({
+      'well.mjs': `globalThis.againWell = (globalThis.againWell ?? 0) + 1\nexport default () => { throw new Error('not mounted') }`,
+    })
+    const mount = (): Promise<unknown> =>
+      importAgain(async () => (await import(pathToFileURL(join(directory, 'well.mjs')).href)).default())
+    await assert.rejects(mount(), /not mounted/)
+    await assert.rejects(mount(), /not mounted/)
+    assert.equal((globalThis as { againWell?: number }).againWell, 1)
+  })
+
+  it('evaluates a module anew that is imported by what another gives, and not that other', async () => {
+    write({
+      'gives.mjs': `globalThis.againGives = (globalThis.againGives ?? 0) + 1\nexport default () => import('./given.mjs')`,
+      'given.mjs': `${throwing('againGiven', 2)}export default 'given'`,
+    })
+    const mount = (): Promise<{ readonly default: string }> =>
+      importAgain(async () => (await import(pathToFileURL(join(directory, 'gives.mjs')).href)).default())
+    await assert.rejects(mount(), /againGiven 1/)
+    await assert.rejects(mount(), /againGiven 2/)
+    assert.equal((await mount()).default, 'given')
+    assert.equal((globalThis as { againGives?: number }).againGives, 1)
+  })
+
+  it('evaluates nothing before its turn that stands behind a module that threw', async () => {
+    const load = write({
+      'ordered.mjs': `import './first.mjs'\nimport './second.mjs'`,
+      'first.mjs': throwing('againFirst', 1),
+      'second.mjs': `globalThis.againSecond = globalThis.againFirst`,
+    })
+    await assert.rejects(load('ordered.mjs'), /againFirst 1/)
+    assert.equal((globalThis as { againSecond?: number }).againSecond, undefined)
+    await load('ordered.mjs')
+    assert.equal((globalThis as { againSecond?: number }).againSecond, 2)
+  })
+
+  it('tries a module once more, however many loads have failed with it', async () => {
+    const load = write({
+      'left.mjs': `export { made } from './center.mjs'`,
+      'right.mjs': `export { made } from './center.mjs'`,
+      'center.mjs': `${throwing('againCenter', 1)}export const made = {}`,
+    })
+    await Promise.all([assert.rejects(load('left.mjs')), assert.rejects(load('right.mjs'))])
+    const [left, right] = await Promise.all([load('left.mjs'), load('right.mjs')])
+    assert.equal(left.made, right.made)
+    assert.equal((globalThis as { againCenter?: number }).againCenter, 2)
   })
 
   it('evaluates CommonJS anew that an ES module imports', async () => {

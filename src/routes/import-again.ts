@@ -1,6 +1,7 @@
-import module, { type ResolveFnOutput } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import module, { type ResolveFnOutput, type ResolveHookContext } from 'node:module'
 import { ImportGraph } from './import-graph.ts'
+import { failedModule } from './kept-error.ts'
 
 /**
  * Node keeps the error of an ES module that threw while it was evaluated, and gives it to everybody who imports that module again, or one that
@@ -9,6 +10,8 @@ import { ImportGraph } from './import-graph.ts'
  * led to it, get `?punctual-attempt=n`. Modules that were evaluated well stay what they are, so that there is one pool and not two.
  */
 const graph = new ImportGraph()
+/** What each module imports, in its own order; without what CommonJS requires, of which Node keeps no error. */
+const imports = new Map<string, Set<string>>()
 /** By URL as Node resolves it: how often the module has failed. */
 const failures = new Map<string, number>()
 /** Modules that were first seen while something was loaded that failed, or is not loaded yet. Only these can have an error that Node keeps. */
@@ -16,16 +19,26 @@ const unsettled = new Set<string>()
 let loading = 0
 let hooks: { deregister(): void } | null = null
 
+/** What one call of `load` has imported so far: by URL, and at which attempt. */
+class Load {
+  readonly modules: Map<string, number> = new Map()
+  /** Those of them that no other of them imports. */
+  readonly roots: Set<string> = new Set()
+}
+
+const loads = new AsyncLocalStorage<Load>()
+
 /** Calls `load`, such that a later call can try again what this one failed to evaluate. */
 export async function importAgain<T>(load: () => PromiseLike<T> | T): Promise<T> {
   loading++
   hooks ??= module.registerHooks({ resolve: (specifier, context, next) => resolved(next(specifier, context), context) })
+  const mine = new Load()
   try {
-    const loaded = await load()
+    const loaded = await loads.run(mine, load)
     if (loading === 1 && failures.size === 0) unsettled.clear()
     return loaded
   } catch (error) {
-    noteFailure(error)
+    await noteFailure(error, mine)
     throw error
   } finally {
     loading--
@@ -37,37 +50,49 @@ export async function importAgain<T>(load: () => PromiseLike<T> | T): Promise<T>
   }
 }
 
-function resolved(found: ResolveFnOutput, context: { readonly parentURL?: string | undefined }): ResolveFnOutput {
+function resolved(found: ResolveFnOutput, context: ResolveHookContext): ResolveFnOutput {
   const { url } = found
-  if (!url.startsWith('file:')) return found
+  // What this file imports has its attempt in its name.
+  if (!url.startsWith('file:') || context.parentURL === import.meta.url) return found
+  const attempt = attemptAt(url)
+  const load = loads.getStore()
+  if (load !== undefined) noteImport(load, url, attempt, context)
+  return { ...found, url: nameOf(url, attempt) }
+}
+
+function noteImport(load: Load, url: string, attempt: number, { parentURL, conditions }: ResolveHookContext): void {
+  const importer = parentURL === undefined ? undefined : withoutAttempt(parentURL)
   if (!graph.has(url)) unsettled.add(url)
-  graph.add(url, context.parentURL === undefined ? undefined : withoutAttempt(context.parentURL))
-  const failed = failures.get(url)
-  if (failed === undefined) return found
-  return { ...found, url: `${url}${url.includes('?') ? '&' : '?'}punctual-attempt=${failed + 1}` }
+  graph.add(url, importer)
+  if (importer === undefined || !load.modules.has(importer)) load.roots.add(url)
+  load.modules.set(url, attempt)
+  if (importer === undefined || conditions.includes('require')) return
+  const others = imports.get(importer) ?? new Set()
+  imports.set(importer, others.add(url))
+}
+
+/** The attempt that is next, or that has not failed. */
+function attemptAt(url: string): number {
+  return (failures.get(url) ?? 0) + 1
+}
+
+function nameOf(url: string, attempt: number): string {
+  return attempt === 1 ? url : `${url}${url.includes('?') ? '&' : '?'}punctual-attempt=${attempt}`
 }
 
 function withoutAttempt(url: string): string {
   return url.replace(/[?&]punctual-attempt=\d+/, '')
 }
 
-/** The module that was being evaluated is the outermost of the stack that is known; all that import it have failed with it. */
-function noteFailure(error: unknown): void {
-  const thrower = modulesOf(error).findLast((url) => unsettled.has(url))
-  if (thrower === undefined) return
-  for (const url of graph.withImporters(thrower)) {
-    // Who imports it and has not failed itself has called `import()`.
-    if (unsettled.has(url)) failures.set(url, (failures.get(url) ?? 0) + 1)
-  }
-}
-
-const FRAME = /^\s*at (?:.*\(|(?:async )?)((?:file:\/\/)?\/.*?):\d+:\d+\)?$/
-
-/** The files of a stack, innermost first. */
-function modulesOf(error: unknown): string[] {
-  const stack = error instanceof Error ? String(error.stack ?? '') : ''
-  return stack
-    .split('\n')
-    .flatMap((line) => FRAME.exec(line)?.[1] ?? [])
-    .map((place) => withoutAttempt(place.startsWith('file:') ? place : pathToFileURL(place).href))
+/** With the module that threw all have failed that import it, but those that have called `import()` for it. */
+async function noteFailure(error: unknown, { modules, roots }: Load): Promise<void> {
+  const attemptOf = (url: string): number => modules.get(url) ?? attemptAt(url)
+  const failed = await failedModule(error, roots, {
+    ask: (url) => import(nameOf(url, attemptOf(url))),
+    importsOf: (url) => [...(imports.get(url) ?? [])].filter((imported) => unsettled.has(imported)),
+  })
+  // Another load may have failed with it, and noted it.
+  if (failed === undefined || attemptOf(failed.thrower) < attemptAt(failed.thrower)) return
+  const others = (url: string): boolean => unsettled.has(url) && !failed.sound.has(url)
+  for (const url of graph.withImporters(failed.thrower, others)) failures.set(url, attemptAt(url))
 }

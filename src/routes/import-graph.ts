@@ -16,10 +16,12 @@ export class ImportGraph {
     return this.#importers.has(module)
   }
 
-  /** This module and all that import it, also through others. */
-  withImporters(module: string): ReadonlySet<string> {
+  /** This module and all that import it, also through others; only such as `among` lets pass. */
+  withImporters(module: string, among: (importer: string) => boolean): ReadonlySet<string> {
     const found = new Set([module])
-    for (const one of found) for (const importer of this.#importers.get(one) ?? []) found.add(importer)
+    for (const one of found) {
+      for (const importer of this.#importers.get(one) ?? []) if (among(importer)) found.add(importer)
+    }
     return found
   }
 

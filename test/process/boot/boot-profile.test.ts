@@ -25,7 +25,7 @@ setInterval(() => {}, 30_000).unref()
 net.connect(9, '127.0.0.1').on('error', () => {})
 export const where = new Error('here').stack
 `,
-  'heavy.mjs': spin(300),
+  'heavy.mjs': spin(1_000),
   'plain.cjs': `'use strict'
 const strict = (function () { return this === undefined })()
 require('./inner.cjs')
@@ -51,16 +51,16 @@ test('a profiled boot says what every import cost and what it did, in the log an
   const [worker] = status.workers
   assert.ok(worker)
   const { worst, profile } = worker.rooms.boot as BootReport
-  assert.deepEqual(
-    worst.slice(0, 2).map(({ module }) => module),
-    ['heavy.mjs', 'inner.cjs'],
-  )
+  const costly = worst.slice(0, 3).map(({ module }) => module)
+  assert.equal(costly[0], 'heavy.mjs')
+  // Whether it is before routes.mjs is up to the machine: that starts a process.
+  assert.ok(costly.includes('inner.cjs'), String(costly))
 
   const app = find(profile.tree, 'app.mjs')
   const routes = find(profile.tree, 'routes.mjs')
   const heavy = find(profile.tree, 'heavy.mjs')
   assert.ok(app && routes && heavy)
-  assert.ok(heavy.selfMs >= 299, 'what it spun for')
+  assert.ok(heavy.selfMs >= 999, 'what it spun for')
   assert.ok(routes.totalMs >= heavy.totalMs + routes.selfMs - 1)
   assert.ok(app.totalMs >= routes.totalMs)
   assert.deepEqual(
@@ -114,8 +114,9 @@ test('a slow boot is told with the imports that cost most', async () => {
 
 test('a boot that hangs is told with who imports the module it hangs in', async () => {
   const files = { ...FILES, 'heavy.mjs': 'for (;;);\n' }
-  await using server = await startServer({ files, settings: { workers: 1, bootLimit: '5s' }, ready: false })
-  assert.equal((await within('the arbiter to give up', server.exit)).code, 3)
+  // Enough to come to that module where cores are few and busy.
+  await using server = await startServer({ files, settings: { workers: 1, bootLimit: '12s' }, ready: false })
+  assert.equal((await within('the arbiter to give up', server.exit, 60_000)).code, 3)
   const [incident] = await server.incidents()
   assert.equal(incident?.kind, 'boot')
   assert.match(

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { deferRoutes } from './fastify.ts'
+
+/** Deferred at once, and tried again at once. */
+function deferred(prefix: string, plugin: (app: FastifyInstance) => void | Promise<void>) {
+  const events: string[] = []
+  const onEvent = ({ message }: { readonly message: string }): void => void events.push(message)
+  const load = (): object => ({ default: async (app: FastifyInstance) => plugin(app) })
+  return { routes: deferRoutes(prefix, load, { onEvent, retryFrom: '1ms', retryMost: '1ms' }), events }
+}
+
+/** Asks until the answer is another than 503. */
+async function loaded(app: FastifyInstance, url: string): Promise<string> {
+  for (;;) {
+    const { statusCode, body } = await app.inject(url)
+    if (statusCode !== 503) return body
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+describe('a deferred plugin that has failed', () => {
+  it('is mounted anew, though it was mounted in part', async () => {
+    await using app = Fastify()
+    let attempts = 0
+    const { routes } = deferred('/again', (inner) => {
+      inner.get('/', async () => `attempt ${attempts}`)
+      if (++attempts === 1) throw new Error('not yet')
+    })
+    app.register(routes)
+    assert.equal((await app.inject('/again')).statusCode, 503)
+    assert.equal(await loaded(app, '/again'), 'attempt 2')
+  })
+
+  it('may set its 404 handlers anew, which Fastify takes once', async () => {
+    for (const prefix of ['/again', '/']) {
+      await using app = Fastify()
+      let attempts = 0
+      const { routes } = deferred(prefix, async (inner) => {
+        attempts++
+        inner.decorate('attempt', attempts)
+        inner.get('/', async () => 'loaded')
+        inner.setNotFoundHandler((request, reply) =>
+          reply.code(404).send(`${request.server.getDecorator('attempt')} outer`),
+        )
+        await inner.register(
+          async (nested) => nested.setNotFoundHandler((_, reply) => reply.code(404).send(`${attempts} nested`)),
+          { prefix: '/nested' },
+        )
+        inner.addHook('onReady', async () => {
+          if (attempts < 3) throw new Error('not yet')
+        })
+      })
+      app.register(routes)
+      assert.equal(await loaded(app, prefix), 'loaded')
+      const below = prefix === '/' ? '' : prefix
+      assert.equal((await app.inject(`${below}/unknown`)).body, '3 outer')
+      assert.equal((await app.inject(`${below}/nested/unknown`)).body, '3 nested')
+      if (prefix !== '/') assert.match((await app.inject('/elsewhere')).body, /Route GET:\/elsewhere not found/)
+    }
+  })
+
+  it('is told to need another worker when Fastify has no room for more attempts', async () => {
+    await using app = Fastify()
+    let attempts = 0
+    const { routes, events } = deferred('/always', (inner) => {
+      attempts++
+      for (const version of ['1.0.0', '2.0.0']) inner.get('/', { constraints: { version } }, async () => version)
+      throw new Error('no licence')
+    })
+    app.register(routes)
+    await app.ready()
+    const isFull = (): boolean => events.some((message) => /no room for more.*must be replaced/.test(message))
+    while (!isFull()) {
+      assert.equal((await app.inject('/always')).statusCode, 503)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    assert.equal(attempts, 12)
+    assert.ok(
+      events.every((message) => /no licence|no room/.test(message)),
+      events.join('\n'),
+    )
+  })
+
+  it('may be tried for ever when it fails before it adds routes', async () => {
+    await using app = Fastify()
+    let attempts = 0
+    const { routes } = deferred('/late', (inner) => {
+      if (++attempts < 50) throw new Error('not connected')
+      inner.get('/', async () => 'connected')
+    })
+    app.register(routes)
+    assert.equal(await loaded(app, '/late'), 'connected')
+  })
+})
+
+describe('a hook of a deferred plugin that does not end', () => {
+  it('fails the plugin at pluginTimeout when it is onReady, and holds up no other', async () => {
+    await using app = Fastify({ pluginTimeout: 1_000 })
+    const hangs = deferred('/hangs', (inner) => {
+      inner.addHook('onReady', function connects(_done) {})
+    })
+    app.register(hangs.routes)
+    app.register(deferred('/sound', (inner) => void inner.get('/', async () => 'sound')).routes)
+    const [failed, sound] = await Promise.all([app.inject('/hangs'), app.inject('/sound')])
+    assert.equal(failed.statusCode, 503)
+    assert.equal(sound.body, 'sound')
+    assert.match(hangs.events[0] ?? '', /the onReady hook "connects" has not ended within 1.0 s/)
+  })
+
+  it('is not waited for when it is onListen; the others are run', async () => {
+    await using app = Fastify({ pluginTimeout: 1_000 })
+    const ran = Promise.withResolvers<void>()
+    const { routes } = deferred('/listens', (inner) => {
+      inner.addHook('onListen', (_done) => {})
+      inner.addHook('onListen', async () => {
+        ran.resolve()
+        throw new Error('logged')
+      })
+      inner.get('/', async () => 'listens')
+    })
+    app.register(routes)
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    assert.equal((await app.inject('/listens')).body, 'listens')
+    await ran.promise
+  })
+})
