@@ -27,7 +27,7 @@ const NAMES = /"(?:[^"]|"")*"/g
  *
  * @param limit for all of it, connecting included
  * @returns the plan, line by line
- * @throws {UsageError} where the app has no `pg`, or the server is too old
+ * @throws {UsageError} where the app has no `pg`, the URL is none, or the server is too old
  * @throws {PunctualError} `PUNCTUAL_COMMAND_REFUSED` where the database cannot be reached, or does not explain it; `PUNCTUAL_COMMAND_TIMED_OUT` at the limit
  */
 export async function explainPlan(sql: string, url: string, limit: Milliseconds): Promise<readonly string[]> {
@@ -35,11 +35,7 @@ export async function explainPlan(sql: string, url: string, limit: Milliseconds)
   if (sql.replace(NAMES, '').includes(';'))
     throw new UsageError('what was asked is several statements in one; EXPLAIN takes one')
   const { Client } = await loadPg()
-  const client = new Client({
-    connectionString: url,
-    connectionTimeoutMillis: limit,
-    application_name: 'punctual explain',
-  })
+  const client = clientFor(Client, url, limit)
   client.on('error', () => {})
   try {
     return await within('explain', limit, () => explain(client, sql, limit), { parent: null })
@@ -47,6 +43,22 @@ export async function explainPlan(sql: string, url: string, limit: Milliseconds)
     throw explained(error, limit)
   } finally {
     client.connection.stream.destroy()
+  }
+}
+
+/** It reads the URL, and the certificates that this names. */
+function clientFor(Client: Pg['Client'], url: string, limit: Milliseconds): Client {
+  try {
+    return new Client({
+      connectionString: url,
+      connectionTimeoutMillis: limit,
+      application_name: 'punctual explain',
+    })
+  } catch (error) {
+    throw new UsageError(
+      `the URL of the database cannot be used: ${(error as Error).message}; it looks like postgres://user:password@host:5432/database`,
+      { cause: error },
+    )
   }
 }
 

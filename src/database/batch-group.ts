@@ -8,11 +8,20 @@ import { currentOperation } from './query-limit.ts'
 /** A request may last as long as a WebSocket does; beyond so many keys those loaded first are forgotten. */
 const MOST_KEPT = 10_000
 
-/** What one request, or everything outside of requests, loads by one batch. */
+/** By the operation they are part of; undefined: none. */
+type ByOperation<Of> = Map<object | undefined, Of>
+
+/**
+ * What one request, or everything outside of requests, loads by one batch. An operation's limit holds for the queries begun in it, and must not come to hold
+ * for those of others: each loads for itself. What has been loaded is there for all.
+ */
 export class BatchGroup<Key, Value> {
   readonly #plan: BatchPlan<Key, Value>
-  readonly #kept: Map<unknown, AskedKey<Key, Value>> | null
-  #collecting: BatchTurn<Key, Value> | null = null
+  /** What was loaded; null where each turn stands alone. */
+  readonly #kept: Map<unknown, Promise<Value>> | null
+  /** What is being loaded, and is to be kept. */
+  readonly #asked: ByOperation<Map<unknown, AskedKey<Key, Value>>> = new Map()
+  readonly #collecting: ByOperation<BatchTurn<Key, Value>> = new Map()
 
   /** @param keeps whether results are kept beyond the turn */
   constructor(plan: BatchPlan<Key, Value>, keeps: boolean) {
@@ -25,15 +34,20 @@ export class BatchGroup<Key, Value> {
   }
 
   clear(...key: [] | [key: Key]): void {
-    if (key.length === 0) this.#kept?.clear()
-    else this.#kept?.delete(this.#plan.identityOf(key[0] as Key))
+    for (const found of [this.#kept, ...this.#asked.values()]) {
+      if (key.length === 0) found?.clear()
+      else found?.delete(this.#plan.identityOf(key[0] as Key))
+    }
   }
 
   /** @param around what the caller is part of */
   #loadFor(around: WaitNode, identity: unknown, key: Key): Promise<Value> {
     const kept = this.#kept?.get(identity)
-    if (kept === undefined) return this.#ask(around, identity, key)
-    const { turn, promise } = kept
+    if (kept !== undefined) return kept
+    const operation = currentOperation()
+    const asked = this.#asked.get(operation)?.get(identity)
+    if (asked === undefined) return this.#ask(around, operation, identity, key)
+    const { turn, promise } = asked
     if (turn.waitsFor(around)) return promise
     // It is being loaded for others, who may have less time or be given up; the caller must not fail with them.
     return promise.catch((error: unknown) => {
@@ -42,22 +56,19 @@ export class BatchGroup<Key, Value> {
     })
   }
 
-  #ask(around: WaitNode, identity: unknown, key: Key): Promise<Value> {
-    // An operation's limit holds for the queries begun in it, and must not come to hold for those of others.
-    const operation = currentOperation()
-    let turn = this.#collecting
-    if (turn === null || turn.operation !== operation) turn = this.#collect(operation)
+  #ask(around: WaitNode, operation: object | undefined, identity: unknown, key: Key): Promise<Value> {
+    const turn = this.#collecting.get(operation) ?? this.#collect(operation)
     const asked = turn.ask(identity, key, around)
-    if (this.#kept !== null) this.#keep(this.#kept, asked)
+    if (this.#kept !== null) {
+      const ofOperation = this.#asked.get(operation) ?? new Map()
+      this.#asked.set(operation, ofOperation.set(identity, asked))
+    }
     return asked.promise
   }
 
   #collect(operation: object | undefined): BatchTurn<Key, Value> {
-    const turn = new BatchTurn<Key, Value>(this.#plan, operation, (asked) => {
-      // Somebody may have cleared it, and asked again.
-      if (this.#kept?.get(asked.identity) === asked) this.#kept.delete(asked.identity)
-    })
-    this.#collecting = turn
+    const turn = new BatchTurn<Key, Value>(this.#plan, operation, (asked, isLoaded) => this.#ended(asked, isLoaded))
+    this.#collecting.set(operation, turn)
     this.#untilQuiet(turn, 0)
     return turn
   }
@@ -73,15 +84,24 @@ export class BatchGroup<Key, Value> {
           this.#untilQuiet(turn, turn.size)
           return
         }
-        if (this.#collecting === turn) this.#collecting = null
+        this.#collecting.delete(turn.operation)
         turn.load()
       }),
     )
   }
 
-  #keep(kept: Map<unknown, AskedKey<Key, Value>>, asked: AskedKey<Key, Value>): void {
-    kept.set(asked.identity, asked)
-    if (kept.size <= MOST_KEPT) return
+  #ended({ turn: { operation }, identity, promise }: AskedKey<Key, Value>, isLoaded: boolean): void {
+    const asked = this.#asked.get(operation)
+    // Somebody may have cleared it, and asked again.
+    if (asked?.get(identity)?.promise !== promise) return
+    asked.delete(identity)
+    if (asked.size === 0) this.#asked.delete(operation)
+    if (isLoaded) this.#keep(identity, promise)
+  }
+
+  #keep(identity: unknown, promise: Promise<Value>): void {
+    const kept = this.#kept?.set(identity, promise)
+    if (kept === undefined || kept.size <= MOST_KEPT) return
     for (const oldest of kept.keys()) {
       kept.delete(oldest)
       return

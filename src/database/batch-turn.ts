@@ -21,21 +21,21 @@ export class BatchTurn<Key, Value> {
   /** The operation whose limit and name its queries bear. */
   readonly operation: object | undefined
   readonly #plan: BatchPlan<Key, Value>
-  readonly #failed: (asked: AskedKey<Key, Value>) => void
+  readonly #ended: (asked: AskedKey<Key, Value>, isLoaded: boolean) => void
   readonly #asked = new Map<unknown, AskedKey<Key, Value>>()
   /** What those who ask are part of. */
   readonly #around = new Set<WaitNode>()
-  #phase: 'collecting' | 'loading' | 'done' = 'collecting'
+  #isLoading = false
 
-  /** @param failed called for each key whose load failed as a whole */
+  /** @param ended called for each key, before who asked is told: whether it was loaded, if only to an error of its own, or its load failed as a whole */
   constructor(
     plan: BatchPlan<Key, Value>,
     operation: object | undefined,
-    failed: (asked: AskedKey<Key, Value>) => void,
+    ended: (asked: AskedKey<Key, Value>, isLoaded: boolean) => void,
   ) {
     this.#plan = plan
     this.operation = operation
-    this.#failed = failed
+    this.#ended = ended
   }
 
   ask(identity: unknown, key: Key, around: WaitNode): AskedKey<Key, Value> {
@@ -55,8 +55,8 @@ export class BatchTurn<Key, Value> {
 
   /** Whether its load lasts as long as this can wait for it; from now on, if it has not begun. */
   waitsFor(around: WaitNode): boolean {
-    if (this.#phase === 'collecting') this.#around.add(around)
-    return this.#phase === 'done' || this.#around.has(around)
+    if (!this.#isLoading) this.#around.add(around)
+    return this.#around.has(around)
   }
 
   /** Nobody of those it is loaded for waits any more. */
@@ -69,7 +69,7 @@ export class BatchTurn<Key, Value> {
 
   /** Begins to load. Never throws: what fails is told to those who asked. */
   load(): void {
-    this.#phase = 'loading'
+    this.#isLoading = true
     const [only] = this.#around
     if (this.#around.size === 1 && only !== undefined) {
       void this.#loadAll(only)
@@ -105,9 +105,6 @@ export class BatchTurn<Key, Value> {
     for (let from = 0; from < asked.length; from += this.#plan.max) {
       await this.#loadSome(asked.slice(from, from + this.#plan.max), parent, signal)
     }
-    this.#phase = 'done'
-    // What is kept of it until the request ends is what each key was given.
-    this.#asked.clear()
   }
 
   async #loadSome(asked: readonly AskedKey<Key, Value>[], parent: WaitNode, signal?: AbortSignal): Promise<void> {
@@ -121,12 +118,14 @@ export class BatchTurn<Key, Value> {
       const own = this.#around.has(parent) ? limit : ms(Math.min(limit, latest))
       const given = await startWait(parent, name, own, (wait) => loadMany(keys, wait), { signal })
       for (const [index, value] of valuesOf(this.#plan, keys, given).entries()) {
-        if (value instanceof Error) asked[index]?.reject(value)
-        else asked[index]?.resolve(value)
+        const each = asked[index] as AskedKey<Key, Value>
+        this.#ended(each, true)
+        if (value instanceof Error) each.reject(value)
+        else each.resolve(value)
       }
     } catch (error) {
       for (const each of asked) {
-        this.#failed(each)
+        this.#ended(each, false)
         each.reject(error)
       }
     }

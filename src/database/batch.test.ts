@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { afterEach, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClientGoneError, WaitExpiredError } from '../wait/abort-reason.ts'
@@ -116,10 +117,42 @@ describe('calls of one turn', () => {
       })
       await Promise.all([same(1), withQueryLimit('look-up', '5s', () => Promise.all([same(2), same(3)])), same(4)])
       assert.deepEqual(loads, [
-        [[1], undefined],
+        [[1, 4], undefined],
         [[2, 3], 'look-up'],
-        [[4], undefined],
       ])
+    }))
+
+  it('of operations that take turns are one load for each', () =>
+    request(async () => {
+      const { double, loads } = doubling()
+      const inHint = withQueryLimit('hint', '5s', () => AsyncLocalStorage.snapshot())
+      const keys = [1, 2, 3, 4, 5, 6]
+      await Promise.all(keys.map((key) => (key % 2 === 0 ? inHint(double, key) : double(key))))
+      assert.deepEqual(loads, [
+        [1, 3, 5],
+        [2, 4, 6],
+      ])
+    }))
+
+  it('for the same key are loaded for each operation, so that the end of one is not that of another', () =>
+    request(async () => {
+      let loads = 0
+      const same = batch('same', async (keys: readonly number[]) => {
+        loads++
+        await turn()
+        if (currentOperation()?.name === 'hint') throw new RangeError('no time left')
+        return keys
+      })
+      const hint = (): Promise<number> => withQueryLimit('hint', '5s', () => same(1))
+      assert.deepEqual(kinds(await Promise.allSettled([hint(), same(1), hint()])), [
+        new RangeError('no time left'),
+        1,
+        new RangeError('no time left'),
+      ])
+      assert.equal(loads, 3)
+      // What is there is there for all.
+      assert.deepEqual(await Promise.all([same(1), hint()]), [1, 1])
+      assert.equal(loads, 3)
     }))
 })
 

@@ -1,4 +1,5 @@
 import { UsageError } from '../errors/punctual-error.ts'
+import { safeListener } from '../report/safe-listener.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
 import { type Limit, readLimit } from '../wait/limit.ts'
 import type { PoolOptions } from './pg-shape.ts'
@@ -26,7 +27,7 @@ export interface GuardOptions {
   readonly maxLifetime?: Limit
   /** See the guide. Default `auto`: `session` on a direct connection, behind a bouncer `transaction` unless the server has a limit of its own. */
   readonly serverLimit?: ServerLimit
-  /** Told of everything worth a line. Default: the line goes to the console. */
+  /** Told of everything worth a line. What it throws is a warning of the process. Default: the line goes to the console. */
   readonly onEvent?: (event: PoolEvent) => void
 }
 
@@ -88,7 +89,7 @@ export function readOptions(
     maxLifetime: limit('maxLifetime', options.maxLifetime, ms((pool.maxLifetimeSeconds || 600) * 1_000)),
     // Who has set `statement_timeout` in the pool's own options has chosen how.
     serverLimit: typeof pool.statement_timeout === 'number' && pool.statement_timeout > 0 ? 'none' : serverLimit,
-    onEvent: options.onEvent ?? onEvent,
+    onEvent: safeListener(where, options.onEvent ?? onEvent),
   }
 }
 

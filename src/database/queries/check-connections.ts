@@ -1,11 +1,10 @@
-import { closeSync, openSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { workerLine } from '../../protocol/worker-line.ts'
 import { queryRules } from '../../report/query-rules.ts'
 import { after } from '../../wait/clock.ts'
 import { ms } from '../../wait/duration.ts'
 import type { GuardedClient } from '../guarded-client.ts'
 import { tellConnectionNeeds } from './connection-needs.ts'
+import { isFirstOfRun } from './first-of-run.ts'
 
 export interface CheckedPool {
   readonly name: string
@@ -78,23 +77,10 @@ async function ask(guarded: GuardedClient, processId: number): Promise<Answer | 
   }
 }
 
-const FLAG = 'connections-told-'
-
 /** Whether nobody has told of this server yet: neither this process nor, since the arbiter was started, any other worker. */
 function isFirst(server: string): boolean {
   if (told.has(server)) return false
   told.add(server)
   const line = workerLine()
-  if (line === null) return true
-  const run = `${FLAG}${process.ppid}-`
-  try {
-    for (const name of readdirSync(line.stateDir)) {
-      if (name.startsWith(FLAG) && !name.startsWith(run)) rmSync(join(line.stateDir, name), { force: true })
-    }
-    closeSync(openSync(join(line.stateDir, `${run}${server.replace(/[^\w.-]/g, '_')}`), 'wx'))
-    return true
-  } catch (error) {
-    // Told twice is better than not at all.
-    return (error as NodeJS.ErrnoException).code !== 'EEXIST'
-  }
+  return line === null || isFirstOfRun(line.stateDir, server)
 }

@@ -1,11 +1,12 @@
 import type { LedgerHolder } from '../../wait/wait-node.ts'
 import type { CountedQuery, InTest } from './counted-query.ts'
 import { expectations } from './expectation.ts'
-import { type Fingerprint, queryText } from './fingerprint.ts'
+import type { Fingerprint } from './fingerprint.ts'
 import { tellSql } from './normalise-sql.ts'
 import { reportQueries } from './query-book.ts'
 import { QueryBudgetError } from './query-budget-error.ts'
 import { requestTally } from './query-holder.ts'
+import { queryText } from './query-text.ts'
 import { QueryUse } from './query-use.ts'
 
 /**

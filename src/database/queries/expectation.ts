@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CountedQuery } from './counted-query.ts'
-import type { QueryText } from './fingerprint.ts'
 import { QueryTally } from './query-tally.ts'
+import type { QueryText } from './query-text.ts'
 
 /** A piece of a test, and those around it. */
 export class Expectation extends QueryTally {

@@ -1,15 +1,17 @@
 import { DurationSketch } from './duration-sketch.ts'
 import { explainableSql } from './explainable-sql.ts'
-import { normaliseSql } from './normalise-sql.ts'
-import { type ParameterKey, rangeParameters, readsRange } from './range-parameters.ts'
-import { RecentMap } from './recent-map.ts'
 import { type StatementRole, statementRole } from './statement-role.ts'
 
+/** Longer statements are not kept: they would cost more than they are worth. */
+export const LONGEST_KEPT = 10_000
 const MOST_CALLERS = 20
 let made = 0
 
 /** Statements that are alike but for their values, and what they cost this process so far. */
 export class Fingerprint {
+  /** Among all of them. */
+  readonly key: string
+  /** The same, short enough to be typed. */
   readonly id: string
   /** One bit of 32, by turns. */
   readonly mark: number = 1 << (made++ & 31)
@@ -21,6 +23,8 @@ export class Fingerprint {
   readonly isPostgres: boolean
   /** One that it was made from. */
   readonly #sql: string
+  /** It is among those that are known, and counts. */
+  isKnown = false
   failed = 0
   rows = 0
   totalMs = 0
@@ -31,7 +35,8 @@ export class Fingerprint {
   readonly callers: Set<string> = new Set()
 
   constructor(text: string, sql: string, pool: string, isPostgres: boolean) {
-    this.id = shortHash(text)
+    this.key = fingerprintKey(text, isPostgres)
+    this.id = shortHash(this.key)
     this.text = text
     this.role = statementRole(text)
     this.pool = pool
@@ -63,66 +68,9 @@ export class Fingerprint {
   }
 }
 
-/** One text of a statement, as it was given to the driver. */
-export class QueryText {
-  readonly fingerprint: Fingerprint
-  /** It does many at once. */
-  readonly many: boolean
-  readonly #sql: string
-  #ranges: ReadonlySet<ParameterKey> | null = null
-
-  constructor(fingerprint: Fingerprint, many: boolean, sql: string) {
-    this.fingerprint = fingerprint
-    this.many = many
-    this.#sql = sql
-  }
-
-  /** Parameters that say which stretch of rows is read. */
-  get ranges(): ReadonlySet<ParameterKey> {
-    this.#ranges ??= rangeParameters(this.#sql)
-    return this.#ranges
-  }
-
-  /** With its values written into it, it reads a stretch. */
-  get readsRange(): boolean {
-    return readsRange(this.fingerprint.text)
-  }
-}
-
-/** Texts that are remembered; each is looked up once a query. */
-const MOST_TEXTS = 2_000
-const MOST_FINGERPRINTS = 1_000
-/** Longer texts are worked out each time: to keep them would cost more. */
-const LONGEST_KEPT = 10_000
-
-const texts = {
-  postgres: new RecentMap<string, QueryText>(MOST_TEXTS),
-  sqlite: new RecentMap<string, QueryText>(MOST_TEXTS),
-}
-const fingerprints = new RecentMap<string, Fingerprint>(MOST_FINGERPRINTS)
-
-/** What is known of a text; one look into a map, unless it is new. */
-export function queryText(sql: string, pool: string, isPostgres: boolean): QueryText {
-  const known = isPostgres ? texts.postgres : texts.sqlite
-  return known.get(sql) ?? readText(sql, pool, isPostgres, known)
-}
-
-function readText(sql: string, pool: string, isPostgres: boolean, known: RecentMap<string, QueryText>): QueryText {
-  const { text, many } = normaliseSql(sql)
-  const key = isPostgres ? text : `sqlite ${text}`
-  let fingerprint = fingerprints.get(key)
-  if (fingerprint === undefined) {
-    fingerprint = new Fingerprint(text, sql, pool, isPostgres)
-    fingerprints.set(key, fingerprint)
-  }
-  const read = new QueryText(fingerprint, many, sql)
-  if (sql.length <= LONGEST_KEPT) known.set(sql, read)
-  return read
-}
-
-/** Those that are remembered. */
-export function knownFingerprints(): Iterable<Fingerprint> {
-  return fingerprints.values()
+/** The same statement is another in another database: it takes another time, and cannot be explained the same way. */
+export function fingerprintKey(text: string, isPostgres: boolean): string {
+  return isPostgres ? text : `sqlite ${text}`
 }
 
 /** FNV-1a, twice with different seeds; 48 bits in hexadecimal. */

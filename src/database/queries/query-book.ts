@@ -7,7 +7,8 @@ import {
   type RepeatReport,
   type RouteQueries,
 } from '../../report/rooms/queries-report.ts'
-import { type Fingerprint, knownFingerprints } from './fingerprint.ts'
+import type { Fingerprint } from './fingerprint.ts'
+import { knownFingerprints, knownInstead } from './known-fingerprints.ts'
 import { tellSql } from './normalise-sql.ts'
 
 const MOST_ROUTES = 200
@@ -33,7 +34,8 @@ export function reportQueries(): void {
 }
 
 /** A query has ended. */
-export function bookQuery(fingerprint: Fingerprint, duration: number, rows: number, failed: boolean): void {
+export function bookQuery(asked: Fingerprint, duration: number, rows: number, failed: boolean): void {
+  const fingerprint = asked.isKnown ? asked : knownInstead(asked)
   if (failed) {
     totals.failed++
     fingerprint.failed++

@@ -1,5 +1,5 @@
 import type { CallStack } from './call-stack.ts'
-import type { QueryText } from './fingerprint.ts'
+import type { QueryText } from './query-text.ts'
 import type { ParameterKey } from './range-parameters.ts'
 
 /** How runs of one query differ: in nothing, in the stretch of rows they read, or in whose rows they are. */

@@ -1,10 +1,11 @@
 import { CallStack } from './call-stack.ts'
 import type { CountedQuery } from './counted-query.ts'
 import { isDeliberate } from './deliberately.ts'
-import type { Fingerprint, QueryText } from './fingerprint.ts'
+import type { Fingerprint } from './fingerprint.ts'
 import { LaterRun } from './later-run.ts'
 import { takeStack } from './look-budget.ts'
 import type { QueryRepeats } from './query-repeats.ts'
+import type { QueryText } from './query-text.ts'
 import { type CountedIn, QueryUse } from './query-use.ts'
 
 /** So many times the repeats that make a finding are looked at, where they come from several places. */

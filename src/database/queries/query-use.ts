@@ -1,7 +1,8 @@
 import { monotonicNow } from '../../wait/clock.ts'
 import { type CountedQuery, endQuery, type InTest } from './counted-query.ts'
-import type { Fingerprint, QueryText } from './fingerprint.ts'
+import type { Fingerprint } from './fingerprint.ts'
 import { QueryRepeats } from './query-repeats.ts'
+import type { QueryText } from './query-text.ts'
 
 /** Longest first run that is told, in microseconds: half an hour. */
 const MOST_MICROS = 2 ** 31 - 1

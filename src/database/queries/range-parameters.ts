@@ -10,7 +10,7 @@ const OTHER = /\?(\d+)?|[:@$]([A-Za-z_]\w*)/g
 const RANGE =
   /(?:(?<![-<>@&|#])[<>]=? ?(?:\( ?[^()]*)?|\b(?:limit|offset|between|fetch first|fetch next) ?\(?|\bbetween \S+ and ?)$/i
 /** What stands in front of a value of a list: these come in lots already. */
-const LISTED = /\b(?:in ?\([^()]*, ?|in ?\( ?(?=\S+ ?,)|(?:any|all|unnest) ?\( ?)$/i
+const LISTED = /\b(?:in ?\([^()]*, ?|(?:any|all|unnest) ?\( ?)$/i
 
 /**
  * The parameters of a statement that tell stretches of rows apart: limits, offsets, what a key is compared with by `<` or `>`, lists. Where a query is

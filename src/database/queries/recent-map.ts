@@ -27,9 +27,4 @@ export class RecentMap<Key, Value> {
     }
     this.#fresh.set(key, value)
   }
-
-  *values(): Generator<Value> {
-    yield* this.#fresh.values()
-    for (const [key, value] of this.#old) if (!this.#fresh.has(key)) yield value
-  }
 }

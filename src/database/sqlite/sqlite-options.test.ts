@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -31,4 +32,15 @@ test('what does not apply is refused by name', () => {
   refused({}, /not object/, null)
   refused({}, /SQLite's parameters \(mode, cache, …\) are not taken/, 'file:x?mode=memory')
   refused({}, /is no address of a file alone/, new URL('https://example.org/x.db'))
+})
+
+test('an onEvent that throws fails neither the query nor the timer that it is told from', async () => {
+  const onEvent = (): never => {
+    throw new Error('no log')
+  }
+  const settings = readSqliteOptions('x.db', { onEvent })
+  const warned = once(process, 'warning')
+  settings.onEvent({ type: 'open', severity: 'info', database: 'x.db', message: 'x.db is open' } as never)
+  const [{ message }] = (await warned) as [Error]
+  assert.match(message, /onEvent of openSqlite "x.db" failed: Error: no log; it was told: x.db is open/)
 })

@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UsageError } from '../../errors/punctual-error.ts'
+import { safeListener } from '../../report/safe-listener.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
 import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
 import { type SqliteEvent, tellConsole } from './sqlite-events.ts'
@@ -29,7 +30,7 @@ export interface SqliteOptions {
   readonly bigints?: boolean
   /** How many prepared statements each thread keeps. Default 100. */
   readonly statements?: number
-  /** Told of everything worth a line. Default: the line goes to the console. */
+  /** Told of everything worth a line. What it throws is a warning of the process. Default: the line goes to the console. */
   readonly onEvent?: (event: SqliteEvent) => void
 }
 
@@ -89,7 +90,7 @@ export function readSqliteOptions(file: string | URL, options: SqliteOptions): S
     synchronous,
     bigints,
     statements: readCount(`${where}: statements`, options.statements ?? 100, 0),
-    onEvent: options.onEvent ?? tellConsole,
+    onEvent: safeListener(where, options.onEvent ?? tellConsole),
   }
 }
 

@@ -76,6 +76,13 @@ export const queriesMetrics: readonly RoomMetric<QueriesReport>[] = [
       slowest.map(({ fingerprint, totalMs }) => ({ labels: { fingerprint }, value: totalMs * SECONDS })),
   },
   {
+    name: 'punctual_query_runs_total',
+    type: 'counter',
+    help: 'How often they were answered. punctual_query_seconds_total divided by it: seconds a run.',
+    labels: ['fingerprint'],
+    values: ({ slowest }) => slowest.map(({ fingerprint, count }) => ({ labels: { fingerprint }, value: count })),
+  },
+  {
     name: 'punctual_query_duration_seconds',
     type: 'gauge',
     help: 'Time within which that share of them was answered, to within an eighth.',

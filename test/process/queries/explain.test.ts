@@ -103,6 +103,16 @@ describe('punctual explain', () => {
         1,
         /the database cannot be asked: .*ECONNREFUSED/,
       ],
+      [
+        ['--slowest', '--database', 'postgres://x:geheim@localhost:99999/x'],
+        2,
+        /^punctual: the URL of the database cannot be used: Invalid URL; it looks like postgres:.*\n$/,
+      ],
+      [
+        ['--slowest', '--database', 'postgres://x:geheim@localhost/x?sslrootcert=/no/such'],
+        2,
+        /^punctual: the URL of the database cannot be used: ENOENT.*\/no\/such.*\n$/,
+      ],
     ]
     const results = await Promise.all(cases.map(([flags]) => server.command('explain', ...flags)))
     for (const [index, [, code, message]] of cases.entries()) {

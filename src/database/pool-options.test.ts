@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import type { PoolEvent } from './pool-events.ts'
+import { readOptions } from './pool-options.ts'
+
+test('an onEvent that throws fails neither the query nor the timer that it is told from', async () => {
+  const onEvent = (): never => {
+    throw new Error('no log')
+  }
+  const settings = readOptions({ name: 'main', onEvent }, {}, () => {})
+  const warned = once(process, 'warning')
+  settings.onEvent({ message: 'pool main is full' } as PoolEvent)
+  const [{ message }] = (await warned) as [Error]
+  assert.match(message, /onEvent of guardPool "main" failed: Error: no log; it was told: pool main is full/)
+})

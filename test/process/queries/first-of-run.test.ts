@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { openStateDirectory } from '../../../src/arbiter/state-directory.ts'
+import { isFirstOfRun } from '../../../src/database/queries/first-of-run.ts'
+
+test('what is told once is told once a run of each server, also where each run has the pid of the last', async (t) => {
+  const path = await mkdtemp(join(tmpdir(), 'punctual-told-'))
+  t.after(() => rm(path, { recursive: true, force: true }))
+  for (const _ of [1, 2]) {
+    const directory = await openStateDirectory(path)
+    const asked = ['db:5432', 'db:5432', '/run/db:5432', 'db:5432'].map((server) => isFirstOfRun(path, server))
+    assert.deepEqual(asked, [true, false, true, false])
+    assert.equal((await readdir(path)).filter((name) => name.startsWith('connections-told-')).length, 2)
+    await directory.release()
+  }
+  assert.equal(
+    isFirstOfRun(path, 'db:5432'),
+    true,
+    'where the run is not known it is told rather twice than not at all',
+  )
+})
