@@ -1,12 +1,34 @@
 // Runs before `npm start`, `npm test` and `npm run check`, under whatever Node started npm (20 or newer): on a fresh
-// clone it installs the dependencies, among them the repository's own Node 24. Plain JavaScript, because that older
-// Node cannot read TypeScript. Not `npm ci`: that fails wherever a registry lacks the binary of a platform nobody here has.
+// clone, and after a pull that brought other dependencies, it installs them, among them the repository's own Node 24.
+// Plain JavaScript, because that older Node cannot read TypeScript. Not `npm ci`: that fails wherever a registry lacks
+// the binary of a platform nobody here has.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 
 const root = new URL('..', import.meta.url)
-if (!existsSync(new URL('node_modules/.package-lock.json', root))) {
-  console.error('punctual: no node_modules here yet; installing (once, about a minute)')
+
+if (!existsSync(new URL('node_modules', root))) install('no node_modules here yet; installing (once, about a minute)')
+else if (!isInstalled()) install('node_modules is not what package-lock.json names; installing')
+
+/** Looks at the packages themselves: a checkout says nothing by its times, and an installation may have been cut short. */
+function isInstalled() {
+  const { packages } = JSON.parse(readFileSync(new URL('package-lock.json', root), 'utf8'))
+  return Object.entries(packages).every(([path, { version, optional }]) => {
+    if (!path.startsWith('node_modules/')) return true
+    const there = versionAt(path)
+    // What is optional may be for another platform; what is linked has no version of its own here.
+    return there === undefined ? optional === true : version === undefined || there === version
+  })
+}
+
+/** Undefined: there is no such package. */
+function versionAt(path) {
+  const file = new URL(`${path}/package.json`, root)
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : undefined
+}
+
+function install(why) {
+  console.error(`punctual: ${why}`)
   const { status } = spawnSync('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],

@@ -1,11 +1,11 @@
 // Runs the tests under this Node: `npm test`, or `npm test -- path/to/x.test.ts --test-name-pattern=…`. Fails also if a process
 // that a test started is still there afterwards.
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { runInTurn } from './in-turn.ts'
 import { type LeftProcess, processesWith } from './left-behind.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -33,6 +33,8 @@ if (files.length === 0) {
 
 /** What watches a clock of hundreds of milliseconds must not share two cores with others: these files run one by one, after the rest. */
 const CALM = /^test\/process\/(?:stalls|waits|life)\//
+const isCalm = (file: string): boolean => CALM.test(file)
+const isOther = (file: string): boolean => !CALM.test(file)
 const reports = mkdtempSync(join(tmpdir(), 'punctual-failures-'))
 const code = await runAll()
 tellFailures()
@@ -48,20 +50,16 @@ for (const { pid, command } of left) {
 process.exitCode = code === 0 && left.length > 0 ? 1 : code
 
 /** The exit code of whichever failed. */
-async function runAll(): Promise<number> {
+function runAll(): Promise<number> {
   const sorted = files.toSorted()
-  // Most of a file's time is waiting, so two side by side take little more than one.
-  const together = await run(
-    'together',
-    sorted.filter((file) => !CALM.test(file)),
-    2,
-  )
-  const alone = await run(
-    'alone',
-    sorted.filter((file) => CALM.test(file)),
-    1,
-  )
-  return together === 0 ? alone : together
+  const parts = [
+    // Most of a file's time is waiting, so two side by side take little more than one.
+    ...testing('together', sorted.filter(isOther), 2),
+    ...testing('alone', sorted.filter(isCalm), 1),
+  ]
+  const PATH = `${join(ROOT, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`
+  const env = { ...process.env, [markerName]: markerValue, PATH }
+  return runInTurn(parts, { cwd: ROOT, stdio: 'inherit', env })
 }
 
 /** What failed in either part, once more at the end: of a long output many see only that. */
@@ -74,27 +72,14 @@ function tellFailures(): void {
   rmSync(reports, { recursive: true, force: true })
 }
 
-function run(name: string, chosen: readonly string[], atOnce: number): Promise<number> {
-  if (chosen.length === 0) return Promise.resolve(0)
+/** The arguments for Node, of one run; none when there is nothing to test. */
+function testing(name: string, chosen: readonly string[], atOnce: number): readonly (readonly string[])[] {
+  if (chosen.length === 0) return []
   const reporters = [
     ['spec', 'stdout'],
     [join(import.meta.dirname, 'failures-reporter.ts'), join(reports, name)],
   ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`])
-  const options = [`--test-concurrency=${atOnce}`, FILE_LIMIT, ...reporters, ...flags]
-  const child = spawn(process.execPath, ['--test', ...options, ...chosen], {
-    cwd: ROOT,
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      [markerName]: markerValue,
-      PATH: `${join(ROOT, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`,
-    },
-  })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
-  return new Promise((resolve, reject) => {
-    child.on('error', reject)
-    child.on('exit', (exitCode) => resolve(exitCode ?? 1))
-  })
+  return [['--test', `--test-concurrency=${atOnce}`, FILE_LIMIT, ...reporters, ...flags, ...chosen]]
 }
 
 async function leftBehind(): Promise<readonly LeftProcess[]> {

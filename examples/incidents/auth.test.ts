@@ -5,7 +5,11 @@ import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { ms } from '../../src/wait/duration.ts'
+import { createAuthAfter } from './auth/after.ts'
+import { authLimits } from './auth/auth-limits.ts'
 import type { Identity, SignedIn } from './auth/contract.ts'
+import { rememberUsers } from './auth/known-users.ts'
+import { openLetters } from './auth/send-letters.ts'
 import { buildApp } from './build-app.ts'
 import { openDatabase, openPool } from './database/pool.ts'
 import { release } from './database/release.ts'
@@ -14,6 +18,7 @@ import { seededAuthUser } from './database/seed-auth.ts'
 import { waitUntil } from './guardian/wait-until.ts'
 import { type Outside, startOutside } from './outside/outside.ts'
 import type { Problem } from './problem.ts'
+import { runWithin, WaitExpiredError } from './punctual.ts'
 import { makeTestDatabase, type TestDatabase } from './testing/database.ts'
 
 const PATHS = { before: '/before/api/auth', after: '/api/auth' } as const
@@ -330,6 +335,51 @@ test('after: without the table of keys there is an answer, which says that the k
     return apiKeys.length === 3 && !degraded
   }
   assert.ok(await waitUntil(whole, ms(30_000), ms(20)), 'the keys are still missing')
+})
+
+test('after: a referral is written down once its user is there, before the other workers are told of him', async () => {
+  const limits = authLimits()
+  const users = rememberUsers(db, { redis: undefined, withKeysLimit: limits.withKeys, onEvent: () => {} })
+  const steps: string[] = []
+  const service = createAuthAfter({
+    db,
+    limits,
+    users: { ...users, forget: async () => void steps.push('forgotten') },
+    referrals: {
+      offer: ({ code }) => {
+        steps.push(`offered ${code}`)
+        return 'spooled'
+      },
+    },
+  })
+  await service.auth({ ...stranger(), referralCode: 'REF0008' })
+  users.close()
+  limits.close()
+  assert.deepEqual(steps, ['offered REF0008', 'forgotten'])
+})
+
+test('after: a letter that was given up does not go out later, beside the one in its place', async () => {
+  const about = (await rowOf(seeded(9).username)).id
+  await db
+    .insertInto('email_outbox')
+    .values({ recipient: 'one@example.org', template: 'referral_joined', about_user_id: about })
+    .execute()
+  const letters = openLetters(db, outside.smtpUrl)
+  try {
+    await outside.order({ mail: 'hang' })
+    // The first has the connection, the second would wait for it.
+    for (const limit of ['500ms', '500ms'] as const) {
+      await assert.rejects(
+        runWithin({ name: 'test', limit }, () => letters.send([about])),
+        WaitExpiredError,
+      )
+    }
+    await outside.order({})
+    await letters.send([about])
+    assert.equal(outside.mailbox.letters.filter(({ to }) => to.includes('one@example.org')).length, 1)
+  } finally {
+    await letters.close()
+  }
 })
 
 test('after: whoever signs up does not wait for his referral; it is recorded, and its letter sent, once both can be', async () => {

@@ -12,7 +12,7 @@ import type { LockOwner } from './guardian/directory-lock.ts'
 import { takeLock } from './guardian/directory-lock.ts'
 import { startGuard } from './guardian/guard.ts'
 import { endProcess, identifyProcess } from './guardian/process-identity.ts'
-import { waitUntil } from './guardian/wait-until.ts'
+import { waitUntil, within } from './guardian/wait-until.ts'
 
 let root: string
 before(() => {
@@ -186,7 +186,7 @@ test('a server that dies is noticed', async () => {
   try {
     await guard.openPostgres(directory('dies'), { ephemeral: true })
     process.kill(postmaster('dies'), 'SIGKILL')
-    assert.equal(await said, 'PostgreSQL')
+    assert.equal(await within(ms(30_000), 'the word of it', said), 'PostgreSQL')
   } finally {
     await guard.stop()
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import type { FastifyInstance } from 'fastify'
+import { freePort } from '../../test/process/support/free-port.ts'
 import { buildApp } from './build-app.ts'
 import { type Partner, startPartner } from './inbox/partner.ts'
 import type { Problem } from './problem.ts'
@@ -125,10 +126,8 @@ test('after: a partner that hangs is given up with a 503, and before waits for i
 })
 
 test('a partner that is not there is a 502, and no partner at all a 503', async () => {
-  const gone = await startPartner()
-  await gone.close()
   for (const [partnerUrl, status] of [
-    [gone.url, 502],
+    [`http://127.0.0.1:${await freePort()}`, 502],
     [undefined, 503],
   ] as const) {
     const other = buildApp({

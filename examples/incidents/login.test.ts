@@ -300,8 +300,12 @@ function contract(open: () => Promise<LoginDatabase>): void {
       }
       assert.ok(lock.held(), 'they were answered because the lock was gone')
       assert.ok(served > 10, `the loop turned only ${served} times`)
-      const mine = await hurried.inject({ url: '/me', headers: { cookie } })
-      assert.equal(mine.statusCode, database.lockedReads ? 200 : 503)
+      const expected = database.lockedReads ? 200 : 503
+      const mine = async (): Promise<boolean> =>
+        (await hurried.inject({ url: '/me', headers: { cookie } })).statusCode === expected
+      // Where it can be read, the limit may be short for a busy machine.
+      assert.ok(await becomes(mine), `the session is no ${expected}`)
+      assert.ok(lock.held(), 'the session was read because the lock was gone')
       await lock.release()
       assert.ok(await becomes(signedIn), 'the login does not come back')
     } finally {

@@ -90,8 +90,9 @@ test('the bad regex is right on names, and doubles its work with every letter of
     assert.equal(checkName(`${'a'.repeat(letters)}!`), false)
     return performance.now() - start
   }
-  cost(10)
-  assert.ok(cost(22) > 10 * cost(12))
+  // The best of several: what else this machine does is no cost of the regex.
+  const least = (letters: number): number => Math.min(...Array.from({ length: 5 }, () => cost(letters)))
+  assert.ok(least(22) > 10 * least(12))
 })
 
 test('a newcomer gets a connection of his own', async () => {

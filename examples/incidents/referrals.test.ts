@@ -4,11 +4,13 @@ import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type pg from 'pg'
+import { ms } from '../../src/wait/duration.ts'
 import { buildApp } from './build-app.ts'
 import { openDatabase, openPool } from './database/pool.ts'
 import { release } from './database/release.ts'
 import type { Database, ReferralStatus, TestStatus } from './database/schema.ts'
 import { SEED_CLINIC } from './database/seed-referrals.ts'
+import { waitUntil } from './guardian/wait-until.ts'
 import { type Outside, startOutside } from './outside/outside.ts'
 import type { Problem } from './problem.ts'
 import type { PractitionerPage, Referral, ReferralPage, ReferralTest } from './referrals/contract.ts'
@@ -448,6 +450,38 @@ test('after: of changes that exclude each other, at once, one is made', async ()
     assert.deepEqual(referrals.map(({ status }) => status).sort(), [200, 409])
   }
 })
+
+test('after: what somebody else changes at the same time is kept: a change touches only what it names', async () => {
+  const facilityId = 9
+  const others: readonly [change: object, other: string, kept: Partial<Referral>][] = [
+    [{ status: 'accepted' }, `note = 'of another'`, { status: 'accepted', note: 'of another' }],
+    [{ facilityId }, 'note = null', { facility: { id: facilityId, name: 'Facility 9' }, note: null }],
+    [{ note: 'mine' }, `status = 'accepted'`, { status: 'accepted', note: 'mine' }],
+    [{ note: 'mine' }, 'facility_id = 9', { facility: { id: facilityId, name: 'Facility 9' }, note: 'mine' }],
+  ]
+  for (const [change, other, kept] of others) {
+    const [id = 0] = await makeReferral('pending', ['pending'])
+    const answer = await db.transaction().execute(async (transaction) => {
+      await sql`update clinic_referrals set ${sql.raw(other)} where id = ${id}`.execute(transaction)
+      const asked = ok<Referral>(`${SIDES.after}/referrals/${id}`, change)
+      assert.ok(await waitUntil(isKeptWaiting, ms(30_000), ms(10)), 'the change does not wait for the other')
+      return { asked }
+    })
+    const answered = await answer.asked
+    assert.deepEqual({ ...answered, ...kept }, answered, `${JSON.stringify(change)} beside ${other}`)
+    assert.deepEqual(await ok<Referral>(`${SIDES.after}/referrals/${id}`), answered)
+  }
+})
+
+/** Whether somebody waits for a row that another has changed. */
+async function isKeptWaiting(): Promise<boolean> {
+  const { rows } = await sql`
+    select from pg_stat_activity
+    where datname = current_database() and application_name = 'incidents referrals' and wait_event_type = 'Lock'`.execute(
+    db,
+  )
+  return rows.length > 0
+}
 
 test('after: a page is answered in time also when the table of tests hangs, and says to try again', async () => {
   await outside.order({ hangTable: 'referral_tests', hangFor: 120_000 })

@@ -7,7 +7,7 @@ import type pg from 'pg'
 import { openDatabase, openPool } from './database/pool.ts'
 import { release } from './database/release.ts'
 import { SEED_PASSWORD, SEED_USERS } from './database/seed.ts'
-import { SEED_AUTH_USERS } from './database/seed-auth.ts'
+import { SEED_AUTH_USERS, seedAuthUsers } from './database/seed-auth.ts'
 import { verifyPassword } from './login/password.ts'
 import type { TestDatabase } from './testing/database.ts'
 import { makeTestDatabase } from './testing/database.ts'
@@ -72,4 +72,16 @@ test('a seeded user that is missing comes back, with the same hash', async () =>
   const now = await grace()
   assert.equal(now?.password_hash, before?.password_hash)
   assert.ok(await verifyPassword(SEED_PASSWORD, now?.password_hash))
+})
+
+test('a seed of users that failed half-way has left nothing half: the next one adds them with their keys', async () => {
+  const db = openDatabase(pool)
+  const keys = async (): Promise<readonly unknown[]> =>
+    (await pool.query('select prefix from api_keys join auth_users u on u.id = user_id order by username, prefix')).rows
+  const before = await keys()
+  await pool.query(`delete from auth_users; alter table api_keys add constraint full_disk check (prefix = '')`)
+  await assert.rejects(seedAuthUsers(db), /full_disk/)
+  await pool.query('alter table api_keys drop constraint full_disk')
+  assert.equal(await seedAuthUsers(db), SEED_AUTH_USERS)
+  assert.deepEqual(await keys(), before)
 })

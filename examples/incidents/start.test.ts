@@ -1,20 +1,23 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 import { ms } from '../../src/wait/duration.ts'
 import { freePort } from '../../test/process/support/free-port.ts'
 import { endProcess, identifyProcess } from './guardian/process-identity.ts'
 import { waitUntil, within } from './guardian/wait-until.ts'
+import { makeTestDatabase } from './testing/database.ts'
 
 const START = fileURLToPath(new URL('start.ts', import.meta.url))
-const LIMIT = ms(60_000)
+/** A start may wait until an earlier one has drained and stopped its PostgreSQL. */
+const LIMIT = ms(120_000)
 
 let stateDir: string
 before(() => {
@@ -48,6 +51,11 @@ function start(flags: readonly string[], databaseUrl?: string): Run {
 async function untilReady(run: Run): Promise<void> {
   const ready = await waitUntil(() => /^stop /m.test(run.output()) || run.child.exitCode !== null, LIMIT, ms(50))
   assert.ok(ready && run.child.exitCode === null, run.output())
+}
+
+/** Whatever is left of them. */
+async function end(...runs: readonly (Run | undefined)[]): Promise<void> {
+  for (const run of runs) await endProcess(run?.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
 }
 
 async function freePorts(): Promise<{ port: number; admin: number; flags: string[] }> {
@@ -120,19 +128,20 @@ test('npm start serves the login under two workers, tells what it did, and TERM 
     assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
     await assertGone(pids)
   } finally {
-    await endProcess(run.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+    await end(run)
   }
 })
 
 test('npm start, killed, leaves no process either; the next one finds the data and migrates nothing', async () => {
   const first = await freePorts()
   const killed = start(first.flags)
-  await untilReady(killed)
-  const pids = await pidsOf(first.admin)
-  killed.child.kill('SIGKILL')
-  const { port, admin, flags } = await freePorts()
-  const run = start(flags)
+  let run: Run | undefined
   try {
+    await untilReady(killed)
+    const pids = await pidsOf(first.admin)
+    killed.child.kill('SIGKILL')
+    const { port, admin, flags } = await freePorts()
+    run = start(flags)
     await untilReady(run)
     await assertGone(pids)
     // Where the version is a commit with nothing uncommitted, it is known to have been done; else the steps look for themselves.
@@ -146,7 +155,41 @@ test('npm start, killed, leaves no process either; the next one finds the data a
     assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
     await assertGone(mine)
   } finally {
-    await endProcess(run.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+    await end(killed, run)
+  }
+})
+
+test('a release before a config file of your own is stopped with npm start, however that ends', async () => {
+  const database = await makeTestDatabase()
+  const client = new pg.Client({ connectionString: database.url, connectionTimeoutMillis: 10_000 })
+  await client.connect()
+  const config = join(stateDir, 'mine.config.mjs')
+  writeFileSync(config, 'export default {}\n')
+  const releases = async (): Promise<number> => {
+    const { rowCount } = await client.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)
+    return rowCount ?? 0
+  }
+  const run = (): Run => start(['--config', config], database.url)
+  let killed: Run | undefined
+  let stopped: Run | undefined
+  try {
+    // The lock under which Kysely migrates.
+    await client.query('select pg_advisory_lock(3853314791062309107)')
+    killed = run()
+    assert.ok(await waitUntil(async () => (await releases()) > 0, LIMIT, ms(50)), killed.output())
+    killed.child.kill('SIGKILL')
+    assert.ok(await waitUntil(async () => (await releases()) === 0, LIMIT, ms(50)), 'the release goes on')
+
+    stopped = run()
+    assert.ok(await waitUntil(async () => (await releases()) > 0, LIMIT, ms(50)), stopped.output())
+    stopped.child.kill('SIGHUP')
+    stopped.child.kill('SIGTERM')
+    assert.equal(await within(LIMIT, 'the stop', stopped.exited), 143, stopped.output())
+    assert.equal(await releases(), 0)
+  } finally {
+    await end(killed, stopped)
+    await client.end()
+    await database.remove()
   }
 })
 
@@ -192,7 +235,7 @@ test('over SQLite there is the login and no PostgreSQL, and the start and the pa
     assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
     for (const { pid } of status.workers) assert.equal(identifyProcess(pid), undefined)
   } finally {
-    await endProcess(run.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+    await end(run)
   }
 })
 

@@ -38,10 +38,11 @@ class StartFailure extends Error {
   }
 }
 
-let punctual: ChildProcess | undefined
+/** The Punctual that runs now. */
+let punctual: { readonly command: 'release' | 'run'; readonly child: ChildProcess } | undefined
 let guard: Guard | undefined
 let outside: Outside | undefined
-/** Set by the first signal that asks to stop; before Punctual runs it keeps it from starting. */
+/** Set by the first signal that asks to stop; what has not been started by then is not. */
 let stopAsked: StartSignal | undefined
 
 async function start(given: readonly string[]): Promise<number> {
@@ -62,7 +63,7 @@ async function start(given: readonly string[]): Promise<number> {
     waiting: (why) => say('database', why),
     lost: (what) => {
       console.error(`npm start: ${what} is gone unexpectedly; stopping`)
-      askToStop('SIGTERM')
+      passOn('SIGTERM')
     },
   })
   const databaseUrl = address === undefined ? await openDatabaseServer(guard, directory) : databaseUrlOf(address)
@@ -90,14 +91,13 @@ async function start(given: readonly string[]): Promise<number> {
     attempt(2, () => surroundings.order(faults), 'the faults of the environment (FAULT_…) cannot be had')
   if (flags.hasConfig) {
     // Somebody's own config file says nothing of this app's migrations.
-    const code = await run(['release', '--config', RELEASE_CONFIG], env).ended
+    const code = await runGuarded(guard, 'release', ['--config', RELEASE_CONFIG], env)
+    if (stopAsked !== undefined) return codeOf(null, stopAsked)
     if (code !== 0) return code
     await orderFaults()
     if (stopAsked !== undefined) return codeOf(null, stopAsked)
   }
-  const { child, ended } = run(['run', ENTRY, ...flags.args], env)
-  punctual = child
-  if (child.pid !== undefined) guard.watch(child.pid)
+  const ended = runGuarded(guard, 'run', [ENTRY, ...flags.args], env)
   const over = new AbortController()
   let refused: unknown
   const announce = async (): Promise<void> => {
@@ -109,10 +109,9 @@ async function start(given: readonly string[]): Promise<number> {
   }
   const announced = announce().catch((error: unknown) => {
     refused = error
-    askToStop('SIGTERM')
+    passOn('SIGTERM')
   })
   const code = await ended
-  guard.forget()
   over.abort()
   await announced
   if (refused !== undefined) throw refused
@@ -158,15 +157,35 @@ function run(
   return { child, ended }
 }
 
+/** The same, until it ends: signals go to it, and should this process be killed, the guardian ends it. */
+async function runGuarded(
+  guarding: Guard,
+  command: 'release' | 'run',
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  const { child, ended } = run([command, ...args], env)
+  punctual = { command, child }
+  if (child.pid !== undefined) guarding.watch(child.pid)
+  try {
+    return await ended
+  } finally {
+    punctual = undefined
+    guarding.forget()
+  }
+}
+
 // As shells do: 128 and the number of the signal.
 function codeOf(code: number | null, signal: NodeJS.Signals | null): number {
   const numbers: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: 130, SIGKILL: 137, SIGTERM: 143 }
   return code ?? (signal === null ? 1 : (numbers[signal] ?? 1))
 }
 
-function askToStop(signal: StartSignal): void {
-  if (punctual !== undefined) punctual.kill(signal)
-  else if (signal !== 'SIGHUP') stopAsked ??= signal
+function passOn(signal: StartSignal): void {
+  if (signal !== 'SIGHUP') stopAsked ??= signal
+  // A release has nothing to reload, and would take it for its end.
+  else if (punctual?.command === 'release') return
+  punctual?.child.kill(signal)
 }
 
 async function attempt<T>(exitCode: number, work: () => Promise<T>, context?: string): Promise<T> {
@@ -186,7 +205,7 @@ function tellError(error: Error): string {
 
 // A closed terminal, or a reader that left (`npm start | head`), is no reason to fail: there is somebody to stop.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-hearSignals(askToStop)
+hearSignals(passOn)
 let exitCode: number
 try {
   exitCode = await start(process.argv.slice(2))

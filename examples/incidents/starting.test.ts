@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
+import { freePort } from '../../test/process/support/free-port.ts'
 import { tellDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
 import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
@@ -47,7 +48,7 @@ test('a port that is taken is refused with the flag that helps; a free one and a
   } finally {
     await new Promise((resolve) => other.close(resolve))
   }
-  await checkPort('127.0.0.1', port, '--port', 'the app')
+  await checkPort('127.0.0.1', await freePort(), '--port', 'the app')
   await checkPort('127.0.0.1', Number.NaN, '--port', 'the app')
 })
 

@@ -48,9 +48,10 @@ async function signUp(parts: AuthParts, identity: Identity): Promise<AuthResult>
   const key = newApiKey()
   const user = await insertUser(parts.db, identity, key)
   if (user === undefined) return signInByName(parts, identity)
-  await parts.users.forget(identity)
   const { id, username, referralCode, apiKey } = user
+  // Before anything is waited for: a worker that is killed by then leaves a user whom nobody refers.
   const referral = identity.referralCode === undefined ? null : refer(parts.referrals, id, identity.referralCode)
+  await parts.users.forget(identity)
   return {
     user: { id, username, referralCode, isNew: true },
     apiKeys: [apiKey],

@@ -55,7 +55,8 @@ export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings
   })
   const byUsername = readThrough<string, NameHolder>('auth:username', {
     ...common,
-    load: (username) => withQueryLimit('user name', LOOK_UP_LIMIT, () => findHolder(db, username)),
+    // For its name; how long it may take is what is left of the look-up.
+    load: (username) => withQueryLimit('user name', 'unbounded', () => findHolder(db, username)),
   })
   return {
     byPrivyId,

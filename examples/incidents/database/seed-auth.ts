@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { sql } from 'kysely'
 import type { Database } from './schema.ts'
 
@@ -30,8 +30,12 @@ export function seededAuthUser(number: number): SeededAuthUser {
   }
 }
 
-/** Adds the users that are missing, with their keys; returns how many. Safe to run again: an existing user is left as he is. */
-export async function seedAuthUsers(db: Kysely<Database>): Promise<number> {
+/** Adds the users that are missing, with their keys, all or none; returns how many. Safe to run again: an existing user is left as he is. */
+export function seedAuthUsers(db: Kysely<Database>): Promise<number> {
+  return db.transaction().execute(addMissing)
+}
+
+async function addMissing(db: Transaction<Database>): Promise<number> {
   const users = Array.from({ length: SEED_AUTH_USERS }, (_, index) => seededAuthUser(index + 1))
   const added = await db
     .insertInto('auth_users')

@@ -80,7 +80,7 @@ function settings(
   ephemeral: boolean,
 ): ConstructorParameters<typeof EmbeddedPostgres>[0] {
   const flags = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'timezone=UTC', 'log_timezone=UTC']
-  // Three pools in each of two workers, as large as `bench auth` makes them.
+  // `bench auth` gives each of two workers 100 for `before` and 100 for `after`; the other two of the four pools have little to do then.
   flags.push('max_connections=500')
   if (ephemeral) flags.push('fsync=off', 'synchronous_commit=off', 'full_page_writes=off')
   const keep = (line: unknown): void => {

@@ -11,8 +11,8 @@ export interface DeferredAudit extends Audit {
 }
 
 /**
- * An audit nobody waits for: what is written down here is on disk in microseconds, and in its table a moment later, a batch with one statement. A full queue is a warning and a
- * counter, and no concern of whoever signs in.
+ * An audit nobody waits for: what is written down here is with the kernel in microseconds, where it survives the end of this process but not a loss of power, and in its table
+ * a moment later, a batch with one statement. A full queue is a warning and a counter, and no concern of whoever signs in.
  */
 export function deferAudit(store: AuditStore, settings: Pick<QueueSettings, 'stateDir' | 'log'>): DeferredAudit {
   const events = openQueue<SecurityRecord>(

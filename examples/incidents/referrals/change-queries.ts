@@ -29,28 +29,35 @@ export async function changeReferral(
       facility_id: change.facilityId ?? now.facility_id,
       facility_name: now.other_facility ?? now.facility_name,
     }
-    const stored = await replaceReferral(db, now, wanted)
-    if (stored !== undefined)
+    const isSame = wanted.status === now.status && wanted.note === now.note && wanted.facility_id === now.facility_id
+    const stored = isSame ? now : await storeChange(db, now, change)
+    if (stored !== undefined) {
       return toReferral({ ...wanted, note: stored.note, updated_at: stored.updated_at }, now.tests)
+    }
   }
   return CONTESTED
 }
 
-/** What is stored then; where it is the same already, nothing is done. Undefined: it is not what it was any more. */
-async function replaceReferral(
+/**
+ * What is stored then; undefined where the rules would have to look again, for it is not what they saw. Only what the change names is written: a note
+ * of somebody else at the same time stays.
+ */
+async function storeChange(
   db: Kysely<Database>,
   now: WholeReferral,
-  { status, note, facility_id }: WholeReferral,
+  { status, note, facilityId }: ReferralChange,
 ): Promise<Pick<WholeReferral, 'note' | 'updated_at'> | undefined> {
-  if (status === now.status && note === now.note && facility_id === now.facility_id) return now
-  return db
-    .updateTable('clinic_referrals as r')
-    .set({ status, note, facility_id, updated_at: sql<Date>`now()` })
-    .where('r.id', '=', now.id)
-    .where('r.status', '=', now.status)
-    .where('r.facility_id', '=', now.facility_id)
-    .returning(['r.note', 'r.updated_at'])
-    .executeTakeFirst()
+  return (
+    db
+      .updateTable('clinic_referrals as r')
+      // Kysely leaves out what is undefined.
+      .set({ status, note, facility_id: facilityId, updated_at: sql<Date>`now()` })
+      .where('r.id', '=', now.id)
+      .where('r.status', '=', now.status)
+      .where('r.facility_id', '=', now.facility_id)
+      .returning(['r.note', 'r.updated_at'])
+      .executeTakeFirst()
+  )
 }
 
 interface TestWithReferral extends TestRow {

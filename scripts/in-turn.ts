@@ -1,0 +1,37 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { constants } from 'node:os'
+
+/** Arguments of one process of this Node. */
+type Command = readonly string[]
+
+/**
+ * Runs one process after the other, also when one fails. An INT or TERM to this process goes to the one that runs, and none follows it.
+ *
+ * @returns the first exit code that is not 0, 1 for a process that was killed; 128 and the number of the signal when it was told to stop
+ */
+export async function runInTurn(commands: readonly Command[], options: SpawnOptions): Promise<number> {
+  let running: ChildProcess | undefined
+  let stopped: NodeJS.Signals | undefined
+  const stop = (signal: NodeJS.Signals): void => {
+    stopped = signal
+    running?.kill(signal)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
+  let result = 0
+  for (const command of commands) {
+    if (stopped !== undefined) break
+    running = spawn(process.execPath, command, options)
+    const code = await exitCodeOf(running)
+    running = undefined
+    if (result === 0) result = code
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop)
+  return stopped === undefined ? result : 128 + constants.signals[stopped]
+}
+
+function exitCodeOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code) => resolve(code ?? 1))
+  })
+}
