@@ -15,7 +15,10 @@ import { takeLock } from './lock/take-lock.ts'
 import type { ReleaseEnd, ReleaseRequest } from './messages.ts'
 import { openRecords } from './record/open-records.ts'
 import type { ReleaseRecords } from './record/release-records.ts'
-import { ReleaseRun, type ReleaseTools } from './release-run.ts'
+import { ReleaseRun } from './release-run.ts'
+import type { ReleaseTools } from './release-tools.ts'
+import { rollBack } from './roll-back.ts'
+import { asTheyStand, findDone } from './standing-steps.ts'
 
 export interface Listener {
   readonly log: ReleaseTools['log']
@@ -73,7 +76,7 @@ export async function carryOutRequest(
       }
       await records.prepare()
       await records.endLeftovers()
-      const before = await closeInterrupted(records, listener)
+      const before = asTheyStand(await closeInterrupted(records, listener), await records.marks())
       ours.throwIfAborted()
       if (request.mode !== 'run') return whole(await rollBack(tools, before))
       const done = findDone(before, version, askedAt)
@@ -166,23 +169,6 @@ async function closeInterrupted(records: ReleaseRecords, { log }: Listener): Pro
   return closed
 }
 
-/**
- * The run that makes another one needless: it succeeded and was not undone. Where the version does not tell what the code is, only one that ended while
- * we waited is known to be of the same.
- */
-function findDone(
-  before: readonly ReleaseRecord[],
-  version: ReleaseVersion,
-  askedAt: string,
-): ReleaseRecord | undefined {
-  return before.find(
-    (record) =>
-      record.version === version.name &&
-      record.outcome === 'done' &&
-      (version.certain || (record.endedAt !== null && Date.parse(record.endedAt) >= Date.parse(askedAt))),
-  )
-}
-
 /** The record of SQLite is a file beside it, which stays when somebody removes the database to begin anew. */
 function isThere({ lock }: ReleasePlan): boolean {
   return lock.kind !== 'sqlite' || existsSync(lock.path)
@@ -210,42 +196,4 @@ async function run(tools: ReleaseTools): Promise<End> {
     version: version.name,
     record,
   }
-}
-
-async function rollBack(tools: ReleaseTools, before: readonly ReleaseRecord[]): Promise<End> {
-  const { request, plan } = tools
-  const restore = request.mode === 'restore'
-  const newest = before.find((record) => {
-    const { outcome, steps, restored, backup } = record
-    if (outcome === 'rolled-back' || restored) return false
-    return restore ? backup !== null : outcome === 'done' || steps.some(isStanding)
-  })
-  if (newest === undefined) {
-    return {
-      outcome: 'failed',
-      message: restore ? 'there is no release with a back-up to restore' : 'there is no release to roll back',
-      version: null,
-      record: null,
-    }
-  }
-  const { version } = newest
-  const without = newest.steps
-    .filter(isStanding)
-    .map(({ name }) => name)
-    .filter((name) => (plan.steps.find((step) => step.name === name)?.rollback ?? null) === null)
-  const byBackup = restore || (without.length > 0 && plan.backup !== null && plan.backup.restoreOnFailure !== 'never')
-  if (!byBackup && without.length > 0) {
-    const message = `release ${version} cannot be rolled back: ${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} no roll-back in the config file; write one, or restore the back-up with --restore`
-    return { outcome: 'failed', message, version, record: newest }
-  }
-  const release = ReleaseRun.resume({ ...tools, version: { name: version, certain: true } }, newest)
-  const failure = await release.rollBack(byBackup)
-  const { record } = release
-  if (failure !== null) return { outcome: 'failed', message: failure, version, record }
-  const how = byBackup ? `its back-up ${record.backup?.path} was restored` : 'its steps were rolled back'
-  return { outcome: 'done', message: `release ${version} of ${newest.startedAt} is undone: ${how}`, version, record }
-}
-
-function isStanding({ outcome, rollback }: ReleaseRecord['steps'][number]): boolean {
-  return (outcome === 'done' || outcome === 'already-done') && rollback !== 'done'
 }

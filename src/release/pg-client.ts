@@ -1,11 +1,16 @@
 import { createRequire } from 'node:module'
 import { PunctualError } from '../errors/punctual-error.ts'
+import { after } from '../wait/clock.ts'
+import { ms } from '../wait/duration.ts'
+import { sessionUrl } from './session-url.ts'
 
 /** What is used of a client of the app's own `pg`. Ours depends on none. */
 export interface PgClient {
   connect(): Promise<unknown>
   query(text: string, values?: readonly unknown[]): Promise<PgResult>
   end(): Promise<void>
+  /** Not of its public face, but of every version there is. */
+  readonly connection?: { readonly stream?: { destroy(): void } }
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'end', listener: () => void): unknown
 }
@@ -26,6 +31,9 @@ export interface PgSession {
 }
 
 const CONNECT_LIMIT = 10_000
+/** Until the kernel asks whether the other side is still there. Routers forget what is idle for some minutes, without a word to anybody. */
+const IDLE_BEFORE_ASKING = 30_000
+const FAREWELL_LIMIT = ms(2_000)
 
 type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
 
@@ -36,14 +44,18 @@ type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
  */
 export async function openSession(configFile: string, session: PgSession): Promise<PgClient> {
   const Client = clientClass(configFile)
-  const { url, applicationName, queryLimit, options } = session
+  const { applicationName, queryLimit } = session
+  const { url, options: written } = sessionUrl(session.url)
+  // Of what is said twice the server takes the last.
+  const options = [written, session.options ?? ''].join(' ').trim()
   const client = new Client({
     connectionString: url,
     application_name: applicationName,
     connectionTimeoutMillis: CONNECT_LIMIT,
     keepAlive: true,
+    keepAliveInitialDelayMillis: IDLE_BEFORE_ASKING,
     ...(queryLimit === undefined ? {} : { query_timeout: queryLimit }),
-    ...(options === undefined ? {} : { options }),
+    ...(options === '' ? {} : { options }),
   })
   // Unheard, a connection that breaks while idle would end the process; the next query tells of it.
   client.on('error', () => {})
@@ -53,6 +65,27 @@ export async function openSession(configFile: string, session: PgSession): Promi
     throw unreachable(url, error)
   }
   return client
+}
+
+/** Ends a session, in two seconds at most: where nobody is there any more, the kernel waits for an answer for a quarter of an hour. Never rejects. */
+export function endSession(client: PgClient): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = after(FAREWELL_LIMIT, () => {
+      client.connection?.stream?.destroy()
+      resolve()
+    })
+    const ended = (): void => {
+      cancel()
+      resolve()
+    }
+    client.end().then(ended, ended)
+  })
+}
+
+/** Whether an error tells of the connection and not of what was asked: it is the driver's own, or the server ends all sessions (57P01 and its like). */
+export function isLostSession(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null || !('severity' in error)) return true
+  return 'code' in error && String(error.code).startsWith('57P0')
 }
 
 function unreachable(url: string, error: unknown): PunctualError {

@@ -18,6 +18,10 @@ export interface BackupMaker {
   make(path: string, signal: AbortSignal): Promise<void>
   /** Puts a copy in the place of what is there, all of it or nothing. */
   restore(path: string, signal: AbortSignal): Promise<void>
-  /** How many others use the database now; null where that cannot be known. */
+  /**
+   * How many others use the database now; null for a kind of database that does not tell.
+   *
+   * @throws Error if one that does could not be asked
+   */
   others(): Promise<number | null>
 }

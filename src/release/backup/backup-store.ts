@@ -45,7 +45,7 @@ export class BackupStore {
     return this.#maker.check()
   }
 
-  /** Others that use the database now; null where that cannot be known. */
+  /** Others that use the database now; null for a kind of database that does not tell. Rejects if one that does could not be asked. */
   others(): Promise<number | null> {
     return this.#maker.others()
   }

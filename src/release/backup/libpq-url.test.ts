@@ -4,8 +4,8 @@ import { libpqAddress } from './libpq-url.ts'
 
 describe('the address for the programs of PostgreSQL', () => {
   it('has no password in it: that goes by the environment', () => {
-    const { url, env } = libpqAddress('postgres://app:p%40ss%20word@db:5433/shop?application_name=x')
-    assert.equal(url, 'postgres://app@db:5433/shop?application_name=x')
+    const { url, env } = libpqAddress('postgres://app:p%40ss%20word@db:5433/shop?target_session_attrs=any')
+    assert.equal(url, 'postgres://app@db:5433/shop?target_session_attrs=any')
     assert.equal(env.PGPASSWORD, 'p@ss word')
   })
 
@@ -13,5 +13,13 @@ describe('the address for the programs of PostgreSQL', () => {
     const { url, env } = libpqAddress('postgres://db/shop?sslmode=no-verify&uselibpqcompat=true&ssl=true')
     assert.equal(url, 'postgres://db/shop?sslmode=require')
     assert.equal(env.PGPASSWORD, undefined)
+  })
+
+  it('leaves name and options of the session to us, and has no plus for a space', () => {
+    const { url, options } = libpqAddress(
+      'postgres://db/shop?application_name=shop&options=-c%20search_path%3Dapp&passfile=%2Fetc%2Four%20own',
+    )
+    assert.equal(url, 'postgres://db/shop?passfile=%2Fetc%2Four%20own')
+    assert.equal(options, '-c search_path=app')
   })
 })

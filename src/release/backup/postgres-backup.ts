@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises'
 import type { AppIdentity } from '../app-identity.ts'
-import { openSession, type PgClient } from '../pg-client.ts'
+import { endSession, openSession, type PgClient } from '../pg-client.ts'
 import { RELEASE_TABLES } from '../record/postgres-records.ts'
 import type { BackupMaker } from './backup-maker.ts'
 import { libpqAddress } from './libpq-url.ts'
@@ -40,7 +40,7 @@ export class PostgresBackup implements BackupMaker {
 
   async make(path: string, signal: AbortSignal): Promise<void> {
     const { dump, restore } = await this.#find()
-    const { url, env } = libpqAddress(this.#options.url)
+    const { url, env, options } = libpqAddress(this.#options.url)
     const without = RELEASE_TABLES.map((table) => `--exclude-table=*.${table}`)
     const args = [
       '--format=custom',
@@ -50,7 +50,7 @@ export class PostgresBackup implements BackupMaker {
       `--file=${path}`,
       url,
     ]
-    await runTool(dump, args, { signal, env: { ...env, PGAPPNAME: 'punctual release backup', PGOPTIONS: '' } })
+    await runTool(dump, args, { signal, env: { ...env, PGAPPNAME: 'punctual release backup', PGOPTIONS: options } })
     await this.#readBack(restore, path, signal)
   }
 
@@ -71,21 +71,21 @@ export class PostgresBackup implements BackupMaker {
   async restore(path: string, signal: AbortSignal): Promise<void> {
     const { restore, psql } = await this.#find()
     if (psql === null) throw new Error('there is no psql beside pg_restore; install it to restore a back-up')
-    const { url, env } = libpqAddress(this.#options.url)
+    const { url, env, options } = libpqAddress(this.#options.url)
     const script = `${path}.sql`
     try {
       // Made whole before the database is touched.
       await writeFile(script, '', { mode: 0o600 })
       await runTool(restore, ['--clean', '--if-exists', `--file=${script}`, path], { signal })
       const args = ['-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '--no-password', '-d', url]
-      await runTool(psql, [...args, '-c', CLEAR, '-f', '-', '-c', BRING_BACK], {
+      // By its name: of a pipe that breaks, psql takes the end for the end of the script, and commits what it has.
+      await runTool(psql, [...args, '-c', CLEAR, '-f', script, '-c', BRING_BACK], {
         signal,
         env: {
           ...env,
           PGAPPNAME: this.#options.app.stepSessions,
-          PGOPTIONS: '-c client_min_messages=warning -c lock_timeout=30s',
+          PGOPTIONS: `${options} -c client_min_messages=warning -c lock_timeout=30s`,
         },
-        input: script,
       })
     } finally {
       await rm(script, { force: true })
@@ -93,9 +93,11 @@ export class PostgresBackup implements BackupMaker {
   }
 
   async others(): Promise<number> {
+    // Of the sessions of others, a user without pg_read_all_stats sees who and where, but not of what type they are. What has no user is the server's own.
     const rows = await this.#ask(
-      `select count(*)::int as others from pg_stat_activity where datname = current_database()
-        and backend_type = 'client backend' and application_name not like 'punctual release %' and pid <> pg_backend_pid()`,
+      `select count(*)::int as others from pg_stat_activity where datname = current_database() and usesysid is not null
+        and coalesce(backend_type, 'client backend') = 'client backend'
+        and coalesce(application_name, '') not like 'punctual release %' and pid <> pg_backend_pid()`,
     )
     return Number(rows[0]?.others)
   }
@@ -118,24 +120,33 @@ export class PostgresBackup implements BackupMaker {
     try {
       return (await client.query(text)).rows
     } finally {
-      await client.end().catch(() => {})
+      await endSession(client)
     }
   }
 }
 
 const NAMES = RELEASE_TABLES.map((table) => `'${table}'`).join(', ')
 
+/** Our own tables, and the schemas they come from and wait in. Remembered in a setting of the transaction, which needs no privilege. */
+const ASIDE = `select * from json_to_recordset(current_setting('punctual.aside')::json) as one(name text, home text, aside text)`
+
 /** Drops what users have made; what belongs to an extension stays with it. */
 const CLEAR = `do $clear$
 declare thing record;
 begin
-  create schema punctual_aside;
-  for thing in select c.oid::regclass as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = 'public' and c.relkind = 'r' and c.relname in (${NAMES}) loop
-    execute format('alter table %s set schema punctual_aside', thing.name);
+  -- A search_path may have put them anywhere, and those of several apps into several schemas.
+  perform set_config('punctual.aside', coalesce(json_agg(ours)::text, '[]'), true) from (
+    select c.relname as name, n.nspname as home, 'punctual_aside_' || n.oid as aside
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname not like 'pg\\_%' and c.relkind = 'r' and c.relname in (${NAMES})
+  ) ours;
+  for thing in ${ASIDE} loop
+    execute format('create schema if not exists %I', thing.aside);
+    execute format('alter table %I.%I set schema %I', thing.home, thing.name, thing.aside);
   end loop;
   for thing in select n.nspname as name from pg_namespace n
-    where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'public', 'punctual_aside')
+    where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'public')
+    and n.nspname not like 'punctual\\_aside\\_%'
     and not exists (select from pg_depend d where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
     and not exists (select from pg_extension e where e.extnamespace = n.oid) loop
     execute format('drop schema %I cascade', thing.name);
@@ -143,7 +154,7 @@ begin
   for thing in select c.oid, c.oid::regclass as name, case c.relkind when 'v' then 'view' when 'm' then 'materialized view'
       when 'f' then 'foreign table' when 'S' then 'sequence' else 'table' end as kind
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'punctual_aside')
+    where n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema' and n.nspname not like 'punctual\\_aside\\_%'
     and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
     and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') loop
     -- It may have gone with another.
@@ -152,14 +163,14 @@ begin
     end if;
   end loop;
   for thing in select p.oid, p.oid::regprocedure as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'punctual_aside')
+    where n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
     and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e') loop
     if exists (select from pg_proc where oid = thing.oid) then
       execute format('drop routine %s cascade', thing.name);
     end if;
   end loop;
   for thing in select t.oid, t.oid::regtype as name from pg_type t join pg_namespace n on n.oid = t.typnamespace
-    where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'punctual_aside')
+    where n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
     and t.typtype in ('e', 'd', 'r', 'c') and (t.typrelid = 0 or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c'))
     and not exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = t.oid and d.deptype = 'e') loop
     if exists (select from pg_type where oid = thing.oid) then
@@ -172,8 +183,12 @@ end $clear$`
 const BRING_BACK = `do $back$
 declare thing record;
 begin
-  for thing in select c.oid::regclass as name from pg_class c where c.relnamespace = 'punctual_aside'::regnamespace and c.relkind = 'r' loop
-    execute format('alter table %s set schema public', thing.name);
+  for thing in ${ASIDE} loop
+    -- One that the back-up does not have has come after it.
+    execute format('create schema if not exists %I', thing.home);
+    execute format('alter table %I.%I set schema %I', thing.aside, thing.name, thing.home);
   end loop;
-  drop schema punctual_aside;
+  for thing in select distinct aside from (${ASIDE}) every loop
+    execute format('drop schema %I', thing.aside);
+  end loop;
 end $back$`

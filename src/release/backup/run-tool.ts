@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { endTree, TREE_VARIABLE } from '../end-tree.ts'
 
 /** Of each stream, the last so many bytes are kept. */
@@ -9,8 +8,6 @@ const KEPT = 4 * 1024 * 1024
 export interface ToolOptions {
   readonly signal: AbortSignal
   readonly env?: Readonly<Record<string, string>>
-  /** A file that becomes its standard input. */
-  readonly input?: string
   readonly shell?: boolean
   readonly cwd?: string
 }
@@ -21,7 +18,7 @@ export interface ToolOptions {
  * @throws Error with the end of its standard error if it does not succeed; the signal's reason if it was aborted
  */
 export function runTool(file: string, args: readonly string[], options: ToolOptions): Promise<string> {
-  const { signal, env = {}, input, shell = false, cwd } = options
+  const { signal, env = {}, shell = false, cwd } = options
   const mark = randomUUID()
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason)
@@ -30,7 +27,7 @@ export function runTool(file: string, args: readonly string[], options: ToolOpti
       shell,
       ...(cwd === undefined ? {} : { cwd }),
       env: { ...process.env, ...env, [TREE_VARIABLE]: mark },
-      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
     let [stdout, stderr] = ['', '']
     let ending: Promise<void> | null = null
@@ -44,13 +41,6 @@ export function runTool(file: string, args: readonly string[], options: ToolOpti
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       stderr = (stderr + chunk).slice(-KEPT)
     })
-    if (input !== undefined && child.stdin !== null) {
-      // A program that ends early says why on its own.
-      child.stdin.on('error', () => {})
-      createReadStream(input)
-        .on('error', (error) => child.stdin?.destroy(error))
-        .pipe(child.stdin)
-    }
     child.on('error', (error) => {
       signal.removeEventListener('abort', onAbort)
       reject(error)

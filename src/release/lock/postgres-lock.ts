@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { type Cancel, every } from '../../wait/clock.ts'
 import { ms } from '../../wait/duration.ts'
 import type { AppIdentity } from '../app-identity.ts'
-import { openSession, type PgClient, tellDatabase } from '../pg-client.ts'
+import { endSession, openSession, type PgClient, tellDatabase } from '../pg-client.ts'
 import type { ReleaseLock } from './release-lock.ts'
 
 /** An answer that takes longer is taken for a loss. Below the server's own limit, so that we know before another can have it. */
@@ -83,7 +83,7 @@ export class PostgresLock implements ReleaseLock {
   async close(): Promise<void> {
     this.#taken = false
     this.#stopLooking()
-    await this.#client.end().catch(() => {})
+    await endSession(this.#client)
   }
 
   async #look(): Promise<void> {

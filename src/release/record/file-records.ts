@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import type { ReleaseRecord } from '../../report/release-report.ts'
 import { wallClock } from '../../wait/clock.ts'
 import { makeDirectory } from '../make-directory.ts'
-import { RECORDS_KEPT, type ReleaseRecords } from './release-records.ts'
+import { RECORDS_KEPT, type ReleaseMark, type ReleaseRecords } from './release-records.ts'
 
 const BUSY_LIMIT = 5_000
 
@@ -48,19 +48,23 @@ export class FileRecords implements ReleaseRecords {
     await rename(temporary, this.where)
   }
 
-  async forgetMarks(run: string, step?: string): Promise<void> {
-    if (this.#database === null || !existsSync(this.#database)) return
-    const { DatabaseSync } = await import('node:sqlite')
-    const database = new DatabaseSync(this.#database)
-    try {
-      database.exec(`pragma busy_timeout = ${BUSY_LIMIT}`)
-      const has = database.prepare(`select 1 from sqlite_master where name = 'punctual_release_steps'`).get()
-      if (has === undefined) return
-      if (step === undefined) database.prepare('delete from punctual_release_steps where run = ?').run(run)
-      else database.prepare('delete from punctual_release_steps where run = ? and step = ?').run(run, step)
-    } finally {
-      database.close()
-    }
+  async marks(): Promise<readonly ReleaseMark[]> {
+    const rows = await this.#askMarks('select run, step from punctual_release_steps where app = ? order by at', [
+      this.#app,
+    ])
+    return rows.map(({ run, step }) => ({ run: String(run), step: String(step) }))
+  }
+
+  async forgetMark(version: string, step: string): Promise<void> {
+    await this.#askMarks('delete from punctual_release_steps where app = ? and version = ? and step = ?', [
+      this.#app,
+      version,
+      step,
+    ])
+  }
+
+  async forgetMarksOf(run: string): Promise<void> {
+    await this.#askMarks('delete from punctual_release_steps where run = ?', [run])
   }
 
   /** What ended with its process needs no ending: SQLite has no server. */
@@ -70,6 +74,20 @@ export class FileRecords implements ReleaseRecords {
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+
+  /** Nothing where there is no table of marks: no transactional step has been run yet. */
+  async #askMarks(text: string, values: readonly string[]): Promise<readonly Record<string, unknown>[]> {
+    if (this.#database === null || !existsSync(this.#database)) return []
+    const { DatabaseSync } = await import('node:sqlite')
+    const database = new DatabaseSync(this.#database)
+    try {
+      database.exec(`pragma busy_timeout = ${BUSY_LIMIT}`)
+      const has = database.prepare(`select 1 from sqlite_master where name = 'punctual_release_steps'`).get()
+      return has === undefined ? [] : database.prepare(text).all(...values)
+    } finally {
+      database.close()
+    }
   }
 
   async #read(): Promise<readonly ReleaseRecord[]> {

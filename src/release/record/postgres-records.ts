@@ -2,8 +2,8 @@ import type { ReleaseRecord } from '../../report/release-report.ts'
 import { monotonicNow, pause } from '../../wait/clock.ts'
 import { ms } from '../../wait/duration.ts'
 import type { AppIdentity } from '../app-identity.ts'
-import { openSession, type PgClient } from '../pg-client.ts'
-import { RECORDS_KEPT, type ReleaseRecords } from './release-records.ts'
+import { endSession, isLostSession, openSession, type PgClient } from '../pg-client.ts'
+import { RECORDS_KEPT, type ReleaseMark, type ReleaseRecords } from './release-records.ts'
 
 const QUERY_LIMIT = 15_000
 const LEFTOVER_LIMIT = ms(30_000)
@@ -34,6 +34,10 @@ create table if not exists punctual_release_steps (
   primary key (app, version, step)
 );`
 
+interface Rows {
+  readonly rows: readonly Record<string, unknown>[]
+}
+
 /** In the table `punctual_releases`, over a session of its own, which is opened anew if it was lost: how a run ended is to be written down even then. */
 export class PostgresRecords implements ReleaseRecords {
   readonly where = 'the table punctual_releases'
@@ -49,7 +53,7 @@ export class PostgresRecords implements ReleaseRecords {
   }
 
   async now(): Promise<string> {
-    const { rows } = await this.query('select clock_timestamp() as now')
+    const { rows } = await this.#query('select clock_timestamp() as now')
     const [row] = rows
     if (!(row?.now instanceof Date)) throw new Error('the database does not tell its time')
     return row.now.toISOString()
@@ -57,16 +61,16 @@ export class PostgresRecords implements ReleaseRecords {
 
   async prepare(): Promise<void> {
     // Asked first: an app's user may read and write the tables and yet be allowed no DDL.
-    const { rows } = await this.query(
+    const { rows } = await this.#query(
       `select to_regclass('punctual_releases') as releases, to_regclass('punctual_release_steps') as steps`,
     )
-    if (rows[0]?.releases === null || rows[0]?.steps === null) await this.query(CREATE)
+    if (rows[0]?.releases === null || rows[0]?.steps === null) await this.#query(CREATE)
   }
 
   async list(): Promise<readonly ReleaseRecord[]> {
-    const found = await this.query(`select to_regclass('punctual_releases') as name`)
+    const found = await this.#query(`select to_regclass('punctual_releases') as name`)
     if (found.rows[0]?.name === null) return []
-    const { rows } = await this.query(
+    const { rows } = await this.#query(
       'select record from punctual_releases where app = $1 order by started_at desc limit $2',
       [this.#app.name, RECORDS_KEPT],
     )
@@ -75,7 +79,7 @@ export class PostgresRecords implements ReleaseRecords {
 
   async save(record: ReleaseRecord): Promise<void> {
     const { id, app, version, host, outcome, startedAt, endedAt } = record
-    await this.query(
+    await this.#query(
       `insert into punctual_releases (id, app, version, host, outcome, started_at, ended_at, record)
         values ($1, $2, $3, $4, $5, $6, $7, $8)
         on conflict (id) do update set outcome = excluded.outcome, ended_at = excluded.ended_at, record = excluded.record`,
@@ -83,11 +87,23 @@ export class PostgresRecords implements ReleaseRecords {
     )
   }
 
-  async forgetMarks(run: string, step?: string): Promise<void> {
-    await this.query('delete from punctual_release_steps where run = $1 and ($2::text is null or step = $2)', [
-      run,
-      step ?? null,
+  async marks(): Promise<readonly ReleaseMark[]> {
+    const { rows } = await this.#query('select run, step from punctual_release_steps where app = $1 order by at', [
+      this.#app.name,
     ])
+    return rows.map(({ run, step }) => ({ run: String(run), step: String(step) }))
+  }
+
+  async forgetMark(version: string, step: string): Promise<void> {
+    await this.#query('delete from punctual_release_steps where app = $1 and version = $2 and step = $3', [
+      this.#app.name,
+      version,
+      step,
+    ])
+  }
+
+  async forgetMarksOf(run: string): Promise<void> {
+    await this.#query('delete from punctual_release_steps where run = $1', [run])
   }
 
   async endLeftovers(): Promise<void> {
@@ -95,7 +111,7 @@ export class PostgresRecords implements ReleaseRecords {
     const ours = 'datname = current_database() and application_name = $1 and pid <> pg_backend_pid()'
     let fault: unknown
     for (;;) {
-      const { rows } = await this.query(`select pid from pg_stat_activity where ${ours}`, [this.#app.stepSessions])
+      const { rows } = await this.#query(`select pid from pg_stat_activity where ${ours}`, [this.#app.stepSessions])
       if (rows.length === 0) return
       if (monotonicNow() > end) {
         const pids = rows.map(({ pid }) => pid).join(', ')
@@ -105,7 +121,7 @@ export class PostgresRecords implements ReleaseRecords {
         )
       }
       // Whoever waits for a lock ends at once; a statement in work ends at its next safe point.
-      await this.query(`select pg_terminate_backend(pid) from pg_stat_activity where ${ours}`, [
+      await this.#query(`select pg_terminate_backend(pid) from pg_stat_activity where ${ours}`, [
         this.#app.stepSessions,
       ]).catch((error: unknown) => {
         fault = error
@@ -114,32 +130,43 @@ export class PostgresRecords implements ReleaseRecords {
     }
   }
 
-  async query(
-    text: string,
-    values?: readonly unknown[],
-  ): Promise<{ readonly rows: readonly Record<string, unknown>[] }> {
-    this.#client ??= this.#open()
-    return await (await this.#client).query(text, values)
-  }
-
   async close(): Promise<void> {
     const client = await this.#client?.catch(() => null)
-    await client?.end().catch(() => {})
+    if (client != null) await endSession(client)
+  }
+
+  /** Asked once more over a new session if the old one is lost: all that is asked here can be done twice. */
+  async #query(text: string, values?: readonly unknown[]): Promise<Rows> {
+    const opening = this.#open()
+    const client = await opening
+    try {
+      return await client.query(text, values)
+    } catch (error) {
+      if (!isLostSession(error)) throw error
+      this.#forget(opening)
+      // Nobody may answer there any more.
+      void endSession(client)
+      return await (await this.#open()).query(text, values)
+    }
   }
 
   #open(): Promise<PgClient> {
+    if (this.#client !== null) return this.#client
     const opening = openSession(this.#configFile, {
       url: this.#url,
       applicationName: 'punctual release record',
       queryLimit: QUERY_LIMIT,
     })
-    const forget = (): void => {
-      if (this.#client === opening) this.#client = null
-    }
+    this.#client = opening
+    const forget = (): void => this.#forget(opening)
     opening.then((client) => {
       client.on('error', forget)
       client.on('end', forget)
     }, forget)
     return opening
+  }
+
+  #forget(opening: Promise<PgClient>): void {
+    if (this.#client === opening) this.#client = null
   }
 }

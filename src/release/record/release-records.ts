@@ -3,6 +3,13 @@ import type { ReleaseRecord } from '../../report/release-report.ts'
 /** How many runs are looked back on, and kept in a file. */
 export const RECORDS_KEPT = 500
 
+/** A transactional step that was applied, written down in the very transaction that did it. */
+export interface ReleaseMark {
+  /** Id of the run's record. */
+  readonly run: string
+  readonly step: string
+}
+
 /** Where runs are recorded. Written to only by whoever has the release lock, or has had it. */
 export interface ReleaseRecords {
   /** `the table punctual_releases`, or a path, for messages. */
@@ -15,8 +22,12 @@ export interface ReleaseRecords {
   list(): Promise<readonly ReleaseRecord[]>
   /** Adds it, or puts it in the place of the one with its id. */
   save(record: ReleaseRecord): Promise<void>
-  /** Forgets that transactional steps of a run were applied: one of them, or all. */
-  forgetMarks(run: string, step?: string): Promise<void>
+  /** What is marked as applied of the transactional steps, whatever the runs have heard of it. The oldest first. */
+  marks(): Promise<readonly ReleaseMark[]>
+  /** Forgets that a transactional step of a version was applied, whichever run has done it. */
+  forgetMark(version: string, step: string): Promise<void>
+  /** Forgets what a run has applied: its back-up, in which the marks of earlier runs are right, was restored. */
+  forgetMarksOf(run: string): Promise<void>
   /**
    * Ends what an interrupted release may have left working in the database, so that it cannot overlap with ours. Under the lock.
    *

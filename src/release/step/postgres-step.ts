@@ -2,7 +2,7 @@ import { delayAfter } from '../../wait/back-off.ts'
 import { pause } from '../../wait/clock.ts'
 import { ms } from '../../wait/duration.ts'
 import type { StepTask } from '../messages.ts'
-import { openSession, type PgClient } from '../pg-client.ts'
+import { endSession, openSession, type PgClient } from '../pg-client.ts'
 import { isLockTimeout } from './lock-timeout.ts'
 import type { StepDatabase } from './step-database.ts'
 
@@ -45,7 +45,11 @@ export function openPostgresStep(task: StepTask, url: string): StepDatabase {
       return rows.length > 0
     },
     unmark: async () => {
-      await query('delete from punctual_release_steps where app = $1 and step = $2', [task.app, task.name])
+      await query('delete from punctual_release_steps where app = $1 and version = $2 and step = $3', [
+        task.app,
+        task.version,
+        task.name,
+      ])
     },
     commit: async () => {
       await query('commit', [])
@@ -55,7 +59,7 @@ export function openPostgresStep(task: StepTask, url: string): StepDatabase {
     },
     close: async () => {
       const session = await opening?.catch(() => null)
-      await session?.end().catch(() => {})
+      if (session != null) await endSession(session)
     },
   }
 }

@@ -37,7 +37,11 @@ export function openSqliteStep(task: StepTask, path: string): StepDatabase {
     },
     unmark: async () => {
       await exec(MARKS)
-      await all('delete from punctual_release_steps where app = ? and step = ?', [task.app, task.name])
+      await all('delete from punctual_release_steps where app = ? and version = ? and step = ?', [
+        task.app,
+        task.version,
+        task.name,
+      ])
     },
     commit: () => exec('commit'),
     rollback: () => exec('rollback'),

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { chownSync, globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import pg from 'pg'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
@@ -30,10 +31,14 @@ export async function startDebianPostgres(): Promise<DebianPostgres | null> {
   const root = process.getuid?.() === 0
   if (binaries() === undefined && root && process.platform === 'linux') {
     try {
-      execFileSync('apt-get', ['install', '-y', '-q', 'postgresql', 'postgresql-client'], {
-        stdio: 'ignore',
-        timeout: 240_000,
-      })
+      execFileSync(
+        'apt-get',
+        ['install', '-y', '-q', '-o', 'DPkg::Lock::Timeout=200', 'postgresql', 'postgresql-client'],
+        {
+          stdio: 'ignore',
+          timeout: 240_000,
+        },
+      )
     } catch {
       // Told below.
     }
@@ -101,4 +106,10 @@ export async function startDebianPostgres(): Promise<DebianPostgres | null> {
       rmSync(directory, { recursive: true, force: true })
     },
   }
+}
+
+/** The server, where there is one: else the test is skipped. */
+export function orSkip(server: DebianPostgres | null, context: TestContext): DebianPostgres | null {
+  if (server === null) context.skip('no PostgreSQL server with client programs on this machine')
+  return server
 }

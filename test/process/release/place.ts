@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { processesWith } from '../../../scripts/left-behind.ts'
 import { type AppDirectory, createAppDirectory } from '../support/app-directory.ts'
 import { LogLines } from '../support/log-lines.ts'
+import { signalTo } from '../support/server.ts'
 import { until, WAIT_LIMIT, within } from '../support/until.ts'
 
 const BIN = join(import.meta.dirname, '../../../bin/punctual.js')
@@ -65,16 +66,17 @@ export class ReleasePlace implements AsyncDisposable {
     return within(`punctual release ${args.join(' ')}`, this.start(...args).ended, WAIT_LIMIT * 2)
   }
 
-  /** Pids of whatever runs for this place. */
-  processes(): readonly number[] {
-    return processesWith(`PUNCTUAL__TEST_PLACE=${this.#marker}`).map(({ pid }) => pid)
+  /** Pids of whatever runs for this place; of what has such a command line alone, where one is given. */
+  processes(running: RegExp = /(?:)/): readonly number[] {
+    const all = processesWith(`PUNCTUAL__TEST_PLACE=${this.#marker}`)
+    return all.filter(({ command }) => running.test(command)).map(({ pid }) => pid)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await until('all processes of the release to be gone', () => this.processes().length === 0, 15_000)
     } finally {
-      for (const pid of this.processes()) process.kill(pid, 'SIGKILL')
+      for (const pid of this.processes()) signalTo(pid, 'SIGKILL')
       this.directory.remove()
     }
   }

@@ -77,6 +77,34 @@ describe('a release on SQLite', { concurrency: 3 }, () => {
     assert.deepEqual(ask(at, 'select * from counted'), [{ n: 1 }])
   })
 
+  it('does a transactional step again that was rolled back, whichever run had applied it', async () => {
+    await using at = place(
+      `{ name: 'table', run: ({ query }) => query('create table if not exists counted (n)') },
+       { name: 'count', transactional: true, run: ({ query }) => query('insert into counted values (1)'), rollback: 'node undo.js' },
+       { name: 'last', run: 'touch begun; until [ -e go ]; do sleep 0.05; done; exit $LAST' }`,
+    )
+    at.directory.write({
+      'undo.js': `
+import { DatabaseSync } from 'node:sqlite'
+new DatabaseSync('app.db').exec('delete from counted')
+`,
+    })
+    const running = at.start()
+    await until('the last step to have begun', () => existsSync(join(at.directory.path, 'begun')))
+    running.child.kill('SIGKILL')
+    await until('all of it to be gone', () => at.processes().length === 0)
+    writeFileSync(join(at.directory.path, 'go'), '')
+    at.env.LAST = '1'
+    const failed = await at.release()
+    assert.match(
+      failed.stderr,
+      /release step count: an interrupted run has applied it already\n(.*\n)*rolled back: count/,
+    )
+    at.env.LAST = '0'
+    assert.match((await at.release()).stdout, /release v1 is done/)
+    assert.deepEqual(ask(at, 'select * from counted'), [{ n: 1 }])
+  })
+
   it('is backed up online, with its integrity checked, and restored when a step fails', async () => {
     await using at = place(
       `{ name: 'vandal', run: ({ query }) => query('delete from precious') }, { name: 'fails', run: 'exit 1' }`,

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import type pg from 'pg'
 import type { ReleaseRecord } from '../../../src/report/release-report.ts'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
+import { signalTo } from '../support/server.ts'
 import { until } from '../support/until.ts'
 import { ReleasePlace } from './place.ts'
 
@@ -87,11 +88,78 @@ describe('a step that fails', { concurrency: 3 }, () => {
     assert.match(stderr, /release step spin did not end/)
   })
 
+  it('in that its record cannot be written is named, and rolled back with those before it', async () => {
+    await using at = place(
+      'unwritable',
+      `{ name: 'one', run: 'true', rollback: 'echo one >> undone' },
+       { name: 'two', run: ({ query }) => query("alter table punctual_releases add constraint refuse check (app <> 'unwritable') not valid"),
+         rollback: async ({ query }) => {
+           await query('alter table punctual_releases drop constraint refuse')
+           ;(await import('node:fs')).appendFileSync('undone', 'two\\n')
+         } },
+       { name: 'three', run: 'touch three' }`,
+    )
+    const { code, stderr } = await at.release()
+    assert.equal(code, 4)
+    assert.match(
+      stderr,
+      /^punctual: release step two is done, but the table punctual_releases cannot be written: .*\nrolled back: two, one$/m,
+    )
+    assert.equal(readFileSync(join(at.directory.path, 'undone'), 'utf8'), 'two\none\n')
+    assert.equal(existsSync(join(at.directory.path, 'three')), false)
+    assert.equal((await history('unwritable'))[0]?.outcome, 'failed')
+  })
+
   it('that waits for nothing any more is told apart from one that hangs', async () => {
     await using at = place('unsettled', `{ name: 'lost', run: () => new Promise(() => {}) }`)
     const { code, stderr } = await at.release()
     assert.equal(code, 4)
     assert.match(stderr, /nothing left to wait for, and the function had not settled/)
+  })
+})
+
+describe('a transactional step', () => {
+  it('whose COMMIT was carried out, though its answer was lost, is rolled back, and done again by the next release', async () => {
+    const setStandby = async (name: string): Promise<void> => {
+      await outsider.query(`alter system set synchronous_standby_names = '${name}'`)
+      await outsider.query('select pg_reload_conf()')
+      await until('the server to have read it', async () => {
+        return (await outsider.query('show synchronous_standby_names')).rows[0].synchronous_standby_names === name
+      })
+    }
+    await outsider.query('create table committed (n int)')
+    await using at = place(
+      'committed',
+      `{ name: 'one', run: 'true', rollback: 'true' },
+       { name: 'seed', transactional: true, rollback: 'node undo.js', run: async ({ query }) => {
+         await query("set local synchronous_commit = '" + process.env.COMMIT + "'")
+         await query('insert into committed values (1)')
+       } }`,
+    )
+    at.directory.write({
+      'undo.js': `
+import pg from 'pg'
+const client = new pg.Client(process.env.DATABASE_URL)
+await client.connect()
+await client.query('delete from committed')
+await client.end()
+`,
+    })
+    // It waits for a standby that never comes, and has committed by then.
+    await setStandby('nobody')
+    at.env.COMMIT = 'on'
+    const running = at.start()
+    const end = `select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'`
+    await until('the COMMIT to wait', async () => (await outsider.query(end)).rows.length > 0)
+    const { stderr } = await running.ended
+    await setStandby('')
+    assert.match(stderr, /release step seed failed after .*\n(.*\n)*its transaction was committed all the same\n/)
+    assert.match(stderr, /^rolled back: seed, one$/m)
+    assert.deepEqual((await outsider.query('select * from committed')).rows, [])
+    at.env.COMMIT = 'off'
+    const { stdout } = await at.release()
+    assert.match(stdout, /release v1 is done: 2 steps/)
+    assert.deepEqual((await outsider.query('select * from committed')).rows, [{ n: 1 }])
   })
 })
 
@@ -174,7 +242,7 @@ describe('the lock', () => {
     }
     await until('the step to work in the database', async () => (await working()) > 0)
     // All at once, as when a machine loses its power: nobody can tell the server.
-    for (const pid of at.processes()) process.kill(pid, 'SIGKILL')
+    for (const pid of at.processes()) signalTo(pid, 'SIGKILL')
     await running.ended
     assert.equal(await working(), 1)
     at.env.QUICK = '1'

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test'
 import pg from 'pg'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
 import { request } from '../support/client.ts'
-import { startServer } from '../support/server.ts'
+import { signalTo, startServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 import { ReleasePlace } from './place.ts'
 
@@ -28,7 +28,7 @@ export default {
 
 /** Everything that runs there, or is to go on. */
 function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
-  for (const pid of pids) process.kill(pid, signal)
+  for (const pid of pids) signalTo(pid, signal)
 }
 
 describe('releases at the same time', { concurrency: 3 }, () => {

@@ -340,7 +340,8 @@ function flagsOf(settings: Readonly<Record<string, string | number>>): string[] 
   ])
 }
 
-function signalTo(pid: number, signal: NodeJS.Signals): void {
+/** A process may end by itself between the look for it and the signal. */
+export function signalTo(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {

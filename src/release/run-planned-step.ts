@@ -1,0 +1,59 @@
+import type { PlannedStep } from '../settings/release-config.ts'
+import { type Milliseconds, tellDuration } from '../wait/duration.ts'
+import type { ReleaseTools } from './release-tools.ts'
+import { runStep, type StepResult } from './step/run-step.ts'
+
+/**
+ * Runs a step of the plan, or its roll-back. Never rejects.
+ *
+ * @param run id of the record
+ */
+export function runPlannedStep(
+  { request, plan, app, version, signal, log }: ReleaseTools,
+  run: string,
+  step: PlannedStep,
+  form: 'run' | 'rollback',
+  limit: Milliseconds,
+): Promise<StepResult> {
+  const work = form === 'run' ? step.run : step.rollback
+  const what = form === 'run' ? `release step ${step.name}` : `roll-back of ${step.name}`
+  return runStep(
+    {
+      configFile: request.configFile,
+      cwd: request.cwd,
+      name: step.name,
+      form,
+      command: typeof work === 'string' ? work : null,
+      transactional: step.transactional && typeof work === 'function',
+      app: app.name,
+      version: version.name,
+      markFor: version.certain ? run : null,
+      database: plan.lock,
+      applicationName: app.stepSessions,
+      tableLock: request.settings.releaseTableLock,
+    },
+    {
+      limit,
+      signal,
+      onLine: (line) => log('info', `${what}: ${line}`),
+      onRetry: (attempt) =>
+        log(
+          'warn',
+          `${what}: a lock of the database was not to be had; it gives way and is tried again (attempt ${attempt})`,
+        ),
+    },
+  )
+}
+
+/** Why a step is not done, how long it took and the end of what it printed. */
+export function tellFailure(name: string, { outcome, why, tail, durationMs }: StepResult): string {
+  const how = outcome === 'failed' ? 'failed' : outcome === 'expired' ? 'did not end' : 'was aborted'
+  const [first = '', ...rest] = why.split('\n')
+  const stack = rest.length === 0 ? '' : `\n${indent(rest.join('\n'))}`
+  const output = tail === '' ? '' : `\nthe end of its output:\n${indent(tail)}`
+  return `release step ${name} ${how} after ${tellDuration(durationMs)}: ${first}${stack}${output}`
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '  ')
+}
