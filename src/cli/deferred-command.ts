@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { DeadLetter } from '../defer/dead-letters.ts'
-import { deadLettersOf, type KeptQueue, keptQueues, retryDeadLetters } from '../defer/kept-queues.ts'
+import { deadLettersOf, type KeptQueue, keptQueues, refuseOtherUser, retryDeadLetters } from '../defer/kept-queues.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import { printable } from '../report/log-text.ts'
 import { DEFER_TOPIC, type DeferReport } from '../report/rooms/defer-report.ts'
@@ -79,6 +79,7 @@ async function chosen(
   const options = command.optsWithGlobals() as Options
   const stateDir = await readStateDir(options)
   await refuseUnknown(stateDir, queue)
+  await refuseOtherUser(stateDir, queue)
   if (ids.length > 0 === (options.all === true)) {
     throw new UsageError(
       `name the dead letters, or --all of them: punctual deferred ${verb} ${queue} --all; punctual deferred ${queue} lists them`,

@@ -9,7 +9,7 @@ export interface Batch {
   firstFailedAt: string | null
   /** The delay before the last attempt, in milliseconds: the next one may depend on it. */
   delay: number
-  /** It is one item that is tried again by itself, beside the others. */
+  /** It is one item that is tried again by itself, in turn with the others. */
   aside: boolean
   /** Not to be tried before, in milliseconds of the monotonic clock. */
   notBefore: number

@@ -56,6 +56,43 @@ test('those that are removed are gone, the others of the same file stay', () =>
     assert.deepEqual(readdirSync(letters.directory), [])
   }))
 
+test('beyond a bound the oldest go, down to nine tenths of it, and it is told how many letters that is', () =>
+  withSpool(async (spool) => {
+    const letters = new DeadLetters(spool, 'q', { files: 20, bytes: 1024 * 1024 })
+    let gone = 0
+    for (let number = 0; number < 21; number++) {
+      await letters.add([letter(number), letter(`${number} too`)])
+      const more = await letters.bound()
+      assert.ok(more === 0 || number === 20)
+      gone += more
+    }
+    assert.equal(gone, 6)
+    assert.deepEqual(
+      (await letters.list()).map(({ item }) => item),
+      Array.from({ length: 18 }, (_, index) => [index + 3, `${index + 3} too`]).flat(),
+    )
+  }))
+
+test('a letter that is larger than the bound is kept until the next', () =>
+  withSpool(async (spool) => {
+    const letters = new DeadLetters(spool, 'q', { files: 20, bytes: 1_000 })
+    for (const item of ['x'.repeat(2_000), 'y'.repeat(2_000)]) {
+      await letters.add([letter(item)])
+      await letters.bound()
+      assert.deepEqual(
+        (await letters.list()).map((kept) => kept.item),
+        [item],
+      )
+    }
+  }))
+
+test('a letter that is taken back is gone', () =>
+  withSpool(async (spool) => {
+    const letters = new DeadLetters(spool, 'q')
+    await letters.withdraw(await letters.add([letter(1)]))
+    assert.deepEqual(await letters.list(), [])
+  }))
+
 test('a line that is none is left out, and the others are read', () =>
   withSpool(async (spool) => {
     const letters = new DeadLetters(spool, 'q')

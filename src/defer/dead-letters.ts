@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { inDiskLane } from './spool/disk-lane.ts'
 import { ulid } from './ulid.ts'
 
 /** An item that was given up, as it is kept. Times are ISO 8601. */
@@ -15,9 +16,14 @@ export interface DeadLetter {
 }
 
 /** What is kept of one queue; the oldest go first. */
-const MOST_FILES = 10_000
-const MOST_BYTES = 64 * 1024 * 1024
-/** Other processes write here too: so often it is counted anew. */
+interface DeadLetterBounds {
+  readonly files: number
+  readonly bytes: number
+}
+const MOST: DeadLetterBounds = { files: 10_000, bytes: 64 * 1024 * 1024 }
+/** What goes when a bound is reached goes down to this share of it, or each letter from then on would have all files counted. */
+const KEPT = 0.9
+/** Other processes write here too: it is counted anew after so many writes, or a tenth of the files if that is more. */
 const RECOUNT_AFTER = 100
 const LONGEST_MESSAGE = 2_000
 
@@ -29,25 +35,53 @@ export class DeadLetters {
   readonly directory: string
   #files = 0
   #bytes = 0
-  #writes = 0
+  /** Writes until all is counted anew. */
+  #recountIn = 0
+  #isCounting = false
+  readonly #most: DeadLetterBounds
 
   /** @param spool `<stateDir>/spool` */
-  constructor(spool: string, queue: string) {
+  constructor(spool: string, queue: string, most: DeadLetterBounds = MOST) {
     this.directory = join(spool, queue, 'dead')
+    this.#most = most
   }
 
   /**
-   * Writes them to disk (fsync). Rejects when that cannot be done: then they are not safe.
+   * Writes them to disk (fsync). Rejects when that cannot be done: then they are not safe. See also `bound`.
    *
-   * @returns how many files of the oldest had to go
+   * @returns their file, for `withdraw`
    */
-  async add(letters: readonly DeadLetter[]): Promise<number> {
+  async add(letters: readonly DeadLetter[]): Promise<string> {
     const text = letters.map((letter) => `${JSON.stringify(letter)}\n`).join('')
+    const name = `${ulid()}.jsonl`
     await mkdir(this.directory, { recursive: true, mode: 0o700 })
-    await this.#write(`${ulid()}.jsonl`, text)
+    await this.#write(name, text)
     this.#files++
     this.#bytes += Buffer.byteLength(text)
-    return this.#bound()
+    this.#recountIn--
+    return name
+  }
+
+  /** Takes back what was added. */
+  async withdraw(name: string): Promise<void> {
+    await rm(join(this.directory, name), { force: true })
+  }
+
+  /**
+   * Deletes the oldest when there are too many; cheap while there are not. To be called after letters were added, by whoever does not wait for it: there may be thousands of
+   * files to look at.
+   *
+   * @returns how many letters had to go
+   */
+  async bound(): Promise<number> {
+    const { files, bytes } = this.#most
+    if (this.#isCounting || (this.#recountIn > 0 && this.#files <= files && this.#bytes <= bytes)) return 0
+    this.#isCounting = true
+    try {
+      return await this.#deleteOldest()
+    } finally {
+      this.#isCounting = false
+    }
   }
 
   /** All that can be read, the oldest first. */
@@ -76,6 +110,34 @@ export class DeadLetters {
       else await this.#write(name, kept.map((letter) => `${JSON.stringify(letter)}\n`).join(''))
     }
     return removed
+  }
+
+  async #deleteOldest(): Promise<number> {
+    const names = await inDiskLane(() => this.#names())
+    const sizes: number[] = []
+    for (const name of names) sizes.push(await inDiskLane(() => this.#sizeOf(name)))
+    this.#files = names.length
+    this.#bytes = sizes.reduce((sum, size) => sum + size, 0)
+    this.#recountIn = Math.max(RECOUNT_AFTER, this.#files / 10)
+    const { files, bytes } = this.#most
+    if (this.#files <= files && this.#bytes <= bytes) return 0
+    let gone = 0
+    // The last one is never too many, however large.
+    for (const [index, name] of names.slice(0, -1).entries()) {
+      if (this.#files <= files * KEPT && this.#bytes <= bytes * KEPT) break
+      gone += (await inDiskLane(() => this.#read(name))).length
+      await inDiskLane(() => this.withdraw(name))
+      this.#files--
+      this.#bytes -= sizes[index] ?? 0
+    }
+    return gone
+  }
+
+  #sizeOf(name: string): Promise<number> {
+    return stat(join(this.directory, name)).then(
+      ({ size }) => size,
+      () => 0,
+    )
   }
 
   async #names(): Promise<readonly string[]> {
@@ -130,31 +192,6 @@ export class DeadLetters {
     } finally {
       await directory.close()
     }
-  }
-
-  async #bound(): Promise<number> {
-    const due = this.#writes++ % RECOUNT_AFTER === 0
-    if (!due && this.#files <= MOST_FILES && this.#bytes <= MOST_BYTES) return 0
-    const files = await Promise.all(
-      (await this.#names()).map(async (name) => ({
-        name,
-        bytes: await stat(join(this.directory, name)).then(
-          ({ size }) => size,
-          () => 0,
-        ),
-      })),
-    )
-    this.#files = files.length
-    this.#bytes = files.reduce((sum, { bytes }) => sum + bytes, 0)
-    let gone = 0
-    for (const { name, bytes } of files) {
-      if (this.#files <= MOST_FILES && this.#bytes <= MOST_BYTES) break
-      await rm(join(this.directory, name), { force: true })
-      this.#files--
-      this.#bytes -= bytes
-      gone++
-    }
-    return gone
   }
 }
 

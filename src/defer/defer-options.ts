@@ -1,4 +1,5 @@
 import { UsageError } from '../errors/punctual-error.ts'
+import { safeListener } from '../report/safe-listener.ts'
 import type { BackOff, Jitter } from '../wait/back-off.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import { type Limit, readCount, readLimit } from '../wait/limit.ts'
@@ -47,7 +48,7 @@ export interface DeferOptions {
   readonly stateDir?: string
   /** Takes the items to where any machine may carry them out: `graphileWorker(pool)`. Default: they are carried out on this one. */
   readonly via?: DeferVia
-  /** Told of everything worth a line. Default: the line goes to the console. */
+  /** Told of everything worth a line. What it throws is a warning of the process. Default: the line goes to the console. */
   readonly onEvent?: (event: DeferEvent) => void
 }
 
@@ -115,7 +116,7 @@ export function readDeferOptions(name: unknown, options: DeferOptions): DeferSet
     warnAge: readLimit(`${where}: warnAge`, options.warnAge ?? '1m'),
     stateDir: options.stateDir,
     via,
-    onEvent: options.onEvent ?? tellConsole,
+    onEvent: safeListener(where, options.onEvent ?? tellConsole),
   }
 }
 

@@ -1,12 +1,12 @@
 import { join, resolve } from 'node:path'
 import type { DeferQueueReport } from '../report/rooms/defer-report.ts'
 import { ShutdownError } from '../wait/abort-reason.ts'
-import { after, monotonicNow, wallClock } from '../wait/clock.ts'
+import { monotonicNow, wallClock } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { Backlog } from './backlog.ts'
 import { type Batch, newBatch } from './batch.ts'
 import { callHandler, type DeferHandler } from './call-handler.ts'
-import { type DeferEvent, tellItems } from './defer-events.ts'
+import type { DeferEvent } from './defer-events.ts'
 import type { DeferSettings } from './defer-options.ts'
 import { DeferredItem } from './deferred-item.ts'
 import { Delivery, type DeliveryOwner } from './delivery.ts'
@@ -15,28 +15,25 @@ import { Graveyard } from './graveyard.ts'
 import { HandlerHealth } from './handler-health.ts'
 import type { HandlerSlots } from './handler-slots.ts'
 import { DEADLY, HandlingMarks } from './handling-marks.ts'
-import { Holdings } from './holdings.ts'
+import type { Holdings } from './holdings.ts'
 import { Inheritance } from './inheritance.ts'
 import { Lateness } from './lateness.ts'
 import type { LoopGate } from './loop-gate.ts'
 import { PermanentError } from './permanent-error.ts'
+import { Safekeeping } from './safekeeping.ts'
 import { thisOwner } from './spool/owner.ts'
 import { payloadOf } from './spool/segment.ts'
-import type { Spool, SpoolState } from './spool/spool.ts'
-import { openSpool } from './spool/spool.ts'
+import type { Spool } from './spool/spool.ts'
 import { splitUlid } from './ulid.ts'
 import type { ViaLink } from './via.ts'
 
 /** Where an item went: to disk, into memory alone, nowhere, or back to its caller (`onFull: 'reject'`). */
 export type Offered = 'spooled' | 'memory' | 'dropped' | 'rejected'
 
-const SYNC_EVERY = ms(10)
 /** For one batch to be taken elsewhere. */
 const FORWARD_LIMIT = ms(30_000)
 /** To let go of connections that nobody uses any more. */
 const LINK_LIMIT = ms(1_000)
-/** Items that are written down at a time once the disk works again: so much less than a millisecond or two. */
-const WRITE_DOWN = 500
 
 /** One queue of this process: what it accepts it has handled, or leaves to another process. */
 export class DeferQueue implements DeliveryOwner {
@@ -47,6 +44,8 @@ export class DeferQueue implements DeliveryOwner {
   readonly #handler: DeferHandler<unknown>
   /** Where items go in place of the handler; null when they are handled here. */
   readonly #link: ViaLink | null
+  readonly #safekeeping: Safekeeping
+  /** Null for a queue that is kept in memory. */
   readonly #spool: Spool | null
   readonly #marks: HandlingMarks
   readonly #inheritance: Inheritance
@@ -57,7 +56,6 @@ export class DeferQueue implements DeliveryOwner {
   readonly #health: HandlerHealth
   readonly #lateness: Lateness
   readonly #stop = new AbortController()
-  #degraded: string | null = null
   #closed = false
   #zombies = 0
   #accepted = 0
@@ -73,7 +71,7 @@ export class DeferQueue implements DeliveryOwner {
     stateDir: string,
     shared: { readonly gate: LoopGate; readonly slots: HandlerSlots },
   ) {
-    const { name, durability, maxBytes, via } = settings
+    const { name, via } = settings
     // An item that cannot be taken elsewhere is not to blame for it: it stays until it can. The handler's limit is for whoever calls it there.
     this.settings = via === null ? settings : { ...settings, attempts: Number.POSITIVE_INFINITY, limit: FORWARD_LIMIT }
     this.backlog = new Backlog(Math.ceil(settings.maxItems / 2))
@@ -95,19 +93,9 @@ export class DeferQueue implements DeliveryOwner {
       marks: this.#marks,
       tell,
     })
-    this.#spool =
-      durability === 'memory'
-        ? null
-        : openSpool({
-            directory,
-            queue: name,
-            owner: thisOwner(),
-            durability,
-            syncEvery: SYNC_EVERY,
-            maxBytes,
-            onState: (state) => this.#onSpool(state),
-          })
-    this.#holdings = new Holdings(this.#spool, this.#inheritance)
+    this.#safekeeping = new Safekeeping(settings, directory, this.#inheritance, tell)
+    this.#spool = this.#safekeeping.spool
+    this.#holdings = this.#safekeeping.holdings
     this.#drops = new DropCounter(name, tell)
     this.#health = new HandlerHealth(name, tell)
     this.#lateness = new Lateness(settings, tell)
@@ -179,8 +167,8 @@ export class DeferQueue implements DeliveryOwner {
     return this.#delivery.flush(limit)
   }
 
-  synced(): Promise<void> {
-    return this.#spool === null ? Promise.resolve() : this.#spool.synced()
+  synced(limit: Milliseconds): Promise<void> {
+    return this.#safekeeping.synced(limit)
   }
 
   /** Delivers for as long as `limit` allows, then stops: what is left stays on disk. Items that come later are only written down. */
@@ -196,13 +184,13 @@ export class DeferQueue implements DeliveryOwner {
   async close(limit: Milliseconds): Promise<void> {
     this.#closed = true
     await this.drain(limit)
-    this.#tellLost()
+    this.#leaveRest()
     await this.#spool?.close()
   }
 
   /** The last moment of the process. */
   exit(): void {
-    if (!this.#closed) this.#tellLost()
+    if (!this.#closed) this.#leaveRest()
     this.#spool?.closeSync()
   }
 
@@ -273,7 +261,7 @@ export class DeferQueue implements DeliveryOwner {
       drops: { ...this.#drops.total },
       deadLetters: this.#graveyard.buried,
       adopted: this.#inheritance.adopted,
-      degraded: this.#degraded,
+      degraded: this.#safekeeping.degraded,
       inHandler:
         longest === null
           ? null
@@ -287,6 +275,11 @@ export class DeferQueue implements DeliveryOwner {
       lastDeliveredAt: this.#lastDeliveredAt,
       lastError: this.#health.lastError,
     }
+  }
+
+  #leaveRest(): void {
+    const lost = this.#safekeeping.tellLost()
+    if (lost > 0) this.#drops.count('lost', lost)
   }
 
   #drop(reason: 'closed' | 'unserialisable' | 'too-large' | 'full' | 'rejected', error?: unknown): Offered {
@@ -316,43 +309,5 @@ export class DeferQueue implements DeliveryOwner {
     for (const head of this.backlog.heads()) oldest = Math.min(oldest, head?.at ?? oldest)
     for (const { items } of this.#delivery.batches()) oldest = Math.min(oldest, items[0]?.at ?? oldest)
     return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(now - oldest))
-  }
-
-  #onSpool(state: SpoolState): void {
-    const why = state.state === 'degraded' ? state.why : null
-    const { name, onEvent } = this.settings
-    if (why !== null) {
-      const again = this.#degraded !== null
-      this.#degraded = why
-      if (again) return
-      const message = `deferred ${name}: ${why}; items are kept in memory alone until the disk works again, and are lost if the process dies`
-      onEvent({ type: 'degraded', severity: 'warn', queue: name, message })
-    } else if (this.#degraded !== null) {
-      this.#degraded = null
-      const waiting = this.#holdings.inMemory
-      const message = `deferred ${name}: the disk works again${waiting === 0 ? '' : `; ${tellItems(waiting)} that were in memory alone are written down`}`
-      onEvent({ type: 'recovered', severity: 'info', queue: name, message })
-      this.#writeDown()
-    }
-  }
-
-  /** A part at a time, so that requests are not held up. */
-  #writeDown(): void {
-    if (this.#degraded !== null || !this.#holdings.writeDown(this.#pending(), WRITE_DOWN)) return
-    after(ms(1), () => this.#writeDown(), { keepAlive: false })
-  }
-
-  *#pending(): Generator<DeferredItem> {
-    for (const { items } of this.#delivery.batches()) yield* items
-    yield* this.backlog
-  }
-
-  #tellLost(): void {
-    const { name, onEvent } = this.settings
-    const lost = this.#holdings.inMemory
-    if (lost === 0) return
-    this.#drops.count('lost', lost)
-    const message = `deferred ${name}: ${tellItems(lost)} ${this.#spool === null ? 'of a queue that is kept in memory' : 'that the disk did not take'} were not handled and are lost`
-    onEvent({ type: 'lost', severity: 'error', queue: name, message })
   }
 }

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setImmediate, setTimeout } from 'node:timers/promises'
+import { until } from '../../test/process/support/until.ts'
 import { UsageError } from '../errors/punctual-error.ts'
+import { WaitExpiredError } from '../wait/abort-reason.ts'
 import { runWithin } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
-import { within } from '../wait/within.ts'
-import { DeadLetters } from './dead-letters.ts'
 import { type Deferred, defer } from './defer.ts'
 import type { DeferEvent } from './defer-events.ts'
 import type { DeferOptions } from './defer-options.ts'
-import { PermanentError } from './permanent-error.ts'
+import type { Offered } from './defer-queue.ts'
 
 const stateDir = mkdtempSync(join(tmpdir(), 'punctual-defer-'))
 after(() => rmSync(stateDir, { recursive: true, force: true }))
@@ -26,12 +26,9 @@ function quiet(options: DeferOptions = {}): { readonly options: DeferOptions; re
   return { options: { stateDir, backOff: SHORT, onEvent: (event) => events.push(event), ...options }, events }
 }
 
-async function until(what: string, look: () => boolean): Promise<void> {
-  const end = performance.now() + 30_000
-  while (!look()) {
-    if (performance.now() > end) throw new Error(`waited 30 s for ${what}`)
-    await setTimeout(5)
-  }
+/** On disk, or in memory alone: a machine that stops for half a second makes a spool degrade. */
+function assertAccepted(...offered: readonly Offered[]): void {
+  for (const one of offered) assert.ok(one === 'spooled' || one === 'memory', one)
 }
 
 /** What a gate holds goes on when it is opened. */
@@ -52,7 +49,7 @@ test('what was deferred reaches the handler in order, in batches, as JSON makes 
     options,
   )
   assert.equal(log.name, 'basics')
-  for (let n = 0; n < 25; n++) assert.equal(log({ n, at: new Date(0), nothing: undefined }), true)
+  for (let n = 0; n < 25; n++) assertAccepted(log.offer({ n, at: new Date(0), nothing: undefined }))
   assert.equal(batches.length, 0)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(
@@ -111,188 +108,7 @@ test('a handler runs outside of the request that deferred, in a scope with its o
   await log.close(LIMIT)
 })
 
-test('a handler that fails gets the same items again, after a back-off, with the number of the attempt', async () => {
-  const calls: [readonly string[], number][] = []
-  const { options, events } = quiet()
-  const log = defer(
-    'retry',
-    (_, { ids, attempt }) => {
-      calls.push([ids, attempt])
-      if (attempt === 1) throw new Error('not yet')
-    },
-    options,
-  )
-  log(1)
-  log(2)
-  assert.equal(await log.flush(LIMIT), true)
-  assert.deepEqual(
-    calls.map(([, attempt]) => attempt),
-    [1, 2],
-  )
-  assert.deepEqual(calls[0]?.[0], calls[1]?.[0])
-  const { failures, retries, delivered, lastError } = log.stats()
-  assert.deepEqual(
-    { failures, retries, delivered, lastError },
-    { failures: 1, retries: 1, delivered: 2, lastError: null },
-  )
-  assert.match(
-    events[0]?.message ?? '',
-    /^deferred retry: the handler failed with 2 items, attempt 1: Error: not yet; the next attempt is in/,
-  )
-  await log.close(LIMIT)
-})
-
-test('poison items go to the dead letters alone, and everything around them is delivered once', async () => {
-  const poison = new Set([7, 8, 333])
-  const done: number[] = []
-  const { options, events } = quiet({ attempts: 3 })
-  const log = defer<number>(
-    'poison',
-    (items) => {
-      if (items.some((item) => poison.has(item))) throw Object.assign(new Error('poisoned'), { code: 'E_POISON' })
-      done.push(...items)
-    },
-    options,
-  )
-  for (let n = 0; n < 500; n++) log(n)
-  assert.equal(await log.flush(LIMIT), true)
-  assert.deepEqual(
-    done.toSorted((a, b) => a - b),
-    Array.from({ length: 500 }, (_, n) => n).filter((n) => !poison.has(n)),
-  )
-  const letters = await new DeadLetters(join(stateDir, 'spool'), 'poison').list()
-  assert.deepEqual(new Set(letters.map(({ item }) => item)), poison)
-  for (const { error, attempts, firstFailedAt, lastFailedAt } of letters) {
-    assert.deepEqual(error, { name: 'Error', message: 'poisoned', code: 'E_POISON' })
-    assert.ok(attempts >= 3 && firstFailedAt <= lastFailedAt)
-  }
-  assert.equal(log.stats().deadLetters, 3)
-  assert.ok(events.some(({ type, message }) => type === 'dead-letters' && message.includes('punctual deferred poison')))
-  await log.close(LIMIT)
-})
-
-test('while a poison item is tried again the others go on', async () => {
-  const done: unknown[] = []
-  const { options } = quiet({ attempts: 1_000, backOff: { from: 1, to: '1h' } })
-  const log = defer<string>(
-    'others',
-    (items) => {
-      if (items.includes('poison')) throw new Error('no')
-      done.push(...items)
-    },
-    options,
-  )
-  log('poison')
-  await until('two failures alone', () => log.stats().failures >= 2)
-  for (let n = 0; n < 100; n++) {
-    const item = `item ${n}`
-    log(item)
-    await until(item, () => done.includes(item))
-  }
-  assert.equal(log.stats().depth, 1)
-  await log.close(0)
-})
-
-test('an item that fails whatever is done has exactly as many attempts as were given', async () => {
-  let calls = 0
-  const log = defer(
-    'attempts',
-    () => {
-      calls++
-      throw new Error('no')
-    },
-    quiet({ attempts: 4 }).options,
-  )
-  log('x')
-  assert.equal(await log.flush(LIMIT), true)
-  assert.equal(calls, 4)
-  assert.equal(log.stats().deadLetters, 1)
-  await log.close(LIMIT)
-})
-
-test('when everything fails each item is given up by itself, and while nothing succeeds nothing is called without a back-off', async () => {
-  const calls: number[] = []
-  const { options } = quiet({ attempts: 3, backOff: { from: 20, to: 20, jitter: 'decorrelated' } })
-  const log = defer<number>(
-    'outage',
-    () => {
-      calls.push(performance.now())
-      throw new Error('down')
-    },
-    options,
-  )
-  for (let n = 0; n < 8; n++) log(n)
-  assert.equal(await log.flush(LIMIT), true)
-  assert.equal(log.stats().deadLetters, 8)
-  // One call, one more as it was, then two halves of each batch down to the items.
-  assert.equal(calls.length, 16)
-  for (let call = 1; call < calls.length; call++) assert.ok((calls[call] ?? 0) - (calls[call - 1] ?? 0) > 15)
-  await log.close(LIMIT)
-})
-
-test('an error that says it is permanent sends the items it names to the dead letters at once, and spares the others', async () => {
-  const calls: unknown[][] = []
-  const log = defer<string>(
-    'permanent',
-    (items, { ids }) => {
-      calls.push(items)
-      const bad = ids.filter((_, index) => items[index]?.startsWith('bad'))
-      if (bad.length > 0) throw new PermanentError('unknown user', { ids: bad })
-    },
-    quiet({ backOff: { from: '1h', to: '1h' } }).options,
-  )
-  for (const item of ['good 1', 'bad 1', 'good 2', 'bad 2']) log(item)
-  assert.equal(await log.flush(LIMIT), true)
-  assert.deepEqual(calls, [
-    ['good 1', 'bad 1', 'good 2', 'bad 2'],
-    ['good 1', 'good 2'],
-  ])
-  assert.equal(log.stats().deadLetters, 2)
-  await log.close(LIMIT)
-})
-
-test('a permanent error that names nobody is narrowed down without a back-off', async () => {
-  const done: unknown[] = []
-  const log = defer<number>(
-    'permanent-all',
-    (items) => {
-      if (items.includes(3)) throw new PermanentError('no')
-      done.push(...items)
-    },
-    quiet({ backOff: { from: '1h', to: '1h' } }).options,
-  )
-  for (let n = 0; n < 8; n++) log(n)
-  assert.equal(await log.flush(LIMIT), true)
-  assert.deepEqual(done, [0, 1, 2, 4, 5, 6, 7])
-  assert.equal(log.stats().deadLetters, 1)
-  await log.close(LIMIT)
-})
-
-test('a handler that hangs is cut at its limit, its waits are given up, and the queue goes on although it never ends', async () => {
-  const reasons: unknown[] = []
-  let waitGivenUp: unknown
-  const log = defer<string>(
-    'hang',
-    async (_, { attempt, signal }) => {
-      if (attempt > 1) return
-      signal.addEventListener('abort', () => reasons.push((signal.reason as Error).name))
-      within('inside', '1h', () => new Promise(() => {})).catch((error: Error) => {
-        waitGivenUp = error.name
-      })
-      await new Promise(() => {})
-    },
-    quiet({ limit: '50ms' }).options,
-  )
-  log('x')
-  assert.equal(await log.flush(LIMIT), true)
-  assert.deepEqual(reasons, ['WaitExpiredError'])
-  assert.equal(waitGivenUp, 'WaitExpiredError')
-  const { delivered, failures, zombies } = log.stats()
-  assert.deepEqual({ delivered, failures, zombies }, { delivered: 1, failures: 1, zombies: 1 })
-  await log.close(LIMIT)
-})
-
-test('a full queue drops the newest, and says so once with the count', async () => {
+test('a full queue drops the newest, says so at once, and counts them', async () => {
   const held = gate()
   const seen: unknown[] = []
   const { options, events } = quiet({ maxItems: 3, linger: 0 })
@@ -305,13 +121,17 @@ test('a full queue drops the newest, and says so once with the count', async () 
     options,
   )
   const offered = [1, 2, 3, 4, 5].map((item) => log.offer(item))
-  assert.deepEqual(offered, ['spooled', 'spooled', 'spooled', 'dropped', 'dropped'])
+  assertAccepted(...offered.slice(0, 3))
+  assert.deepEqual(offered.slice(3), ['dropped', 'dropped'])
   assert.equal(log(6), false)
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'dropped').map(({ message }) => message),
+    ['deferred newest: 1 item dropped: the queue is full'],
+  )
   held.open()
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(seen, [1, 2, 3])
   assert.deepEqual(log.stats().drops, { full: 3 })
-  assert.equal(events.filter(({ type }) => type === 'dropped').length, 1)
   await log.close(LIMIT)
 })
 
@@ -328,7 +148,7 @@ test('a full queue drops the oldest that no handler has yet', async () => {
   )
   log(1)
   await until('the handler to have the first', () => log.stats().inHandler !== null)
-  for (const item of [2, 3, 4, 5]) assert.equal(log(item), true)
+  assertAccepted(...[2, 3, 4, 5].map((item) => log.offer(item)))
   held.open()
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(seen, [1, 4, 5])
@@ -338,7 +158,7 @@ test('a full queue drops the oldest that no handler has yet', async () => {
 
 test('a full queue that rejects tells its caller', async () => {
   const log = defer('reject', () => {}, quiet({ maxItems: 1, linger: '1h', onFull: 'reject' }).options)
-  assert.equal(log.offer(1), 'spooled')
+  assertAccepted(log.offer(1))
   assert.equal(log.offer(2), 'rejected')
   assert.equal(log(3), false)
   assert.deepEqual(log.stats().drops, { rejected: 2 })
@@ -347,9 +167,9 @@ test('a full queue that rejects tells its caller', async () => {
 
 test('the bytes of a queue are bounded too', async () => {
   const log = defer('bytes', () => {}, quiet({ maxBytes: '1KiB', linger: '1h' }).options)
-  assert.equal(log('x'.repeat(600)), true)
-  assert.equal(log('x'.repeat(600)), false)
-  assert.equal(log('x'.repeat(2_000)), false)
+  assertAccepted(log.offer('x'.repeat(600)))
+  assert.equal(log.offer('x'.repeat(600)), 'dropped')
+  assert.equal(log.offer('x'.repeat(2_000)), 'dropped')
   assert.deepEqual(log.stats().drops, { full: 1, 'too-large': 1 })
   await log.close(LIMIT)
 })
@@ -362,22 +182,65 @@ test('an item of which no JSON can be made is dropped and counted, and never thr
   const bad = [cycle, 1n, undefined, () => {}, Symbol('x'), { toJSON: () => assert.fail('no') }]
   for (const item of bad) assert.equal(log(item), false)
   assert.deepEqual(log.stats().drops, { unserialisable: bad.length })
-  assert.match(events[0]?.message ?? '', /no JSON can be made of it \(TypeError: Converting circular structure/)
+  const told = events.find(({ type }) => type === 'dropped')
+  assert.match(told?.message ?? '', /no JSON can be made of it \(TypeError: Converting circular structure/)
+  await log.close(LIMIT)
+})
+
+test('with durability disk, synced rejects while something is in memory alone, and resolves once it is on the disk', async () => {
+  const { options, events } = quiet({ durability: 'disk', linger: '1h' })
+  const inTheWay = join(stateDir, 'spool', 'power')
+  mkdirSync(join(stateDir, 'spool'), { recursive: true })
+  writeFileSync(inTheWay, '')
+  const log = defer('power', () => {}, options)
+  assert.equal(log.offer(1), 'memory')
+  await assert.rejects(
+    log.synced(),
+    /^Error: deferred power: not synced, 1 item in memory alone: .* is not a directory/,
+  )
+  rmSync(inTheWay)
+  await until('it to be written down', () => log.stats().inMemory === 0 && log.stats().degraded === null)
+  assert.ok(events.some(({ type }) => type === 'recovered'))
+  await log.synced(LIMIT)
+  await log.close(LIMIT)
+})
+
+test('synced waits no longer than its limit', async () => {
+  const log = defer('power-limit', () => {}, quiet({ durability: 'disk', linger: '1h' }).options)
+  await until('an item on disk', () => log(1))
+  await assert.rejects(log.synced(0), WaitExpiredError)
+  await log.close(LIMIT)
+})
+
+test('what is said to be on disk is there before the caller goes on', async () => {
+  const log = defer<string>('on-disk', () => {}, quiet({ linger: '1h' }).options)
+  await until('an item on disk', () => log('a deferred item'))
+  const queue = join(stateDir, 'spool', 'on-disk')
+  const files = readdirSync(queue, { recursive: true }).map(String)
+  const segments = files
+    .filter((name) => name.endsWith('.spool'))
+    .map((name) => readFileSync(join(queue, name), 'utf8'))
+  assert.ok(segments.some((text) => text.includes('"a deferred item"')))
   await log.close(LIMIT)
 })
 
 test('a queue in memory says that nothing survives, writes no spool, and what is left at its end is told as lost', async () => {
   const { options, events } = quiet({ durability: 'memory', linger: '1h', backOff: { from: '1h', to: '1h' } })
+  let fails = false
   const log = defer(
     'memory',
     () => {
-      throw new Error('no')
+      if (fails) throw new Error('no')
     },
     options,
   )
   assert.equal(log('x'), false)
+  assert.equal(await log.flush(LIMIT), true)
+  fails = true
   assert.equal(log.offer('y'), 'memory')
+  assert.equal(log.offer('z'), 'memory')
   assert.equal(log.stats().inMemory, 2)
+  await log.synced()
   await log.close(20)
   assert.deepEqual(log.stats().drops, { lost: 2 })
   assert.ok(events.some(({ type, severity }) => type === 'lost' && severity === 'error'))
@@ -392,7 +255,8 @@ test('what a closed queue has left is taken up by the next of its name, in order
     },
     quiet({ batch: 100, backOff: { from: '1h', to: '1h', jitter: 'decorrelated' } }).options,
   )
-  for (let n = 0; n < 2_500; n++) assert.equal(failing(n), true)
+  for (let n = 0; n < 2_500; n++) assertAccepted(failing.offer(n))
+  await until('all to be on disk', () => failing.stats().inMemory === 0)
   await failing.close(0)
   assert.equal(failing('late'), false)
   const seen: unknown[] = []
@@ -438,7 +302,7 @@ test('an item that waits too long is told once, and once when that is over', asy
   held.open()
   await until('its end', () => events.some(({ type }) => type === 'in-time'))
   assert.deepEqual(
-    events.map(({ type }) => type),
+    events.map(({ type }) => type).filter((type) => type === 'late' || type === 'in-time'),
     ['late', 'in-time'],
   )
   await log.close(LIMIT)

@@ -22,8 +22,14 @@ export interface Deferred<Item> {
    * @returns true when nothing is left, false when the limit ran out before
    */
   flush(limit?: Limit): Promise<boolean>
-  /** With `durability: 'disk'`: resolves when what was accepted so far would survive the loss of power; rejects when the disk refuses. Else at once. */
-  synced(): Promise<void>
+  /**
+   * With `durability: 'disk'`: resolves when what was accepted so far would survive the loss of power. Else at once.
+   *
+   * @param limit default `5s`
+   * @throws Error (rejects) when it would not, because items are in memory alone or the disk has refused; for as long as that is so
+   * @throws WaitExpiredError (rejects) when the disk has not answered within the limit
+   */
+  synced(limit?: Limit): Promise<void>
   /** The queue at this moment, as in `/status`. */
   stats(): DeferQueueReport
   /**
@@ -74,7 +80,7 @@ export function defer<Item>(name: string, handler: DeferHandler<Item>, options: 
   return Object.assign(deferred, {
     offer: (item: Item) => queue.offer(item),
     flush: async (limit?: Limit) => queue.flush(limitOf('flush', limit)),
-    synced: () => queue.synced(),
+    synced: async (limit?: Limit) => queue.synced(limitOf('synced', limit)),
     stats: () => queue.report(),
     close: async (limit?: Limit) => {
       closing ??= close(limitOf('close', limit))

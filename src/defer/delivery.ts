@@ -48,8 +48,8 @@ class Alarm extends WheelEntry {
  * Gives the items of a queue to its handler, in batches and in order, below everything else the process does.
  *
  * A batch that fails stays first in line and is tried again after a back-off. From its second failure on it is halved, down to the item that makes it fail; that one
- * is tried again by itself, beside the others, until it has failed often enough. While nothing succeeds there is one call for each back-off, so that an outage
- * costs a dead letter now and then and no more.
+ * is tried again by itself, in turn with the others, until it has failed often enough: it gets no more than half of the time, so that one that hangs until its limit
+ * does not starve them. While nothing succeeds there is one call for each back-off, so that an outage costs a dead letter now and then and no more.
  */
 export class Delivery {
   readonly #owner: DeliveryOwner
@@ -69,8 +69,10 @@ export class Delivery {
   /** Nothing is tried before, in milliseconds of the monotonic clock: the handler has just failed. */
   #notBefore = 0
   #lastBegan = 0
-  /** How many wait for the queue to be empty. */
-  readonly #idle = new Set<() => void>()
+  /** Until then it is the turn of what has not failed alone, if there is any. */
+  #othersUntil = 0
+  /** Who waits for the queue to be empty. */
+  readonly #idle = new Set<(empty: boolean) => void>()
 
   constructor(owner: DeliveryOwner) {
     this.#owner = owner
@@ -81,10 +83,11 @@ export class Delivery {
     this.wake()
   }
 
-  /** From here on no call begins. What is in work is for the owner to give up. */
+  /** From here on no call begins, and nobody waits for the queue to be empty. What is in work is for the owner to give up. */
   stop(): void {
     this.#stopped = true
     waitWheel.cancel(this.#alarm)
+    for (const tell of this.#idle) tell(this.isEmpty)
   }
 
   /** Something new is in the backlog. On the path of every push. */
@@ -101,16 +104,15 @@ export class Delivery {
 
   /** Delivers what there is without waiting for more; false if some of it is left after `limit`. */
   flush(limit: Milliseconds): Promise<boolean> {
-    if (this.isEmpty) return Promise.resolve(true)
+    if (this.isEmpty || this.#stopped) return Promise.resolve(this.isEmpty)
     return new Promise((resolve) => {
       const end = (empty: boolean): void => {
-        this.#idle.delete(emptied)
+        this.#idle.delete(end)
         cancel()
         resolve(empty)
       }
-      const emptied = (): void => end(true)
       const cancel = after(limit, () => end(false))
-      this.#idle.add(emptied)
+      this.#idle.add(end)
       this.wake()
     })
   }
@@ -166,21 +168,25 @@ export class Delivery {
       }
       void this.#deliver().then(done, done)
     }
-    if (this.#idle.size > 0 && this.isEmpty) for (const tell of this.#idle) tell()
+    if (this.#idle.size > 0 && this.isEmpty) for (const tell of this.#idle) tell(true)
   }
 
   /** When there is something to deliver, in milliseconds of the monotonic clock. */
   #due(now: number): number {
     if (this.#stopped || !this.#started) return Number.POSITIVE_INFINITY
-    let due = this.#first.length > 0 ? now : Number.POSITIVE_INFINITY
+    let due = this.#othersDue(now)
     for (const { notBefore } of this.#aside) due = Math.min(due, notBefore)
+    return Math.max(due, this.#notBefore)
+  }
+
+  /** The same for what has not failed alone. */
+  #othersDue(now: number): number {
+    if (this.#first.length > 0) return now
     const { backlog, settings } = this.#owner
     const head = backlog.peek()
-    if (head !== undefined) {
-      const full = backlog.ready >= settings.batch || this.#idle.size > 0
-      due = Math.min(due, full ? now : head.at + settings.linger)
-    }
-    return Math.max(due, this.#notBefore)
+    if (head === undefined) return Number.POSITIVE_INFINITY
+    const full = backlog.ready >= settings.batch || this.#idle.size > 0
+    return full ? now : head.at + settings.linger
   }
 
   /** One batch. Never rejects. */
@@ -200,6 +206,8 @@ export class Delivery {
     const failure = await this.#owner.call(batch, batch.failed + 1)
     giveBack()
     this.#running.delete(running)
+    const ended = monotonicNow()
+    if (batch.aside) this.#othersUntil = ended + (ended - now)
     if (failure === null) {
       this.#failuresInARow = 0
       this.#notBefore = 0
@@ -212,8 +220,10 @@ export class Delivery {
   }
 
   #take(now: number): Batch | null {
-    const aside = this.#aside.findIndex(({ notBefore }) => notBefore <= now)
-    if (aside !== -1) return this.#aside.splice(aside, 1)[0] ?? null
+    if (now >= this.#othersUntil || this.#othersDue(now) > now) {
+      const aside = this.#aside.findIndex(({ notBefore }) => notBefore <= now)
+      if (aside !== -1) return this.#aside.splice(aside, 1)[0] ?? null
+    }
     const first = this.#first.shift()
     if (first !== undefined) return first
     const items = this.#owner.backlog.take(this.#owner.settings.batch)

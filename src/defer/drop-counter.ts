@@ -14,7 +14,7 @@ const BECAUSE: Readonly<Record<DropReason, string>> = {
   unserialisable: 'dropped: no JSON can be made of it',
   closed: 'dropped: the queue is closed',
   lost: 'lost: in memory alone when the process left',
-  'dead-letters-full': 'dead letters deleted: there were too many',
+  'dead-letters-full': 'deleted from the dead letters: there were too many',
 }
 
 /** Counts what a queue drops, by reason, and tells it at most once a second. */

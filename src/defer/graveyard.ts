@@ -1,10 +1,11 @@
 import { monotonicNow, wallClock } from '../wait/clock.ts'
 import { within } from '../wait/within.ts'
 import type { Batch } from './batch.ts'
-import { DeadLetters, keptError } from './dead-letters.ts'
+import { type DeadLetter, DeadLetters, keptError } from './dead-letters.ts'
 import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import type { DropCounter } from './drop-counter.ts'
+import { inDiskLane, inSyncLane } from './spool/disk-lane.ts'
 
 /** For writing them down; the items are kept and tried again if it takes longer. */
 const WRITE_LIMIT = '5s'
@@ -44,8 +45,7 @@ export class Graveyard {
       lastFailedAt,
     }))
     try {
-      const gone = await within(`dead letters of ${this.#queue}`, WRITE_LIMIT, () => this.#letters.add(letters))
-      if (gone > 0) this.#drops.add('dead-letters-full', gone)
+      await this.#write(letters)
     } catch (fault) {
       this.#say(
         'error',
@@ -68,6 +68,26 @@ export class Graveyard {
       `${tellItems(this.#untold)} failed too often and went to the dead letters (punctual deferred ${this.#queue}); the last one with ${this.#last}`,
     )
     this.#untold = 0
+  }
+
+  /** What is written only when nobody waits for it any more is taken back: its items are kept, and would be delivered beside. */
+  async #write(letters: readonly DeadLetter[]): Promise<void> {
+    await within(
+      `dead letters of ${this.#queue}`,
+      WRITE_LIMIT,
+      ({ signal }) => inSyncLane(async () => (signal.aborted ? null : await this.#letters.add(letters))),
+      { dispose: (late) => (late === null ? null : inDiskLane(() => this.#letters.withdraw(late))) },
+    )
+    void this.#bound()
+  }
+
+  async #bound(): Promise<void> {
+    try {
+      const gone = await this.#letters.bound()
+      if (gone > 0) this.#drops.add('dead-letters-full', gone)
+    } catch {
+      // There are a few more than there should be, until the next is added.
+    }
   }
 
   #say(severity: 'error', what: string): void {

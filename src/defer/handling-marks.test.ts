@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -32,4 +32,15 @@ test('what a dead owner had in hand has been with one more death, once; what it 
 
 test('the more deaths, the fewer items are handled together', () => {
   assert.deepEqual([0, 1, 2, 3, 9].map(mostTogether), [Number.POSITIVE_INFINITY, 20, 1, 1, 1])
+})
+
+test('marks that cannot be removed stop nobody who takes over', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-marks-'))
+  try {
+    // What is a directory cannot be removed as a file.
+    mkdirSync(join(directory, '.handling-host-1-2-0.json'))
+    assert.deepEqual([...new HandlingMarks(directory, 'host-3-4').deathsWith('host-1-2')], [])
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
 })

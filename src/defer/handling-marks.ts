@@ -42,13 +42,7 @@ export class HandlingMarks {
     } catch {
       // It is a precaution: the items are handled without it.
     }
-    return () => {
-      try {
-        rmSync(path, { force: true })
-      } catch {
-        // Then they count as having been with one more death.
-      }
-    }
+    return () => remove(path)
   }
 
   /** How many deaths the items have been with that an owner, now dead, had in hand. Forgets the owner's notes. */
@@ -59,7 +53,7 @@ export class HandlingMarks {
       if (!name.startsWith(prefix)) continue
       const path = join(this.#directory, name)
       for (const [id, count] of read(path)) deaths.set(id, count)
-      rmSync(path, { force: true })
+      remove(path)
     }
     return deaths
   }
@@ -75,6 +69,15 @@ export class HandlingMarks {
 
 function prefixOf(owner: string): string {
   return `.handling-${owner}-`
+}
+
+/** If it cannot be, its items count as having been with one more death. */
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // It is a precaution: the items are handled all the same.
+  }
 }
 
 /** One that was not written whole says nothing. */

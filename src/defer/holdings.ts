@@ -11,20 +11,28 @@ export class Holdings {
   bytes = 0
   adoptedItems = 0
   adoptedBytes = 0
-  /** Of all items: in memory alone. */
-  inMemory = 0
+  /** Those of this process that are in memory alone, the oldest first; null where all of them are, always. */
+  readonly #unwritten: Set<DeferredItem> | null
+  /** How far they are written down. */
+  #writing: Iterator<DeferredItem> | null = null
   readonly #spool: Spool | null
   readonly #inheritance: Inheritance | null
 
   constructor(spool: Spool | null, inheritance: Inheritance | null) {
     this.#spool = spool
+    this.#unwritten = spool === null ? null : new Set()
     this.#inheritance = inheritance
+  }
+
+  /** How many items are in memory alone. */
+  get inMemory(): number {
+    return this.#unwritten?.size ?? this.items
   }
 
   add(item: DeferredItem): void {
     this.items++
     this.bytes += item.bytes
-    if (item.place === null) this.inMemory++
+    if (item.place === null) this.#unwritten?.add(item)
   }
 
   adopt(items: readonly DeferredItem[]): void {
@@ -36,11 +44,12 @@ export class Holdings {
   settle(items: readonly DeferredItem[]): void {
     const places: Place[] = []
     let adopted: Map<Adopted, Place[]> | null = null
-    for (const { bytes, place, legacy } of items) {
+    for (const item of items) {
+      const { bytes, place, legacy } = item
       if (legacy === null) {
         this.items--
         this.bytes -= bytes
-        if (place === null) this.inMemory--
+        if (place === null) this.#unwritten?.delete(item)
         else places.push(place)
       } else if (place !== null) {
         this.adoptedItems--
@@ -56,20 +65,24 @@ export class Holdings {
   }
 
   /**
-   * Writes items down that are in memory alone, up to `most` of them.
+   * Writes items down that are in memory alone, the next `most` of them.
    *
    * @returns whether there may be more to write, and the disk takes them
    */
-  writeDown(items: Iterable<DeferredItem>, most: number): boolean {
-    let written = 0
-    for (const item of items) {
-      if (item.place !== null || item.legacy !== null) continue
-      if (written === most) return true
-      item.place = this.#spool?.append(item.id, item.json) ?? null
-      if (item.place === null) return false
-      this.inMemory--
-      written++
+  writeDown(most: number): boolean {
+    if (this.#unwritten === null || this.#spool === null) return false
+    this.#writing ??= this.#unwritten.values()
+    for (let tried = 0; tried < most; tried++) {
+      const next = this.#writing.next()
+      const item = next.done === true ? null : next.value
+      if (item !== null) item.place = this.#spool.append(item.id, item.json)
+      if (item?.place) this.#unwritten.delete(item)
+      // One that is too large for the disk is passed over.
+      else if (item === null || this.#spool.state.state === 'degraded') {
+        this.#writing = null
+        return false
+      }
     }
-    return false
+    return true
   }
 }

@@ -6,6 +6,7 @@ import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
 import { DeferredItem } from './deferred-item.ts'
 import type { HandlingMarks } from './handling-marks.ts'
 import { type Adopted, adopt, type Leftover, listOwners } from './spool/adopt.ts'
+import { inDiskLane } from './spool/disk-lane.ts'
 import { isOwnerAlive, thisOwner } from './spool/owner.ts'
 import type { Place } from './spool/spool.ts'
 import { ulidTime } from './ulid-time.ts'
@@ -20,6 +21,8 @@ const PORTION = { items: 1_000, bytes: 1024 * 1024 }
 const LOW = 500
 /** For how long own items wait for a portion. */
 const MORE_LIMIT = '5s'
+/** Milliseconds after which files are tried again that could be neither read nor moved nor removed. */
+const RETRY_AFTER = 60_000
 
 export interface InheritanceOptions {
   /** `<stateDir>/spool`. */
@@ -43,6 +46,8 @@ interface Legacy {
   open: number
   items: number
   toldDamages: number
+  /** When what is left of it is tried again, in milliseconds of the monotonic clock; infinite unless all is settled that can be read. */
+  retryAt: number
 }
 
 /**
@@ -85,7 +90,7 @@ export class Inheritance {
       this.#changedAt = changedAt
       this.#looksLeft = LOOKS_AFTER_CHANGE
     }
-    stat(join(this.#options.directory, this.#options.queue)).then(
+    inDiskLane(() => stat(join(this.#options.directory, this.#options.queue))).then(
       ({ mtimeMs }) => seen(mtimeMs),
       () => seen(0),
     )
@@ -122,6 +127,8 @@ export class Inheritance {
 
   #lookAtOwners(): void {
     const { directory, queue } = this.#options
+    const now = monotonicNow()
+    for (const legacy of this.#legacies.values()) if (legacy.retryAt <= now) return this.#retry(legacy)
     for (const owner of listOwners(directory, queue)) {
       if (isOwnerAlive(owner)) continue
       this.#take(adopt(directory, queue, owner, thisOwner(), PORTION), owner)
@@ -132,11 +139,26 @@ export class Inheritance {
   #take(adopted: Adopted | null, owner: string): void {
     if (adopted === null) return
     const deaths = this.#options.marks.deathsWith(owner)
-    const legacy: Legacy = { adopted, owner, deaths, open: 0, items: 0, toldDamages: 0 }
+    const legacy: Legacy = {
+      adopted,
+      owner,
+      deaths,
+      open: 0,
+      items: 0,
+      toldDamages: 0,
+      retryAt: Number.POSITIVE_INFINITY,
+    }
     this.#legacies.set(adopted, legacy)
     this.#reading = legacy
     this.#accept(legacy, adopted.items)
     // What it left may be so little that nobody would ask for more.
+    void this.#readOn(legacy)
+  }
+
+  #retry(legacy: Legacy): void {
+    legacy.retryAt = Number.POSITIVE_INFINITY
+    legacy.adopted.retry()
+    this.#reading = legacy
     void this.#readOn(legacy)
   }
 
@@ -188,15 +210,17 @@ export class Inheritance {
   /** Everything of it has been read and settled. */
   #finish(legacy: Legacy): void {
     if (legacy.open > 0 || legacy === this.#reading) return
-    this.#legacies.delete(legacy.adopted)
-    legacy.adopted.release()
+    if (legacy.adopted.finish()) this.#legacies.delete(legacy.adopted)
+    else legacy.retryAt = monotonicNow() + RETRY_AFTER
   }
 
-  #tellTaken({ items, owner }: Legacy): void {
+  #tellTaken(legacy: Legacy): void {
+    const { items, owner } = legacy
     if (items === 0) return
     const { queue, tell } = this.#options
     const message = `deferred ${queue}: took over ${tellItems(items)} of ${owner}${owner === 'this process' ? '' : ', which is gone'}`
     tell({ type: 'adopted', severity: 'info', message })
+    legacy.items = 0
   }
 
   #tellDamages(legacy: Legacy): void {

@@ -1,10 +1,14 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { UsageError } from '../errors/punctual-error.ts'
 import { ms } from '../wait/duration.ts'
+import { within } from '../wait/within.ts'
 import { type DeadLetter, DeadLetters } from './dead-letters.ts'
 import { listOwners } from './spool/adopt.ts'
 import { isOwnerAlive, thisOwner } from './spool/owner.ts'
 import { openSpool } from './spool/spool.ts'
+
+const SYNC_LIMIT = '30s'
 
 /** What the files of a state directory say of a queue, whether or not anything runs. */
 export interface KeptQueue {
@@ -43,6 +47,21 @@ export function deadLettersOf(stateDir: string, queue: string): DeadLetters {
 }
 
 /**
+ * Refuses to change a queue as another user than its processes run as: what root writes they could not read, and it would be hidden from them for good.
+ *
+ * @throws UsageError that says as whom to do it
+ */
+export async function refuseOtherUser(stateDir: string, queue: string): Promise<void> {
+  const directory = join(stateDir, 'spool', queue)
+  const { uid } = await stat(directory)
+  const own = process.geteuid?.() ?? uid
+  if (own === uid) return
+  throw new UsageError(
+    `${directory} belongs to the user with the id ${uid}, and this process runs as ${own}: the app could not read what it would write; run it as that user, with sudo -u '#${uid}'`,
+  )
+}
+
+/**
  * Puts dead letters back into their queue. They are written to a spool of this process; when it has ended whoever runs the queue takes them over, within a second
  * or two, or at its next start. Written first and removed afterwards, so what dies in between repeats them.
  *
@@ -69,7 +88,7 @@ export async function retryDeadLetters(
   const written = new Set<string>()
   try {
     for (const { id, item } of again) if (spool.append(id, JSON.stringify(item)) !== null) written.add(id)
-    await spool.synced()
+    await within(`sync of deferred ${queue}`, SYNC_LIMIT, () => spool.synced())
   } finally {
     await spool.close()
   }

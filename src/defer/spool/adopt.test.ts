@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { until } from '../../../test/process/support/until.ts'
+import { publishWorkerLine, type WorkerLine } from '../../protocol/worker-line.ts'
 import { adopt, listOwners } from './adopt.ts'
 import { thisOwner } from './owner.ts'
 import { encodeHeader, RecordBuffer } from './segment-format.ts'
@@ -79,6 +80,24 @@ test('an owner of another machine is left alone until it has shown no sign of li
   assert.equal(adopt(directory, 'q', elsewhere, BY)?.items.length, 1)
 })
 
+test('an owner of another container that lives is left alone by the workers of an arbiter too', (t) => {
+  const stateDir = temporary(t)
+  const spool = join(stateDir, 'spool')
+  const elsewhere = owner(1, '00000000')
+  leave(spool, elsewhere, '00000001.spool', segment(1))
+  publishWorkerLine({ stateDir } as WorkerLine)
+  t.after(() => publishWorkerLine(null))
+  assert.equal(adopt(spool, 'q', elsewhere, BY), null)
+  assert.deepEqual(readdirSync(join(spool, 'q')), [elsewhere])
+})
+
+test('where nothing was left nothing is made', (t) => {
+  const directory = temporary(t)
+  assert.equal(adopt(directory, 'q', owner(1), BY), null)
+  assert.equal(adopt(directory, 'q', BY, BY), null)
+  assert.deepEqual(readdirSync(directory), [])
+})
+
 test('a portion has as many items as asked for, and all portions together have all of them', async (t) => {
   const directory = temporary(t)
   leave(directory, owner(1), '00000001.spool', segment(1, 2, 3, 4))
@@ -133,4 +152,27 @@ test('what is damaged and cannot be set aside stays where it is, and the items b
   const aside = join(directory, 'q', 'aside', `${owner(1)}-00000001.spool.damaged`)
   await until('it to be set aside', () => existsSync(aside))
   assert.deepEqual(readFileSync(aside), damaged)
+})
+
+test('what can be neither read nor moved stays in hand, and is moved when that is tried again and works', async (t) => {
+  const directory = temporary(t)
+  leave(directory, owner(1), '00000001.spool', Buffer.from('garbage'))
+  leave(directory, owner(1), '00000002.spool', Buffer.concat([segment(1), Buffer.alloc(100, 0xee)]))
+  const inTheWay = join(directory, 'q', 'aside')
+  writeFileSync(inTheWay, '')
+  const adopted = adopt(directory, 'q', owner(1), BY)
+  assert.ok(adopted)
+  adopted.settle(adopted.items.map(({ place }) => place))
+  assert.equal(adopted.finish(), false)
+  assert.deepEqual(listOwners(directory, 'q'), [BY])
+  rmSync(inTheWay)
+  adopted.retry()
+  assert.deepEqual(await adopted.more(), [])
+  assert.equal(adopted.finish(), true)
+  assert.deepEqual(
+    readdirSync(inTheWay).sort(),
+    [1, 2].map((number) => `${owner(1)}-0000000${number}.spool.damaged`),
+  )
+  assert.equal(adopted.damaged.filter((damage) => damage.includes('is now')).length, 2)
+  assert.deepEqual(listOwners(directory, 'q'), [])
 })

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import type { Adopted, AdoptLimits } from './adopted.ts'
 import { Adoption } from './adoption.ts'
 import { adoptedBy, removeIfEmpty, takeOver } from './owner-directories.ts'
-import { makeDirectory } from './segment-files.ts'
 
 export type { Adopted, AdoptLimits, Leftover } from './adopted.ts'
 export { listOwners } from './owner-directories.ts'
@@ -25,18 +24,12 @@ export function adopt(
   by: string,
   limits: AdoptLimits = {},
 ): Adopted | null {
-  const home = join(directory, queue, by)
-  try {
-    makeDirectory(home)
-  } catch {
-    return null
-  }
   const taken =
     owner === by
       ? adoptedBy(directory, queue, by).filter((path) => !inHand.has(path))
       : takeOver(directory, queue, owner, by)
   if (taken.length === 0) {
-    removeIfEmpty(home)
+    removeIfEmpty(join(directory, queue, by))
     return null
   }
   return new Adoption({ directory, queue, directories: taken, inHand, limits })

@@ -23,6 +23,13 @@ export interface Adopted {
   readonly damaged: readonly string[]
   /** As the spool's. Files whose items are all settled are removed. */
   settle(places: readonly Place[]): void
+  /**
+   * Everything is settled: lets go of it. False when files are left that can be neither read nor moved nor removed. They stay in hand then: whoever adopted them next
+   * would have the same trouble, and the items of those that can be read would be handled again each time.
+   */
+  finish(): boolean
+  /** Tries again to read, move or remove what is left; `more` has what can be read now. */
+  retry(): void
   /** Gives up what is not settled: anybody may adopt it. */
   release(): void
 }

@@ -45,6 +45,11 @@ export class Adoption implements Adopted {
   /** Opened, with items that are not settled. */
   readonly #segments = new Map<number, Segment>()
   readonly #spoilt = new Map<Segment, AdoptedFile>()
+  /** Spoilt ones whose items are all settled, and which could not be moved. */
+  #unmoved: AdoptedFile[] = []
+  /** Files that could be neither read nor moved. */
+  #unreadable: AdoptedFile[] = []
+  readonly #noted = new Set<string>()
   readonly #removals = new Removals()
   readonly #slow = new SlowWrites()
   #reading: Reading | null = null
@@ -81,6 +86,24 @@ export class Adoption implements Adopted {
       segment?.settle(place)
     }
     if (segment !== undefined) this.#afterSettling(segment)
+  }
+
+  finish(): boolean {
+    this.#removals.sweepSync()
+    // A segment that is still open has items that were whole when it was scanned, and could not be read since.
+    const left = this.#unreadable.length + this.#unmoved.length + this.#removals.size + this.#segments.size
+    if (left > 0) return false
+    this.release()
+    return true
+  }
+
+  retry(): void {
+    this.#files.push(...this.#unreadable.reverse())
+    this.#unreadable = []
+    const unmoved = this.#unmoved
+    this.#unmoved = []
+    for (const file of unmoved) this.#moveSpoilt(file)
+    this.#removeDirectories()
   }
 
   release(): void {
@@ -122,8 +145,9 @@ export class Adoption implements Adopted {
 
   *#openNext(): ReadSteps<Reading | null> {
     for (let file = this.#files.pop(); file !== undefined; file = this.#files.pop()) {
-      const opened = yield* openAdopted(file, (damage) => this.damaged.push(damage))
+      const opened = yield* openAdopted(file, (damage) => this.#note(damage))
       if (opened.found === 'nothing') this.#removals.add(file.path)
+      if (opened.found === 'unreadable') this.#unreadable.push(file)
       if (opened.found !== 'items') continue
       const { segment, scan, spoilt } = opened
       if (spoilt) this.#spoilt.set(segment, file)
@@ -163,13 +187,27 @@ export class Adoption implements Adopted {
     const spoilt = this.#spoilt.get(segment)
     if (spoilt === undefined) this.#removals.add(segment.path)
     else {
-      try {
-        setFileAside(spoilt.aside, spoilt.path, damagedName(spoilt.owner, basename(spoilt.path)))
-      } catch {
-        // It stays below this owner, and is read again by whoever adopts that.
-      }
+      this.#spoilt.delete(segment)
+      this.#moveSpoilt(spoilt)
     }
     if (this.#files.length === 0 && this.#segments.size === 0) this.#removeDirectories()
+  }
+
+  #moveSpoilt(file: AdoptedFile): void {
+    const { path, owner, aside } = file
+    try {
+      this.#note(`${path} is now ${setFileAside(aside, path, damagedName(owner, basename(path)))}`)
+    } catch {
+      // It stays below this owner; whoever adopts that has its items handled again.
+      this.#unmoved.push(file)
+    }
+  }
+
+  /** Once, however often it is tried again. */
+  #note(damage: string): void {
+    if (this.#noted.has(damage)) return
+    this.#noted.add(damage)
+    this.damaged.push(damage)
   }
 
   #removeDirectories(): void {

@@ -3,6 +3,8 @@ import { dirname } from 'node:path'
 import { after, type Cancel } from '../../wait/clock.ts'
 import type { Milliseconds } from '../../wait/duration.ts'
 import { closeLater, dataSyncLater, openLater, syncLater } from './background-files.ts'
+import { diskFault } from './disk-fault.ts'
+import { inSyncLane } from './disk-lane.ts'
 import type { Segment } from './segment.ts'
 
 interface Waiter {
@@ -20,10 +22,20 @@ export class GroupCommit {
   /** Written to since the last sync began. */
   #dirty = new Set<Segment>()
   #waiters: Waiter[] = []
-  #running: Promise<void> | null = null
-  #cancel: Cancel | null = null
+  /** Being synced, and who waits for that. */
+  #syncing = new Set<Segment>()
+  #syncWaiters: Waiter[] = []
+  /**
+   * Segments that the disk refused, and why. Syncing once more proves nothing: the system may have dropped what it could not write, and says so only once
+   * (A. Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+   */
+  readonly #failed = new Map<Segment, Error>()
+  /** Whose items were all settled: what becomes of their files matters to nobody. */
+  readonly #forgotten = new WeakSet<Segment>()
   /** Segments whose name is on the disk too. */
   readonly #named = new WeakSet<Segment>()
+  #running: Promise<void> | null = null
+  #cancel: Cancel | null = null
 
   constructor(every: Milliseconds, onFault: (error: unknown) => void) {
     this.#every = every
@@ -35,68 +47,107 @@ export class GroupCommit {
     if (this.#cancel === null && this.#running === null) this.#soon()
   }
 
-  /** Nobody needs it any more. */
-  forget(segment: Segment): void {
-    this.#dirty.delete(segment)
+  /** It was copied to another file, of which nothing is synced. */
+  copied(segment: Segment): void {
+    this.#failed.delete(segment)
+    this.#named.delete(segment)
+    this.appended(segment)
   }
 
+  /** Nobody needs it any more. */
+  forget(segment: Segment): void {
+    this.#forgotten.add(segment)
+    this.#dirty.delete(segment)
+    this.#failed.delete(segment)
+  }
+
+  /** Something was written to it that may not be on the disk. */
+  isUnsynced(segment: Segment): boolean {
+    return this.#dirty.has(segment) || this.#syncing.has(segment)
+  }
+
+  /** Rejects while something is left that the disk refused. */
   synced(): Promise<void> {
-    if (this.#dirty.size === 0) return this.#running ?? Promise.resolve()
+    const [fault] = this.#failed.values()
+    if (fault !== undefined) return Promise.reject(fault)
+    if (this.#dirty.size + this.#syncing.size === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject })
+      const waiters = this.#dirty.size === 0 ? this.#syncWaiters : this.#waiters
+      waiters.push({ resolve, reject })
     })
   }
 
-  /** Syncs now, without waiting for others to join. */
+  /** Syncs now, without waiting for others to join. Never rejects. */
   async close(): Promise<void> {
+    await this.#running
     this.#cancel?.()
     this.#cancel = null
-    await this.#running?.catch(() => {})
-    if (this.#dirty.size > 0) await this.#sync()
+    if (this.#dirty.size + this.#waiters.length > 0) await this.#sync()
+  }
+
+  /** Nothing more is synced, though something is left to be. */
+  abandon(): void {
+    this.#cancel?.()
+    this.#cancel = null
+    for (const segment of [...this.#dirty, ...this.#syncing]) this.#fail(segment, new Error('the spool was closed'))
+    this.#dirty.clear()
+    this.#answer([...this.#syncWaiters.splice(0), ...this.#waiters.splice(0)])
   }
 
   #soon(): void {
     this.#cancel = after(this.#every, () => {
       this.#cancel = null
-      // Told to the waiters, and by `onFault`.
-      this.#sync().catch(() => {})
+      void this.#sync()
     })
   }
 
   #sync(): Promise<void> {
-    const segments = [...this.#dirty]
-    const waiters = this.#waiters
+    this.#running = this.#syncAll().finally(() => {
+      this.#running = null
+      if (this.#dirty.size > 0 && this.#cancel === null) this.#soon()
+    })
+    return this.#running
+  }
+
+  async #syncAll(): Promise<void> {
+    this.#syncing = this.#dirty
+    this.#syncWaiters = this.#waiters
     this.#dirty = new Set()
     this.#waiters = []
-    const running = Promise.all(segments.map((segment) => this.#syncOne(segment)))
-      .then(
-        () => {
-          for (const { resolve } of waiters) resolve()
-        },
-        (error: unknown) => {
-          for (const { reject } of waiters) reject(error)
-          this.#onFault(error)
-          throw error
-        },
-      )
-      .finally(() => {
-        this.#running = null
-        if (this.#dirty.size > 0 && this.#cancel === null) this.#soon()
-      })
-    this.#running = running
-    return running
+    const faults: unknown[] = []
+    for (const segment of this.#syncing) {
+      try {
+        await inSyncLane(() => this.#syncOne(segment))
+      } catch (error) {
+        // Else its descriptor was closed meanwhile.
+        if (this.#forgotten.has(segment)) continue
+        this.#fail(segment, error)
+        faults.push(error)
+      }
+    }
+    this.#syncing = new Set()
+    this.#answer(this.#syncWaiters.splice(0))
+    if (faults.length > 0) this.#onFault(faults[0])
   }
 
   async #syncOne(segment: Segment): Promise<void> {
-    try {
-      await dataSyncLater(segment.fd)
-      if (!this.#named.has(segment)) {
-        await syncDirectories(segment.path)
-        this.#named.add(segment)
-      }
-    } catch (error) {
-      // All its items were settled meanwhile, and its descriptor was closed.
-      if (segment.fd !== -1) throw error
+    if (this.#forgotten.has(segment)) return
+    await dataSyncLater(segment.fd)
+    if (this.#named.has(segment)) return
+    await syncDirectories(segment.path)
+    this.#named.add(segment)
+  }
+
+  #fail(segment: Segment, error: unknown): void {
+    const why = error instanceof Error && 'code' in error ? diskFault(error, segment.path).why : String(error)
+    if (!this.#failed.has(segment)) this.#failed.set(segment, new Error(`not synced: ${why}`, { cause: error }))
+  }
+
+  #answer(waiters: readonly Waiter[]): void {
+    const [fault] = this.#failed.values()
+    for (const { resolve, reject } of waiters) {
+      if (fault === undefined) resolve()
+      else reject(fault)
     }
   }
 }

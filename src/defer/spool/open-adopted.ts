@@ -26,7 +26,9 @@ export type Opened =
     }
   /** The file is of no use any more. */
   | { readonly found: 'nothing' }
-  /** It is somewhere else now, or stays where it is. */
+  /** It is somewhere else now, or was removed. */
+  | { readonly found: 'gone' }
+  /** It can be neither read nor moved, and stays where it is. */
   | { readonly found: 'unreadable' }
 
 /** Opens a segment that somebody has left: what its writer did not finish is cut, what is damaged is set aside and told. */
@@ -38,16 +40,17 @@ export function* openAdopted(file: AdoptedFile, tell: (damage: string) => void):
     fd = openAtAll(path)
     size = fstatSync(fd).size
   } catch (error) {
-    tell(`${diskFault(error, path).why}; it is left there`)
-    return { found: 'unreadable' }
+    const { kind, why } = diskFault(error, path)
+    const isGone = kind === 'ENOENT'
+    tell(isGone ? why : `${why}; it is left there`)
+    return { found: isGone ? 'gone' : 'unreadable' }
   }
   const scan = yield* scanSegment(fd, size)
   const { end, rest, items } = scan
   if (rest === 'unfinished' || typeof rest === 'object' || (rest === 'damage' && end === 0)) {
     closeSync(fd)
     if (rest === 'unfinished') return { found: 'nothing' }
-    moveAside(file, rest, tell)
-    return { found: 'unreadable' }
+    return { found: moveAside(file, rest, tell) ? 'gone' : 'unreadable' }
   }
   let spoilt = false
   if (rest !== 'nothing') {
@@ -79,13 +82,15 @@ function moveAside(
   { path, owner, aside }: AdoptedFile,
   rest: 'damage' | { readonly version: number },
   tell: (damage: string) => void,
-): void {
+): boolean {
   const what = rest === 'damage' ? 'damaged from its start on' : `written in version ${rest.version} of the format`
   const name = rest === 'damage' ? damagedName(owner, basename(path)) : `${owner}-${basename(path)}`
   try {
     tell(`${path} is ${what}; it is now ${setFileAside(aside, path, name)}`)
+    return true
   } catch (error) {
     tell(`${path} is ${what}; it is left there: ${diskFault(error, aside).why}`)
+    return false
   }
 }
 

@@ -1,9 +1,8 @@
-import { mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { workerLine } from '../../protocol/worker-line.ts'
 import { wallClock } from '../../wait/clock.ts'
 import { isOfThisMachine, isOwnerName } from './owner.ts'
-import { segmentNumber, segmentsIn } from './segment-files.ts'
+import { makeDirectory, segmentNumber, segmentsIn } from './segment-files.ts'
 import { OWNER_STALE } from './upkeep.ts'
 
 /**
@@ -31,16 +30,20 @@ export function setEarlierAside(home: string): number {
 }
 
 /**
- * Takes everything below an owner over into the directory of another, which must exist. Returns the directories that hold it, those that the owner had adopted
+ * Takes everything below an owner over into the directory of another. Returns the directories that hold it, those that the owner had adopted
  * itself first; none when somebody else was first or there is nothing.
  */
 export function takeOver(directory: string, queue: string, owner: string, by: string): readonly string[] {
   const home = join(directory, queue, by)
   const from = join(directory, queue, owner)
-  if (showsLife(owner, from)) return []
+  if (!existsSync(from) || showsLife(owner, from)) return []
+  try {
+    makeDirectory(home)
+  } catch {
+    return []
+  }
   const taken = moveInto(home, from, owner)
-  if (taken === null) return []
-  return flatten(home, taken)
+  return taken === null ? [] : flatten(home, taken)
 }
 
 /** Directories that an owner has adopted, or an earlier spool of the same process has left. */
@@ -79,9 +82,6 @@ function flatten(home: string, path: string): string[] {
 /** Of an owner whose process table is out of sight only this is known. */
 function showsLife(owner: string, home: string): boolean {
   if (isOfThisMachine(owner)) return false
-  // Workers of another arbiter cannot have this directory: there is a lock on it.
-  const stateDir = workerLine()?.stateDir
-  if (stateDir !== undefined && home.startsWith(`${stateDir}/`)) return false
   try {
     return wallClock().getTime() - statSync(home).mtimeMs < OWNER_STALE
   } catch {

@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs'
 import { readLater } from './background-files.ts'
+import { inDiskLane } from './disk-lane.ts'
 import type { Read, ReadSteps } from './segment-scan.ts'
 
 /** Carries out the steps of a reader at once. What cannot be read counts as the end of the file. */
@@ -14,7 +15,7 @@ export async function runStepsLater<Result>(steps: ReadSteps<Result>): Promise<R
   let step = steps.next()
   while (step.done !== true) {
     const { fd, length, position } = step.value
-    step = steps.next(await readLater(fd, length, position).catch(() => Buffer.alloc(0)))
+    step = steps.next(await inDiskLane(() => readLater(fd, length, position)).catch(() => Buffer.alloc(0)))
   }
   return step.value
 }

@@ -7,6 +7,11 @@ export class Removals {
   readonly #paths = new Set<string>()
   #sweeping: Promise<void> | null = null
 
+  /** Not yet removed. */
+  get size(): number {
+    return this.#paths.size
+  }
+
   add(path: string): void {
     this.#paths.add(path)
     void this.sweep()
@@ -15,7 +20,7 @@ export class Removals {
   /** Never rejects. */
   sweep(): Promise<void> {
     if (this.#paths.size === 0) return Promise.resolve()
-    this.#sweeping ??= inDiskLane(() => this.#removeAll()).finally(() => {
+    this.#sweeping ??= this.#removeAll().finally(() => {
       this.#sweeping = null
     })
     return this.#sweeping
@@ -26,8 +31,9 @@ export class Removals {
       try {
         unlinkSync(path)
         this.#paths.delete(path)
-      } catch {
-        // It is gone already, or whoever adopts it handles some of its items again.
+      } catch (error) {
+        // Else whoever adopts it handles some of its items again.
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#paths.delete(path)
       }
     }
   }
@@ -36,7 +42,7 @@ export class Removals {
     // What is added meanwhile is iterated too.
     for (const path of this.#paths) {
       try {
-        await unlink(path)
+        await inDiskLane(() => unlink(path))
         this.#paths.delete(path)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#paths.delete(path)

@@ -1,5 +1,6 @@
 import { monotonicNow } from '../../wait/clock.ts'
 import { type DiskFault, diskFault } from './disk-fault.ts'
+import { inDiskLane } from './disk-lane.ts'
 import type { Segment } from './segment.ts'
 import { createSegmentLater } from './segment-files.ts'
 
@@ -31,7 +32,7 @@ export class SegmentAhead {
   prepare(): void {
     if (this.#ready !== null || this.#making !== null || monotonicNow() < this.#againAt) return
     const generation = this.#generation
-    this.#making = createSegmentLater(this.#directory, this.#nextNumber(), this.#header)
+    this.#making = inDiskLane(() => createSegmentLater(this.#directory, this.#nextNumber(), this.#header))
       .then(
         (segment) => {
           this.fault = null

@@ -55,9 +55,9 @@ export interface Spool {
   /** These were handled, dead-lettered or dropped, and must not come back. A crash repeats those settled while the spool was degraded. */
   settle(places: readonly Place[]): void
   /**
-   * With `durability: 'disk'`: resolves when what was appended so far is on the disk, else at once.
+   * With `durability: 'disk'`: resolves when what was appended so far, and is not settled, is on the disk, else at once. A disk that hangs is waited for until `close` has.
    *
-   * @throws Error (rejects) when the disk refused; what was appended then is in the operating system's hands
+   * @throws Error (rejects) while something is left that the disk refused, or that was not synced when the spool was closed; it is in the operating system's hands then
    */
   synced(): Promise<void>
   readonly state: SpoolState

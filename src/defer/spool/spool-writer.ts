@@ -18,6 +18,12 @@ const SEGMENT_BYTES = 1024 * 1024
 /** Where the next segment cannot be made, the present one grows to so many times its size before the spool counts as degraded. */
 const MOST_OVERGROWN = 4
 const CLOSE_LIMIT = ms(5_000)
+/** When the files have filled their space this much must be free again, as a share of it, or it would be told of each segment. */
+const FREE_AGAIN = 1 / 4
+const FILES_FULL: DiskFault = {
+  kind: 'files',
+  why: 'its files have reached twice maxBytes, held by items that are tried again',
+}
 const OK: SpoolState = { state: 'ok' }
 
 /** One for all spools of a process: a record is written before the next is made. */
@@ -101,7 +107,11 @@ export class SpoolWriter implements Spool {
     const segment = this.#active
     if (segment === null) return null
     const length = record.item(id, json)
-    if (length === 0 || this.#isFull(length)) return null
+    if (length === 0 || this.#live + length - ITEM_OVERHEAD > this.#options.maxBytes) return null
+    if (this.#bytes + length > this.#mostBytes) {
+      this.#makeRoom(segment)
+      return null
+    }
     let place: Place
     try {
       place = segment.append(record, length)
@@ -145,6 +155,7 @@ export class SpoolWriter implements Spool {
         resolve()
       })
     })
+    this.#commit?.abandon()
     for (const segment of this.#segments.values()) segment.close()
   }
 
@@ -159,6 +170,7 @@ export class SpoolWriter implements Spool {
         segment.close()
       }
     }
+    this.#commit?.abandon()
     this.#removals.sweepSync()
     try {
       rmdirSync(this.#home)
@@ -173,10 +185,19 @@ export class SpoolWriter implements Spool {
     this.#active = segment
   }
 
-  #isFull(length: number): boolean {
-    const { maxBytes } = this.#options
-    if (this.#live + length - ITEM_OVERHEAD > maxBytes) return true
-    return this.#bytes + length > 2 * (maxBytes + this.#segmentBytes)
+  get #mostBytes(): number {
+    return 2 * (this.#options.maxBytes + this.#segmentBytes)
+  }
+
+  /** A single item that is not settled holds its whole segment. */
+  #makeRoom(segment: Segment): void {
+    this.#tell(FILES_FULL)
+    // The present one may be what takes the room.
+    if (segment.live > 0) return
+    const next = this.#ahead.take()
+    if (next === null) return this.#ahead.prepare()
+    this.#begin(next)
+    this.#remove(segment)
   }
 
   #lookAhead(segment: Segment): void {
@@ -227,6 +248,8 @@ export class SpoolWriter implements Spool {
     this.#commit?.forget(segment)
     segment.close()
     this.#removals.add(segment.path)
+    const isRoomy = this.#bytes <= this.#mostBytes * (1 - FREE_AGAIN)
+    if (isRoomy && this.#active !== null && this.#fault === FILES_FULL) this.#tell(null)
   }
 
   #degrade(fault: DiskFault): void {
@@ -254,7 +277,8 @@ export class SpoolWriter implements Spool {
       if (segment.fd === -1 || (found !== null && segment.is(found))) continue
       this.#restoring = segment
       try {
-        if (!(await restoreSegment(segment))) this.#forget(segment)
+        if (await restoreSegment(segment)) this.#commit?.copied(segment)
+        else this.#forget(segment)
       } finally {
         this.#restoring = null
         if (segment.live === 0) this.#remove(segment)
@@ -262,9 +286,10 @@ export class SpoolWriter implements Spool {
     }
   }
 
-  /** Its content cannot be had any more: only the caller has what is in it. */
+  /** Its content cannot be had any more, and so not be synced either: only the caller has what is in it. */
   #forget(segment: Segment): void {
     this.#segments.delete(segment.number)
+    this.#commit?.forget(segment)
     this.#bytes -= segment.size
     this.#live -= segment.livePayload
     segment.close()
@@ -286,21 +311,31 @@ export class SpoolWriter implements Spool {
   }
 
   async #leave(works: boolean): Promise<void> {
-    if (works) await this.#commit?.close().catch(() => {})
-    await this.#ahead.idle()
-    await this.#trial.close()
+    const triedOut = this.#trial.close()
     for (const segment of this.#segments.values()) {
       if (segment.live === 0) this.#remove(segment)
-      else if (works) this.#lastWrites(segment)
+      else if (works) this.#noteSettled(segment)
     }
+    if (works) await this.#commit?.close()
+    await this.#ahead.idle()
+    await triedOut
     await this.#removals.sweep()
     await rmdir(this.#home).catch(() => {})
   }
 
   #lastWrites(segment: Segment): void {
+    this.#noteSettled(segment)
     try {
-      if (segment.hasUnwritten) segment.writeSettled(record)
-      if (this.#commit !== null) fdatasyncSync(segment.fd)
+      if (this.#commit?.isUnsynced(segment)) fdatasyncSync(segment.fd)
+    } catch {
+      // Nobody is left to tell.
+    }
+  }
+
+  #noteSettled(segment: Segment): void {
+    if (!segment.hasUnwritten) return
+    try {
+      segment.writeSettled(record)
     } catch {
       // Nobody is left to tell; what is settled may come again.
     }

@@ -139,15 +139,46 @@ test('what has no id of 26 characters is refused', (t) => {
   assert.equal(spool.append('short', '{}'), null)
 })
 
-test('with durability disk, synced resolves when what was appended is synced', async (t) => {
-  const spool = open(t, temporary(t), { durability: 'disk' })
+test('with durability disk, synced resolves when what was appended is synced, and not before', async (t) => {
+  const spool = open(t, temporary(t), { durability: 'disk', syncEvery: ms(3_600_000) })
   await spool.synced()
   await append(spool, '{}')
-  const [one, other] = [spool.synced(), spool.synced()]
-  await Promise.all([one, other])
-  await append(spool, '{}')
+  let synced = 0
+  const both = Promise.all([spool.synced(), spool.synced()].map((one) => one.then(() => synced++)))
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(synced, 0)
   await spool.close()
+  await both
   await spool.synced()
+})
+
+test('with durability disk, several segments are synced together, again and again', async (t) => {
+  const spool = open(t, temporary(t), { durability: 'disk', segmentBytes: 4_096 })
+  for (let round = 0; round < 3; round++) {
+    await appendAll(spool, 100)
+    await until('them to be synced', () => spool.synced().then(() => true))
+  }
+})
+
+test('when items that stay hold so many files that nothing more fits, that is told, and it is over when they are settled', async (t) => {
+  const states: SpoolState[] = []
+  const onState = (state: SpoolState): void => void states.push(state)
+  const spool = open(t, temporary(t), { maxBytes: 2_000, segmentBytes: 4_096, onState })
+  const stay: Place[] = []
+  await until('the files to be full', async () => {
+    for (;;) {
+      const place = spool.append(ulid(), JSON.stringify('x'.repeat(50)))
+      if (place === null) return spool.state.state === 'degraded' && /twice maxBytes/.test(spool.state.why)
+      // The first of each segment stays.
+      if (place.segment === stay.at(-1)?.segment) spool.settle([place])
+      else stay.push(place)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })
+  assert.ok(states.some((state) => state.state === 'degraded' && /twice maxBytes/.test(state.why)))
+  spool.settle(stay)
+  await append(spool, '{}')
+  await until('it to be said', () => states.at(-1)?.state === 'ok')
 })
 
 test('a spool that is closed takes nothing, and closing again does nothing', async (t) => {

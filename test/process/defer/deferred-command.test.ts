@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type DeadLetter, DeadLetters } from '../../../src/defer/dead-letters.ts'
-import { DEFER_TOPIC } from '../../../src/report/rooms/defer-report.ts'
+import { DEFER_TOPIC, type DeferReport } from '../../../src/report/rooms/defer-report.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
@@ -44,7 +44,13 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
     [{ to: 'bad1' }, { to: 'bad2' }, { to: 'bad3' }],
   )
 
-  await server.until('the worker to report', ({ workers }) => workers.some(({ rooms }) => DEFER_TOPIC in rooms))
+  // It reports once a second: what it said last may be of a time when they were in work.
+  await server.until('the worker to report them', ({ workers }) =>
+    workers.some(({ rooms }) => {
+      const { depth, deadLetters: buried } = (rooms[DEFER_TOPIC] as DeferReport | undefined)?.queues.mails ?? {}
+      return depth === 0 && buried === 3
+    }),
+  )
   const all = await server.command('deferred')
   assert.equal(all.code, 0, all.stderr)
   assert.match(all.stdout, /^QUEUE +ITEMS +OLDEST +DEAD LETTERS +ON DISK +PROCESSES/)
@@ -92,4 +98,20 @@ test('dead letters are put back also when nothing runs, and delivered after the 
   const mended = { ...files, mended: '' }
   await using second = await startServer({ files: mended, settings: { workers: 1, stateDir: first.stateDirectory } })
   await until('it to be sent', () => existsSync(join(second.directory.path, 'sent')))
+})
+
+test('dead letters of another user are neither put back nor deleted, since its workers could not read what is written', async (t) => {
+  if (process.geteuid?.() !== 0) return t.skip('only root can give files to another user')
+  await using server = await startServer({ files, settings: { workers: 1 } })
+  const queue = join(server.stateDirectory, 'spool', 'mails')
+  await request(`${server.url}/bad`)
+  await server.log(/went to the dead letters/)
+  await server.stop()
+  chownSync(queue, 12_345, 12_345)
+  for (const verb of ['retry', 'drop']) {
+    const { code, stderr } = await server.command('deferred', verb, 'mails', '--all')
+    assert.equal(code, 2, stderr)
+    assert.match(stderr, /belongs to the user with the id 12345.* sudo -u '#12345'/)
+  }
+  assert.equal((await new DeadLetters(join(server.stateDirectory, 'spool'), 'mails').list()).length, 1)
 })
