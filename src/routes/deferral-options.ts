@@ -1,4 +1,5 @@
 import { UsageError } from '../errors/punctual-error.ts'
+import { safeListener } from '../report/safe-listener.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { type Limit, readLimit } from '../wait/limit.ts'
 
@@ -65,7 +66,7 @@ export function readDeferralOptions(prefix: string, load: unknown, options: Defe
     loadLimit: limit('loadLimit', options.loadLimit, 30_000),
     retryFrom,
     retryMost,
-    onEvent: options.onEvent ?? tellConsole,
+    onEvent: safeListener(where, options.onEvent ?? tellConsole),
   }
 }
 

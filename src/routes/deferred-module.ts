@@ -2,7 +2,7 @@ import type { DeferredModuleReport } from '../report/rooms/routes-report.ts'
 import { delayAfter } from '../wait/back-off.ts'
 import { after, type Cancel, monotonicNow } from '../wait/clock.ts'
 import { ms, tellDuration } from '../wait/duration.ts'
-import type { DeferralEvent, DeferralSettings } from './deferral-options.ts'
+import type { DeferralSettings } from './deferral-options.ts'
 import { importAgain } from './import-again.ts'
 import { outsideRequests } from './outside-requests.ts'
 import { RoutesFailedError, tellCause } from './routes-errors.ts'
@@ -131,7 +131,9 @@ export class DeferredModule<Routes = unknown> {
   #watch(): Cancel {
     const { loadLimit, prefix } = this.settings
     const message = `the routes under ${prefix} have been loading for ${tellDuration(loadLimit)}; others are loaded meanwhile`
-    return after(loadLimit, () => this.#tell({ type: 'slow', severity: 'warn', prefix, message }), { keepAlive: false })
+    return after(loadLimit, () => this.settings.onEvent({ type: 'slow', severity: 'warn', prefix, message }), {
+      keepAlive: false,
+    })
   }
 
   #succeeded(routes: Routes, tookMs: number): void {
@@ -143,7 +145,7 @@ export class DeferredModule<Routes = unknown> {
     // A first success is what everybody expects, and an app may have hundreds.
     if (again !== '') {
       const message = `the routes under ${prefix} were loaded${again}, in ${tellDuration(tookMs)}`
-      this.#tell({ type: 'loaded', severity: 'info', prefix, message })
+      this.settings.onEvent({ type: 'loaded', severity: 'info', prefix, message })
     }
     for (const { resolve } of this.#take()) resolve(routes)
   }
@@ -160,7 +162,7 @@ export class DeferredModule<Routes = unknown> {
     const failed: Life = { of: 'failed', retryAt, error }
     this.#life = failed
     const failure = this.#failure(error, retryAt)
-    this.#tell({ type: 'failed', severity: 'error', prefix, message: failure.message, error })
+    this.settings.onEvent({ type: 'failed', severity: 'error', prefix, message: failure.message, error })
     for (const { reject } of this.#take()) reject(failure)
     const fallDue = (): void => {
       // A timer may be a little early by the clock, and nobody looks again.
@@ -168,15 +170,6 @@ export class DeferredModule<Routes = unknown> {
       this.onWanted?.()
     }
     after(ms(this.#delay), fallDue, { keepAlive: false })
-  }
-
-  /** Who listens must not stop what is loading. */
-  #tell(event: DeferralEvent): void {
-    try {
-      this.settings.onEvent(event)
-    } catch (error) {
-      process.emitWarning(`onEvent of deferRoutes "${event.prefix}" threw: ${String(error)}`)
-    }
   }
 
   #failure(error: unknown, retryAt: number): RoutesFailedError {
