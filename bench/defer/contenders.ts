@@ -58,7 +58,7 @@ function deferred(durability: Durability): Job {
   })
   return {
     push: () => {
-      queue(EVENT)
+      if (!queue(EVENT)) throw new Error('an event was not spooled: another figure than the one that is wanted')
       return undefined
     },
     depth: () => queue.stats().depth,

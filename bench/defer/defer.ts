@@ -134,11 +134,11 @@ function tellDrained(items: number, drained: readonly Drained[]): string {
   const own = Math.max(...drained.map((each) => each.own))
   const whole = drained.every(({ rows: stored, ids }) => stored === items && ids === items)
   return [
-    markdownTable(['Run', 'A second', 'Loop delay p99 (ms)', 'worst (ms)', 'worst of its own (ms)'], rows),
+    markdownTable(['Run', 'A second', 'Loop delay p99 (ms)', 'worst (ms)', 'worst of its own (ms of CPU)'], rows),
     '',
-    'A delay is how late a timer of 1 ms was; of its own is the most CPU time that the thread itself took between two of them: the rest of a delay is PostgreSQL and others taking the processor.',
+    'A delay is how late a timer of 1 ms was; of its own is the most CPU time that the thread itself took between two of them. The rest of a delay is PostgreSQL and others taking the processor, or this thread waiting for the disk.',
     '',
-    `Bars: at least ${LEAST_DRAINED.toLocaleString('en')} a second (${Math.round(rate).toLocaleString('en')}: ${verdict(rate >= LEAST_DRAINED)}), no delay above ${MOST_DELAY} ms by the queue ` +
+    `Bars: at least ${LEAST_DRAINED.toLocaleString('en')} a second (${Math.round(rate).toLocaleString('en')}: ${verdict(rate >= LEAST_DRAINED)}), no delay above ${MOST_DELAY} ms of CPU by the queue ` +
       `(${own.toFixed(1)}: ${verdict(own <= MOST_DELAY)}), every event once in its table (${verdict(whole)}).`,
   ].join('\n')
 }

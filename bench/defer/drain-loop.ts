@@ -13,7 +13,7 @@ export interface Drained {
   readonly rate: number
   /** How late timers were, in milliseconds. */
   readonly delay: { readonly p99: number; readonly worst: number }
-  /** The most that this thread itself has worked between two turns, in milliseconds of CPU: a delay of its own making. */
+  /** The most that this thread itself has worked between two turns, in milliseconds of CPU. Where it waited for the disk is not in it. */
   readonly own: number
   /** Rows in the table, and how many items they are of. */
   readonly rows: number

@@ -12,6 +12,14 @@ function exchangeOf(...workers: readonly number[]): { exchange: Exchange; said: 
   return { exchange, said }
 }
 
+/** Has a worker say that it defers work. */
+function ownerOf(exchange: Exchange): (worker: number) => boolean {
+  return (worker) => {
+    const message = { type: 'owner', owner: `o${worker}` }
+    return exchange.told(worker, { type: 'line', to: 'arbiter', topic: 'defer', message })
+  }
+}
+
 test('what a worker broadcasts is heard by all others, and not by itself', () => {
   const { exchange, said } = exchangeOf(1, 2, 3)
   assert.equal(exchange.told(2, { type: 'line', to: 'others', topic: 'cache', message: ['key'] }), true)
@@ -36,13 +44,7 @@ test('what is not of the line is left to whoever decides', () => {
 test('the newest of those who defer work is told to take up what a lost worker left', () => {
   const { exchange, said } = exchangeOf(1, 2, 3, 4)
   appointHeirs(exchange)
-  const own = (worker: number): boolean =>
-    exchange.told(worker, {
-      type: 'line',
-      to: 'arbiter',
-      topic: 'defer',
-      message: { type: 'owner', owner: `o${worker}` },
-    })
+  const own = ownerOf(exchange)
   own(1)
   own(2)
   own(3)
@@ -52,4 +54,18 @@ test('the newest of those who defer work is told to take up what a lost worker l
   exchange.left(1)
   exchange.left(2)
   assert.deepEqual(said.slice(1), ['2 defer {"type":"adopt","owner":"o1"}'])
+})
+
+test('what comes from a worker that is gone is still heard by the others, and does not make it an heir', () => {
+  const { exchange, said } = exchangeOf(1, 2, 3)
+  appointHeirs(exchange)
+  const own = ownerOf(exchange)
+  own(1)
+  own(2)
+  exchange.left(3)
+  own(3)
+  exchange.told(3, { type: 'line', to: 'others', topic: 'cache', message: ['key'] })
+  assert.deepEqual(said, ['1 cache ["key"]', '2 cache ["key"]'])
+  exchange.left(1)
+  assert.deepEqual(said.slice(2), ['2 defer {"type":"adopt","owner":"o1"}'])
 })

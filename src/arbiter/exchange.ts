@@ -32,8 +32,9 @@ export class Exchange {
       return true
     }
     if (message.type !== 'line') return false
-    if (message.to === 'arbiter') this.#listeners.get(message.topic)?.(worker, message.message)
-    else this.sayAll(message.topic, message.message, worker)
+    // Others hear also what has come late, such as which of their values are stale; nobody here must keep anything for a worker that is gone.
+    if (message.to === 'others') this.sayAll(message.topic, message.message, worker)
+    else if (this.#workers.has(worker)) this.#listeners.get(message.topic)?.(worker, message.message)
     return true
   }
 

@@ -8,16 +8,24 @@ export interface PgPool {
 
 /** A pool that is ours alone. */
 export interface OwnPool extends PgPool {
+  connect(callback?: Connected): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
-  on(event: 'connect', listener: (client: Pick<EventEmitter, 'on'>) => void): unknown
+  on(event: 'connect', listener: (client: OwnClient) => void): unknown
   end(): Promise<void>
+}
+
+export type Connected = (error: unknown, client: OwnClient | undefined, release: (error?: unknown) => void) => void
+
+export interface OwnClient extends Pick<EventEmitter, 'on'> {
+  /** That of pg-native shows none. */
+  readonly connection?: { readonly stream: { destroy(): unknown } }
 }
 
 export interface PgResult {
   readonly rows: readonly Readonly<Record<string, unknown>>[]
 }
 
-/** What is used of `graphile-worker`, from 0.17 on: since then a job is locked by the pool that runs it. */
+/** What is used of `graphile-worker`, from 0.18 on: a job is locked by the pool that runs it, and the ends of jobs are written as `JobRunner` expects. */
 export interface GraphileModule {
   run(options: RunOptions): Promise<GraphileRunner>
   runMigrations(options: SharedOptions): Promise<void>
@@ -46,7 +54,12 @@ export interface RunOptions extends SharedOptions {
 }
 
 export interface JobHelpers {
-  readonly job: { readonly id: string; readonly attempts: number }
+  readonly job: {
+    readonly id: string
+    readonly attempts: number
+    /** What the last attempt failed with of which an end was written; null before. */
+    readonly last_error: string | null
+  }
 }
 
 export interface GraphileRunner {

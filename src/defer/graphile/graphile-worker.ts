@@ -1,11 +1,13 @@
 import { UsageError } from '../../errors/punctual-error.ts'
+import { WaitExpiredError } from '../../wait/abort-reason.ts'
 import { after } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
 import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
 import { within } from '../../wait/within.ts'
 import type { DeferContext } from '../call-handler.ts'
 import type { DeferVia, ViaLink, ViaQueue } from '../via.ts'
-import type { GraphileModule, OwnPool, PgPool } from './graphile-shapes.ts'
+import type { GraphileModule, PgPool } from './graphile-shapes.ts'
+import { JobConnections } from './job-connections.ts'
 import { JobRunner, type RunnerGround, type RunnerOptions } from './job-runner.ts'
 import { JobStore } from './job-store.ts'
 import { loadGraphileWorker } from './load-graphile-worker.ts'
@@ -28,7 +30,6 @@ export interface GraphileWorkerOptions {
 
 /** Connections of our own beside one for each job: to listen, and to say that we live. */
 const OWN_CONNECTIONS = 2
-const CONNECT_LIMIT = 10_000
 /** Making the tables, graphile-worker's too. */
 const PREPARE_LIMIT = '60s'
 
@@ -68,8 +69,7 @@ class GraphileVia implements DeferVia {
   /** Of the queues that may forward. */
   readonly #open = new Set<QueueTask>()
   #module: Promise<GraphileModule>
-  #own: OwnPool | null = null
-  #lostConnections = 0
+  #own: JobConnections | null = null
   #ground: Promise<RunnerGround> | null = null
   #runner: { readonly runner: JobRunner; readonly tasks: ReadonlySet<QueueTask> } | null = null
   /** Runners begin and end one after the other. */
@@ -86,7 +86,7 @@ class GraphileVia implements DeferVia {
   }
 
   open(queue: ViaQueue): ViaLink {
-    const task = new QueueTask(queue, (id) => this.#store.forget(this.#ownPool(), id))
+    const task = new QueueTask(queue, (id) => this.#store.forget(this.#connections().pool, id))
     this.#open.add(task)
     return {
       start: () => {
@@ -136,6 +136,8 @@ class GraphileVia implements DeferVia {
     this.#ground ??= within('preparing graphile-worker', PREPARE_LIMIT, () => this.#prepare(), { parent: null }).catch(
       (error: unknown) => {
         this.#ground = null
+        // The next try must not wait for the same answer.
+        if (error instanceof WaitExpiredError) this.#own?.breakAll()
         throw error
       },
     )
@@ -147,17 +149,16 @@ class GraphileVia implements DeferVia {
       this.#module = loadGraphileWorker()
       return this.#module
     })
-    const pool = this.#ownPool()
+    const connections = this.#connections()
+    const { pool } = connections
     const logger = new module.Logger(() => () => {})
     await module.runMigrations({ pgPool: pool, schema: this.#options.schema, logger })
     await this.#store.prepare(pool)
-    return { module, pool, store: this.#store, lostConnections: () => this.#lostConnections }
+    return { module, connections, store: this.#store }
   }
 
-  #ownPool(): OwnPool {
-    this.#own ??= openLike(this.#pool, this.#options.concurrency + OWN_CONNECTIONS, !this.#run, () => {
-      this.#lostConnections++
-    })
+  #connections(): JobConnections {
+    this.#own ??= new JobConnections(this.#pool, this.#options.concurrency + OWN_CONNECTIONS, !this.#run)
     return this.#own
   }
 
@@ -165,32 +166,10 @@ class GraphileVia implements DeferVia {
     const own = this.#own
     this.#own = null
     this.#ground = null
-    if (own === null) return
-    await within('closing the connections of jobs', limit, () => own.end(), { parent: null }).catch(() => {})
+    await own?.end(limit)
   }
 }
 
 function isSame<T>(some: ReadonlySet<T>, others: ReadonlySet<T>): boolean {
   return some.size === others.size && [...some].every((one) => others.has(one))
-}
-
-/** Another pool that leads to the same place. `onLost` is called for each connection that breaks. */
-function openLike(pool: PgPool, max: number, allowExitOnIdle: boolean, onLost: () => void): OwnPool {
-  const Pool = pool.constructor as new (options: object) => OwnPool
-  const { password } = pool.options as { readonly password?: unknown }
-  const own = new Pool({
-    ...pool.options,
-    // pg keeps it where it is not copied along.
-    ...(password === undefined ? {} : { password }),
-    application_name: 'punctual jobs',
-    connectionTimeoutMillis: CONNECT_LIMIT,
-    query_timeout: 0,
-    max,
-    min: 0,
-    allowExitOnIdle,
-  })
-  // Unheard, the end of a connection would end the process. The pool opens another at need.
-  own.on('error', () => {})
-  own.on('connect', (client) => void client.on('error', onLost))
-  return own
 }

@@ -1,20 +1,34 @@
 import { hostname } from 'node:os'
-import { type Cancel, every, monotonicNow } from '../../wait/clock.ts'
+import { WaitExpiredError } from '../../wait/abort-reason.ts'
+import { after, type Cancel, every, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
+import type { Limit } from '../../wait/limit.ts'
+import { retry } from '../../wait/retry.ts'
 import { within } from '../../wait/within.ts'
 import { type DeferEvent, tellError } from '../defer-events.ts'
 import type { PgPool } from './graphile-shapes.ts'
+import type { JobConnections } from './job-connections.ts'
 import type { JobPool, JobStore } from './job-store.ts'
 
 /** Between two times that what is long known is forgotten, in milliseconds. */
 const FORGET_EVERY = 3_600_000
+/** For so many milliseconds it is forgotten at a time; then the next heartbeat goes on. */
+const FORGET_FOR = 3_000
 /** For one word to the database; the next beat may say it better. */
 const BEAT_LIMIT = '8s'
+/** An answer may be there already, and not be read because the event loop was blocked. */
+const READ_FIRST = ms(100)
+/** What broke a connection may have broken others, of which the pool has not heard yet. */
+const LEAVING = retry({ name: 'leaving the jobs', attempts: 5 })
 
 export interface PulseOptions {
   readonly heartbeat: Milliseconds
   readonly releaseAfter: Milliseconds
   readonly tell: (event: Omit<DeferEvent, 'queue'>) => void
+}
+
+interface PulseConnections extends Pick<JobConnections, 'breakAll'> {
+  readonly pool: PgPool
 }
 
 /**
@@ -23,7 +37,7 @@ export interface PulseOptions {
  */
 export class JobPulse {
   readonly #store: JobStore
-  readonly #pool: PgPool
+  readonly #connections: PulseConnections
   readonly #self: JobPool
   readonly #options: PulseOptions
   /** When the last beat was written, in milliseconds of the monotonic clock. */
@@ -33,9 +47,9 @@ export class JobPulse {
   readonly #stop: Cancel
 
   /** @param id of the pool of jobs, as jobs are locked by it */
-  constructor(store: JobStore, pool: PgPool, id: string, options: PulseOptions) {
+  constructor(store: JobStore, connections: PulseConnections, id: string, options: PulseOptions) {
     this.#store = store
-    this.#pool = pool
+    this.#connections = connections
     this.#options = options
     this.#self = { id, host: hostname(), pid: process.pid, releaseAfter: options.releaseAfter }
     // Not all at once when many start together.
@@ -50,42 +64,71 @@ export class JobPulse {
 
   /** @throws the error of the database */
   beat(): Promise<void> {
-    const at = monotonicNow()
-    this.#beating ??= within('heartbeat of jobs', BEAT_LIMIT, () => this.#store.beat(this.#pool, this.#self), {
-      parent: null,
+    this.#beating ??= this.#beat().finally(() => {
+      this.#beating = null
     })
-      .then(() => {
-        this.#at = at
-      })
-      .finally(() => {
-        this.#beating = null
-      })
     return this.#beating
   }
 
-  /** Our own jobs are free at once. */
+  /** Our own jobs are free at once. If this cannot be said, they are when we have been silent for long enough. */
   async end(limit: Milliseconds): Promise<void> {
     this.#stop()
-    await within('leaving the jobs', ms(limit), () => this.#store.leave(this.#pool, this.#self.id), { parent: null })
+    const end = monotonicNow() + limit
+    // A beat that is written after we have left would have us missed.
+    await within('the last heartbeat of jobs', ms(limit / 2), () => this.#beating, { parent: null }).catch(() => {})
+    const leave = (): Promise<void> => this.#store.leave(this.#connections.pool, this.#self.id)
+    await this.#ask('leaving the jobs', ms(end - monotonicNow()), () => LEAVING.run(leave, { parent: null }))
+  }
+
+  async #beat(): Promise<void> {
+    const at = monotonicNow()
+    let isOver = false
+    const beat = this.#store.beat(this.#connections.pool, this.#self).finally(() => {
+      isOver = true
+    })
+    try {
+      await this.#ask('heartbeat of jobs', BEAT_LIMIT, () => beat)
+      this.#at = at
+    } catch (error) {
+      // Else what waits on connections as silent as this one, and what is locked by it, would wait with it.
+      if (error instanceof WaitExpiredError) {
+        after(READ_FIRST, () => isOver || this.#connections.breakAll(), { keepAlive: false })
+      }
+      throw error
+    }
   }
 
   async #look(): Promise<void> {
     try {
       await this.beat()
-      const released = await within('jobs of the dead', BEAT_LIMIT, () => this.#store.releaseSilent(this.#pool), {
-        parent: null,
-      })
+      const { pool } = this.#connections
+      const released = await this.#ask('jobs of the dead', BEAT_LIMIT, () => this.#store.releaseSilent(pool))
       for (const where of released) {
         const message = `deferred work: the jobs of ${where}, which has fallen silent, are given to others`
         this.#options.tell({ type: 'adopted', severity: 'warn', message })
       }
-      if (monotonicNow() < this.#forgetAt) return
-      this.#forgetAt = monotonicNow() + FORGET_EVERY
-      await this.#store.forgetOld(this.#pool)
+      if (monotonicNow() >= this.#forgetAt) await this.#forget()
     } catch (error) {
       if (this.isKnown) return
       const message = `deferred work: the database does not take our heartbeat, and others may carry out our jobs again: ${tellError(error)}`
       this.#options.tell({ type: 'failing', severity: 'warn', message })
     }
+  }
+
+  async #forget(): Promise<void> {
+    const begunAt = monotonicNow()
+    // Beats do not wait for one another: only one of them forgets.
+    this.#forgetAt = begunAt + FORGET_EVERY
+    const { pool } = this.#connections
+    while (await this.#ask('forgetting what was forwarded', BEAT_LIMIT, () => this.#store.forgetOld(pool))) {
+      if (monotonicNow() - begunAt < FORGET_FOR) continue
+      this.#forgetAt = begunAt
+      return
+    }
+  }
+
+  /** Outside of every request, whoever set the clock. */
+  #ask<Answer>(name: string, limit: Limit, question: () => Promise<Answer>): Promise<Answer> {
+    return within(name, limit, question, { parent: null })
   }
 }

@@ -1,11 +1,12 @@
 import { EventEmitter } from 'node:events'
 import { ShutdownError } from '../../wait/abort-reason.ts'
 import { delayAfter } from '../../wait/back-off.ts'
-import { after, monotonicNow } from '../../wait/clock.ts'
+import { after, type Cancel, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, ms, tellDuration } from '../../wait/duration.ts'
 import { within } from '../../wait/within.ts'
 import { type DeferEvent, tellError } from '../defer-events.ts'
-import type { GraphileModule, GraphileRunner, JobHelpers, OwnPool } from './graphile-shapes.ts'
+import type { GraphileModule, GraphileRunner, RunOptions } from './graphile-shapes.ts'
+import type { JobConnections } from './job-connections.ts'
 import { JobPulse, type PulseOptions } from './job-pulse.ts'
 import type { JobStore } from './job-store.ts'
 import type { QueueTask } from './queue-task.ts'
@@ -19,6 +20,13 @@ const PATIENCE = 0.8
  * locked. Gathered into batches, even of no time at all, a failure is heard: its pool of jobs ends, and we begin another.
  */
 const HEARD_ENDS = { completeJobBatchDelay: 0, failJobBatchDelay: 0 } as const
+/** For what it asks the database before its first look for a job. */
+const BEGIN_LIMIT = ms(60_000)
+/**
+ * For the ends of jobs that are still to be written when no more jobs run. graphile-worker 0.18 counts them wrongly after one has failed beside another, and would wait
+ * for ever, with all it has locked.
+ */
+const ENDS_LIMIT = ms(10_000)
 /** Milliseconds between two lines of what graphile-worker has to complain of. */
 const TELL_EVERY = 10_000
 
@@ -31,10 +39,8 @@ export interface RunnerOptions extends PulseOptions {
 /** What a runner works with: opened, migrated and loaded. */
 export interface RunnerGround {
   readonly module: GraphileModule
-  readonly pool: OwnPool
+  readonly connections: JobConnections
   readonly store: JobStore
-  /** How many connections of the pool have broken so far: each may have carried an answer that was not heard. */
-  readonly lostConnections: () => number
 }
 
 /** Runs the jobs of some queues in this process until it is stopped, and begins again whenever graphile-worker gives up. */
@@ -94,53 +100,69 @@ export class JobRunner {
 
   /** Until graphile-worker ends, asked for or not. */
   async #once(): Promise<void> {
-    const { module, pool, store, lostConnections } = await this.#ground()
-    let pulse: JobPulse | null = null
+    const { module, connections, store } = await this.#ground()
     const events = new EventEmitter()
+    let pulse: JobPulse | null = null
     events.on('pool:create', ({ workerPool }: { readonly workerPool: { readonly id: string } }) => {
-      pulse = new JobPulse(store, pool, workerPool.id, this.#options)
+      pulse = new JobPulse(store, connections, workerPool.id, this.#options)
     })
     // A look for a job whose answer was lost with its connection may have taken one, which would stay locked for as long as we live. So once the database answers again
     // we begin anew, as another pool of jobs, and give back what this one holds.
-    const lostBefore = lostConnections()
+    const lostBefore = connections.lost
     let anew = false
     const answered = (): void => {
-      if (anew || lostConnections() === lostBefore) return
+      if (anew || connections.lost === lostBefore) return
       anew = true
       void this.#runner?.stop().catch(() => {})
     }
     events.on('worker:getJob:empty', answered)
     events.on('job:start', answered)
-    // No job is taken before others know of us: else nobody would miss us if we died with it.
-    const known = (): null | Promise<null> => (pulse === null || pulse.isKnown ? null : pulse.beat().then(() => null))
+    const over = Promise.withResolvers<void>()
+    const hasBegun = after(BEGIN_LIMIT, () => connections.breakAll(), { keepAlive: false })
+    let hasEnded: Cancel = () => {}
+    onLastWorker(events, () => {
+      hasEnded = after(ENDS_LIMIT, over.resolve, { keepAlive: false })
+    })
     try {
       const runner = await module.run({
-        pgPool: pool,
-        schema: this.#options.schema,
+        pgPool: connections.pool,
         logger: new module.Logger(() => (level, message, meta) => this.#hear(level, message, meta?.failure === true)),
-        taskList: Object.fromEntries(
-          this.#tasks.map((task) => [
-            task.name,
-            (payload: unknown, helpers: JobHelpers) => task.run(payload, helpers, this.#stop.signal),
-          ]),
-        ),
-        parsedCronItems: [],
-        concurrency: this.#options.concurrency,
-        pollInterval: this.#options.pollInterval,
-        noHandleSignals: true,
-        gracefulShutdownAbortTimeout: 5_000,
         events,
-        forbiddenFlags: known,
-        preset: { worker: HEARD_ENDS },
+        // No job is taken before others know of us: else nobody would miss us if we died with it.
+        forbiddenFlags: () => (pulse === null || pulse.isKnown ? null : pulse.beat().then(() => null)),
+        ...this.#how(),
       })
+      hasBegun()
       this.#runner = runner
       if (this.#stopping || anew) void runner.stop().catch(() => {})
-      await runner.promise
+      runner.promise.then(over.resolve, over.reject)
+      await over.promise
     } finally {
+      hasBegun()
+      hasEnded()
+      // Where it has not ended by itself: it keeps a clock of its own.
+      void this.#runner?.stop().catch(() => {})
       this.#runner = null
       await (pulse as JobPulse | null)?.end(ms(5_000)).catch(() => {})
     }
     if (!this.#stopping && !anew) throw new Error('graphile-worker has ended by itself')
+  }
+
+  #how(): Omit<RunOptions, 'pgPool' | 'logger' | 'events' | 'forbiddenFlags'> {
+    const { schema, concurrency, pollInterval } = this.#options
+    const stop = this.#stop.signal
+    return {
+      schema,
+      taskList: Object.fromEntries(
+        this.#tasks.map((task) => [task.name, (payload, helpers) => task.run(payload, helpers, stop)]),
+      ),
+      parsedCronItems: [],
+      concurrency,
+      pollInterval,
+      noHandleSignals: true,
+      gracefulShutdownAbortTimeout: 5_000,
+      preset: { worker: HEARD_ENDS },
+    }
   }
 
   /** A job that failed is told by its queue. */
@@ -155,4 +177,13 @@ export class JobRunner {
   #tell(type: DeferEvent['type'], message: string): void {
     this.#options.tell({ type, severity: 'warn', message })
   }
+}
+
+/** Calls `run` when all workers of a pool of jobs have ended: each works on one job at a time. */
+function onLastWorker(events: EventEmitter, run: () => void): void {
+  let workers = 0
+  events.on('worker:create', () => void workers++)
+  events.on('worker:stop', () => {
+    if (--workers === 0) run()
+  })
 }

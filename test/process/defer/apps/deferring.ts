@@ -1,10 +1,10 @@
-// Defers numbered items as fast as it can and writes down each that was acknowledged; the handler writes down each that it got. Both files are
-// appended to by one `write` for each line or batch, so that SIGKILL leaves only whole ones.
+// Defers numbered items as fast as it can and writes down each that was acknowledged; the handler writes down each that it got.
 //
 // deferring.ts <state directory> <acknowledged> <handled> <run> | deferring.ts <state directory> - <handled> -   (which only delivers, and ends)
-import { appendFileSync, openSync, writeSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { defer } from '../../../../src/defer/defer.ts'
+import { appendLines } from './whole-lines.ts'
 
 const [stateDir = '', acknowledged = '', handled = '', run = ''] = process.argv.slice(2)
 const PAYLOAD = 'x'.repeat(150)
@@ -21,7 +21,10 @@ interface Item {
 const log = defer<Item>(
   'kills',
   (items, { ids }) => {
-    appendFileSync(handled, items.map(({ run: of, n }, index) => `${ids[index]} ${of} ${n}\n`).join(''))
+    appendLines(
+      handled,
+      items.map(({ run: of, n }, index) => `${ids[index]} ${of} ${n}`),
+    )
   },
   { stateDir, maxItems: 100_000, linger: '5ms', onEvent: ({ message }) => console.log(message) },
 )
@@ -33,7 +36,7 @@ if (run === '-') {
 } else {
   const file = openSync(acknowledged, 'a')
   for (let n = 0; ; n++) {
-    if (log({ run, n, payload: PAYLOAD })) writeSync(file, `${run} ${n}\n`)
+    if (log({ run, n, payload: PAYLOAD })) appendLines(file, [`${run} ${n}`])
     if (n === 0) console.log('deferring')
     if (n % BURST !== 0) continue
     do await setImmediate()

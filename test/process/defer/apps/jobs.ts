@@ -1,12 +1,13 @@
 // One machine of several that share a PostgreSQL: defers items by way of graphile-worker, and carries out jobs, whoever deferred them. Each item that was
-// acknowledged, and each that is carried out, is appended to a file as a line, by one `write`.
+// acknowledged, and each that is carried out, is appended to a file as a line.
 //
 // jobs.ts <JSON of Machine>
-import { appendFileSync, openSync, writeSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { defer } from '../../../../src/defer/defer.ts'
 import { graphileWorker } from '../../../../src/defer/graphile/graphile-worker.ts'
+import { appendLines } from './whole-lines.ts'
 
 export interface Machine {
   readonly name: string
@@ -35,7 +36,10 @@ pool.on('error', () => {})
 const work = defer<Item>(
   'jobs',
   async (items, { ids }) => {
-    appendFileSync(handled, items.map(({ by, n }, index) => `${ids[index]} ${by} ${n} at ${name}\n`).join(''))
+    appendLines(
+      handled,
+      items.map(({ by, n }, index) => `${ids[index]} ${by} ${n} at ${name}`),
+    )
     if (hangs === true) await sleep(600_000)
   },
   {
@@ -51,7 +55,7 @@ const work = defer<Item>(
 
 const file = openSync(acknowledged, 'a')
 for (let n = 0; defers === 'for ever' || n < defers; n++) {
-  if (work({ by: name, n })) writeSync(file, `${name} ${n}\n`)
+  if (work({ by: name, n })) appendLines(file, [`${name} ${n}`])
   if (n % 10 !== 0) continue
   do await setImmediate()
   while (work.stats().depth > 200)
