@@ -1,11 +1,11 @@
 import { Agent } from 'node:http'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { CacheReport, CacheRoomReport } from '../../src/report/rooms/cache-report.ts'
 import { VersionSource } from '../../test/process/cache/version-source.ts'
 import { request } from '../../test/process/support/client.ts'
 import { startRedis } from '../../test/process/support/redis.ts'
 import { startServer, type TestServer } from '../../test/process/support/server.ts'
+import { until, WAIT_LIMIT } from '../../test/process/support/until.ts'
 
 /** How long an invalidation takes, in milliseconds. */
 export interface InvalidationFigures {
@@ -49,12 +49,18 @@ async function amongMachines(times: number): Promise<InvalidationFigures> {
     await using there = await startServer({ entry: APP, settings, env })
     const report = async (server: TestServer): Promise<CacheReport> =>
       JSON.parse((await request(`${server.url}/report`, { agent })).body) as CacheReport
-    for (const server of [here, there]) while (!(await report(server)).redis?.hears) await sleep(10)
+    for (const server of [here, there]) {
+      await until('Redis to be heard', async () => (await report(server)).redis?.hears)
+    }
     return await measure('dropped by another machine, through Redis', times, async () => {
       await request(`${there.url}/get/key`, { agent })
       const from = performance.now()
       const told = request(`${here.url}/invalidate/key`, { agent })
-      while ((await report(there)).items > 0);
+      // One question after the other: to pause in between would be measured.
+      while ((await report(there)).items > 0) {
+        if (performance.now() - from > WAIT_LIMIT)
+          throw new Error(`waited ${WAIT_LIMIT} ms for the other machine to drop it`)
+      }
       const took = performance.now() - from
       await told
       return took

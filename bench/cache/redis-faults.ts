@@ -3,6 +3,7 @@ import { Redis } from 'ioredis'
 import { type ReadThrough, readThrough } from '../../src/cache/read-through.ts'
 import { startShapedProxy } from '../../test/process/cache/shaped-proxy.ts'
 import { startRedis, type TestRedis } from '../../test/process/support/redis.ts'
+import { until } from '../../test/process/support/until.ts'
 
 /** What requests see of a Redis that fails. */
 export interface FaultFigures {
@@ -52,7 +53,7 @@ export async function measureFaults(requests: number): Promise<readonly FaultFig
     const client = new Redis(proxy.url, { retryStrategy: () => 100 })
     const cache = cacheOver(client)
     try {
-      while (cache.report().redis?.hears !== true) await sleep(10)
+      await until('Redis to be heard', () => cache.report().redis?.hears)
       await ask(fault, cache, 200)
       await begin(redis, proxy)
       figures.push(await ask(fault, cache, requests))

@@ -1,20 +1,31 @@
+import type { Milliseconds } from '../wait/duration.ts'
+import { runWithin } from '../wait/run-within.ts'
+import type { TimerWheel } from '../wait/timer-wheel.ts'
+import type { WaitContext } from '../wait/wait-node.ts'
+import { asNobody } from './nobody.ts'
+
+export interface BatchLoadOptions<Key, Value> {
+  readonly name: string
+  /** In milliseconds. */
+  readonly limit: Milliseconds
+  readonly wheel: TimerWheel | undefined
+  readonly load: (keys: readonly Key[], wait: WaitContext) => Promise<readonly (Value | Error)[]>
+}
+
 /**
- * The keys of one `getMany` that neither tier has, loaded together: by one call, once it is known of each of them whether it is to be loaded.
+ * The keys of one `getMany` that neither tier has, loaded together: by one call, once it is known of each of them whether it is to be loaded. It runs in a
+ * scope of its own, since any of the keys may be given up while somebody waits for another.
  */
 export class BatchLoad<Key, Value> {
-  readonly #load: (keys: readonly Key[], signal: AbortSignal) => Promise<readonly (Value | Error)[]>
-  readonly #wanted: Want<Key, Value>[] = []
+  readonly #options: BatchLoadOptions<Key, Value>
+  readonly #wanted = new Set<Want<Key, Value>>()
   readonly #giveUp = new AbortController()
   #undecided: number
-  #waiting = 0
 
   /** @param undecided how many keys will call `want` or `decline`, each once */
-  constructor(
-    undecided: number,
-    load: (keys: readonly Key[], signal: AbortSignal) => Promise<readonly (Value | Error)[]>,
-  ) {
+  constructor(undecided: number, options: BatchLoadOptions<Key, Value>) {
     this.#undecided = undecided
-    this.#load = load
+    this.#options = options
   }
 
   /** Whether it has not been sent off yet. */
@@ -27,41 +38,48 @@ export class BatchLoad<Key, Value> {
     this.#decide()
   }
 
-  /** @param signal aborted when nobody waits for this key any more; the load is, when that holds for all its keys */
+  /** @param signal aborted when nobody waits for this key any more; the load is given up when that holds for all its keys */
   want(key: Key, signal: AbortSignal): Promise<Value> {
     return new Promise((resolve, reject) => {
-      this.#wanted.push({ key, resolve, reject })
-      this.#waiting++
-      signal.addEventListener(
-        'abort',
-        () => {
-          reject(signal.reason)
-          if (--this.#waiting === 0) this.#giveUp.abort(signal.reason)
-        },
-        { once: true },
-      )
+      const want = { key, resolve, reject }
+      const leave = (): void => {
+        reject(signal.reason)
+        this.#wanted.delete(want)
+        if (this.#wanted.size === 0 && !this.isOpen) this.#giveUp.abort(signal.reason)
+      }
+      this.#wanted.add(want)
+      if (signal.aborted) leave()
+      else signal.addEventListener('abort', leave, { once: true })
       this.#decide()
     })
   }
 
   #decide(): void {
-    if (--this.#undecided === 0 && this.#wanted.length > 0) void this.#run()
+    if (--this.#undecided === 0 && this.#wanted.size > 0) this.#run([...this.#wanted])
   }
 
-  async #run(): Promise<void> {
-    try {
-      const values = await this.#load(
-        this.#wanted.map(({ key }) => key),
-        this.#giveUp.signal,
-      )
-      for (const [index, { resolve, reject }] of this.#wanted.entries()) {
-        const value = values[index] as Value | Error
-        if (value instanceof Error) reject(value)
-        else resolve(value)
-      }
-    } catch (error) {
-      for (const { reject } of this.#wanted) reject(error)
+  #run(wanted: readonly Want<Key, Value>[]): void {
+    const { name, limit, wheel, load } = this.#options
+    const options = {
+      name,
+      limit,
+      parent: null,
+      signal: this.#giveUp.signal,
+      ...(wheel === undefined ? {} : { wheel }),
     }
+    const keys = wanted.map(({ key }) => key)
+    asNobody(() => runWithin(options, (scope) => load(keys, scope))).then(
+      (values) => {
+        for (const [index, { resolve, reject }] of wanted.entries()) {
+          const value = values[index] as Value | Error
+          if (value instanceof Error) reject(value)
+          else resolve(value)
+        }
+      },
+      (error: unknown) => {
+        for (const { reject } of wanted) reject(error)
+      },
+    )
   }
 }
 

@@ -11,6 +11,8 @@ export interface RoomCache {
   report(): CacheReport
   /** Another process, or another cache of the same prefix, has invalidated this. `queued`: Redis does not know yet. */
   hearDrop(drop: Drop, queued: boolean): void
+  /** What Redis does not know yet; null for nothing. */
+  pending(): Drop | null
 }
 
 const rooms = new WeakMap<object, CacheRoom>()
@@ -43,17 +45,23 @@ export class CacheRoom {
     return this.#peers?.steadiness ?? null
   }
 
-  enter(cache: RoomCache): void {
+  /** Resolves when the other workers know of it and it knows of them; null where there are none. */
+  enter(cache: RoomCache): Promise<void> | null {
     if (this.#caches.size === 0 && this.#line !== null) {
-      this.#peers = new Peers(this.#line, (prefix, drop, queued) => this.#drop(prefix, drop, queued, null))
+      this.#peers = new Peers(this.#line, {
+        dropped: (prefix, drop, queued) => this.#drop(prefix, drop, queued, null),
+        pending: (prefix) => this.#pending(prefix),
+      })
       this.#unreport = this.#line.report(CACHE_TOPIC, () => this.#report())
     }
+    for (const drop of this.#pending(cache.prefix)) cache.hearDrop(drop, true)
     let siblings = this.#caches.get(cache.prefix)
     if (siblings === undefined) {
       siblings = new Set()
       this.#caches.set(cache.prefix, siblings)
     }
     siblings.add(cache)
+    return this.#peers?.join(cache.prefix) ?? null
   }
 
   leave(cache: RoomCache): void {
@@ -70,6 +78,10 @@ export class CacheRoom {
   tell(cache: RoomCache, drop: Drop, queued: boolean): Promise<void> {
     this.#drop(cache.prefix, drop, queued, cache)
     return this.#peers === null ? Promise.resolve() : this.#peers.tell(cache.prefix, drop, queued)
+  }
+
+  #pending(prefix: string): readonly Drop[] {
+    return [...(this.#caches.get(prefix) ?? [])].flatMap((cache) => cache.pending() ?? [])
   }
 
   #drop(prefix: string, drop: Drop, queued: boolean, but: RoomCache | null): void {

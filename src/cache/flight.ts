@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks'
 import { SupersededError } from '../wait/abort-reason.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import { runWithin } from '../wait/run-within.ts'
@@ -6,9 +5,7 @@ import type { TimerWheel } from '../wait/timer-wheel.ts'
 import type { WaitContext } from '../wait/wait-node.ts'
 import type { WaitScope } from '../wait/wait-scope.ts'
 import type { CacheEntry } from './cache-entry.ts'
-
-/** Loads belong to nobody's request: they run in the context this file was loaded in, not in that of the caller who happened to come first. */
-const nobody = new AsyncResource('PunctualCacheLoad')
+import { asNobody } from './nobody.ts'
 
 export interface FlightOptions {
   readonly name: string
@@ -39,10 +36,15 @@ export class Flight {
     this.#background = options.background
   }
 
+  /** All have left; it comes to nothing. */
+  get isAbandoned(): boolean {
+    return this.#giveUp.signal.aborted
+  }
+
   /** Begins. Whoever has taken a seat by the time it ends is told. */
   start(work: (scope: WaitScope) => Promise<CacheEntry>): void {
     const { name, limit, wheel } = this.#options
-    nobody.runInAsyncScope(() => {
+    asNobody(() => {
       runWithin({ name, limit, parent: null, signal: this.#giveUp.signal, ...(wheel ? { wheel } : {}) }, work).then(
         (entry) => this.#end(Promise.resolve(entry), undefined),
         (error: unknown) => this.#end(Promise.reject(error), error ?? new Error('rejected without an error')),

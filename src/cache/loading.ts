@@ -2,8 +2,9 @@ import { pause } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { isFailureOfWork } from '../wait/refusal.ts'
 import type { TimerWheel } from '../wait/timer-wheel.ts'
+import type { WaitContext } from '../wait/wait-node.ts'
 import { callWithin, type WaitScope } from '../wait/wait-scope.ts'
-import type { BatchLoad } from './batch-load.ts'
+import { BatchLoad } from './batch-load.ts'
 import type { RunningCounts } from './cache-counts.ts'
 import { CacheEntry } from './cache-entry.ts'
 import type { CacheSettings } from './cache-settings.ts'
@@ -84,8 +85,18 @@ export class Loading<Key extends CacheKey, Value> {
     this.#options = options
   }
 
+  /** Who loads it already; not who gives it up just now. */
   inFlight(id: string): Flight | undefined {
-    return this.#flights.get(id)
+    const flight = this.#flights.get(id)
+    return flight?.isAbandoned ? undefined : flight
+  }
+
+  /** What loads so many keys together; undefined where they are loaded one by one. */
+  batch(keys: number): BatchLoad<Key, Loaded<Value>> | undefined {
+    const { name, sources, settings, ownWheel } = this.#options
+    if (keys < 2 || !sources.takesMany) return undefined
+    const load = (wanted: readonly Key[], wait: WaitContext) => sources.many(wanted, wait)
+    return new BatchLoad(keys, { name, limit: settings.limit, wheel: ownWheel, load })
   }
 
   /** Begins to get it. There must be no other flight for it. */
@@ -191,7 +202,7 @@ export class Loading<Key extends CacheKey, Value> {
       const entry = read.stored === null ? null : this.#entryOfStored(course, read.stored)
       if (entry !== null) {
         this.#keep(course, entry)
-        if (read.lease === null && !read.isBusy) return entry
+        if (read.isFresh) return entry
         // Past its time, but good enough for those who wait.
         if (wheel.now() < entry.staleUntil) {
           if (read.isBusy) return entry

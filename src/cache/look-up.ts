@@ -4,7 +4,6 @@ import { readLimit } from '../wait/limit.ts'
 import type { TimerWheel } from '../wait/timer-wheel.ts'
 import { startWait } from '../wait/wait.ts'
 import { surroundingsOf } from '../wait/wait-scope.ts'
-import { BatchLoad } from './batch-load.ts'
 import type { RunningCounts } from './cache-counts.ts'
 import type { CacheEntry } from './cache-entry.ts'
 import type { CacheSettings } from './cache-settings.ts'
@@ -12,7 +11,7 @@ import type { Failures } from './failures.ts'
 import type { Flight } from './flight.ts'
 import type { Loading } from './loading.ts'
 import type { MemoryTier } from './memory-tier.ts'
-import type { CacheKey, GetOptions, Loaded } from './read-through-options.ts'
+import type { CacheKey, GetOptions } from './read-through-options.ts'
 import { recordDegraded } from './record-degraded.ts'
 import type { Sources } from './sources.ts'
 
@@ -95,10 +94,7 @@ export class LookUp<Key extends CacheKey, Value> {
         flights.set(id, flight)
       }
     }
-    const batch =
-      wanted.length > 1 && this.#parts.sources.takesMany
-        ? new BatchLoad<Key, Loaded<Value>>(wanted.length, (keys, signal) => this.#parts.sources.many(keys, { signal }))
-        : undefined
+    const batch = this.#parts.loading.batch(wanted.length)
     for (const [id, key] of wanted) {
       flights.set(
         id,

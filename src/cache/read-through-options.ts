@@ -22,9 +22,9 @@ export type LoadMany<Key, Value> = (
 export interface CacheRedisOptions {
   /** A `Redis` of `ioredis`, or what `createClient` of `redis` makes and has been told to connect. */
   readonly client: RedisClient
-  /** A connection of its own for what other machines say. Default: `client.duplicate()`. */
+  /** A connection of its own for what other machines say; one for all caches of a client. Default: `client.duplicate()`. */
   readonly subscriber?: RedisClient
-  /** The channel they say it on. Default: `punctual:cache`. */
+  /** The channel they say it on; one for all caches of a client. Default: `punctual:cache`. */
   readonly channel?: string
   /** Invalidations kept while Redis is away; more, and all it has of this cache is dropped on its return. Default: 10,000. */
   readonly queue?: number

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, test } from 'node:test'
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { WaitExpiredError } from '../wait/abort-reason.ts'
+import { setImmediate as turn } from 'node:timers/promises'
+import { until } from '../../test/process/support/until.ts'
+import { ClientGoneError, WaitExpiredError } from '../wait/abort-reason.ts'
 import { ManualClock } from '../wait/manual-clock.ts'
 import { runWithin } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
+import { within } from '../wait/within.ts'
 import { zombieWaits } from '../wait/zombies.ts'
 import { type ReadThrough, readThrough } from './read-through.ts'
 import type { ReadThroughOptions } from './read-through-options.ts'
@@ -118,6 +120,20 @@ describe('one load for all', () => {
     call(0).give({ id: '7', version: 1 })
     await turn()
     assert.equal(zombieWaits().has('cache auth:user'), false)
+  })
+
+  test('who asks while a load is being cancelled is given one of its own', async () => {
+    const { cache, call } = start()
+    const leaving = new AbortController()
+    const left = runWithin({ limit: '1m', signal: leaving.signal }, () => cache.get('7'))
+    await turn()
+    leaving.abort(new ClientGoneError())
+    const next = cache.get('7')
+    await assert.rejects(left, ClientGoneError)
+    await turn()
+    call(1).give({ id: '7', version: 2 })
+    assert.equal((await next)?.version, 2)
+    call(0).give(null)
   })
 
   test('a load takes its limit at most, and its error says so', async () => {
@@ -416,7 +432,23 @@ describe('many keys', () => {
       },
     })
     await assert.rejects(cache.getMany(['1', '2'], { limit: '20ms' }), WaitExpiredError)
-    while (batchSignal?.aborted !== true) await sleep(1)
+    await until('it to be cancelled', () => batchSignal?.aborted)
+    cache.close()
+  })
+
+  test('a batch goes on for whoever waits for one of its keys, when the caller who began it has left', async () => {
+    const source = Promise.withResolvers<number>()
+    const cache = readThrough<string, number>('numbers', {
+      loadMany: async (keys) => {
+        const found = await within('query', '1m', () => source.promise)
+        return keys.map(() => found)
+      },
+    })
+    const began = cache.getMany(['1', '2'], { limit: '30ms' })
+    const waits = cache.get('1')
+    await assert.rejects(began, WaitExpiredError)
+    source.resolve(7)
+    assert.equal(await waits, 7)
     cache.close()
   })
 })

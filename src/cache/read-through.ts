@@ -18,7 +18,7 @@ import type { RedisTier } from './redis/redis-tier.ts'
 import { Sources } from './sources.ts'
 import { STOOD_STILL, type Steadiness } from './workers/steadiness.ts'
 
-const STEADY = { turnedAt: Number.POSITIVE_INFINITY, settled: () => null }
+const STEADY = { readUntil: Number.POSITIVE_INFINITY, settled: () => null }
 
 /** A cache in front of a source. Made by `readThrough`. */
 export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
@@ -32,12 +32,13 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
   readonly #failures: Failures
   readonly #counts: RunningCounts = newCounts()
   readonly #room: CacheRoom
-  readonly #steadiness: Pick<Steadiness, 'turnedAt' | 'settled'>
+  #steadiness: Pick<Steadiness, 'readUntil' | 'settled'>
   readonly #wheel: TimerWheel
   readonly #closeRedis: () => void
   readonly #waitName: string
   readonly #isTagged: boolean
   #isOn: boolean
+  #isClosed = false
 
   constructor(name: string, options: ReadThroughOptions<Key, Value>) {
     const what = `readThrough("${name}")`
@@ -95,8 +96,11 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
       random,
     })
     this.#room = CacheRoom.current()
-    this.#room.enter(this)
-    this.#steadiness = this.#room.steadiness ?? STEADY
+    const joined = this.#room.enter(this)
+    this.#steadiness = joined === null ? STEADY : { readUntil: Number.NEGATIVE_INFINITY, settled: () => joined }
+    void joined?.then(() => {
+      this.#steadiness = this.#room.steadiness ?? STEADY
+    })
   }
 
   /**
@@ -111,7 +115,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     const entry = this.#memory.get(id)
     if (entry !== undefined) {
       const now = this.#wheel.now()
-      if (now < entry.quietUntil && entry.era === this.#loading.era && now - this.#steadiness.turnedAt < STOOD_STILL) {
+      if (now < entry.quietUntil && entry.era === this.#loading.era && now - this.#steadiness.readUntil < STOOD_STILL) {
         this.#counts.hitsMemory++
         return Promise.resolve(entry.give() as Value | undefined)
       }
@@ -156,7 +160,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     this.#dropHere(dropOfKey(id))
     if (this.#isOn && !setting.detached) this.#memory.set(id, entry)
     if (lease !== null) await this.#loading.store(id, lease, entry)
-    await this.#room.tell(this, dropOfKey(id), !reached)
+    await this.#tell(dropOfKey(id), !reached)
   }
 
   /**
@@ -196,6 +200,8 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
 
   /** Ends what it does by itself, and its connection for what other machines say. The client it was given stays open. */
   close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.#room.leave(this)
     this.#closeRedis()
     this.#settings.close()
@@ -208,13 +214,25 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     this.#dropHere(drop)
   }
 
+  /** What Redis was not told yet. Called by the room. */
+  pending(): Drop | null {
+    return this.#redis?.pending ?? null
+  }
+
   async #drop(drop: Drop): Promise<void> {
     this.#counts.invalidations++
     this.#dropHere(drop)
     const reached = (await this.#redis?.drop(drop)) ?? true
     // What was read from Redis meanwhile was the old value.
     if (this.#redis !== null) this.#dropHere(drop)
-    await this.#room.tell(this, drop, !reached)
+    await this.#tell(drop, !reached)
+  }
+
+  /** Who was not heard of yet is not waited for: so those who are there are heard first. */
+  async #tell(drop: Drop, queued: boolean): Promise<void> {
+    const settled = this.#steadiness.settled()
+    if (settled !== null) await settled
+    await this.#room.tell(this, drop, queued)
   }
 
   #dropHere(drop: Drop): void {
@@ -240,7 +258,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     return entry?.give() as Value | undefined
   }
 
-  /** Waits until this worker has heard what it missed while it stood still. Returns options that still know whose wait it is. */
+  /** Waits until this worker has heard what it must know before it answers. Returns options that still know whose wait it is. */
   async #afterSettling(settled: Promise<void>, options: GetOptions | undefined): Promise<GetOptions> {
     const parent = surroundingsOf(options)
     await startWait(parent, `${this.#waitName}: other workers`, UNBOUNDED, () => settled)

@@ -128,6 +128,7 @@ export class InvalidationStream {
 
   /** Its connection was lost or made: until the next beat nobody knows what is heard. */
   #turned(): void {
+    if (this.#subscriber === null) return
     if (this.#hears) this.#goDeaf()
     this.#beat()
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { PunctualError } from '../../errors/punctual-error.ts'
 import { type Breaker, breaker } from '../../wait/breaker.ts'
 import { type Cancel, every, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
@@ -21,8 +22,13 @@ class RedisAwayError extends Error {}
 
 const links = new WeakMap<RedisClient, RedisLink>()
 
-/** What is done when Redis can be asked again, and for as long as there is something to do. */
-export type Pump = (link: RedisLink) => Promise<void>
+/** What a cache has kept for when Redis can be asked again. */
+export interface Pump {
+  /** Tells it what was invalidated. */
+  readonly flushDrops: () => Promise<void>
+  /** Gives back leases, which may wait until all caches have told what was invalidated. */
+  readonly giveBackLeases: () => Promise<void>
+}
 
 /**
  * One client of Redis, shared by all caches that are given it. It is asked only while it answers: a lost connection, or five failures in a row, and it is
@@ -31,7 +37,10 @@ export type Pump = (link: RedisLink) => Promise<void>
 export class RedisLink {
   /** Of this process, so that it knows what it has sent itself. */
   readonly id: string = randomBytes(8).toString('hex')
-  readonly stream: InvalidationStream
+  /** Opened by the first cache that joins, closed when the last has left. */
+  stream!: InvalidationStream
+  readonly #client: RedisClient
+  #subscriber: RedisClient | null = null
   readonly #connection: RedisConnection
   readonly #breaker: Breaker
   readonly #pumps = new Set<Pump>()
@@ -50,7 +59,8 @@ export class RedisLink {
   answerTime = 0
   failures = 0
 
-  private constructor(client: RedisClient, subscriber: RedisClient | null, channel: string) {
+  private constructor(client: RedisClient) {
+    this.#client = client
     this.#connection = connectionOf(client)
     this.#connection.onTurn(() => this.#turned())
     this.#breaker = breaker({
@@ -60,8 +70,46 @@ export class RedisLink {
       probeLimit: PROBE_LIMIT,
       counts: (error) => isFailureOfWork(error) && !(error instanceof Error && WELL.test(error.message)),
     })
+  }
+
+  /**
+   * The link of this client; `leave` it when it is not needed any more.
+   *
+   * @param subscriber null for the one it has, or one made like the client
+   * @throws PunctualError `PUNCTUAL_USAGE` for a client that is none, or that other caches use with another channel or subscriber
+   */
+  static join(client: RedisClient, subscriber: RedisClient | null, channel: string): RedisLink {
+    let link = links.get(client)
+    if (link === undefined) {
+      link = new RedisLink(client)
+      links.set(client, link)
+    }
+    link.#enter(subscriber, channel)
+    return link
+  }
+
+  #enter(subscriber: RedisClient | null, channel: string): void {
+    if (this.#users > 0) this.#checkSame(subscriber, channel)
+    else this.#open(subscriber, channel)
+    this.#users++
+  }
+
+  #checkSame(subscriber: RedisClient | null, channel: string): void {
+    const { channel: used } = this.stream
+    if (channel !== used) {
+      throw differs(
+        `redis.channel is ${JSON.stringify(channel)}, and other caches of this client use ${JSON.stringify(used)}`,
+      )
+    }
+    if (subscriber !== null && subscriber !== this.#subscriber) {
+      throw differs('redis.subscriber is another than the one that other caches of this client use')
+    }
+  }
+
+  #open(subscriber: RedisClient | null, channel: string): void {
+    this.#subscriber = subscriber
     this.stream = new InvalidationStream({
-      client,
+      client: this.#client,
       subscriber,
       channel,
       id: this.id,
@@ -73,30 +121,14 @@ export class RedisLink {
           'the cache does not hear invalidations of other machines: its connection to Redis is lost',
         ),
     })
-  }
-
-  /** The link of this client; `leave` it when it is not needed any more. */
-  static join(client: RedisClient, subscriber: RedisClient | null, channel: string): RedisLink {
-    let link = links.get(client)
-    if (link === undefined) {
-      link = new RedisLink(client, subscriber, channel)
-      links.set(client, link)
-    }
-    if (++link.#users === 1) {
-      link.stream.open()
-      link.#stop = every(LOOK_EVERY, () => void link.#look())
-    }
-    return link
+    this.stream.open()
+    this.#stop = every(LOOK_EVERY, () => void this.#look())
   }
 
   leave(): void {
     if (--this.#users > 0) return
     this.#stop()
     this.stream.close()
-  }
-
-  get channel(): string {
-    return this.stream.channel
   }
 
   get breaker(): Breaker['state'] {
@@ -222,7 +254,9 @@ export class RedisLink {
     this.#looking = true
     try {
       if (this.#breaker.state !== 'closed') await this.#probe()
-      if (this.isUp) for (const pump of [...this.#pumps]) await pump(this)
+      const pumps = [...this.#pumps]
+      for (const { flushDrops } of pumps) if (this.isUp) await flushDrops()
+      for (const { giveBackLeases } of pumps) if (this.isUp) await giveBackLeases()
     } catch {
       // Next time.
     } finally {
@@ -251,4 +285,11 @@ export class RedisLink {
   #tell(type: CacheEvent['type'], severity: CacheEvent['severity'], message: string): void {
     for (const listener of this.#listeners.keys()) listener({ type, severity, message })
   }
+}
+
+function differs(what: string): PunctualError {
+  return new PunctualError(
+    'PUNCTUAL_USAGE',
+    `${what}: one connection hears for all of them; give them the same, or this one a client of its own`,
+  )
 }

@@ -5,7 +5,7 @@ import type { WaitContext } from '../../wait/wait-node.ts'
 import type { CacheEvent } from '../cache-events.ts'
 import type { CacheCodec } from '../codec.ts'
 import { type Drop, dropOfKey } from '../drop.ts'
-import { LostLeases } from './lost-leases.ts'
+import { type LostLease, LostLeases } from './lost-leases.ts'
 import { type PendingDrop, PendingDrops } from './pending-drops.ts'
 import type { RedisLink } from './redis-link.ts'
 import { DROP, READ, RELEASE, STORE, TAKE } from './scripts.ts'
@@ -29,6 +29,8 @@ export interface StoredValue {
 
 export interface RedisRead {
   readonly stored: StoredValue | null
+  /** It is younger than was asked for. */
+  readonly isFresh: boolean
   /** Null where it is fresh, where somebody else has the lease, and where Redis cannot give one. */
   readonly lease: Lease | null
   /** Somebody else loads it. */
@@ -49,9 +51,9 @@ export interface RedisTierOptions {
   readonly tell: (event: CacheEvent) => void
 }
 
-/** Invalidations told at once. */
+/** Invalidations told at once, and leases given back. */
 const AT_ONCE = 500
-/** Milliseconds a queued invalidation may take: nobody waits for it. */
+/** Milliseconds that telling what is queued may take: nobody waits for it. */
 const FLUSH_LIMIT = ms(1_000)
 
 /** The second tier of one cache. Whatever Redis does, nothing here rejects, nor takes longer than the soft limit. */
@@ -66,7 +68,10 @@ export class RedisTier {
     this.#options = options
     this.#link = options.link
     this.#pending = new PendingDrops(options.queue)
-    this.#unpump = this.#link.addPump(() => this.#flush())
+    this.#unpump = this.#link.addPump({
+      flushDrops: () => this.#flushDrops(),
+      giveBackLeases: () => this.#giveBackLeases(),
+    })
   }
 
   /** Whether it is worth asking about this key. */
@@ -95,12 +100,12 @@ export class RedisTier {
       token,
       tellLease(leaseFor),
       run + token,
-      this.#options.hasTags ? this.#tagKey('') : '',
+      this.#options.hasTags ? '1' : '0',
     ]
     const answer = await this.#ask('read', parent, READ, this.#keysOf(key), args)
     // No answer, or none to this question; or what was invalidated meanwhile, and could not be told, may be what it answered with.
     if (!Array.isArray(answer) || this.#pending.covers(key)) {
-      this.#lost.add(key, token)
+      this.#lost.add({ key, token })
       return null
     }
     const [text, age, isAbsent, loadTook, lease, epoch, mark] = answer as readonly unknown[]
@@ -114,6 +119,7 @@ export class RedisTier {
     }
     return {
       stored,
+      isFresh: Number(lease) === 0,
       lease: Number(lease) === 1 ? { token, epoch: String(epoch), mark: String(mark) } : null,
       isBusy: Number(lease) === 2,
     }
@@ -138,21 +144,21 @@ export class RedisTier {
       lease.epoch,
       lease.mark,
       text,
-      Number.isFinite(life) ? String(Math.max(1, Math.ceil(life))) : '0',
+      tellNumber(Math.max(1, Math.ceil(life))),
       isAbsent ? '1' : '0',
       String(Math.round(loadTook)),
-      this.#tagKey(''),
       ...tags,
     ]
     const answer = await this.#ask('store', null, STORE, this.#keysOf(key), () => args)
-    if (answer === null) this.#lost.add(key, lease.token)
+    if (answer === null) this.#lost.add({ key, token: lease.token })
     return Number(answer) === 1
   }
 
   /** Gives a lease back. */
-  async release(key: string, lease: Lease): Promise<void> {
-    this.#lost.add(key, lease.token)
-    await this.#giveBack(key, lease.token)
+  async release(key: string, { token }: Lease): Promise<void> {
+    const lease = { key, token }
+    this.#lost.add(lease)
+    await this.#giveBack([lease], this.#options.softLimit())
   }
 
   /**
@@ -177,7 +183,7 @@ export class RedisTier {
       hasTags ? '1' : '0',
     ])
     if (!Array.isArray(answer)) {
-      this.#lost.add(key, token)
+      this.#lost.add({ key, token })
       return { reached: false, lease: null }
     }
     pending.done()
@@ -193,6 +199,11 @@ export class RedisTier {
     const pending = this.#add(drop)
     if (!this.#link.isUp) return false
     return this.#tellDrop(pending, this.#options.softLimit())
+  }
+
+  /** All that Redis was not told yet; null for nothing. */
+  get pending(): Drop | null {
+    return this.#pending.next(Number.POSITIVE_INFINITY)?.drop ?? null
   }
 
   /** Somebody else's invalidation that Redis was not told. */
@@ -227,17 +238,26 @@ export class RedisTier {
     })
   }
 
-  async #flush(): Promise<void> {
+  async #flushDrops(): Promise<void> {
     for (let next = this.#pending.next(AT_ONCE); next !== null; next = this.#pending.next(AT_ONCE)) {
       if (!(await this.#tellDrop(next, FLUSH_LIMIT))) return
     }
-    for (const [token, key] of this.#lost.all()) if (!(await this.#giveBack(key, token, FLUSH_LIMIT))) return
   }
 
-  async #giveBack(key: string, token: string, limit?: Milliseconds): Promise<boolean> {
-    const answer = await this.#ask('release', null, RELEASE, [this.#leaseKey(key)], () => [token], limit)
-    if (answer !== null) this.#lost.remove(token)
-    return answer !== null
+  async #giveBackLeases(): Promise<void> {
+    const lost = this.#lost.all()
+    for (let from = 0; from < lost.length; from += AT_ONCE) {
+      if (!(await this.#giveBack(lost.slice(from, from + AT_ONCE), FLUSH_LIMIT))) return
+    }
+  }
+
+  async #giveBack(leases: readonly LostLease[], limit: Milliseconds): Promise<boolean> {
+    const keys = leases.map(({ key }) => this.#leaseKey(key))
+    const tokens = leases.map(({ token }) => token)
+    const answer = await this.#ask('release', null, RELEASE, keys, () => tokens, limit)
+    if (answer === null) return false
+    this.#lost.remove(leases)
+    return true
   }
 
   async #tellDrop({ drop, done }: PendingDrop, limit: Milliseconds): Promise<boolean> {
@@ -283,7 +303,7 @@ export class RedisTier {
   }
 
   #keysOf(key: string): readonly string[] {
-    return [this.#valueKey(key), this.#leaseKey(key), this.#epochKey(), this.#anyTagKey()]
+    return [this.#valueKey(key), this.#leaseKey(key), this.#epochKey(), this.#anyTagKey(), this.#tagKey('')]
   }
 
   #valueKey(key: string): string {

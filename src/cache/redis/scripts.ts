@@ -18,6 +18,7 @@ function script(text: string): RedisScript {
  *   epoch    a random word that begins with the run of the server: what was stored in another epoch is not there. Deleting it drops everything.
  *   any tag  a random word, deleted with every tag, so that loads begun before cannot be stored
  *   tag      a random word for each tag; deleting it drops what was stored with it
+ *   tags     what the keys of tags begin with: as a key, because a client may put a prefix of its own before all of them
  *
  * Everything is invalidated by deleting, which Redis does also when it has no memory left. What was evicted or flushed is a miss.
  */
@@ -58,7 +59,7 @@ end
 /**
  * Reads a value and, where it is not there or no longer fresh, takes the lease in the same go.
  *
- * KEYS value, lease, epoch, any tag. ARGV run, fresh for, fresh for if there is nothing, token, lease in ms or 0, new epoch, prefix of tags or ''.
+ * KEYS value, lease, epoch, any tag, tags. ARGV run, fresh for, fresh for if there is nothing, token, lease in ms, new epoch, whether there are tags.
  * Returns value or false, its age in ms, whether there is nothing, how long its load took, lease (0 none, 1 taken, 2 somebody has it,
  * 3 Redis cannot), epoch, mark of any tag.
  */
@@ -70,18 +71,15 @@ local age = 0
 if value and (not found or kept[2] ~= found) then value = false end
 if value and kept[6] then
   for tag, mark in pairs(cjson.decode(kept[6])) do
-    if redis.call('GET', ARGV[7] .. tag) ~= mark then value = false end
+    if redis.call('GET', KEYS[5] .. tag) ~= mark then value = false end
   end
 end
-if value then
-  local left = redis.call('PTTL', KEYS[1])
-  if left >= 0 then age = tonumber(kept[3]) - left end
-end
+if value then age = tonumber(kept[3]) - redis.call('PTTL', KEYS[1]) end
 local fresh = ARGV[2]
 if kept[4] == '1' then fresh = ARGV[3] end
 local lease, mark = 0, ''
-if ARGV[5] ~= '0' and (not value or age >= tonumber(fresh)) then
-  lease, found, mark = take(KEYS, found, ARGV[4], ARGV[5], ARGV[6], ARGV[7] ~= '')
+if not value or age >= tonumber(fresh) then
+  lease, found, mark = take(KEYS, found, ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1')
 end
 return {value, tostring(age), kept[4], kept[5], lease, found, mark}
 `)
@@ -101,8 +99,8 @@ return {lease, found, mark}
 /**
  * Stores a value for who still has the lease, if nothing was invalidated since it was taken.
  *
- * KEYS value, lease, epoch, any tag. ARGV token, epoch, mark of any tag, value, life in ms or 0 for ever, whether there is nothing, how long its
- * load took, prefix of tags, tags... Returns 1 if it was stored.
+ * KEYS value, lease, epoch, any tag, tags. ARGV token, epoch, mark of any tag, value, life in ms, whether there is nothing, how long its load took,
+ * tags... Returns 1 if it was stored.
  */
 export const STORE: RedisScript = script(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -110,34 +108,32 @@ redis.call('DEL', KEYS[1], KEYS[2])
 if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
 local life = tonumber(ARGV[5])
 local marks = {}
-if #ARGV > 8 then
+if #ARGV > 7 then
   if redis.call('GET', KEYS[4]) ~= ARGV[3] then return 0 end
-  for index = 9, #ARGV do
-    local key = ARGV[8] .. ARGV[index]
+  for index = 8, #ARGV do
+    local key = KEYS[5] .. ARGV[index]
     local mark = redis.call('GET', key)
     if not mark then
       mark = ARGV[1]
       redis.call('SET', key, mark, 'PX', 1000)
     end
-    if life == 0 then
-      redis.call('PERSIST', key)
-    else
-      local left = redis.call('PTTL', key)
-      if left >= 0 and left < life + 1000 then redis.call('PEXPIRE', key, life + 1000) end
-    end
+    local left = redis.call('PTTL', key)
+    if left >= 0 and left < life + 1000 then redis.call('PEXPIRE', key, life + 1000) end
     marks[ARGV[index]] = mark
   end
 end
 redis.call('HSET', KEYS[1], 'v', ARGV[4], 'e', ARGV[2], 'n', ARGV[5], 'a', ARGV[6], 'd', ARGV[7])
 if next(marks) then redis.call('HSET', KEYS[1], 't', cjson.encode(marks)) end
-if life > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return 1
 `)
 
-/** Gives the lease back. KEYS lease. ARGV token. */
+/** Gives leases back. KEYS leases. ARGV the token of each. */
 export const RELEASE: RedisScript = script(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+for index, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[index] then redis.call('DEL', key) end
+end
+return 1
 `)
 
 /** Deletes, and tells everybody. KEYS what to delete. ARGV channel, message. */

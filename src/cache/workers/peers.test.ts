@@ -1,57 +1,10 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { publishWorkerLine, type WorkerLine } from '../../protocol/worker-line.ts'
-import type { CacheRoomReport } from '../../report/rooms/cache-report.ts'
+import { WorkerHub } from '../../../test/process/cache/worker-hub.ts'
+import { until } from '../../../test/process/support/until.ts'
 import { type ReadThrough, readThrough } from '../read-through.ts'
 import { STOOD_STILL } from './steadiness.ts'
-
-/** The arbiter's part: what one worker broadcasts all others hear, in order, a little later. */
-class Hub {
-  readonly #ears = new Map<number, Map<string, (message: unknown) => void>>()
-  readonly #reports = new Map<number, () => unknown>()
-  /** Workers that hear nothing for now. */
-  readonly deaf = new Set<number>()
-  readonly #kept: (() => void)[] = []
-
-  line(worker: number): WorkerLine {
-    const ears = new Map<string, (message: unknown) => void>()
-    this.#ears.set(worker, ears)
-    return {
-      worker,
-      stateDir: '/nowhere',
-      tell: () => {},
-      broadcast: (topic, message) => {
-        const text = JSON.stringify(message)
-        for (const [other, heard] of this.#ears) {
-          if (other === worker) continue
-          const deliver = (): void => heard.get(topic)?.(JSON.parse(text))
-          if (this.deaf.has(other)) this.#kept.push(deliver)
-          else setImmediate(deliver)
-        }
-      },
-      hear: (topic, listener) => {
-        ears.set(topic, listener)
-        return () => ears.delete(topic)
-      },
-      report: (_topic, snapshot) => {
-        this.#reports.set(worker, snapshot)
-        return () => this.#reports.delete(worker)
-      },
-      onDrain: () => () => {},
-      load: () => ({ utilisation: 0, inFlight: 0 }),
-    }
-  }
-
-  report(worker: number): CacheRoomReport {
-    return this.#reports.get(worker)?.() as CacheRoomReport
-  }
-
-  deliverKept(): void {
-    this.deaf.clear()
-    for (const deliver of this.#kept.splice(0)) setImmediate(deliver)
-  }
-}
 
 describe('three workers', () => {
   const caches: ReadThrough<string, number>[] = []
@@ -59,16 +12,23 @@ describe('three workers', () => {
     for (const cache of caches.splice(0)) cache.close()
   })
 
-  async function workers(): Promise<{ hub: Hub; source: Map<string, number>; caches: ReadThrough<string, number>[] }> {
-    const hub = new Hub()
+  async function workers(): Promise<{
+    hub: WorkerHub
+    source: Map<string, number>
+    caches: ReadThrough<string, number>[]
+  }> {
+    const hub = new WorkerHub()
     const source = new Map([['k', 1]])
-    for (const worker of [1, 2, 3]) {
-      publishWorkerLine(hub.line(worker))
-      caches.push(readThrough<string, number>('auth:user', { load: (key) => source.get(key) }))
-    }
-    publishWorkerLine(null)
+    for (const worker of [1, 2, 3]) join(hub, worker, source)
     for (const cache of caches) assert.equal(await cache.get('k'), 1)
     return { hub, source, caches }
+  }
+
+  function join(hub: WorkerHub, worker: number, source: ReadonlyMap<string, number>): ReadThrough<string, number> {
+    const make = () => readThrough<string, number>('auth:user', { load: (key) => source.get(key) })
+    const cache = hub.run(worker, make)
+    caches.push(cache)
+    return cache
   }
 
   test('what one invalidates all have dropped when it is done', async () => {
@@ -96,8 +56,16 @@ describe('three workers', () => {
     assert.equal(await caches[1]?.get('k'), 2)
     await caches[0]?.invalidate('k')
     hub.deliverKept()
-    while (hub.report(1).peers < 2) await turn()
+    await until('it to be heard of', () => hub.report(1).peers === 2)
     assert.equal(await caches[2]?.get('k'), 2)
+  })
+
+  test('what one invalidates as soon as it is there all have dropped, too', async () => {
+    const { hub, source, caches } = await workers()
+    const newest = join(hub, 4, source)
+    source.set('k', 2)
+    await newest.invalidate('k')
+    for (const cache of caches) assert.equal(await cache.get('k'), 2)
   })
 
   test('one whose loop stood still hears what it was told before it answers from memory', async () => {

@@ -6,6 +6,7 @@ import type { ReadThroughOptions } from '../../../src/cache/read-through-options
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { CLIENTS, type ConnectedClient } from './clients.ts'
+import { onOwnMachine } from './worker-hub.ts'
 
 interface Row {
   readonly id: string
@@ -43,18 +44,19 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       for (let index = 0; index < 2; index++) {
         const connected = await connect(redis.url)
         clients.push(connected)
-        const cache = readThrough<string, Row>(`machine ${index}`, {
+        const all = {
           load: async (id) => {
             loads++
             const version = rows.get(id)
             return version === undefined ? null : { id, version, at: new Date(version), big: BigInt(version) }
           },
           redis: connected.client,
-          softLimit: '2s',
+          softLimit: '5s',
           onEvent: () => {},
           ...options,
           prefix,
-        } as ReadThroughOptions<string, Row>)
+        } as ReadThroughOptions<string, Row>
+        const cache = onOwnMachine(() => readThrough<string, Row>(`machine ${index}`, all))
         caches.push(cache)
         made.push(cache)
       }

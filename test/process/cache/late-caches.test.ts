@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
+import type { Limit } from '../../../src/wait/limit.ts'
+import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+import { CLIENTS, type ConnectedClient } from './clients.ts'
+import { type ShapedProxy, startShapedProxy } from './shaped-proxy.ts'
+import { onOwnMachine, WorkerHub } from './worker-hub.ts'
+
+const missing = redisMissing()
+/** Milliseconds; longer than the test. */
+const NEVER = 600_000
+
+/** Makes something as some worker. */
+type Run = <T>(make: () => T) => T
+const here: Run = (make) => make()
+
+/** One worker cannot reach Redis; others, which come later, can. */
+describe('what is invalidated while Redis is away', { skip: missing ?? false }, () => {
+  const clients: ConnectedClient[] = []
+  const caches: ReadThrough<string, number>[] = []
+  const source = new Map<string, number>()
+  let redis: TestRedis
+  let proxy: ShapedProxy
+
+  before(async () => {
+    redis = await startRedis()
+  })
+  afterEach(async () => {
+    for (const cache of caches.splice(0)) cache.close()
+    for (const client of clients.splice(0)) await client.close()
+    await proxy.close()
+    await redis.command('FLUSHALL')
+  })
+  after(() => redis?.stop())
+
+  async function cacheOver(url: string, prefix: string, run: Run, softLimit: Limit = '5s') {
+    const connected = await CLIENTS.ioredis(url)
+    clients.push(connected)
+    const cache = run(() =>
+      readThrough<string, number>(prefix, {
+        load: (key) => source.get(key),
+        softLimit,
+        redis: connected.client,
+        onEvent: () => {},
+      }),
+    )
+    caches.push(cache)
+    await until('it to hear', () => cache.report().redis?.hears)
+    return cache
+  }
+
+  /** A cache that has invalidated what Redis still has. */
+  async function cutOff(run: Run): Promise<void> {
+    proxy = await startShapedProxy(redis.port)
+    const cache = await cacheOver(proxy.url, 'late', run, '50ms')
+    source.set('k', 1)
+    await (await cacheOver(redis.url, 'late', onOwnMachine)).get('k')
+    await until('it to be stored', async () => (await redis.command('EXISTS', 'late:k')) === 1)
+    proxy.delay = NEVER
+    source.set('k', 2)
+    await cache.invalidate('k')
+    assert.equal(cache.report().redis?.queued, 1)
+    assert.equal(await redis.command('EXISTS', 'late:k'), 1)
+  }
+
+  async function assertTold(cache: ReadThrough<string, number>): Promise<void> {
+    assert.equal(await cache.get('k'), 2)
+    await until('Redis to be told', () => cache.report().redis?.queued === 0)
+    assert.equal(await cache.get('k'), 2)
+  }
+
+  test('is not read from Redis by a worker that boots before it was told', async () => {
+    const hub = new WorkerHub()
+    await cutOff((make) => hub.run(1, make))
+    await assertTold(await cacheOver(redis.url, 'late', (make) => hub.run(2, make)))
+  })
+
+  test('nor by a cache that is made later, in a worker that had none of these keys', async () => {
+    const hub = new WorkerHub()
+    const run = <T>(make: () => T): T => hub.run(2, make)
+    await cacheOver(redis.url, 'other', run)
+    await cutOff((make) => hub.run(1, make))
+    await assertTold(await cacheOver(redis.url, 'late', run))
+  })
+
+  test('nor by another cache of the same keys, made later in the same process', async () => {
+    await cutOff(here)
+    await assertTold(await cacheOver(redis.url, 'late', here))
+  })
+})

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
+import type { ReadThroughOptions } from '../../../src/cache/read-through-options.ts'
+import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+import { CLIENTS, type ConnectedClient } from './clients.ts'
+import { onOwnMachine } from './worker-hub.ts'
+
+const missing = redisMissing()
+
+describe('a value in Redis that is past its time is loaded anew', { skip: missing ?? false }, () => {
+  const clients: ConnectedClient[] = []
+  const caches: ReadThrough<string, number>[] = []
+  let redis: TestRedis
+  let version = 1
+
+  before(async () => {
+    redis = await startRedis()
+  })
+  afterEach(async () => {
+    for (const cache of caches.splice(0)) cache.close()
+    for (const client of clients.splice(0)) await client.close()
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0')
+    await redis.command('FLUSHALL')
+    version = 1
+  })
+  after(() => redis?.stop())
+
+  async function machine(options: Partial<ReadThroughOptions<string, number>>) {
+    const connected = await CLIENTS.ioredis(redis.url)
+    clients.push(connected)
+    const all = {
+      load: () => version,
+      redis: connected.client,
+      softLimit: '5s',
+      onEvent: () => {},
+      ...options,
+    } as ReadThroughOptions<string, number>
+    const cache = onOwnMachine(() => readThrough<string, number>('past', all))
+    caches.push(cache)
+    return cache
+  }
+
+  async function store(cache: ReadThrough<string, number>): Promise<void> {
+    assert.equal(await cache.get('k'), 1)
+    await until('it to be stored', async () => (await redis.command('EXISTS', 'past:k')) === 1)
+  }
+
+  function newest(cache: ReadThrough<string, number>): Promise<unknown> {
+    return until('the newest to be seen', async () => (await cache.get('k')) === 2)
+  }
+
+  for (const staleFor of ['0s', '50ms'] as const) {
+    test(`also while Redis has no memory left to give a lease, answered at once for ${staleFor}`, async () => {
+      const cache = await machine({ ttl: '100ms', grace: '1h', staleFor })
+      await store(cache)
+      await redis.command('CONFIG', 'SET', 'maxmemory', '1')
+      version = 2
+      await newest(cache)
+      assert.equal(await redis.command('HGET', 'past:k', 'v'), '1', 'Redis still has the old one')
+    })
+  }
+
+  test('also where old values may be answered in place of an error for ever', async () => {
+    const cache = await machine({ ttl: '100ms', grace: 'unbounded', staleFor: '0s', tags: () => ['all'] })
+    await store(cache)
+    version = 2
+    await newest(cache)
+    await until('it to be stored', async () => (await redis.command('HGET', 'past:k', 'v')) === '2')
+    await cache.invalidate({ tag: 'all' })
+    version = 3
+    assert.equal(await cache.get('k'), 3)
+  })
+
+  test('also where it was stored by one that keeps values for ever, and is read by one that does not', async () => {
+    await store(await machine({ ttl: 'unbounded' }))
+    version = 2
+    const cache = await machine({ ttl: '100ms', staleFor: '0s' })
+    await newest(cache)
+  })
+
+  test('but not before, however long that is', async () => {
+    const options = { ttl: 'unbounded', grace: 'unbounded' } as const
+    await store(await machine(options))
+    version = 2
+    assert.equal(await (await machine(options)).get('k'), 1)
+  })
+})

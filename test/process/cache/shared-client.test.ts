@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { Redis } from 'ioredis'
+import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
+import type { ReadThroughOptions } from '../../../src/cache/read-through-options.ts'
+import { DROP, RELEASE } from '../../../src/cache/redis/scripts.ts'
+import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+import { startShapedProxy } from './shaped-proxy.ts'
+import { onOwnMachine } from './worker-hub.ts'
+
+const missing = redisMissing()
+
+describe('a client of the app', { skip: missing ?? false }, () => {
+  const clients: Redis[] = []
+  const caches: ReadThrough<string, number>[] = []
+  let redis: TestRedis
+  let version = 1
+
+  before(async () => {
+    redis = await startRedis()
+  })
+  afterEach(async () => {
+    for (const cache of caches.splice(0)) cache.close()
+    for (const client of clients.splice(0)) client.disconnect()
+    await redis.command('FLUSHALL')
+    version = 1
+  })
+  after(() => redis?.stop())
+
+  function connect(url = redis.url, keyPrefix = ''): Redis {
+    const client = new Redis(url, { keyPrefix, retryStrategy: () => 100 })
+    client.on('error', () => {})
+    clients.push(client)
+    return client
+  }
+
+  function cacheOver(
+    client: ReadThroughOptions<string, number>['redis'] & object,
+    options: Partial<ReadThroughOptions<string, number>> = {},
+  ): ReadThrough<string, number> {
+    const all = { load: () => version, softLimit: '5s', onEvent: () => {}, redis: client, ...options }
+    const cache = onOwnMachine(() =>
+      readThrough<string, number>('client', all as unknown as ReadThroughOptions<string, number>),
+    )
+    caches.push(cache)
+    return cache
+  }
+
+  function allHear(): Promise<unknown> {
+    return until('all to hear', () => caches.every((cache) => cache.report().redis?.hears))
+  }
+
+  test('may put a prefix before all keys: what is invalidated by key and by tag is gone for all', async () => {
+    const [one, other, third] = Array.from({ length: 3 }, () =>
+      cacheOver(connect(redis.url, 'app:'), { tags: (_value, key) => [`group:${key}`] }),
+    ) as [ReadThrough<string, number>, ReadThrough<string, number>, ReadThrough<string, number>]
+    await allHear()
+    for (const key of ['a', 'b']) await one.get(key)
+    await until('both to be stored', async () => (await redis.command('EXISTS', 'app:client:a', 'app:client:b')) === 2)
+    version = 2
+    assert.equal(await other.get('a'), 1)
+    assert.equal(await other.get('b'), 1)
+    await one.invalidate({ tag: 'group:a' })
+    await one.invalidate('b')
+    assert.equal(await third.get('a'), 2)
+    assert.equal(await third.get('b'), 2)
+    await until('the other to see it', async () => (await other.get('a')) === 2 && (await other.get('b')) === 2)
+  })
+
+  test('goes on hearing for its other caches when one is closed twice', async () => {
+    const client = connect()
+    const closed = cacheOver(client, { prefix: 'closed' })
+    const one = cacheOver(client)
+    const other = cacheOver(connect())
+    await allHear()
+    closed.close()
+    closed.close()
+    assert.equal(await one.get('k'), 1)
+    version = 2
+    await other.invalidate('k')
+    await until('it to be heard', async () => (await one.get('k')) === 2)
+    assert.equal(one.report().redis?.hears, true)
+  })
+
+  test('has one channel and one subscriber for all its caches; another is refused with a word of why', async () => {
+    const client = connect()
+    const first = cacheOver({ client, channel: 'app' })
+    assert.throws(() => cacheOver({ client }), {
+      code: 'PUNCTUAL_USAGE',
+      message: /redis\.channel is "punctual:cache", and other caches of this client use "app"/,
+    })
+    assert.throws(() => cacheOver({ client, channel: 'app', subscriber: connect() }), {
+      code: 'PUNCTUAL_USAGE',
+      message: /redis\.subscriber is another/,
+    })
+    cacheOver({ client, channel: 'app' })
+    for (const cache of caches.splice(0)) cache.close()
+    first.close()
+    cacheOver({ client, channel: 'another', subscriber: connect() })
+    await allHear()
+  })
+
+  test('tells Redis on its return what all its caches have invalidated, before any of them gives leases back', async () => {
+    const proxy = await startShapedProxy(redis.port)
+    try {
+      const client = connect(proxy.url)
+      // Longer than the test: no lease ends by itself.
+      const options = { softLimit: '50ms', limit: '60s' } as const
+      const leases = cacheOver(client, { ...options, prefix: 'leases' })
+      const drops = cacheOver(client, { ...options, prefix: 'drops' })
+      await allHear()
+      const said: ('probe' | 'drop' | 'release')[] = []
+      const monitor = await connect().monitor()
+      clients.push(monitor)
+      monitor.on('monitor', (_time: string, [command = '', script = '']: string[]) => {
+        if (/^ping$/i.test(command)) said.push('probe')
+        if (script === DROP.hash || script === DROP.text) said.push('drop')
+        if (script === RELEASE.hash || script === RELEASE.text) said.push('release')
+      })
+      proxy.delay = 500
+      for (let index = 0; leases.report().redis?.state === 'up'; index++) await leases.get(`k${index}`)
+      await drops.invalidate('k')
+      assert.equal(drops.report().redis?.queued, 1)
+      proxy.delay = 0
+      await until('it to be told', () => said.includes('drop'))
+      const found = said.lastIndexOf('probe', said.indexOf('drop'))
+      assert.notEqual(found, -1)
+      assert.equal(said[found + 1], 'drop', said.join())
+      await until('all leases to be back', async () => (await redis.command('DBSIZE')) === 1)
+    } finally {
+      await proxy.close()
+    }
+  })
+})
