@@ -66,10 +66,9 @@ async function measureRound(): Promise<Round> {
         meanwhile.push(await after.request(ASKED_FIRST[turn % ASKED_FIRST.length] as string))
       }
     })()
-    const settled = ready + (await after.settled())
-    over.abort()
-    await asking
-    return { beforeReady, ready, settled, atOnce, meanwhile }
+    // Whoever asks and whoever waits end together, and the first error is the one that is told.
+    const [settledAfter] = await Promise.all([after.settled().finally(() => over.abort()), asking])
+    return { beforeReady, ready, settled: ready + settledAfter, atOnce, meanwhile }
   } finally {
     await after.stop()
   }

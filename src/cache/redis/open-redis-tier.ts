@@ -1,3 +1,4 @@
+import { safeListener } from '../../report/safe-listener.ts'
 import type { Milliseconds } from '../../wait/duration.ts'
 import { readCount } from '../../wait/limit.ts'
 import { tellConsole } from '../cache-events.ts'
@@ -32,7 +33,7 @@ export function openRedisTier<Key extends CacheKey, Value>(
   if (options.redis === undefined) return { tier: null, close: () => {} }
   const { client, subscriber, channel = 'punctual:cache', queue = 10_000 } = redisOptions(options.redis)
   const most = readCount(`readThrough("${name}"): redis.queue`, queue, 1)
-  const tell = options.onEvent ?? tellConsole
+  const tell = safeListener(`the cache "${name}"`, options.onEvent ?? tellConsole)
   const link = RedisLink.join(client, subscriber ?? null, channel)
   let hasToldUndecodable = false
   const tier = new RedisTier({
