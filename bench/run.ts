@@ -39,7 +39,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     run: benchDefer,
   },
   http: {
-    prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 12 minutes)',
+    prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 17 minutes)',
     rounds: 12,
     seconds: 1,
     run: benchHttp,

@@ -22,7 +22,9 @@ export const BASELINE = 'cluster-none'
 /** @param punctuals `bin/punctual.js` of each build of Punctual that takes part, by its title */
 export function contenders(punctuals: ReadonlyMap<string, string>): readonly Contender[] {
   return [
-    cluster('none', 'node:cluster, shared handle'),
+    cluster('none', 'node:cluster, shared handle', BASELINE),
+    // What it comes out at is the error of the method.
+    cluster('none', 'the same once more, as control', 'control'),
     cluster('rr', 'node:cluster, round robin'),
     ...[...punctuals].map(([title, program]) => punctual(title, program)),
     pm2,
@@ -30,8 +32,8 @@ export function contenders(punctuals: ReadonlyMap<string, string>): readonly Con
   ]
 }
 
-function cluster(policy: 'none' | 'rr', title: string): Contender {
-  return contender(`cluster-${policy}`, title, (entry) => ({ args: [join(HERE, 'cluster.js'), policy, entry] }))
+function cluster(policy: 'none' | 'rr', title: string, name = `cluster-${policy}`): Contender {
+  return contender(name, title, (entry) => ({ args: [join(HERE, 'cluster.js'), policy, entry] }))
 }
 
 /** With its own settings, but for the number of workers and where it keeps its things. */

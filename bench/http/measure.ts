@@ -45,9 +45,10 @@ export interface Plan {
 }
 
 /**
- * Measures the contenders round by round, each in a pair with the baseline: one is asked for `seconds` right after the other, because the speed of a shared machine
- * changes by tens of percent within seconds. In every other round the baseline comes second, and every round begins with another contender. In each sitting
- * all are started anew, because one process may be luckier than the next.
+ * Measures each contender in a pair with a baseline of its own, and nobody else on the machine: one is asked for `seconds` right after the other, because the speed of
+ * a shared machine changes by tens of percent within seconds, and in every other round the baseline comes second. Both have had the same from their start: of two
+ * equal servers the one that is asked more often comes out faster, by its compiled code, its heap and the caches. In each sitting both are started anew, because one process may
+ * be luckier than the next.
  */
 export async function measure(
   app: AppName,
@@ -57,12 +58,27 @@ export async function measure(
   directory: string,
 ): Promise<Measured> {
   const measured: Measured = { samples: [], memory: [] }
+  const baseline = contenders.find(({ name }) => name === BASELINE)
+  if (baseline === undefined) throw new Error(`${BASELINE} must take part`)
+  const others = contenders.filter((one) => one !== baseline)
   for (let sitting = 0; sitting < plan.sittings; sitting++) {
-    const place = join(directory, `${app}-${sitting}`)
-    const running = await startAll(app, rotate(contenders, sitting), place)
-    const bare = running.find(([{ name }]) => name === BASELINE)
-    if (bare === undefined) throw new Error(`${BASELINE} must take part`)
-    const others = running.filter((one) => one !== bare)
+    for (const other of rotate(others, sitting)) {
+      await measurePair(baseline, other, sitting)
+      process.stderr.write(`bench: ${app}, sitting ${sitting + 1} of ${plan.sittings}: ${other.title}\n`)
+    }
+  }
+  return measured
+
+  async function measurePair(bare: Contender, other: Contender, sitting: number): Promise<void> {
+    const order = sitting % 2 === 0 ? [bare, other] : [other, bare]
+    const running = await startAll(app, order, join(directory, `${app}-${sitting}-${other.name}`))
+    const recordMemory = (when: MemorySample['when']): void => {
+      for (const [contender, served] of running) {
+        for (const pid of served.workers) {
+          measured.memory.push({ app, contender: contender.name, when, ...memoryOf(pid) })
+        }
+      }
+    }
     try {
       await sleep(SETTLE)
       recordMemory('idle')
@@ -71,34 +87,19 @@ export async function measure(
       }
       for (let round = 0; round < plan.rounds; round++) {
         for (const mode of MODES) {
-          const count = sitting * plan.rounds + round
-          for (const other of rotate(others, round)) {
-            for (const [contender, served] of count % 2 === 0 ? [bare, other] : [other, bare]) {
-              const taken = await sample(served, mode)
-              const beside = other[0].name
-              measured.samples.push({ app, contender: contender.name, beside, mode, round: count, ...taken })
-            }
+          for (const [contender, served] of rotate(running, round)) {
+            const taken = await sample(served, mode)
+            const count = sitting * plan.rounds + round
+            measured.samples.push({ app, contender: contender.name, beside: other.name, mode, round: count, ...taken })
           }
         }
-        process.stderr.write(
-          `bench: ${app}, sitting ${sitting + 1} of ${plan.sittings}, round ${round + 1} of ${plan.rounds}\n`,
-        )
       }
       await sleep(SETTLE)
       recordMemory('after load')
     } finally {
       for (const [, served] of running) await served.stop()
     }
-
-    function recordMemory(when: MemorySample['when']): void {
-      for (const [contender, served] of running) {
-        for (const pid of served.workers) {
-          measured.memory.push({ app, contender: contender.name, when, ...memoryOf(pid) })
-        }
-      }
-    }
   }
-  return measured
 
   async function sample(served: ServedApp, mode: Mode): Promise<Load & Pick<Sample, 'cpuMicroseconds' | 'others'>> {
     await served.check()
