@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { Agent, createServer, get, type RequestListener, type Server } from 'node:http'
+import https from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, test } from 'node:test'
+import tls from 'node:tls'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { until, within } from '../../test/process/support/until.ts'
@@ -63,7 +69,7 @@ test('a connection at rest does not hold on to the request that was served last'
 })
 
 test('a connection that is used again and again stays, and ends when it has been idle for its time', async () => {
-  const limit = 150
+  const limit = 1_000
   const port = await serve((_request, response) => response.end('done'), limit)
   const socket = open(port)
   socket.on('data', () => {})
@@ -73,7 +79,7 @@ test('a connection that is used again and again stays, and ends when it has been
   socket.on('data', () => {
     answers++
     // For longer than it may be idle.
-    if (performance.now() - began < 3 * limit) setTimeout(() => socket.write(REQUEST), limit / 5)
+    if (performance.now() - began < 1.5 * limit) setTimeout(() => socket.write(REQUEST), limit / 10)
     else last = performance.now()
   })
   let last = 0
@@ -85,7 +91,7 @@ test('a connection that is used again and again stays, and ends when it has been
 })
 
 test('bytes of a request that is not whole yet are life, as with Node’s own timer', async () => {
-  const limit = 200
+  const limit = 1_000
   const port = await serve((_request, response) => response.end('done'), limit)
   const socket = open(port)
   const answers: string[] = []
@@ -94,7 +100,7 @@ test('bytes of a request that is not whole yet are life, as with Node’s own ti
   await until('the first answer', () => answers.length === 1)
   // Piece by piece, over more than the connection may be idle.
   for (const piece of REQUEST) {
-    await new Promise((resolve) => setTimeout(resolve, limit / 10))
+    await new Promise((resolve) => setTimeout(resolve, limit / 16))
     socket.write(piece)
   }
   await until('the second answer', () => answers.length === 2)
@@ -130,6 +136,52 @@ test('the limit of a server holds for requests that take longer', async () => {
   socket.resume()
   socket.write(REQUEST)
   await within('the connection to be closed', once(socket, 'close'))
+})
+
+test('the timer of the bare socket below an encrypted one is told of its bytes', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-tls-'))
+  const [key, cert] = [join(directory, 'key'), join(directory, 'cert')]
+  const ask = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  execFileSync('openssl', [...ask, '-subj', '/CN=localhost', '-keyout', key, '-out', cert], { stdio: 'ignore' })
+  const limit = 1_000
+  const encrypted = https.createServer(
+    { key: readFileSync(key), cert: readFileSync(cert) },
+    (_request, response) => void response.end('done'),
+  )
+  rmSync(directory, { recursive: true })
+  let timedOut = false
+  encrypted.on('connection', (socket: Socket) =>
+    socket.setTimeout(limit, () => {
+      timedOut = true
+      socket.destroy()
+    }),
+  )
+  encrypted.on('secureConnection', (socket: Socket) => {
+    replaceIdleTimer(socket)
+    socket.on('close', () => endIdleTimer(socket))
+  })
+  server = encrypted
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  const socket = tls.connect({
+    port: (server.address() as AddressInfo).port,
+    host: '127.0.0.1',
+    rejectUnauthorized: false,
+  })
+  sockets.add(socket)
+  socket.on('error', () => {})
+  const began = performance.now()
+  let answers = 0
+  socket.on('data', () => {
+    answers++
+    // For longer than the bare socket may be idle.
+    if (performance.now() - began < 1.5 * limit) setTimeout(() => socket.write(REQUEST), limit / 10)
+  })
+  socket.write(REQUEST)
+  await until(
+    'the connection to have been used for longer than its limit, or to be cut off',
+    () => timedOut || performance.now() - began > 1.5 * limit,
+  )
+  assert.equal(timedOut, false, `cut off after ${answers} answers`)
 })
 
 test('what is no limit is refused as Node refuses it', async () => {

@@ -7,6 +7,8 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 interface Timed {
   _unrefTimer(): void
   _onTimeout(): void
+  /** The socket below it; null for one that stands on the kernel. */
+  readonly _parent: Socket | null
   /** The response that is being sent on it. */
   readonly _httpMessage?: object | null
 }
@@ -120,6 +122,7 @@ function startIdle(this: Idle, limit: number, onTimeout?: () => void): Socket {
 /** Node calls it whenever bytes come or go. */
 function refreshIdle(this: Idle): void {
   const timer = this[idleTimer] as IdleTimer
-  if (timer.isNodes) refresh.call(this)
-  else if (timer.limit > 0) timer.refresh()
+  // Node's looks also after the bare socket below an encrypted one, whose timer hears of no bytes itself.
+  if (timer.isNodes || this._parent !== null) refresh.call(this)
+  if (timer.limit > 0) timer.refresh()
 }
