@@ -1,6 +1,6 @@
 import type { DeferredItem } from './deferred-item.ts'
+import { Fifo } from './fifo.ts'
 import { mostTogether } from './handling-marks.ts'
-import { Ring } from './ring.ts'
 
 /** Bytes of JSON in a batch, about: to parse more at once would hold up requests. */
 const MOST_BYTES = 1024 * 1024
@@ -13,8 +13,8 @@ export class Backlog {
   /** More of what was taken over is being read: own items wait for it. */
   awaitsMore = false
   readonly #pressing: number
-  readonly #adopted = new Ring<DeferredItem>()
-  readonly #own = new Ring<DeferredItem>()
+  readonly #adopted = new Fifo<DeferredItem>()
+  readonly #own = new Fifo<DeferredItem>()
   #adoptedLast = false
 
   /** @param pressing how many own items no longer wait for others */
@@ -81,7 +81,7 @@ export class Backlog {
     yield* this.#own
   }
 
-  #next(): Ring<DeferredItem> | null {
+  #next(): Fifo<DeferredItem> | null {
     const hasAdopted = this.#adopted.length > 0
     if (this.#own.length >= this.#pressing && (this.#adoptedLast || !hasAdopted)) return this.#own
     if (hasAdopted) return this.#adopted

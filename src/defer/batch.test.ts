@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Batch, newBatch, remedyFor } from './batch.ts'
 import { DeferredItem } from './deferred-item.ts'
+import { splitId } from './spool/segment-format.ts'
 
 function failed(times: number, size: number): Batch {
-  const items = Array.from({ length: size }, (_, index) => new DeferredItem(String(index), '1', 1, 0, null, null))
+  const items = Array.from({ length: size }, (_, index) => new DeferredItem(splitId(String(index)), '1', 1, 0))
   return { ...newBatch(items), failed: times }
 }
 

@@ -147,15 +147,14 @@ export class DeferQueue implements DeliveryOwner {
       if (refused !== null) return refused
     }
     const now = monotonicNow()
-    const id = splitUlid(now)
-    const place = this.#spool === null ? null : this.#spool.append(id, json, now)
-    const bytes = place === null ? Buffer.byteLength(json) : payloadOf(place)
-    const deferred = new DeferredItem(id.head + id.tail, json, bytes, now, place, null)
+    const deferred = new DeferredItem(splitUlid(now), json, 0, now)
+    this.#spool?.append(deferred, json, now, deferred)
+    deferred.bytes = deferred.isOnDisk ? payloadOf(deferred) : Buffer.byteLength(json)
     holdings.add(deferred)
     this.backlog.push(deferred)
     this.#accepted++
     this.#delivery.noteNew(now)
-    return place === null ? 'memory' : 'spooled'
+    return deferred.isOnDisk ? 'spooled' : 'memory'
   }
 
   /** Nothing is left to deliver, or nothing more will be. */

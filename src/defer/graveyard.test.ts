@@ -10,13 +10,14 @@ import { DeferredItem } from './deferred-item.ts'
 import { DropCounter } from './drop-counter.ts'
 import { Graveyard } from './graveyard.ts'
 import { inSyncLane } from './spool/disk-lane.ts'
+import { splitId } from './spool/segment-format.ts'
 
 test('while the disk hangs an item is kept, and is no dead letter when the disk answers after all', async (t) => {
   const spool = mkdtempSync(join(tmpdir(), 'punctual-graveyard-'))
   t.after(() => rmSync(spool, { recursive: true, force: true }))
   const told: string[] = []
   const graveyard = new Graveyard(spool, 'q', new DropCounter('q', () => {}), ({ message }) => told.push(message))
-  const batch = newBatch([new DeferredItem('id', '{"n":1}', 7, 0, null, null)])
+  const batch = newBatch([new DeferredItem(splitId('id'), '{"n":1}', 7, 0)])
   const { promise, resolve } = Promise.withResolvers<void>()
   void inSyncLane(() => promise)
   assert.equal(await graveyard.add(batch, new Error('no')), false)

@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { DeferredItem } from './deferred-item.ts'
 import { HandlingMarks, mostTogether } from './handling-marks.ts'
+import { splitId } from './spool/segment-format.ts'
 
 test('what a dead owner had in hand has been with one more death, once; what it had finished has not', () => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-marks-'))
   try {
-    const item = (id: string, deaths: number): DeferredItem => new DeferredItem(id, '1', 1, 0, null, null, deaths)
+    const item = (id: string, deaths: number): DeferredItem => new DeferredItem(splitId(id), '1', 1, 0, null, deaths)
     const dead = new HandlingMarks(join(directory, 'dead'), 'host-1-2')
     const done = dead.begin([item('a', 0)])
     dead.begin([item('b', 0), item('c', 0)])

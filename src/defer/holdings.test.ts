@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DeferredItem } from './deferred-item.ts'
 import { Holdings } from './holdings.ts'
-import type { Place, Spool, SpoolState } from './spool/spool.ts'
+import { splitId } from './spool/segment-format.ts'
+import type { OwnPlace, Place, Spool, SpoolState } from './spool/spool.ts'
 
 /** Takes items for as long as it is told to. */
 class Notes {
@@ -10,9 +11,9 @@ class Notes {
   readonly settled: Place[] = []
   state: SpoolState = { state: 'degraded', why: 'it is full' }
 
-  append(_: string, json: string): Place | null {
+  append(_: unknown, json: string, __: number, into: OwnPlace): Place | null {
     if (this.state.state === 'degraded' || json === 'too large') return null
-    return { segment: 1, index: this.written.push(json) - 1, bytes: 1 }
+    return Object.assign(into, { segment: 1, index: this.written.push(json) - 1, size: 1 })
   }
 
   settle(places: readonly Place[]): void {
@@ -27,7 +28,7 @@ function unwritten(count: number): {
 } {
   const notes = new Notes()
   const holdings = new Holdings(notes as unknown as Spool, null)
-  const items = Array.from({ length: count }, (_, number) => new DeferredItem('', String(number), 1, 0, null, null))
+  const items = Array.from({ length: count }, (_, number) => new DeferredItem(splitId(''), String(number), 1, 0))
   for (const item of items) holdings.add(item)
   return { notes, holdings, items }
 }
@@ -41,7 +42,7 @@ test('what is in memory alone is written down a part at a time, in order, each i
   assert.equal(holdings.inMemory, 6)
   holdings.settle(items.slice(2, 6))
   assert.equal(notes.settled.length, 2)
-  const late = new DeferredItem('', 'late', 1, 0, null, null)
+  const late = new DeferredItem(splitId(''), 'late', 1, 0)
   holdings.add(late)
   assert.equal(holdings.writeDown(4), true)
   assert.equal(holdings.writeDown(4), false)
@@ -63,8 +64,8 @@ test('when the disk fails midway the rest is written down the next time', () => 
 
 test('one that no disk takes holds up nothing behind it', () => {
   const { notes, holdings } = unwritten(1)
-  holdings.add(new DeferredItem('', 'too large', 1, 0, null, null))
-  holdings.add(new DeferredItem('', 'behind', 1, 0, null, null))
+  holdings.add(new DeferredItem(splitId(''), 'too large', 1, 0))
+  holdings.add(new DeferredItem(splitId(''), 'behind', 1, 0))
   notes.state = { state: 'ok' }
   assert.equal(holdings.writeDown(10), false)
   assert.deepEqual(notes.written, ['0', 'behind'])
@@ -73,7 +74,7 @@ test('one that no disk takes holds up nothing behind it', () => {
 
 test('of a queue that is kept in memory everything is in memory alone', () => {
   const holdings = new Holdings(null, null)
-  const item = new DeferredItem('', '1', 1, 0, null, null)
+  const item = new DeferredItem(splitId(''), '1', 1, 0)
   holdings.add(item)
   assert.equal(holdings.inMemory, 1)
   holdings.settle([item])

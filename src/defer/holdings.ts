@@ -1,3 +1,4 @@
+import { monotonicNow } from '../wait/clock.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import type { Inheritance } from './inheritance.ts'
 import type { Adopted } from './spool/adopt.ts'
@@ -32,7 +33,7 @@ export class Holdings {
   add(item: DeferredItem): void {
     this.items++
     this.bytes += item.bytes
-    if (item.place === null) this.#unwritten?.add(item)
+    if (!item.isOnDisk) this.#unwritten?.add(item)
   }
 
   adopt(items: readonly DeferredItem[]): void {
@@ -45,19 +46,19 @@ export class Holdings {
     const places: Place[] = []
     let adopted: Map<Adopted, Place[]> | null = null
     for (const item of items) {
-      const { bytes, place, legacy } = item
+      const { bytes, legacy } = item
       if (legacy === null) {
         this.items--
         this.bytes -= bytes
-        if (place === null) this.#unwritten?.delete(item)
-        else places.push(place)
-      } else if (place !== null) {
+        if (item.isOnDisk) places.push(item)
+        else this.#unwritten?.delete(item)
+      } else if (item.isOnDisk) {
         this.adoptedItems--
         this.adoptedBytes -= bytes
         adopted ??= new Map()
         const those = adopted.get(legacy)
-        if (those === undefined) adopted.set(legacy, [place])
-        else those.push(place)
+        if (those === undefined) adopted.set(legacy, [item])
+        else those.push(item)
       }
     }
     if (places.length > 0) this.#spool?.settle(places)
@@ -75,8 +76,8 @@ export class Holdings {
     for (let tried = 0; tried < most; tried++) {
       const next = this.#writing.next()
       const item = next.done === true ? null : next.value
-      if (item !== null) item.place = this.#spool.append(item.id, item.json)
-      if (item?.place) this.#unwritten.delete(item)
+      if (item !== null) this.#spool.append(item, item.json, monotonicNow(), item)
+      if (item?.isOnDisk) this.#unwritten.delete(item)
       // One that is too large for the disk is passed over.
       else if (item === null || this.#spool.state.state === 'degraded') {
         this.#writing = null

@@ -8,6 +8,7 @@ import type { HandlingMarks } from './handling-marks.ts'
 import { type Adopted, adopt, type Leftover, listOwners } from './spool/adopt.ts'
 import { inDiskLane } from './spool/disk-lane.ts'
 import { isOwnerAlive, thisOwner } from './spool/owner.ts'
+import { splitId } from './spool/segment-format.ts'
 import type { Place } from './spool/spool.ts'
 import { ulidTime } from './ulid-time.ts'
 
@@ -186,20 +187,15 @@ export class Inheritance {
 
   #accept(legacy: Legacy, leftovers: readonly Leftover[]): void {
     const [now, wall] = [monotonicNow(), wallClock().getTime()]
-    const items = leftovers.map(({ id, json, place }) => {
-      const age = Math.max(0, wall - ulidTime(id))
-      return new DeferredItem(
-        id,
-        json,
-        Buffer.byteLength(json),
-        now - age,
-        place,
-        legacy.adopted,
-        legacy.deaths.get(id),
-      )
-    })
     // Items that a full disk has kept in memory for a while were written down behind younger ones.
-    items.sort((one, other) => (one.id < other.id ? -1 : one.id > other.id ? 1 : 0))
+    const ordered = [...leftovers].sort((one, other) => (one.id < other.id ? -1 : one.id > other.id ? 1 : 0))
+    const items = ordered.map(({ id, json, place }) => {
+      const age = Math.max(0, wall - ulidTime(id))
+      const { adopted, deaths } = legacy
+      const item = new DeferredItem(splitId(id), json, Buffer.byteLength(json), now - age, adopted, deaths.get(id))
+      item.standsAt(place)
+      return item
+    })
     legacy.open += items.length
     legacy.items += items.length
     this.adopted += items.length

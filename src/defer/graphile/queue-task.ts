@@ -6,6 +6,7 @@ import { callHandler } from '../call-handler.ts'
 import { DeferredItem } from '../deferred-item.ts'
 import { HandlerHealth } from '../handler-health.ts'
 import { isPermanent } from '../permanent-error.ts'
+import { splitId } from '../spool/segment-format.ts'
 import type { ViaQueue } from '../via.ts'
 import type { JobHelpers } from './graphile-shapes.ts'
 
@@ -97,5 +98,5 @@ function readItem(payload: unknown): DeferredItem {
   if (typeof id !== 'string' || json === undefined) {
     throw new TypeError('this job was not made by defer: it has no id, or no item')
   }
-  return new DeferredItem(id, json, Buffer.byteLength(json), monotonicNow(), null, null)
+  return new DeferredItem(splitId(id), json, Buffer.byteLength(json), monotonicNow())
 }

@@ -69,6 +69,27 @@ test('what a dead owner had adopted itself is found with its own, however deep i
   )
 })
 
+test('what a writer had no time to finish is cut without a word, in room that was made for it too', (t) => {
+  const whole = segment(1, 2)
+  const next = segment(1, 2, 345).subarray(whole.length)
+  for (let length = 0; length < next.length; length++) {
+    for (const room of [0, 1, next.length, 300_000]) {
+      const directory = temporary(t)
+      leave(directory, owner(1), '00000001.spool', Buffer.concat([whole, next.subarray(0, length), Buffer.alloc(room)]))
+      const adopted = adopt(directory, 'q', owner(1), BY)
+      const what = `${length} bytes of a record, ${room} of room`
+      assert.deepEqual(
+        adopted?.items.map(({ json }) => json),
+        ['1', '2'],
+        what,
+      )
+      assert.deepEqual(adopted?.damaged, [], what)
+      adopted?.release()
+      assert.equal(readFileSync(join(directory, 'q', owner(1), '00000001.spool')).length, whole.length, what)
+    }
+  }
+})
+
 test('an owner of another machine is left alone until it has shown no sign of life for 15 seconds', (t) => {
   const directory = temporary(t)
   const elsewhere = owner(1, '00000000')

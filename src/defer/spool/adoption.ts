@@ -132,9 +132,9 @@ export class Adoption implements Adopted {
       if (reading === null) break
       const { segment, scan, from } = reading
       const { items, next } = yield* readItems(segment.fd, scan, from, most - found.length, mostBytes - bytes)
-      for (const { id, json, index, bytes: size } of items) {
+      for (const { id, json, index, size } of items) {
         bytes += size
-        found.push({ id, json, place: { segment: segment.number, index, bytes: size } })
+        found.push({ id, json, place: { segment: segment.number, index, size } })
       }
       reading.from = next
       if (next >= scan.items.length) this.#reading = null

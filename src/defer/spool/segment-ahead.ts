@@ -7,12 +7,19 @@ import { createSegmentLater } from './segment-files.ts'
 /** Milliseconds between attempts to make a file where that has failed. */
 const AGAIN = 1_000
 
+export interface SegmentAheadOptions {
+  readonly directory: string
+  readonly header: Buffer
+  /** Bytes that are reserved for it. */
+  readonly size: number
+  readonly nextNumber: () => number
+  /** One that was made is not wanted any more. */
+  readonly discard: (segment: Segment) => void
+}
+
 /** The segment that comes after the present one, made in the background so that nobody waits for it. */
 export class SegmentAhead {
-  readonly #directory: string
-  readonly #header: Buffer
-  readonly #nextNumber: () => number
-  readonly #discard: (segment: Segment) => void
+  readonly #options: SegmentAheadOptions
   #ready: Segment | null = null
   #making: Promise<void> | null = null
   #againAt = 0
@@ -21,26 +28,24 @@ export class SegmentAhead {
   /** Why the last attempt failed; null when it did not. */
   fault: DiskFault | null = null
 
-  constructor(directory: string, header: Buffer, nextNumber: () => number, discard: (segment: Segment) => void) {
-    this.#directory = directory
-    this.#header = header
-    this.#nextNumber = nextNumber
-    this.#discard = discard
+  constructor(options: SegmentAheadOptions) {
+    this.#options = options
   }
 
   /** Makes it unless that is done, under way or has just failed. */
   prepare(): void {
     if (this.#ready !== null || this.#making !== null || monotonicNow() < this.#againAt) return
     const generation = this.#generation
-    this.#making = inDiskLane(() => createSegmentLater(this.#directory, this.#nextNumber(), this.#header))
+    const { directory, header, size, nextNumber, discard } = this.#options
+    this.#making = inDiskLane(() => createSegmentLater(directory, nextNumber(), header, size))
       .then(
         (segment) => {
           this.fault = null
           if (generation === this.#generation) this.#ready = segment
-          else this.#discard(segment)
+          else discard(segment)
         },
         (error: unknown) => {
-          this.fault = diskFault(error, this.#directory)
+          this.fault = diskFault(error, directory)
           this.#againAt = monotonicNow() + AGAIN
         },
       )
@@ -58,7 +63,7 @@ export class SegmentAhead {
   drop(): void {
     this.#generation++
     const segment = this.take()
-    if (segment !== null) this.#discard(segment)
+    if (segment !== null) this.#options.discard(segment)
   }
 
   /** Resolves when nothing is being made. */

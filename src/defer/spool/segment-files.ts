@@ -5,9 +5,10 @@ import { monotonicNow } from '../../wait/clock.ts'
 import { closeLater, openLater, readLater, truncateLater, writeLater } from './background-files.ts'
 import { Segment } from './segment.ts'
 
-/** Appending, so that nobody writes into what another wrote; readable, so that a file whose name was removed can be restored. */
+/** Appending, so that nobody writes into what another wrote. */
 export const REOPEN: number = constants.O_APPEND | constants.O_RDWR
-const CREATE = REOPEN | constants.O_CREAT | constants.O_EXCL
+/** Readable, so that a file whose name was removed can be restored. */
+const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL
 /** Others have no business in it: it holds what users did. */
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
@@ -15,6 +16,9 @@ const NAME = /^(\d{8,15})\.spool$/
 /** What a disk must have room for before it counts as working again. */
 const TRIAL = 64 * 1024
 const COPIED_AT_ONCE = 256 * 1024
+/** Not more: Linux makes one folio of what is written at once, and ext4 then walks all of its blocks for each record that is written into it. */
+const RESERVED_AT_ONCE = 64 * 1024
+const ZEROS = Buffer.alloc(RESERVED_AT_ONCE)
 
 function segmentName(number: number): string {
   return `${String(number).padStart(8, '0')}.spool`
@@ -85,10 +89,26 @@ export function createSegment(directory: string, number: number, header: Buffer)
   }
 }
 
-/** The same in the background. */
-export async function createSegmentLater(directory: string, number: number, header: Buffer): Promise<Segment> {
+/**
+ * The same in the background, with room for records: zeros up to `size`, so that whoever writes them finds the pages of the file in memory and does not wait for the
+ * system to make one every few records.
+ */
+export async function createSegmentLater(
+  directory: string,
+  number: number,
+  header: Buffer,
+  size: number,
+): Promise<Segment> {
   const path = join(directory, segmentName(number))
-  return new Segment(number, path, await createFile(path, [header]), header.length)
+  return new Segment(number, path, await createFile(path, [header, ...room(header.length, size)]), header.length)
+}
+
+/** In pieces that end where pages do. */
+function* room(from: number, to: number): Generator<Buffer> {
+  for (let at = from, next: number; at < to; at = next) {
+    next = Math.min(to, at - (at % RESERVED_AT_ONCE) + RESERVED_AT_ONCE)
+    yield ZEROS.subarray(0, next - at)
+  }
 }
 
 export interface Trial {

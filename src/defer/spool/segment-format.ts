@@ -105,7 +105,8 @@ function lengthCheck(length: number): number {
   return ((Math.imul(length, 0x9e3779b1) >>> 16) ^ 0x5a5a) & 0xffff
 }
 
-function split(id: string): SplitId {
+/** `head` and `tail` put together are the id again. */
+export function splitId(id: string): SplitId {
   return { head: id.slice(0, HEAD_LENGTH), tail: id.slice(HEAD_LENGTH) }
 }
 
@@ -121,7 +122,7 @@ export class RecordBuffer {
 
   /** The length of the record in `bytes`; 0 when the item is too large or its id is none. */
   item(id: string | SplitId, json: string): number {
-    const { head, tail } = typeof id === 'string' ? split(id) : id
+    const { head, tail } = typeof id === 'string' ? splitId(id) : id
     if (head.length !== HEAD_LENGTH || tail.length !== ID_LENGTH - HEAD_LENGTH) return 0
     // No character takes more than three bytes.
     let room = ITEM_OVERHEAD + json.length * 3

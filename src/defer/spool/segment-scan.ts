@@ -26,7 +26,7 @@ export interface SegmentScan {
   /** Where the whole records end. */
   readonly end: number
   /**
-   * What stands behind: nothing; `torn`: a record whose writer died, to be cut; `damage`: something that has been changed since; `unfinished`: not even a header;
+   * What stands behind: nothing; `torn`: room that was never used, or a record whose writer died, to be cut; `damage`: something that has been changed since; `unfinished`: not even a header;
    * or that this is the format of another version.
    */
   readonly rest: 'nothing' | 'torn' | 'damage' | 'unfinished' | { readonly version: number }
@@ -60,8 +60,8 @@ export function* scanSegment(fd: number, size: number): ReadSteps<SegmentScan> {
     }
     const head = readHead(yield* window.take(at, RECORD_HEAD))
     if (head === null) {
-      // After a loss of power a file may be longer than what was written to it.
-      rest = (yield* isZero(window, at)) ? 'torn' : 'damage'
+      // Room that was made for records, or the beginning of one that its writer had no time to finish.
+      rest = (yield* isZero(window, at + RECORD_HEAD - 2)) ? 'torn' : 'damage'
       break
     }
     if (head.length > size - at) {
@@ -70,7 +70,9 @@ export function* scanSegment(fd: number, size: number): ReadSteps<SegmentScan> {
     }
     const bytes = yield* window.take(at, head.length)
     if (!isWhole(bytes, head)) {
-      rest = 'damage'
+      // JSON never ends in a zero byte, nor what is settled in a count of zero.
+      const least = head.kind === ITEM ? 1 : 4
+      rest = (yield* isZero(window, at + head.length - least)) ? 'torn' : 'damage'
       break
     }
     if (head.kind === ITEM) items.push(at)
@@ -84,8 +86,8 @@ export interface ScannedItem {
   readonly id: string
   readonly json: string
   readonly index: number
-  /** Of the whole record. */
-  readonly bytes: number
+  /** Of the whole record, in bytes. */
+  readonly size: number
 }
 
 export interface Portion {
@@ -118,7 +120,7 @@ export function* readItems(
       id: record.toString('latin1', RECORD_HEAD, RECORD_HEAD + ID_LENGTH),
       json: record.toString('utf8', ITEM_OVERHEAD, head.length),
       index,
-      bytes: head.length,
+      size: head.length,
     })
     bytes += head.length
   }

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, ftruncateSync, writeSync } from 'node:fs'
 import { ITEM_OVERHEAD, type RecordBuffer } from './segment-format.ts'
 import { SettledSet } from './settled-set.ts'
-import type { Place } from './spool-interface.ts'
+import type { OwnPlace, Place } from './spool-interface.ts'
 
 /** A segment file that is open, with what is known of its items. Its methods that write throw what the file system does. */
 export class Segment {
@@ -31,11 +31,14 @@ export class Segment {
     this.size = size
   }
 
-  append(record: RecordBuffer, length: number): Place {
+  append(record: RecordBuffer, length: number, into: OwnPlace): Place {
     this.#write(record, length)
     this.live++
     this.livePayload += length - ITEM_OVERHEAD
-    return { segment: this.number, index: this.count++, bytes: length }
+    into.segment = this.number
+    into.index = this.count++
+    into.size = length
+    return into
   }
 
   /** Returns true if it was not settled before. What is settled is written with `writeSettled`. */
@@ -98,7 +101,10 @@ export class Segment {
     let written = 0
     try {
       // Short writes come before the error that explains them (POSIX write): the rest is tried, to have that error.
-      while (written < length) written += writeSync(this.fd, record.bytes, written, length - written, null)
+      while (written < length) {
+        // By position, not by appending: zeros may stand behind what is written (`reserve`).
+        written += writeSync(this.fd, record.bytes, written, length - written, this.size + written)
+      }
     } catch (error) {
       this.#torn = true
       try {
@@ -119,5 +125,5 @@ export class Segment {
 
 /** What an item of this many bytes on disk counts for: its JSON. */
 export function payloadOf(place: Place): number {
-  return place.bytes - ITEM_OVERHEAD
+  return place.size - ITEM_OVERHEAD
 }

@@ -36,8 +36,15 @@ export interface SplitId {
 export interface Place {
   readonly segment: number
   readonly index: number
-  /** On disk. */
-  readonly bytes: number
+  /** Bytes on disk. */
+  readonly size: number
+}
+
+/** A place that is filled in by `append`: an item can be its own, so that no object is made for it. */
+export interface OwnPlace {
+  segment: number
+  index: number
+  size: number
 }
 
 /**
@@ -50,8 +57,9 @@ export interface Spool {
    *
    * @param id 26 characters
    * @param begun `monotonicNow()`, if the caller has just read it
+   * @param into filled in and returned, unless null is; default a new one
    */
-  append(id: string | SplitId, json: string, begun?: Milliseconds): Place | null
+  append(id: string | SplitId, json: string, begun?: Milliseconds, into?: OwnPlace): Place | null
   /** These were handled, dead-lettered or dropped, and must not come back. A crash repeats those settled while the spool was degraded. */
   settle(places: readonly Place[]): void
   /**

@@ -11,12 +11,14 @@ import { SegmentAhead } from './segment-ahead.ts'
 import { createSegment, restoreSegment } from './segment-files.ts'
 import { ITEM_OVERHEAD, RecordBuffer } from './segment-format.ts'
 import { SlowWrites } from './slow-writes.ts'
-import type { Place, SplitId, Spool, SpoolOptions, SpoolState } from './spool-interface.ts'
+import type { OwnPlace, Place, SplitId, Spool, SpoolOptions, SpoolState } from './spool-interface.ts'
 import { Upkeep } from './upkeep.ts'
 
 const SEGMENT_BYTES = 1024 * 1024
 /** Where the next segment cannot be made, the present one grows to so many times its size before the spool counts as degraded. */
 const MOST_OVERGROWN = 4
+/** The next segment is made when the present one is full to this share: in time for it, and not for a queue that gets little. */
+const AHEAD_FROM = 1 / 4
 const CLOSE_LIMIT = ms(5_000)
 /** When the files have filled their space this much must be free again, as a share of it, or it would be told of each segment. */
 const FREE_AGAIN = 1 / 4
@@ -64,7 +66,7 @@ export class SpoolWriter implements Spool {
     this.#lastNumber = lastNumber
     const discard = (segment: Segment): void => this.#remove(segment)
     const nextNumber = (): number => ++this.#lastNumber
-    this.#ahead = new SegmentAhead(home, header, nextNumber, discard)
+    this.#ahead = new SegmentAhead({ directory: home, header, size: this.#segmentBytes, nextNumber, discard })
     this.#trial = new DiskTrial({
       directory: home,
       header,
@@ -103,7 +105,12 @@ export class SpoolWriter implements Spool {
     return this.#bytes
   }
 
-  append(id: string | SplitId, json: string, begun: Milliseconds = monotonicNow()): Place | null {
+  append(
+    id: string | SplitId,
+    json: string,
+    begun: Milliseconds = monotonicNow(),
+    into: OwnPlace = { segment: 0, index: 0, size: 0 },
+  ): Place | null {
     const segment = this.#active
     if (segment === null) return null
     const length = record.item(id, json)
@@ -114,7 +121,7 @@ export class SpoolWriter implements Spool {
     }
     let place: Place
     try {
-      place = segment.append(record, length)
+      place = segment.append(record, length, into)
     } catch (error) {
       this.#degrade(diskFault(error, this.#home))
       return null
@@ -123,7 +130,7 @@ export class SpoolWriter implements Spool {
     this.#bytes += length
     this.#commit?.appended(segment)
     this.#took(monotonicNow() - begun)
-    if (segment.size * 2 >= this.#segmentBytes) this.#lookAhead(segment)
+    if (segment.size >= this.#segmentBytes * AHEAD_FROM) this.#lookAhead(segment)
     return place
   }
 

@@ -7,7 +7,7 @@ import { encodeHeader } from './segment-format.ts'
 import type { Spool, SpoolOptions } from './spool-interface.ts'
 import { SpoolWriter } from './spool-writer.ts'
 
-export type { Place, Spool, SpoolOptions, SpoolState } from './spool-interface.ts'
+export type { OwnPlace, Place, SplitId, Spool, SpoolOptions, SpoolState } from './spool-interface.ts'
 
 /**
  * Opens the log of one queue of this process. Never throws for a bad disk: it starts degraded then. What an earlier spool of the same owner has left is put where

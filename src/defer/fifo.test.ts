@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Ring } from './ring.ts'
+import { Fifo } from './fifo.ts'
 
 test('it gives back what was pushed in the same order, however pushes and shifts are mixed', () => {
-  const ring = new Ring<number>()
+  const fifo = new Fifo<number>()
   const model: number[] = []
   let seed = 7
   const random = (below: number): number => {
@@ -12,20 +12,20 @@ test('it gives back what was pushed in the same order, however pushes and shifts
   }
   for (let step = 0; step < 20_000; step++) {
     if (random(100) < (step % 2_000 < 1_000 ? 60 : 40)) {
-      ring.push(step)
+      fifo.push(step)
       model.push(step)
     } else {
-      assert.equal(ring.shift(), model.shift())
+      assert.equal(fifo.shift(), model.shift())
     }
-    assert.equal(ring.length, model.length)
-    assert.equal(ring.peek(), model[0])
+    assert.equal(fifo.length, model.length)
+    assert.equal(fifo.peek(), model[0])
   }
-  assert.deepEqual([...ring], model)
+  assert.deepEqual([...fifo], model)
 })
 
 test('an empty one gives nothing', () => {
-  const ring = new Ring<string>()
-  assert.equal(ring.peek(), undefined)
-  assert.equal(ring.shift(), undefined)
-  assert.equal(ring.length, 0)
+  const fifo = new Fifo<string>()
+  assert.equal(fifo.peek(), undefined)
+  assert.equal(fifo.shift(), undefined)
+  assert.equal(fifo.length, 0)
 })
