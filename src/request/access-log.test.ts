@@ -57,7 +57,7 @@ function start(settings: Partial<AccessLogSettings> = {}) {
     opened++
     return createLog({ level: logLevel, format: logFormat, stream, color: false })
   })
-  traffic.onEnded = (scope) => log.ended(scope)
+  traffic.onEnded = (scope, outcome) => log.ended(scope, outcome)
   return { log, lines, texts, opened: () => opened }
 }
 
@@ -256,7 +256,7 @@ test('lines that come before the log is there are kept, and written before the w
 test('a log that cannot be opened costs its lines and nothing else', async (context) => {
   const told = context.mock.method(console, 'error', () => {})
   const log = new AccessLog({ ...SETTINGS, accessLog: 'all' }, 1, () => Promise.reject(new Error('no')))
-  traffic.onEnded = (scope) => log.ended(scope)
+  traffic.onEnded = (scope, outcome) => log.ended(scope, outcome)
   listener = (_, response) => response.end()
   assert.equal(await ask('/'), 200)
   await log.close(ms(1_000))
@@ -296,7 +296,7 @@ test('settings that are changed hold from the next request on', async () => {
   const log = new AccessLog(settings, 1, async ({ logLevel, logFormat }) =>
     createLog({ level: logLevel, format: logFormat, stream, color: false }),
   )
-  traffic.onEnded = (scope) => log.ended(scope)
+  traffic.onEnded = (scope, outcome) => log.ended(scope, outcome)
   log.prepare()
   const change = (given: Partial<AccessLogSettings>): void => {
     Object.assign(settings, given)

@@ -9,7 +9,6 @@ import { accessRecord } from './access-record.ts'
 import { accessSentence } from './access-sentence.ts'
 import { type LeftOut, LineBudget } from './line-budget.ts'
 import { tellOpenWaits } from './open-waits.ts'
-import { outcomeOf } from './outcome.ts'
 import { pathOf, routeOf } from './route-of.ts'
 import { type RequestScope, scopes } from './scope.ts'
 
@@ -88,11 +87,14 @@ export class AccessLog {
   }
 
   /** To be called for each request that has ended. Never throws: it runs where the app's own code has ended its response. */
-  ended(scope: RequestScope): void {
+  ended(scope: RequestScope, outcome: Outcome): void {
     if (scope.queries !== null) this.#endQueries(scope, scope.queries)
-    if (!this.#writes) return
-    const outcome = outcomeOf(scope)
-    if (outcome === 'sent' && !this.#all && scope.age <= this.#settings.slowRequest) return
+    if (this.#writes && (this.#all || outcome !== 'sent' || scope.age > this.#settings.slowRequest)) {
+      this.#tellOutside(scope, outcome)
+    }
+  }
+
+  #tellOutside(scope: RequestScope, outcome: Outcome): void {
     // Outside of the request: what the log starts (an import, a timer, a write) is none of its waits.
     scopes.exit(() => {
       try {

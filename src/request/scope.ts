@@ -5,6 +5,7 @@ import type { Outcome } from '../report/outcomes.ts'
 import type { RequestQueries } from '../report/request-queries.ts'
 import { type Deadline, deadlineIn } from '../wait/deadline.ts'
 import { type Limit, readCount, readLimit } from '../wait/limit.ts'
+import { waitWheel } from '../wait/timer-wheel.ts'
 import type { WaitNode } from '../wait/wait-node.ts'
 import { WaitScope, waitScopes } from '../wait/wait-scope.ts'
 import type { OpenWait } from './open-wait.ts'
@@ -21,38 +22,38 @@ export interface Allowance {
 
 /** One request while it is served. It is what AsyncLocalStorage carries through everything the request starts, and what its waits belong to. */
 export class RequestScope extends WaitScope {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
+  declare readonly request: IncomingMessage
+  declare readonly response: ServerResponse
   /** Null for HTTP/2, whose streams have no connection of their own. */
-  readonly connection: Connection | null
-  readonly sequence: number
+  declare readonly connection: Connection | null
+  declare readonly sequence: number
   /** The first byte of the response has left, or is about to. */
-  begun = false
-  ended = false
+  declare begun: boolean
+  declare ended: boolean
   /** Its client was answered, or dropped, in place of its handler. */
-  abandoned = false
+  declare abandoned: boolean
   /** The status it was given in place of its handler's answer; 0 where its connection was closed instead, null where neither. */
-  instead: number | null = null
+  declare instead: number | null
   /** Whole milliseconds it had waited before it could be read, as far as that is known. */
-  queued = 0
+  declare queued: number
   /** How it ended, where something other than its handler decided that. */
-  verdict: Outcome | null = null
+  declare verdict: Outcome | null
   /** What it waited for when its time ran out; null before. */
-  unanswered: readonly OpenWait[] | null = null
+  declare unanswered: readonly OpenWait[] | null
   /** What it has begun that has no name; null until there is something. */
-  unnamed: UnnamedWaits | null = null
+  declare unnamed: UnnamedWaits | null
   /** The pattern of its route, e.g. `/users/:id`, where an adapter or framework has told it. */
-  route: string | null = null
+  declare route: string | null
   /** What counts its queries; null until it asks a database. */
-  queries: RequestQueries | null = null
+  declare queries: RequestQueries | null
   /** How many queries it may run; null where that is the setting's. */
-  queryBudget: number | null = null
+  declare queryBudget: number | null
   /** Who sees to its deadline. */
-  watcher: { moved(scope: RequestScope): void } | null = null
-  #id: string | null = null
+  declare watcher: { moved(scope: RequestScope): void } | null
   /** Neighbours in the list of requests in flight, which is in order of their start. */
-  older: RequestScope | null = null
-  newer: RequestScope | null = null
+  declare older: RequestScope | null
+  declare newer: RequestScope | null
+  declare private knownId: string | null
 
   /** @param startedAt monotonic milliseconds of its acceptance, queueing included */
   constructor(
@@ -63,17 +64,34 @@ export class RequestScope extends WaitScope {
     deadline: Deadline,
     sequence: number,
   ) {
-    super(startedAt, deadline, reserveOf(deadline - startedAt))
+    super()
+    // All of them here, see `WaitNode`, but for those of `UNTOUCHED`.
+    this.startedAt = startedAt
+    this.deadline = deadline
+    this.reserve = reserveOf(deadline - startedAt)
+    this.home = this
+    this.firstOpen = null
+    this.kept = null
     this.request = request
     this.response = response
     this.connection = connection
     this.sequence = sequence
+    this.begun = false
+    this.ended = false
+    this.queued = 0
+    this.unnamed = null
+    this.route = null
+    this.queries = null
+    this.watcher = null
+    this.older = null
+    this.newer = null
+    this.knownId = null
   }
 
   /** `X-Request-Id`, or the trace id of `traceparent`, if the client sent a sane one; else a new one. */
   get id(): string {
-    this.#id ??= requestId(this.request.rawHeaders)
-    return this.#id
+    this.knownId ??= requestId(this.request.rawHeaders)
+    return this.knownId
   }
 
   /**
@@ -97,6 +115,31 @@ export class RequestScope extends WaitScope {
     return this.wheel.now() - this.startedAt
   }
 }
+
+/**
+ * What hardly any request ever sets stands on the prototype, for all of them: half as many fields are half as much to be written, and to be collected, for each. Those
+ * of a request that waits or asks a database are not among them, because one that sets such a field is another kind of object to V8.
+ */
+const UNTOUCHED = {
+  wheelNext: null,
+  wheelPrevious: null,
+  wheelTick: 0,
+  wheelHolds: false,
+  wheel: waitWheel,
+  parent: null,
+  reason: undefined,
+  controller: null,
+  nextOpen: null,
+  previousOpen: null,
+  leaving: false,
+  unfinished: 0,
+  abandoned: false,
+  instead: null,
+  verdict: null,
+  unanswered: null,
+  queryBudget: null,
+}
+Object.assign(RequestScope.prototype, UNTOUCHED)
 
 /** Waits must leave this much of a request's time, in milliseconds, so that something can be made of their failure. */
 function reserveOf(limit: number): number {
@@ -158,9 +201,16 @@ function enter<A, B, R>(scope: RequestScope, run: (scope: RequestScope, a: A, b:
   return run(scope, a, b)
 }
 
-/** Where a request, a response or a socket keeps what we know of it; symbols, so that no app meets them by accident. */
+/** Where a request or a socket keeps what we know of it; symbols, so that no app meets them by accident. */
 export const scopeOf: unique symbol = Symbol('punctual.scope')
 export const connectionOf: unique symbol = Symbol('punctual.connection')
+
+/** The scope of the request that a response answers: Node's own link leads there, and a property more would cost every response an array. */
+export function scopeOfResponse(response: ServerResponse): RequestScope | undefined {
+  const scope = (response.req as (IncomingMessage & { readonly [scopeOf]?: RequestScope }) | undefined)?.[scopeOf]
+  // An app may make a response of its own for a request, to see what somebody writes to it.
+  return scope?.response === response ? scope : undefined
+}
 
 /** The requests in flight, the oldest first: a linked list, because a request ends in any order and each costs the same. */
 export class InFlight implements Iterable<RequestScope> {

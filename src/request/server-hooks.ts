@@ -5,7 +5,16 @@ import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Admission } from './admission/admission.ts'
 import { http } from './node-http.ts'
-import { type Connection, connectionOf, inScope, type RequestScope, runningRequest, scopeOf, scopes } from './scope.ts'
+import {
+  type Connection,
+  connectionOf,
+  inScope,
+  type RequestScope,
+  runningRequest,
+  scopeOf,
+  scopeOfResponse,
+  scopes,
+} from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
@@ -51,12 +60,11 @@ function hookServerEvents(traffic: Traffic): void {
         case 'checkContinue':
         case 'checkExpectation': {
           const request = first as IncomingMessage & Scoped
-          const response = second as ServerResponse & Scoped
+          const response = second as ServerResponse
           // An Expect header brings the same request here twice when nobody listens for `checkContinue`.
           if (request[scopeOf] !== undefined) break
           const scope = traffic.begin(request, response)
           request[scopeOf] = scope
-          response[scopeOf] = scope
           const { admission } = traffic
           if (admission?.isWary(scope) && isHeldBack(admission, scope, this, event)) return true
           // Node's parser emits a request in a callback of its own, with nothing around it to come back to: what is entered there ends with it.
@@ -160,11 +168,11 @@ function hookMessageEvents({ table }: Traffic): void {
 
   const responses = http.ServerResponse.prototype
   const baseOfResponses = responses.emit as Emit
-  define(responses, 'emit', function emit(this: EventEmitter & Scoped, event: string | symbol): boolean {
+  define(responses, 'emit', function emit(this: ServerResponse, event: string | symbol): boolean {
     // The two that the network causes: there is room again, and the client has left.
     if ((event === 'drain' || event === 'close') && this.listenerCount(event) > 0) {
-      const scope = this[scopeOf]
-      if (scope !== undefined && runningRequest() !== scope) return inScope(scope, emitScoped, this, [event])
+      const scope = scopeOfResponse(this)
+      if (scope !== undefined && runningRequest() !== scope) return inScope(scope, emitScoped, this as Hooked, [event])
     }
     // biome-ignore lint/complexity/noArguments: as above.
     return baseOfResponses.apply(this, arguments as unknown as Parameters<Emit>)
@@ -184,8 +192,8 @@ function hookResponses(traffic: Traffic): void {
   const endWhenFinished = (response: ServerResponse, scope: RequestScope): void => {
     response.once('finish', () => traffic.end(scope))
   }
-  const begin = (response: ServerResponse & Scoped): void => {
-    const scope = response[scopeOf]
+  const begin = (response: ServerResponse): void => {
+    const scope = scopeOfResponse(response)
     if (scope !== undefined && !scope.begun) traffic.answering(scope)
   }
 
@@ -205,8 +213,8 @@ function hookResponses(traffic: Traffic): void {
   define(
     prototype,
     'end',
-    function (this: ServerResponse & Scoped, chunk?: unknown, encoding?: unknown, callback?: unknown): unknown {
-      const scope = this[scopeOf]
+    function (this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown): unknown {
+      const scope = scopeOfResponse(this)
       if (scope !== undefined && !scope.begun) traffic.answering(scope)
       const result = end.call(this, chunk, encoding, callback)
       if (scope !== undefined && !scope.ended) {

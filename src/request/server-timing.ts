@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { http } from './node-http.ts'
-import { type RequestScope, scopeOf } from './scope.ts'
+import { type RequestScope, scopeOfResponse } from './scope.ts'
 
 /** Waits by name that are told; of more, the longest. */
 const MOST_WAITS = 10
@@ -8,7 +8,6 @@ const LONGEST_NAME = 60
 const HEADER = 'server-timing'
 
 type WriteHead = (this: ServerResponse, status: number, reason?: unknown, headers?: unknown) => ServerResponse
-type Scoped = ServerResponse & { readonly [scopeOf]?: RequestScope }
 
 /**
  * Adds `Server-Timing` (W3C) to every response: the whole time until its head was sent, and that of each wait that had ended by then. Every
@@ -17,8 +16,8 @@ type Scoped = ServerResponse & { readonly [scopeOf]?: RequestScope }
 export function hookServerTiming(): void {
   const { prototype } = http.ServerResponse
   const writeHead = prototype.writeHead as WriteHead
-  const timed: WriteHead = function (this: Scoped, status, reason, headers) {
-    const scope = this[scopeOf]
+  const timed: WriteHead = function (this: ServerResponse, status, reason, headers) {
+    const scope = scopeOfResponse(this)
     if (scope === undefined || this.headersSent) return writeHead.call(this, status, reason, headers)
     const value = serverTiming(scope)
     // Node takes a list of headers as it is only while none was set before, and else not in all its forms.

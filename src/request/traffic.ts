@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { OUTCOMES } from '../report/outcomes.ts'
+import { OUTCOMES, type Outcome } from '../report/outcomes.ts'
 import { ClientGoneError } from '../wait/abort-reason.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import type { Admission } from './admission/admission.ts'
@@ -15,6 +15,8 @@ import { type Connection, InFlight, RequestScope } from './scope.ts'
 
 // Read once: the module's exports hold getters, and a look into them costs more than what is looked for.
 const { Server, ServerResponse: ServerResponseClass } = http
+
+const SENT = OUTCOMES.indexOf('sent')
 
 /** Everything that goes through the servers of this process: who listens, who is connected, what is being answered. */
 export class Traffic {
@@ -40,7 +42,7 @@ export class Traffic {
   /** Who decides which requests are begun; null where all are, at once. */
   admission: Admission | null = null
   /** Called when a request has ended, whatever its end. */
-  onEnded: ((scope: RequestScope) => void) | null = null
+  onEnded: ((scope: RequestScope, outcome: Outcome) => void) | null = null
 
   constructor(table: ConnectionTable = new ConnectionTable(), limits?: DeadlineLimits) {
     this.table = table
@@ -103,13 +105,18 @@ export class Traffic {
       connection.scopes.push(scope)
       connection.lastSeen = now
     } else {
-      response.once('close', () => {
-        if (!response.writableEnded) this.#clientLeft(scope)
-        this.end(scope)
-      })
+      this.#endWhenClosed(response, scope)
     }
     if (this.closing && own) response.shouldKeepAlive = false
     return scope
+  }
+
+  /** Apart, because a function that holds a closure costs a context on every call. */
+  #endWhenClosed(response: ServerResponse, scope: RequestScope): void {
+    response.once('close', () => {
+      if (!response.writableEnded) this.#clientLeft(scope)
+      this.end(scope)
+    })
   }
 
   /** The first byte of the response is about to leave. */
@@ -135,8 +142,9 @@ export class Traffic {
       this.table.end(connection.slot, next === undefined)
       if (next?.begun) this.table.answering(connection.slot)
     }
-    this.table.countOutcome(OUTCOMES.indexOf(outcomeOf(scope)))
-    this.onEnded?.(scope)
+    const outcome = outcomeOf(scope)
+    this.table.countOutcome(outcome === 'sent' ? SENT : OUTCOMES.indexOf(outcome))
+    this.onEnded?.(scope, outcome)
     scope.unnamed?.drop()
   }
 

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Deadline } from './deadline.ts'
+import { type Deadline, NO_DEADLINE } from './deadline.ts'
 import { Ledger, type WaitRecord } from './ledger.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { DETACHED, type LedgerHolder, type WaitContext, WaitNode } from './wait-node.ts'
@@ -9,36 +9,44 @@ import { DETACHED, type LedgerHolder, type WaitContext, WaitNode } from './wait-
  * reserve, and are written down in its ledger.
  */
 export class WaitScope extends WaitNode implements LedgerHolder {
-  #ledger: Ledger | null = null
+  declare protected kept: Ledger | null
 
   /**
    * Does not watch its own deadline: `watchDeadline` does.
    *
-   * @param startedAt milliseconds of the wheel's clock
+   * @param startedAt milliseconds of the wheel's clock; undefined: the class that calls this sets all of the fields itself
    * @param deadline the instant by which all of it must have ended
    * @param reserve milliseconds before the deadline that its waits leave; default 0
    * @param parent the work it is part of; default none
    * @param wheel default: the parent's, else that of this process
    */
-  constructor(startedAt: number, deadline: Deadline, reserve = 0, parent: WaitNode | null = null, wheel?: TimerWheel) {
-    super(parent, startedAt, deadline, reserve, null, wheel)
+  constructor(
+    startedAt?: number,
+    deadline: Deadline = NO_DEADLINE,
+    reserve = 0,
+    parent: WaitNode | null = null,
+    wheel?: TimerWheel,
+  ) {
+    super(startedAt === undefined ? undefined : parent, startedAt, deadline, reserve, null, wheel)
+    if (startedAt === undefined) return
     this.home = this
+    this.kept = null
   }
 
   /** The waits so far. */
   get ledger(): Ledger {
-    this.#ledger ??= new Ledger()
-    return this.#ledger
+    this.kept ??= new Ledger()
+    return this.kept
   }
 
   /** Whether anything was awaited yet, without making a ledger. */
   get hasWaited(): boolean {
-    return this.#ledger !== null
+    return this.kept !== null
   }
 
   /** What is awaited now, the longest first. */
   open(): readonly WaitRecord[] {
-    return this.#ledger === null ? [] : this.#ledger.open()
+    return this.kept === null ? [] : this.kept.open()
   }
 
   /** Gives everything up at the deadline. Does not keep the process alive. */

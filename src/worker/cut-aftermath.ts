@@ -25,8 +25,8 @@ export function cleanUpCut(traffic: Traffic, sequence: number): void {
 
   let served = 0
   const { onEnded } = traffic
-  traffic.onEnded = (scope) => {
-    onEnded?.(scope)
+  traffic.onEnded = (scope, outcome) => {
+    onEnded?.(scope, outcome)
     if (!others.delete(scope)) return
     if (scope.response.writableEnded && !scope.abandoned) served++
     if (others.size === 0) tellArbiter({ type: 'cut-served', served, others: total })

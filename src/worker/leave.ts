@@ -55,9 +55,9 @@ export class Leaving {
     this.#onDone = onDone
     this.#upgradesDueAt = this.#startedAt + settings.upgradeGrace
     const { onEnded } = traffic
-    traffic.onEnded = (scope) => {
+    traffic.onEnded = (scope, outcome) => {
       if (!this.#aborting) this.#answered++
-      onEnded?.(scope)
+      onEnded?.(scope, outcome)
     }
     traffic.stopAccepting()
     this.#stopLooking = every(LOOK_EVERY, () => setImmediate(() => this.#look()), { keepAlive: true })

@@ -1,4 +1,5 @@
 import { isMainThread } from 'node:worker_threads'
+import { keepTickShape } from './tick-shape.ts'
 
 /**
  * The first `--import` of a worker, before the app's own preloads: from here on it is watched, and its servers are. A thread or a
@@ -6,6 +7,7 @@ import { isMainThread } from 'node:worker_threads'
  */
 const boot = /[/\\]worker[/\\]boot\.[tj]s$/
 if (isMainThread && process.connected && boot.test(process.argv[1] ?? '')) {
+  keepTickShape()
   const { startWorker, thisWorker } = await import('./this-worker.ts')
   startWorker()
   if (thisWorker().config.settings.bootProfile === 'on') {

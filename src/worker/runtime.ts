@@ -1,4 +1,12 @@
-import { type Connection, connectionOf, type RequestScope, runningRequest, scopeOf } from '../request/scope.ts'
+import { http } from '../request/node-http.ts'
+import {
+  type Connection,
+  connectionOf,
+  type RequestScope,
+  runningRequest,
+  scopeOf,
+  scopeOfResponse,
+} from '../request/scope.ts'
 
 /** Under this symbol the process keeps what others must find without importing: the watchdog from a paused frame, and the toolkit in an app that
  * has a copy of Punctual of its own. */
@@ -27,6 +35,7 @@ export function sequenceOf(self: unknown): number {
   const scope = runningRequest()
   if (scope !== undefined) return scope.sequence
   if (typeof self !== 'object' || self === null) return 0
+  if (self instanceof http.ServerResponse) return scopeOfResponse(self)?.sequence ?? 0
   const owner = self as { [scopeOf]?: RequestScope; [connectionOf]?: Connection }
   return owner[scopeOf]?.sequence ?? owner[connectionOf]?.scopes[0]?.sequence ?? 0
 }

@@ -85,9 +85,9 @@ export class Worker {
     if (config.settings.serverTiming === 'on') hookServerTiming()
     const accessLog = new AccessLog(config.settings, config.id)
     const { onEnded } = this.traffic
-    this.traffic.onEnded = (scope) => {
-      onEnded?.(scope)
-      accessLog.ended(scope)
+    this.traffic.onEnded = (scope, outcome) => {
+      onEnded?.(scope, outcome)
+      accessLog.ended(scope, outcome)
     }
     this.#accessLog = accessLog
     this.#admission = admission

@@ -9,8 +9,8 @@ export function admit(traffic: Traffic, limits: AdmissionLimits): Admission {
   const admission = new Admission(traffic.table, traffic.inFlight, limits)
   traffic.admission = admission
   const { onEnded } = traffic
-  traffic.onEnded = (scope) => {
-    onEnded?.(scope)
+  traffic.onEnded = (scope, outcome) => {
+    onEnded?.(scope, outcome)
     admission.ended(scope)
   }
   return admission
