@@ -236,6 +236,12 @@ export class InFlight implements Iterable<RequestScope> {
     this.size--
   }
 
+  /** The request that is answered with this. For those whose response no longer leads to them; it looks at all of them. */
+  ofResponse(response: ServerResponse): RequestScope | undefined {
+    for (let scope = this.oldest; scope !== null; scope = scope.newer) if (scope.response === response) return scope
+    return undefined
+  }
+
   *[Symbol.iterator](): Generator<RequestScope> {
     let scope = this.oldest
     while (scope !== null) {

@@ -264,6 +264,28 @@ describe('the scope of a request', () => {
     await settled()
   })
 
+  test('ends with its answer although middleware has put a request of its own in place of it', async () => {
+    const port = await serve((request, response) => {
+      Object.assign(response, {
+        req: Object.assign(Object.create(http.IncomingMessage.prototype), { url: request.url }),
+      })
+      response.end('hello')
+    })
+    assert.equal((await ask(port)).body, 'hello')
+    assert.equal(traffic.inFlight.size, 0)
+  })
+
+  test('does not end with another response that the app has made for the same request, to see what is written to it', async () => {
+    let inFlight = -1
+    const port = await serve((request, response) => {
+      new http.ServerResponse(request).end('aside')
+      inFlight = traffic.inFlight.size
+      response.end('hello')
+    })
+    assert.equal((await ask(port)).body, 'hello')
+    assert.deepEqual([inFlight, traffic.inFlight.size], [1, 0])
+  })
+
   test('of a request with Expect is one, not two', async () => {
     const port = await serve((_, response) => response.end(String(traffic.inFlight.size)))
     assert.equal((await ask(port, { method: 'POST', headers: { expect: '100-continue' } }, 'x')).body, '1')

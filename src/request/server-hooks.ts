@@ -192,8 +192,11 @@ function hookResponses(traffic: Traffic): void {
   const endWhenFinished = (response: ServerResponse, scope: RequestScope): void => {
     response.once('finish', () => traffic.end(scope))
   }
+  // Some middleware puts a request of its own in place of Node's.
+  const find = (response: ServerResponse): RequestScope | undefined =>
+    scopeOfResponse(response) ?? traffic.inFlight.ofResponse(response)
   const begin = (response: ServerResponse): void => {
-    const scope = scopeOfResponse(response)
+    const scope = find(response)
     if (scope !== undefined && !scope.begun) traffic.answering(scope)
   }
 
@@ -214,7 +217,7 @@ function hookResponses(traffic: Traffic): void {
     prototype,
     'end',
     function (this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown): unknown {
-      const scope = scopeOfResponse(this)
+      const scope = find(this)
       if (scope !== undefined && !scope.begun) traffic.answering(scope)
       const result = end.call(this, chunk, encoding, callback)
       if (scope !== undefined && !scope.ended) {

@@ -102,7 +102,7 @@ export class Segment {
     try {
       // Short writes come before the error that explains them (POSIX write): the rest is tried, to have that error.
       while (written < length) {
-        // By position, not by appending: zeros may stand behind what is written (`reserve`).
+        // By position, not by appending: room may have been made behind what is written.
         written += writeSync(this.fd, record.bytes, written, length - written, this.size + written)
       }
     } catch (error) {
