@@ -32,15 +32,17 @@ interface Round {
   readonly health: readonly Outcome[]
 }
 
-/** Loads the server for a while; what is asked of it in the first third, in which overload is found out, does not count. */
+/**
+ * Loads the server for a while; what is asked of it in the first third, in which overload is found out, does not count. All are connected before: a busy loop accepts one
+ * connection a turn, and those it has accepted first would have it to themselves meanwhile.
+ */
 async function load(server: TestServer): Promise<Round> {
+  const agents = Array.from({ length: 1 + CLIENTS }, () => new http.Agent({ keepAlive: true, maxSockets: 1 }))
+  await Promise.all(agents.map((agent) => request(`${server.url}/health`, { agent })))
   const startedAt = performance.now()
   const answered: Outcome[] = []
   const health: Outcome[] = []
-  const agents: http.Agent[] = []
-  const ask = async (path: string, into: Outcome[]): Promise<void> => {
-    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
-    agents.push(agent)
+  const ask = async (agent: http.Agent, path: string, into: Outcome[]): Promise<void> => {
     while (performance.now() - startedAt < ROUND) {
       const counts = performance.now() - startedAt > ROUND / 3
       const outcome = await request(`${server.url}${path}`, { agent })
@@ -48,7 +50,9 @@ async function load(server: TestServer): Promise<Round> {
       await sleep(REST)
     }
   }
-  await Promise.all([ask('/health', health), ...Array.from({ length: CLIENTS }, () => ask('/', answered))])
+  await Promise.all(
+    agents.map((agent, number) => (number === 0 ? ask(agent, '/health', health) : ask(agent, '/', answered))),
+  )
   for (const agent of agents) agent.destroy()
   return { answered, health }
 }
