@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import type { CacheEvent, CacheEventType } from '../../../src/cache/cache-events.ts'
 import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
 import type { ReadThroughOptions } from '../../../src/cache/read-through-options.ts'
 import { quietPort, redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { CLIENTS, type ConnectedClient } from './clients.ts'
+import { monitorRedis } from './redis-monitor.ts'
 import { type ShapedProxy, startShapedProxy } from './shaped-proxy.ts'
 import { onOwnMachine } from './worker-hub.ts'
 
@@ -235,7 +235,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       assertWasDown(one)
     })
 
-    test('a lease of whoever did not hear that he has it is given back, so that nobody waits for him', async () => {
+    test('a lease of whoever did not hear that he has it is given back, so that nobody waits for him', async (t) => {
       const redis = await server()
       const proxy = await startShapedProxy(redis.port)
       proxies.push(proxy)
@@ -245,11 +245,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       await storesAgain(one, redis)
       const lease = 'punctual:lease:faults:k'
       const said: string[] = []
-      const watching = new Redis(redis.url)
-      const monitor = await watching.monitor()
-      watching.disconnect()
-      clients.push({ client: monitor, close: async () => monitor.disconnect() })
-      monitor.on('monitor', (_time: string, command: readonly string[]) => said.push(command.join(' ')))
+      t.after(await monitorRedis(redis.port, (command) => said.push(command.join(' '))))
       proxy.delay = 3 * SOFT_LIMIT
       assert.equal(await one.cache.get('k'), 1)
       await until('Redis to have given it', () => said.some((command) => command.startsWith(`SET ${lease}`)))

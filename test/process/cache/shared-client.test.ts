@@ -6,6 +6,7 @@ import type { ReadThroughOptions } from '../../../src/cache/read-through-options
 import { DROP, RELEASE } from '../../../src/cache/redis/scripts.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
+import { monitorRedis } from './redis-monitor.ts'
 import { startShapedProxy } from './shaped-proxy.ts'
 import { onOwnMachine } from './worker-hub.ts'
 
@@ -103,6 +104,7 @@ describe('a client of the app', { skip: missing ?? false }, () => {
 
   test('tells Redis on its return what all its caches have invalidated, before any of them gives leases back', async () => {
     const proxy = await startShapedProxy(redis.port)
+    let stopMonitor = (): void => {}
     try {
       const client = connect(proxy.url)
       // Longer than the test: no lease ends by itself.
@@ -111,9 +113,7 @@ describe('a client of the app', { skip: missing ?? false }, () => {
       const drops = cacheOver(client, { ...options, prefix: 'drops' })
       await allHear()
       const said: ('probe' | 'drop' | 'release')[] = []
-      const monitor = await connect().monitor()
-      clients.push(monitor)
-      monitor.on('monitor', (_time: string, [command = '', script = '']: string[]) => {
+      stopMonitor = await monitorRedis(redis.port, ([command = '', script = '']) => {
         if (/^ping$/i.test(command)) said.push('probe')
         if (script === DROP.hash || script === DROP.text) said.push('drop')
         if (script === RELEASE.hash || script === RELEASE.text) said.push('release')
@@ -129,6 +129,7 @@ describe('a client of the app', { skip: missing ?? false }, () => {
       assert.equal(said[found + 1], 'drop', said.join())
       await until('all leases to be back', async () => (await redis.command('DBSIZE')) === 1)
     } finally {
+      stopMonitor()
       await proxy.close()
     }
   })
