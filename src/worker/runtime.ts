@@ -1,13 +1,3 @@
-import { http } from '../request/node-http.ts'
-import {
-  type Connection,
-  connectionOf,
-  type RequestScope,
-  runningRequest,
-  scopeOf,
-  scopeOfResponse,
-} from '../request/scope.ts'
-
 /** Under this symbol the process keeps what others must find without importing: the watchdog from a paused frame, and the toolkit in an app that
  * has a copy of Punctual of its own. */
 const KEY = Symbol.for('punctual.runtime')
@@ -29,13 +19,4 @@ export function publishRuntime(runtime: Runtime): void {
 /** The runtime of this process; undefined when it is no worker of Punctual's. */
 export function findRuntime(): Runtime | undefined {
   return (globalThis as Holder)[KEY]
-}
-
-export function sequenceOf(self: unknown): number {
-  const scope = runningRequest()
-  if (scope !== undefined) return scope.sequence
-  if (typeof self !== 'object' || self === null) return 0
-  if (self instanceof http.ServerResponse) return scopeOfResponse(self)?.sequence ?? 0
-  const owner = self as { [scopeOf]?: RequestScope; [connectionOf]?: Connection }
-  return owner[scopeOf]?.sequence ?? owner[connectionOf]?.scopes[0]?.sequence ?? 0
 }

@@ -21,7 +21,12 @@ export async function monitorRedis(port: number, onCommand: (words: readonly str
     }
   })
   socket.write('MONITOR\r\n')
-  await until('Redis to be heard', () => begun)
+  try {
+    await until('Redis to be heard', () => begun)
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
   return () => socket.destroy()
 }
 
