@@ -57,7 +57,7 @@ export async function startAdminServer(control: ArbiterControl, options: AdminSe
   server.timeout = clientLimit
   server.maxConnections = connections
   await listen(server, host, port)
-  server.on('error', (error) => log?.warn({ error }, 'the admin server failed'))
+  server.on('error', (error) => log?.warn({ event: 'admin-server-failed', error }, 'the admin server failed'))
   const bound = server.address() as AddressInfo
   return {
     port: bound.port,
@@ -100,7 +100,10 @@ async function serve(
           `The admin server does not answer for the host that this request names. Use an IP address or localhost.`,
         )
   } catch (error) {
-    log?.warn({ error }, `the admin server could not answer ${request.method} ${request.url}`)
+    log?.warn(
+      { event: 'admin-request-failed', method: request.method, target: request.url, error },
+      `the admin server could not answer ${request.method} ${request.url}`,
+    )
     answer = problem(500, 'The admin server could not make this answer; the log says why.')
   }
   // A request body is of no use to any of these, and reading it would only keep the connection.

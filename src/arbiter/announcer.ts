@@ -17,76 +17,104 @@ export function createAnnouncer({
   serviceManager,
   entry,
 }: AnnouncerOptions): (what: Announcement, state: State) => void {
+  const of = (id: number, state: State): { readonly worker: number; readonly workerPid: number | null } => ({
+    worker: id,
+    workerPid: state.workers.find((worker) => worker.id === id)?.pid ?? null,
+  })
   const who = (id: number, state: State): string => {
-    const pid = state.workers.find((worker) => worker.id === id)?.pid
-    return pid === undefined || pid === null ? `worker ${id}` : `worker ${id} (pid ${pid})`
+    const { workerPid } = of(id, state)
+    return workerPid === null ? `worker ${id}` : `worker ${id} (pid ${workerPid})`
   }
   return (what, state) => {
     switch (what.of) {
       case 'starting':
-        log.info({}, `starting ${count(what.workers)} of ${entry}`)
+        log.info({ event: 'starting', workers: what.workers, entry }, `starting ${count(what.workers)} of ${entry}`)
         serviceManager.status('starting')
         return
       case 'releasing':
-        log.info({}, `release before generation ${what.generation}`)
+        log.info({ event: 'releasing', generation: what.generation }, `release before generation ${what.generation}`)
         serviceManager.status('releasing')
         return
       case 'released':
-        if (what.told !== '') log.info({}, what.told)
+        if (what.told !== '') log.info({ event: 'released' }, what.told)
         return
       case 'release-failed':
         if (what.serving === null) {
-          log.error({}, `the release failed, so nothing is started: ${what.why}`)
+          log.error(
+            { event: 'release-failed', serving: null, reason: what.why },
+            `the release failed, so nothing is started: ${what.why}`,
+          )
           return
         }
-        log.error({}, `reload failed: ${what.why}\ngeneration ${what.serving} keeps serving`)
+        log.error(
+          { event: 'release-failed', serving: what.serving, reason: what.why },
+          `reload failed: ${what.why}\ngeneration ${what.serving} keeps serving`,
+        )
         serviceManager.status(`reload failed; generation ${what.serving} keeps serving`)
         serviceManager.ready()
         return
       case 'running':
-        log.info({}, `ready: ${count(what.workers)}, generation ${what.generation}, on ${urlOf(what.address)}`)
+        log.info(
+          { event: 'running', workers: what.workers, generation: what.generation, address: what.address },
+          `ready: ${count(what.workers)}, generation ${what.generation}, on ${urlOf(what.address)}`,
+        )
         serviceManager.status(`${count(what.workers)} of generation ${what.generation} on ${urlOf(what.address)}`)
         serviceManager.ready()
         return
       case 'worker-ready':
-        log.info({}, `${who(what.worker, state)} is ready after ${tellDuration(what.bootMs)}`)
+        log.info(
+          { event: 'worker-ready', ...of(what.worker, state), bootMs: what.bootMs },
+          `${who(what.worker, state)} is ready after ${tellDuration(what.bootMs)}`,
+        )
         return
       case 'worker-left':
-        log.info({}, `worker ${what.worker} has left`)
+        log.info({ event: 'worker-exited', worker: what.worker }, `worker ${what.worker} has left`)
         return
       case 'worker-failed':
         log.info(
-          {},
+          { event: 'worker-restarting', worker: what.worker, restartInMs: what.restartInMs },
           what.restartInMs > 0
             ? `worker ${what.worker} is replaced in ${tellDuration(what.restartInMs)}`
             : `worker ${what.worker} is replaced`,
         )
         return
       case 'recycling':
-        log.info({}, `${who(what.worker, state)} is replaced: ${what.why}`)
+        log.info(
+          { event: 'worker-recycling', ...of(what.worker, state), reason: what.why },
+          `${who(what.worker, state)} is replaced: ${what.why}`,
+        )
         return
       case 'scaled':
-        log.info({}, `${count(what.to)} wanted, ${what.from} before`)
+        log.info({ event: 'scaled', from: what.from, to: what.to }, `${count(what.to)} wanted, ${what.from} before`)
         return
       case 'reloading':
-        log.info({}, `reloading: generation ${what.generation} boots beside generation ${state.generation}`)
+        log.info(
+          { event: 'reloading', generation: what.generation, serving: state.generation },
+          `reloading: generation ${what.generation} boots beside generation ${state.generation}`,
+        )
         serviceManager.reloading()
         return
       case 'reloaded':
-        log.info({}, `reloaded: generation ${what.generation} serves after ${tellDuration(what.tookMs)}`)
+        log.info(
+          { event: 'reloaded', generation: what.generation, tookMs: what.tookMs },
+          `reloaded: generation ${what.generation} serves after ${tellDuration(what.tookMs)}`,
+        )
         serviceManager.status(`generation ${what.generation} serves`)
         serviceManager.ready()
         return
       case 'reload-failed':
         log.error(
-          {},
+          { event: 'reload-failed', generation: what.generation, serving: state.generation, reason: what.why },
           `reload failed: generation ${what.generation} did not boot (${what.why}); generation ${state.generation} keeps serving`,
         )
         serviceManager.status(`reload failed; generation ${state.generation} keeps serving`)
         serviceManager.ready()
         return
       case 'stopping':
-        log.info({}, what.now ? `stopping now: ${what.why}` : `stopping: ${what.why}`)
+        log.info(
+          { event: 'stopping', now: what.now, reason: what.why },
+          what.now ? `stopping now: ${what.why}` : `stopping: ${what.why}`,
+        )
         serviceManager.stopping()
         return
       // The chronicle has more to say about these.

@@ -68,7 +68,7 @@ export class Chronicle {
       case 'ready':
         for (const note of message.notes) {
           // Every worker says the same; the operator needs it once.
-          if (!this.#noted.has(note)) this.#log.warn({}, note)
+          if (!this.#noted.has(note)) this.#log.warn({ event: 'boot-note', worker: worker.id }, note)
           this.#noted.add(note)
         }
         this.#tellProfile(worker, message.profile)
@@ -120,14 +120,17 @@ export class Chronicle {
   #tellProfile(worker: WorkerState, lines: readonly string[] = []): void {
     if (lines.length === 0 || this.#profiled === worker.generation) return
     this.#profiled = worker.generation
-    for (const line of lines) this.#log.info({}, line)
+    for (const line of lines) this.#log.info({ event: 'boot-profile', worker: worker.id }, line)
   }
 
   #tellSlowBoot(worker: WorkerState, { bootMs, worst }: Extract<FromWatchdog, { type: 'boot-slow' }>): void {
     const who = `worker ${worker.id} (pid ${worker.pid}) took ${tellDuration(bootMs)} to boot`
     const told = worst.map(({ module, selfMs }) => `${shortPath(module, this.#cwd)} ${tellDuration(selfMs)}`).join(', ')
     const where = told === '' ? 'no single import stands out' : `most of it in importing ${told}`
-    this.#log.warn({}, `${who}; ${where}. --boot-profile shows every import`)
+    this.#log.warn(
+      { event: 'boot-slow', worker: worker.id, workerPid: worker.pid, bootMs, imports: worst },
+      `${who}; ${where}. --boot-profile shows every import`,
+    )
   }
 
   #killing(worker: WorkerState, message: Extract<FromWatchdog, { type: 'killing' }>, at: number): void {
@@ -137,7 +140,7 @@ export class Chronicle {
       // It was told to leave and has not: no stall, but no end without a reason either.
       const { id, pid } = worker
       this.#log.warn(
-        {},
+        { event: 'worker-killed', worker: id, workerPid: pid, reason: why, lastAnswers },
         `worker ${id} (pid ${pid}) is killed before it has left: ${why}; ${tellLastAnswers(lastAnswers)}`,
       )
       return

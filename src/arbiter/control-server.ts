@@ -58,7 +58,10 @@ export async function startControlServer(
     )
   }
   server.on('error', (error) =>
-    log?.warn({ error }, 'the control socket failed; punctual status, reload and stop may not work'),
+    log?.warn(
+      { event: 'control-server-failed', error },
+      'the control socket failed; punctual status, reload and stop may not work',
+    ),
   )
   return {
     close: () =>

@@ -175,8 +175,9 @@ export class HotSettings implements SettingsControl {
     for (const [name, value] of change) if (!isSetting(name)) replies.push(this.#tellValue(name, value))
     const unwritten = await this.#write()
     const { problems, unconfirmed, confirmed } = tellReplies(await Promise.all(replies), ANSWER_LIMIT)
-    for (const line of lines) this.#options.log.info({}, line)
-    for (const problem of [...problems, ...unwritten]) this.#options.log.warn({}, problem)
+    for (const line of lines) this.#options.log.info({ event: 'setting-changed' }, line)
+    for (const problem of [...problems, ...unwritten])
+      this.#options.log.warn({ event: 'setting-change-problem' }, problem)
     return { message: [...lines, ...confirmed, ...problems, ...unwritten].join('\n'), unconfirmed }
   }
 
@@ -240,7 +241,10 @@ export class HotSettings implements SettingsControl {
     const set = this.#set.get(name)?.value
     if (refused !== null) {
       const why = `${name} was set to ${set ?? 'something'}, which worker ${worker} does not take (${refused}); ${value} holds there. See \`punctual unset ${name}\``
-      this.#options.log.warn({ worker }, why)
+      this.#options.log.warn(
+        { event: 'runtime-value-refused', worker, name, value: set ?? null, inForce: value, reason: refused },
+        why,
+      )
     } else if (set !== undefined ? value !== set : value !== standard) {
       // It was changed after this worker had been started.
       void this.#tellValue(name, set ?? null)

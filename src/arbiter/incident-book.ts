@@ -110,7 +110,11 @@ export class IncidentBook {
       const incident = { ...snapshot, evidence, ...(imports.length > 1 ? { imports } : {}) }
       const story = tellStory(incident, this.#cwd)
       this.#store.save({ ...incident, story })
-      if (level !== null) this.#log[level]({ incident: incident.id }, story)
+      if (level !== null)
+        this.#log[level](
+          { event: 'incident', incident: incident.id, kind: incident.kind, outcome: incident.outcome },
+          story,
+        )
     })
   }
 }

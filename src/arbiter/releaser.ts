@@ -44,7 +44,7 @@ export class Releaser {
       { mode: 'run', configFile, cwd, serving, settings: settings() },
       {
         onLog: (level, message) => {
-          log[level]({}, message)
+          log[level]({ event: 'release', generation }, message)
           show({ told: message })
         },
         onRecord: (version, record: ReleaseRecord | null) => show({ version, record }),

@@ -130,7 +130,10 @@ class Systemd implements ServiceManager {
       const fault = await notify(this.#socket, message)
       if (fault !== null && !this.#warned) {
         this.#warned = true
-        this.#log.warn({}, `systemd is not told how Punctual is: ${fault}; this is said once`)
+        this.#log.warn(
+          { event: 'systemd-notify-failed', fault },
+          `systemd is not told how Punctual is: ${fault}; this is said once`,
+        )
       }
     }
     this.#sending = null

@@ -72,7 +72,7 @@ async function run(
   const stateDirectory = await openStateDirectory(settings.stateDir, {
     onLost: (holder) =>
       log.error(
-        {},
+        { event: 'state-directory-lost', holder: holder?.pid ?? null, stateDir: settings.stateDir },
         `another arbiter${holder === null ? '' : ` (pid ${holder.pid})`} has taken over ${settings.stateDir}; stop one of the two`,
       ),
   })
@@ -103,20 +103,24 @@ async function run(
     closing.unshift(() => control.close())
 
     log.info(
-      {},
+      { event: 'punctual', version: readVersion(), node: process.versions.node, admin: admin.url },
       `punctual ${readVersion()} (arbiter pid ${process.pid}, Node ${process.versions.node}), admin on ${admin.url}`,
     )
-    for (const setting of [...chosenSettings(resolved), ...keptValues(kept.set)]) log.info({}, `setting ${setting}`)
-    for (const sentence of foreignVariables(process.env, settings)) log.warn({}, sentence)
-    for (const problem of kept.leftOut) log.warn({}, problem)
+    for (const setting of [...chosenSettings(resolved), ...keptValues(kept.set)])
+      log.info({ event: 'setting', setting }, `setting ${setting}`)
+    for (const sentence of foreignVariables(process.env, settings)) log.warn({ event: 'foreign-variable' }, sentence)
+    for (const problem of kept.leftOut) log.warn({ event: 'set-value-ignored' }, problem)
     if (kept.fault !== null) {
       const aside = await setAsideSetFile(settings.stateDir)
-      log.warn({}, `${kept.fault}; nothing that was set holds, and it is kept as ${aside}`)
+      log.warn(
+        { event: 'set-file-invalid', fault: kept.fault, movedTo: aside },
+        `${kept.fault}; nothing that was set holds, and it is kept as ${aside}`,
+      )
     }
     const end = await arbiter.run()
     await store.flush(LAST_WORDS)
     const failure = tellEnd(end, name, arbiter.settings.settings)
-    if (failure === null) log.info({}, `stopped: ${end.why}`)
+    if (failure === null) log.info({ event: 'stopped', reason: end.why }, `stopped: ${end.why}`)
     else throw new PunctualError(CODE_OF_END[end.code] ?? 'PUNCTUAL_BOOT_FAILED', failure)
   } finally {
     for (const close of closing) await close()

@@ -128,7 +128,10 @@ export class IncidentStore {
     if (this.#failing) return
     this.#failing = true
     const { log } = this.#options
-    log.warn({ error }, `incidents cannot be written to ${this.files.directory}; the log still tells them`)
+    log.warn(
+      { event: 'incidents-unwritable', directory: this.files.directory, error },
+      `incidents cannot be written to ${this.files.directory}; the log still tells them`,
+    )
   }
 
   #mended(): void {
@@ -136,7 +139,10 @@ export class IncidentStore {
     this.#failing = false
     const lost = this.#lost
     this.#lost = 0
-    this.#options.log.info({ lost }, `incidents are written to ${this.files.directory} again; ${lost} were lost`)
+    this.#options.log.info(
+      { event: 'incidents-writable', directory: this.files.directory, lost },
+      `incidents are written to ${this.files.directory} again; ${lost} were lost`,
+    )
   }
 }
 

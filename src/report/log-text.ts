@@ -4,7 +4,7 @@ const COLORS: Readonly<Record<string, number>> = { trace: 90, debug: 90, info: 3
 /** Fields beside the message are shown while they are this short: one, and all together. */
 const LONGEST_FIELD = 60
 const LONGEST_FIELDS = 120
-const NOT_SHOWN = new Set(['level', 'time', 'pid', 'msg', 'error'])
+const NOT_SHOWN = new Set(['level', 'time', 'pid', 'msg', 'event', 'error'])
 
 /** A JSON line of the log as a person reads it: `12:03:04.123 warn  the message key=value`. Local time. */
 export function textLine(jsonLine: string, color: boolean): string {

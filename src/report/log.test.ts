@@ -38,10 +38,10 @@ describe('json', () => {
   test('a line has level as a word, ISO time, pid, message and fields, and no hostname', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'json', stream })
-    log.warn({ worker: 2 }, 'worker 2 stalled 100%s for GET /%20')
+    log.warn({ event: 'test', worker: 2 }, 'worker 2 stalled 100%s for GET /%20')
     await log.close(LIMIT)
     const line = JSON.parse(lines()[0] ?? '') as Record<string, unknown>
-    assert.deepEqual(Object.keys(line).sort(), ['level', 'msg', 'pid', 'time', 'worker'])
+    assert.deepEqual(Object.keys(line).sort(), ['event', 'level', 'msg', 'pid', 'time', 'worker'])
     assert.equal(line.level, 'warn')
     assert.equal(line.pid, process.pid)
     assert.equal(line.msg, 'worker 2 stalled 100%s for GET /%20')
@@ -51,7 +51,7 @@ describe('json', () => {
   test('an error under "error" has its type, message and stack', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'json', stream })
-    log.error({ error: new RangeError('too far') }, 'it went wrong')
+    log.error({ event: 'test', error: new RangeError('too far') }, 'it went wrong')
     await log.close(LIMIT)
     const { error } = JSON.parse(lines()[0] ?? '') as { error: Record<string, string> }
     assert.equal(error.type, 'RangeError')
@@ -61,8 +61,8 @@ describe('json', () => {
   test('a level below the wanted one is not written', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'warn', format: 'json', stream })
-    log.info({}, 'no')
-    log.fatal({}, 'yes')
+    log.info({ event: 'test' }, 'no')
+    log.fatal({ event: 'test' }, 'yes')
     await log.close(LIMIT)
     assert.equal(lines().length, 1)
   })
@@ -70,7 +70,7 @@ describe('json', () => {
   test('a child adds its fields to every line', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'json', stream })
-    log.child({ worker: 7 }).info({}, 'hello')
+    log.child({ worker: 7 }).info({ event: 'test' }, 'hello')
     await log.close(LIMIT)
     assert.match(lines()[0] ?? '', /"worker":7/)
   })
@@ -79,7 +79,7 @@ describe('json', () => {
     const path = join(directory, 'log')
     const descriptor = openSync(path, 'a')
     const log = createLog({ level: 'info', format: 'json', stream: descriptor })
-    for (let index = 0; index < 3_000; index += 1) log.info({ index }, 'line')
+    for (let index = 0; index < 3_000; index += 1) log.info({ event: 'test', index }, 'line')
     assert.equal(await log.close(LIMIT), 0)
     closeSync(descriptor)
     const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1)
@@ -101,33 +101,40 @@ describe('text', () => {
 
   test('a line is time, level and message', async () => {
     assert.match(
-      await text((log) => log.warn({}, 'worker 2 stalled')),
+      await text((log) => log.warn({ event: 'test' }, 'worker 2 stalled')),
       /^\d\d:\d\d:\d\d\.\d{3} warn {2}worker 2 stalled$/,
     )
   })
 
   test('short fields follow the message, long ones and objects do not', async () => {
-    const line = await text((log) => log.info({ worker: 2, why: 'a b', long: 'x'.repeat(200), deep: { a: 1 } }, 'done'))
+    const line = await text((log) =>
+      log.info({ event: 'test', worker: 2, why: 'a b', long: 'x'.repeat(200), deep: { a: 1 } }, 'done'),
+    )
     assert.match(line, /done worker=2 why="a b"$/)
   })
 
   test('control characters are made visible, so that no line can be forged', async () => {
-    const line = await text((log) => log.info({ path: '/\u001b[2J' }, 'GET /\r\u001b[31m\n12:00:00.000 error forged'))
+    const line = await text((log) =>
+      log.info({ event: 'test', path: '/\u001b[2J' }, 'GET /\r\u001b[31m\n12:00:00.000 error forged'),
+    )
     assert.ok(!line.includes('\u001b') && !line.includes('\r'))
     assert.match(line.split('\n')[1] ?? '', /^ {4}12:00/)
   })
 
   test('the stack of an error follows where something went wrong, its message alone elsewhere', async () => {
     const error = new Error('no luck')
-    assert.match(await text((log) => log.error({ error }, 'failed')), /failed\n {4}Error: no luck\n {4}at /)
-    assert.match(await text((log) => log.warn({ error }, 'failed')), /failed: no luck$/)
+    assert.match(
+      await text((log) => log.error({ event: 'test', error }, 'failed')),
+      /failed\n {4}Error: no luck\n {4}at /,
+    )
+    assert.match(await text((log) => log.warn({ event: 'test', error }, 'failed')), /failed: no luck$/)
   })
 
   test('colour is used where asked for, and not by default off a terminal', async () => {
-    assert.ok((await text((log) => log.warn({}, 'x'), true)).includes('\u001b[33mwarn'))
+    assert.ok((await text((log) => log.warn({ event: 'test' }, 'x'), true)).includes('\u001b[33mwarn'))
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'text', stream })
-    log.warn({}, 'x')
+    log.warn({ event: 'test' }, 'x')
     await log.close(LIMIT)
     assert.ok(!(lines()[0] ?? '').includes('\u001b'))
   })
@@ -156,7 +163,7 @@ describe('a reader that does not read', () => {
 
   test('costs lines and no time; what was lost is counted and said once the pipe is read again', async () => {
     const log = createLog({ level: 'info', format: 'json', stream: writer, bufferSize: 100_000 })
-    for (let index = 0; index < 5_000; index += 1) log.info({ index }, 'x'.repeat(100))
+    for (let index = 0; index < 5_000; index += 1) log.info({ event: 'test', index }, 'x'.repeat(100))
     const lost = log.dropped()
     assert.ok(lost > 0 && lost < 5_000)
     let text = ''
@@ -176,19 +183,19 @@ describe('a reader that does not read', () => {
 
   test('does not hold up the end: close comes back within its limit', async () => {
     const log = createLog({ level: 'info', format: 'json', stream: writer })
-    for (let index = 0; index < 2_000; index += 1) log.info({}, 'x'.repeat(100))
+    for (let index = 0; index < 2_000; index += 1) log.info({ event: 'test' }, 'x'.repeat(100))
     assert.ok((await log.close(ms(50))) > 0)
-    log.info({}, 'after the end')
+    log.info({ event: 'test' }, 'after the end')
     closeSync(reader)
   })
 
   test('that goes away is no error, and one that comes back finds a log that goes on', async () => {
     const log = createLog({ level: 'info', format: 'json', stream: writer })
     closeSync(reader)
-    log.info({}, 'lost')
+    log.info({ event: 'test' }, 'lost')
     assert.equal(log.dropped(), 1)
     reader = openSync(join(directory, 'pipe'), constants.O_RDONLY | constants.O_NONBLOCK)
-    log.info({}, 'found')
+    log.info({ event: 'test' }, 'found')
     let text = ''
     await eventually(() => {
       text += readAll()
@@ -202,7 +209,7 @@ describe('a reader that does not read', () => {
   test('leaves the descriptor it was given in blocking mode for the workers that share it', async (context) => {
     if (process.platform !== 'linux') return context.skip('needs /proc')
     const log = createLog({ level: 'info', format: 'json', stream: writer })
-    log.info({}, 'x')
+    log.info({ event: 'test' }, 'x')
     const flags = /flags:\s+(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${writer}`, 'utf8'))?.[1] ?? ''
     assert.equal(Number.parseInt(flags, 8) & constants.O_NONBLOCK, 0)
     await log.close(LIMIT)
@@ -213,7 +220,7 @@ describe('a reader that does not read', () => {
 test('a stream that fails costs its lines and nothing else', async () => {
   const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('disk full')) })
   const log = createLog({ level: 'info', format: 'json', stream })
-  log.info({}, 'x')
+  log.info({ event: 'test' }, 'x')
   await eventually(() => log.dropped() === 1, 'the line is counted')
   assert.equal(await log.close(LIMIT), 1)
 })

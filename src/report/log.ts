@@ -7,8 +7,14 @@ import { LogWriter } from './log-writer.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
-/** Facts beside the message. An `Error` belongs under `error`. */
-export type LogFields = Readonly<Record<string, unknown>>
+/**
+ * Facts beside the message. `event` names what happened, in kebab-case, and is stable: programs and tests match it and the other
+ * fields, never the message. An `Error` belongs under `error`.
+ */
+export interface LogFields {
+  readonly event: string
+  readonly [name: string]: unknown
+}
 
 /** Writes one line. Never throws and never waits, whatever becomes of the reader. */
 export type WriteLog = (fields: LogFields, message: string) => void
@@ -22,7 +28,7 @@ export interface Log {
   readonly error: WriteLog
   readonly fatal: WriteLog
   /** A log that adds these fields to every line. It shares the destination: close only the first. */
-  child(fields: LogFields): Log
+  child(fields: Readonly<Record<string, unknown>>): Log
   /** The least severe level that is written from now on; children made before keep theirs. */
   setLevel(level: LogLevel): void
   /** Lines lost so far because nobody read the log, or it could not be written. */
@@ -67,7 +73,7 @@ export function createLog(options: LogOptions): Log {
   )
   writer.onRecovered = (lines) => {
     logger.warn(
-      { droppedLines: lines },
+      { event: 'log-lines-dropped', droppedLines: lines },
       `${lines} log ${lines === 1 ? 'line was' : 'lines were'} lost: nobody read them`,
     )
   }

@@ -16,6 +16,8 @@ export type TellFinding = (finding: QueryFinding) => void
 
 /** Something about the queries of a request that its log tells. */
 export interface QueryFinding {
+  /** The `event` of its line: `query-repeated`, `query-budget-exceeded`. */
+  readonly event: string
   /** What it did, to follow method and route: `ran "select …" 100 times (412 ms) at src/list.ts:31; load them together`. */
   readonly did: string
   readonly fields: Readonly<Record<string, unknown>>

@@ -116,7 +116,11 @@ export class AccessLog {
     const { worker, requestId } = record
     // At a terminal the sentence says it; there only that is added by which more can be found.
     const fields = this.#settings.logFormat === 'text' ? { worker, requestId } : record
-    this.#write(LEVELS[outcome], { ...fields }, accessSentence(record, tellOpenWaits(scope.unanswered ?? [], now)))
+    this.#write(
+      LEVELS[outcome],
+      { event: 'request', ...fields },
+      accessSentence(record, tellOpenWaits(scope.unanswered ?? [], now)),
+    )
   }
 
   /** What counts its queries is told that it has ended, and says what is worth a line of its own. */
@@ -125,10 +129,10 @@ export class AccessLog {
       try {
         const request = endedRequest(scope)
         const { method, route } = request
-        const tell = ({ did, fields }: QueryFinding): void => {
+        const tell = ({ event, did, fields }: QueryFinding): void => {
           const about = { worker: this.#worker, requestId: scope.id }
           const all = this.#settings.logFormat === 'text' ? about : { method, route, ...about, ...fields }
-          this.#write('warn', all, `${method} ${route} ${did}`)
+          this.#write('warn', { event, ...all }, `${method} ${route} ${did}`)
         }
         queries.ended(request, this.#writes ? tell : null)
       } catch {
@@ -140,7 +144,7 @@ export class AccessLog {
   #tellLeftOut({ lines, outcomes, routes }: LeftOut): void {
     const counts = Object.entries(outcomes).map(([outcome, count]) => `${count} ${outcome}`)
     const message = `${lines} more ${lines === 1 ? 'request' : 'requests'} within a second: ${counts.join(', ')}`
-    this.#write('warn', { worker: this.#worker, outcomes, routes }, message)
+    this.#write('warn', { event: 'requests-not-logged', worker: this.#worker, lines, outcomes, routes }, message)
   }
 
   #write(level: Level, fields: LogFields, message: string): void {
@@ -175,7 +179,7 @@ export class AccessLog {
   #tellLost(): void {
     if (this.#lost === 0) return
     const message = `${this.#lost} lines of the access log were lost: there were too many at once, or they could not be made`
-    this.#log?.warn({ worker: this.#worker, lostLines: this.#lost }, message)
+    this.#log?.warn({ event: 'log-lines-lost', worker: this.#worker, lostLines: this.#lost }, message)
     this.#lost = 0
   }
 

@@ -48,6 +48,7 @@ export class RequestTally implements RequestQueries {
     const mostly =
       most === undefined || most.count < 2 ? '' : `; ${most.count} were "${tellSql(most.fingerprint.text)}"`
     return {
+      event: 'query-budget-exceeded',
       did: `ran ${total} queries, and its budget is ${max}${mostly}`,
       fields: { queries: total, queryBudget: max },
     }
@@ -59,6 +60,7 @@ function repeatFinding({ use, kind, count, place, via }: Repeat): QueryFinding {
   const { fingerprint, busyMs, rows } = use
   const through = via === null ? '' : `, through ${via}`
   return {
+    event: 'query-repeated',
     did: `ran ${tellRepeat(use.fingerprint.text, count, busyMs)} at ${place}${through}; ${advice(kind, fingerprint.role)}`,
     fields: {
       query: fingerprint.id,
@@ -67,6 +69,7 @@ function repeatFinding({ use, kind, count, place, via }: Repeat): QueryFinding {
       repeats: count,
       repeatedMs: Math.round(busyMs * 10) / 10,
       rows,
+      repeatKind: kind,
       place,
       ...(via === null ? {} : { via }),
     },

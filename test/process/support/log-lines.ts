@@ -4,8 +4,19 @@ import type { Readable } from 'node:stream'
 export interface LogLine {
   readonly level: string
   readonly msg: string
+  /** What happened; undefined for what an app printed. */
+  readonly event?: string
   /** Id of the incident it tells of. */
   readonly incident?: string
+  readonly [field: string]: unknown
+}
+
+/** A line is found by its `event`, by a predicate, or, where an app has printed it, by its text. */
+export type WantedLine = string | RegExp | ((line: LogLine) => boolean)
+
+function isWanted(line: LogLine, wanted: WantedLine): boolean {
+  if (typeof wanted === 'function') return wanted(line)
+  return typeof wanted === 'string' ? line.event === wanted : wanted.test(line.msg)
 }
 
 /** Collects what a process prints. */
@@ -25,8 +36,8 @@ export class LogLines {
     })
   }
 
-  find(wanted: RegExp | ((line: LogLine) => boolean)): LogLine | undefined {
-    return this.lines.find((line) => (wanted instanceof RegExp ? wanted.test(line.msg) : wanted(line)))
+  find(wanted: WantedLine): LogLine | undefined {
+    return this.lines.find((line) => isWanted(line, wanted))
   }
 }
 

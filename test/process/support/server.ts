@@ -8,7 +8,7 @@ import type { Status, WorkerStatus } from '../../../src/report/status.ts'
 import { type AppDirectory, createAppDirectory } from './app-directory.ts'
 import { request } from './client.ts'
 import { freePort } from './free-port.ts'
-import { type LogLine, LogLines } from './log-lines.ts'
+import { type LogLine, LogLines, type WantedLine } from './log-lines.ts'
 import { until, WAIT_LIMIT, within } from './until.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -59,7 +59,7 @@ export interface TestServer extends AsyncDisposable {
   readonly output: string
   status(): Promise<Status>
   /** Waits for a line of the log, or takes one that is there already. */
-  log(wanted: RegExp | ((line: LogLine) => boolean), limit?: number): Promise<LogLine>
+  log(wanted: WantedLine, limit?: number): Promise<LogLine>
   /** Waits for a condition on `/status`, and gives that status. */
   until(what: string, condition: (status: Status) => boolean, limit?: number): Promise<Status>
   /** All incidents, whole, the oldest first. */
@@ -173,7 +173,7 @@ class RunningServer implements TestServer {
     return (await this.#get('/status')) as Status
   }
 
-  log(wanted: RegExp | ((line: LogLine) => boolean), limit: number = WAIT_LIMIT): Promise<LogLine> {
+  log(wanted: WantedLine, limit: number = WAIT_LIMIT): Promise<LogLine> {
     return this.#until(`a line of the log like ${wanted}`, () => this.#log.find(wanted), limit)
   }
 
