@@ -17,7 +17,8 @@ for (const [how, listener] of [
   test(`a listener that ${how} fails nobody, and becomes a warning that has the event`, async () => {
     const warned = once(process, 'warning')
     safeListener('defer "mails"', listener)(event)
-    const [{ message }] = (await warned) as [Error]
+    const [{ message, code }] = (await warned) as [Error & { code?: string }]
+    assert.equal(code, 'PUNCTUAL_LISTENER_FAILED')
     assert.equal(message, 'onEvent of defer "mails" failed: Error: no log; it was told: the disk is full')
   })
 }

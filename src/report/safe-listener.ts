@@ -15,7 +15,10 @@ export function safeListener<Event extends Told>(
 ): (event: Event) => void {
   return (event) => {
     const warn = (error: unknown): void => {
-      process.emitWarning(`onEvent of ${of} failed: ${String(error)}; it was told: ${event.message}`)
+      process.emitWarning(`onEvent of ${of} failed: ${String(error)}; it was told: ${event.message}`, {
+        type: 'PunctualWarning',
+        code: 'PUNCTUAL_LISTENER_FAILED',
+      })
     }
     try {
       const result = listener(event)
