@@ -57,6 +57,7 @@ export { type GraphileWorkerOptions, graphileWorker } from './defer/graphile/gra
 export { PermanentError } from './defer/permanent-error.ts'
 export type { DeferVia } from './defer/via.ts'
 export type { ErrorCode } from './errors/codes.ts'
+export { InvalidOptionError } from './errors/invalid-option-error.ts'
 export { PunctualError } from './errors/punctual-error.ts'
 export { type HotLimitOptions, hotLimit } from './hot/hot-limit.ts'
 export { type HotValue, type HotValueOptions, hotValue } from './hot/hot-value.ts'

@@ -29,7 +29,8 @@ export class CacheSettings {
   constructor(name: string, limits: CacheLimits, changed: () => void) {
     const hot = (what: 'ttl' | 'grace' | 'negativeTtl' | 'limit' | 'softLimit'): HotValue<Milliseconds> =>
       hotLimit(`cache.${name}.${what}`, limits[what], { onChange: changed })
-    this.#staleFor = limits.staleFor === undefined ? null : readLimit(`the cache "${name}": staleFor`, limits.staleFor)
+    this.#staleFor =
+      limits.staleFor === undefined ? null : readLimit(`the cache "${name}"`, 'staleFor', limits.staleFor)
     this.#ttl = hot('ttl')
     this.#grace = hot('grace')
     this.#negativeTtl = hot('negativeTtl')

@@ -184,7 +184,7 @@ export class LookUp<Key extends CacheKey, Value> {
   }
 
   #callerLimit(options: GetOptions | undefined): Milliseconds {
-    return options?.limit === undefined ? UNBOUNDED : readLimit(`${this.#parts.waitName}: limit`, options.limit)
+    return options?.limit === undefined ? UNBOUNDED : readLimit(this.#parts.waitName, 'limit', options.limit)
   }
 }
 

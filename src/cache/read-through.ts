@@ -51,12 +51,12 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     this.#isTagged = options.tags !== undefined
     const { items = 10_000, bytes = 32 * 1024 * 1024 } = options.memory ?? {}
     this.#memory = new MemoryTier({
-      items: readCount(`${what}: memory.items`, items, 1),
-      bytes: readCount(`${what}: memory.bytes`, bytes, 1),
+      items: readCount(what, 'memory.items', items, 1),
+      bytes: readCount(what, 'memory.bytes', bytes, 1),
       hasTags: this.#isTagged,
     })
-    this.#failures = new Failures(readLimit(`${what}: backOff`, options.backOff ?? '100ms'), random)
-    const peerLimit = readLimit(`${what}: peerLimit`, options.peerLimit ?? '1s')
+    this.#failures = new Failures(readLimit(what, 'backOff', options.backOff ?? '100ms'), random)
+    const peerLimit = readLimit(what, 'peerLimit', options.peerLimit ?? '1s')
     const { ttl = '5m', grace = '1h', negativeTtl = '10s', limit = '5s', softLimit = '50ms', staleFor } = options
     this.#settings = new CacheSettings(name, { ttl, grace, negativeTtl, limit, softLimit, staleFor }, () =>
       this.#replan(),

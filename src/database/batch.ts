@@ -80,8 +80,8 @@ export function batch<Key, Value>(
   const plan: BatchPlan<Key, Value | undefined> = {
     name,
     loadMany,
-    max: readCount(`${what}: max`, options.max ?? 500, 1),
-    limit: readLimit(`${what}: limit`, options.limit ?? '30s'),
+    max: readCount(what, 'max', options.max ?? 500, 1),
+    limit: readLimit(what, 'limit', options.limit ?? '30s'),
     identityOf: options.keyOf ?? ((key) => key),
     missing: options.missing ?? (() => undefined),
   }

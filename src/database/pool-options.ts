@@ -76,7 +76,7 @@ export function readOptions(
     key: (keyof GuardOptions & `${string}Limit`) | 'maxLifetime',
     given: Limit | undefined,
     preset: Milliseconds,
-  ): Milliseconds => (given === undefined ? preset : readPositive(`${where}: ${key}`, given))
+  ): Milliseconds => (given === undefined ? preset : readPositive(where, key, given))
   return {
     name,
     max: pool.max ?? DEFAULT_MAX,
@@ -93,8 +93,8 @@ export function readOptions(
   }
 }
 
-function readPositive(what: string, limit: Limit): Milliseconds {
-  const value = readLimit(what, limit)
+function readPositive(of: string, option: string, limit: Limit): Milliseconds {
+  const value = readLimit(of, option, limit)
   if (value > 0) return value
-  throw new UsageError(`${what}: 0 is no limit to work with; without limit is 'unbounded'`)
+  throw new UsageError(`${of}: ${option}: 0 is no limit to work with; without limit is 'unbounded'`)
 }

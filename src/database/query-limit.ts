@@ -22,7 +22,7 @@ const operations: AsyncLocalStorage<Operation> = new AsyncLocalStorage()
  * @throws {RangeError} when `limit` is no length of time.
  */
 export function withQueryLimit<T>(name: string, limit: Limit, work: () => T): T {
-  const length = readLimit(`withQueryLimit("${name}")`, limit)
+  const length = readLimit(`withQueryLimit("${name}")`, 'limit', limit)
   const outer = operations.getStore()
   const deadline = Math.min(monotonicNow() + length, outer?.deadline ?? UNBOUNDED)
   return operations.run({ name, deadline }, work)

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { safeListener } from '../report/safe-listener.ts'
 import type { BackOff, Jitter } from '../wait/back-off.ts'
@@ -90,7 +91,7 @@ export function readDeferOptions(name: unknown, options: DeferOptions): DeferSet
   }
   const where = `defer "${name}"`
   const { backOff = {} } = options
-  const limit = readLimit(`${where}: limit`, options.limit ?? '30s')
+  const limit = readLimit(where, 'limit', options.limit ?? '30s')
   if (limit === 0) throw new UsageError(`${where}: limit: 0 is no time to work in; without limit is 'unbounded'`)
   const { via = null } = options
   if (via !== null && typeof via.open !== 'function') {
@@ -98,22 +99,22 @@ export function readDeferOptions(name: unknown, options: DeferOptions): DeferSet
   }
   return {
     name,
-    batch: readCount(`${where}: batch`, options.batch ?? 500, 1),
-    linger: readLimit(`${where}: linger`, options.linger ?? '20ms'),
+    batch: readCount(where, 'batch', options.batch ?? 500, 1),
+    linger: readLimit(where, 'linger', options.linger ?? '20ms'),
     limit,
-    concurrency: readCount(`${where}: concurrency`, options.concurrency ?? 1, 1),
-    attempts: readCount(`${where}: attempts`, options.attempts ?? 10, 1),
+    concurrency: readCount(where, 'concurrency', options.concurrency ?? 1, 1),
+    attempts: readCount(where, 'attempts', options.attempts ?? 10, 1),
     backOff: {
-      base: readLimit(`${where}: backOff.from`, backOff.from ?? '100ms'),
-      most: readLimit(`${where}: backOff.to`, backOff.to ?? '30s'),
+      base: readLimit(where, 'backOff.from', backOff.from ?? '100ms'),
+      most: readLimit(where, 'backOff.to', backOff.to ?? '30s'),
       jitter: readWord(`${where}: backOff.jitter`, backOff.jitter ?? 'full', JITTERS),
       random: Math.random,
     },
-    maxItems: readCount(`${where}: maxItems`, options.maxItems ?? 10_000, 1),
-    maxBytes: readSize(`${where}: maxBytes`, options.maxBytes ?? '64MiB'),
+    maxItems: readCount(where, 'maxItems', options.maxItems ?? 10_000, 1),
+    maxBytes: readSize(where, 'maxBytes', options.maxBytes ?? '64MiB'),
     onFull: readWord(`${where}: onFull`, options.onFull ?? 'drop-newest', ON_FULL),
     durability: readWord(`${where}: durability`, options.durability ?? 'process', DURABILITIES),
-    warnAge: readLimit(`${where}: warnAge`, options.warnAge ?? '1m'),
+    warnAge: readLimit(where, 'warnAge', options.warnAge ?? '1m'),
     stateDir: options.stateDir,
     via,
     onEvent: safeListener(where, options.onEvent ?? tellConsole),
@@ -125,10 +126,10 @@ function readWord<Word extends string>(what: string, word: Word, words: readonly
   throw new UsageError(`${what} is one of ${words.join(', ')}, not ${JSON.stringify(word)}`)
 }
 
-function readSize(what: string, size: Size): number {
-  if (typeof size === 'number') return readCount(what, size, 1)
+function readSize(of: string, option: string, size: Size): number {
+  if (typeof size === 'number') return readCount(of, option, size, 1)
   const match = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)$/.exec(size)
   const value = match === null ? 0 : Math.floor(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS])
   if (value >= 1) return value
-  throw new RangeError(`${what}: ${JSON.stringify(size)} is no size; write e.g. '64MiB' or bytes from 1 upwards`)
+  throw new InvalidOptionError(of, option, size, "must be a size, e.g. '64MiB', or at least 1 byte")
 }

@@ -69,7 +69,7 @@ export function defer<Item>(name: string, handler: DeferHandler<Item>, options: 
   queues.add(queue)
   let closing: Promise<void> | null = null
   const limitOf = (what: string, limit: Limit | undefined): ReturnType<typeof readLimit> =>
-    readLimit(`defer "${name}": limit of ${what}`, limit ?? DEFAULT_LIMIT)
+    readLimit(`defer "${name}"`, `limit of ${what}`, limit ?? DEFAULT_LIMIT)
   const close = async (limit: ReturnType<typeof readLimit>): Promise<void> => {
     await queue.close(limit)
     queues.remove(name)
@@ -96,5 +96,5 @@ export function defer<Item>(name: string, handler: DeferHandler<Item>, options: 
  * @throws RangeError unless it is a whole number from 1 upwards
  */
 export function deferConcurrency(most: number): void {
-  queues.slots.most = readCount('deferConcurrency', most, 1)
+  queues.slots.most = readCount('deferConcurrency', 'most', most, 1)
 }

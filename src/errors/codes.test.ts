@@ -26,7 +26,7 @@ describe('codes of errors', () => {
 
   it('every class of error is named after what it is, and its name is what is printed', () => {
     for (const { path, text } of sources) {
-      for (const [, name = ''] of text.matchAll(/\bclass (\w+) extends (?:PunctualError|UsageError)\b/g)) {
+      for (const [, name = ''] of text.matchAll(/\bclass (\w+) extends (?:PunctualError|UsageError|RangeError)\b/g)) {
         assert.match(name, /^\w+Error$/, path)
         assert.ok(text.includes(`${name}.prototype.name = '${name}'`), `${path}: ${name} sets no name`)
       }

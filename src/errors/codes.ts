@@ -41,6 +41,7 @@ export type CommandErrorCode =
   | 'PUNCTUAL_COMMAND_TIMED_OUT'
   | 'PUNCTUAL_RELOAD_FAILED'
   | 'PUNCTUAL_ROUTES_UNSUPPORTED'
+  | 'PUNCTUAL_INVALID_OPTION'
 
 /** Codes of errors that a client is told over HTTP. */
 export type RequestErrorCode =
@@ -179,6 +180,14 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: EXIT.failed,
     meaning: 'The framework of the app is of a version in which `deferRoutes` does not know how to add routes later.',
     remedy: 'Register the module in the usual way, and update Punctual.',
+  },
+  PUNCTUAL_INVALID_OPTION: {
+    title: 'Invalid option',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning:
+      'A function of the toolkit was called with an option whose value is not allowed. The error is an `InvalidOptionError`, a `RangeError` of JavaScript; `details.option` names the option, `details.given` is the value.',
+    remedy: 'Correct the call that the stack names. The message says what the option must be.',
   },
   PUNCTUAL_STALLED: {
     title: 'Request stopped',

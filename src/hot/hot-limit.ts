@@ -20,7 +20,7 @@ const kind = durationKind({ zero: true, unbounded: true })
 export function hotLimit(name: string, limit: Limit, options: HotLimitOptions = {}): HotValue<Milliseconds> {
   return hotValue(name, {
     ...options,
-    value: readLimit(`the hot value ${JSON.stringify(name)}`, limit),
+    value: readLimit(`the hot value ${JSON.stringify(name)}`, 'limit', limit),
     read,
     write: formatDuration,
   })

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { HOT_TOPIC, type HotToArbiter, type HotToWorker } from '../protocol/hot-messages.ts'
 import { type WorkerLine, workerLine } from '../protocol/worker-line.ts'
 
@@ -31,9 +32,11 @@ const LONGEST_NAME = 200
  */
 export function hotValue<T>(name: string, options: HotValueOptions<T>): HotValue<T> {
   if (!/^[a-z][\w-]*\.\S/i.test(name) || /\p{Cc}/u.test(name) || name.length > LONGEST_NAME) {
-    const shown = JSON.stringify(name.slice(0, LONGEST_NAME))
-    throw new RangeError(
-      `${shown} is no name of a hot value; write what it belongs to, a dot and what it is ("cache.users.ttl"), at most ${LONGEST_NAME} characters`,
+    throw new InvalidOptionError(
+      'hotValue',
+      'name',
+      name.slice(0, LONGEST_NAME),
+      `must be what it belongs to, a dot and what it is ("cache.users.ttl"), at most ${LONGEST_NAME} characters`,
     )
   }
   const line = workerLine()

@@ -104,9 +104,9 @@ export class RequestScope extends WaitScope {
   allow(limit: Limit | Allowance): void {
     const { limit: length, queries } =
       typeof limit === 'object' && limit !== null ? limit : { limit, queries: undefined }
-    if (queries !== undefined) this.queryBudget = readCount('currentRequest().allow: queries.max', queries.max, 0)
+    if (queries !== undefined) this.queryBudget = readCount('currentRequest().allow', 'queries.max', queries.max, 0)
     if (length === undefined) return
-    this.deadline = deadlineIn(readLimit('currentRequest().allow', length), this.startedAt)
+    this.deadline = deadlineIn(readLimit('currentRequest().allow', 'length', length), this.startedAt)
     this.watcher?.moved(this)
   }
 

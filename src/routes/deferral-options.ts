@@ -53,7 +53,7 @@ export function readDeferralOptions(prefix: string, load: unknown, options: Defe
     )
   }
   const limit = (key: keyof DeferralOptions & string, given: Limit | undefined, preset: number): Milliseconds => {
-    const value = given === undefined ? ms(preset) : readLimit(`${where}: ${key}`, given)
+    const value = given === undefined ? ms(preset) : readLimit(where, key, given)
     if (value > 0) return value
     throw new UsageError(`${where}: ${key}: 0 is no limit to work with; without limit is 'unbounded'`)
   }

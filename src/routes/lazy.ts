@@ -25,8 +25,8 @@ const RETRY_MOST = 60_000
  */
 export function lazy<T>(load: () => PromiseLike<T> | T, options: LazyOptions = {}): () => Promise<T> {
   const name = options.name ?? 'lazy'
-  const limit = readLimit(`lazy "${name}": limit`, options.limit ?? '30s')
-  const base = readLimit(`lazy "${name}": retryFrom`, options.retryFrom ?? '1s')
+  const limit = readLimit(`lazy "${name}"`, 'limit', options.limit ?? '30s')
+  const base = readLimit(`lazy "${name}"`, 'retryFrom', options.retryFrom ?? '1s')
   let loading: Promise<T> | null = null
   let failed: { readonly error: unknown; readonly until: number } | null = null
   let failures = 0

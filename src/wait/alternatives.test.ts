@@ -99,9 +99,9 @@ describe('alternatives', () => {
     }))
 
   it('without sources are refused', () => {
-    assert.throws(
-      () => alternatives({ name: 'none', sources: {}, next: () => true }),
-      /^RangeError: .* have no sources/,
-    )
+    assert.throws(() => alternatives({ name: 'none', sources: {}, next: () => true }), {
+      code: 'PUNCTUAL_INVALID_OPTION',
+      details: { option: 'sources', given: {} },
+    })
   })
 })

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { readCount } from './limit.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
 import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
@@ -52,8 +53,9 @@ export class Alternatives<From extends Sources> {
     this.#sources = sources
     this.#names = Object.keys(sources)
     this.#next = next
-    this.#most = readCount(`the alternatives "${name}": remember`, remember, 0)
-    if (this.#names.length === 0) throw new RangeError(`the alternatives "${name}" have no sources; name at least one`)
+    this.#most = readCount(`the alternatives "${name}"`, 'remember', remember, 0)
+    if (this.#names.length === 0)
+      throw new InvalidOptionError(`the alternatives "${name}"`, 'sources', sources, 'must have at least one source')
   }
 
   /**
@@ -75,7 +77,7 @@ export class Alternatives<From extends Sources> {
         if (index === names.length - 1 || !this.#next(error, source)) throw error
       }
     }
-    throw new RangeError(`the alternatives "${this.name}" have no sources`)
+    throw new Error('unreachable: there is at least one source')
   }
 
   /** Which source answered for this key the last time, as far as it is remembered. */
@@ -90,8 +92,11 @@ export class Alternatives<From extends Sources> {
 
   #inOrder(key: KeyOf<From>, wished: (keyof From & string) | undefined): readonly (keyof From & string)[] {
     if (wished !== undefined && !this.#names.includes(wished)) {
-      throw new RangeError(
-        `the alternatives "${this.name}" have no source "${wished}"; there are ${this.#names.join(', ')}`,
+      throw new InvalidOptionError(
+        `the alternatives "${this.name}"`,
+        'first',
+        wished,
+        `must be one of ${this.#names.join(', ')}`,
       )
     }
     const first = this.#answered.get(key) ?? wished

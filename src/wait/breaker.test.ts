@@ -220,15 +220,15 @@ describe('a breaker', () => {
   })
 
   it('options that do not apply are refused', () => {
-    for (const wrong of [
-      { trip: { kind: 'consecutive', failures: 0 } },
-      { trip: { kind: 'share', share: 2, window: '10s', atLeast: 1 } },
-      { trip: { kind: 'share', share: 0.5, window: 'unbounded', atLeast: 1 } },
-      { probes: 0 },
-      { probeLimit: 'unbounded' },
-      { openFor: -1 },
-    ] as const satisfies Partial<BreakerOptions>[]) {
-      assert.throws(() => make(wrong), /^RangeError: the breaker "partner": /, JSON.stringify(wrong))
+    for (const [wrong, option, given] of [
+      [{ trip: { kind: 'consecutive', failures: 0 } }, 'trip.failures', 0],
+      [{ trip: { kind: 'share', share: 2, window: '10s', atLeast: 1 } }, 'trip.share', 2],
+      [{ trip: { kind: 'share', share: 0.5, window: 'unbounded', atLeast: 1 } }, 'trip.window', 'unbounded'],
+      [{ probes: 0 }, 'probes', 0],
+      [{ probeLimit: 'unbounded' }, 'probeLimit', 'unbounded'],
+      [{ openFor: -1 }, 'openFor', -1],
+    ] as const satisfies [Partial<BreakerOptions>, string, unknown][]) {
+      assert.throws(() => make(wrong), { code: 'PUNCTUAL_INVALID_OPTION', details: { option, given } })
     }
   })
 })

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { type Milliseconds, ms, tellDuration } from './duration.ts'
 import { FailureWindow } from './failure-window.ts'
@@ -105,14 +106,13 @@ export class Breaker {
     this.name = name
     this.#trip = trip
     this.#window = windowOf(what, trip)
-    this.#openFor = readLimit(`${what}: openFor`, openFor)
-    this.#openAtMost = ms(Math.max(this.#openFor, readLimit(`${what}: openAtMost`, openAtMost)))
-    this.#probes = readCount(`${what}: probes`, options.probes ?? 1, 1)
-    this.#probeLimit = readLimit(`${what}: probeLimit`, options.probeLimit ?? '5s')
+    this.#openFor = readLimit(what, 'openFor', openFor)
+    this.#openAtMost = ms(Math.max(this.#openFor, readLimit(what, 'openAtMost', openAtMost)))
+    this.#probes = readCount(what, 'probes', options.probes ?? 1, 1)
+    this.#probeLimit = readLimit(what, 'probeLimit', options.probeLimit ?? '5s')
+    // With no limit, a probe that never settles would keep the breaker half-open.
     if (this.#probeLimit === 0 || !Number.isFinite(this.#probeLimit)) {
-      throw new RangeError(
-        `${what}: probeLimit must be a finite length of time, or a silent probe would keep it half-open for ever`,
-      )
+      throw new InvalidOptionError(what, 'probeLimit', options.probeLimit, 'must be finite and greater than 0')
     }
     this.#counts = options.counts ?? isFailureOfWork
     this.#random = options.random ?? Math.random
@@ -245,16 +245,16 @@ class BreakerCall extends WaitNode {
 
 function windowOf(what: string, trip: BreakerTrip): FailureWindow | null {
   if (trip.kind === 'consecutive') {
-    readCount(`${what}: trip.failures`, trip.failures, 1)
+    readCount(what, 'trip.failures', trip.failures, 1)
     return null
   }
-  readCount(`${what}: trip.atLeast`, trip.atLeast, 1)
+  readCount(what, 'trip.atLeast', trip.atLeast, 1)
   if (!(trip.share > 0 && trip.share <= 1)) {
-    throw new RangeError(`${what}: trip.share: ${String(trip.share)} does not apply; give a share above 0, up to 1`)
+    throw new InvalidOptionError(what, 'trip.share', trip.share, 'must be greater than 0 and at most 1')
   }
-  const window = readLimit(`${what}: trip.window`, trip.window)
+  const window = readLimit(what, 'trip.window', trip.window)
   if (window > 0 && Number.isFinite(window)) return new FailureWindow(window)
-  throw new RangeError(`${what}: trip.window must be a finite length of time, e.g. '10s'`)
+  throw new InvalidOptionError(what, 'trip.window', trip.window, "must be finite and greater than 0, e.g. '10s'")
 }
 
 /** A breaker of its own for each thing that may fail on its own. */

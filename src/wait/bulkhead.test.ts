@@ -155,13 +155,16 @@ describe('a bulkhead', () => {
     }))
 
   it('options that do not apply are refused', () => {
-    for (const wrong of [
-      { concurrent: 0 },
-      { concurrent: 1.5 },
-      { concurrent: 1, queue: -1 },
-      { concurrent: 1, queueLimit: -1 },
-    ]) {
-      assert.throws(() => bulkhead({ name: 'partner', ...wrong }), /^RangeError: the bulkhead "partner": /)
+    for (const [option, given] of [
+      ['concurrent', 0],
+      ['concurrent', 1.5],
+      ['queue', -1],
+      ['queueLimit', -1],
+    ] as const) {
+      assert.throws(() => bulkhead({ name: 'partner', concurrent: 1, [option]: given }), {
+        code: 'PUNCTUAL_INVALID_OPTION',
+        details: { option, given },
+      })
     }
   })
 })

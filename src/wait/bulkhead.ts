@@ -58,9 +58,9 @@ export class Bulkhead {
   constructor({ name, concurrent, queue = 0, queueLimit = '5s' }: BulkheadOptions) {
     const what = `the bulkhead "${name}"`
     this.name = name
-    this.#concurrent = readCount(`${what}: concurrent`, concurrent, 1)
-    this.#most = readCount(`${what}: queue`, queue, 0)
-    this.#queueLimit = readLimit(`${what}: queueLimit`, queueLimit)
+    this.#concurrent = readCount(what, 'concurrent', concurrent, 1)
+    this.#most = readCount(what, 'queue', queue, 0)
+    this.#queueLimit = readLimit(what, 'queueLimit', queueLimit)
   }
 
   /** Calls in work, those included that nobody awaits any more. */

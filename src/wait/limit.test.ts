@@ -4,32 +4,35 @@ import { UNBOUNDED } from './duration.ts'
 import { type Limit, readCount, readLimit } from './limit.ts'
 
 test('a limit is a length of time with its unit, or milliseconds', () => {
-  assert.equal(readLimit('x', '250ms'), 250)
-  assert.equal(readLimit('x', '250ms'), 250)
-  assert.equal(readLimit('x', '1.5s'), 1_500)
-  assert.equal(readLimit('x', 40), 40)
-  assert.equal(readLimit('x', 0), 0)
-  assert.equal(readLimit('x', 'unbounded'), UNBOUNDED)
-  assert.equal(readLimit('x', UNBOUNDED), UNBOUNDED)
+  assert.equal(readLimit('x', 'limit', '250ms'), 250)
+  assert.equal(readLimit('x', 'limit', '250ms'), 250)
+  assert.equal(readLimit('x', 'limit', '1.5s'), 1_500)
+  assert.equal(readLimit('x', 'limit', 40), 40)
+  assert.equal(readLimit('x', 'limit', 0), 0)
+  assert.equal(readLimit('x', 'limit', 'unbounded'), UNBOUNDED)
+  assert.equal(readLimit('x', 'limit', UNBOUNDED), UNBOUNDED)
 })
 
-test('what is no length of time is refused, saying whose limit it was and what to write', () => {
+test('what is not a duration is an invalid option', () => {
   for (const wrong of ['5', '', '-1s', '1e3ms', 'forever', Number.NaN, -1, undefined, null, {}]) {
     assert.throws(
-      () => readLimit('the wait "user"', wrong as Limit),
-      { name: 'RangeError', message: /^the wait "user": .* is no length of time; write e\.g\. '250ms'/ },
+      () => readLimit('the wait "user"', 'limit', wrong as Limit),
+      { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'limit', given: wrong } },
       String(wrong),
     )
   }
 })
 
 test('more limits than are remembered are read all the same', () => {
-  for (let index = 0; index < 3_000; index++) assert.equal(readLimit('x', `${index}ms`), index)
+  for (let index = 0; index < 3_000; index++) assert.equal(readLimit('x', 'limit', `${index}ms`), index)
 })
 
 test('a count is a whole number in its range', () => {
-  assert.equal(readCount('attempts', 3, 1), 3)
+  assert.equal(readCount('x', 'attempts', 3, 1), 3)
   for (const wrong of [0, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-    assert.throws(() => readCount('attempts', wrong, 1), /^RangeError: attempts: .* whole number from 1 upwards$/)
+    assert.throws(() => readCount('x', 'attempts', wrong, 1), {
+      code: 'PUNCTUAL_INVALID_OPTION',
+      details: { option: 'attempts', given: wrong },
+    })
   }
 })

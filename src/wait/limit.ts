@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { type Milliseconds, ms, parseDuration } from './duration.ts'
 
 /** A length of time as an app writes it: `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'2d'`, `'unbounded'`, or a number of milliseconds. */
@@ -11,10 +12,11 @@ const MOST_KNOWN = 1_000
 /**
  * The limit in milliseconds. 0 is zero, which has run out at once; without limit is `'unbounded'`.
  *
- * @param what whose limit it is, for the message
- * @throws RangeError when it is no length of time
+ * @param of whose option it is, for the message: `the bulkhead "partner"`
+ * @param option its name
+ * @throws InvalidOptionError unless it is a duration
  */
-export function readLimit(what: string, limit: Limit): Milliseconds {
+export function readLimit(of: string, option: string, limit: Limit): Milliseconds {
   if (typeof limit === 'number') {
     if (limit >= 0) return ms(limit)
   } else {
@@ -26,18 +28,18 @@ export function readLimit(what: string, limit: Limit): Milliseconds {
       return read
     }
   }
-  throw new RangeError(
-    `${what}: ${typeof limit === 'string' ? JSON.stringify(limit) : String(limit)} is no length of time; ` +
-      `write e.g. '250ms', '5s', 'unbounded' or milliseconds from 0 upwards`,
-  )
+  const must = "must be a duration: '250ms', '5s', 'unbounded' or a number of milliseconds of at least 0"
+  throw new InvalidOptionError(of, option, limit, must)
 }
 
 /**
  * A count that an app gives in options.
  *
- * @throws RangeError unless it is a whole number from `least` upwards
+ * @param of whose option it is, for the message
+ * @param option its name
+ * @throws InvalidOptionError unless it is a whole number of at least `least`
  */
-export function readCount(what: string, value: number, least: number): number {
+export function readCount(of: string, option: string, value: number, least: number): number {
   if (Number.isSafeInteger(value) && value >= least) return value
-  throw new RangeError(`${what}: ${String(value)} does not apply; give a whole number from ${least} upwards`)
+  throw new InvalidOptionError(of, option, value, `must be a whole number of at least ${least}`)
 }

@@ -45,12 +45,12 @@ export class ManualClock implements WheelClock {
 
   /** Moves the clock on at once, as a blocked event loop does: what fell due meanwhile is late. Nothing runs before `settle` or `advance`. */
   jump(by: Limit): void {
-    this.#now += readLimit('ManualClock.jump', by)
+    this.#now += readLimit('ManualClock.jump', 'by', by)
   }
 
   /** Moves the clock on, stopping wherever something falls due, and lets promises settle in between. */
   async advance(by: Limit): Promise<void> {
-    const end = this.#now + readLimit('ManualClock.advance', by)
+    const end = this.#now + readLimit('ManualClock.advance', 'by', by)
     await this.settle()
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
       this.#now = Math.max(this.#now, next.at)

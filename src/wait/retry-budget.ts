@@ -1,3 +1,5 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+
 /** How many retries a policy may spend, over all its calls. */
 export interface RetryBudgetOptions {
   /** Retries earned by each call: with 0.1, a tenth of the load on top at most. Default: 0.1. */
@@ -23,10 +25,10 @@ export class RetryBudget {
    * @param now milliseconds of a monotonic clock
    * @throws RangeError for options that do not apply
    */
-  constructor(what: string, { share = 0.1, perSecond = 1, most = 10 }: RetryBudgetOptions, now: number) {
+  constructor(of: string, { share = 0.1, perSecond = 1, most = 10 }: RetryBudgetOptions, now: number) {
     for (const [name, value] of Object.entries({ share, perSecond, most })) {
       if (!(value >= 0) || !Number.isFinite(value)) {
-        throw new RangeError(`${what}: ${name}: ${String(value)} does not apply; give a finite number from 0 upwards`)
+        throw new InvalidOptionError(of, `budget.${name}`, value, 'must be a finite number of at least 0')
       }
     }
     this.#share = share

@@ -51,16 +51,16 @@ export class Retry {
     const { name } = options
     const what = `the retry "${name}"`
     this.name = name
-    this.#attempts = readCount(`${what}: attempts`, options.attempts ?? 3, 1)
+    this.#attempts = readCount(what, 'attempts', options.attempts ?? 3, 1)
     this.#backOff = {
       jitter: options.jitter ?? 'full',
-      base: readLimit(`${what}: base`, options.base ?? '50ms'),
-      most: readLimit(`${what}: most`, options.most ?? '2s'),
+      base: readLimit(what, 'base', options.base ?? '50ms'),
+      most: readLimit(what, 'most', options.most ?? '2s'),
       random: options.random ?? Math.random,
     }
     this.#when = options.when ?? isFailureOfWork
     this.#wheel = options.wheel ?? waitWheel
-    this.#budget = new RetryBudget(`${what}: budget`, options.budget ?? {}, this.#wheel.now())
+    this.#budget = new RetryBudget(what, options.budget ?? {}, this.#wheel.now())
   }
 
   /**

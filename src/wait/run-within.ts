@@ -34,8 +34,8 @@ export function runWithin<Value>(
 ): Promise<Value> {
   const { name = 'work' } = options
   try {
-    const limit = readLimit(`"${name}": limit`, options.limit)
-    const reserve = options.reserve === undefined ? 0 : readLimit(`"${name}": reserve`, options.reserve)
+    const limit = readLimit(`"${name}"`, 'limit', options.limit)
+    const reserve = options.reserve === undefined ? 0 : readLimit(`"${name}"`, 'reserve', options.reserve)
     const parent =
       options.wheel === undefined
         ? surroundingsOf(options)

@@ -61,7 +61,10 @@ test('the source of an answer tells its type', async () => {
   // @ts-expect-error a key of another type
   await discussions.ask(7).catch(() => {})
   // @ts-expect-error no such source
-  await assert.rejects(discussions.ask('7', { first: 'nowhere' }), /there are messaging, issue/)
+  await assert.rejects(discussions.ask('7', { first: 'nowhere' }), {
+    code: 'PUNCTUAL_INVALID_OPTION',
+    details: { option: 'first', given: 'nowhere' },
+  })
 })
 
 test('what is no length of time does not compile, nor run', async () => {

@@ -252,7 +252,7 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
 
   #least(): number {
     const { atLeast } = this.#options
-    return atLeast === undefined ? LEAST : readLimit(`the wait "${this.name}": atLeast`, atLeast)
+    return atLeast === undefined ? LEAST : readLimit(`the wait "${this.name}"`, 'atLeast', atLeast)
   }
 
   #refuseForTime(): Promise<Value | Otherwise> {

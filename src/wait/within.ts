@@ -43,7 +43,7 @@ export function within<Value, Otherwise = never>(
   options?: WithinOptions<Value, Otherwise>,
 ): Promise<Value | Otherwise> {
   try {
-    const own = readLimit(`the wait "${name}"`, limit)
+    const own = readLimit(`the wait "${name}"`, 'limit', limit)
     return startWait(surroundingsOf(options), name, own, work, options as WaitOptions<Value, Otherwise> | undefined)
   } catch (error) {
     return Promise.reject(error)

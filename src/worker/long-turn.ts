@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { type Milliseconds, ms, parseDuration } from '../wait/duration.ts'
 import { findRuntime } from './runtime.ts'
 
@@ -15,9 +16,7 @@ import { findRuntime } from './runtime.ts'
 export function longTurn<T>(name: string, limit: string | number, job: () => T): T {
   const allowed: Milliseconds | undefined = typeof limit === 'number' ? ms(limit) : parseDuration(limit)
   if (allowed === undefined || !(allowed > 0) || !Number.isFinite(allowed)) {
-    throw new RangeError(
-      `longTurn "${name}": the limit ${JSON.stringify(limit)} is no finite length of time; write e.g. '20s'`,
-    )
+    throw new InvalidOptionError(`longTurn "${name}"`, 'limit', limit, "must be finite and greater than 0, e.g. '20s'")
   }
   const end = findRuntime()?.beginLongTurn(name, allowed)
   try {

@@ -32,7 +32,7 @@ export function openRedisTier<Key extends CacheKey, Value>(
 ): OpenedTier {
   if (options.redis === undefined) return { tier: null, close: () => {} }
   const { client, subscriber, channel = 'punctual:cache', queue = 10_000 } = redisOptions(options.redis)
-  const most = readCount(`readThrough("${name}"): redis.queue`, queue, 1)
+  const most = readCount(`readThrough("${name}")`, 'redis.queue', queue, 1)
   const tell = safeListener(`the cache "${name}"`, options.onEvent ?? tellConsole)
   const link = RedisLink.join(client, subscriber ?? null, channel)
   let hasToldUndecodable = false

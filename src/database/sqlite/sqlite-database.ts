@@ -86,7 +86,7 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
     const own =
       limit === undefined
         ? engine.settings.transactionLimit
-        : readPositive(`transaction on database ${engine.settings.name}: limit`, limit)
+        : readPositive(`transaction on database ${engine.settings.name}`, 'limit', limit)
     const transaction = engine.begin(mode, own)
     try {
       await transaction.open()

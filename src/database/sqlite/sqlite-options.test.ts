@@ -19,13 +19,19 @@ test('a database in memory has no readers', () => {
 })
 
 test('what does not apply is refused by name', () => {
+  const invalid = (option: string, given: unknown): void => {
+    assert.throws(() => readSqliteOptions('x.db', { [option]: given }), {
+      code: 'PUNCTUAL_INVALID_OPTION',
+      details: { option, given },
+    })
+  }
   const refused = (options: object, message: RegExp, file: unknown = 'x.db'): void => {
     assert.throws(() => readSqliteOptions(file as string, options as SqliteOptions), message)
   }
-  refused({ readers: -1 }, /^RangeError: openSqlite "x.db": readers: -1 does not apply/)
-  refused({ readers: 1.5 }, /readers: 1.5 does not apply/)
+  invalid('readers', -1)
+  invalid('readers', 1.5)
+  invalid('queryLimit', 'soon')
   refused({ queryLimit: 0 }, /queryLimit: 0 is no limit to work with; without limit is 'unbounded'/)
-  refused({ queryLimit: 'soon' }, /queryLimit: "soon" is no length of time/)
   refused({ synchronous: 'NORMAL; DROP' }, /synchronous is one of off, normal, full, extra, not NORMAL; DROP/)
   refused({ name: '' }, /a name is a string that is not empty/)
   refused({}, /give the path of a file, or ':memory:', not an empty text/, '')

@@ -67,7 +67,7 @@ export function readSqliteOptions(file: string | URL, options: SqliteOptions): S
     throw new UsageError('openSqlite: a name is a string that is not empty; leave it away to take that of the file')
   }
   const where = `openSqlite "${name}"`
-  const readers = readCount(`${where}: readers`, options.readers ?? (inMemory ? 0 : 2), 0)
+  const readers = readCount(where, 'readers', options.readers ?? (inMemory ? 0 : 2), 0)
   if (inMemory && readers > 0) {
     throw new UsageError(`${where}: a database in memory belongs to one connection; leave readers away`)
   }
@@ -75,7 +75,7 @@ export function readSqliteOptions(file: string | URL, options: SqliteOptions): S
     throw new UsageError(`${where}: synchronous is one of ${SYNCHRONOUS.join(', ')}, not ${String(synchronous)}`)
   }
   const limit = (key: keyof SqliteOptions & `${string}Limit`, preset: number): Milliseconds =>
-    readPositive(`${where}: ${key}`, options[key] ?? ms(preset))
+    readPositive(where, key, options[key] ?? ms(preset))
   return {
     name,
     path,
@@ -86,18 +86,18 @@ export function readSqliteOptions(file: string | URL, options: SqliteOptions): S
     cancelLimit: limit('cancelLimit', 2_000),
     openLimit: limit('openLimit', 10_000),
     closeLimit: limit('closeLimit', 5_000),
-    abandoned: readCount(`${where}: abandoned`, options.abandoned ?? 4, 0),
+    abandoned: readCount(where, 'abandoned', options.abandoned ?? 4, 0),
     synchronous,
     bigints,
-    statements: readCount(`${where}: statements`, options.statements ?? 100, 0),
+    statements: readCount(where, 'statements', options.statements ?? 100, 0),
     onEvent: safeListener(where, options.onEvent ?? tellConsole),
   }
 }
 
-export function readPositive(what: string, limit: Limit): Milliseconds {
-  const value = readLimit(what, limit)
+export function readPositive(of: string, option: string, limit: Limit): Milliseconds {
+  const value = readLimit(of, option, limit)
   if (value > 0) return value
-  throw new UsageError(`${what}: 0 is no limit to work with; without limit is 'unbounded'`)
+  throw new UsageError(`${of}: ${option}: 0 is no limit to work with; without limit is 'unbounded'`)
 }
 
 /** A path that stays the same when the working directory changes. */

@@ -46,16 +46,16 @@ export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}
   if (typeof pool?.query !== 'function' || typeof pool.options !== 'object') {
     throw new UsageError('graphileWorker: give a pool of pg: graphileWorker(new pg.Pool({ connectionString }))')
   }
-  const heartbeat = readLimit('graphileWorker: heartbeat', options.heartbeat ?? '10s')
-  const releaseAfter = readLimit('graphileWorker: releaseAfter', options.releaseAfter ?? '45s')
+  const heartbeat = readLimit('graphileWorker', 'heartbeat', options.heartbeat ?? '10s')
+  const releaseAfter = readLimit('graphileWorker', 'releaseAfter', options.releaseAfter ?? '45s')
   if (!Number.isFinite(releaseAfter) || heartbeat <= 0 || releaseAfter < 3 * heartbeat) {
     throw new UsageError(
       'graphileWorker: releaseAfter must be at least three times heartbeat and not unbounded, or jobs of the living would be given to others',
     )
   }
   const { schema = 'graphile_worker', run = true } = options
-  const pollInterval = readLimit('graphileWorker: pollInterval', options.pollInterval ?? '2s')
-  const concurrency = readCount('graphileWorker: concurrency', options.concurrency ?? 1, 1)
+  const pollInterval = readLimit('graphileWorker', 'pollInterval', options.pollInterval ?? '2s')
+  const concurrency = readCount('graphileWorker', 'concurrency', options.concurrency ?? 1, 1)
   return new GraphileVia(pool, run, { schema, concurrency, pollInterval, heartbeat, releaseAfter })
 }
 
