@@ -322,7 +322,10 @@ describe('errors', () => {
       code: 'PUNCTUAL_INVALID_OPTION',
       details: { option: 'max', given: 0 },
     })
-    assert.throws(() => batch('x', load, { limit: 'soon' as '1s' }), /batch\("x"\): limit: "soon" is no length of time/)
+    assert.throws(() => batch('x', load, { limit: 'soon' as '1s' }), {
+      code: 'PUNCTUAL_INVALID_OPTION',
+      details: { option: 'limit', given: 'soon' },
+    })
   })
 })
 

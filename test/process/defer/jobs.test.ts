@@ -260,6 +260,6 @@ test('while the database is away items wait in the spool; when it is back they a
 test('options that cannot work are refused with what to do', () => {
   assert.throws(() => graphileWorker({} as never), /give a pool of pg/)
   assert.throws(() => graphileWorker(pool, { heartbeat: '10s', releaseAfter: '15s' }), /at least three times heartbeat/)
-  assert.throws(() => graphileWorker(pool, { concurrency: 0 }), /whole number from 1/)
+  assert.throws(() => graphileWorker(pool, { concurrency: 0 }), { code: 'PUNCTUAL_INVALID_OPTION' })
   assert.throws(() => defer('no-way', () => {}, { via: {} as never }), /give graphileWorker\(pool\)/)
 })
