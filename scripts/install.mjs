@@ -1,7 +1,6 @@
 // Runs before `npm start`, `npm test` and `npm run check`, under whatever Node started npm (20 or newer): on a fresh
 // clone, and after a pull that brought other dependencies, it installs them, among them the repository's own Node 24.
-// Plain JavaScript, because that older Node cannot read TypeScript. Not `npm ci`: that fails wherever a registry lacks
-// the binary of a platform nobody here has.
+// Plain JavaScript, because that older Node cannot read TypeScript.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 
@@ -29,7 +28,7 @@ function versionAt(path) {
 
 function install(why) {
   console.error(`punctual: ${why}`)
-  const { status } = spawnSync('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'], {
+  const { status } = spawnSync('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
   })

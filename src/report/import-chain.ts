@@ -1,11 +1,12 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { init, parse } from 'es-module-lexer'
 
 const MOST_FILES = 3_000
 const LARGEST_FILE = 2 * 1024 * 1024
-const SPECIFIER =
-  /(?:^|[^\w$.])(?:import|export)\s*(?:[\w$*{}\s,]*?\sfrom\s*|[{*][^'"`;]*?from\s*)?["']([^"'\n]+)["']|(?:import|require)\s*\(\s*["']([^"'\n]+)["']/g
+/** What CommonJS requires. A lexer of ES modules does not report it, and cjs-module-lexer reports only what is re-exported. */
+const REQUIRED = /(?<![\w$.])require\s*\(\s*["']([^"'\n]+)["']/g
 const EXTENSIONS = [
   '',
   '.ts',
@@ -59,8 +60,24 @@ async function specifiersOf(file: string): Promise<readonly string[]> {
   try {
     if ((await stat(file)).size > LARGEST_FILE) return []
     const text = await readFile(file, 'utf8')
-    return [...text.matchAll(SPECIFIER)].map(([, named, called]) => named ?? called ?? '')
+    await init
+    const required = [...text.matchAll(REQUIRED)].map(([, specifier = '']) => specifier)
+    return [...importedIn(text), ...required]
   } catch {
+    return []
+  }
+}
+
+function importedIn(text: string): readonly string[] {
+  try {
+    return parse(text)[0].flatMap((found) => {
+      const { specifier } = found
+      const isErased = 'typeOnly' in found && found.typeOnly
+      // A computed `import()` has none; whether that is null or undefined depends on the lexer's release.
+      return specifier == null || isErased ? [] : [specifier]
+    })
+  } catch {
+    // Not an ES module, or a syntax error: Node names that itself.
     return []
   }
 }
