@@ -2,6 +2,7 @@ import type { ExitCode } from '../errors/exit-codes.ts'
 import type { RestartReason } from '../report/events.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import type { Timer } from './event.ts'
+import type { RecycleReason } from './state.ts'
 
 /** What `decide` wants done. None of these waits for a worker. */
 export type Action =
@@ -15,7 +16,14 @@ export type Action =
   | { readonly type: 'abort-release'; readonly why: string }
   | { readonly type: 'set-timer'; readonly timer: Timer; readonly after: Milliseconds }
   | { readonly type: 'clear-timer'; readonly timer: Timer }
-  | { readonly type: 'reply'; readonly command: number; readonly ok: boolean; readonly message: string }
+  /** `details`: the facts of a refusal, for programs. */
+  | {
+      readonly type: 'reply'
+      readonly command: number
+      readonly ok: boolean
+      readonly message: string
+      readonly details?: Readonly<Record<string, unknown>>
+    }
   /** Something that people and service managers are told. */
   | { readonly type: 'announce'; readonly what: Announcement }
   | { readonly type: 'exit'; readonly code: ExitCode; readonly why: string }
@@ -40,12 +48,17 @@ export type Announcement =
       readonly reason: RestartReason
       readonly restartInMs: number
     }
-  | { readonly of: 'recycling'; readonly worker: number; readonly why: string }
+  | { readonly of: 'recycling'; readonly worker: number; readonly why: RecycleReason }
   | { readonly of: 'frozen'; readonly worker: number; readonly forMs: number }
   | { readonly of: 'thawed'; readonly worker: number }
   | { readonly of: 'scaled'; readonly from: number; readonly to: number }
   | { readonly of: 'reloading'; readonly generation: number }
   | { readonly of: 'reloaded'; readonly generation: number; readonly tookMs: number }
-  | { readonly of: 'reload-failed'; readonly generation: number; readonly why: string }
+  | {
+      readonly of: 'reload-failed'
+      readonly generation: number
+      readonly reason: RestartReason
+      readonly why: string
+    }
   | { readonly of: 'stopping'; readonly why: string; readonly now: boolean }
   | { readonly of: 'crash-loop'; readonly reasons: Readonly<Record<string, number>> }

@@ -7,6 +7,7 @@ import { noSettings } from '../../test/settings-samples.ts'
 import { aStatus, aWorker } from '../../test/status-samples.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import type { Incident } from '../report/incident.ts'
+import type { LogFields } from '../report/log.ts'
 import { ms } from '../wait/duration.ts'
 import { type AdminServer, type AdminServerOptions, startAdminServer } from './admin-server.ts'
 import type { ArbiterControl } from './arbiter-control.ts'
@@ -168,8 +169,8 @@ test('a request under somebody else’s name is refused, one by address or local
 })
 
 test('an arbiter that cannot say is a 500 that reveals nothing', async () => {
-  const said: string[] = []
-  const log = { warn: (_fields: object, message: string): void => void said.push(message) }
+  const logged: LogFields[] = []
+  const log = { warn: (fields: LogFields): void => void logged.push(fields) }
   const status = (): never => {
     throw new Error('secret')
   }
@@ -177,7 +178,8 @@ test('an arbiter that cannot say is a 500 that reveals nothing', async () => {
   const answer = await ask('/status')
   assert.equal(answer.status, 500)
   assert.ok(!answer.body.includes('secret'))
-  assert.deepEqual(said, ['the admin server could not answer GET /status'])
+  assert.equal(logged.length, 1)
+  assert.partialDeepStrictEqual(logged[0], { event: 'admin-request-failed', method: 'GET', target: '/status' })
 })
 
 describe('a client is not let keep the server', () => {
@@ -220,18 +222,21 @@ test('a port that is taken, or an address that is not ours, names the flag to ch
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as { port: number }
-  const refused = (message: RegExp) => (error: unknown) => {
+  const refused = (details: Readonly<Record<string, unknown>>) => (error: unknown) => {
     assert.ok(error instanceof PunctualError)
     assert.equal(error.code, 'PUNCTUAL_ADMIN_PORT_TAKEN')
     assert.equal(error.exitCode, 2)
-    assert.match(error.message, message)
+    assert.deepEqual(error.details, details)
     return true
   }
   await assert.rejects(
     start({}, { port }),
-    refused(new RegExp(`127\\.0\\.0\\.1:${port}: another process listens there.*--admin-port`)),
+    refused({ host: '127.0.0.1', port, reason: 'EADDRINUSE', setting: 'adminPort' }),
   )
-  await assert.rejects(start({}, { host: '192.0.2.1' }), refused(/no address of this machine.*--admin-host/))
+  await assert.rejects(
+    start({}, { host: '192.0.2.1' }),
+    refused({ host: '192.0.2.1', port: 0, reason: 'EADDRNOTAVAIL', setting: 'adminHost' }),
+  )
   await new Promise((resolve) => other.close(resolve))
 })
 

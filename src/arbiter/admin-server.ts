@@ -176,14 +176,16 @@ function problem(status: number, detail: string): Answer {
 }
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): PunctualError {
-  const why: Readonly<Record<string, string>> = {
-    EADDRINUSE: 'another process listens there; choose another --admin-port (0 takes a free one)',
-    EADDRNOTAVAIL: `${host} is no address of this machine; choose another --admin-host`,
-    ENOTFOUND: `${host} is not known; choose another --admin-host`,
-    EACCES: `this user may not listen on port ${port}; choose an --admin-port above 1023`,
+  const known: Readonly<Record<string, readonly [why: string, setting: 'adminPort' | 'adminHost']>> = {
+    EADDRINUSE: ['another process listens there; choose another --admin-port (0 takes a free one)', 'adminPort'],
+    EADDRNOTAVAIL: [`${host} is no address of this machine; choose another --admin-host`, 'adminHost'],
+    ENOTFOUND: [`${host} is not known; choose another --admin-host`, 'adminHost'],
+    EACCES: [`this user may not listen on port ${port}; choose an --admin-port above 1023`, 'adminPort'],
   }
-  const told = why[error.code ?? ''] ?? `${error.message}; choose another --admin-port or --admin-host`
-  return new PunctualError('PUNCTUAL_ADMIN_PORT_TAKEN', `the admin server cannot listen on ${host}:${port}: ${told}`, {
+  const reason = error.code ?? null
+  const [why, setting] = known[reason ?? ''] ?? [`${error.message}; choose another --admin-port or --admin-host`, null]
+  return new PunctualError('PUNCTUAL_ADMIN_PORT_TAKEN', `the admin server cannot listen on ${host}:${port}: ${why}`, {
     cause: error,
+    details: { host, port, reason, setting },
   })
 }

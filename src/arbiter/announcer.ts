@@ -2,7 +2,7 @@ import type { Log } from '../report/log.ts'
 import { tellDuration } from '../wait/duration.ts'
 import type { Announcement } from './action.ts'
 import type { ServiceManager } from './service-manager.ts'
-import type { State } from './state.ts'
+import type { RecycleReason, State } from './state.ts'
 
 export interface AnnouncerOptions {
   readonly log: Log
@@ -80,8 +80,8 @@ export function createAnnouncer({
         return
       case 'recycling':
         log.info(
-          { event: 'worker-recycling', ...of(what.worker, state), reason: what.why },
-          `${who(what.worker, state)} is replaced: ${what.why}`,
+          { event: 'worker-recycling', ...of(what.worker, state), ...what.why },
+          `${who(what.worker, state)} is replaced: ${tellRecycling(what.why)}`,
         )
         return
       case 'scaled':
@@ -104,7 +104,13 @@ export function createAnnouncer({
         return
       case 'reload-failed':
         log.error(
-          { event: 'reload-failed', generation: what.generation, serving: state.generation, reason: what.why },
+          {
+            event: 'reload-failed',
+            generation: what.generation,
+            serving: state.generation,
+            reason: what.reason,
+            why: what.why,
+          },
           `reload failed: generation ${what.generation} did not boot (${what.why}); generation ${state.generation} keeps serving`,
         )
         serviceManager.status(`reload failed; generation ${state.generation} keeps serving`)
@@ -124,6 +130,23 @@ export function createAnnouncer({
         return
     }
   }
+}
+
+function tellRecycling(why: RecycleReason): string {
+  switch (why.reason) {
+    case 'memory':
+      return `it used ${mebibytes(why.rss)} of memory, more than its limit of ${mebibytes(why.limit)}`
+    case 'requests':
+      return `it has served ${why.requests} requests`
+    case 'lifetime':
+      return 'it has reached its lifetime'
+    case 'stall-cut':
+      return 'a stall was cut in it'
+  }
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 1_048_576)} MiB`
 }
 
 function count(workers: number): string {

@@ -22,4 +22,9 @@ export type ScaleChange = { readonly to: number } | { readonly by: number }
 /** `code` is one of the table in `src/errors/codes.ts`; `message` a sentence for the operator. */
 export type CommandOutcome =
   | { readonly ok: true; readonly message: string }
-  | { readonly ok: false; readonly code: string; readonly message: string }
+  | {
+      readonly ok: false
+      readonly code: string
+      readonly message: string
+      readonly details?: Readonly<Record<string, unknown>>
+    }

@@ -211,8 +211,9 @@ export class Arbiter implements ArbiterControl {
         this.#announce(action.what, this.#state)
         return this.#chronicle.announce(action.what, this.#state, at)
       case 'reply': {
-        const { ok, message } = action
-        this.#replies.get(action.command)?.(ok ? { ok, message } : { ok, code: 'PUNCTUAL_COMMAND_REFUSED', message })
+        const { ok, message, details } = action
+        const refusal = { code: 'PUNCTUAL_COMMAND_REFUSED', message, ...(details && { details }) }
+        this.#replies.get(action.command)?.(ok ? { ok, message } : { ok, ...refusal })
         this.#replies.delete(action.command)
         return
       }

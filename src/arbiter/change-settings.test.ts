@@ -80,5 +80,5 @@ test('more memory, or none, may be used from the next sample on', () => {
   let state: State = { ...started(), phase: 'running' }
   state = change(state, { maxMemory: '50MiB', maxMemorySamples: '2' }, 1_000).state
   state = beat(beat(state, 2_500), 4_000)
-  assert.match(state.workers[0]?.leaving ?? '', /more than its limit of 50 MiB/)
+  assert.deepEqual(state.workers[0]?.leaving, { reason: 'memory', rss: 100 * 2 ** 20, limit: 50 * 2 ** 20 })
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import type { FromMain, FromWatchdog } from '../protocol/messages.ts'
-import type { StallEvidence } from '../report/incident.ts'
+import type { Incident, StallEvidence } from '../report/incident.ts'
 import { IncidentStore } from '../report/incident-store.ts'
 import { createLog } from '../report/log.ts'
 import { resolveSettings } from '../settings/resolve.ts'
@@ -36,7 +36,7 @@ function evidence(stage: StallEvidence['stage'], stalledForMs: number): StallEvi
 class Desk {
   readonly #chronicle: Chronicle
   readonly #store: IncidentStore
-  readonly lines: string[] = []
+  readonly lines: Record<string, unknown>[] = []
   #state: State
   now = 10_000
 
@@ -54,7 +54,7 @@ class Desk {
         ...String(chunk)
           .trim()
           .split('\n')
-          .map((line) => JSON.parse(line).msg),
+          .map((line) => JSON.parse(line)),
       ),
     )
     const log = createLog({ level: 'info', format: 'json', stream })
@@ -82,10 +82,11 @@ class Desk {
     this.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: [] })
   }
 
-  async stories(): Promise<string[]> {
+  async incidents(): Promise<Incident[]> {
     await this.#chronicle.told()
     await this.#store.flush(ms(10_000))
-    return (await this.#store.list()).map(({ story }) => story)
+    const all = await Promise.all((await this.#store.list()).map(({ id }) => this.#store.read(id)))
+    return all.filter((incident) => incident !== undefined)
   }
 }
 
@@ -98,10 +99,7 @@ async function desk(run: (desk: Desk) => Promise<void>): Promise<void> {
   }
 }
 
-const WHOLE =
-  'worker 2 (pid 7) stalled 5.0 s in verify (src/login.ts:42) for POST /login, spinning; cut and answered 503; 14 other requests served; worker 3 took over after 212 ms'
-
-test('a cut is one story, whichever of the two ways out of the worker is heard first', async () => {
+test('a cut is one incident, whichever of the two ways out of the worker is heard first', async () => {
   const cut = { type: 'stall-cut', stalledForMs: 5_000, evidence: evidence('cut', 5_000) } as const
   const done = { type: 'cut-done', culprit: '503', others: 14 } as const
   for (const order of [
@@ -115,8 +113,25 @@ test('a cut is one story, whichever of the two ways out of the worker is heard f
       chronicle.boots(3)
       chronicle.tells(2, { type: 'cut-served', served: 14, others: 14 })
       chronicle.happens({ type: 'exited', worker: 2, code: 0, signal: null })
-      assert.deepEqual(await chronicle.stories(), [WHOLE])
-      assert.equal(chronicle.lines.at(-1), WHOLE)
+      const [incident, ...more] = await chronicle.incidents()
+      assert.deepEqual(more, [])
+      assert.partialDeepStrictEqual(incident, {
+        kind: 'stall',
+        worker: { id: 2, pid: 7, generation: 1 },
+        outcome: 'cut',
+        stalledForMs: 5_000,
+        evidence: [{ stage: 'report' }, { stage: 'cut' }],
+        culprit: '503',
+        others: { inFlight: 14, served: 14 },
+        replacement: { worker: 3, afterMs: 212 },
+        exit: { code: 0, signal: null },
+      })
+      assert.partialDeepStrictEqual(chronicle.lines.at(-1), {
+        event: 'incident',
+        incident: incident?.id,
+        outcome: 'cut',
+        msg: incident?.story,
+      })
     })
   }
 })
@@ -135,11 +150,14 @@ test('a kill tells why no cut was made, what the clients were told, and who took
     chronicle.now += 400
     chronicle.happens({ type: 'timer', timer: { of: 'spawn' } })
     chronicle.boots(3)
-    const [story = ''] = await chronicle.stories()
-    assert.match(
-      story,
-      /stalled 15\.0 s .*not cut, because it is blocked in a system call; killed; 41 clients answered 503, 2 closed; worker 3 took over after 400 ms$/,
-    )
+    const [incident] = await chronicle.incidents()
+    assert.partialDeepStrictEqual(incident, {
+      outcome: 'killed',
+      stalledForMs: 15_000,
+      notCut: 'it is blocked in a system call',
+      lastAnswers,
+      replacement: { worker: 3, afterMs: 400 },
+    })
   })
 })
 
@@ -148,11 +166,15 @@ test('a worker killed for not leaving is no stall, and is told all the same', as
     chronicle.happens({ type: 'signal', signal: 'SIGTERM' })
     const lastAnswers = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
     chronicle.tells(1, { type: 'killing', why: 'it was told to leave 35s ago', evidence: null, lastAnswers })
-    assert.deepEqual(await chronicle.stories(), [])
-    assert.match(
-      chronicle.lines.at(-1) ?? '',
-      /worker 1 \(pid 6\) is killed before it has left: it was told to leave 35s ago; 1 client answered 503/,
-    )
+    assert.deepEqual(await chronicle.incidents(), [])
+    assert.partialDeepStrictEqual(chronicle.lines.at(-1), {
+      level: 'warn',
+      event: 'worker-killed',
+      worker: 1,
+      workerPid: 6,
+      reason: 'it was told to leave 35s ago',
+      lastAnswers,
+    })
   })
 })
 
@@ -160,7 +182,10 @@ test('a setting that does not apply is said once, not by every worker', async ()
   await desk(async (chronicle) => {
     for (const id of [1, 2])
       chronicle.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })
-    await chronicle.stories()
-    assert.deepEqual(chronicle.lines, ['x does not apply'])
+    await chronicle.incidents()
+    assert.deepEqual(
+      chronicle.lines.map(({ event, msg }) => [event, msg]),
+      [['boot-note', 'x does not apply']],
+    )
   })
 })

@@ -10,7 +10,7 @@ import type { Announcement } from './action.ts'
 import type { Event } from './event.ts'
 import { fullHeap } from './full-heap.ts'
 import { IncidentBook, type OpenIncident } from './incident-book.ts'
-import type { State, WorkerState } from './state.ts'
+import type { RecycleReason, State, WorkerState } from './state.ts'
 
 /**
  * Turns what happens into incidents: opens one when a worker stalls, falls silent, crashes or cannot boot, adds what is learnt,
@@ -232,11 +232,11 @@ export class Chronicle {
     this.#book.tell(open.draft, 'warn')
   }
 
-  #outgrew(id: number, why: string, state: State): void {
+  #outgrew(id: number, why: RecycleReason, state: State): void {
     const worker = state.workers.find((one) => one.id === id)
-    if (worker === undefined || !why.includes('memory')) return
+    if (worker === undefined || why.reason !== 'memory') return
     const open = this.#book.begin('memory', worker)
-    open.draft.memory = { rss: worker.vitals?.rss ?? 0, limit: state.settings.maxMemory }
+    open.draft.memory = { rss: why.rss, limit: why.limit }
     this.#book.tell(open.draft, 'warn')
   }
 

@@ -24,7 +24,11 @@ export type ControlAnswer =
   | {
       readonly id: number | null
       readonly ok: false
-      readonly error: { readonly code: string; readonly message: string }
+      readonly error: {
+        readonly code: string
+        readonly message: string
+        readonly details?: Readonly<Record<string, unknown>>
+      }
     }
 
 /** What each command answers with. */

@@ -161,8 +161,8 @@ async function carryOut(
         return answerOf(id, await control.stop())
     }
   } catch (error) {
-    const code = error instanceof PunctualError ? error.code : 'PUNCTUAL_COMMAND_REFUSED'
-    return refusal(id, code, error instanceof Error ? error.message : String(error))
+    const { code, details } = error instanceof PunctualError ? error : ({ code: 'PUNCTUAL_COMMAND_REFUSED' } as const)
+    return refusal(id, code, error instanceof Error ? error.message : String(error), details)
   } finally {
     stopTelling()
   }
@@ -178,11 +178,16 @@ function progressOf(control: ArbiterControl): string {
 
 function answerOf(id: number, outcome: CommandOutcome): ControlAnswer {
   if (outcome.ok) return { id, ok: true, result: { message: outcome.message } }
-  return refusal(id, outcome.code, outcome.message)
+  return refusal(id, outcome.code, outcome.message, outcome.details)
 }
 
-function refusal(id: number | null, code: string, message: string): ControlAnswer {
-  return { id, ok: false, error: { code, message } }
+function refusal(
+  id: number | null,
+  code: string,
+  message: string,
+  details?: Readonly<Record<string, unknown>>,
+): ControlAnswer {
+  return { id, ok: false, error: { code, message, ...(details && { details }) } }
 }
 
 function idOf(value: unknown): number | null {

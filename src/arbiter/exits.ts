@@ -4,7 +4,7 @@ import type { Action } from './action.ts'
 import { stopNow } from './commands.ts'
 import { countFailure, countReasons } from './failures.ts'
 import { fullHeap } from './full-heap.ts'
-import { beginReload, dropGeneration } from './reload.ts'
+import { type BootFailure, beginReload, dropGeneration } from './reload.ts'
 import type { State, WorkerState } from './state.ts'
 
 /** A worker's process has ended. */
@@ -25,15 +25,21 @@ export function exited(
   }
   worker.lastWords ??=
     worker.readyAt === null ? `it ended before it listened (${tellExit(code, signal)})` : tellExit(code, signal)
-  return [...gone, ...failed(state, worker, reasonOf(worker, code, signal), at)]
+  return [...gone, ...failed(state, worker, reasonOf(worker, code, signal), at, { code, signal })]
 }
 
 /** A worker ended, or never was, without having been asked to. */
-export function failed(state: State, worker: WorkerState, reason: RestartReason, at: number): Action[] {
+export function failed(
+  state: State,
+  worker: WorkerState,
+  reason: RestartReason,
+  at: number,
+  exit: BootFailure['exit'] = null,
+): Action[] {
   const gone = remove(state, worker)
   const told = worker.lastWords ?? reason
   if (state.reload !== null && worker.generation === state.reload.generation) {
-    return [...gone, ...dropGeneration(state, told), ...beginReload(state, at)]
+    return [...gone, ...dropGeneration(state, { reason, why: told, exit }), ...beginReload(state, at)]
   }
   if (state.phase === 'starting' && worker.readyAt === null && !state.workers.some(({ readyAt }) => readyAt !== null)) {
     state.exit = { code: EXIT.bootFailed, why: told }

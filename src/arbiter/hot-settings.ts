@@ -16,7 +16,7 @@ import { DeclaredValues } from './declared-values.ts'
 import type { Exchange } from './exchange.ts'
 import { type SetValue, type SetValues, writeSetFile } from './set-file.ts'
 import type { DeclaredInForce, SetOutcome, SettingsControl, SettingsInForce } from './settings-control.ts'
-import { tellChange, tellReplies } from './tell-change.ts'
+import { tellChange, tellReplies, tellUnsaved } from './tell-change.ts'
 import { unknownName } from './unknown-name.ts'
 
 /** How long workers have to say whether they take a value, and again to say that they have it. */
@@ -30,7 +30,7 @@ export interface HotSettingsOptions {
   readonly configFile: string | null
   readonly stateDir: string
   readonly exchange: Exchange
-  readonly log: Log
+  readonly log: Pick<Log, 'info' | 'warn'>
   /** Makes these the settings of the arbiter itself. */
   readonly adopt: (settings: Settings) => void
   readonly order: (worker: number, message: ToWorker) => void
@@ -115,7 +115,10 @@ export class HotSettings implements SettingsControl {
       const wanted = names.length === 0 ? [...this.#set.keys()] : names
       for (const name of wanted) if (!this.#set.has(name)) this.#mustBeKnown(name, false)
       const taken = wanted.filter((name) => this.#set.has(name))
-      if (taken.length === 0) return { message: `${wanted.join(', ') || 'nothing'} was not set`, unconfirmed: [] }
+      if (taken.length === 0) {
+        const message = `${wanted.join(', ') || 'nothing'} was not set`
+        return { message, changes: [], confirmed: [], unconfirmed: [], isSaved: true }
+      }
       const left = pick(this.#texts(isSetting), (name) => !taken.includes(name))
       const resolved = overlaySettings(this.#options.base, left, taken)
       return this.#commit(new Map(taken.map((name) => [name, null])), resolved)
@@ -145,6 +148,7 @@ export class HotSettings implements SettingsControl {
         throw new PunctualError(
           'PUNCTUAL_SETTINGS_INVALID',
           `${name}: ${refusal.reply.why} (says worker ${refusal.worker})`,
+          { details: { name, value: text, worker: refusal.worker, why: refusal.reply.why } },
         )
       }
       const [first] = answers
@@ -153,6 +157,7 @@ export class HotSettings implements SettingsControl {
         throw new PunctualError(
           'PUNCTUAL_COMMAND_TIMED_OUT',
           `${name}: nobody could say whether "${text}" applies: of the workers that have it (${who}) none answered within ${tellDuration(ANSWER_LIMIT)}; see \`punctual status\` for what they do, and try again`,
+          { details: { name, value: text, workers: [...replies.keys()] } },
         )
       }
       checked[name] = first?.reply.ok ? first.reply.value : text
@@ -162,7 +167,9 @@ export class HotSettings implements SettingsControl {
 
   /** From here on nothing is refused. */
   async #commit(change: Change, resolved: ResolvedSettings): Promise<SetOutcome> {
-    const lines = [...change].map(([name, value]) => tellChange(name, value, this.#now(name), this.#after(name, value)))
+    const changes = [...change].map(([name, value]) => {
+      return { name, value, before: this.#now(name), after: this.#after(name, value) }
+    })
     const at = wallClock().toISOString()
     for (const [name, value] of change) {
       this.#set.delete(name)
@@ -173,12 +180,22 @@ export class HotSettings implements SettingsControl {
     if (settings.length > 0) this.#options.adopt(resolved.settings)
     const replies = [this.#tellSettings(settings, resolved.settings)]
     for (const [name, value] of change) if (!isSetting(name)) replies.push(this.#tellValue(name, value))
-    const unwritten = await this.#write()
-    const { problems, unconfirmed, confirmed } = tellReplies(await Promise.all(replies), ANSWER_LIMIT)
-    for (const line of lines) this.#options.log.info({ event: 'setting-changed' }, line)
-    for (const problem of [...problems, ...unwritten])
-      this.#options.log.warn({ event: 'setting-change-problem' }, problem)
-    return { message: [...lines, ...confirmed, ...problems, ...unwritten].join('\n'), unconfirmed }
+    const unsaved = await this.#save()
+    const { confirmed, problems, lines } = tellReplies(await Promise.all(replies), ANSWER_LIMIT)
+    const { log } = this.#options
+    for (const one of changes) log.info({ event: 'setting-changed', ...one }, tellChange(one))
+    for (const { message, ...facts } of problems) log.warn({ event: 'setting-unconfirmed', ...facts }, message)
+    const notSaved = unsaved === null ? [] : [tellUnsaved(unsaved)]
+    for (const message of notSaved) log.warn({ event: 'set-file-unwritable', code: unsaved?.code ?? null }, message)
+    return {
+      message: [...changes.map(tellChange), ...lines, ...problems.map(({ message }) => message), ...notSaved].join(
+        '\n',
+      ),
+      changes,
+      confirmed,
+      unconfirmed: problems.map(({ worker }) => worker),
+      isSaved: unsaved === null,
+    }
   }
 
   #tellSettings(names: readonly SettingName[], settings: Settings): Promise<ReadonlyMap<number, Reply>> {
@@ -217,15 +234,13 @@ export class HotSettings implements SettingsControl {
     )
   }
 
-  /** Why it could not be written down, as no or one sentence: it holds all the same. */
-  async #write(): Promise<readonly string[]> {
+  /** Why it could not be written down, if it could not: it holds all the same. */
+  async #save(): Promise<NodeJS.ErrnoException | null> {
     try {
       await writeSetFile(this.#options.stateDir, this.#set)
-      return []
+      return null
     } catch (error) {
-      return [
-        `it holds until this arbiter stops, but not longer: it cannot be written down (${(error as Error).message})`,
-      ]
+      return error as NodeJS.ErrnoException
     }
   }
 

@@ -74,7 +74,8 @@ function drainReplaced(state: State): Action[] {
     if (worker.leaving === null) continue
     const serving = staying(state).filter(({ leaving, life }) => leaving === null && life === 'ready').length
     const replacement = state.workers.find(({ replaces }) => replaces === worker.id)
-    if (replacement?.life === 'ready' || serving >= state.wanted) actions.push(...drain(state, worker, worker.leaving))
+    if (replacement?.life === 'ready' || serving >= state.wanted)
+      actions.push(...drain(state, worker, worker.leaving.reason))
   }
   return actions
 }

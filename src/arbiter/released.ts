@@ -32,6 +32,7 @@ export function released(state: State, { generation, ok, why, at }: Extract<Even
       reload.command,
       false,
       `${why}\ngeneration ${generation} was not started; generation ${serving} keeps serving`,
+      { generation, serving, reason: 'release', why },
     ),
     ...beginReload(state, at),
   ]

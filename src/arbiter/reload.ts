@@ -1,3 +1,4 @@
+import type { RestartReason } from '../report/events.ts'
 import type { Action } from './action.ts'
 import { beginRelease } from './begin-release.ts'
 import { drain } from './reconcile.ts'
@@ -37,17 +38,27 @@ export function adoptGeneration(state: State, at: number): Action[] {
   ]
 }
 
+/** Why a worker of a new generation failed. */
+export interface BootFailure {
+  readonly reason: RestartReason
+  readonly why: string
+  /** Null where its process could not be started. */
+  readonly exit: { readonly code: number | null; readonly signal: string | null } | null
+}
+
 /** The new generation cannot boot: it is dropped, and the old one keeps serving. */
-export function dropGeneration(state: State, why: string): Action[] {
+export function dropGeneration(state: State, failure: BootFailure): Action[] {
+  const { reason, why } = failure
   const { reload } = state
   if (reload === null) return []
   state.reload = null
   const actions: Action[] = [
-    { type: 'announce', what: { of: 'reload-failed', generation: reload.generation, why } },
+    { type: 'announce', what: { of: 'reload-failed', generation: reload.generation, reason, why } },
     ...reply(
       reload.command,
       false,
       `generation ${reload.generation} did not boot (${why}); generation ${state.generation} keeps serving`,
+      { generation: reload.generation, serving: state.generation, ...failure },
     ),
   ]
   for (const worker of state.workers) {
@@ -56,6 +67,11 @@ export function dropGeneration(state: State, why: string): Action[] {
   return actions
 }
 
-export function reply(command: number | null, ok: boolean, message: string): Action[] {
-  return command === null ? [] : [{ type: 'reply', command, ok, message }]
+export function reply(
+  command: number | null,
+  ok: boolean,
+  message: string,
+  details?: Readonly<Record<string, unknown>>,
+): Action[] {
+  return command === null ? [] : [{ type: 'reply', command, ok, message, ...(details && { details }) }]
 }

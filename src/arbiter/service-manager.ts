@@ -131,8 +131,8 @@ class Systemd implements ServiceManager {
       if (fault !== null && !this.#warned) {
         this.#warned = true
         this.#log.warn(
-          { event: 'systemd-notify-failed', fault },
-          `systemd is not told how Punctual is: ${fault}; this is said once`,
+          { event: 'systemd-notify-failed', reason: fault.reason },
+          `systemd is not told how Punctual is: ${fault.why}; this is said once`,
         )
       }
     }
@@ -149,21 +149,26 @@ class Systemd implements ServiceManager {
   }
 }
 
+interface NotifyFault {
+  readonly reason: 'not-found' | 'not-started' | 'timed-out' | 'failed'
+  readonly why: string
+}
+
 /** Sends one message; what went wrong, or null. */
-function notify(socket: string, message: readonly string[]): Promise<string | null> {
+function notify(socket: string, message: readonly string[]): Promise<NotifyFault | null> {
   return new Promise((resolve) => {
     const child = spawn('systemd-notify', message, {
       env: { PATH: process.env.PATH ?? '/usr/bin:/bin', NOTIFY_SOCKET: socket },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     let said = ''
-    const end = (fault: string | null): void => {
+    const end = (fault: NotifyFault | null): void => {
       cancel()
       resolve(fault)
     }
     const cancel = after(CALL_LIMIT, () => {
       child.kill('SIGKILL')
-      end('systemd-notify did not end within 2 s')
+      end({ reason: 'timed-out', why: 'systemd-notify did not end within 2 s' })
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       if (said.length < 1_000) said += text
@@ -171,12 +176,14 @@ function notify(socket: string, message: readonly string[]): Promise<string | nu
     child.once('error', (error: NodeJS.ErrnoException) => {
       end(
         error.code === 'ENOENT'
-          ? 'systemd-notify is not on the PATH'
-          : `systemd-notify did not start (${error.message})`,
+          ? { reason: 'not-found', why: 'systemd-notify is not on the PATH' }
+          : { reason: 'not-started', why: `systemd-notify did not start (${error.message})` },
       )
     })
     child.once('close', (code) =>
-      end(code === 0 ? null : `systemd-notify failed (${said.trim() || `exit code ${code}`})`),
+      end(
+        code === 0 ? null : { reason: 'failed', why: `systemd-notify failed (${said.trim() || `exit code ${code}`})` },
+      ),
     )
   })
 }

@@ -14,8 +14,14 @@ export type SetValues = ReadonlyMap<string, SetValue>
 
 export interface SetFile {
   readonly values: SetValues
-  /** Why nothing of it could be read, as a sentence without its full stop; null where all is well, or there is no such file. */
-  readonly fault: string | null
+  /** Why nothing of it could be read; null where all is well, or there is no such file. */
+  readonly fault: SetFileFault | null
+}
+
+export interface SetFileFault {
+  readonly path: string
+  /** Ends a sentence. */
+  readonly why: string
 }
 
 const VERSION = 1
@@ -32,7 +38,7 @@ export async function readSetFile(stateDir: string): Promise<SetFile> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const isThere = code !== 'ENOENT' && code !== 'ENOTDIR'
-    return { values: new Map(), fault: isThere ? `${path} cannot be read: ${message}` : null }
+    return { values: new Map(), fault: isThere ? { path, why: message } : null }
   }
 }
 

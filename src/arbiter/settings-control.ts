@@ -19,8 +19,24 @@ export interface SettingsControl {
 export interface SetOutcome {
   /** For the operator, in lines. */
   readonly message: string
+  readonly changes: readonly SettingChange[]
+  /** Workers in which it is in force. */
+  readonly confirmed: readonly number[]
   /** Workers that have not said that they have it. */
   readonly unconfirmed: readonly number[]
+  /** Whether it is written down, so that it holds after a restart of the arbiter too. */
+  readonly isSaved: boolean
+}
+
+/** What became of one name. Values are texts, written as a flag would be. */
+export interface SettingChange {
+  readonly name: string
+  /** What it was set to; null where it is no longer set. */
+  readonly value: string | null
+  /** In force before; null where it is not known, since no worker has declared it. */
+  readonly before: string | null
+  /** In force from now on; null where it is not known. */
+  readonly after: string | null
 }
 
 /** The settings in force, and the values of the app, as data. Values are texts, written as a flag would be. */

@@ -35,6 +35,7 @@ export function controlSocketPath(stateDir: string): string {
   throw new PunctualError(
     'PUNCTUAL_STATE_DIR_UNWRITABLE',
     `the path of the control socket, ${path}, is ${length} bytes long and a Unix socket's may have ${SOCKET_PATH - 1}; choose a shorter --state-dir`,
+    { details: { stateDir, path, reason: 'ENAMETOOLONG', bytes: length, maxBytes: SOCKET_PATH - 1 } },
   )
 }
 
@@ -217,7 +218,7 @@ function locked(stateDir: string, holder: LockHolder | null): PunctualError {
   return new PunctualError(
     'PUNCTUAL_STATE_DIR_LOCKED',
     `${who} runs on ${stateDir}${holder === null ? '' : ` since ${holder.since}`}; stop it (punctual stop --state-dir ${stateDir}) or choose another --state-dir`,
-    { details: { stateDir, pid: holder?.pid ?? null } },
+    { details: { stateDir, pid: holder?.pid ?? null, hostname: holder?.hostname ?? null } },
   )
 }
 
@@ -227,18 +228,24 @@ function elsewhere(holder: LockHolder): string {
 
 function unusable(path: string, error: unknown): PunctualError {
   const { code: given, syscall, message, path: where } = error as NodeJS.ErrnoException
-  // Linux says EPERM where a file system knows no hard links.
-  const code = syscall === 'link' && given === 'EPERM' ? 'ENOTSUP' : given
+  const code = meaningOf(given, syscall)
+  const at = where ?? path
   return new PunctualError(
     'PUNCTUAL_STATE_DIR_UNWRITABLE',
-    `the state directory ${path} cannot be used: ${reason(code, where ?? path) ?? message}; mend that or choose another --state-dir`,
-    { cause: error },
+    `the state directory ${path} cannot be used: ${reason(code, at) ?? message}; mend that or choose another --state-dir`,
+    { cause: error, details: { stateDir: path, path: at, reason: code ?? null } },
   )
+}
+
+/** The code that says what is wrong, where the system call's own says something else. */
+function meaningOf(code: string | undefined, syscall: string | undefined): string | undefined {
+  // Linux says EPERM where a file system knows no hard links.
+  if (syscall === 'link' && code === 'EPERM') return 'ENOTSUP'
+  return code === 'EEXIST' ? 'ENOTDIR' : code
 }
 
 function reason(code: string | undefined, where: string): string | undefined {
   switch (code) {
-    case 'EEXIST':
     case 'ENOTDIR':
       return `${where} is in the way and is no directory`
     case 'EISDIR':

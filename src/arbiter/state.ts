@@ -14,6 +14,13 @@ import type { Settings } from '../settings/settings.ts'
  */
 export type Life = 'spawned' | 'booting' | 'ready' | 'stalled' | 'draining'
 
+/** Why a worker is replaced although it serves. */
+export type RecycleReason =
+  | { readonly reason: 'memory'; readonly rss: number; readonly limit: number }
+  | { readonly reason: 'requests'; readonly requests: number }
+  | { readonly reason: 'lifetime' }
+  | { readonly reason: 'stall-cut' }
+
 export interface WorkerState {
   readonly id: number
   readonly generation: number
@@ -22,7 +29,7 @@ export interface WorkerState {
   /** Something was cut in it, so it is to leave. */
   tainted: boolean
   /** Why it is to be replaced and then drained; null while it is to stay. */
-  leaving: string | null
+  leaving: RecycleReason | null
   /** The worker in whose place it was started. */
   readonly replaces: number | null
   readonly spawnedAt: number

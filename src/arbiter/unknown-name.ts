@@ -11,7 +11,9 @@ export function unknownName(name: string, declared: readonly string[]): Punctual
   const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
   if (!name.includes('.')) {
     const there = `the settings that can be changed while Punctual runs are ${HOT_SETTINGS.join(', ')}`
-    return new PunctualError('PUNCTUAL_SETTINGS_INVALID', `${name}: there is no such setting${hint || `; ${there}`}`)
+    return new PunctualError('PUNCTUAL_SETTINGS_INVALID', `${name}: there is no such setting${hint || `; ${there}`}`, {
+      details: { name, nearest: nearest ?? null },
+    })
   }
   const more = declared.length > MOST_TOLD ? `, and ${declared.length - MOST_TOLD} more` : ''
   const there =
@@ -21,5 +23,6 @@ export function unknownName(name: string, declared: readonly string[]): Punctual
   return new PunctualError(
     'PUNCTUAL_SETTINGS_INVALID',
     `${name}: no worker has declared that name${hint}\n  ${there}\n  --force sets it for workers that declare it later`,
+    { details: { name, nearest: nearest ?? null } },
   )
 }

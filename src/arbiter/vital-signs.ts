@@ -1,6 +1,6 @@
 import type { FromMain, FromWatchdog, Vitals } from '../protocol/messages.ts'
 import type { Action } from './action.ts'
-import type { State, WorkerState } from './state.ts'
+import type { RecycleReason, State, WorkerState } from './state.ts'
 
 /** Without a beat for this long (and for longer than a stall is reported), nothing of the process turns any more. */
 const SILENT_AFTER = 2_000
@@ -28,7 +28,7 @@ export function heard(state: State, worker: WorkerState, message: FromMain | Fro
       return []
     case 'stall-cut':
       worker.tainted = true
-      worker.leaving ??= 'a stall was cut in it'
+      worker.leaving ??= { reason: 'stall-cut' }
       if (worker.life === 'stalled') worker.life = 'ready'
       return []
     case 'killing':
@@ -118,20 +118,16 @@ function mayRecycle(state: State, worker: WorkerState): boolean {
   )
 }
 
-function recycleReason(state: State, worker: WorkerState, vitals: Vitals, at: number): string | null {
+function recycleReason(state: State, worker: WorkerState, vitals: Vitals, at: number): RecycleReason | null {
   const { maxMemory, maxMemorySamples } = state.settings
   if (at - worker.memorySampledAt >= MEMORY_SAMPLE_EVERY) {
     worker.memorySampledAt = at
     worker.memorySamples = vitals.rss > maxMemory ? worker.memorySamples + 1 : 0
   }
   if (worker.memorySamples >= maxMemorySamples) {
-    return `it used ${mebibytes(vitals.rss)} of memory, more than its limit of ${mebibytes(maxMemory)}`
+    return { reason: 'memory', rss: vitals.rss, limit: maxMemory }
   }
-  if (vitals.requests >= worker.requestLimit) return `it has served ${vitals.requests} requests`
-  if (worker.readyAt !== null && at - worker.readyAt >= worker.lifetimeLimit) return 'it has reached its lifetime'
+  if (vitals.requests >= worker.requestLimit) return { reason: 'requests', requests: vitals.requests }
+  if (worker.readyAt !== null && at - worker.readyAt >= worker.lifetimeLimit) return { reason: 'lifetime' }
   return null
-}
-
-function mebibytes(bytes: number): string {
-  return `${Math.round(bytes / 1_048_576)} MiB`
 }

@@ -126,6 +126,7 @@ function timedOut(command: string, limit: Milliseconds, what: string): PunctualE
   )
 }
 
-function refused({ code, message }: { readonly code: string; readonly message: string }): PunctualError {
-  return new PunctualError(Object.hasOwn(CODES, code) ? (code as ErrorCode) : 'PUNCTUAL_COMMAND_REFUSED', message)
+function refused({ code, message, details }: Extract<ControlAnswer, { ok: false }>['error']): PunctualError {
+  const known = Object.hasOwn(CODES, code) ? (code as ErrorCode) : 'PUNCTUAL_COMMAND_REFUSED'
+  return new PunctualError(known, message, details === undefined ? {} : { details })
 }

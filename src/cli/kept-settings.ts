@@ -1,4 +1,4 @@
-import { readSetFile, type SetValues } from '../arbiter/set-file.ts'
+import { readSetFile, type SetFileFault, type SetValues } from '../arbiter/set-file.ts'
 import { isSetting, overlayWhatFits } from '../settings/overlay.ts'
 import type { ResolvedSettings } from '../settings/resolve.ts'
 
@@ -8,7 +8,7 @@ export interface KeptSettings {
   /** What was set and still applies, values of the app included: whether those apply is for the app to say. */
   readonly set: SetValues
   /** Why the file could not be read; null where all is well. */
-  readonly fault: string | null
+  readonly fault: SetFileFault | null
   /** What was set and applies no more, as sentences. */
   readonly leftOut: readonly string[]
 }

@@ -113,8 +113,8 @@ async function run(
     if (kept.fault !== null) {
       const aside = await setAsideSetFile(settings.stateDir)
       log.warn(
-        { event: 'set-file-invalid', fault: kept.fault, movedTo: aside },
-        `${kept.fault}; nothing that was set holds, and it is kept as ${aside}`,
+        { event: 'set-file-invalid', ...kept.fault, movedTo: aside },
+        `${kept.fault.path} cannot be read: ${kept.fault.why}; nothing that was set holds, and it is kept as ${aside}`,
       )
     }
     const end = await arbiter.run()

@@ -16,24 +16,21 @@ import { ms } from '../wait/duration.ts'
 import type { Incident } from './incident.ts'
 import { IncidentFiles } from './incident-files.ts'
 import { IncidentStore } from './incident-store.ts'
+import type { LogFields } from './log.ts'
 
 const LIMIT = ms(10_000)
 let stateDir = ''
-let said: string[] = []
+let logged: LogFields[] = []
 
 beforeEach(() => {
   stateDir = mkdtempSync(join(tmpdir(), 'punctual-incidents-'))
-  said = []
+  logged = []
 })
 afterEach(() => rmSync(stateDir, { recursive: true, force: true }))
 
 const log = {
-  warn: (_fields: object, message: string): void => {
-    said.push(`warn ${message}`)
-  },
-  info: (_fields: object, message: string): void => {
-    said.push(`info ${message}`)
-  },
+  warn: (fields: LogFields): void => void logged.push({ ...fields, level: 'warn' }),
+  info: (fields: LogFields): void => void logged.push({ ...fields, level: 'info' }),
 }
 
 const store = (given: { incidentsKept?: number } = {}): IncidentStore =>
@@ -177,14 +174,15 @@ test('a directory that cannot be written is said once when it begins and once wh
   const incidents = store()
   for (let number = 1; number <= 3; number += 1) incidents.save(incident(number))
   assert.equal(await incidents.flush(LIMIT), true)
-  assert.equal(said.length, 1)
-  assert.match(said[0] ?? '', /^warn incidents cannot be written/)
+  assert.equal(logged.length, 1)
+  const directory = join(stateDir, 'incidents')
+  assert.partialDeepStrictEqual(logged[0], { level: 'warn', event: 'incidents-unwritable', directory })
   assert.deepEqual(await incidents.list(), [])
   rmSync(join(stateDir, 'incidents'))
   incidents.save(incident(4))
   await incidents.flush(LIMIT)
-  assert.equal(said.length, 2)
-  assert.match(said[1] ?? '', /again; 3 were lost$/)
+  assert.equal(logged.length, 2)
+  assert.deepEqual(logged[1], { level: 'info', event: 'incidents-writable', directory, lost: 3 })
 })
 
 test('without a directory the list is empty; with one that cannot be read it fails', async () => {

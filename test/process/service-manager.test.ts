@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { createServiceManager, type ServiceManager } from '../../src/arbiter/service-manager.ts'
+import type { LogFields } from '../../src/report/log.ts'
 import { ms } from '../../src/wait/duration.ts'
 
 /** Stands where systemd does: prints each datagram that arrives as one JSON line. Descriptors that come along are closed unread. */
@@ -34,17 +35,17 @@ let path = ''
 let receiver: ChildProcess | null = null
 let received: string[] = []
 let manager: ServiceManager | null = null
-let said: string[] = []
+let logged: LogFields[] = []
 let environmentPath: string | undefined
 
-const log = { warn: (_fields: object, message: string): void => void said.push(message) }
+const log = { warn: (fields: LogFields): void => void logged.push(fields) }
 
 beforeEach(() => {
   environmentPath = process.env.PATH
   directory = mkdtempSync(join(tmpdir(), 'punctual-notify-'))
   path = join(directory, 'notify')
   received = []
-  said = []
+  logged = []
 })
 afterEach(async () => {
   process.env.PATH = environmentPath
@@ -74,7 +75,7 @@ async function eventually(holds: () => boolean): Promise<void> {
   for (let waited = 0; !holds(); waited += 10) {
     assert.ok(
       waited < 15_000,
-      `${holds} within 15 s; received ${JSON.stringify(received)}, said ${JSON.stringify(said)}`,
+      `${holds} within 15 s; received ${JSON.stringify(received)}, logged ${JSON.stringify(logged)}`,
     )
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
@@ -101,7 +102,7 @@ test('systemd is told of ready, reloading and stopping in order, with the status
   const [, at = ''] = /^MONOTONIC_USEC=(\d+)$/m.exec(reload) ?? []
   const now = Number(process.hrtime.bigint() / 1_000n)
   assert.ok(Number(at) > now - 60e6 && Number(at) <= now, 'the monotonic clock of the machine, in microseconds')
-  assert.deepEqual(said, [])
+  assert.deepEqual(logged, [])
 })
 
 test('of many states of one status only the newest need arrive', { skip }, async () => {
@@ -146,7 +147,7 @@ test('without NOTIFY_SOCKET nothing is done', async () => {
   manager.reloading()
   manager.stopping()
   await manager.close(LIMIT)
-  assert.deepEqual(said, [])
+  assert.deepEqual(logged, [])
 })
 
 test('where systemd-notify is missing or fails, that is said once and harms nothing', async () => {
@@ -155,8 +156,7 @@ test('where systemd-notify is missing or fails, that is said once and harms noth
   manager.ready()
   manager.stopping()
   await manager.close(LIMIT)
-  assert.equal(said.length, 1)
-  assert.match(said[0] ?? '', /systemd-notify is not on the PATH; this is said once$/)
+  assert.deepEqual(logged, [{ event: 'systemd-notify-failed', reason: 'not-found' }])
 })
 
 test('a systemd-notify that hangs is ended, and the next message is sent', async () => {
@@ -168,6 +168,5 @@ test('a systemd-notify that hangs is ended, and the next message is sent', async
   manager.ready()
   manager.stopping()
   await manager.close(LIMIT)
-  assert.equal(said.length, 1)
-  assert.match(said[0] ?? '', /did not end within 2 s/)
+  assert.deepEqual(logged, [{ event: 'systemd-notify-failed', reason: 'timed-out' }])
 })
