@@ -87,8 +87,11 @@ export class ConnectionLostError extends PunctualError {
 
   readonly pool: string
 
-  constructor(pool: string, why: string, cause?: unknown) {
-    super('PUNCTUAL_CONNECTION_LOST', `a connection of pool ${pool} is gone: ${why}`, { cause })
+  constructor(pool: string, why: string, cause?: unknown, details?: Readonly<Record<string, unknown>>) {
+    super('PUNCTUAL_CONNECTION_LOST', `a connection of pool ${pool} is gone: ${why}`, {
+      cause,
+      ...(details === undefined ? {} : { details }),
+    })
     this.pool = pool
   }
 }

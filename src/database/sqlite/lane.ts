@@ -1,11 +1,12 @@
 import { monotonicNow } from '../../wait/clock.ts'
 import { type Outcome, Seat, type SeatOwner } from './seat.ts'
+import { ABANDONED_THREADS, FILE_LOCK, type Obstacle } from './sqlite-errors.ts'
 
 /** Somebody who waits for a seat, in order of arrival. */
 export interface Turn {
   readonly startedAt: number
-  /** What the others wait for while it has its seat; empty for what is over soon. */
-  readonly occupation: string
+  /** What the others wait for while it has its seat; null for what is over soon. */
+  readonly occupation: Obstacle | null
   /** It has the seat until it calls `release`, once, and says whether a transaction is still open there. */
   serve(seat: Seat, release: (inTransaction: boolean) => void): void
   /** It gets none. */
@@ -52,7 +53,7 @@ export class Lane {
       },
       notOpened: (_, outcome) => this.#notOpened(outcome),
       wanted: () => this.#queue.size > 0 || owner.neededElsewhere(),
-      abandoned: (why, exited) => owner.abandoned(why, exited),
+      abandoned: (reason, exited) => owner.abandoned(reason, exited),
       crashed: (seat, why) => {
         const place = this.#free.indexOf(seat)
         if (place !== -1) this.#free.splice(place, 1)
@@ -86,11 +87,11 @@ export class Lane {
     return 0
   }
 
-  /** What who waits here waits for, as the end of a sentence; empty if that is nothing in particular. */
-  get obstacle(): string {
-    if (this.#seats.some((seat) => seat.isLocked)) return 'a lock that another connection holds on the file'
-    for (const turn of this.#held.values()) if (turn.occupation !== '') return turn.occupation
-    return this.#owner.mayStart() ? '' : 'queries that cannot be ended'
+  /** What keeps queued calls waiting; null if that is nothing in particular. */
+  get obstacle(): Obstacle | null {
+    if (this.#seats.some((seat) => seat.isLocked)) return FILE_LOCK
+    for (const { occupation } of this.#held.values()) if (occupation !== null) return occupation
+    return this.#owner.mayStart() ? null : ABANDONED_THREADS
   }
 
   /** Opens its seats before anybody waits. */
@@ -159,7 +160,7 @@ export class Lane {
   #release(seat: Seat, inTransaction: boolean): void {
     this.#held.delete(seat)
     // It should not be; whoever comes next must not become part of it.
-    if (inTransaction) seat.abandon('was left inside a transaction')
+    if (inTransaction) seat.abandon('in-transaction')
     if (seat.isOpen) this.#free.push(seat)
     else this.wake()
     this.#next()

@@ -6,8 +6,25 @@ import { SqliteThread } from './sqlite-thread.ts'
 import type { SqliteRow } from './sqlite-values.ts'
 import type { FromThread, JobEnd, ThreadData, ThreadJob } from './thread-protocol.ts'
 
-/** How a job ended. `lost`: its thread died, or was given up because it could not be ended. */
-export type Outcome = JobEnd | { readonly kind: 'lost'; readonly why: string }
+/** The thread of a job died, or was given up because it could not be ended. */
+export interface LostOutcome {
+  readonly kind: 'lost'
+  readonly reason: 'thread-died' | 'thread-abandoned'
+  readonly why: string
+}
+
+/** How a job ended. */
+export type Outcome = JobEnd | LostOutcome
+
+/** Why a thread was given up. */
+export type AbandonReason = 'not-ended' | 'too-slow' | 'in-transaction'
+
+/** As the rest of a sentence about the thread. */
+export const ABANDON_TEXT: Readonly<Record<AbandonReason, string>> = {
+  'not-ended': 'did not end',
+  'too-slow': 'took too long',
+  'in-transaction': 'was left inside a transaction',
+}
 
 /** What a seat works on. */
 export interface SeatTask {
@@ -33,7 +50,7 @@ export interface SeatOwner {
   /** Whether anybody waits for a seat. */
   wanted(): boolean
   /** A thread was given up. It is there until `exited`. */
-  abandoned(why: string, exited: Promise<void>): void
+  abandoned(reason: AbandonReason, exited: Promise<void>): void
   crashed(seat: Seat, why: string): void
   retried(): void
 }
@@ -81,7 +98,7 @@ export class Seat {
       onLost: (why) => {
         this.#leave()
         this.#owner.crashed(this, why)
-        this.#settle({ kind: 'lost', why: `its thread died: ${why}` }, false)
+        this.#settle({ kind: 'lost', reason: 'thread-died', why: `its thread died: ${why}` }, false)
       },
     })
     this.run(
@@ -126,20 +143,21 @@ export class Seat {
       return 'no'
     }
     const cancelled = this.#thread?.cancel() !== false
-    this.#overdue ??= this.#giveUpAfter(this.#owner.cancelLimit, 'did not end')
+    this.#overdue ??= this.#giveUpAfter(this.#owner.cancelLimit, 'not-ended')
     return cancelled ? 'no' : 'unknown'
   }
 
   /** Whatever state its connection is in: the next task gets another. */
-  abandon(why: string): void {
+  abandon(reason: AbandonReason): void {
     const thread = this.#thread
     if (thread === null) return
     this.#leave()
     thread.abandon()
-    this.#owner.abandoned(why, thread.exited)
+    this.#owner.abandoned(reason, thread.exited)
     const task = this.#task
     this.#task = null
-    task?.settled({ kind: 'lost', why: `its thread ${why} and was given up` }, false)
+    const why = `its thread ${ABANDON_TEXT[reason]} and was given up`
+    task?.settled({ kind: 'lost', reason: 'thread-abandoned', why }, false)
     void thread.exited.then(() => task?.ended?.())
   }
 
@@ -152,12 +170,12 @@ export class Seat {
   }
 
   #send(): void {
-    if (this.#limit !== null) this.#overdue = this.#giveUpAfter(this.#limit, 'took too long')
+    if (this.#limit !== null) this.#overdue = this.#giveUpAfter(this.#limit, 'too-slow')
     this.#thread?.send((this.#task as SeatTask).job)
   }
 
-  #giveUpAfter(limit: Milliseconds, how: string): Cancel {
-    return after(limit, () => this.abandon(how), { keepAlive: false })
+  #giveUpAfter(limit: Milliseconds, reason: AbandonReason): Cancel {
+    return after(limit, () => this.abandon(reason), { keepAlive: false })
   }
 
   #hear({ reply, inTransaction }: FromThread): void {

@@ -8,14 +8,14 @@ import { ConnectionLostError, QueryExpiredError } from '../query-errors.ts'
 import { shortenSql } from '../shorten-sql.ts'
 import type { Turn } from './lane.ts'
 import { isReadOnly } from './result-codes.ts'
-import type { Outcome, Seat } from './seat.ts'
-import { type CarriedOut, errorOf, WriteExpiredError } from './sqlite-errors.ts'
+import type { LostOutcome, Outcome, Seat } from './seat.ts'
+import { type CarriedOut, errorOf, type Failure, type Obstacle, WriteExpiredError } from './sqlite-errors.ts'
 import type { JobEnd, ScriptJob, StatementJob } from './thread-protocol.ts'
 
 /** Where a call waits for its turn: a lane, or the transaction it is part of. */
 export interface CallHome {
-  /** What it waits for, as the end of a sentence; may be empty. */
-  readonly obstacle: string
+  /** What keeps its calls waiting; null if that is nothing in particular. */
+  readonly obstacle: Obstacle | null
   enqueue(call: SqliteCall): void
   withdraw(call: SqliteCall): void
   /** It was given up, for this reason, while waiting or while it ran. */
@@ -49,7 +49,7 @@ export interface CallOptions {
 
 /** One call, from the caller's to the moment its caller is told. The clock runs from the call, not from when a thread takes it. */
 export class SqliteCall extends DatabaseWait implements Turn {
-  readonly occupation = ''
+  readonly occupation = null
   /** Who is told when it ends; null where it does not count. */
   counted: CountedQuery | null = null
   readonly #options: CallOptions
@@ -129,7 +129,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
   protected override expired(): QueryExpiredError {
     const sql = shortenSql(this.#job.sql)
     if (!this.#writes) return new QueryExpiredError(this.expiry, sql)
-    const obstacle = this.limit > 0 ? this.#home.obstacle : ''
+    const obstacle = this.limit > 0 ? this.#home.obstacle : null
     return new WriteExpiredError(this.expiry, sql, this.#stop(), obstacle)
   }
 
@@ -162,12 +162,12 @@ export class SqliteCall extends DatabaseWait implements Turn {
         this.#forget()
         return
       case 'failed':
-        if (!this.#goToWriter(outcome.failure.errcode)) {
+        if (!this.#goToWriter(outcome.failure)) {
           this.#fail(errorOf(outcome.failure, this.pool, this.#job.sql))
         }
         return
       case 'lost':
-        this.#fail(new ConnectionLostError(this.pool, `${outcome.why}, under: ${shortenSql(this.#job.sql)}`))
+        this.#fail(lostError(outcome, this.pool, this.#job.sql))
         return
       default:
         this.#fail(new ConnectionLostError(this.pool, `its thread answered ${outcome.kind}`))
@@ -175,9 +175,10 @@ export class SqliteCall extends DatabaseWait implements Turn {
   }
 
   /** A reader has refused to write. Nothing was done yet. */
-  #goToWriter(errcode: number): boolean {
+  #goToWriter(failure: Failure): boolean {
     const { writer, onWrites } = this.#options
-    if (writer === null || this.#home === writer || !isReadOnly(errcode)) return false
+    if (writer === null || this.#home === writer || failure.type !== 'sqlite') return false
+    if (!isReadOnly(failure.errcode)) return false
     onWrites(this.#job.sql)
     this.#writes = true
     this.#home = writer
@@ -214,6 +215,12 @@ export class SqliteCall extends DatabaseWait implements Turn {
   get #zombieName(): string {
     return this.operation ?? `pool ${this.pool}`
   }
+}
+
+/** The thread of a statement is gone, and with it what it did. */
+export function lostError({ reason, why }: LostOutcome, pool: string, text: string): ConnectionLostError {
+  const sql = shortenSql(text)
+  return new ConnectionLostError(pool, `${why}, under: ${sql}`, undefined, { reason, sql })
 }
 
 function rowsOf(answer: Answer): number {

@@ -4,9 +4,9 @@ import { callWithin } from '../../wait/wait-scope.ts'
 import { countQuery } from '../queries/count-query.ts'
 import { ConnectionLostError } from '../query-errors.ts'
 import { Lane, type LaneOwner } from './lane.ts'
-import type { Outcome } from './seat.ts'
+import { ABANDON_TEXT, type AbandonReason, type Outcome } from './seat.ts'
 import { type Answer, type CallJob, SqliteCall } from './sqlite-call.ts'
-import { errorOf } from './sqlite-errors.ts'
+import { errorOfOpening } from './sqlite-errors.ts'
 import type { SqliteEvent, SqliteEventType } from './sqlite-events.ts'
 import { type LaneHealth, type SqliteHealth, sqliteLevel } from './sqlite-health.ts'
 import type { SqliteSettings } from './sqlite-options.ts'
@@ -28,6 +28,12 @@ export interface Question {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Why a database takes no calls. */
+const OVER = {
+  'database-closed': 'the database has been closed',
+  'memory-lost': 'its thread is gone, and with it what was in memory',
+} as const
+
 const NO_PARAMETERS: readonly never[] = []
 /** How many statements that begin like a read and write are remembered. */
 const MOST_KNOWN = 1_000
@@ -47,7 +53,7 @@ export class SqliteEngine {
   #journalMode = ''
   #abandoned = 0
   /** Why nothing can be asked any more. */
-  #over: string | null = null
+  #over: keyof typeof OVER | null = null
   #closing: Promise<void> | null = null
 
   constructor(settings: SqliteSettings) {
@@ -102,7 +108,7 @@ export class SqliteEngine {
       mode,
       lane: this.#writer,
       counts: this.#counts,
-      onExpired: (message) => this.#tell('transaction-expired', 'warn', message),
+      onExpired: (message, operation) => this.#tell('transaction-expired', 'warn', message, { operation }),
     })
   }
 
@@ -123,7 +129,7 @@ export class SqliteEngine {
   }
 
   close(): Promise<void> {
-    this.#over ??= 'the database has been closed'
+    this.#over ??= 'database-closed'
     this.#closing ??= this.#close()
     return this.#closing
   }
@@ -135,6 +141,8 @@ export class SqliteEngine {
       const reason = new ConnectionLostError(
         name,
         `it was not done ${tellDuration(closeLimit)} after the database was closed`,
+        undefined,
+        { reason: 'close-limit', limit: closeLimit },
       )
       for (const lane of lanes) lane.giveUpAll(reason)
     })
@@ -158,7 +166,11 @@ export class SqliteEngine {
   }
 
   #checkOver(): void {
-    if (this.#over !== null) throw new ConnectionLostError(this.settings.name, this.#over)
+    if (this.#over !== null) throw this.#overError(this.#over)
+  }
+
+  #overError(reason: keyof typeof OVER): ConnectionLostError {
+    return new ConnectionLostError(this.settings.name, OVER[reason], undefined, { reason })
   }
 
   #laneOwner(role: 'writer' | 'reader'): LaneOwner {
@@ -177,12 +189,13 @@ export class SqliteEngine {
       // A reader can neither create the file nor recover it: the writer goes first.
       neededElsewhere: () => writes && this.#journalMode === '' && this.#readers.queued > 0,
       refusal: (outcome) => this.#refusal(outcome, writes),
-      abandoned: (why, exited) => this.#threadAbandoned(role, why, exited),
+      abandoned: (reason, exited) => this.#threadAbandoned(role, reason, exited),
       crashed: (why) => {
         this.#tell(
           'crashed',
           'error',
           `database ${name}: the thread of a ${role} died: ${why}; another one takes its place`,
+          { role, replaced: true },
         )
         this.#replaced(writes)
       },
@@ -210,7 +223,7 @@ export class SqliteEngine {
     const { name, inMemory } = this.settings
     if (journalMode !== 'wal' && !inMemory) {
       const why = `its file cannot be put into WAL mode (it is in ${journalMode} mode), so that each write keeps reads waiting`
-      this.#tell('no-wal', 'warn', `database ${name}: ${why}`)
+      this.#tell('no-wal', 'warn', `database ${name}: ${why}`, { journalMode })
     }
     this.#readers.warm()
   }
@@ -219,23 +232,28 @@ export class SqliteEngine {
     const { name, path } = this.settings
     const error =
       outcome.kind === 'failed'
-        ? errorOf(outcome.failure, name, '', `; the file is ${path}`)
+        ? errorOfOpening(outcome.failure, name, path)
         : new ConnectionLostError(
             name,
             `${path} could not be opened: ${outcome.kind === 'lost' ? outcome.why : outcome.kind}`,
+            undefined,
+            { reason: 'open-failed', path },
           )
     if (byWriter && this.#journalMode === '') this.#readers.refuseAll(error)
     return error
   }
 
-  #threadAbandoned(role: string, why: string, exited: Promise<void>): void {
+  #threadAbandoned(role: 'writer' | 'reader', reason: AbandonReason, exited: Promise<void>): void {
     const { name, abandoned, cancelLimit } = this.settings
     this.#abandoned++
-    const rest = this.#mayStart
+    const replaced = this.#mayStart
+    const rest = replaced
       ? 'another one takes its place'
       : `no other one takes its place until one of ${this.#abandoned} has ended (abandoned: ${abandoned})`
-    const told = why === 'did not end' ? `did not end its query within ${tellDuration(cancelLimit)}` : why
-    this.#tell('abandoned', 'error', `database ${name}: the thread of a ${role} ${told} and goes on by itself; ${rest}`)
+    const told =
+      reason === 'not-ended' ? `did not end its query within ${tellDuration(cancelLimit)}` : ABANDON_TEXT[reason]
+    const message = `database ${name}: the thread of a ${role} ${told} and goes on by itself; ${rest}`
+    this.#tell('abandoned', 'error', message, { role, reason, replaced, abandoned: this.#abandoned })
     this.#replaced(role === 'writer')
     void exited.then(() => {
       this.#abandoned--
@@ -247,12 +265,17 @@ export class SqliteEngine {
   #replaced(isWriter: boolean): void {
     this.#counts.replaced++
     if (!isWriter || !this.settings.inMemory || this.#over !== null) return
-    this.#over = 'its thread is gone, and with it what was in memory'
-    this.#writer.refuseAll(new ConnectionLostError(this.settings.name, this.#over))
+    this.#over = 'memory-lost'
+    this.#writer.refuseAll(this.#overError(this.#over))
   }
 
-  #tell(type: SqliteEventType, severity: SqliteEvent['severity'], message: string): void {
-    this.settings.onEvent({ type, severity, database: this.settings.name, message })
+  #tell(
+    type: SqliteEventType,
+    severity: SqliteEvent['severity'],
+    message: string,
+    details: SqliteEvent['details'],
+  ): void {
+    this.settings.onEvent({ type, severity, database: this.settings.name, message, details })
   }
 }
 

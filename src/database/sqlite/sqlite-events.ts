@@ -11,6 +11,11 @@ export interface SqliteEvent {
   readonly database: string
   /** A whole sentence, ready for the log. */
   readonly message: string
+  /**
+   * Facts for programs. `abandoned`: `role`, `reason`, `replaced` (whether another thread takes its place), `abandoned` (how many there are).
+   * `crashed`: `role`, `replaced`. `no-wal`: `journalMode`. `transaction-expired`: `operation`.
+   */
+  readonly details: Readonly<Record<string, unknown>>
 }
 
 /** Standard error: for an app that has not said where its log is. */

@@ -18,27 +18,46 @@ test('only the bytes of a small buffer cross, not the memory it shares with othe
   assert.deepEqual([...sent], [...buffer])
 })
 
-test('other values are refused: which, what it is, what to pass instead; never the value', () => {
-  const cases: [unknown, RegExp][] = [
-    [[1, true], /^parameter 2 of "select \?, \?, \?" \(database main\) is a boolean, .*; pass 1 or 0$/],
-    [{ at: new Date() }, /^parameter "at" .* is an object \(Date\), .*toISOString\(\) or value\.getTime\(\)$/],
-    [[undefined], /is undefined, .*; pass null$/],
-    [[Number.NaN], /is NaN, .*pass null if that is meant$/],
-    [[{ secret: 'hidden' }], /is an object \(Object\), .*JSON\.stringify\(value\)$/],
-    [[Symbol('x')], /is a symbol/],
-    ['text', /are a string; pass an array, or an object by name$/],
-    [Buffer.from('x'), /are an object \(Buffer\)/],
-    [null, /are null/],
+test('other values are refused: which and what it is, never the value', () => {
+  const cases: [unknown, object][] = [
+    [[1, true], { rule: 'parameter-type', parameter: 2, given: 'boolean' }],
+    [{ at: new Date() }, { rule: 'parameter-type', parameter: 'at', given: 'Date' }],
+    [[undefined], { rule: 'parameter-type', parameter: 1, given: 'undefined' }],
+    [[Number.NaN], { rule: 'parameter-type', parameter: 1, given: 'NaN' }],
+    [[{ secret: 'hidden' }], { rule: 'parameter-type', parameter: 1, given: 'Object' }],
+    [[Symbol('x')], { rule: 'parameter-type', parameter: 1, given: 'symbol' }],
+    ['text', { rule: 'parameters-type', given: 'string' }],
+    [Buffer.from('x'), { rule: 'parameters-type', given: 'Buffer' }],
+    [null, { rule: 'parameters-type', given: 'null' }],
   ]
-  for (const [parameters, message] of cases) {
+  for (const [parameters, details] of cases) {
     assert.throws(
       () => check(parameters),
       (error) => {
         assert.ok(error instanceof UsageError)
-        assert.match(error.message, message)
+        assert.deepEqual(error.details, { database: 'main', sql: 'select ?, ?, ?', ...details })
         assert.doesNotMatch(error.message, /secret|hidden/)
         return true
       },
     )
   }
+})
+
+test('the message names the parameter and says what to pass instead', () => {
+  const message = (parameters: unknown): string => {
+    try {
+      check(parameters)
+      return ''
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  const of = (name: string): string => `parameter ${name} of "select ?, ?, ?" (database main)`
+  assert.equal(message([1, true]), `${of('2')} is a boolean, which SQLite has no type for; pass 1 or 0`)
+  assert.match(
+    message({ at: new Date() }),
+    /is an object \(Date\), .*; pass value\.toISOString\(\) or value\.getTime\(\)$/,
+  )
+  assert.match(message([undefined]), /; pass null$/)
+  assert.match(message([{}]), /JSON\.stringify\(value\)$/)
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UsageError } from '../../errors/punctual-error.ts'
+import type { SqliteRule } from './sqlite-errors.ts'
 import { checkScript, checkStatement, hasSeveralStatements, statementKind } from './statement-kind.ts'
 
 test('a statement is known by its first word, whatever stands before it', () => {
@@ -48,20 +49,20 @@ test('several statements are told from one that holds semicolons', () => {
   }
 })
 
-test('what would be lost, or would cross the calls of others, is refused with what to do', () => {
-  const refused = (check: typeof checkStatement, sql: unknown, inside: boolean, message: RegExp): void => {
+test('what would be lost, or would cross the calls of others, is refused', () => {
+  const refused = (rule: SqliteRule, check: typeof checkStatement, sql: unknown, inside = false): void => {
     assert.throws(
       () => check(sql, 'main', inside),
-      (error) => error instanceof UsageError && message.test(error.message),
+      (error) => error instanceof UsageError && error.details?.rule === rule,
     )
   }
-  refused(checkStatement, 'delete from t; delete from u', false, /only the first would run; use exec/)
-  refused(checkStatement, 'begin', false, /use transaction\(\)/)
-  refused(checkStatement, 'savepoint x', false, /use transaction\(\)/)
-  refused(checkStatement, 'commit', true, /commits when its function returns/)
-  refused(checkScript, 'begin; delete from t; commit', false, /use transaction\(\)/)
-  refused(checkScript, 'pragma foreign_keys = off; delete from t', false, /a call of its own/)
-  refused(checkStatement, undefined, false, /must be a string, not undefined/)
+  refused('several-statements', checkStatement, 'delete from t; delete from u')
+  refused('transaction-boundary', checkStatement, 'begin')
+  refused('transaction-boundary', checkStatement, 'savepoint x')
+  refused('transaction-boundary', checkStatement, 'commit', true)
+  refused('transaction-boundary', checkScript, 'begin; delete from t; commit')
+  refused('script-not-atomic', checkScript, 'pragma foreign_keys = off; delete from t')
+  refused('statement-type', checkStatement, undefined)
   assert.equal(checkStatement('savepoint x', 'main', true), 'savepoint')
   assert.equal(checkScript('select 1; delete from t', 'main', false), 'write')
   assert.equal(checkScript('pragma user_version = 1;', 'main', false), 'bare')

@@ -1,5 +1,5 @@
-import { UsageError } from '../../errors/punctual-error.ts'
 import { shortenSql } from '../shorten-sql.ts'
+import { misuse } from './sqlite-errors.ts'
 
 /**
  * What is done with a statement, by its first word:
@@ -52,8 +52,11 @@ export function hasSeveralStatements(sql: string): boolean {
 export function checkStatement(sql: unknown, database: string, inTransaction: boolean): StatementKind {
   const kind = checkText(sql, database, inTransaction)
   if (hasSeveralStatements(sql as string)) {
-    throw new UsageError(
-      `"${shortenSql(sql as string)}" (database ${database}) is several statements, of which only the first would run; use exec, or a call for each`,
+    const short = shortenSql(sql as string)
+    throw misuse(
+      'several-statements',
+      `"${short}" (database ${database}) is several statements, of which only the first would run; use exec, or a call for each`,
+      { database, sql: short },
     )
   }
   return kind
@@ -63,8 +66,11 @@ export function checkStatement(sql: unknown, database: string, inTransaction: bo
 export function checkScript(sql: unknown, database: string, inTransaction: boolean): StatementKind {
   const kind = checkText(sql, database, inTransaction)
   if (kind === 'bare' && !inTransaction && hasSeveralStatements(sql as string)) {
-    throw new UsageError(
-      `exec on database ${database} runs several statements as one transaction, where "${shortenSql(sql as string)}" fails or does nothing; give it a call of its own`,
+    const short = shortenSql(sql as string)
+    throw misuse(
+      'script-not-atomic',
+      `exec on database ${database} runs several statements as one transaction, where "${short}" fails or does nothing; give it a call of its own`,
+      { database, sql: short },
     )
   }
   // A script that begins with a read may go on with a write.
@@ -73,15 +79,20 @@ export function checkScript(sql: unknown, database: string, inTransaction: boole
 
 function checkText(sql: unknown, database: string, inTransaction: boolean): StatementKind {
   if (typeof sql !== 'string') {
-    throw new UsageError(
-      `a statement for database ${database} must be a string, not ${sql === null ? 'null' : typeof sql}`,
-    )
+    const given = sql === null ? 'null' : typeof sql
+    throw misuse('statement-type', `a statement for database ${database} must be a string, not ${given}`, {
+      database,
+      given,
+    })
   }
   const kind = statementKind(sql)
   if (kind !== 'boundary' && (kind !== 'savepoint' || inTransaction)) return kind
-  throw new UsageError(
+  const short = shortenSql(sql)
+  throw misuse(
+    'transaction-boundary',
     inTransaction
-      ? `"${shortenSql(sql)}" inside transaction() of database ${database}: it commits when its function returns, and rolls back when it throws`
-      : `"${shortenSql(sql)}" on database ${database}: others use the same connection; use transaction()`,
+      ? `"${short}" inside transaction() of database ${database}: it commits when its function returns, and rolls back when it throws`
+      : `"${short}" on database ${database}: others use the same connection; use transaction()`,
+    { database, sql: short, inTransaction },
   )
 }

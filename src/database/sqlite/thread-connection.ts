@@ -1,9 +1,9 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { isPassing } from './result-codes.ts'
+import type { Failure, SqliteRule } from './sqlite-errors.ts'
 import type { SqliteInput, SqliteParameters, SqliteRow } from './sqlite-values.ts'
 import { StatementCache } from './statement-cache.ts'
 import {
-  type Failure,
   type Guard,
   type JobEnd,
   PHASE,
@@ -19,6 +19,8 @@ const ROWS_AT_ONCE = 500
 const BYTES_AT_ONCE = 1_000_000
 const BYTES_OF_A_NUMBER = 8
 
+const UNSAFE_INTEGER =
+  'a whole number in the answer is beyond 2^53; open the database with bigints: true, or cast the column to text'
 const TOO_LONG = /^Iterator result undefined/
 
 /** A job is a generator: it stops at every lot of rows until more is asked for. */
@@ -27,7 +29,14 @@ type Work = Generator<RowsReply, JobEnd>
 /** What is to be undone: nobody waits any more. */
 const CANCELLED = Symbol('cancelled')
 
-class Misuse extends Error {}
+class Misuse extends Error {
+  readonly rule: SqliteRule
+
+  constructor(rule: SqliteRule, message: string) {
+    super(message)
+    this.rule = rule
+  }
+}
 
 /** One connection, in its thread. It never waits: a lock is an answer, and who asked decides when to ask again. */
 export class ThreadConnection {
@@ -61,7 +70,7 @@ export class ThreadConnection {
       this.#work = null
       if (error === CANCELLED) return { kind: 'cancelled' }
       const failure = failureOf(error)
-      return isPassing(failure.errcode) ? { kind: 'busy' } : { kind: 'failed', failure }
+      return failure.type === 'sqlite' && isPassing(failure.errcode) ? { kind: 'busy' } : { kind: 'failed', failure }
     }
   }
 
@@ -123,10 +132,14 @@ export class ThreadConnection {
 
   #finish(guard: Guard): void {
     if (guard === 'atomic') {
-      if (!this.inTransaction) throw new Misuse('it ends the transaction it runs in; use transaction()')
+      if (!this.inTransaction)
+        throw new Misuse('ends-transaction', 'it ends the transaction it runs in; use transaction()')
       this.#commit()
     } else if (this.inTransaction) {
-      throw new Misuse('it leaves a transaction open on a connection that others use; use transaction()')
+      throw new Misuse(
+        'leaves-transaction-open',
+        'it leaves a transaction open on a connection that others use; use transaction()',
+      )
     }
   }
 
@@ -240,10 +253,11 @@ function failureOf(error: unknown): Failure {
   const { message, errcode, code } = error as { message?: unknown; errcode?: unknown; code?: unknown }
   if (typeof errcode === 'number') return { type: 'sqlite', errcode, message: String(message) }
   // Node's own message shows the number.
-  if (code === 'ERR_OUT_OF_RANGE') return { type: 'range', errcode: 0, message: '' }
+  if (code === 'ERR_OUT_OF_RANGE') return { type: 'misuse', rule: 'unsafe-integer', message: UNSAFE_INTEGER }
+  if (error instanceof Misuse) return { type: 'misuse', rule: error.rule, message: error.message }
   // Node gives no row, and no reason, where V8 could not make a string of a text.
   if (error instanceof TypeError && TOO_LONG.test(error.message)) {
-    return { type: 'misuse', errcode: 0, message: 'a text in the answer is longer than a string can be' }
+    return { type: 'misuse', rule: 'text-too-long', message: 'a text in the answer is longer than a string can be' }
   }
-  return { type: 'misuse', errcode: 0, message: String(message) }
+  return { type: 'misuse', rule: 'driver', message: String(message), nodeCode: String(code) }
 }

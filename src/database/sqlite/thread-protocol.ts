@@ -1,3 +1,4 @@
+import type { Failure } from './sqlite-errors.ts'
 import type { SqliteParameters, SqliteRow } from './sqlite-values.ts'
 
 /** How far a database goes to have what was committed on the disk, see `PRAGMA synchronous`. */
@@ -57,15 +58,6 @@ export type ThreadJob =
 
 /** `more`: go on with the rows of the job; `close`: close the file and end. */
 export type ToThread = ThreadJob | { readonly kind: 'more' } | { readonly kind: 'close' }
-
-/** An error, as it crosses to the main thread. */
-export interface Failure {
-  /** `sqlite`: SQLite's own; `misuse`: the statement does not belong here, or its parameters do not fit; `range`: a number too big. */
-  readonly type: 'sqlite' | 'misuse' | 'range'
-  /** SQLite's extended result code; 0 for the others. */
-  readonly errcode: number
-  readonly message: string
-}
 
 /** Rows of which more follow when they are asked for. */
 export interface RowsReply {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { UsageError } from '../../errors/punctual-error.ts'
 import { shortenSql } from '../shorten-sql.ts'
+import { misuse } from './sqlite-errors.ts'
 
 /** A transaction whose function is running, and those around it, of other databases. */
 interface Inside {
@@ -21,8 +21,11 @@ export function runInTransaction<T>(database: object, transaction: Inside['trans
 export function refuseInsideTransaction(database: object, sql: string): void {
   for (let inside = context.getStore(); inside !== undefined; inside = inside.outer) {
     if (inside.database !== database || !inside.transaction.holdsWriter) continue
-    throw new UsageError(
-      `"${shortenSql(sql)}" would wait for the transaction it is called in; call it on the object that the function of transaction() is given`,
+    const short = shortenSql(sql)
+    throw misuse(
+      'nested-write',
+      `"${short}" would wait for the transaction it is called in; call it on the object that the function of transaction() is given`,
+      { sql: short },
     )
   }
 }

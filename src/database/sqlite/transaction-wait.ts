@@ -1,4 +1,3 @@
-import { UsageError } from '../../errors/punctual-error.ts'
 import { isExpiry } from '../../wait/abort-reason.ts'
 import { monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, tellDuration } from '../../wait/duration.ts'
@@ -8,7 +7,15 @@ import { ConnectionLostError, type DatabaseExpiredError } from '../query-errors.
 import type { Lane, Turn } from './lane.ts'
 import type { Outcome, Seat } from './seat.ts'
 import type { CallCounts, CallHome, SqliteCall } from './sqlite-call.ts'
-import { type CarriedOut, errorOf, SqliteError, TransactionExpiredError } from './sqlite-errors.ts'
+import {
+  type CarriedOut,
+  errorOf,
+  FILE_LOCK,
+  misuse,
+  type Obstacle,
+  SqliteError,
+  TransactionExpiredError,
+} from './sqlite-errors.ts'
 import type { ThreadJob, TransactionMode } from './thread-protocol.ts'
 
 export interface TransactionOptions {
@@ -19,7 +26,7 @@ export interface TransactionOptions {
   readonly lane: Lane
   readonly counts: CallCounts
   /** It was open beyond its limit. */
-  readonly onExpired: (message: string) => void
+  readonly onExpired: (message: string, operation: string | null) => void
 }
 
 /**
@@ -64,14 +71,15 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     return `${this.operation ?? `pool ${this.pool}`}: transaction`
   }
 
-  get occupation(): string {
+  get occupation(): Obstacle {
     const age = monotonicNow() - (this.#openedAt || this.startedAt)
-    return `a transaction${this.operation === null ? '' : ` of ${this.operation}`} that has been open for ${tellDuration(age)}`
+    const of = this.operation === null ? '' : ` of ${this.operation}`
+    return { kind: 'transaction', text: `a transaction${of} that has been open for ${tellDuration(age)}` }
   }
 
   /** Calls in it wait for the one before. */
-  get obstacle(): string {
-    return this.#seat?.isLocked === true ? 'a lock that another connection holds on the file' : ''
+  get obstacle(): Obstacle | null {
+    return this.#seat?.isLocked === true ? FILE_LOCK : null
   }
 
   /** Whether who waits for the writer waits for this. */
@@ -120,7 +128,9 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     if (this.#fault !== null) return call.refuse(this.#fault.reason)
     if (this.#state !== 'open') {
       return call.refuse(
-        new UsageError(`a call in a transaction of database ${this.pool} that is over; await it inside`),
+        misuse('transaction-over', `a call in a transaction of database ${this.pool} that is over; await it inside`, {
+          database: this.pool,
+        }),
       )
     }
     this.#calls.add(call)
@@ -154,7 +164,13 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
   /** Resolves once nothing of it is left, be it that it was over before. */
   rollBack(): Promise<void> {
     this.finish('failed')
-    if (this.#state !== 'over') this.#fail(new UsageError(`the transaction of database ${this.pool} was rolled back`))
+    if (this.#state !== 'over') {
+      this.#fail(
+        misuse('transaction-rolled-back', `the transaction of database ${this.pool} was rolled back`, {
+          database: this.pool,
+        }),
+      )
+    }
     return this.#whenOver
   }
 
@@ -162,7 +178,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     const { counts, lane, onExpired } = this.#options
     this.#stop()
     counts[isExpiry(reason) ? 'expired' : 'aborted']++
-    if (this.#openedAt > 0 && isExpiry(reason)) onExpired((reason as Error).message)
+    if (this.#openedAt > 0 && isExpiry(reason)) onExpired((reason as Error).message, this.operation)
     if (this.#state === 'waiting') {
       this.#state = 'over'
       lane.withdraw(this)
@@ -177,7 +193,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
 
   protected override expired(): DatabaseExpiredError {
     const waits = this.#state === 'waiting' ? this.#options.lane.obstacle : this.obstacle
-    const obstacle = this.limit > 0 ? waits : ''
+    const obstacle = this.limit > 0 ? waits : null
     return new TransactionExpiredError(this.expiry, this.#stop(), obstacle)
   }
 
@@ -277,12 +293,20 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
   #errorOf(outcome: Outcome, statement: string): unknown {
     if (outcome.kind === 'failed') return errorOf(outcome.failure, this.pool, statement)
     return outcome.kind === 'lost'
-      ? new ConnectionLostError(this.pool, `${outcome.why}, at ${statement}`)
+      ? new ConnectionLostError(this.pool, `${outcome.why}, at ${statement}`, undefined, {
+          reason: outcome.reason,
+          sql: statement,
+        })
       : this.#lost()
   }
 
   #lost(): ConnectionLostError {
-    return new ConnectionLostError(this.pool, 'the thread that had the transaction died; it was rolled back')
+    return new ConnectionLostError(
+      this.pool,
+      'the thread that had the transaction died; it was rolled back',
+      undefined,
+      { reason: 'transaction-lost' },
+    )
   }
 
   #rolledBackBySqlite(): SqliteError {

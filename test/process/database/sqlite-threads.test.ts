@@ -77,10 +77,8 @@ describe('a query that cannot be ended', () => {
     assert.deepEqual(await waiting, { n: 1 })
     assert.deepEqual([then[0]?.abandoned, then[0]?.level === 'HEALTHY'], [1, false])
     assert.equal(sqliteHealth(db).counts.replaced, 1)
-    assert.match(
-      events[0]?.message ?? '',
-      /^database test: the thread of a reader did not end its query within 50 ms and goes on by itself; another one takes its place$/,
-    )
+    assert.equal(events[0]?.type, 'abandoned')
+    assert.deepEqual(events[0].details, { role: 'reader', reason: 'not-ended', replaced: true, abandoned: 1 })
     await until('it to have ended', () => sqliteHealth(db).abandoned === 0)
     assert.equal(zombieWaits().size, 0)
     assert.equal(sqliteHealth(db).level, 'HEALTHY')
@@ -127,7 +125,8 @@ describe('a query that cannot be ended', () => {
       QueryExpiredError,
     )
     await until('it to be given up', () => sqliteHealth(db).abandoned === 1)
-    assert.match(events[0]?.message ?? '', /no other one takes its place until one of 1 has ended \(abandoned: 0\)$/)
+    assert.equal(events[0]?.type, 'abandoned')
+    assert.deepEqual(events[0].details, { role: 'reader', reason: 'not-ended', replaced: false, abandoned: 1 })
     assert.equal(sqliteHealth(db).readers.threads, 0)
     assert.deepEqual(await db.get('select n from t'), { n: 1 })
     assert.equal(sqliteHealth(db).abandoned, 0)
@@ -145,7 +144,7 @@ describe('a query that cannot be ended', () => {
     await until('its thread to be given up', () => events.length === 1)
     await assert.rejects(db.get('select n from t'), (error) => {
       assert.ok(error instanceof ConnectionLostError)
-      assert.match(error.message, /its thread is gone, and with it what was in memory$/)
+      assert.equal(error.details?.reason, 'memory-lost')
       return true
     })
     assert.equal(sqliteHealth(db).level, 'CRITICAL')
@@ -172,7 +171,8 @@ describe('a thread that dies', () => {
     await db.get('select n from t')
     const doomed = assert.rejects(db.all(HUNG.replace('count(*) as n', 'n')), (error) => {
       assert.ok(error instanceof ConnectionLostError)
-      assert.match(error.message, /its thread died: it ended with code 1, under: with recursive/)
+      assert.equal(error.details?.reason, 'thread-died')
+      assert.match(String(error.details?.sql), /^with recursive/)
       return true
     })
     const waiting = db.get('select n from t')
@@ -181,10 +181,8 @@ describe('a thread that dies', () => {
     await doomed
     assert.deepEqual(await waiting, { n: 1 })
     assert.equal(sqliteHealth(db).counts.replaced, 1)
-    assert.match(
-      events[0]?.message ?? '',
-      /^database test: the thread of a reader died: .*; another one takes its place$/,
-    )
+    assert.equal(events[0]?.type, 'crashed')
+    assert.deepEqual(events[0].details, { role: 'reader', replaced: true })
   })
 
   test('while idle, or inside a transaction, is replaced without a mix-up', async (t) => {
@@ -197,7 +195,7 @@ describe('a thread that dies', () => {
         await threads[0]?.terminate()
         await tx.run('insert into t values (2)')
       }),
-      (error) => error instanceof ConnectionLostError && /it was rolled back$/.test(error.message),
+      (error) => error instanceof ConnectionLostError && error.details?.reason === 'transaction-lost',
     )
     assert.deepEqual(await db.all('select n from t'), [])
     await db.run('insert into t values (3)')
