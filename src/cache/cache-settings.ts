@@ -24,13 +24,13 @@ export class CacheSettings {
 
   /**
    * @param changed called after one has been changed from outside
-   * @throws RangeError for a name or a limit that does not apply
+   * @throws InvalidOptionError for a limit that is invalid, RangeError for a name that is
    */
   constructor(name: string, limits: CacheLimits, changed: () => void) {
+    const of = `readThrough("${name}")`
     const hot = (what: 'ttl' | 'grace' | 'negativeTtl' | 'limit' | 'softLimit'): HotValue<Milliseconds> =>
-      hotLimit(`cache.${name}.${what}`, limits[what], { onChange: changed })
-    this.#staleFor =
-      limits.staleFor === undefined ? null : readLimit(`the cache "${name}"`, 'staleFor', limits.staleFor)
+      hotLimit(`cache.${name}.${what}`, readLimit(of, what, limits[what]), { onChange: changed })
+    this.#staleFor = limits.staleFor === undefined ? null : readLimit(of, 'staleFor', limits.staleFor)
     this.#ttl = hot('ttl')
     this.#grace = hot('grace')
     this.#negativeTtl = hot('negativeTtl')

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import type { CacheReport } from '../report/rooms/cache-report.ts'
 import { UNBOUNDED } from '../wait/duration.ts'
 import { readCount, readLimit } from '../wait/limit.ts'
@@ -171,7 +172,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     if (typeof target !== 'object') return this.#drop(dropOfKey(String(target)))
     if (!this.#isTagged) {
       return Promise.reject(
-        new TypeError(`readThrough("${this.name}") has no \`tags\`: nothing is found by ${JSON.stringify(target)}`),
+        new InvalidOptionError(`readThrough("${this.name}")`, 'tags', undefined, 'must be given to invalidate by tag'),
       )
     }
     return this.#drop(dropOfTag(target.tag))
@@ -277,7 +278,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
  * A cache in front of a source: `load` is asked for what neither this worker's memory nor Redis has, once at a time for each key, however many ask.
  *
  * @param name what it keeps, e.g. `auth:user`: for log, metrics, `punctual set cache.<name>.ttl` and, unless `prefix` says otherwise, its keys in Redis
- * @throws TypeError or RangeError for options that do not apply; PunctualError `PUNCTUAL_USAGE` for a `redis` that is no client
+ * @throws InvalidOptionError for an option that is invalid, also where caches of one client differ in `redis.channel` or `redis.subscriber`
  */
 export function readThrough<Key extends CacheKey, Value>(
   name: string,

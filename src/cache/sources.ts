@@ -1,3 +1,5 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { UsageError } from '../errors/punctual-error.ts'
 import type { WaitContext } from '../wait/wait-node.ts'
 import type { CacheKey, Loaded, LoadedMany, ReadThroughOptions } from './read-through-options.ts'
 
@@ -8,7 +10,12 @@ export class Sources<Key extends CacheKey, Value> {
 
   constructor(name: string, options: ReadThroughOptions<Key, Value>) {
     if (typeof options.load !== 'function' && typeof options.loadMany !== 'function') {
-      throw new TypeError(`readThrough("${name}"): give it \`load\`, or \`loadMany\``)
+      throw new InvalidOptionError(
+        `readThrough("${name}")`,
+        'load',
+        options.load,
+        'must be a function, or loadMany must',
+      )
     }
     this.#name = name
     this.#options = options
@@ -33,8 +40,9 @@ export class Sources<Key extends CacheKey, Value> {
     const found: LoadedMany<Key, Value> = await loadMany(keys, wait)
     if (!Array.isArray(found)) return keys.map((key) => (found as ReadonlyMap<Key, Loaded<Value>>).get(key))
     if (found.length === keys.length) return found as readonly (Loaded<Value> | Error)[]
-    throw new TypeError(
+    throw new UsageError(
       `readThrough("${this.#name}"): \`loadMany\` was given ${keys.length} keys and returned ${found.length} values; return one for each, in order, or a Map`,
+      { details: { cache: this.#name, rule: 'one-value-per-key', keys: keys.length, values: found.length } },
     )
   }
 }

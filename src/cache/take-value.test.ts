@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { copyValue, takeValue } from './take-value.ts'
+import type { UnsharableValue } from './value-error.ts'
 
 describe('a value that is taken into a cache', () => {
   test('is a frozen copy where it is plain data', () => {
@@ -44,15 +45,15 @@ describe('a value that is taken into a cache', () => {
     class Money {}
     const circle: { self?: unknown } = {}
     circle.self = circle
-    const cases: readonly [unknown, RegExp][] = [
-      [{ a: [() => 1] }, /^it\.a\[0\] is a function/],
-      [{ a: Symbol('x') }, /^it\.a is a symbol/],
-      [{ price: new Money() }, /^it\.price is an instance of Money/],
-      [new Map([[1, new Money()]]), /^it\.<map> is an instance of Money/],
-      [circle, /in a circle/],
+    const cases: readonly [unknown, UnsharableValue][] = [
+      [{ a: [() => 1] }, { path: '.a[0]', kind: 'function' }],
+      [{ a: Symbol('x') }, { path: '.a', kind: 'symbol' }],
+      [{ price: new Money() }, { path: '.price', kind: 'instance', className: 'Money' }],
+      [new Map([[1, new Money()]]), { path: '.<map>', kind: 'instance', className: 'Money' }],
+      [circle, { path: '', kind: 'too-deep' }],
     ]
-    for (const [value, message] of cases) {
-      assert.throws(() => takeValue('it', value), { code: 'PUNCTUAL_CACHE_VALUE', message })
+    for (const [value, details] of cases) {
+      assert.throws(() => takeValue('it', value), { code: 'PUNCTUAL_CACHE_VALUE', details })
     }
   })
 

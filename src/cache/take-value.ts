@@ -71,7 +71,7 @@ class Copier {
         break
       case 'function':
       case 'symbol':
-        throw new CacheValueError(this.#where + path, `a ${typeof value}`)
+        throw new CacheValueError(this.#where, { path, kind: typeof value as 'function' | 'symbol' })
     }
     this.bytes += FIELD_BYTES
     return value
@@ -79,7 +79,7 @@ class Copier {
 
   #copyObject(value: object, depth: number, path: string): unknown {
     if (depth > DEEPEST) {
-      throw new CacheValueError(this.#where, `nested deeper than ${DEEPEST} levels, or in a circle`)
+      throw new CacheValueError(this.#where, { path: '', kind: 'too-deep' })
     }
     this.bytes += OBJECT_BYTES
     if (Array.isArray(value)) {
@@ -112,7 +112,7 @@ class Copier {
       this.bytes += value.byteLength
       return copyBytes(value)
     }
-    throw new CacheValueError(this.#where + path, `an instance of ${value.constructor?.name ?? 'a class'}`)
+    throw new CacheValueError(this.#where, { path, kind: 'instance', className: value.constructor?.name ?? '' })
   }
 }
 

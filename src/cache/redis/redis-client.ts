@@ -1,4 +1,4 @@
-import { PunctualError } from '../../errors/punctual-error.ts'
+import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 
 /**
  * A client of Redis, as far as a cache needs it: a `Redis` or `Cluster` of `ioredis`, or what `createClient` of `redis` makes. Neither is imported.
@@ -44,7 +44,7 @@ interface NodeRedis extends RedisClient {
 
 const LOST_BY = ['close', 'end', 'reconnecting']
 
-/** @throws PunctualError `PUNCTUAL_USAGE` for what is no client of the two libraries */
+/** @throws InvalidOptionError unless it is a client of one of the two libraries */
 export function connectionOf(client: RedisClient): RedisConnection {
   const send = senderOf(client)
   const turned: (() => void)[] = []
@@ -116,10 +116,8 @@ function senderOf(client: RedisClient): RedisConnection['send'] {
     const { sendCommand } = client as NodeRedis
     return (args) => sendCommand.call(client, args)
   }
-  throw new PunctualError(
-    'PUNCTUAL_USAGE',
-    'redis: this is no client that a cache can use; give a Redis of `ioredis`, or what `createClient` of `redis` makes',
-  )
+  const must = 'must be a Redis of `ioredis`, or what `createClient` of `redis` returns'
+  throw new InvalidOptionError('readThrough', 'redis', client, must)
 }
 
 // `sendCommand` exists in both, with different arguments.

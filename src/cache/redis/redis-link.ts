@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { PunctualError } from '../../errors/punctual-error.ts'
+import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 import { type Breaker, breaker } from '../../wait/breaker.ts'
 import { type Cancel, every, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
@@ -16,6 +16,8 @@ const LOOK_EVERY = ms(100)
 const PROBE_LIMIT = ms(1_000)
 /** Answers of a server that is well. */
 const WELL = /^(OOM|NOSCRIPT|WRONGTYPE|BUSYKEY)\b/
+
+const SHARED = 'as for the other caches of this client, or give this cache a client of its own'
 
 /** Redis cannot be asked now. Never leaves this room. */
 class RedisAwayError extends Error {}
@@ -76,7 +78,7 @@ export class RedisLink {
    * The link of this client; `leave` it when it is not needed any more.
    *
    * @param subscriber null for the one it has, or one made like the client
-   * @throws PunctualError `PUNCTUAL_USAGE` for a client that is none, or that other caches use with another channel or subscriber
+   * @throws InvalidOptionError for a client that is none, or that other caches use with another channel or subscriber
    */
   static join(client: RedisClient, subscriber: RedisClient | null, channel: string): RedisLink {
     let link = links.get(client)
@@ -97,12 +99,20 @@ export class RedisLink {
   #checkSame(subscriber: RedisClient | null, channel: string): void {
     const { channel: used } = this.stream
     if (channel !== used) {
-      throw differs(
-        `redis.channel is ${JSON.stringify(channel)}, and other caches of this client use ${JSON.stringify(used)}`,
+      throw new InvalidOptionError(
+        'readThrough',
+        'redis.channel',
+        channel,
+        `must be ${JSON.stringify(used)}, ${SHARED}`,
       )
     }
     if (subscriber !== null && subscriber !== this.#subscriber) {
-      throw differs('redis.subscriber is another than the one that other caches of this client use')
+      throw new InvalidOptionError(
+        'readThrough',
+        'redis.subscriber',
+        subscriber,
+        `must be the same connection, ${SHARED}`,
+      )
     }
   }
 
@@ -285,11 +295,4 @@ export class RedisLink {
   #tell(type: CacheEvent['type'], severity: CacheEvent['severity'], message: string): void {
     for (const listener of this.#listeners.keys()) listener({ type, severity, message })
   }
-}
-
-function differs(what: string): PunctualError {
-  return new PunctualError(
-    'PUNCTUAL_USAGE',
-    `${what}: one connection hears for all of them; give them the same, or this one a client of its own`,
-  )
 }

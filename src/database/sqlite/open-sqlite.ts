@@ -10,8 +10,7 @@ import { readSqliteOptions, type SqliteOptions } from './sqlite-options.ts'
  * tries again.
  *
  * @param file a path, or a `file:` URL without parameters; `:memory:` is a database that lives as long as its thread, without readers
- * @throws {UsageError} for options that do not apply
- * @throws {RangeError} for a limit that is no length of time
+ * @throws InvalidOptionError for an option or a file that is invalid
  */
 export function openSqlite(file: string | URL, options: SqliteOptions = {}): SqliteDatabase {
   return new SqliteDatabase(new SqliteEngine(readSqliteOptions(file, options)))

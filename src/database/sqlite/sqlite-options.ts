@@ -1,6 +1,6 @@
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { UsageError } from '../../errors/punctual-error.ts'
+import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 import { safeListener } from '../../report/safe-listener.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
 import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
@@ -55,24 +55,22 @@ export interface SqliteSettings {
 const SYNCHRONOUS: readonly string[] = ['off', 'normal', 'full', 'extra']
 const IN_MEMORY = ':memory:'
 
-/**
- * @throws {UsageError} that names the database and the option that does not apply.
- * @throws {RangeError} for a limit that is no length of time, or a count that is none.
- */
+/** @throws InvalidOptionError for an option or a file that is invalid */
 export function readSqliteOptions(file: string | URL, options: SqliteOptions): SqliteSettings {
   const path = readPath(file)
   const inMemory = path === IN_MEMORY
   const { name = inMemory ? 'memory' : basename(path), synchronous = 'normal', bigints = false } = options
   if (typeof name !== 'string' || name === '') {
-    throw new UsageError('openSqlite: a name is a string that is not empty; leave it away to take that of the file')
+    throw new InvalidOptionError('openSqlite', 'name', name, 'must be a non-empty string')
   }
   const where = `openSqlite "${name}"`
   const readers = readCount(where, 'readers', options.readers ?? (inMemory ? 0 : 2), 0)
   if (inMemory && readers > 0) {
-    throw new UsageError(`${where}: a database in memory belongs to one connection; leave readers away`)
+    const must = 'must be 0 or left out: a database in memory belongs to one connection'
+    throw new InvalidOptionError(where, 'readers', readers, must)
   }
   if (!SYNCHRONOUS.includes(synchronous)) {
-    throw new UsageError(`${where}: synchronous is one of ${SYNCHRONOUS.join(', ')}, not ${String(synchronous)}`)
+    throw new InvalidOptionError(where, 'synchronous', synchronous, `must be one of ${SYNCHRONOUS.join(', ')}`)
   }
   const limit = (key: keyof SqliteOptions & `${string}Limit`, preset: number): Milliseconds =>
     readPositive(where, key, options[key] ?? ms(preset))
@@ -97,7 +95,7 @@ export function readSqliteOptions(file: string | URL, options: SqliteOptions): S
 export function readPositive(of: string, option: string, limit: Limit): Milliseconds {
   const value = readLimit(of, option, limit)
   if (value > 0) return value
-  throw new UsageError(`${of}: ${option}: 0 is no limit to work with; without limit is 'unbounded'`)
+  throw new InvalidOptionError(of, option, limit, "must be greater than 0; use 'unbounded' for no limit")
 }
 
 /** A path that stays the same when the working directory changes. */
@@ -105,20 +103,17 @@ function readPath(file: string | URL): string {
   const isUrl = file instanceof URL || (typeof file === 'string' && file.startsWith('file:'))
   if (isUrl) return readUrl(String(file))
   if (typeof file !== 'string' || file === '') {
-    throw new UsageError(
-      `openSqlite: give the path of a file, or ':memory:', not ${file === '' ? 'an empty text' : typeof file}`,
-    )
+    throw new InvalidOptionError('openSqlite', 'file', file, "must be the path of a file, or ':memory:'")
   }
-  if (file.includes('\0')) throw new UsageError('openSqlite: a path cannot hold a zero byte')
+  if (file.includes('\0')) throw new InvalidOptionError('openSqlite', 'file', file, 'must not contain a zero byte')
   return file === IN_MEMORY ? file : resolve(file)
 }
 
 function readUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'file:' || url.search !== '' || url.hash !== '') {
-    throw new UsageError(
-      `openSqlite: ${JSON.stringify(text)} is no address of a file alone; SQLite's parameters (mode, cache, …) are not taken, give the path`,
-    )
+    const must = "must be a file: URL without SQLite's parameters (mode, cache, …)"
+    throw new InvalidOptionError('openSqlite', 'file', text, must)
   }
   return fileURLToPath(url)
 }

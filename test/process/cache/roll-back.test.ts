@@ -7,7 +7,9 @@ import { release } from '../../../examples/incidents/database/release.ts'
 import { seededAuthUser } from '../../../examples/incidents/database/seed-auth.ts'
 import { type Outside, startOutside } from '../../../examples/incidents/outside/outside.ts'
 import { makeTestDatabase, type TestDatabase } from '../../../examples/incidents/testing/database.ts'
+import type { DeclaredInForce, SettingsInForce } from '../../../src/arbiter/settings-control.ts'
 import type { CacheReport, CacheRoomReport } from '../../../src/report/rooms/cache-report.ts'
+import type { AccessWait } from '../../../src/request/access-record.ts'
 import { type Outcome, request } from '../support/client.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -102,22 +104,47 @@ async function command(...args: readonly string[]): Promise<string> {
   return stdout
 }
 
+const TTL_OF_THE_APP: DeclaredInForce = {
+  name: 'cache.auth:privy_id.ttl',
+  values: ['5m'],
+  standard: '5m',
+  isSet: false,
+  workers: 2,
+}
+
+/** What `punctual config` says of a value that the app has declared. */
+async function inForce(name: string): Promise<DeclaredInForce | undefined> {
+  const { declared } = JSON.parse(await command('config', '--json')) as SettingsInForce
+  return declared.find((one) => one.name === name)
+}
+
 test('the roll-back of the incident: the cache is switched off and limits are raised on all workers, without a deploy, and back', async () => {
   const pids = (await server.status()).workers.map(({ pid }) => pid)
   await remembered(seeded(1))
-  assert.match(await command('config'), /^cache\.auth:privy_id\.ttl +5m +app *$/m)
+  assert.deepEqual(await inForce('cache.auth:privy_id.ttl'), TTL_OF_THE_APP)
 
-  const told = await command('set', ...rollBack())
-  assert.match(told, /^in force in workers 1, 2$/m)
+  // Fails unless both workers confirm it.
+  await command('set', ...rollBack())
   // Beside its query each has two with which the guard raises and restores the database's own limit; the first connection of a worker takes more.
   await until('every sign-in to ask the database, once', async () => (await queriesOf(seeded(1), 10)) === 30)
   await until('both to say that it is off', async () => {
     const off = (await reports()).filter(({ on, items }) => !on && items === 0)
     return off.length === 2
   })
-  const config = await command('config')
-  assert.match(config, /^cache\.auth:privy_id\.ttl +0ms +set, else 5m *$/m)
-  assert.match(config, /^auth\.limit +30s +set, else 7800ms *$/m)
+  assert.deepEqual(await inForce('cache.auth:privy_id.ttl'), {
+    name: 'cache.auth:privy_id.ttl',
+    values: ['0ms'],
+    standard: '5m',
+    isSet: true,
+    workers: 2,
+  })
+  assert.deepEqual(await inForce('auth.limit'), {
+    name: 'auth.limit',
+    values: ['30s'],
+    standard: '7800ms',
+    isSet: true,
+    workers: 2,
+  })
   // Ends by itself: whoever waits that long is answered then, with all he is to have.
   await outside.order({ hangTable: 'auth_users', hangFor: LONGER_THAN_IT_WAS })
   const [known, refused] = await Promise.all([
@@ -128,7 +155,7 @@ test('the roll-back of the incident: the cache is switched off and limits are ra
   assert.equal(refused.status, 409, refused.body)
 
   await command('unset', '--all')
-  assert.match(await command('config'), /^cache\.auth:privy_id\.ttl +5m +app *$/m)
+  assert.deepEqual(await inForce('cache.auth:privy_id.ttl'), TTL_OF_THE_APP)
   await remembered(seeded(1))
   assert.deepEqual(
     (await server.status()).workers.map(({ pid }) => pid),
@@ -148,7 +175,14 @@ test('while the database fails, who was known is answered with what was known of
       assert.deepEqual({ ...answer, degraded: false }, well)
       return answer.degraded
     })
-    await server.log(/^POST \/api\/auth 200 degraded after .* cache auth:privy_id/)
+    await server.log(({ event, route, status, outcome, waits }) => {
+      const degraded = (waits as readonly AccessWait[] | undefined)?.some(
+        (wait) => wait.name === 'cache auth:privy_id' && wait.outcome === 'degraded',
+      )
+      return (
+        event === 'request' && route === '/api/auth' && status === 200 && outcome === 'degraded' && degraded === true
+      )
+    })
     await until('both workers to have counted one', async () =>
       (await reports()).some(({ counts }) => counts.degraded > 0),
     )
