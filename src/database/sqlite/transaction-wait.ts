@@ -6,7 +6,7 @@ import { DatabaseWait } from '../database-wait.ts'
 import { ConnectionLostError, type DatabaseExpiredError } from '../query-errors.ts'
 import type { Lane, Turn } from './lane.ts'
 import type { Outcome, Seat } from './seat.ts'
-import type { CallCounts, CallHome, SqliteCall } from './sqlite-call.ts'
+import { type CallCounts, type CallHome, lostError, type SqliteCall } from './sqlite-call.ts'
 import {
   type CarriedOut,
   errorOf,
@@ -292,12 +292,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
 
   #errorOf(outcome: Outcome, statement: string): unknown {
     if (outcome.kind === 'failed') return errorOf(outcome.failure, this.pool, statement)
-    return outcome.kind === 'lost'
-      ? new ConnectionLostError(this.pool, `${outcome.why}, at ${statement}`, undefined, {
-          reason: outcome.reason,
-          sql: statement,
-        })
-      : this.#lost()
+    return outcome.kind === 'lost' ? lostError(outcome, this.pool, statement) : this.#lost()
   }
 
   #lost(): ConnectionLostError {
