@@ -39,7 +39,7 @@ describe('deferred routes of Fastify', () => {
     app.setNotFoundHandler((_, reply) => reply.code(404).send('inner not found'))
     await app.register(
       async (nested) => {
-        nested.get('/deep', async (request) => `${request.routeOptions.url} ${nested.getDecorator('shared')}`)
+        nested.get('/deep', async (request) => `${request.routeOptions.url} ${Reflect.get(nested, 'shared')}`)
       },
       { prefix: '/nested' },
     )

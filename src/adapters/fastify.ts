@@ -1,7 +1,7 @@
 import { currentRequest } from '../request/current-request.ts'
 import { problemReply } from './problem-reply.ts'
 
-export { deferRoutes } from './fastify-deferral.ts'
+export { deferRoutes } from './fastify/defer-routes.ts'
 
 /** What is used of a Fastify instance. */
 export interface FastifyLike {

@@ -178,8 +178,9 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     title: 'Routes cannot be deferred',
     httpStatus: null,
     exitCode: EXIT.failed,
-    meaning: 'The framework of the app is of a version in which `deferRoutes` does not know how to add routes later.',
-    remedy: 'Register the module in the usual way, and update Punctual.',
+    meaning:
+      '`deferRoutes` was not checked on the version of Fastify that the app uses, and cannot add routes to it after its boot. `details.version` is that version.',
+    remedy: 'Register the module with `app.register`, or use a version of Fastify that is supported.',
   },
   PUNCTUAL_INVALID_OPTION: {
     title: 'Invalid option',

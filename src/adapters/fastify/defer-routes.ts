@@ -1,16 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { UsageError } from '../errors/punctual-error.ts'
-import { currentRequest } from '../request/current-request.ts'
-import { answerWithoutRoutes, askForRoutes } from '../routes/ask-for-routes.ts'
-import { type DeferralOptions, readDeferralOptions } from '../routes/deferral-options.ts'
-import { DeferredModule } from '../routes/deferred-module.ts'
-import { exportOf } from '../routes/export-of.ts'
-import { deferModule } from '../routes/process-modules.ts'
-import { type AvvioLike, seeAvvio, symbolOf } from './fastify-boot.ts'
-import { type ConstraintStrategy, GATE, Gate, gateStrategy } from './fastify-gates.ts'
-import { canRegisterLate, type LateInstance, LatePlugin } from './fastify-late-plugin.ts'
+import { UsageError } from '../../errors/punctual-error.ts'
+import { currentRequest } from '../../request/current-request.ts'
+import { answerWithoutRoutes, askForRoutes } from '../../routes/ask-for-routes.ts'
+import { type DeferralOptions, readDeferralOptions } from '../../routes/deferral-options.ts'
+import { DeferredModule } from '../../routes/deferred-module.ts'
+import { exportOf } from '../../routes/export-of.ts'
+import { deferModule } from '../../routes/process-modules.ts'
+import { type ConstraintStrategy, GATE, Gate, gateStrategy } from './gates.ts'
+import { type Avvio, assertCheckedVersion, captureAvvio, internalsOf, symbolOf } from './internals.ts'
+import { type LateInstance, LatePlugin } from './late-plugin.ts'
 
-/** What is used of a Fastify instance. */
+/** The part of a Fastify instance that is used here. */
 export interface DeferringInstance extends LateInstance {
   hasConstraintStrategy(name: string): boolean
   addConstraintStrategy(strategy: never): void
@@ -21,14 +21,14 @@ export interface DeferringInstance extends LateInstance {
 
 export type DeferringPlugin = (instance: DeferringInstance, options: unknown, done: (error?: Error) => void) => void
 
-/** What is used of the scope in which requests wait. */
-interface Door extends DeferringInstance {
+/** The part of the placeholder routes' scope that is used here. */
+interface PlaceholderScope extends DeferringInstance {
   after(job: (error: unknown, done: () => void) => void): unknown
   route(route: object): unknown
 }
 
 interface RawRequest extends IncomingMessage {
-  /** As it was, where the app rewrites URLs. */
+  /** The URL before the app's `rewriteUrl`. */
   readonly originalUrl?: string
 }
 
@@ -36,13 +36,14 @@ type Loaded = object | ((...args: never[]) => unknown)
 
 /**
  * Defers a plugin with its routes: `app.register(deferRoutes('/reports', () => import('./reports.ts')))` does what
- * `app.register(reports, { prefix: '/reports' })` would, where the module's default export is the plugin, but when the app serves, or as soon as a request needs
- * it. It is encapsulated as ever: hooks, decorators, schemas, parsers, error and 404 handlers of what is around apply to it, and its own stay inside.
+ * `app.register(reports, { prefix: '/reports' })` does, where the module's default export is the plugin, but once the app serves, or as
+ * soon as a request needs it. Encapsulation is the same: hooks, decorators, schemas, parsers, error and 404 handlers of the parent apply to
+ * it, and its own stay inside.
  *
- * A request that cannot have its routes is answered 503 (`application/problem+json`, with `Retry-After`); no hook has run for it then.
+ * A request whose routes cannot be loaded gets a 503 (`application/problem+json`, with `Retry-After`); no hook runs for it.
  *
- * @throws UsageError for a prefix that is none; RangeError for a limit that is no length of time; PunctualError, when the app boots, on a Fastify that is
- * built in another way than is known
+ * @throws UsageError for an invalid prefix; RangeError for an invalid duration; PunctualError (`PUNCTUAL_ROUTES_UNSUPPORTED`), when the
+ * app boots, on a Fastify version that this was not checked on
  */
 export function deferRoutes(
   prefix: string,
@@ -51,9 +52,14 @@ export function deferRoutes(
 ): DeferringPlugin {
   const settings = readDeferralOptions(prefix, load, options)
   const plugin: DeferringPlugin = (instance, _options, done) => {
-    let avvio: AvvioLike | undefined
+    try {
+      assertCheckedVersion(instance.version)
+    } catch (error) {
+      return done(error as Error)
+    }
+    let avvio: Avvio | undefined
     let late: LatePlugin | undefined
-    const door = new Gate()
+    const placeholder = new Gate()
     const module = new DeferredModule(settings, async () => {
       const loaded = exportOf(await load())
       if (typeof loaded !== 'function') {
@@ -62,10 +68,10 @@ export function deferRoutes(
         )
       }
       await oneByOne(instance.server, async () => {
-        late ??= new LatePlugin(instance, avvio, prefix)
+        late ??= new LatePlugin(instance, internalsOf(instance, avvio), prefix)
         const gate = await late.register(loaded)
         gate.open()
-        door.close()
+        placeholder.close()
       })
       return true as const
     })
@@ -75,24 +81,24 @@ export function deferRoutes(
     }
     instance.addHook('onReady', (ready) => {
       try {
-        canRegisterLate(instance, avvio)
+        internalsOf(instance, avvio)
         ready()
       } catch (error) {
         ready(error as Error)
       }
     })
-    door.open()
+    placeholder.open()
     const register = instance.register as (plugin: object, options: { prefix: string }) => unknown
     register.call(
       instance,
-      (scope: Door, _: unknown, registered: () => void) => {
+      (scope: PlaceholderScope, _: unknown, registered: () => void) => {
         const { after } = scope
         scope.after = (job) =>
           after.call(scope, (error, next) => {
-            const seen = seeAvvio(() => job(error, next))
-            avvio ??= seen
+            const captured = captureAvvio(() => job(error, next))
+            avvio ??= captured
           })
-        openDoor(scope, module, door, instance)
+        addPlaceholder(scope, module, placeholder, instance)
         registered()
       },
       { prefix: prefix === '/' ? '' : prefix },
@@ -108,10 +114,15 @@ export function deferRoutes(
 }
 
 /**
- * The routes that stand in for those which are not loaded: whoever comes waits here, and is then sent through the router again. Nothing of the app may
- * happen to such a request twice, so these routes have no hooks, and it is caught before its body is parsed.
+ * Adds the routes that stand in for those which are not loaded: a request waits there and then goes through the router again. Hooks of the
+ * app must not run twice for it, so these routes have none, and it is hijacked before its body is parsed.
  */
-function openDoor(scope: Door, module: DeferredModule<true>, gate: Gate, instance: DeferringInstance): void {
+function addPlaceholder(
+  scope: PlaceholderScope,
+  module: DeferredModule<true>,
+  gate: Gate,
+  instance: DeferringInstance,
+): void {
   const hooks = symbolOf(scope, 'fastify.hooks')
   if (hooks !== undefined) {
     const none = Object.keys((scope as unknown as Record<symbol, object>)[hooks] as object).map((name) => [name, []])
@@ -125,7 +136,7 @@ function openDoor(scope: Door, module: DeferredModule<true>, gate: Gate, instanc
       url,
       constraints: { [GATE]: gate.id },
       exposeHeadRoute: false,
-      // It would be logged once more when it has been let in.
+      // Otherwise the request is logged a second time when it goes through the router again.
       logLevel: 'fatal',
       handler: () => {},
       onRequest: (request: { raw: RawRequest }, reply: { raw: ServerResponse; hijack(): void }) => {
@@ -149,7 +160,7 @@ function openDoor(scope: Door, module: DeferredModule<true>, gate: Gate, instanc
 
 const mounting = new WeakMap<object, Promise<unknown>>()
 
-/** One plugin of an app boots at a time, as Fastify has it; one that does not end is ended by its own `pluginTimeout`. */
+/** Boots one plugin of an app at a time, as Fastify does; one that does not finish is ended by its own `pluginTimeout`. */
 function oneByOne(app: object, job: () => Promise<void>): Promise<void> {
   const before = mounting.get(app) ?? Promise.resolve()
   const mine = before.then(job, job)
