@@ -6,8 +6,8 @@ type Problems = typeof import('../../src/errors/problem.ts')
 
 const INTRODUCTION = `# Errors
 
-Every error that Punctual throws on purpose is a \`PunctualError\` with a stable \`code\`. Its message is for the operator; what a client
-reads is an answer of type \`application/problem+json\` (RFC 9457) that reveals nothing of the server's inside.`
+Every error that Punctual throws on purpose is a \`PunctualError\` with a stable \`code\`. A command prints it behind the message, in
+brackets, or with \`--json\` as an object of \`code\`, \`message\` and \`details\`. The message is for the operator; what a client reads is an answer of type \`application/problem+json\` (RFC 9457) that reveals nothing of the server's inside.`
 
 /** `docs/reference/errors.md`. */
 export function errorsPage({ CODES }: Codes, { EXIT_MEANINGS }: ExitCodes, { problemType }: Problems): string {

@@ -24,12 +24,15 @@ export type ControlAnswer =
   | {
       readonly id: number | null
       readonly ok: false
-      readonly error: {
-        readonly code: string
-        readonly message: string
-        readonly details?: Readonly<Record<string, unknown>>
-      }
+      readonly error: ControlError
     }
+
+/** Why a command was refused: the code, message and details of the error, as `PunctualError` has them. */
+export interface ControlError {
+  readonly code: string
+  readonly message: string
+  readonly details?: Readonly<Record<string, unknown>>
+}
 
 /** What each command answers with. */
 export interface ControlResults {

@@ -7,7 +7,13 @@ import { after, every } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
 import { tellProgress } from './control-progress.ts'
-import { type ControlAnswer, type ControlRequest, LONGEST_REQUEST, parseRequest } from './control-protocol.ts'
+import {
+  type ControlAnswer,
+  type ControlError,
+  type ControlRequest,
+  LONGEST_REQUEST,
+  parseRequest,
+} from './control-protocol.ts'
 
 export interface ControlServerOptions {
   /** Clients at once; more are refused. Default: 32. */
@@ -161,8 +167,8 @@ async function carryOut(
         return answerOf(id, await control.stop())
     }
   } catch (error) {
-    const { code, details } = error instanceof PunctualError ? error : ({ code: 'PUNCTUAL_COMMAND_REFUSED' } as const)
-    return refusal(id, code, error instanceof Error ? error.message : String(error), details)
+    if (error instanceof PunctualError) return refusal(id, error.code, error.message, error.details)
+    return refusal(id, 'PUNCTUAL_COMMAND_REFUSED', error instanceof Error ? error.message : String(error))
   } finally {
     stopTelling()
   }
@@ -181,13 +187,8 @@ function answerOf(id: number, outcome: CommandOutcome): ControlAnswer {
   return refusal(id, outcome.code, outcome.message, outcome.details)
 }
 
-function refusal(
-  id: number | null,
-  code: string,
-  message: string,
-  details?: Readonly<Record<string, unknown>>,
-): ControlAnswer {
-  return { id, ok: false, error: { code, message, ...(details && { details }) } }
+function refusal(id: number | null, code: string, message: string, details?: ControlError['details']): ControlAnswer {
+  return { id, ok: false, error: { code, message, ...(details === undefined ? {} : { details }) } }
 }
 
 function idOf(value: unknown): number | null {

@@ -7,6 +7,7 @@ import { type SettingsReport, settingsReport, settingsTable } from '../settings/
 import { ms } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { readKeptSettings } from './kept-settings.ts'
+import { printError } from './print.ts'
 import { addSettingsFlags, readSettings } from './settings-flags.ts'
 import { tellDeclared, tellNextStart } from './tell-config.ts'
 
@@ -45,7 +46,7 @@ async function askRunning(stateDir: string): Promise<SettingsInForce | null> {
     return await askArbiter(stateDir, { command: 'settings' }, limits)
   } catch (error) {
     if (!(error instanceof PunctualError)) throw error
-    if (error.code !== 'PUNCTUAL_ARBITER_NOT_RUNNING') process.stderr.write(`punctual: ${error.message}\n`)
+    if (error.code !== 'PUNCTUAL_ARBITER_NOT_RUNNING') printError(error)
     return null
   }
 }

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { EXIT } from '../errors/exit-codes.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
 import { type Milliseconds, parseDuration } from '../wait/duration.ts'
 
@@ -31,17 +30,5 @@ export function limitFlag(prose: string, written: string): Option {
     const parsed = parseDuration(text)
     if (parsed === undefined) throw new InvalidArgumentError('Write a duration: 250ms, 30s, 10m or unbounded.')
     return parsed
-  })
-}
-
-/** Says how far a command is. On standard error, so that standard output holds the outcome alone. */
-export function printProgress(progress: string): void {
-  process.stderr.write(`${progress}\n`)
-}
-
-/** Prints the outcome and ends the process: a config file may have left something open that would keep it. */
-export function printAndExit(text: string): Promise<never> {
-  return new Promise(() => {
-    process.stdout.write(text, () => process.exit(EXIT.stopped))
   })
 }

@@ -55,13 +55,15 @@ function pretend(talk: (socket: Socket) => void): Promise<void> {
   return new Promise((resolve) => other?.listen(path(), resolve))
 }
 
-const fails = (code: string, message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof PunctualError, String(error))
-  assert.equal(error.code, code)
-  assert.equal(error.exitCode, 1)
-  assert.match(error.message, message)
-  return true
-}
+const fails =
+  (code: string, details: object = {}) =>
+  (error: unknown): true => {
+    assert.ok(error instanceof PunctualError, String(error))
+    assert.equal(error.code, code)
+    assert.equal(error.exitCode, 1)
+    assert.deepEqual(error.details, details)
+    return true
+  }
 
 test('a command comes back with its answer', async () => {
   await start()
@@ -69,11 +71,23 @@ test('a command comes back with its answer', async () => {
   assert.deepEqual(await askArbiter(stateDir, { command: 'scale', change: { to: 3 } }), { message: '3 workers wanted' })
 })
 
-test('a refusal comes back as an error with its code', async () => {
+test('a refusal comes back as an error with its code, message and details', async () => {
   await start({ reload: async () => ({ ok: false, code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' }) })
+  await assert.rejects(askArbiter(stateDir, { command: 'reload' }), {
+    code: 'PUNCTUAL_RELOAD_FAILED',
+    message: 'it did not boot',
+  })
+})
+
+test('what is wrong with the settings comes back with its facts', async () => {
+  const details = { faults: [{ setting: 'port', kind: 'not-changeable' }] }
+  const set = (): never => {
+    throw new PunctualError('PUNCTUAL_COMMAND_REFUSED', 'no', { details })
+  }
+  await start({ settings: { ...noSettings(), set } })
   await assert.rejects(
-    askArbiter(stateDir, { command: 'reload' }),
-    fails('PUNCTUAL_RELOAD_FAILED', /^it did not boot$/),
+    askArbiter(stateDir, { command: 'set', values: { port: '1' }, force: false }),
+    fails('PUNCTUAL_COMMAND_REFUSED', details),
   )
 })
 
@@ -88,20 +102,23 @@ test('progress is told, and each state of it once', async () => {
   assert.deepEqual(told, ['generation 1: 2 of 2 workers ready'])
 })
 
-test('without an arbiter the error names the state directory and the flag', async () => {
-  const none = fails('PUNCTUAL_ARBITER_NOT_RUNNING', new RegExp(`^no arbiter is running on ${stateDir}; .*--state-dir`))
+test('without an arbiter the error names the state directory', async () => {
+  const none = fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir, why: 'none' })
   await assert.rejects(askArbiter(stateDir, { command: 'status' }), none)
   writeFileSync(path(), '')
   await assert.rejects(askArbiter(stateDir, { command: 'status' }), none, 'a file that is no socket')
-  const nowhere = fails('PUNCTUAL_ARBITER_NOT_RUNNING', /no arbiter is running/)
-  await assert.rejects(askArbiter(join(stateDir, 'nowhere'), { command: 'status' }), nowhere)
+  const nowhere = join(stateDir, 'nowhere')
+  await assert.rejects(
+    askArbiter(nowhere, { command: 'status' }),
+    fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir: nowhere, why: 'none' }),
+  )
 })
 
 test('an arbiter that answers nothing is given up after the limit', async () => {
   await pretend(() => {})
   await assert.rejects(
     askArbiter(stateDir, { command: 'status' }, { silenceLimit: ms(50) }),
-    fails('PUNCTUAL_COMMAND_TIMED_OUT', /does not answer at all.*waited 50 ms for "status"/),
+    fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'status', why: 'silent', waitedMs: 50 }),
   )
 })
 
@@ -112,7 +129,7 @@ test('one that only gives signs of life is given up after the limit in all', asy
   })
   await assert.rejects(
     askArbiter(stateDir, { command: 'reload' }, { silenceLimit: ms(5_000), limit: ms(200) }),
-    fails('PUNCTUAL_COMMAND_TIMED_OUT', /has not finished "reload"/),
+    fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'reload', why: 'unfinished', waitedMs: 200 }),
   )
 })
 
@@ -120,14 +137,14 @@ test('one that ends without an answer, or talks nonsense, is an error', async ()
   await pretend((socket) => socket.end())
   await assert.rejects(
     askArbiter(stateDir, { command: 'stop' }),
-    fails('PUNCTUAL_ARBITER_NOT_RUNNING', /ended before it answered "stop"/),
+    fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir, why: 'ended' }),
   )
   await new Promise<void>((resolve) => other?.close(() => resolve()))
   for (const nonsense of ['HTTP/1.1 400\r\n', 'null\n', '7\n', '{"ok":false}\n']) {
     await pretend((socket) => socket.end(nonsense))
     await assert.rejects(
       askArbiter(stateDir, { command: 'stop' }),
-      fails('PUNCTUAL_COMMAND_REFUSED', /answered with something else/),
+      fails('PUNCTUAL_COMMAND_REFUSED', { stateDir, why: 'not-an-arbiter' }),
     )
     await new Promise<void>((resolve) => other?.close(() => resolve()))
   }

@@ -1,5 +1,11 @@
 import { connect, type Socket } from 'node:net'
-import type { ControlAnswer, ControlAsk, ControlCommand, ControlResults } from '../arbiter/control-protocol.ts'
+import type {
+  ControlAnswer,
+  ControlAsk,
+  ControlCommand,
+  ControlError,
+  ControlResults,
+} from '../arbiter/control-protocol.ts'
 import { controlSocketPath } from '../arbiter/state-directory.ts'
 import { CODES, type ErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
@@ -35,11 +41,18 @@ export function askArbiter<C extends ControlCommand>(
       reject(error)
     }
     const cancels: Cancel[] = [
-      after(limit, () => end(timedOut(ask.command, limit, `has not finished "${ask.command}"`))),
+      after(limit, () => end(timedOut('unfinished', ask.command, limit, `has not finished "${ask.command}"`))),
       after(silenceLimit, silent),
     ]
     function silent(): void {
-      end(timedOut(ask.command, silenceLimit, 'does not answer at all; it may be stopped (SIGSTOP) or swapped out'))
+      end(
+        timedOut(
+          'silent',
+          ask.command,
+          silenceLimit,
+          'does not answer at all; it may be stopped (SIGSTOP) or swapped out',
+        ),
+      )
     }
     const heard = (): void => {
       cancels.pop()?.()
@@ -72,6 +85,7 @@ export function askArbiter<C extends ControlCommand>(
         new PunctualError(
           'PUNCTUAL_ARBITER_NOT_RUNNING',
           `the arbiter on ${stateDir} ended before it answered "${ask.command}"; see its log`,
+          { details: { stateDir, why: 'ended' } },
         ),
       )
     })
@@ -89,20 +103,20 @@ function unreachable(stateDir: string, error: NodeJS.ErrnoException): PunctualEr
     return new PunctualError(
       'PUNCTUAL_ARBITER_NOT_RUNNING',
       `no arbiter is running on ${stateDir}; start one with punctual run, or name its state directory with --state-dir`,
-      { cause: error },
+      { cause: error, details: { stateDir, why: 'none' } },
     )
   }
   if (error.code === 'EACCES' || error.code === 'EPERM') {
     return new PunctualError(
       'PUNCTUAL_COMMAND_REFUSED',
       `the arbiter on ${stateDir} belongs to another user; run this command as the user that started it`,
-      { cause: error },
+      { cause: error, details: { stateDir, why: 'other-user' } },
     )
   }
   return new PunctualError(
     'PUNCTUAL_ARBITER_NOT_RUNNING',
     `the arbiter on ${stateDir} cannot be reached: ${error.message}`,
-    { cause: error },
+    { cause: error, details: { stateDir, why: 'unreachable' } },
   )
 }
 
@@ -116,17 +130,19 @@ function nonsense(stateDir: string, what: string): PunctualError {
   return new PunctualError(
     'PUNCTUAL_COMMAND_REFUSED',
     `what listens on ${stateDir} answered with something else (${what}); is it another version of Punctual?`,
+    { details: { stateDir, why: 'not-an-arbiter' } },
   )
 }
 
-function timedOut(command: string, limit: Milliseconds, what: string): PunctualError {
+function timedOut(why: 'silent' | 'unfinished', command: string, limit: Milliseconds, what: string): PunctualError {
   return new PunctualError(
     'PUNCTUAL_COMMAND_TIMED_OUT',
     `the arbiter ${what} (waited ${tellDuration(limit)} for "${command}"); look at its log`,
+    { details: { command, why, waitedMs: limit } },
   )
 }
 
-function refused({ code, message, details }: Extract<ControlAnswer, { ok: false }>['error']): PunctualError {
+function refused({ code, message, details }: ControlError): PunctualError {
   const known = Object.hasOwn(CODES, code) ? (code as ErrorCode) : 'PUNCTUAL_COMMAND_REFUSED'
   return new PunctualError(known, message, details === undefined ? {} : { details })
 }

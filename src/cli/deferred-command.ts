@@ -8,7 +8,8 @@ import type { Status } from '../report/status.ts'
 import { type Column, textTable } from '../report/text-table.ts'
 import { ms, tellDuration } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, printAndExit, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, readStateDir } from './control-client-options.ts'
+import { printAndExit } from './print.ts'
 
 interface Options {
   readonly json?: true

@@ -6,8 +6,9 @@ import type { Status } from '../report/status.ts'
 import { type Column, textTable } from '../report/text-table.ts'
 import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, limitFlag, printAndExit, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
 import { explainPlan } from './explain-plan.ts'
+import { printAndExit } from './print.ts'
 
 interface Options {
   readonly slowest?: true

@@ -6,7 +6,8 @@ import { IncidentFiles } from '../report/incident-files.ts'
 import { printable } from '../report/log-text.ts'
 import { tellIncident } from '../report/tell-incident.ts'
 import { wrapText } from '../report/text-table.ts'
-import { addStateDirFlag, printAndExit, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, readStateDir } from './control-client-options.ts'
+import { printAndExit } from './print.ts'
 
 interface Options {
   readonly json?: true
@@ -42,7 +43,7 @@ async function showList(stateDir: string, options: Options, width: number): Prom
   }
   const incidents = await list(stateDir)
   if (options.json) return `${JSON.stringify(incidents, null, 2)}\n`
-  return incidents.length === 0 ? `no incidents in ${stateDir}\n` : tellIncidents(incidents, width)
+  return incidents.length === 0 ? `no incidents in ${stateDir}\n` : formatIncidents(incidents, width)
 }
 
 async function list(stateDir: string): Promise<readonly IncidentSummary[]> {
@@ -61,7 +62,8 @@ async function showOne(stateDir: string, id: string, options: Options, width: nu
   return options.json ? `${JSON.stringify(incident, null, 2)}\n` : tellIncident(incident, process.cwd(), width)
 }
 
-function tellIncidents(incidents: readonly IncidentSummary[], width: number): string {
+/** Two or more lines for each of the newest. */
+export function formatIncidents(incidents: readonly IncidentSummary[], width: number): string {
   const shown = incidents.slice(0, NEWEST).map(({ id, at, outcome, story }) => {
     const when = `${at.slice(0, 19).replace('T', ' ')} UTC`
     return `${printable(id)}  ${printable(when)}  ${printable(outcome)}\n${wrapText(printable(story), width, '  ')}`

@@ -5,6 +5,7 @@ import { configCommand } from './config-command.ts'
 import { deferredCommand } from './deferred-command.ts'
 import { explainCommand } from './explain-command.ts'
 import { incidentsCommand } from './incidents-command.ts'
+import { printError } from './print.ts'
 import { releaseCommand } from './release-command.ts'
 import { reloadCommand } from './reload-command.ts'
 import { runCommand } from './run-command.ts'
@@ -33,7 +34,7 @@ const COMMANDS = [
 
 /**
  * The `punctual` command. Ends the process itself only after an error, so that nothing left open can keep it. An error of Punctual is
- * told in its own words, anything else with its stack and exit code 1.
+ * printed with its code, or as JSON where `--json` was given; anything else with its stack and exit code 1.
  */
 export async function main(argv: readonly string[]): Promise<void> {
   // The reader of a pipe may leave early (`punctual config | head`); that is no error of ours.
@@ -41,7 +42,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await createProgram().parseAsync(argv)
   } catch (error) {
-    process.exit(tell(error))
+    process.exit(tell(error, argv))
   }
 }
 
@@ -72,19 +73,25 @@ function inOneLine(text: string): string {
     .trim()
     .replace(/^error: /, '')
     .split('\n')
-  return `punctual: ${[message, ...rest].join(' ')}\n`
+  return `punctual: ${[message, ...rest].join(' ')} (PUNCTUAL_USAGE)\n`
 }
 
 /** Prints the error, unless commander has; returns what to exit with. */
-function tell(error: unknown): ExitCode {
+function tell(error: unknown, argv: readonly string[]): ExitCode {
   // Commander throws for `--help` and `--version` too, with 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.stopped : EXIT.usage
   if (error instanceof PunctualError) {
-    process.stderr.write(`punctual: ${error.message}\n`)
+    printError(error, wantsJson(argv))
     return error.exitCode
   }
   process.stderr.write(`punctual: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   return EXIT.failed
+}
+
+/** What follows `--` is the app's. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--')
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json')
 }
 
 function ignoreBrokenPipe(error: NodeJS.ErrnoException): void {

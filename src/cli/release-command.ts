@@ -6,8 +6,8 @@ import { printable } from '../report/log-text.ts'
 import type { ReleaseRecord } from '../report/release-report.ts'
 import { type Column, textTable } from '../report/text-table.ts'
 import { tellDuration } from '../wait/duration.ts'
-import { printAndExit, printProgress } from './control-client-options.ts'
 import { readKeptSettings } from './kept-settings.ts'
+import { printAndExit, printProgress } from './print.ts'
 import { addSettingsFlags, readSettings } from './settings-flags.ts'
 
 interface Options {

@@ -1,7 +1,8 @@
 import { Command } from 'commander'
 import type { Milliseconds } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, limitFlag, printAndExit, printProgress, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
+import { printAndExit, printProgress } from './print.ts'
 
 /** `punctual reload`: waits for the new generation; fails with the reason if it does not boot and the old keeps serving. */
 export function reloadCommand(): Command {

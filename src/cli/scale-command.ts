@@ -2,7 +2,8 @@ import { Command } from 'commander'
 import type { ScaleChange } from '../arbiter/arbiter-control.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, printAndExit, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, readStateDir } from './control-client-options.ts'
+import { printAndExit } from './print.ts'
 
 const MOST_WORKERS = 1024
 

@@ -3,14 +3,15 @@ import type { Status, WorkerStatus } from '../report/status.ts'
 import { type Column, textTable } from '../report/text-table.ts'
 import { ms, tellDuration } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, printAndExit, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, readStateDir } from './control-client-options.ts'
+import { printAndExit } from './print.ts'
 
 /** `punctual status`: what runs, as a table or as the JSON of `/status`. */
 export function statusCommand(): Command {
   const command = new Command('status').description('Show the running workers').option('--json', 'as JSON')
   return addStateDirFlag(command).action(async (options: { readonly json?: true; readonly stateDir?: string }) => {
     const status = await askArbiter(await readStateDir(options), { command: 'status' }, { limit: ms(10_000) })
-    await printAndExit(options.json ? `${JSON.stringify(status, null, 2)}\n` : tellStatus(status))
+    await printAndExit(options.json ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status))
   })
 }
 
@@ -30,7 +31,8 @@ const COLUMNS: readonly (Column & { cell(worker: WorkerStatus): string })[] = [
   },
 ]
 
-function tellStatus(status: Status): string {
+/** A headline, where it runs, what went wrong, and a row for each worker. */
+export function formatStatus(status: Status): string {
   const ready = status.workers.filter((worker) => worker.state === 'ready').length
   const restarts = Object.entries(status.restarts).map(([reason, times]) => `${times} ${reason}`)
   const { total, newest } = status.incidents

@@ -4,7 +4,8 @@ import { PunctualError } from '../errors/punctual-error.ts'
 import { monotonicNow, pause } from '../wait/clock.ts'
 import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, limitFlag, printAndExit, printProgress, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
+import { printAndExit, printProgress } from './print.ts'
 
 const BETWEEN_LOOKS = ms(200)
 

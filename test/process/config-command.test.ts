@@ -66,17 +66,19 @@ describe('punctual config', () => {
     })
     assert.equal(code, 2)
     assert.equal(stdout, '')
-    assert.match(stderr, /^punctual: 3 faults in the settings:\n/)
-    assert.match(stderr, /PUNCTUAL_WROKERS: .*did you mean PUNCTUAL_WORKERS\?/)
+    assert.match(stderr, /^punctual: /)
+    assert.match(stderr, /\(PUNCTUAL_SETTINGS_INVALID\)\n$/)
     assert.equal(stderr.trim().split('\n').length, 4)
+    for (const source of ['--workers', '--request-deadline', 'PUNCTUAL_WROKERS']) {
+      assert.ok(stderr.includes(`\n  ${source}: `), stderr)
+    }
   })
 
   it('a broken config file is one line with its name and exit code 2', async () => {
     writeFileSync(join(cwd, 'punctual.config.ts'), 'export default {')
     const { code, stderr } = await punctual(['config'])
     assert.equal(code, 2)
-    assert.match(stderr, /punctual: punctual\.config\.ts: it cannot be loaded: SyntaxError/)
-    assert.doesNotMatch(stderr, /\n {4}at /)
+    assert.match(stderr, /^punctual: punctual\.config\.ts: .*SyntaxError.* \(PUNCTUAL_SETTINGS_INVALID\)\n$/)
   })
 
   it('a config file that leaves something open holds nothing up', async () => {
@@ -102,16 +104,16 @@ describe('punctual', () => {
   it('an unknown command and an unknown flag suggest the nearest one, with exit code 2', async () => {
     const command = await punctual(['confg'])
     assert.equal(command.code, 2)
-    assert.equal(command.stderr, "punctual: unknown command 'confg' (Did you mean config?)\n")
+    assert.match(command.stderr, /^punctual: .*\bconfig\b.* \(PUNCTUAL_USAGE\)\n$/)
     const flag = await punctual(['config', '--stall-ct', '3s'])
     assert.equal(flag.code, 2)
-    assert.equal(flag.stderr, "punctual: unknown option '--stall-ct' (Did you mean --stall-cut?)\n")
+    assert.match(flag.stderr, /^punctual: .*--stall-cut\b.* \(PUNCTUAL_USAGE\)\n$/)
   })
 
   it('a flag without its value is refused with exit code 2', async () => {
     const { code, stderr } = await punctual(['config', '--workers'])
     assert.equal(code, 2)
-    assert.match(stderr, /--workers <count>' argument missing/)
+    assert.match(stderr, /^punctual: .*--workers .* \(PUNCTUAL_USAGE\)\n$/)
   })
 
   it('help and version go to standard output with exit code 0; no command is wrong usage', async () => {
