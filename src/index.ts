@@ -6,12 +6,14 @@ export type { CacheKey, CacheRedisOptions, GetOptions, ReadThroughOptions } from
 export type { RedisClient } from './cache/redis/redis-client.ts'
 export { CacheValueError } from './cache/value-error.ts'
 export { type Batch, type BatchOptions, batch, type Loaded, type MissingOption } from './database/batch.ts'
+export { type BatchResultDetails, BatchResultError } from './database/batch-values.ts'
 export { guardPool, poolHealth } from './database/guard-pool.ts'
 export { once } from './database/once.ts'
 export type { PgPool } from './database/pg-shape.ts'
-export type { PoolEvent, PoolEventType } from './database/pool-events.ts'
+export type { BorrowFacts, DestroyReason, PoolEvent, PoolEventDetails, PoolEventType } from './database/pool-events.ts'
 export type { HealthLevel, PoolCounts, PoolHealth } from './database/pool-health.ts'
 export type { GuardOptions, ServerLimit } from './database/pool-options.ts'
+export type { ConnectionNeeds, ConnectionShortage } from './database/queries/connection-needs.ts'
 export { deliberately } from './database/queries/deliberately.ts'
 export {
   type ExpectedQueries,

@@ -2,17 +2,18 @@ import type { Milliseconds } from '../wait/duration.ts'
 import type { Borrow } from './borrow.ts'
 import { DatabaseWait } from './database-wait.ts'
 import type { GuardedClient } from './guarded-client.ts'
+import type { PoolHealth } from './pool-health.ts'
 import { AcquireExpiredError } from './query-errors.ts'
 
 /** Somebody who waits for a connection. */
 export class AcquireWait extends DatabaseWait {
   readonly borrow: Borrow
-  readonly #tellState: () => string
+  readonly #health: () => PoolHealth
   readonly #onGiven: (wait: AcquireWait) => void
   readonly #settle: (error: unknown, client?: GuardedClient) => void
 
   /**
-   * @param tellState what the pool looks like, for the error
+   * @param health what the pool looks like, for the error
    * @param onGiven it waits no more
    * @param settle called once
    */
@@ -20,13 +21,13 @@ export class AcquireWait extends DatabaseWait {
     pool: string,
     limit: Milliseconds,
     borrow: Borrow,
-    tellState: () => string,
+    health: () => PoolHealth,
     onGiven: (wait: AcquireWait) => void,
     settle: (error: unknown, client?: GuardedClient) => void,
   ) {
     super(pool, limit, 'acquire')
     this.borrow = borrow
-    this.#tellState = tellState
+    this.#health = health
     this.#onGiven = onGiven
     this.#settle = settle
   }
@@ -55,6 +56,6 @@ export class AcquireWait extends DatabaseWait {
   }
 
   protected override expired(): AcquireExpiredError {
-    return new AcquireExpiredError(this.expiry, this.#tellState())
+    return new AcquireExpiredError(this.expiry, this.#health())
   }
 }

@@ -197,8 +197,9 @@ describe('what was loaded', () => {
       const late = upper('a')
       await turn()
       assert.equal(loads.length, 2)
-      loads[0]?.fail(new Error('old'))
-      await assert.rejects(early, /old/)
+      const old = new Error('old')
+      loads[0]?.fail(old)
+      await assert.rejects(early, old)
       // The failure of the old one does not drop the new one.
       assert.equal(upper('a'), late)
       loads[1]?.give()
@@ -296,12 +297,15 @@ describe('errors', () => {
   it('say so when there are not as many values as keys', () =>
     request(async () => {
       const short = batch('short', (keys: readonly number[]) => keys.slice(1))
-      await assert.rejects(
-        Promise.all([1, 2].map(short)),
-        /the batch "short": loadMany was given 2 keys and gave 1 values; give one for each key/,
-      )
+      await assert.rejects(Promise.all([1, 2].map(short)), {
+        code: 'PUNCTUAL_BATCH_RESULT',
+        details: { batch: 'short', problem: 'count', keys: 2, values: 1 },
+      })
       const none = batch('none', (() => undefined) as unknown as (keys: readonly number[]) => readonly number[])
-      await assert.rejects(none(1), /the batch "none": loadMany gave undefined; give an array/)
+      await assert.rejects(none(1), {
+        code: 'PUNCTUAL_BATCH_RESULT',
+        details: { batch: 'none', problem: 'type', keys: 1, values: null },
+      })
     }))
 
   it('say so when the keys of a map are of another type than those that were asked for', () =>
@@ -310,10 +314,10 @@ describe('errors', () => {
         'by id',
         (keys: readonly number[]) => new Map(keys.map((key) => [String(key), key])) as unknown as Map<number, number>,
       )
-      await assert.rejects(
-        byId(7),
-        /the batch "by id": .* it has the string "7", asked was the number 7\. Keys must be/,
-      )
+      await assert.rejects(byId(7), {
+        code: 'PUNCTUAL_BATCH_RESULT',
+        details: { batch: 'by id', problem: 'keys', keys: 1, values: 1 },
+      })
     }))
 
   it('of options are told where the batch is made', () => {
@@ -480,13 +484,14 @@ describe('a load', () => {
   it('that fails by itself is not begun again for who came later', () =>
     request(async () => {
       const { upper, loads } = held()
+      const down = new Error('down')
       const first = assert.rejects(
         within('first', '1s', () => upper('a')),
-        /down/,
+        down,
       )
       await turn()
-      const later = assert.rejects(upper('a'), /down/)
-      loads[0]?.fail(new Error('down'))
+      const later = assert.rejects(upper('a'), down)
+      loads[0]?.fail(down)
       await Promise.all([first, later])
       assert.equal(loads.length, 1)
     }))

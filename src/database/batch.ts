@@ -48,13 +48,13 @@ type LoadMany<Key, Given> = (keys: readonly Key[], wait: WaitContext) => Given |
  *
  * Each call of `loadMany` is a wait called `name`: it has `limit`, ends by the deadline of those who asked, the latest of them if they differ, and is given
  * up when all of them are. It runs in the asynchronous context of whoever asked first. It rejects, for all its keys, as `loadMany` does;
- * with a `WaitExpiredError` when it runs out; with a `TypeError` when what it gives does not go with the keys.
+ * with a `WaitExpiredError` when it runs out; with a `BatchResultError` when what it gives does not go with the keys.
  *
  * The way of collecting calls is that of DataLoader (github.com/graphql/dataloader).
  *
  * @param name what is loaded, for ledger, log and errors; from a small fixed set
  * @param loadMany is given the keys, each once, in the order they were first asked for
- * @throws RangeError for a `max` or `limit` that does not apply
+ * @throws InvalidOptionError for a `max` or `limit` that is not allowed
  */
 export function batch<Key, Value>(
   name: string,

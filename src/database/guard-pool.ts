@@ -34,14 +34,15 @@ type Holder = { [GUARD]?: PoolGuard }
  *
  * `connectionTimeoutMillis` and `query_timeout` of the pool become limits of the guard: as `pg` does them, they give a query up without ending it.
  *
- * @throws {UsageError} for a pool that is guarded already or pipelines, and for options that do not apply.
- * @throws {RangeError} for a limit that is no length of time.
+ * @throws {InvalidOptionError} for an option that is not allowed, and for a pool that pipelines.
+ * @throws {UsageError} for a pool that is guarded already.
  */
 export function guardPool<Pool extends PgPool>(pool: Pool, options: GuardOptions): Pool {
   const raw = pool as unknown as RawPool & Holder
   if (raw[GUARD] !== undefined) {
     throw new UsageError(
       `guardPool: this pool is guarded already, as "${raw[GUARD].settings.name}"; guard it once, where it is made`,
+      { details: { problem: 'guarded-already', pool: raw[GUARD].settings.name } },
     )
   }
   const settings = readOptions(options, raw.options, tellConsole)
@@ -98,7 +99,9 @@ export function guardPool<Pool extends PgPool>(pool: Pool, options: GuardOptions
 export function poolHealth(pool: PgPool): PoolHealth {
   const guard = (pool as Holder)[GUARD]
   if (guard === undefined)
-    throw new UsageError('poolHealth: this pool is not guarded; call guardPool(pool, { name }) where it is made')
+    throw new UsageError('poolHealth: this pool is not guarded; call guardPool(pool, { name }) where it is made', {
+      details: { problem: 'not-guarded' },
+    })
   return guard.health()
 }
 

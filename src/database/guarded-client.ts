@@ -4,6 +4,7 @@ import { CancelRequest } from './cancel-request.ts'
 import { cancelTarget } from './cancel-target.ts'
 import { ClientQuery, ownLimitOf, type RawQuery, textOf, valuesOf } from './client-query.ts'
 import type { PgClient, TransactionStatus } from './pg-shape.ts'
+import type { DestroyReason } from './pool-events.ts'
 import type { GuardSettings } from './pool-options.ts'
 import { countQuery } from './queries/count-query.ts'
 import { takeOver } from './queries/handed-over.ts'
@@ -17,9 +18,13 @@ export interface ClientOwner {
   noteEnded(reason: unknown): void
   noteCancel(): void
   noteRolledBack(client: GuardedClient): void
-  noteDestroyed(client: GuardedClient, why: string): void
+  noteDestroyed(reason: DestroyReason, why: string): void
 }
 
+/** Why a connection has to be destroyed, and the same as a sentence. */
+type Fault = readonly [reason: DestroyReason, why: string]
+
+const CURSOR_OPEN: Fault = ['cursor-open', 'a cursor was still open']
 /** Milliseconds a cancel is given to take effect before it is sent again; doubled each time. */
 const FIRST_PATIENCE = 100
 /** Tidying up is done even when the time for everything else is over. */
@@ -142,7 +147,7 @@ export class GuardedClient {
   async own(sql: string, limit: Milliseconds = this.#owner.settings.cancelLimit): Promise<unknown> {
     this.#tidying = true
     const stop = after(limit, () =>
-      this.destroy(`it did not answer "${sql.slice(0, 40)}" within ${tellDuration(limit)}`),
+      this.destroy('no-answer', `it did not answer "${sql.slice(0, 40)}" within ${tellDuration(limit)}`),
     )
     try {
       return await this.#ownQuery(sql)
@@ -176,9 +181,9 @@ export class GuardedClient {
   }
 
   /** Nobody may use it any more. */
-  destroy(why: string): void {
+  destroy(reason: DestroyReason, why: string): void {
     if (this.#lost !== null) return
-    this.#owner.noteDestroyed(this, why)
+    this.#owner.noteDestroyed(reason, why)
     this.#noteLost(new ConnectionLostError(this.pool, why))
     this.client.connection.stream.destroy()
   }
@@ -289,7 +294,7 @@ export class GuardedClient {
     const sql = this.#status === 'I' ? this.#sessionLimit.restore() : 'rollback'
     if (sql === undefined) return this.#depart(undefined)
     if (this.#status !== 'I') this.#owner.noteRolledBack(this)
-    this.own(sql).catch((error: unknown) => this.destroy(`"${sql}" failed: ${String(error)}`))
+    this.own(sql).catch((error: unknown) => this.destroy('clean-up-failed', `"${sql}" failed: ${String(error)}`))
   }
 
   #depart(error: unknown): void {
@@ -304,8 +309,8 @@ export class GuardedClient {
   /** Ends the active query on the server; destroys the connection if that cannot be done, or not be known. */
   async #stop(query: ClientQuery): Promise<void> {
     this.#tidying = true
-    const fault = query.waitsForReader ? 'a cursor was still open' : await this.#cancel()
-    if (fault !== undefined) this.destroy(fault)
+    const fault = query.waitsForReader ? CURSOR_OPEN : await this.#cancel()
+    if (fault !== undefined) this.destroy(...fault)
     // In a transaction that goes on the statement has won the race, but its caller was told otherwise.
     else this.#doomed = this.#status === 'T'
     this.#tidying = false
@@ -314,24 +319,24 @@ export class GuardedClient {
 
   async #failTransaction(): Promise<void> {
     await this.own(FAIL_TRANSACTION).catch(() => {})
-    if (this.#doomed) this.destroy('a transaction that had to fail did not')
+    if (this.#doomed) this.destroy('transaction-not-failed', 'a transaction that had to fail did not')
   }
 
   /** Undefined when the server is ready and nothing is under way any more; else what is wrong. */
-  async #cancel(): Promise<string | undefined> {
+  async #cancel(): Promise<Fault | undefined> {
     const { cancelLimit } = this.#owner.settings
     const target = cancelTarget(this.client)
-    if (target === undefined) return 'the server has given no key to cancel with'
+    if (target === undefined) return ['no-cancel-key', 'the server has given no key to cancel with']
     const end = monotonicNow() + cancelLimit
     for (let patience = FIRST_PATIENCE; ; patience *= 2) {
       const left = end - monotonicNow()
-      if (left <= 0) return `a cancelled query did not end within ${tellDuration(cancelLimit)}`
+      if (left <= 0) return ['cancel-timed-out', `a cancelled query did not end within ${tellDuration(cancelLimit)}`]
       this.#request = new CancelRequest(target, ms(left))
       const outcome = await this.#request.done
       this.#request = null
       if (outcome === 'delivered') this.#owner.noteCancel()
       if (this.#lost !== null) return undefined
-      if (outcome === 'doubtful') return 'nobody knows whether a cancel is still under way'
+      if (outcome === 'doubtful') return ['cancel-in-doubt', 'nobody knows whether a cancel is still under way']
       // Sent too early it found nothing to cancel; a connection for it may have been refused: so once more.
       if (!this.#ready) await this.#whenReady(ms(Math.min(patience, Math.max(1, end - monotonicNow()))))
       if (this.#ready || this.#lost !== null) return undefined

@@ -26,6 +26,7 @@ export function once<T>(name: string, create: () => T): T {
     throw new PunctualError(
       'PUNCTUAL_USAGE',
       `once('${name}') was asked for by its own creation; take what is needed for it from elsewhere`,
+      { details: { name } },
     )
   }
   if (found !== undefined) return found.value as T

@@ -6,11 +6,12 @@ import type { Borrow } from './borrow.ts'
 import { limitConnecting } from './connect-limit.ts'
 import { type ClientOwner, GuardedClient } from './guarded-client.ts'
 import type { ConnectCallback, PgClient, RawPool } from './pg-shape.ts'
-import type { PoolEvent, PoolEventType } from './pool-events.ts'
-import { healthLevel, healthLine, type PoolCounts, type PoolHealth } from './pool-health.ts'
+import type { DestroyReason, PoolEvent, PoolEventDetails, PoolEventType } from './pool-events.ts'
+import { healthLevel, type PoolCounts, type PoolHealth } from './pool-health.ts'
 import type { GuardSettings } from './pool-options.ts'
 import { PoolWatch, type Watched } from './pool-watch.ts'
 import { checkConnections, forgetConnections } from './queries/check-connections.ts'
+import { tellShortage } from './queries/connection-needs.ts'
 import { ConnectionLostError } from './query-errors.ts'
 import { SessionLimit } from './server-limit.ts'
 
@@ -50,7 +51,9 @@ export class PoolGuard implements ClientOwner, Watched {
     pool.on('remove', () => this.#serve())
     // Without a listener the end of an idle connection ends the process.
     pool.on('error', (error: Error) => {
-      this.tell('lost', 'warn', `pool ${settings.name} lost an idle connection: ${error.message}`)
+      this.tell('lost', 'warn', `pool ${settings.name} lost an idle connection: ${error.message}`, {
+        error: error.message,
+      })
     })
     this.#watch = new PoolWatch(this)
   }
@@ -72,7 +75,7 @@ export class PoolGuard implements ClientOwner, Watched {
         name,
         limit,
         borrow,
-        () => healthLine(this.health()),
+        () => this.health(),
         (given) => {
           this.#waits = this.#waits.filter((other) => other !== given)
           this.noteEnded(given.reason)
@@ -125,14 +128,20 @@ export class PoolGuard implements ClientOwner, Watched {
     for (const [guarded, lent] of [...this.#lent]) {
       if (lent.borrow !== borrow) continue
       guarded.client.release = () => {}
-      guarded.destroy(`${borrow.by} had borrowed it for too long`)
+      guarded.destroy('reclaimed', `${borrow.by} had borrowed it for too long`)
       guarded.leave(new ConnectionLostError(this.settings.name, 'it was taken back'), lent.giveBack)
     }
   }
 
-  tell(type: PoolEventType, severity: PoolEvent['severity'], message: string): void {
+  tell<Type extends PoolEventType>(
+    type: Type,
+    severity: PoolEvent['severity'],
+    message: string,
+    details: PoolEventDetails[Type],
+  ): void {
     if (type === 'leak' || type === 'reclaimed') this.#counts.leaks++
-    this.settings.onEvent({ type, severity, pool: this.settings.name, message, health: this.health() })
+    const event = { type, severity, pool: this.settings.name, message, details, health: this.health() }
+    this.settings.onEvent(event as PoolEvent)
   }
 
   noteEnded(reason: unknown): void {
@@ -145,14 +154,14 @@ export class PoolGuard implements ClientOwner, Watched {
   }
 
   noteRolledBack(client: GuardedClient): void {
-    const by = this.#lent.get(client)?.borrow.by ?? 'its borrower'
-    const message = `pool ${this.settings.name} rolls back the transaction that ${by} left open`
-    this.tell('rolled-back', 'warn', message)
+    const borrower = this.#lent.get(client)?.borrow.by ?? 'its borrower'
+    const message = `pool ${this.settings.name} rolls back the transaction that ${borrower} left open`
+    this.tell('rolled-back', 'warn', message, { borrower })
   }
 
-  noteDestroyed(_client: GuardedClient, why: string): void {
+  noteDestroyed(reason: DestroyReason, why: string): void {
     this.#counts.destroyed++
-    this.tell('destroyed', 'warn', `pool ${this.settings.name} destroyed a connection: ${why}`)
+    this.tell('destroyed', 'warn', `pool ${this.settings.name} destroyed a connection: ${why}`, { reason })
   }
 
   /** How many more connections the pool can give without making anybody wait. */
@@ -230,17 +239,21 @@ export class PoolGuard implements ClientOwner, Watched {
   #checkConnections(guarded: GuardedClient): void {
     this.#connected = true
     const { name } = this.settings
-    void checkConnections(guarded, this.settings, (needs) => this.tell('connections', 'warn', `pool ${name}: ${needs}`))
+    void checkConnections(guarded, this.settings, (shortage) => {
+      this.tell('connections', 'warn', `pool ${name}: ${tellShortage(shortage)}`, shortage)
+    })
   }
 
   #tellNoServerLimit(): void {
     if (this.#toldNoServerLimit) return
     this.#toldNoServerLimit = true
+    const statementTimeout = `${Math.ceil(this.settings.queryLimit / 1_000) + 1}s`
     this.tell(
       'no-server-limit',
       'warn',
       `pool ${this.settings.name} is behind a connection bouncer, and the database ends no statement outside a transaction by itself: ` +
-        `have it do so with ALTER ROLE … SET statement_timeout = '${Math.ceil(this.settings.queryLimit / 1_000) + 1}s'`,
+        `have it do so with ALTER ROLE … SET statement_timeout = '${statementTimeout}'`,
+      { statementTimeout },
     )
   }
 }

@@ -64,7 +64,7 @@ test('a worse level is told at once, a better one when it has held, and one that
     health: () => health,
     borrows: (): readonly Borrow[] => [],
     reclaim: () => {},
-    tell: (_type, severity, message) => told.push(`${severity} ${message.split(':')[0]}`),
+    tell: (type, severity) => told.push(`${type} ${severity} ${health.level}`),
   })
   t.after(() => watch.stop())
   const look = (active: number, at: number): string[] => {
@@ -73,13 +73,13 @@ test('a worse level is told at once, a better one when it has held, and one that
     return told.splice(0)
   }
   assert.deepEqual(look(0, 0), [])
-  assert.deepEqual(look(17, 1_000), ['warn pool main WARNING'])
-  assert.deepEqual(look(20, 2_000), ['error pool main CRITICAL'])
+  assert.deepEqual(look(17, 1_000), ['level warn WARNING'])
+  assert.deepEqual(look(20, 2_000), ['level error CRITICAL'])
   assert.deepEqual(look(2, 3_000), [])
   assert.deepEqual(look(20, 4_000), [])
   assert.deepEqual(look(20, 61_999), [])
-  assert.deepEqual(look(20, 62_000), ['error pool main CRITICAL'])
+  assert.deepEqual(look(20, 62_000), ['level error CRITICAL'])
   assert.deepEqual(look(2, 63_000), [])
-  assert.deepEqual(look(2, 67_000), ['info pool main HEALTHY'])
+  assert.deepEqual(look(2, 67_000), ['level info HEALTHY'])
   assert.deepEqual(look(2, 700_000), [])
 })

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors/punctual-error.ts'
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { safeListener } from '../report/safe-listener.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
 import { type Limit, readLimit } from '../wait/limit.ts'
@@ -51,8 +51,7 @@ const SERVER_LIMITS: readonly string[] = ['auto', 'session', 'transaction', 'non
 const DEFAULT_MAX = 10
 
 /**
- * @throws {UsageError} that names the pool and the option that does not apply.
- * @throws {RangeError} for a limit that is no length of time.
+ * @throws {InvalidOptionError} that names the pool and the option.
  */
 export function readOptions(
   options: GuardOptions,
@@ -61,16 +60,15 @@ export function readOptions(
 ): GuardSettings {
   const { name, serverLimit = 'auto' } = options
   if (typeof name !== 'string' || name === '') {
-    throw new UsageError('guardPool: give the pool a name: guardPool(pool, { name: "main" })')
+    throw new InvalidOptionError('guardPool', 'name', name, 'must be a string that is not empty')
   }
   const where = `guardPool "${name}"`
   if (pool.pipeline === true) {
-    throw new UsageError(
-      `${where}: a pool with pipeline: true cannot be guarded, since a cancel ends whichever of its queries is running; leave pipeline away`,
-    )
+    const must = 'must be off, since a cancel ends whichever query of a pipeline is running'
+    throw new InvalidOptionError(where, 'pipeline', true, must)
   }
   if (!SERVER_LIMITS.includes(serverLimit)) {
-    throw new UsageError(`${where}: serverLimit is one of ${SERVER_LIMITS.join(', ')}, not ${String(serverLimit)}`)
+    throw new InvalidOptionError(where, 'serverLimit', serverLimit, `must be one of ${SERVER_LIMITS.join(', ')}`)
   }
   const limit = (
     key: (keyof GuardOptions & `${string}Limit`) | 'maxLifetime',
@@ -96,5 +94,5 @@ export function readOptions(
 function readPositive(of: string, option: string, limit: Limit): Milliseconds {
   const value = readLimit(of, option, limit)
   if (value > 0) return value
-  throw new UsageError(`${of}: ${option}: 0 is no limit to work with; without limit is 'unbounded'`)
+  throw new InvalidOptionError(of, option, limit, "must be greater than 0; without a limit is 'unbounded'")
 }

@@ -2,7 +2,7 @@ import { reportLeak } from '../report/leak-report.ts'
 import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
 import { ms, tellDuration } from '../wait/duration.ts'
 import type { Borrow } from './borrow.ts'
-import type { PoolEventType } from './pool-events.ts'
+import type { TellPoolEvent } from './pool-events.ts'
 import { type HealthLevel, healthLine, type PoolHealth } from './pool-health.ts'
 import type { GuardSettings } from './pool-options.ts'
 
@@ -20,7 +20,7 @@ export interface Watched {
   health(): PoolHealth
   borrows(): Iterable<Borrow>
   reclaim(borrow: Borrow): void
-  tell(type: PoolEventType, severity: 'info' | 'warn' | 'error', message: string): void
+  readonly tell: TellPoolEvent
 }
 
 /** Looks at a pool every second while it is open. Does not keep the process alive. */
@@ -51,7 +51,7 @@ export class PoolWatch {
       this.#level = health.level
       this.#toldAt = now
       this.#worseUntil = now
-      this.#pool.tell('level', SEVERITY[health.level], healthLine(health))
+      this.#pool.tell('level', SEVERITY[health.level], healthLine(health), {})
     }
     this.#lookForLeaks()
   }
@@ -61,19 +61,23 @@ export class PoolWatch {
     for (const borrow of this.#pool.borrows()) {
       const { age } = borrow
       if (age >= reclaimLimit) {
+        const facts = { borrower: borrow.by, heldForMs: Math.round(age) }
         this.#pool.tell(
           'reclaimed',
           'error',
-          `pool ${name} took back a connection that ${borrow.by} borrowed ${tellDuration(age)} ago; it was destroyed`,
+          `pool ${name} took back a connection that ${facts.borrower} borrowed ${tellDuration(age)} ago; it was destroyed`,
+          facts,
         )
         this.#pool.reclaim(borrow)
       } else if (age >= leakLimit && !borrow.reported) {
         borrow.reported = true
-        reportLeak({ pool: name, borrower: borrow.by, heldForMs: Math.round(age) })
+        const facts = { borrower: borrow.by, heldForMs: Math.round(age) }
+        reportLeak({ pool: name, ...facts })
         this.#pool.tell(
           'leak',
           'error',
-          `pool ${name} has lent a connection for ${tellDuration(age)} to ${borrow.by}; a borrower that forgets to call release() runs the pool dry`,
+          `pool ${name} has lent a connection for ${tellDuration(age)} to ${facts.borrower}; a borrower that forgets to call release() runs the pool dry`,
+          facts,
         )
       }
     }

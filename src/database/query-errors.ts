@@ -1,6 +1,7 @@
 import { PunctualError } from '../errors/punctual-error.ts'
 import { WaitExpiredError } from '../wait/abort-reason.ts'
 import { ms, tellDuration } from '../wait/duration.ts'
+import { healthLine, type PoolHealth } from './pool-health.ts'
 
 /**
  * Whose limit ran out: the wait's own, that of `withQueryLimit`, the deadline of the request or of the wait around it, or `statement_timeout` in
@@ -62,9 +63,12 @@ export class AcquireExpiredError extends DatabaseExpiredError {
     AcquireExpiredError.prototype.name = 'AcquireExpiredError'
   }
 
-  /** @param state the pool at that moment, as its health line tells it */
-  constructor(expiry: DatabaseExpiry, state: string) {
-    super('connection', expiry, `; ${state}`)
+  /** The pool at that moment. */
+  readonly health: PoolHealth
+
+  constructor(expiry: DatabaseExpiry, health: PoolHealth) {
+    super('connection', expiry, `; ${healthLine(health)}`)
+    this.health = health
   }
 }
 

@@ -19,7 +19,7 @@ const operations: AsyncLocalStorage<Operation> = new AsyncLocalStorage()
  * It replaces the pool's `queryLimit`, so it may also be longer; never longer than an operation around it, or than what is left to the request. It stops
  * queries and nothing else: `within` also stops the waiting.
  *
- * @throws {RangeError} when `limit` is no length of time.
+ * @throws {InvalidOptionError} unless `limit` is a duration.
  */
 export function withQueryLimit<T>(name: string, limit: Limit, work: () => T): T {
   const length = readLimit(`withQueryLimit("${name}")`, 'limit', limit)

@@ -58,6 +58,7 @@ export type RequestErrorCode =
   | 'PUNCTUAL_BULKHEAD_FULL'
   | 'PUNCTUAL_SQLITE_FAILED'
   | 'PUNCTUAL_CACHE_VALUE'
+  | 'PUNCTUAL_BATCH_RESULT'
   | 'PUNCTUAL_QUERY_BUDGET'
   | 'PUNCTUAL_ROUTES_NOT_LOADED'
   | 'PUNCTUAL_ROUTES_FAILED'
@@ -340,6 +341,16 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     remedy:
       'The message says what was refused. A constraint is for the app to answer in its own words; for a file that cannot be opened, check its path, its directory and who may write there.',
     retryAfter: 1,
+  },
+  PUNCTUAL_BATCH_RESULT: {
+    title: 'Values do not match keys',
+    httpStatus: 500,
+    exitCode: null,
+    detail: 'The server could not answer this request.',
+    meaning:
+      'What `loadMany` of a batch returned does not go with the keys it was given: no array and no `Map`, an array of another length, or a `Map` with none of the keys. `details.problem` says which.',
+    remedy:
+      'Return one value for each key, in their order, or a `Map` by key. The keys of the `Map` must be of the same type (pg gives bigint columns as strings); objects need the option `keyOf`.',
   },
   PUNCTUAL_CACHE_VALUE: {
     title: 'Value cannot be cached',

@@ -3,7 +3,7 @@ import { queryRules } from '../../report/query-rules.ts'
 import { after } from '../../wait/clock.ts'
 import { ms } from '../../wait/duration.ts'
 import type { GuardedClient } from '../guarded-client.ts'
-import { tellConnectionNeeds } from './connection-needs.ts'
+import { type ConnectionShortage, connectionShortage } from './connection-needs.ts'
 import { isFirstOfRun } from './first-of-run.ts'
 
 export interface CheckedPool {
@@ -17,24 +17,22 @@ interface Answer {
   readonly reserved?: unknown
 }
 
+type TellShortage = (shortage: ConnectionShortage) => void
+
 /** The pools of this process, by server, in the order they first connected. */
 const poolsOf = new Map<string, Map<object, CheckedPool>>()
 const told = new Set<string>()
 /** An app that has several pools mostly connects them one after the other: they are told of together. */
 const OTHERS_CONNECT = ms(500)
-const waiting = new Map<string, (needs: string) => void>()
+const waiting = new Map<string, TellShortage>()
 
 /**
  * Asks a server, on the first connection of a pool, how many connections it takes, and tells whether that is enough for all workers. Behind a bouncer it is
  * the bouncer's business. The connection may be lent meanwhile: what is asked of it waits for the one answer.
  *
- * @param tell called with a sentence, by one worker of all, once
+ * @param tell called by one worker of all, once
  */
-export async function checkConnections(
-  guarded: GuardedClient,
-  pool: CheckedPool,
-  tell: (needs: string) => void,
-): Promise<void> {
+export async function checkConnections(guarded: GuardedClient, pool: CheckedPool, tell: TellShortage): Promise<void> {
   const { processID, host, port } = guarded.client
   if (typeof processID !== 'number') return
   const server = `${host}:${port}`
@@ -53,8 +51,9 @@ export async function checkConnections(
       waiting.delete(server)
       const { workers } = queryRules()
       const reloads = workerLine() !== null
-      const needs = tellConnectionNeeds({ workers, pools: [...pools.values()], most, reserved, reloads })
-      if (needs !== null && isFirst(server)) tellLast(needs)
+      const named = [...pools.values()].map(({ name, max }) => ({ name, max }))
+      const shortage = connectionShortage({ workers, pools: named, most, reserved, reloads })
+      if (shortage !== null && isFirst(server)) tellLast(shortage)
     },
     { keepAlive: false },
   )

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { UsageError } from '../../errors/punctual-error.ts'
+import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 
 const reasons: AsyncLocalStorage<string> = new AsyncLocalStorage()
 let used = false
@@ -9,11 +9,11 @@ let used = false
  * still count for a budget.
  *
  * @param reason why, for whoever reads the code
- * @throws {UsageError} without a reason
+ * @throws {InvalidOptionError} without a reason
  */
 export function deliberately<T>(reason: string, work: () => T): T {
   if (typeof reason !== 'string' || reason.trim() === '') {
-    throw new UsageError('deliberately: say why in its first argument: deliberately("waits for the export", () => …)')
+    throw new InvalidOptionError('deliberately', 'reason', reason, 'must be a string that says why')
   }
   used = true
   return reasons.run(reason, work)

@@ -1,7 +1,6 @@
 import { AssertionError } from 'node:assert'
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { UsageError } from '../../errors/punctual-error.ts'
 import { openSqlite } from '../sqlite/open-sqlite.ts'
 import type { SqliteDatabase } from '../sqlite/sqlite-database.ts'
 import { deliberately } from './deliberately.ts'
@@ -35,11 +34,11 @@ describe('expectQueries', () => {
     )
     await assert.rejects(
       expectQueries({ max: 1 }, () => ask(2)),
-      /expected at most 1 query, and there were 2/,
+      { code: 'ERR_ASSERTION', actual: 2, expected: 1, operator: 'expectQueries' },
     )
     await assert.rejects(
       expectQueries(1, () => 0),
-      { message: 'expected 1 query, and there were 0' },
+      { code: 'ERR_ASSERTION', actual: 0, expected: 1, operator: 'expectQueries' },
     )
   })
 
@@ -67,16 +66,17 @@ describe('expectQueries', () => {
   })
 
   test('says what is wrong with its arguments', async () => {
-    for (const wrong of [-1, 1.5, Number.NaN, {}, undefined]) {
+    const code = 'PUNCTUAL_INVALID_OPTION'
+    for (const given of [-1, 1.5, Number.NaN, {}, undefined]) {
       await assert.rejects(
-        expectQueries(wrong as never, () => {}),
-        UsageError,
+        expectQueries(given as never, () => {}),
+        { code, details: { option: 'expected', given } },
       )
     }
     await assert.rejects(
       expectNoRepeats(() => {}, { repeats: 1 }),
-      UsageError,
+      { code, details: { option: 'repeats', given: 1 } },
     )
-    assert.throws(() => deliberately('', () => {}), UsageError)
+    assert.throws(() => deliberately('', () => {}), { code, details: { option: 'reason', given: '' } })
   })
 })

@@ -1,5 +1,5 @@
 import { AssertionError } from 'node:assert'
-import { UsageError } from '../../errors/punctual-error.ts'
+import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 import { queryRules } from '../../report/query-rules.ts'
 import { type Expectation, expectations } from './expectation.ts'
 import { findRepeats } from './find-repeats.ts'
@@ -16,13 +16,16 @@ export type ExpectedQueries = number | { readonly max: number }
  *
  * @returns what `work` returns; rejects with what it throws
  * @throws {AssertionError} (as a rejection)
- * @throws {UsageError} (as a rejection) for a number that is none
+ * @throws {InvalidOptionError} (as a rejection) for a number that is none
  */
 export async function expectQueries<T>(expected: ExpectedQueries, work: () => T | PromiseLike<T>): Promise<T> {
   const most = typeof expected === 'number' ? expected : expected?.max
   if (!Number.isSafeInteger(most) || most < 0) {
-    throw new UsageError(
-      `expectQueries: its first argument is a number of queries, or { max: number }, not ${JSON.stringify(expected)}`,
+    throw new InvalidOptionError(
+      'expectQueries',
+      'expected',
+      expected,
+      'must be a number of queries, or { max: number }',
     )
   }
   const { result, expectation } = await counted(Number.POSITIVE_INFINITY, work)
@@ -49,12 +52,12 @@ export interface RepeatOptions {
  *
  * @returns what `work` returns; rejects with what it throws
  * @throws {AssertionError} (as a rejection)
- * @throws {UsageError} (as a rejection) for a number that is none
+ * @throws {InvalidOptionError} (as a rejection) for a number that is none
  */
 export async function expectNoRepeats<T>(work: () => T | PromiseLike<T>, options: RepeatOptions = {}): Promise<T> {
   const { repeats = Math.min(queryRules().queryRepeats, 1_000) } = options
   if (!Number.isSafeInteger(repeats) || repeats < 2) {
-    throw new UsageError(`expectNoRepeats: \`repeats\` is a whole number from 2, not ${JSON.stringify(repeats)}`)
+    throw new InvalidOptionError('expectNoRepeats', 'repeats', repeats, 'must be a whole number of at least 2')
   }
   const { result, expectation } = await counted(repeats, work)
   const found = await findRepeats(expectation)
@@ -65,7 +68,13 @@ export async function expectNoRepeats<T>(work: () => T | PromiseLike<T>, options
   })
   throw new AssertionError({
     message: `expected no query to be repeated:\n${lines.join('\n')}`,
-    actual: found.map(({ use, count, place }) => ({ sql: tellSql(use.fingerprint.text), count, place })),
+    actual: found.map(({ use, kind, count, place, via }) => ({
+      sql: tellSql(use.fingerprint.text),
+      kind,
+      count,
+      place,
+      via,
+    })),
     expected: [],
     operator: 'expectNoRepeats',
     stackStartFn: expectNoRepeats,
