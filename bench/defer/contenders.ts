@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { defer } from '../../src/defer/defer.ts'
+import { durableQueue } from '../../src/defer/defer.ts'
 import type { Durability } from '../../src/defer/defer-options.ts'
 
 /** 200 bytes as JSON. */
@@ -36,8 +36,8 @@ export interface Contender {
 }
 
 export const CONTENDERS: Readonly<Record<string, Contender>> = {
-  defer: { title: '`defer`', module: null, make: async () => deferred('process') },
-  'defer-disk': { title: '`defer`, `durability: disk`', module: null, make: async () => deferred('disk') },
+  defer: { title: '`durableQueue`', module: null, make: async () => deferred('process') },
+  'defer-disk': { title: '`durableQueue`, `durability: disk`', module: null, make: async () => deferred('disk') },
   bullmq: { title: 'BullMQ `add`', module: 'bullmq', make: bullmq },
   graphile: { title: 'graphile-worker `addJob`', module: 'graphile-worker', make: graphile },
   'pg-boss': { title: 'pg-boss `send`', module: 'pg-boss', make: pgBoss },
@@ -49,7 +49,7 @@ const MOST_ITEMS = 5_000_000
 
 function deferred(durability: Durability): Job {
   const stateDir = mkdtempSync(join(tmpdir(), 'punctual-bench-'))
-  const queue = defer('bench', () => {}, {
+  const queue = durableQueue('bench', () => {}, {
     stateDir,
     durability,
     maxItems: MOST_ITEMS,
@@ -58,7 +58,8 @@ function deferred(durability: Durability): Job {
   })
   return {
     push: () => {
-      if (!queue(EVENT)) throw new Error('an event was not spooled: another figure than the one that is wanted')
+      if (queue.push(EVENT) !== 'persisted')
+        throw new Error('an event was not persisted, so the figure would mean something else')
       return undefined
     },
     depth: () => queue.stats().depth,

@@ -49,7 +49,7 @@ export async function benchDefer({ rounds, seconds, long }: BenchOptions): Promi
     const text = [
       `${cpu}, ${cores} cores, ${kernel}, Node ${node}, ${versions.join(', ')}; PostgreSQL and Redis beside them, the one durable, the other in memory alone; ${rounds} rounds of ${seconds} s.`,
       '### Handing over an event of 200 bytes',
-      'Median and p99 of a call: one after the other, in microseconds, median of the rounds (least–most). The rate: for `defer` in bursts of 100 with a turn of the event loop between them; for the others 50 at a time. CPU is that of the thread for each, while the rate is measured, without what the servers take.',
+      'Median and p99 of a call: one after the other, in microseconds, median of the rounds (least–most). The rate: for `durableQueue` in bursts of 100 with a turn of the event loop between them; for the others 50 at a time. CPU is that of the thread for each, while the rate is measured, without what the servers take.',
       pushTable(pushes),
       pushBars(pushes.get('defer') ?? []),
       `### ${items.toLocaleString('en')} events on their way into PostgreSQL`,
@@ -117,7 +117,7 @@ function pushBars(pushes: readonly Pushes[]): string {
   const p99 = spreadOf(pushes.map((each) => each.p99)).median
   const rate = spreadOf(pushes.map((each) => each.rate)).median
   return (
-    `Bars for \`defer\`: at most ${MOST_MEDIAN} µs at the median (${median.toFixed(1)}: ${verdict(median <= MOST_MEDIAN)}) and ${MOST_P99} µs at p99 ` +
+    `Bars for \`durableQueue\`: at most ${MOST_MEDIAN} µs at the median (${median.toFixed(1)}: ${verdict(median <= MOST_MEDIAN)}) and ${MOST_P99} µs at p99 ` +
     `(${p99.toFixed(1)}: ${verdict(p99 <= MOST_P99)}), at least ${LEAST_RATE.toLocaleString('en')} a second (${Math.round(rate).toLocaleString('en')}: ${verdict(rate >= LEAST_RATE)}).`
   )
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import pg from 'pg'
-import { defer } from '../../src/defer/defer.ts'
+import { durableQueue } from '../../src/defer/defer.ts'
 import { EVENT } from './contenders.ts'
 
 export interface Drained {
@@ -33,7 +33,7 @@ await pool.query(
 )
 
 let isOpen = false
-const queue = defer<typeof EVENT>(
+const queue = durableQueue<typeof EVENT>(
   'drain',
   async (events, { ids }) => {
     while (!isOpen) await turn()
@@ -52,7 +52,7 @@ const queue = defer<typeof EVENT>(
   { stateDir, maxItems: items, maxBytes: '4GiB', limit: '10m' },
 )
 for (let pushed = 0; pushed < items; pushed += BURST) {
-  for (let index = 0; index < Math.min(BURST, items - pushed); index++) queue(EVENT)
+  for (let index = 0; index < Math.min(BURST, items - pushed); index++) queue.push(EVENT)
   await turn()
 }
 

@@ -346,16 +346,16 @@ test('after: a referral is written down once its user is there, before the other
     limits,
     users: { ...users, forget: async () => void steps.push('forgotten') },
     referrals: {
-      offer: ({ code }) => {
-        steps.push(`offered ${code}`)
-        return 'spooled'
+      push: ({ code }) => {
+        steps.push(`pushed ${code}`)
+        return 'persisted'
       },
     },
   })
   await service.auth({ ...stranger(), referralCode: 'REF0008' })
   users.close()
   limits.close()
-  assert.deepEqual(steps, ['offered REF0008', 'forgotten'])
+  assert.deepEqual(steps, ['pushed REF0008', 'forgotten'])
 })
 
 test('after: a letter that was given up does not go out later, beside the one in its place', async () => {

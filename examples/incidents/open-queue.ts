@@ -2,9 +2,9 @@ import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import { type DeferHandler, type DeferOptions, type Deferred, defer } from './punctual.ts'
+import { type DurableQueue, type DurableQueueOptions, durableQueue, type QueueHandler } from './punctual.ts'
 
-export interface QueueSettings extends Omit<DeferOptions, 'durability' | 'onEvent' | 'stateDir'> {
+export interface QueueSettings extends Omit<DurableQueueOptions, 'durability' | 'onEvent' | 'stateDir'> {
   /** Where what waits is kept, in a process that does not run under Punctual; undefined keeps it in memory alone. */
   readonly stateDir: string | undefined
   readonly log: FastifyBaseLogger
@@ -25,12 +25,12 @@ function forgottenDirectory(): string {
  */
 export function openQueue<Item>(
   name: string,
-  handler: DeferHandler<Item>,
+  handler: QueueHandler<Item>,
   { log, stateDir, ...options }: QueueSettings,
-): Deferred<Item> {
-  const kept: DeferOptions =
+): DurableQueue<Item> {
+  const kept: DurableQueueOptions =
     stateDir === undefined ? { durability: 'memory', stateDir: forgottenDirectory() } : { stateDir }
-  return defer(stateDir === undefined ? `${name}.${++inMemory}` : name, handler, {
+  return durableQueue(stateDir === undefined ? `${name}.${++inMemory}` : name, handler, {
     ...options,
     ...kept,
     onEvent: ({ severity, queue, type, message }) => log[severity]({ queue, type }, message),

@@ -5,7 +5,7 @@ import type { DeferredItem } from './deferred-item.ts'
 import { PermanentError } from './permanent-error.ts'
 
 /** What a handler is told beside the items. */
-export interface DeferContext {
+export interface QueueContext {
   /** Aborted when the call runs out, or the process leaves; queries of guarded pools and waits of the toolkit end by it anyway. */
   readonly signal: AbortSignal
   /** 1 for the first time that this process has these items handled. */
@@ -15,7 +15,7 @@ export interface DeferContext {
 }
 
 /** Carries out what was deferred. It has failed when it throws or rejects, or takes longer than `limit`; then it gets the same items again. */
-export type DeferHandler<Item> = (items: Item[], context: DeferContext) => unknown
+export type QueueHandler<Item> = (items: Item[], context: QueueContext) => unknown
 
 /** How long one that ran out and goes on is waited for, in milliseconds, before the queue goes on beside it. */
 const LONGEST_GRACE = 5_000
@@ -36,7 +36,7 @@ export interface CallOptions {
  * @returns null when it succeeded, else what failed. One that goes on after its limit has been given a while to end by then.
  */
 export async function callHandler(
-  handler: DeferHandler<unknown>,
+  handler: QueueHandler<unknown>,
   deferred: readonly DeferredItem[],
   { queue, limit, attempt, stop, onZombie }: CallOptions,
 ): Promise<{ readonly error: unknown } | null> {

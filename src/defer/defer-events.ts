@@ -4,7 +4,7 @@
  * good; at most once a second. `late`: the oldest item has waited longer than `warnAge`, or no longer (`in-time`). `adopted`: what another process has left was
  * taken over. `damaged`: some of it could not be read. `lost`: the process leaves with items that are in memory alone.
  */
-export type DeferEventType =
+export type QueueEventType =
   | 'degraded'
   | 'recovered'
   | 'dropped'
@@ -17,8 +17,8 @@ export type DeferEventType =
   | 'damaged'
   | 'lost'
 
-export interface DeferEvent {
-  readonly type: DeferEventType
+export interface QueueEvent {
+  readonly type: QueueEventType
   readonly severity: 'info' | 'warn' | 'error'
   readonly queue: string
   /** A whole sentence, ready for the log. */
@@ -26,7 +26,7 @@ export interface DeferEvent {
 }
 
 /** Standard error for trouble, standard output for the rest: for an app that has not said where its log is. */
-export function tellConsole(event: DeferEvent): void {
+export function tellConsole(event: QueueEvent): void {
   console[event.severity](event.message)
 }
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UsageError } from '../errors/punctual-error.ts'
-import { readDeferOptions } from './defer-options.ts'
+import { readQueueOptions } from './defer-options.ts'
 
 test('without options the documented defaults hold', () => {
-  const { backOff, onEvent: _, ...settings } = readDeferOptions('security-event', {})
+  const { backOff, onEvent: _, ...settings } = readQueueOptions('security-event', {})
   assert.deepEqual(settings, {
     name: 'security-event',
     batch: 500,
@@ -18,7 +18,7 @@ test('without options the documented defaults hold', () => {
     durability: 'process',
     warnAge: 60_000,
     stateDir: undefined,
-    via: null,
+    transport: null,
   })
   assert.equal(backOff.base, 100)
   assert.equal(backOff.most, 30_000)
@@ -28,11 +28,11 @@ test('without options the documented defaults hold', () => {
 test('a name that cannot be a directory is refused with what may be written', () => {
   for (const name of ['', '.', '..', '../x', 'a/b', '-x', 'a b', 'a\0b', 'x'.repeat(65), 'ä', 7, undefined]) {
     assert.throws(
-      () => readDeferOptions(name, {}),
+      () => readQueueOptions(name, {}),
       (error) => error instanceof UsageError && /cannot name a queue/.test(error.message),
     )
   }
-  for (const name of ['a', 'security-event', 'User_Activity.2', 'x'.repeat(64)]) readDeferOptions(name, {})
+  for (const name of ['a', 'security-event', 'User_Activity.2', 'x'.repeat(64)]) readQueueOptions(name, {})
 })
 
 test('an option that does not apply is refused with its name', () => {
@@ -56,11 +56,11 @@ test('an option that does not apply is refused with its name', () => {
     [{ onFull: 'block' }, /onFull is one of drop-newest, drop-oldest, reject, not "block"/],
     [{ durability: 'fsync' }, /durability is one of process, disk, memory/],
   ]
-  for (const [options, message] of refused) assert.throws(() => readDeferOptions('x', options), { message })
+  for (const [options, message] of refused) assert.throws(() => readQueueOptions('x', options), { message })
 })
 
 test('sizes are read with their unit or as bytes', () => {
-  assert.equal(readDeferOptions('x', { maxBytes: '1.5KiB' }).maxBytes, 1_536)
-  assert.equal(readDeferOptions('x', { maxBytes: '2GiB' }).maxBytes, 2 ** 31)
-  assert.equal(readDeferOptions('x', { maxBytes: 100 }).maxBytes, 100)
+  assert.equal(readQueueOptions('x', { maxBytes: '1.5KiB' }).maxBytes, 1_536)
+  assert.equal(readQueueOptions('x', { maxBytes: '2GiB' }).maxBytes, 2 ** 31)
+  assert.equal(readQueueOptions('x', { maxBytes: 100 }).maxBytes, 100)
 })

@@ -4,15 +4,15 @@ import { safeListener } from '../report/safe-listener.ts'
 import type { BackOff, Jitter } from '../wait/back-off.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import { type Limit, readCount, readLimit } from '../wait/limit.ts'
-import { type DeferEvent, tellConsole } from './defer-events.ts'
-import type { DeferVia } from './via.ts'
+import { type QueueEvent, tellConsole } from './defer-events.ts'
+import type { QueueTransport } from './via.ts'
 
 /** A size as an app writes it: `'64MiB'`, or a number of bytes. */
 export type Size = `${number}${'KiB' | 'MiB' | 'GiB'}` | number
 
 /**
  * What happens to an item when the queue is full. `drop-newest`: it is lost. `drop-oldest`: the one that has waited longest is lost for it. `reject`: it is
- * not accepted, and whoever calls sees to it; `offer` answers `'rejected'`. All are counted, and told at most once a second.
+ * not accepted, and the caller decides; `push` returns `'rejected'`. All are counted, and logged at most once a second.
  */
 export type OnFull = 'drop-newest' | 'drop-oldest' | 'reject'
 
@@ -22,14 +22,14 @@ export type OnFull = 'drop-newest' | 'drop-oldest' | 'reject'
  */
 export type Durability = 'process' | 'disk' | 'memory'
 
-export interface DeferOptions {
+export interface DurableQueueOptions {
   /** Items that the handler gets at a time, at most; also no more than about 1 MiB of JSON. Default 500. */
   readonly batch?: number
   /** How long the first item of a batch waits for others. Default `20ms`. */
   readonly linger?: Limit
   /** One call of the handler; then its signal is aborted and it counts as failed. Default `30s`. */
   readonly limit?: Limit
-  /** Calls of the handler at a time. Above 1 the order is not kept. Default 1. See also `deferConcurrency`. */
+  /** Calls of the handler at a time. Above 1 the order is not kept. Default 1. See also `queueConcurrency`. */
   readonly concurrency?: number
   /** How often an item may fail before it goes to the dead letters. Default 10. */
   readonly attempts?: number
@@ -48,13 +48,13 @@ export interface DeferOptions {
   /** Where the spool is in a process that does not run under Punctual. Default `.punctual`, as for `punctual run`. */
   readonly stateDir?: string
   /** Takes the items to where any machine may carry them out: `graphileWorker(pool)`. Default: they are carried out on this one. */
-  readonly via?: DeferVia
+  readonly transport?: QueueTransport
   /** Told of everything worth a line. What it throws is a warning of the process. Default: the line goes to the console. */
-  readonly onEvent?: (event: DeferEvent) => void
+  readonly onEvent?: (event: QueueEvent) => void
 }
 
 /** The options with every default filled in. */
-export interface DeferSettings {
+export interface QueueSettings {
   readonly name: string
   readonly batch: number
   readonly linger: Milliseconds
@@ -68,8 +68,8 @@ export interface DeferSettings {
   readonly durability: Durability
   readonly warnAge: Milliseconds
   readonly stateDir: string | undefined
-  readonly via: DeferVia | null
-  readonly onEvent: (event: DeferEvent) => void
+  readonly transport: QueueTransport | null
+  readonly onEvent: (event: QueueEvent) => void
 }
 
 /** It is the name of a directory too. */
@@ -83,19 +83,19 @@ const JITTERS: readonly Jitter[] = ['full', 'decorrelated']
  * @throws UsageError for a name or a word that does not apply
  * @throws RangeError for a number, size or limit that does not apply
  */
-export function readDeferOptions(name: unknown, options: DeferOptions): DeferSettings {
+export function readQueueOptions(name: unknown, options: DurableQueueOptions): QueueSettings {
   if (typeof name !== 'string' || !NAME.test(name)) {
     throw new UsageError(
-      `defer: ${JSON.stringify(name)} cannot name a queue, because it names a directory too; write letters, digits and "-", "_", "." behind a letter or digit, 64 at most, such as "security-event"`,
+      `durableQueue: ${JSON.stringify(name)} cannot name a queue, because it names a directory too; write letters, digits and "-", "_", "." behind a letter or digit, 64 at most, such as "security-event"`,
     )
   }
-  const where = `defer "${name}"`
+  const where = `durableQueue "${name}"`
   const { backOff = {} } = options
   const limit = readLimit(where, 'limit', options.limit ?? '30s')
   if (limit === 0) throw new UsageError(`${where}: limit: 0 is no time to work in; without limit is 'unbounded'`)
-  const { via = null } = options
-  if (via !== null && typeof via.open !== 'function') {
-    throw new UsageError(`${where}: via is no way to take items: give graphileWorker(pool), or leave it out`)
+  const { transport = null } = options
+  if (transport !== null && typeof transport.open !== 'function') {
+    throw new UsageError(`${where}: transport is not a transport: pass graphileWorker(pool), or leave it out`)
   }
   return {
     name,
@@ -116,7 +116,7 @@ export function readDeferOptions(name: unknown, options: DeferOptions): DeferSet
     durability: readWord(`${where}: durability`, options.durability ?? 'process', DURABILITIES),
     warnAge: readLimit(where, 'warnAge', options.warnAge ?? '1m'),
     stateDir: options.stateDir,
-    via,
+    transport,
     onEvent: safeListener(where, options.onEvent ?? tellConsole),
   }
 }

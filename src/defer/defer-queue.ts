@@ -1,13 +1,13 @@
 import { join, resolve } from 'node:path'
-import type { DeferQueueReport } from '../report/rooms/defer-report.ts'
+import type { QueueReport } from '../report/rooms/defer-report.ts'
 import { ShutdownError } from '../wait/abort-reason.ts'
 import { monotonicNow, wallClock } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { Backlog } from './backlog.ts'
 import { type Batch, newBatch } from './batch.ts'
-import { callHandler, type DeferHandler } from './call-handler.ts'
-import type { DeferEvent } from './defer-events.ts'
-import type { DeferSettings } from './defer-options.ts'
+import { callHandler, type QueueHandler } from './call-handler.ts'
+import type { QueueEvent } from './defer-events.ts'
+import type { QueueSettings } from './defer-options.ts'
 import { DeferredItem } from './deferred-item.ts'
 import { Delivery, type DeliveryOwner } from './delivery.ts'
 import { DropCounter } from './drop-counter.ts'
@@ -28,7 +28,7 @@ import { splitUlid } from './ulid.ts'
 import type { ViaLink } from './via.ts'
 
 /** Where an item went: to disk, into memory alone, nowhere, or back to its caller (`onFull: 'reject'`). */
-export type Offered = 'spooled' | 'memory' | 'dropped' | 'rejected'
+export type PushResult = 'persisted' | 'memory' | 'dropped' | 'rejected'
 
 /** For one batch to be taken elsewhere. */
 const FORWARD_LIMIT = ms(30_000)
@@ -36,12 +36,12 @@ const FORWARD_LIMIT = ms(30_000)
 const LINK_LIMIT = ms(1_000)
 
 /** One queue of this process: what it accepts it has handled, or leaves to another process. */
-export class DeferQueue implements DeliveryOwner {
-  readonly settings: DeferSettings
+export class Queue implements DeliveryOwner {
+  readonly settings: QueueSettings
   readonly backlog: Backlog
   readonly gate: LoopGate
   readonly slots: HandlerSlots
-  readonly #handler: DeferHandler<unknown>
+  readonly #handler: QueueHandler<unknown>
   /** Where items go in place of the handler; null when they are handled here. */
   readonly #link: ViaLink | null
   readonly #safekeeping: Safekeeping
@@ -66,19 +66,20 @@ export class DeferQueue implements DeliveryOwner {
 
   /** @param stateDir absolute path of the state directory */
   constructor(
-    settings: DeferSettings,
-    handler: DeferHandler<unknown>,
+    settings: QueueSettings,
+    handler: QueueHandler<unknown>,
     stateDir: string,
     shared: { readonly gate: LoopGate; readonly slots: HandlerSlots },
   ) {
-    const { name, via } = settings
+    const { name, transport } = settings
     // An item that cannot be taken elsewhere is not to blame for it: it stays until it can. The handler's limit is for whoever calls it there.
-    this.settings = via === null ? settings : { ...settings, attempts: Number.POSITIVE_INFINITY, limit: FORWARD_LIMIT }
+    this.settings =
+      transport === null ? settings : { ...settings, attempts: Number.POSITIVE_INFINITY, limit: FORWARD_LIMIT }
     this.backlog = new Backlog(Math.ceil(settings.maxItems / 2))
     this.gate = shared.gate
     this.slots = shared.slots
     const directory = join(resolve(stateDir), 'spool')
-    const tell = (event: Omit<DeferEvent, 'queue'>): void => settings.onEvent({ ...event, queue: name })
+    const tell = (event: Omit<QueueEvent, 'queue'>): void => settings.onEvent({ ...event, queue: name })
     this.#marks = new HandlingMarks(join(directory, name, 'dead'), thisOwner())
     this.#inheritance = new Inheritance({
       directory,
@@ -102,7 +103,7 @@ export class DeferQueue implements DeliveryOwner {
     this.#graveyard = new Graveyard(directory, name, this.#drops, tell)
     this.#delivery = new Delivery(this)
     const link =
-      via?.open({
+      transport?.open({
         name,
         handler,
         limit: settings.limit,
@@ -130,7 +131,7 @@ export class DeferQueue implements DeliveryOwner {
   }
 
   /** In microseconds, and it never throws. */
-  offer(item: unknown): Offered {
+  push(item: unknown): PushResult {
     if (this.#closed) return this.#drop('closed')
     let json: string | undefined
     try {
@@ -154,7 +155,7 @@ export class DeferQueue implements DeliveryOwner {
     this.backlog.push(deferred)
     this.#accepted++
     this.#delivery.noteNew(now)
-    return deferred.isOnDisk ? 'spooled' : 'memory'
+    return deferred.isOnDisk ? 'persisted' : 'memory'
   }
 
   /** Nothing is left to deliver, or nothing more will be. */
@@ -241,7 +242,7 @@ export class DeferQueue implements DeliveryOwner {
     return true
   }
 
-  report(): DeferQueueReport {
+  report(): QueueReport {
     const now = monotonicNow()
     const { items, bytes, adoptedItems, adoptedBytes, inMemory } = this.#holdings
     const { longest } = this.#delivery
@@ -281,13 +282,13 @@ export class DeferQueue implements DeliveryOwner {
     if (lost > 0) this.#drops.count('lost', lost)
   }
 
-  #drop(reason: 'closed' | 'unserialisable' | 'too-large' | 'full' | 'rejected', error?: unknown): Offered {
+  #drop(reason: 'closed' | 'unserialisable' | 'too-large' | 'full' | 'rejected', error?: unknown): PushResult {
     this.#drops.add(reason, 1, error)
     return reason === 'rejected' ? 'rejected' : 'dropped'
   }
 
   /** Null when there is room now. What a handler has been given already does not make room. */
-  #makeRoom(bytes: number): Offered | null {
+  #makeRoom(bytes: number): PushResult | null {
     const { maxItems, maxBytes, onFull } = this.settings
     const holdings = this.#holdings
     if (holdings.items < maxItems && holdings.bytes + bytes <= maxBytes) return null

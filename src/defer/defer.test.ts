@@ -10,10 +10,10 @@ import { UsageError } from '../errors/punctual-error.ts'
 import { WaitExpiredError } from '../wait/abort-reason.ts'
 import { runWithin } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
-import { type Deferred, defer } from './defer.ts'
-import type { DeferEvent } from './defer-events.ts'
-import type { DeferOptions } from './defer-options.ts'
-import type { Offered } from './defer-queue.ts'
+import { type DurableQueue, durableQueue } from './defer.ts'
+import type { QueueEvent } from './defer-events.ts'
+import type { DurableQueueOptions } from './defer-options.ts'
+import type { PushResult } from './defer-queue.ts'
 
 const stateDir = mkdtempSync(join(tmpdir(), 'punctual-defer-'))
 after(() => rmSync(stateDir, { recursive: true, force: true }))
@@ -21,14 +21,17 @@ after(() => rmSync(stateDir, { recursive: true, force: true }))
 const LIMIT = '30s'
 const SHORT = { from: 1, to: 5 } as const
 
-function quiet(options: DeferOptions = {}): { readonly options: DeferOptions; readonly events: DeferEvent[] } {
-  const events: DeferEvent[] = []
+function quiet(options: DurableQueueOptions = {}): {
+  readonly options: DurableQueueOptions
+  readonly events: QueueEvent[]
+} {
+  const events: QueueEvent[] = []
   return { options: { stateDir, backOff: SHORT, onEvent: (event) => events.push(event), ...options }, events }
 }
 
 /** On disk, or in memory alone: a machine that stops for half a second makes a spool degrade. */
-function assertAccepted(...offered: readonly Offered[]): void {
-  for (const one of offered) assert.ok(one === 'spooled' || one === 'memory', one)
+function assertAccepted(...results: readonly PushResult[]): void {
+  for (const one of results) assert.ok(one === 'persisted' || one === 'memory', one)
 }
 
 /** What a gate holds goes on when it is opened. */
@@ -40,7 +43,7 @@ function gate(): { readonly opened: Promise<void>; open: () => void } {
 test('what was deferred reaches the handler in order, in batches, as JSON makes it, each with an id of its own', async () => {
   const batches: { readonly items: unknown[]; readonly ids: readonly string[] }[] = []
   const { options } = quiet({ batch: 10 })
-  const log = defer<object>(
+  const log = durableQueue<object>(
     'basics',
     (items, { ids, attempt }) => {
       assert.equal(attempt, 1)
@@ -49,7 +52,7 @@ test('what was deferred reaches the handler in order, in batches, as JSON makes 
     options,
   )
   assert.equal(log.name, 'basics')
-  for (let n = 0; n < 25; n++) assertAccepted(log.offer({ n, at: new Date(0), nothing: undefined }))
+  for (let n = 0; n < 25; n++) assertAccepted(log.push({ n, at: new Date(0), nothing: undefined }))
   assert.equal(batches.length, 0)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(
@@ -73,14 +76,18 @@ test('what was deferred reaches the handler in order, in batches, as JSON makes 
 
 test('items come together for as long as linger says, and a full batch goes at once', async () => {
   const sizes: number[] = []
-  const log = defer('linger', (items) => void sizes.push(items.length), quiet({ batch: 3, linger: '1h' }).options)
-  log(1)
-  log(2)
+  const log = durableQueue(
+    'linger',
+    (items) => void sizes.push(items.length),
+    quiet({ batch: 3, linger: '1h' }).options,
+  )
+  log.push(1)
+  log.push(2)
   await setTimeout(30)
   assert.deepEqual(sizes, [])
-  log(3)
+  log.push(3)
   await until('the full batch', () => sizes.length === 1)
-  log(4)
+  log.push(4)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(sizes, [3, 1])
   await log.close(LIMIT)
@@ -89,7 +96,7 @@ test('items come together for as long as linger says, and a full batch goes at o
 test('a handler runs outside of the request that deferred, in a scope with its own deadline', async () => {
   const ofApp = new AsyncLocalStorage<string>()
   const seen: unknown[] = []
-  const log = defer(
+  const log = durableQueue(
     'scope',
     async () => {
       await setImmediate()
@@ -100,7 +107,7 @@ test('a handler runs outside of the request that deferred, in a scope with its o
   )
   await ofApp.run('a request', () =>
     runWithin({ name: 'request', limit: '1s' }, async () => {
-      log('item')
+      log.push('item')
     }),
   )
   assert.equal(await log.flush(LIMIT), true)
@@ -112,7 +119,7 @@ test('a full queue drops the newest, says so at once, and counts them', async ()
   const held = gate()
   const seen: unknown[] = []
   const { options, events } = quiet({ maxItems: 3, linger: 0 })
-  const log = defer(
+  const log = durableQueue(
     'newest',
     async (items) => {
       await held.opened
@@ -120,10 +127,10 @@ test('a full queue drops the newest, says so at once, and counts them', async ()
     },
     options,
   )
-  const offered = [1, 2, 3, 4, 5].map((item) => log.offer(item))
-  assertAccepted(...offered.slice(0, 3))
-  assert.deepEqual(offered.slice(3), ['dropped', 'dropped'])
-  assert.equal(log(6), false)
+  const results = [1, 2, 3, 4, 5].map((item) => log.push(item))
+  assertAccepted(...results.slice(0, 3))
+  assert.deepEqual(results.slice(3), ['dropped', 'dropped'])
+  assert.equal(log.push(6), 'dropped')
   assert.deepEqual(
     events.filter(({ type }) => type === 'dropped').map(({ message }) => message),
     ['deferred newest: 1 item dropped: the queue is full'],
@@ -138,7 +145,7 @@ test('a full queue drops the newest, says so at once, and counts them', async ()
 test('a full queue drops the oldest that no handler has yet', async () => {
   const held = gate()
   const seen: unknown[] = []
-  const log = defer(
+  const log = durableQueue(
     'oldest',
     async (items) => {
       await held.opened
@@ -146,9 +153,9 @@ test('a full queue drops the oldest that no handler has yet', async () => {
     },
     quiet({ maxItems: 3, linger: 0, batch: 1, onFull: 'drop-oldest' }).options,
   )
-  log(1)
+  log.push(1)
   await until('the handler to have the first', () => log.stats().inHandler !== null)
-  assertAccepted(...[2, 3, 4, 5].map((item) => log.offer(item)))
+  assertAccepted(...[2, 3, 4, 5].map((item) => log.push(item)))
   held.open()
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(seen, [1, 4, 5])
@@ -157,30 +164,30 @@ test('a full queue drops the oldest that no handler has yet', async () => {
 })
 
 test('a full queue that rejects tells its caller', async () => {
-  const log = defer('reject', () => {}, quiet({ maxItems: 1, linger: '1h', onFull: 'reject' }).options)
-  assertAccepted(log.offer(1))
-  assert.equal(log.offer(2), 'rejected')
-  assert.equal(log(3), false)
+  const log = durableQueue('reject', () => {}, quiet({ maxItems: 1, linger: '1h', onFull: 'reject' }).options)
+  assertAccepted(log.push(1))
+  assert.equal(log.push(2), 'rejected')
+  assert.equal(log.push(3), 'rejected')
   assert.deepEqual(log.stats().drops, { rejected: 2 })
   await log.close(LIMIT)
 })
 
 test('the bytes of a queue are bounded too', async () => {
-  const log = defer('bytes', () => {}, quiet({ maxBytes: '1KiB', linger: '1h' }).options)
-  assertAccepted(log.offer('x'.repeat(600)))
-  assert.equal(log.offer('x'.repeat(600)), 'dropped')
-  assert.equal(log.offer('x'.repeat(2_000)), 'dropped')
+  const log = durableQueue('bytes', () => {}, quiet({ maxBytes: '1KiB', linger: '1h' }).options)
+  assertAccepted(log.push('x'.repeat(600)))
+  assert.equal(log.push('x'.repeat(600)), 'dropped')
+  assert.equal(log.push('x'.repeat(2_000)), 'dropped')
   assert.deepEqual(log.stats().drops, { full: 1, 'too-large': 1 })
   await log.close(LIMIT)
 })
 
 test('an item of which no JSON can be made is dropped and counted, and never throws', async () => {
   const { options, events } = quiet()
-  const log = defer<unknown>('unserialisable', () => {}, options)
+  const log = durableQueue<unknown>('unserialisable', () => {}, options)
   const cycle: { self?: unknown } = {}
   cycle.self = cycle
   const bad = [cycle, 1n, undefined, () => {}, Symbol('x'), { toJSON: () => assert.fail('no') }]
-  for (const item of bad) assert.equal(log(item), false)
+  for (const item of bad) assert.equal(log.push(item), 'dropped')
   assert.deepEqual(log.stats().drops, { unserialisable: bad.length })
   const told = events.find(({ type }) => type === 'dropped')
   assert.match(told?.message ?? '', /no JSON can be made of it \(TypeError: Converting circular structure/)
@@ -192,8 +199,8 @@ test('with durability disk, synced rejects while something is in memory alone, a
   const inTheWay = join(stateDir, 'spool', 'power')
   mkdirSync(join(stateDir, 'spool'), { recursive: true })
   writeFileSync(inTheWay, '')
-  const log = defer('power', () => {}, options)
-  assert.equal(log.offer(1), 'memory')
+  const log = durableQueue('power', () => {}, options)
+  assert.equal(log.push(1), 'memory')
   await assert.rejects(
     log.synced(),
     /^Error: deferred power: not synced, 1 item in memory alone: .* is not a directory/,
@@ -206,15 +213,15 @@ test('with durability disk, synced rejects while something is in memory alone, a
 })
 
 test('synced waits no longer than its limit', async () => {
-  const log = defer('power-limit', () => {}, quiet({ durability: 'disk', linger: '1h' }).options)
-  await until('an item on disk', () => log(1))
+  const log = durableQueue('power-limit', () => {}, quiet({ durability: 'disk', linger: '1h' }).options)
+  await until('an item on disk', () => log.push(1) === 'persisted')
   await assert.rejects(log.synced(0), WaitExpiredError)
   await log.close(LIMIT)
 })
 
 test('what is said to be on disk is there before the caller goes on', async () => {
-  const log = defer<string>('on-disk', () => {}, quiet({ linger: '1h' }).options)
-  await until('an item on disk', () => log('a deferred item'))
+  const log = durableQueue<string>('on-disk', () => {}, quiet({ linger: '1h' }).options)
+  await until('an item on disk', () => log.push('a deferred item') === 'persisted')
   const queue = join(stateDir, 'spool', 'on-disk')
   const files = readdirSync(queue, { recursive: true }).map(String)
   const segments = files
@@ -227,18 +234,18 @@ test('what is said to be on disk is there before the caller goes on', async () =
 test('a queue in memory says that nothing survives, writes no spool, and what is left at its end is told as lost', async () => {
   const { options, events } = quiet({ durability: 'memory', linger: '1h', backOff: { from: '1h', to: '1h' } })
   let fails = false
-  const log = defer(
+  const log = durableQueue(
     'memory',
     () => {
       if (fails) throw new Error('no')
     },
     options,
   )
-  assert.equal(log('x'), false)
+  assert.equal(log.push('x'), 'memory')
   assert.equal(await log.flush(LIMIT), true)
   fails = true
-  assert.equal(log.offer('y'), 'memory')
-  assert.equal(log.offer('z'), 'memory')
+  assert.equal(log.push('y'), 'memory')
+  assert.equal(log.push('z'), 'memory')
   assert.equal(log.stats().inMemory, 2)
   await log.synced()
   await log.close(20)
@@ -248,21 +255,21 @@ test('a queue in memory says that nothing survives, writes no spool, and what is
 })
 
 test('what a closed queue has left is taken up by the next of its name, in order and before what is new', async () => {
-  const failing = defer(
+  const failing = durableQueue(
     'again',
     () => {
       throw new Error('no')
     },
     quiet({ batch: 100, backOff: { from: '1h', to: '1h', jitter: 'decorrelated' } }).options,
   )
-  for (let n = 0; n < 2_500; n++) assertAccepted(failing.offer(n))
+  for (let n = 0; n < 2_500; n++) assertAccepted(failing.push(n))
   await until('all to be on disk', () => failing.stats().inMemory === 0)
   await failing.close(0)
-  assert.equal(failing('late'), false)
+  assert.equal(failing.push('late'), 'dropped')
   const seen: unknown[] = []
   const { options, events } = quiet({ batch: 100 })
-  const log: Deferred<unknown> = defer('again', (items) => void seen.push(...items), options)
-  for (let n = 2_500; n < 3_000; n++) log(n)
+  const log: DurableQueue<unknown> = durableQueue('again', (items) => void seen.push(...items), options)
+  for (let n = 2_500; n < 3_000; n++) log.push(n)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(
     seen,
@@ -279,24 +286,24 @@ test('what a closed queue has left is taken up by the next of its name, in order
 })
 
 test('a queue of a name that is taken, or a handler that is none, is refused', async () => {
-  const log = defer('taken', () => {}, quiet().options)
+  const log = durableQueue('taken', () => {}, quiet().options)
   assert.throws(
-    () => defer('taken', () => {}, quiet().options),
+    () => durableQueue('taken', () => {}, quiet().options),
     (error) => error instanceof UsageError && /in this process already/.test(error.message),
   )
   assert.throws(
-    () => defer('no-handler', undefined as never),
+    () => durableQueue('no-handler', undefined as never),
     (error) => error instanceof UsageError && /give a handler/.test(error.message),
   )
   await log.close(LIMIT)
-  await defer('taken', () => {}, quiet().options).close(LIMIT)
+  await durableQueue('taken', () => {}, quiet().options).close(LIMIT)
 })
 
 test('an item that waits too long is told once, and once when that is over', async () => {
   const held = gate()
   const { options, events } = quiet({ warnAge: '10ms', linger: 0 })
-  const log = defer('late', () => held.opened, options)
-  log('x')
+  const log = durableQueue('late', () => held.opened, options)
+  log.push('x')
   await until('the warning', () => events.some(({ type }) => type === 'late'))
   assert.equal(log.stats().late, true)
   held.open()
@@ -318,8 +325,8 @@ test('with a concurrency of two, two calls run at a time, and over all queues no
     running--
   }
   const { options } = quiet({ concurrency: 2, batch: 1, linger: 0 })
-  const queues = ['left', 'right'].map((name) => defer<number>(name, work, options))
-  for (const log of queues) for (let n = 0; n < 3; n++) log(n)
+  const queues = ['left', 'right'].map((name) => durableQueue<number>(name, work, options))
+  for (const log of queues) for (let n = 0; n < 3; n++) log.push(n)
   await until('two calls', () => running === 2)
   await setTimeout(20)
   assert.equal(running, 2)

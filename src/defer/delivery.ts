@@ -4,14 +4,14 @@ import type { Milliseconds } from '../wait/duration.ts'
 import { WheelEntry, waitWheel } from '../wait/timer-wheel.ts'
 import type { Backlog } from './backlog.ts'
 import { type Batch, newBatch, partOf, remedyFor } from './batch.ts'
-import type { DeferSettings } from './defer-options.ts'
+import type { QueueSettings } from './defer-options.ts'
 import type { HandlerSlots } from './handler-slots.ts'
 import type { LoopGate } from './loop-gate.ts'
 import { idsOf, isPermanent } from './permanent-error.ts'
 
 /** What the delivery of a queue needs of its queue. */
 export interface DeliveryOwner {
-  readonly settings: DeferSettings
+  readonly settings: QueueSettings
   readonly backlog: Backlog
   readonly gate: LoopGate
   readonly slots: HandlerSlots

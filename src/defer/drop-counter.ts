@@ -1,6 +1,6 @@
 import type { DropReason } from '../report/rooms/defer-report.ts'
 import { monotonicNow } from '../wait/clock.ts'
-import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
+import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
 
 /** Milliseconds between two lines of a queue. */
 const TELL_EVERY = 1_000
@@ -20,13 +20,13 @@ const BECAUSE: Readonly<Record<DropReason, string>> = {
 /** Counts what a queue drops, by reason, and tells it at most once a second. */
 export class DropCounter {
   readonly #queue: string
-  readonly #tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly #tell: (event: Omit<QueueEvent, 'queue'>) => void
   readonly #total: Partial<Record<DropReason, number>> = {}
   readonly #untold = new Map<DropReason, number>()
   #error: unknown
   #toldAt = Number.NEGATIVE_INFINITY
 
-  constructor(queue: string, tell: (event: Omit<DeferEvent, 'queue'>) => void) {
+  constructor(queue: string, tell: (event: Omit<QueueEvent, 'queue'>) => void) {
     this.#queue = queue
     this.#tell = tell
   }

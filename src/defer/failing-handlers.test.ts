@@ -6,9 +6,9 @@ import { after, test } from 'node:test'
 import { until } from '../../test/process/support/until.ts'
 import { within } from '../wait/within.ts'
 import { DeadLetters } from './dead-letters.ts'
-import { defer } from './defer.ts'
-import type { DeferEvent } from './defer-events.ts'
-import type { DeferOptions } from './defer-options.ts'
+import { durableQueue } from './defer.ts'
+import type { QueueEvent } from './defer-events.ts'
+import type { DurableQueueOptions } from './defer-options.ts'
 import { PermanentError } from './permanent-error.ts'
 
 const stateDir = mkdtempSync(join(tmpdir(), 'punctual-failing-'))
@@ -16,8 +16,11 @@ after(() => rmSync(stateDir, { recursive: true, force: true }))
 
 const LIMIT = '30s'
 
-function quiet(options: DeferOptions = {}): { readonly options: DeferOptions; readonly events: DeferEvent[] } {
-  const events: DeferEvent[] = []
+function quiet(options: DurableQueueOptions = {}): {
+  readonly options: DurableQueueOptions
+  readonly events: QueueEvent[]
+} {
+  const events: QueueEvent[] = []
   return {
     options: { stateDir, backOff: { from: 1, to: 5 }, onEvent: (event) => events.push(event), ...options },
     events,
@@ -27,7 +30,7 @@ function quiet(options: DeferOptions = {}): { readonly options: DeferOptions; re
 test('a handler that fails gets the same items again, after a back-off, with the number of the attempt', async () => {
   const calls: [readonly string[], number][] = []
   const { options, events } = quiet()
-  const log = defer(
+  const log = durableQueue(
     'retry',
     (_, { ids, attempt }) => {
       calls.push([ids, attempt])
@@ -35,8 +38,8 @@ test('a handler that fails gets the same items again, after a back-off, with the
     },
     options,
   )
-  log(1)
-  log(2)
+  log.push(1)
+  log.push(2)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(
     calls.map(([, attempt]) => attempt),
@@ -59,7 +62,7 @@ test('poison items go to the dead letters alone, and everything around them is d
   const poison = new Set([7, 8, 333])
   const done: number[] = []
   const { options, events } = quiet({ attempts: 3 })
-  const log = defer<number>(
+  const log = durableQueue<number>(
     'poison',
     (items) => {
       if (items.some((item) => poison.has(item))) throw Object.assign(new Error('poisoned'), { code: 'E_POISON' })
@@ -67,7 +70,7 @@ test('poison items go to the dead letters alone, and everything around them is d
     },
     options,
   )
-  for (let n = 0; n < 500; n++) log(n)
+  for (let n = 0; n < 500; n++) log.push(n)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(
     done.toSorted((a, b) => a - b),
@@ -87,7 +90,7 @@ test('poison items go to the dead letters alone, and everything around them is d
 test('while a poison item is tried again the others go on', async () => {
   const done: unknown[] = []
   const { options } = quiet({ attempts: 1_000, backOff: { from: 1, to: '1h' } })
-  const log = defer<string>(
+  const log = durableQueue<string>(
     'others',
     (items) => {
       if (items.includes('poison')) throw new Error('no')
@@ -95,11 +98,11 @@ test('while a poison item is tried again the others go on', async () => {
     },
     options,
   )
-  log('poison')
+  log.push('poison')
   await until('two failures alone', () => log.stats().failures >= 2)
   for (let n = 0; n < 100; n++) {
     const item = `item ${n}`
-    log(item)
+    log.push(item)
     await until(item, () => done.includes(item))
   }
   assert.equal(log.stats().depth, 1)
@@ -109,7 +112,7 @@ test('while a poison item is tried again the others go on', async () => {
 test('poison items that hang until their limit leave half of the time to the others', async () => {
   let [hanging, hung, delivered] = [0, 0, 0]
   const { options } = quiet({ attempts: 1_000, batch: 1, linger: 0, limit: 50, backOff: { from: 0, to: 0 } })
-  const log = defer<string>(
+  const log = durableQueue<string>(
     'starving',
     async (items, { attempt, signal }) => {
       if (items[0] !== 'poison') {
@@ -126,11 +129,11 @@ test('poison items that hang until their limit leave half of the time to the oth
     },
     options,
   )
-  for (let n = 0; n < 3; n++) log('poison')
-  for (let n = 0; n < 50; n++) log('good')
+  for (let n = 0; n < 3; n++) log.push('poison')
+  for (let n = 0; n < 50; n++) log.push('good')
   await until('the poison to be known', () => log.stats().failures >= 6)
   const [begun, before] = [performance.now(), hanging]
-  for (let n = 0; n < 50; n++) log('good')
+  for (let n = 0; n < 50; n++) log.push('good')
   // Whoever waits for a flush is not held up by how busy the event loop is.
   const flushed = log.flush(LIMIT)
   await until('the others', () => delivered === 100)
@@ -142,7 +145,7 @@ test('poison items that hang until their limit leave half of the time to the oth
 
 test('an item that fails whatever is done has exactly as many attempts as were given', async () => {
   let calls = 0
-  const log = defer(
+  const log = durableQueue(
     'attempts',
     () => {
       calls++
@@ -150,7 +153,7 @@ test('an item that fails whatever is done has exactly as many attempts as were g
     },
     quiet({ attempts: 4 }).options,
   )
-  log('x')
+  log.push('x')
   assert.equal(await log.flush(LIMIT), true)
   assert.equal(calls, 4)
   assert.equal(log.stats().deadLetters, 1)
@@ -160,7 +163,7 @@ test('an item that fails whatever is done has exactly as many attempts as were g
 test('when everything fails each item is given up by itself, and while nothing succeeds nothing is called without a back-off', async () => {
   const calls: number[] = []
   const { options } = quiet({ attempts: 3, backOff: { from: 20, to: 20, jitter: 'decorrelated' } })
-  const log = defer<number>(
+  const log = durableQueue<number>(
     'outage',
     () => {
       calls.push(performance.now())
@@ -168,7 +171,7 @@ test('when everything fails each item is given up by itself, and while nothing s
     },
     options,
   )
-  for (let n = 0; n < 8; n++) log(n)
+  for (let n = 0; n < 8; n++) log.push(n)
   assert.equal(await log.flush(LIMIT), true)
   assert.equal(log.stats().deadLetters, 8)
   // One call, one more as it was, then two halves of each batch down to the items.
@@ -179,7 +182,7 @@ test('when everything fails each item is given up by itself, and while nothing s
 
 test('an error that says it is permanent sends the items it names to the dead letters at once, and spares the others', async () => {
   const calls: unknown[][] = []
-  const log = defer<string>(
+  const log = durableQueue<string>(
     'permanent',
     (items, { ids }) => {
       calls.push(items)
@@ -188,7 +191,7 @@ test('an error that says it is permanent sends the items it names to the dead le
     },
     quiet({ backOff: { from: '1h', to: '1h' } }).options,
   )
-  for (const item of ['good 1', 'bad 1', 'good 2', 'bad 2']) log(item)
+  for (const item of ['good 1', 'bad 1', 'good 2', 'bad 2']) log.push(item)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(calls, [
     ['good 1', 'bad 1', 'good 2', 'bad 2'],
@@ -200,7 +203,7 @@ test('an error that says it is permanent sends the items it names to the dead le
 
 test('a permanent error that names nobody is narrowed down without a back-off', async () => {
   const done: unknown[] = []
-  const log = defer<number>(
+  const log = durableQueue<number>(
     'permanent-all',
     (items) => {
       if (items.includes(3)) throw new PermanentError('no')
@@ -208,7 +211,7 @@ test('a permanent error that names nobody is narrowed down without a back-off', 
     },
     quiet({ backOff: { from: '1h', to: '1h' } }).options,
   )
-  for (let n = 0; n < 8; n++) log(n)
+  for (let n = 0; n < 8; n++) log.push(n)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(done, [0, 1, 2, 4, 5, 6, 7])
   assert.equal(log.stats().deadLetters, 1)
@@ -218,7 +221,7 @@ test('a permanent error that names nobody is narrowed down without a back-off', 
 test('a handler that hangs is cut at its limit, its waits are given up, and the queue goes on although it never ends', async () => {
   const reasons: unknown[] = []
   let waitGivenUp: unknown
-  const log = defer<string>(
+  const log = durableQueue<string>(
     'hang',
     async (_, { attempt, signal }) => {
       if (attempt > 1) return
@@ -230,7 +233,7 @@ test('a handler that hangs is cut at its limit, its waits are given up, and the 
     },
     quiet({ limit: '50ms' }).options,
   )
-  log('x')
+  log.push('x')
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(reasons, ['WaitExpiredError'])
   assert.equal(waitGivenUp, 'WaitExpiredError')
@@ -248,7 +251,7 @@ test('an onEvent that throws fails no caller and strands no item', async (t) => 
   const onEvent = (): never => {
     throw new Error('no log')
   }
-  const log = defer<unknown>(
+  const log = durableQueue<unknown>(
     'throwing-listener',
     (items) => {
       if (items.includes('poison')) throw new Error('no')
@@ -256,8 +259,8 @@ test('an onEvent that throws fails no caller and strands no item', async (t) => 
     },
     { ...quiet({ attempts: 2 }).options, onEvent },
   )
-  assert.equal(log(1n), false)
-  for (const item of ['first', 'poison', 'last']) log(item)
+  assert.equal(log.push(1n), 'dropped')
+  for (const item of ['first', 'poison', 'last']) log.push(item)
   assert.equal(await log.flush(LIMIT), true)
   assert.deepEqual(done, ['first', 'last'])
   assert.equal(log.stats().deadLetters, 1)

@@ -2,7 +2,7 @@ import { monotonicNow, wallClock } from '../wait/clock.ts'
 import { within } from '../wait/within.ts'
 import type { Batch } from './batch.ts'
 import { type DeadLetter, DeadLetters, keptError } from './dead-letters.ts'
-import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
+import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import type { DropCounter } from './drop-counter.ts'
 import { inDiskLane, inSyncLane } from './spool/disk-lane.ts'
@@ -19,13 +19,13 @@ export class Graveyard {
   readonly #letters: DeadLetters
   readonly #queue: string
   readonly #drops: DropCounter
-  readonly #tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly #tell: (event: Omit<QueueEvent, 'queue'>) => void
   #untold = 0
   #last = ''
   #toldAt = Number.NEGATIVE_INFINITY
 
   /** @param spool `<stateDir>/spool` */
-  constructor(spool: string, queue: string, drops: DropCounter, tell: (event: Omit<DeferEvent, 'queue'>) => void) {
+  constructor(spool: string, queue: string, drops: DropCounter, tell: (event: Omit<QueueEvent, 'queue'>) => void) {
     this.#letters = new DeadLetters(spool, queue)
     this.#queue = queue
     this.#drops = drops

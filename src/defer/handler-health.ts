@@ -1,7 +1,7 @@
 import { monotonicNow } from '../wait/clock.ts'
 import { tellDuration } from '../wait/duration.ts'
 import type { Batch } from './batch.ts'
-import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
+import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
 
 /** Milliseconds: a poison item among good ones fails and succeeds in turn, which is not worth a line each time. */
 const TELL_EVERY = 10_000
@@ -14,13 +14,13 @@ export class HandlerHealth {
   /** What it has said last; null when it has succeeded since. */
   lastError: string | null = null
   readonly #queue: string
-  readonly #tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly #tell: (event: Omit<QueueEvent, 'queue'>) => void
   #inARow = 0
   #since = 0
   #toldAt = Number.NEGATIVE_INFINITY
   #isTold = false
 
-  constructor(queue: string, tell: (event: Omit<DeferEvent, 'queue'>) => void) {
+  constructor(queue: string, tell: (event: Omit<QueueEvent, 'queue'>) => void) {
     this.#queue = queue
     this.#tell = tell
   }

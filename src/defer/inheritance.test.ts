@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { until } from '../../test/process/support/until.ts'
-import type { DeferEvent } from './defer-events.ts'
+import type { QueueEvent } from './defer-events.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import { HandlingMarks } from './handling-marks.ts'
 import { Inheritance } from './inheritance.ts'
@@ -39,7 +39,7 @@ function heirOf(context: TestContext, left: Readonly<Record<string, Buffer>>): H
   mkdirSync(join(queue, DEAD), { recursive: true })
   for (const [name, bytes] of Object.entries(left)) writeFileSync(join(queue, DEAD, name), bytes)
   const taken: DeferredItem[] = []
-  const events: Omit<DeferEvent, 'queue'>[] = []
+  const events: Omit<QueueEvent, 'queue'>[] = []
   const inheritance = new Inheritance({
     directory,
     queue: 'q',

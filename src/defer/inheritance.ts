@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { monotonicNow, wallClock } from '../wait/clock.ts'
 import { within } from '../wait/within.ts'
-import { type DeferEvent, tellError, tellItems } from './defer-events.ts'
+import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
 import { DeferredItem } from './deferred-item.ts'
 import type { HandlingMarks } from './handling-marks.ts'
 import { type Adopted, adopt, type Leftover, listOwners } from './spool/adopt.ts'
@@ -34,7 +34,7 @@ export interface InheritanceOptions {
   /** `more`: there is more to come, which own items should wait for. */
   readonly take: (items: readonly DeferredItem[], more: boolean) => void
   readonly marks: HandlingMarks
-  readonly tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly tell: (event: Omit<QueueEvent, 'queue'>) => void
 }
 
 /** What one owner has left, as far as it is not finished. */

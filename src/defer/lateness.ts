@@ -1,14 +1,14 @@
 import { tellDuration } from '../wait/duration.ts'
-import type { DeferEvent } from './defer-events.ts'
-import type { DeferSettings } from './defer-options.ts'
+import type { QueueEvent } from './defer-events.ts'
+import type { QueueSettings } from './defer-options.ts'
 
 /** Says once when the oldest item has waited too long, and once when that is over. */
 export class Lateness {
   isLate = false
-  readonly #settings: DeferSettings
-  readonly #tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly #settings: QueueSettings
+  readonly #tell: (event: Omit<QueueEvent, 'queue'>) => void
 
-  constructor(settings: DeferSettings, tell: (event: Omit<DeferEvent, 'queue'>) => void) {
+  constructor(settings: QueueSettings, tell: (event: Omit<QueueEvent, 'queue'>) => void) {
     this.#settings = settings
     this.#tell = tell
   }

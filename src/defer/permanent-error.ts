@@ -1,5 +1,5 @@
 /**
- * Thrown by a handler of `defer` to say that trying again is of no use: the items go to the dead letters at once.
+ * Thrown by a handler of a durable queue to say that trying again is of no use: the items go to the dead letters at once.
  *
  * With `ids` those items alone; the others of the batch are tried again without delay. Without, a batch of several is first tried in halves,
  * to find out which items are meant.

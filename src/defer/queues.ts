@@ -2,7 +2,7 @@ import { workerLine } from '../protocol/worker-line.ts'
 import { DEFER_TOPIC, type DeferReport } from '../report/rooms/defer-report.ts'
 import { after, type Cancel, every } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
-import type { DeferQueue } from './defer-queue.ts'
+import type { Queue } from './defer-queue.ts'
 import { HandlerSlots } from './handler-slots.ts'
 import { LoopGate } from './loop-gate.ts'
 import { thisOwner } from './spool/owner.ts'
@@ -19,12 +19,12 @@ const DRAIN_SHARE = 0.9
 class Queues {
   readonly slots: HandlerSlots = new HandlerSlots(CONCURRENCY)
   readonly gate: LoopGate = new LoopGate()
-  readonly #queues = new Map<string, DeferQueue>()
+  readonly #queues = new Map<string, Queue>()
   #stopKeepingUp: Cancel | null = null
   #isTold = false
   #flushing = false
 
-  add(queue: DeferQueue): void {
+  add(queue: Queue): void {
     const { name } = queue.settings
     this.#queues.set(name, queue)
     this.#stopKeepingUp ??= every(KEEP_UP_EVERY, () => {
@@ -81,7 +81,7 @@ class Queues {
     })
   }
 
-  #each<T>(work: (queue: DeferQueue) => Promise<T>): Promise<readonly T[]> {
+  #each<T>(work: (queue: Queue) => Promise<T>): Promise<readonly T[]> {
     return Promise.all(Array.from(this.#queues.values(), work))
   }
 }

@@ -1,8 +1,8 @@
 import { after } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { within } from '../wait/within.ts'
-import { type DeferEvent, tellItems } from './defer-events.ts'
-import type { DeferSettings } from './defer-options.ts'
+import { type QueueEvent, tellItems } from './defer-events.ts'
+import type { QueueSettings } from './defer-options.ts'
 import { Holdings } from './holdings.ts'
 import type { Inheritance } from './inheritance.ts'
 import { thisOwner } from './spool/owner.ts'
@@ -19,15 +19,15 @@ export class Safekeeping {
   readonly holdings: Holdings
   /** Why items are kept in memory alone; null while they are not. */
   degraded: string | null = null
-  readonly #settings: DeferSettings
-  readonly #tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly #settings: QueueSettings
+  readonly #tell: (event: Omit<QueueEvent, 'queue'>) => void
 
   /** @param directory `<stateDir>/spool` */
   constructor(
-    settings: DeferSettings,
+    settings: QueueSettings,
     directory: string,
     inheritance: Inheritance,
-    tell: (event: Omit<DeferEvent, 'queue'>) => void,
+    tell: (event: Omit<QueueEvent, 'queue'>) => void,
   ) {
     const { name, durability, maxBytes } = settings
     this.#settings = settings

@@ -1,13 +1,13 @@
-import type { DeferJobsReport } from '../report/rooms/defer-report.ts'
+import type { QueueJobsReport } from '../report/rooms/defer-report.ts'
 import type { Milliseconds } from '../wait/duration.ts'
-import type { DeferContext, DeferHandler } from './call-handler.ts'
-import type { DeferEvent } from './defer-events.ts'
+import type { QueueContext, QueueHandler } from './call-handler.ts'
+import type { QueueEvent } from './defer-events.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import type { HandlerSlots } from './handler-slots.ts'
 import type { LoopGate } from './loop-gate.ts'
 
 /** Takes the items of queues elsewhere, so that their handlers may run on other machines too. `graphileWorker` makes one. */
-export interface DeferVia {
+export interface QueueTransport {
   /** Called once for each queue that goes this way, when it is defined. */
   open(queue: ViaQueue): ViaLink
 }
@@ -16,14 +16,14 @@ export interface DeferVia {
 export interface ViaQueue {
   readonly name: string
   /** Carries the items out, wherever they come back. */
-  readonly handler: DeferHandler<unknown>
+  readonly handler: QueueHandler<unknown>
   /** Of one call. */
   readonly limit: Milliseconds
   /** How often an item may fail before it goes to the dead letters. */
   readonly attempts: number
   readonly gate: LoopGate
   readonly slots: HandlerSlots
-  readonly tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly tell: (event: Omit<QueueEvent, 'queue'>) => void
   /** Puts an item that is given up with the dead letters of this machine; false if that could not be done. */
   bury(item: DeferredItem, attempts: number, error: unknown): Promise<boolean>
 }
@@ -33,9 +33,9 @@ export interface ViaLink {
   /** The process has loaded what it defers: handlers may be called. */
   start(): void
   /** Resolves when the items are safe elsewhere. One that comes twice must not be carried out twice. */
-  forward(items: readonly unknown[], context: DeferContext): Promise<void>
+  forward(items: readonly unknown[], context: QueueContext): Promise<void>
   /** What handlers have carried out here. */
-  report(): DeferJobsReport
+  report(): QueueJobsReport
   /** Calls no handler any more, gives those that run time to end, then gives them up. Never rejects. */
   stop(limit: Milliseconds): Promise<void>
   /** Lets go of what it has open, after `stop` and the last `forward`. Never rejects. */

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database/schema.ts'
-import { currentRequest, type Deferred, fallbackTo, QueryExpiredError, withQueryLimit } from '../punctual.ts'
+import { currentRequest, type DurableQueue, fallbackTo, QueryExpiredError, withQueryLimit } from '../punctual.ts'
 import type { AuthLimits } from './auth-limits.ts'
 import type { ApiKey, AuthResult, AuthService, Identity } from './contract.ts'
 import type { Referral } from './deferred-referrals.ts'
@@ -13,7 +13,7 @@ export interface AuthParts {
   readonly db: Kysely<Database>
   readonly users: KnownUsers
   readonly limits: AuthLimits
-  readonly referrals: Pick<Deferred<Referral>, 'offer'>
+  readonly referrals: Pick<DurableQueue<Referral>, 'push'>
 }
 
 /**
@@ -72,8 +72,8 @@ async function signInByName({ db, users, limits }: AuthParts, identity: Identity
 
 /** Nobody who signs up waits for it. */
 function refer(referrals: AuthParts['referrals'], userId: number, code: string): 'accepted' | 'unavailable' {
-  const offered = referrals.offer({ userId, code })
-  return offered === 'spooled' || offered === 'memory' ? 'accepted' : 'unavailable'
+  const result = referrals.push({ userId, code })
+  return result === 'persisted' || result === 'memory' ? 'accepted' : 'unavailable'
 }
 
 function signedIn(known: {

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type { Database } from '../database/schema.ts'
 import { openQueue } from '../open-queue.ts'
-import type { Deferred } from '../punctual.ts'
+import type { DurableQueue } from '../punctual.ts'
 import { recordReferral } from './record-referral.ts'
 import type { SendLetters } from './send-letters.ts'
 
@@ -25,7 +25,7 @@ const AT_A_TIME = 10
  * All that a referral takes, after the response: the code is validated, the referrer found, both users are updated and the referrer gets a letter. Each step may be
  * repeated. A code that nobody has is no failure: there is nothing to be done.
  */
-export function deferReferrals(db: Kysely<Database>, settings: ReferralSettings): Deferred<Referral> {
+export function deferReferrals(db: Kysely<Database>, settings: ReferralSettings): DurableQueue<Referral> {
   const { stateDir, log, sendLetters } = settings
   return openQueue<Referral>(
     'referral',

@@ -1,5 +1,5 @@
 import { openQueue, type QueueSettings } from '../open-queue.ts'
-import type { Deferred } from '../punctual.ts'
+import type { DurableQueue } from '../punctual.ts'
 import type { ActivityRecord, Audit, AuditStore, Identified, SecurityRecord } from './audit.ts'
 
 /** As the incident has them. */
@@ -7,7 +7,7 @@ const MOST_EVENTS = 1_000
 const MOST_ACTIVITY = 2_000
 
 export interface DeferredAudit extends Audit {
-  readonly queues: readonly Pick<Deferred<never>, 'close'>[]
+  readonly queues: readonly Pick<DurableQueue<never>, 'close'>[]
 }
 
 /**
@@ -26,8 +26,8 @@ export function deferAudit(store: AuditStore, settings: Pick<QueueSettings, 'sta
     { ...settings, maxItems: MOST_ACTIVITY },
   )
   return {
-    securityEvent: (record) => void events(record),
-    activity: (record) => void activity(record),
+    securityEvent: (record) => void events.push(record),
+    activity: (record) => void activity.push(record),
     queues: [events, activity],
   }
 }

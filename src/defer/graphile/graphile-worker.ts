@@ -4,8 +4,8 @@ import { after } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
 import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
 import { within } from '../../wait/within.ts'
-import type { DeferContext } from '../call-handler.ts'
-import type { DeferVia, ViaLink, ViaQueue } from '../via.ts'
+import type { QueueContext } from '../call-handler.ts'
+import type { QueueTransport, ViaLink, ViaQueue } from '../via.ts'
 import type { GraphileModule, PgPool } from './graphile-shapes.ts'
 import { JobConnections } from './job-connections.ts'
 import { JobRunner, type RunnerGround, type RunnerOptions } from './job-runner.ts'
@@ -18,7 +18,7 @@ export interface GraphileWorkerOptions {
   readonly schema?: string
   /** Whether this process carries out jobs too, or only adds them. Default true. */
   readonly run?: boolean
-  /** Jobs that this process carries out at a time; `deferConcurrency` bounds them too. Default 1. */
+  /** Jobs that this process carries out at a time; `queueConcurrency` bounds them too. Default 1. */
   readonly concurrency?: number
   /** How often it is looked for jobs that nobody announced: those that are to be tried again. Default `2s`. */
   readonly pollInterval?: Limit
@@ -34,7 +34,7 @@ const OWN_CONNECTIONS = 2
 const PREPARE_LIMIT = '60s'
 
 /**
- * Puts what is deferred on graphile-worker, where any machine with the same database may carry it out: `defer(name, handler, { via: graphileWorker(pool) })`. Items go
+ * Puts what is deferred on graphile-worker, where any machine with the same database may carry it out: `durableQueue(name, handler, { transport: graphileWorker(pool) })`. Items go
  * to the spool first, so the caller still pays microseconds, and are added as jobs in batches through `pool`. The jobs are carried out over connections of our own with
  * the same options, so that requests that take all of `pool` do not make us look dead.
  *
@@ -42,7 +42,7 @@ const PREPARE_LIMIT = '60s'
  * @throws UsageError for what is no pool, and for options that do not apply
  * @throws RangeError for numbers and limits that do not apply
  */
-export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}): DeferVia {
+export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}): QueueTransport {
   if (typeof pool?.query !== 'function' || typeof pool.options !== 'object') {
     throw new UsageError('graphileWorker: give a pool of pg: graphileWorker(new pg.Pool({ connectionString }))')
   }
@@ -59,7 +59,7 @@ export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}
   return new GraphileVia(pool, run, { schema, concurrency, pollInterval, heartbeat, releaseAfter })
 }
 
-class GraphileVia implements DeferVia {
+class GraphileVia implements QueueTransport {
   readonly #pool: PgPool
   readonly #run: boolean
   readonly #options: Omit<RunnerOptions, 'tell'>
@@ -107,7 +107,7 @@ class GraphileVia implements DeferVia {
     }
   }
 
-  async #forward(task: QueueTask, items: readonly unknown[], { ids }: DeferContext): Promise<void> {
+  async #forward(task: QueueTask, items: readonly unknown[], { ids }: QueueContext): Promise<void> {
     await this.#prepared()
     const texts = items.map((item) => JSON.stringify(item))
     await this.#store.forward(this.#pool, task.name, ids, texts)

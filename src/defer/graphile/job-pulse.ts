@@ -5,7 +5,7 @@ import { type Milliseconds, ms } from '../../wait/duration.ts'
 import type { Limit } from '../../wait/limit.ts'
 import { retry } from '../../wait/retry.ts'
 import { within } from '../../wait/within.ts'
-import { type DeferEvent, tellError } from '../defer-events.ts'
+import { type QueueEvent, tellError } from '../defer-events.ts'
 import type { PgPool } from './graphile-shapes.ts'
 import type { JobConnections } from './job-connections.ts'
 import type { JobPool, JobStore } from './job-store.ts'
@@ -24,7 +24,7 @@ const LEAVING = retry({ name: 'leaving the jobs', attempts: 5 })
 export interface PulseOptions {
   readonly heartbeat: Milliseconds
   readonly releaseAfter: Milliseconds
-  readonly tell: (event: Omit<DeferEvent, 'queue'>) => void
+  readonly tell: (event: Omit<QueueEvent, 'queue'>) => void
 }
 
 interface PulseConnections extends Pick<JobConnections, 'breakAll'> {

@@ -4,7 +4,7 @@ import { delayAfter } from '../../wait/back-off.ts'
 import { after, type Cancel, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, ms, tellDuration } from '../../wait/duration.ts'
 import { within } from '../../wait/within.ts'
-import { type DeferEvent, tellError } from '../defer-events.ts'
+import { type QueueEvent, tellError } from '../defer-events.ts'
 import type { GraphileModule, GraphileRunner, RunOptions } from './graphile-shapes.ts'
 import type { JobConnections } from './job-connections.ts'
 import { JobPulse, type PulseOptions } from './job-pulse.ts'
@@ -174,7 +174,7 @@ export class JobRunner {
     this.#tell('failing', `deferred work: graphile-worker: ${tellError(message)}`)
   }
 
-  #tell(type: DeferEvent['type'], message: string): void {
+  #tell(type: QueueEvent['type'], message: string): void {
     this.#options.tell({ type, severity: 'warn', message })
   }
 }

@@ -1,4 +1,4 @@
-import type { DeferJobsReport } from '../../report/rooms/defer-report.ts'
+import type { QueueJobsReport } from '../../report/rooms/defer-report.ts'
 import { monotonicNow } from '../../wait/clock.ts'
 import { within } from '../../wait/within.ts'
 import { newBatch } from '../batch.ts'
@@ -73,7 +73,7 @@ export class QueueTask {
     await this.#giveUp(item, job.attempts, failure.error)
   }
 
-  report(): DeferJobsReport {
+  report(): QueueJobsReport {
     const { failures, lastError } = this.#health
     return { running: this.#running, done: this.#done, failed: failures, lastError }
   }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { deferMetrics } from './defer-metrics.ts'
-import type { DeferQueueReport, DeferReport } from './defer-report.ts'
+import type { DeferReport, QueueReport } from './defer-report.ts'
 
-const QUEUE: DeferQueueReport = {
+const QUEUE: QueueReport = {
   state: 'delivering',
   depth: 12,
   bytes: 2_400,

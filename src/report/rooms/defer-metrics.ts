@@ -1,4 +1,4 @@
-import type { DeferQueueReport, DeferReport } from './defer-report.ts'
+import type { DeferReport, QueueReport } from './defer-report.ts'
 import type { RoomMetric } from './room-metric.ts'
 
 type Metric = RoomMetric<DeferReport>
@@ -7,7 +7,7 @@ type Metric = RoomMetric<DeferReport>
 const SECONDS = 1_000
 
 const perQueue =
-  (figure: (queue: DeferQueueReport) => number): Metric['values'] =>
+  (figure: (queue: QueueReport) => number): Metric['values'] =>
   ({ queues }) =>
     Object.entries(queues).map(([queue, report]) => ({ labels: { queue }, value: figure(report) }))
 

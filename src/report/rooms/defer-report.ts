@@ -20,11 +20,11 @@ export type DropReason =
  * What the writer of a queue does. `starting`: it looks for what an earlier process has left. `backing-off`: the handler has failed, and it waits. `stopped`: the
  * process leaves; what is left stays on disk.
  */
-export type DeferState = 'starting' | 'idle' | 'gathering' | 'delivering' | 'backing-off' | 'stopped'
+export type QueueState = 'starting' | 'idle' | 'gathering' | 'delivering' | 'backing-off' | 'stopped'
 
 /** One queue of one process. Counters are since its start. */
-export interface DeferQueueReport {
-  readonly state: DeferState
+export interface QueueReport {
+  readonly state: QueueState
   /** Items that wait or are in work, adopted ones included. */
   readonly depth: number
   /** Their JSON. */
@@ -55,14 +55,14 @@ export interface DeferQueueReport {
   /** Calls that ran out and go on. */
   readonly zombies: number
   /** What this process has carried out of a queue that goes by way of graphile-worker, whoever deferred it; null for one that does not. */
-  readonly jobs: DeferJobsReport | null
+  readonly jobs: QueueJobsReport | null
   /** ISO time; null before the first. */
   readonly lastDeliveredAt: string | null
   /** What the handler said last; null when it has succeeded since. */
   readonly lastError: string | null
 }
 
-export interface DeferJobsReport {
+export interface QueueJobsReport {
   readonly running: number
   readonly done: number
   readonly failed: number
@@ -72,5 +72,5 @@ export interface DeferJobsReport {
 
 /** What the deferred work of one worker reports. */
 export interface DeferReport {
-  readonly queues: Readonly<Record<string, DeferQueueReport>>
+  readonly queues: Readonly<Record<string, QueueReport>>
 }

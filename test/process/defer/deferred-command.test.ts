@@ -14,15 +14,15 @@ const files = {
   'app.mjs': `
 import { appendFileSync, existsSync } from 'node:fs'
 import http from 'node:http'
-import { defer } from '${INDEX}'
+import { durableQueue } from '${INDEX}'
 
-const mails = defer('mails', (items, { ids }) => {
+const mails = durableQueue('mails', (items, { ids }) => {
   if (!existsSync('mended') && items.some(({ to }) => to.startsWith('bad'))) throw new Error('no such\\nmailbox')
   appendFileSync('sent', items.map(({ to }, index) => to + ' ' + ids[index] + '\\n').join(''))
 }, { linger: '1ms', attempts: 2, backOff: { from: 1, to: 1 } })
 
 http.createServer((request, response) => {
-  response.end(String(mails({ to: request.url.slice(1) })))
+  response.end(mails.push({ to: request.url.slice(1) }))
 }).listen(process.env.PORT, process.env.HOST)
 `,
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type DeferEvent, defer } from '../../../src/index.ts'
+import { durableQueue, type QueueEvent } from '../../../src/index.ts'
 import { until } from '../support/until.ts'
 
 const KIB = 1024
@@ -41,11 +41,11 @@ for (const fault of ['full', 'read-only'] as const) {
       t.skip('a file system can be mounted by root only')
       return
     }
-    const events: DeferEvent[] = []
-    const told = (type: string): readonly DeferEvent[] => events.filter((event) => event.type === type)
+    const events: QueueEvent[] = []
+    const told = (type: string): readonly QueueEvent[] => events.filter((event) => event.type === type)
     const held = Promise.withResolvers<void>()
     const seen: number[] = []
-    const log = defer<{ n: number; payload: string }>(
+    const log = durableQueue<{ n: number; payload: string }>(
       `disk-${fault}`,
       async (items) => {
         await held.promise
@@ -55,7 +55,7 @@ for (const fault of ['full', 'read-only'] as const) {
     )
     try {
       let next = 0
-      const push = (): boolean => log({ n: next++, payload: PAYLOAD })
+      const push = (): boolean => log.push({ n: next++, payload: PAYLOAD }) === 'persisted'
       for (let n = 0; n < 1_000; n++) push()
       // A machine that stops for half a second makes it degrade, too.
       await until('all to be on disk', () => log.stats().degraded === null && log.stats().inMemory === 0)
@@ -81,7 +81,7 @@ for (const fault of ['full', 'read-only'] as const) {
         for (let n = 0; n < 200; n++) push()
         return log.stats().degraded !== null
       })
-      assert.equal(log.offer({ n: next++, payload: PAYLOAD }), 'memory')
+      assert.equal(log.push({ n: next++, payload: PAYLOAD }), 'memory')
       await until('it to be said', () => told('degraded').length === 1)
       assert.match(told('degraded')[0]?.message ?? '', fault === 'full' ? /no space left on/ : /not writable|read-only/)
       assert.ok(log.stats().inMemory > 0)

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
-import { type Deferred, defer } from '../../../src/defer/defer.ts'
+import { type DurableQueue, durableQueue } from '../../../src/defer/defer.ts'
 import { type GraphileWorkerOptions, graphileWorker } from '../../../src/defer/graphile/graphile-worker.ts'
 import { JobStore } from '../../../src/defer/graphile/job-store.ts'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
@@ -18,7 +18,7 @@ let outsider: pg.Client
 let pool: pg.Pool
 let proxy: LossyProxy
 let directory: string
-let queue: Deferred<number>
+let queue: DurableQueue<number>
 let begun: number[]
 /** Of each of these, how often the job had been taken by then. */
 let attempts: number[]
@@ -97,7 +97,7 @@ afterEach(async () => {
 
 /** With heartbeats that nobody has to wait for, and a silence longer than this test waits: only we ourselves can give our jobs back. */
 function open(options: GraphileWorkerOptions = {}): void {
-  queue = defer<number>(
+  queue = durableQueue<number>(
     'jobs',
     (items, { attempt }) => {
       begun.push(...items)
@@ -106,7 +106,7 @@ function open(options: GraphileWorkerOptions = {}): void {
     },
     {
       stateDir: directory,
-      via: graphileWorker(pool, { heartbeat: '200ms', releaseAfter: '10m', pollInterval: '100ms', ...options }),
+      transport: graphileWorker(pool, { heartbeat: '200ms', releaseAfter: '10m', pollInterval: '100ms', ...options }),
       backOff: { to: '200ms' },
       onEvent: () => {},
     },
@@ -123,7 +123,7 @@ for (const jobs of [1, 2]) {
     const ends: (() => void)[] = []
     handler = () => new Promise<void>((resolve) => ends.push(resolve))
     open({ concurrency: jobs })
-    for (let n = 1; n <= jobs; n++) queue(n)
+    for (let n = 1; n <= jobs; n++) queue.push(n)
     await until('the jobs to begin', () => begun.length === jobs, LIMIT)
     handler = () => {}
     // Another session than the one that looks: within a transaction `pg_stat_activity` stays as it was seen first.
@@ -147,17 +147,17 @@ for (const jobs of [1, 2]) {
     await until('the jobs to be gone', async () => (await left()) === 0, LIMIT)
     const numbers = Array.from({ length: jobs }, (_, index) => index + 1)
     assert.deepEqual(begun.toSorted(), [...numbers, ...numbers].toSorted())
-    queue(9)
+    queue.push(9)
     await until('the next job to be carried out', () => begun.includes(9), LIMIT)
   })
 }
 
 test('a job that was taken and whose taking was never heard of does not stay locked', async () => {
   open()
-  queue(1)
+  queue.push(1)
   await until('the first job to be gone', async () => begun.length === 1 && (await left()) === 0, LIMIT)
   proxy.loses = '"item" : 4711'
-  queue(4711)
+  queue.push(4711)
   await until('the answer with the job to be lost', () => proxy.loses === null, LIMIT)
   await until('the job to be carried out', () => begun.includes(4711), LIMIT)
   await until('the job to be gone', async () => (await left()) === 0, LIMIT)
@@ -172,7 +172,7 @@ test('a job that was taken and whose taking was never heard of does not stay loc
 
 test('connections that fall silent and do not end are given up, and jobs go on over others', async () => {
   open()
-  queue(1)
+  queue.push(1)
   await until('the first job to be gone', async () => begun.length === 1 && (await left()) === 0, LIMIT)
   proxy.desert()
   const store = new JobStore('graphile_worker')

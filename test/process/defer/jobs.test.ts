@@ -8,8 +8,8 @@ import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { guardPool } from '../../../src/database/guard-pool.ts'
-import { type Deferred, defer } from '../../../src/defer/defer.ts'
-import type { DeferOptions } from '../../../src/defer/defer-options.ts'
+import { type DurableQueue, durableQueue } from '../../../src/defer/defer.ts'
+import type { DurableQueueOptions } from '../../../src/defer/defer-options.ts'
 import { type GraphileWorkerOptions, graphileWorker } from '../../../src/defer/graphile/graphile-worker.ts'
 import { JobStore } from '../../../src/defer/graphile/job-store.ts'
 import { deadLettersOf, retryDeadLetters } from '../../../src/defer/kept-queues.ts'
@@ -31,7 +31,7 @@ let server: TestServer
 let pool: pg.Pool
 let directory: string
 const machines = new Set<ChildProcess>()
-const queues: Deferred<never>[] = []
+const queues: DurableQueue<never>[] = []
 
 before(async () => {
   server = await startPostgres()
@@ -88,17 +88,17 @@ async function kill(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Pr
 /** In this process. */
 function open<Item>(
   handler: (items: Item[], context: { readonly attempt: number }) => unknown,
-  options: DeferOptions = {},
+  options: DurableQueueOptions = {},
   worker: GraphileWorkerOptions = QUICK,
-): Deferred<Item> {
-  const queue = defer<Item>('jobs', handler, {
+): DurableQueue<Item> {
+  const queue = durableQueue<Item>('jobs', handler, {
     stateDir: join(directory, 'here'),
-    via: graphileWorker(pool, worker),
+    transport: graphileWorker(pool, worker),
     backOff: { to: '200ms' },
     onEvent: () => {},
     ...options,
   })
-  queues.push(queue as Deferred<never>)
+  queues.push(queue as DurableQueue<never>)
   return queue
 }
 
@@ -191,7 +191,7 @@ test('what is forwarded twice is one job, also while it runs and when it is done
     began.push(...items)
     if (items[0] === 1) await held.promise
   })
-  queue(1)
+  queue.push(1)
   await until('the job to begin', () => began.length === 1, LIMIT)
   const store = new JobStore('graphile_worker')
   const { rows } = await pool.query('select id from punctual_forwarded')
@@ -222,7 +222,7 @@ test('an item that fails too often is a dead letter of the machine that tried la
     },
     { attempts: 1 },
   )
-  queue({ n: 7 })
+  queue.push({ n: 7 })
   const letters = deadLettersOf(join(directory, 'here'), 'jobs')
   await until('the dead letter', async () => (await letters.count()) === 1, LIMIT)
   const [letter] = await letters.list()
@@ -242,17 +242,17 @@ test('a handler’s permanent error is a dead letter at once', async () => {
   const queue = open<number>(() => {
     throw Object.assign(new Error('never'), { permanent: true })
   })
-  queue(1)
+  queue.push(1)
   await until('the dead letter', () => queue.stats().deadLetters === 1, LIMIT)
 })
 
 test('while the database is away items wait in the spool; when it is back they are carried out', async () => {
   const done: number[] = []
   const queue = open<number>((items) => void done.push(...items))
-  queue(1)
+  queue.push(1)
   await until('the first to be carried out', () => done.length === 1, LIMIT)
   const restarted = server.restart()
-  for (let n = 2; n <= 50; n++) assert.equal(queue(n), true)
+  for (let n = 2; n <= 50; n++) assert.equal(queue.push(n), 'persisted')
   await restarted
   await until('the others to be carried out', () => new Set(done).size === 50, LIMIT)
 })
@@ -261,5 +261,5 @@ test('options that cannot work are refused with what to do', () => {
   assert.throws(() => graphileWorker({} as never), /give a pool of pg/)
   assert.throws(() => graphileWorker(pool, { heartbeat: '10s', releaseAfter: '15s' }), /at least three times heartbeat/)
   assert.throws(() => graphileWorker(pool, { concurrency: 0 }), { code: 'PUNCTUAL_INVALID_OPTION' })
-  assert.throws(() => defer('no-way', () => {}, { via: {} as never }), /give graphileWorker\(pool\)/)
+  assert.throws(() => durableQueue('no-way', () => {}, { transport: {} as never }), /give graphileWorker\(pool\)/)
 })

@@ -15,17 +15,17 @@ const files = {
 import { appendFileSync, existsSync } from 'node:fs'
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defer } from '${INDEX}'
+import { durableQueue } from '${INDEX}'
 
-const log = defer('events', async (items, { ids, signal }) => {
+const log = durableQueue('events', async (items, { ids, signal }) => {
   // Nothing is handled before the test says so.
   while (!existsSync('go')) await sleep(10, undefined, { signal })
   appendFileSync('handled', items.map((item, index) => ids[index] + ' ' + item.n + ' ' + process.pid + '\\n').join(''))
 }, { limit: '20s', linger: '1ms' })
 
 http.createServer((request, response) => {
-  const survives = log({ n: Number(request.url.slice(1)) })
-  response.end(JSON.stringify({ pid: process.pid, survives }))
+  const pushed = log.push({ n: Number(request.url.slice(1)) })
+  response.end(JSON.stringify({ pid: process.pid, pushed }))
 }).listen(process.env.PORT, process.env.HOST)
 `,
 }
@@ -53,8 +53,8 @@ function reportOf(worker: WorkerStatus): DeferReport['queues'][string] | undefin
 async function push(server: TestServer, n: number): Promise<number> {
   const answer = await request(`${server.url}/${n}`)
   assert.equal(answer.status, 200, answer.why)
-  const { pid, survives } = JSON.parse(answer.body) as { pid: number; survives: boolean }
-  assert.equal(survives, true)
+  const { pid, pushed } = JSON.parse(answer.body) as { pid: number; pushed: string }
+  assert.equal(pushed, 'persisted')
   return pid
 }
 

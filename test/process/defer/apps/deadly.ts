@@ -1,9 +1,9 @@
 // Handles a hundred items, of which one kills the process that handles it. deadly.ts <state directory> <handled>
 import { appendFileSync } from 'node:fs'
-import { defer } from '../../../../src/defer/defer.ts'
+import { durableQueue } from '../../../../src/defer/defer.ts'
 
 const [stateDir = '', handled = '', first] = process.argv.slice(2)
-const log = defer<number>(
+const log = durableQueue<number>(
   'deadly',
   (items) => {
     if (items.includes(42)) process.kill(process.pid, 'SIGKILL')
@@ -11,6 +11,6 @@ const log = defer<number>(
   },
   { stateDir, onEvent: () => {} },
 )
-if (first === 'first') for (let n = 0; n < 100; n++) log(n)
+if (first === 'first') for (let n = 0; n < 100; n++) log.push(n)
 await log.flush('20s')
 await log.close()

@@ -3,7 +3,7 @@
 // deferring.ts <state directory> <acknowledged> <handled> <run> | deferring.ts <state directory> - <handled> -   (which only delivers, and ends)
 import { openSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import { defer } from '../../../../src/defer/defer.ts'
+import { durableQueue } from '../../../../src/defer/defer.ts'
 import { appendLines } from './whole-lines.ts'
 
 const [stateDir = '', acknowledged = '', handled = '', run = ''] = process.argv.slice(2)
@@ -18,7 +18,7 @@ interface Item {
   readonly payload: string
 }
 
-const log = defer<Item>(
+const log = durableQueue<Item>(
   'kills',
   (items, { ids }) => {
     appendLines(
@@ -36,7 +36,7 @@ if (run === '-') {
 } else {
   const file = openSync(acknowledged, 'a')
   for (let n = 0; ; n++) {
-    if (log({ run, n, payload: PAYLOAD })) appendLines(file, [`${run} ${n}`])
+    if (log.push({ run, n, payload: PAYLOAD }) === 'persisted') appendLines(file, [`${run} ${n}`])
     if (n === 0) console.log('deferring')
     if (n % BURST !== 0) continue
     do await setImmediate()

@@ -5,7 +5,7 @@
 import { openSync } from 'node:fs'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { defer } from '../../../../src/defer/defer.ts'
+import { durableQueue } from '../../../../src/defer/defer.ts'
 import { graphileWorker } from '../../../../src/defer/graphile/graphile-worker.ts'
 import { appendLines } from './whole-lines.ts'
 
@@ -33,7 +33,7 @@ const { name, database, stateDir, acknowledged, handled, run, defers, hangs } = 
 const pool = new pg.Pool({ ...database, max: 2 })
 pool.on('error', () => {})
 
-const work = defer<Item>(
+const work = durableQueue<Item>(
   'jobs',
   async (items, { ids }) => {
     appendLines(
@@ -48,14 +48,14 @@ const work = defer<Item>(
     linger: '5ms',
     backOff: { to: '500ms' },
     limit: '10m',
-    via: graphileWorker(pool, { run, heartbeat: '200ms', releaseAfter: '1s', pollInterval: '200ms' }),
+    transport: graphileWorker(pool, { run, heartbeat: '200ms', releaseAfter: '1s', pollInterval: '200ms' }),
     onEvent: ({ message }) => console.log(message),
   },
 )
 
 const file = openSync(acknowledged, 'a')
 for (let n = 0; defers === 'for ever' || n < defers; n++) {
-  if (work({ by: name, n })) appendLines(file, [`${name} ${n}`])
+  if (work.push({ by: name, n }) === 'persisted') appendLines(file, [`${name} ${n}`])
   if (n % 10 !== 0) continue
   do await setImmediate()
   while (work.stats().depth > 200)

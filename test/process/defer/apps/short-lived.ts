@@ -1,9 +1,9 @@
 // Defers three items and has nothing else to do. short-lived.ts <state directory> <handled> <how it goes: well, never, exit, later>
 import { appendFileSync } from 'node:fs'
-import { defer } from '../../../../src/defer/defer.ts'
+import { durableQueue } from '../../../../src/defer/defer.ts'
 
 const [stateDir = '', handled = '', how = ''] = process.argv.slice(2)
-const log = defer<number>(
+const log = durableQueue<number>(
   'short-lived',
   async (items) => {
     if (how === 'never') await new Promise(() => {})
@@ -11,5 +11,5 @@ const log = defer<number>(
   },
   { stateDir, linger: '1h', batch: 100 },
 )
-for (const item of how === 'later' ? [] : [1, 2, 3]) log(item)
+for (const item of how === 'later' ? [] : [1, 2, 3]) log.push(item)
 if (how === 'exit') process.exit(0)
