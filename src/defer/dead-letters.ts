@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { textOf } from './defer-events.ts'
 import { inDiskLane } from './spool/disk-lane.ts'
 import { ulid } from './ulid.ts'
 
@@ -197,7 +198,7 @@ export class DeadLetters {
 
 /** What of an error is kept. */
 export function keptError(error: unknown): DeadLetter['error'] {
-  if (!(error instanceof Error)) return { name: 'unknown', message: String(error).slice(0, LONGEST_MESSAGE) }
+  if (!(error instanceof Error)) return { name: 'unknown', message: textOf(error).slice(0, LONGEST_MESSAGE) }
   const { code } = error as { readonly code?: unknown }
   const kept = { name: error.name, message: error.message.slice(0, LONGEST_MESSAGE) }
   return typeof code === 'string' ? { ...kept, code } : kept

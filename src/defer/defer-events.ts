@@ -1,8 +1,17 @@
 /**
- * What a queue has to say. `degraded`: items are kept in memory alone, or again on disk (`recovered`). `dropped`: items were not accepted, or were given up
- * for newer ones; at most once a second. `failing`: the handler has begun to fail, or succeeds again (`succeeding`). `dead-letters`: items were set aside for
- * good; at most once a second. `late`: the oldest item has waited longer than `warnAge`, or no longer (`in-time`). `adopted`: what another process has left was
- * taken over. `damaged`: some of it could not be read. `lost`: the process leaves with items that are in memory alone.
+ * What happened to a queue, with its `details` in braces.
+ *
+ * - `degraded` { reason }: items are kept in memory only. `reason` is an error code of the file system, `slow` or `files-full`.
+ * - `recovered` { items }: items go to disk again, as do those that were kept in memory.
+ * - `dropped` { drops, error }: items were not accepted, or were dropped for newer ones, counted by reason; at most once a second.
+ * - `failing` { items, attempt, retryInMs, error }: the handler has begun to fail; or { error }: jobs cannot be run or announced.
+ * - `succeeding` { failures }: the handler succeeds again.
+ * - `delivery-failed` { items, error }: Punctual itself failed while it delivered; the items are kept and tried again.
+ * - `dead-letters` { items, error, written }: items went to the dead letters, at most once a second; or they could not be written there and are kept.
+ * - `late` { ageMs, warnAgeMs }: the oldest item has waited longer than `warnAge`; `in-time` { warnAgeMs }: no longer.
+ * - `adopted` { items, owner }: items of a process that exited were taken over; or { from }: its jobs were released.
+ * - `damaged` { path, problem, movedTo }: some of them could not be read.
+ * - `lost` { items }: the process exits with items that are in memory only.
  */
 export type QueueEventType =
   | 'degraded'
@@ -10,6 +19,7 @@ export type QueueEventType =
   | 'dropped'
   | 'failing'
   | 'succeeding'
+  | 'delivery-failed'
   | 'dead-letters'
   | 'late'
   | 'in-time'
@@ -23,6 +33,8 @@ export interface QueueEvent {
   readonly queue: string
   /** A whole sentence, ready for the log. */
   readonly message: string
+  /** The same for programs; see `QueueEventType`. */
+  readonly details: Readonly<Record<string, unknown>>
 }
 
 /** Standard error for trouble, standard output for the rest: for an app that has not said where its log is. */
@@ -32,9 +44,18 @@ export function tellConsole(event: QueueEvent): void {
 
 /** An error as the end of a sentence, in one line and bounded. */
 export function tellError(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  const text = textOf(error)
   const line = text.replace(/\s+/g, ' ').trim()
   return line.length <= 300 ? line : `${line.slice(0, 300)}…`
+}
+
+/** Never throws: a handler may throw what has no text. */
+export function textOf(error: unknown): string {
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  } catch {
+    return 'a value that cannot be converted to a string'
+  }
 }
 
 /** `1 item`, `12 items`. */

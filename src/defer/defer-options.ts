@@ -1,5 +1,4 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { UsageError } from '../errors/punctual-error.ts'
 import { safeListener } from '../report/safe-listener.ts'
 import type { BackOff, Jitter } from '../wait/back-off.ts'
 import type { Milliseconds } from '../wait/duration.ts'
@@ -79,23 +78,22 @@ const ON_FULL: readonly OnFull[] = ['drop-newest', 'drop-oldest', 'reject']
 const DURABILITIES: readonly Durability[] = ['process', 'disk', 'memory']
 const JITTERS: readonly Jitter[] = ['full', 'decorrelated']
 
-/**
- * @throws UsageError for a name or a word that does not apply
- * @throws RangeError for a number, size or limit that does not apply
- */
+/** @throws InvalidOptionError for a name that is not a file name, and for options that are invalid */
 export function readQueueOptions(name: unknown, options: DurableQueueOptions): QueueSettings {
   if (typeof name !== 'string' || !NAME.test(name)) {
-    throw new UsageError(
-      `durableQueue: ${JSON.stringify(name)} cannot name a queue, because it names a directory too; write letters, digits and "-", "_", "." behind a letter or digit, 64 at most, such as "security-event"`,
-    )
+    const must =
+      'must be at most 64 letters, digits, "-", "_" or ".", the first a letter or digit: it is also the name of a directory'
+    throw new InvalidOptionError('durableQueue', 'name', name, must)
   }
   const where = `durableQueue "${name}"`
   const { backOff = {} } = options
   const limit = readLimit(where, 'limit', options.limit ?? '30s')
-  if (limit === 0) throw new UsageError(`${where}: limit: 0 is no time to work in; without limit is 'unbounded'`)
+  if (limit === 0) {
+    throw new InvalidOptionError(where, 'limit', options.limit, "must be greater than 0; use 'unbounded' for no limit")
+  }
   const { transport = null } = options
   if (transport !== null && typeof transport.open !== 'function') {
-    throw new UsageError(`${where}: transport is not a transport: pass graphileWorker(pool), or leave it out`)
+    throw new InvalidOptionError(where, 'transport', transport, 'must be a transport, such as graphileWorker(pool)')
   }
   return {
     name,
@@ -107,13 +105,13 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
     backOff: {
       base: readLimit(where, 'backOff.from', backOff.from ?? '100ms'),
       most: readLimit(where, 'backOff.to', backOff.to ?? '30s'),
-      jitter: readWord(`${where}: backOff.jitter`, backOff.jitter ?? 'full', JITTERS),
+      jitter: readWord(where, 'backOff.jitter', backOff.jitter ?? 'full', JITTERS),
       random: Math.random,
     },
     maxItems: readCount(where, 'maxItems', options.maxItems ?? 10_000, 1),
     maxBytes: readSize(where, 'maxBytes', options.maxBytes ?? '64MiB'),
-    onFull: readWord(`${where}: onFull`, options.onFull ?? 'drop-newest', ON_FULL),
-    durability: readWord(`${where}: durability`, options.durability ?? 'process', DURABILITIES),
+    onFull: readWord(where, 'onFull', options.onFull ?? 'drop-newest', ON_FULL),
+    durability: readWord(where, 'durability', options.durability ?? 'process', DURABILITIES),
     warnAge: readLimit(where, 'warnAge', options.warnAge ?? '1m'),
     stateDir: options.stateDir,
     transport,
@@ -121,9 +119,9 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
   }
 }
 
-function readWord<Word extends string>(what: string, word: Word, words: readonly Word[]): Word {
+function readWord<Word extends string>(of: string, option: string, word: Word, words: readonly Word[]): Word {
   if (words.includes(word)) return word
-  throw new UsageError(`${what} is one of ${words.join(', ')}, not ${JSON.stringify(word)}`)
+  throw new InvalidOptionError(of, option, word, `must be one of ${words.join(', ')}`)
 }
 
 function readSize(of: string, option: string, size: Size): number {

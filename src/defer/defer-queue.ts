@@ -6,7 +6,7 @@ import { type Milliseconds, ms } from '../wait/duration.ts'
 import { Backlog } from './backlog.ts'
 import { type Batch, newBatch } from './batch.ts'
 import { callHandler, type QueueHandler } from './call-handler.ts'
-import type { QueueEvent } from './defer-events.ts'
+import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
 import type { QueueSettings } from './defer-options.ts'
 import { DeferredItem } from './deferred-item.ts'
 import { Delivery, type DeliveryOwner } from './delivery.ts'
@@ -14,7 +14,7 @@ import { DropCounter } from './drop-counter.ts'
 import { Graveyard } from './graveyard.ts'
 import { HandlerHealth } from './handler-health.ts'
 import type { HandlerSlots } from './handler-slots.ts'
-import { DEADLY, HandlingMarks } from './handling-marks.ts'
+import { DEADLY, HandlingMarks, KILLS_PROCESS } from './handling-marks.ts'
 import type { Holdings } from './holdings.ts'
 import { Inheritance } from './inheritance.ts'
 import { Lateness } from './lateness.ts'
@@ -42,6 +42,7 @@ export class Queue implements DeliveryOwner {
   readonly gate: LoopGate
   readonly slots: HandlerSlots
   readonly #handler: QueueHandler<unknown>
+  readonly #tell: (event: Omit<QueueEvent, 'queue'>) => void
   /** Where items go in place of the handler; null when they are handled here. */
   readonly #link: ViaLink | null
   readonly #safekeeping: Safekeeping
@@ -80,6 +81,7 @@ export class Queue implements DeliveryOwner {
     this.slots = shared.slots
     const directory = join(resolve(stateDir), 'spool')
     const tell = (event: Omit<QueueEvent, 'queue'>): void => settings.onEvent({ ...event, queue: name })
+    this.#tell = tell
     this.#marks = new HandlingMarks(join(directory, name, 'dead'), thisOwner())
     this.#inheritance = new Inheritance({
       directory,
@@ -208,7 +210,8 @@ export class Queue implements DeliveryOwner {
     this.#inheritance.look(false)
     const { deaths = 0, legacy = null } = batch.items[0] ?? {}
     if (deaths >= DEADLY && this.#link === null) {
-      return { error: new PermanentError(`${deaths} processes have died while they had this item in hand`) }
+      const error = new PermanentError(`${deaths} processes died while they handled this item`)
+      return { error: Object.assign(error, { code: KILLS_PROCESS }) }
     }
     const unmark = legacy === null ? null : this.#marks.begin(batch.items)
     const failure = await callHandler(this.#handler, batch.items, {
@@ -240,6 +243,13 @@ export class Queue implements DeliveryOwner {
     if (!(await this.#graveyard.add(batch, error))) return false
     this.#holdings.settle(batch.items)
     return true
+  }
+
+  faulted(batch: Batch, error: unknown): void {
+    const why = tellError(error)
+    const items = batch.items.length
+    const message = `deferred ${this.settings.name}: delivery failed unexpectedly with ${tellItems(items)}; they are kept: ${why}`
+    this.#tell({ type: 'delivery-failed', severity: 'error', message, details: { items, error: why } })
   }
 
   report(): QueueReport {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { until } from '../../test/process/support/until.ts'
-import { UsageError } from '../errors/punctual-error.ts'
+import type { PunctualError } from '../errors/punctual-error.ts'
 import { WaitExpiredError } from '../wait/abort-reason.ts'
 import { runWithin } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
@@ -132,8 +132,8 @@ test('a full queue drops the newest, says so at once, and counts them', async ()
   assert.deepEqual(results.slice(3), ['dropped', 'dropped'])
   assert.equal(log.push(6), 'dropped')
   assert.deepEqual(
-    events.filter(({ type }) => type === 'dropped').map(({ message }) => message),
-    ['deferred newest: 1 item dropped: the queue is full'],
+    events.filter(({ type }) => type === 'dropped').map(({ details }) => details),
+    [{ drops: { full: 1 }, error: null }],
   )
   held.open()
   assert.equal(await log.flush(LIMIT), true)
@@ -190,7 +190,8 @@ test('an item of which no JSON can be made is dropped and counted, and never thr
   for (const item of bad) assert.equal(log.push(item), 'dropped')
   assert.deepEqual(log.stats().drops, { unserialisable: bad.length })
   const told = events.find(({ type }) => type === 'dropped')
-  assert.match(told?.message ?? '', /no JSON can be made of it \(TypeError: Converting circular structure/)
+  assert.deepEqual(told?.details.drops, { unserialisable: 1 })
+  assert.match(String(told?.details.error), /^TypeError: /)
   await log.close(LIMIT)
 })
 
@@ -201,10 +202,12 @@ test('with durability disk, synced rejects while something is in memory alone, a
   writeFileSync(inTheWay, '')
   const log = durableQueue('power', () => {}, options)
   assert.equal(log.push(1), 'memory')
-  await assert.rejects(
-    log.synced(),
-    /^Error: deferred power: not synced, 1 item in memory alone: .* is not a directory/,
-  )
+  await assert.rejects(log.synced(), (error: PunctualError) => {
+    assert.equal(error.code, 'PUNCTUAL_QUEUE_NOT_SYNCED')
+    assert.equal(error.details?.inMemory, 1)
+    assert.match(String(error.details?.reason), /^(EEXIST|ENOTDIR)$/)
+    return true
+  })
   rmSync(inTheWay)
   await until('it to be written down', () => log.stats().inMemory === 0 && log.stats().degraded === null)
   assert.ok(events.some(({ type }) => type === 'recovered'))
@@ -276,7 +279,7 @@ test('what a closed queue has left is taken up by the next of its name, in order
     Array.from({ length: 3_000 }, (_, n) => n),
   )
   assert.equal(log.stats().adopted, 2_500)
-  assert.ok(events.some(({ message }) => message === 'deferred again: took over 2500 items of this process'))
+  assert.deepEqual(events.find(({ type }) => type === 'adopted')?.details, { items: 2_500, owner: 'this process' })
   await log.close(LIMIT)
   const left = readdirSync(join(stateDir, 'spool', 'again'), { recursive: true, withFileTypes: true })
   assert.deepEqual(
@@ -285,16 +288,16 @@ test('what a closed queue has left is taken up by the next of its name, in order
   )
 })
 
-test('a queue of a name that is taken, or a handler that is none, is refused', async () => {
+test('a name that is taken, or a handler that is not a function, is refused', async () => {
   const log = durableQueue('taken', () => {}, quiet().options)
-  assert.throws(
-    () => durableQueue('taken', () => {}, quiet().options),
-    (error) => error instanceof UsageError && /in this process already/.test(error.message),
-  )
-  assert.throws(
-    () => durableQueue('no-handler', undefined as never),
-    (error) => error instanceof UsageError && /give a handler/.test(error.message),
-  )
+  assert.throws(() => durableQueue('taken', () => {}, quiet().options), {
+    code: 'PUNCTUAL_USAGE',
+    details: { queue: 'taken', reason: 'name-taken' },
+  })
+  assert.throws(() => durableQueue('no-handler', undefined as never), {
+    code: 'PUNCTUAL_INVALID_OPTION',
+    details: { option: 'handler', given: undefined },
+  })
   await log.close(LIMIT)
   await durableQueue('taken', () => {}, quiet().options).close(LIMIT)
 })

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { workerLine } from '../protocol/worker-line.ts'
 import type { QueueReport } from '../report/rooms/defer-report.ts'
@@ -54,8 +55,8 @@ const DEFAULT_LIMIT = '5s'
  * Items are stored as JSON: a handler gets what `JSON.parse` returns.
  *
  * @param name of the queue, and of its directory: `<state directory>/spool/<name>`
- * @throws UsageError when the handler is not a function, or a queue of this name exists in this process
- * @throws UsageError for a name that is not a file name, and for options that are invalid
+ * @throws UsageError when this process already has a queue of this name
+ * @throws InvalidOptionError for a name that is not a file name, a handler that is not a function, and invalid options
  */
 export function durableQueue<Item>(
   name: string,
@@ -64,15 +65,12 @@ export function durableQueue<Item>(
 ): DurableQueue<Item> {
   const settings = readQueueOptions(name, options)
   if (typeof handler !== 'function') {
-    throw new UsageError(
-      `durableQueue "${name}": the handler must be a function: durableQueue("${name}", async (items, { signal }) => { … })`,
-      { details: { queue: name, problem: 'no-handler' } },
-    )
+    throw new InvalidOptionError(`durableQueue "${name}"`, 'handler', handler, 'must be a function')
   }
   if (!takeName(name)) {
     throw new UsageError(
       `durableQueue "${name}": this process already has a queue with this name; create it once, in a module that others import`,
-      { details: { queue: name, problem: 'name-taken' } },
+      { details: { queue: name, reason: 'name-taken' } },
     )
   }
   const stateDir = workerLine()?.stateDir ?? resolve(settings.stateDir ?? '.punctual')

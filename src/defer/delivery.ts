@@ -23,6 +23,8 @@ export interface DeliveryOwner {
   failed(batch: Batch, error: unknown, again: number): void
   /** Puts them with the dead letters; false if that could not be done. */
   bury(batch: Batch, error: unknown): Promise<boolean>
+  /** Delivery itself has failed, through a fault that is neither the handler's nor the disk's. The batch is kept, unless it was handled. */
+  faulted(batch: Batch, error: unknown): void
 }
 
 interface Running {
@@ -166,7 +168,8 @@ export class Delivery {
         this.#runners--
         this.#pump()
       }
-      void this.#deliver().then(done, done)
+      // It rejects only where reporting a fault fails too, and that must not go unnoticed.
+      void this.#deliver().finally(done)
     }
     if (this.#idle.size > 0 && this.isEmpty) for (const tell of this.#idle) tell(true)
   }
@@ -189,7 +192,7 @@ export class Delivery {
     return full ? now : head.at + settings.linger
   }
 
-  /** One batch. Never rejects. */
+  /** One batch. */
   async #deliver(): Promise<void> {
     const { gate, slots } = this.#owner
     if (this.#idle.size === 0) await gate.pass(this.#lastBegan)
@@ -203,20 +206,36 @@ export class Delivery {
     this.#lastBegan = now
     const running = { batch, since: now }
     this.#running.add(running)
-    const failure = await this.#owner.call(batch, batch.failed + 1)
-    giveBack()
-    this.#running.delete(running)
-    const ended = monotonicNow()
-    if (batch.aside) this.#othersUntil = ended + (ended - now)
-    if (failure === null) {
-      this.#failuresInARow = 0
-      this.#notBefore = 0
-      this.#owner.delivered(batch)
-    } else if (this.#stopped) {
-      this.#first.unshift(batch)
-    } else {
-      await this.#mend(batch, failure.error)
+    let isHandled = false
+    try {
+      const failure = await this.#owner.call(batch, batch.failed + 1).finally(() => {
+        giveBack()
+        this.#running.delete(running)
+      })
+      const ended = monotonicNow()
+      if (batch.aside) this.#othersUntil = ended + (ended - now)
+      if (failure === null) {
+        isHandled = true
+        this.#failuresInARow = 0
+        this.#notBefore = 0
+        this.#owner.delivered(batch)
+      } else if (this.#stopped) {
+        this.#first.unshift(batch)
+      } else {
+        await this.#mend(batch, failure.error)
+      }
+    } catch (error) {
+      if (!isHandled) this.#requeue(batch)
+      this.#backOff()
+      this.#owner.faulted(batch, error)
     }
+  }
+
+  /** Puts back what is in no list: handling a failure was interrupted by another one. */
+  #requeue(batch: Batch): void {
+    const queued = new Set([...this.#first, ...this.#aside].flatMap(({ items }) => items))
+    const items = batch.items.filter((item) => !queued.has(item))
+    if (items.length > 0) this.#first.unshift({ ...partOf(batch, items), aside: false })
   }
 
   #take(now: number): Batch | null {

@@ -52,10 +52,11 @@ export class DropCounter {
     if (this.#untold.size === 0 || now - this.#toldAt < TELL_EVERY) return
     this.#toldAt = now
     const parts = Array.from(this.#untold, ([reason, count]) => `${tellItems(count)} ${BECAUSE[reason]}`)
-    const error = this.#error === undefined ? '' : ` (${tellError(this.#error)})`
+    const drops = Object.fromEntries(this.#untold)
+    const error = this.#error === undefined ? null : tellError(this.#error)
     this.#untold.clear()
     this.#error = undefined
-    const message = `deferred ${this.#queue}: ${parts.join('; ')}${error}`
-    this.#tell({ type: 'dropped', severity: 'warn', message })
+    const message = `deferred ${this.#queue}: ${parts.join('; ')}${error === null ? '' : ` (${error})`}`
+    this.#tell({ type: 'dropped', severity: 'warn', message, details: { drops, error } })
   }
 }

@@ -47,10 +47,12 @@ export class Graveyard {
     try {
       await this.#write(letters)
     } catch (fault) {
-      this.#say(
-        'error',
-        `dead letters cannot be written to ${this.#letters.directory}, and are kept: ${tellError(fault)}`,
-      )
+      const why = tellError(fault)
+      this.#say(`dead letters cannot be written to ${this.#letters.directory}, and are kept: ${why}`, {
+        items: letters.length,
+        error: why,
+        written: false,
+      })
       return false
     }
     this.buried += letters.length
@@ -64,8 +66,8 @@ export class Graveyard {
   tellDue(now: number = monotonicNow()): void {
     if (this.#untold === 0 || now - this.#toldAt < TELL_EVERY) return
     this.#say(
-      'error',
       `${tellItems(this.#untold)} failed too often and went to the dead letters (punctual deferred ${this.#queue}); the last one with ${this.#last}`,
+      { items: this.#untold, error: this.#last, written: true },
     )
     this.#untold = 0
   }
@@ -90,9 +92,9 @@ export class Graveyard {
     }
   }
 
-  #say(severity: 'error', what: string): void {
+  #say(what: string, details: QueueEvent['details']): void {
     this.#toldAt = monotonicNow()
-    this.#tell({ type: 'dead-letters', severity, message: `deferred ${this.#queue}: ${what}` })
+    this.#tell({ type: 'dead-letters', severity: 'error', message: `deferred ${this.#queue}: ${what}`, details })
   }
 }
 

@@ -28,7 +28,7 @@ export class HandlerHealth {
   succeeded(): void {
     if (this.#isTold && this.#inARow >= WORTH_TELLING) {
       const message = `deferred ${this.#queue}: the handler succeeds again, after ${this.#inARow} failures in ${tellDuration(monotonicNow() - this.#since)}`
-      this.#tell({ type: 'succeeding', severity: 'info', message })
+      this.#tell({ type: 'succeeding', severity: 'info', message, details: { failures: this.#inARow } })
     }
     this.#inARow = 0
     this.#isTold = false
@@ -46,6 +46,7 @@ export class HandlerHealth {
     this.#isTold = true
     const next = again === 0 ? 'at once' : `in ${tellDuration(again)}`
     const message = `deferred ${this.#queue}: the handler failed with ${tellItems(batch.items.length)}, attempt ${batch.failed}: ${this.lastError}; the next attempt is ${next}`
-    this.#tell({ type: 'failing', severity: 'warn', message })
+    const details = { items: batch.items.length, attempt: batch.failed, retryInMs: again, error: this.lastError }
+    this.#tell({ type: 'failing', severity: 'warn', message, details })
   }
 }

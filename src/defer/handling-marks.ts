@@ -1,9 +1,12 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ErrorCode } from '../errors/codes.ts'
 import type { DeferredItem } from './deferred-item.ts'
 
 /** From so many deaths on an item is taken for the reason of them. */
 export const DEADLY = 3
+/** The code of its dead letter. */
+export const KILLS_PROCESS: ErrorCode = 'PUNCTUAL_ITEM_KILLS_PROCESS'
 /** How many items are handled together that may be the reason of so many deaths. */
 const TOGETHER: readonly number[] = [Number.POSITIVE_INFINITY, 20]
 

@@ -9,7 +9,7 @@ import type { OwnPlace, Place, Spool, SpoolState } from './spool/spool.ts'
 class Notes {
   readonly written: string[] = []
   readonly settled: Place[] = []
-  state: SpoolState = { state: 'degraded', why: 'it is full' }
+  state: SpoolState = { state: 'degraded', reason: 'ENOSPC', why: 'it is full' }
 
   append(_: unknown, json: string, __: number, into: OwnPlace): Place | null {
     if (this.state.state === 'degraded' || json === 'too large') return null
@@ -54,7 +54,7 @@ test('when the disk fails midway the rest is written down the next time', () => 
   const { notes, holdings } = unwritten(5)
   notes.state = { state: 'ok' }
   assert.equal(holdings.writeDown(2), true)
-  notes.state = { state: 'degraded', why: 'again' }
+  notes.state = { state: 'degraded', reason: 'ENOSPC', why: 'again' }
   assert.equal(holdings.writeDown(2), false)
   assert.equal(holdings.inMemory, 3)
   notes.state = { state: 'ok' }

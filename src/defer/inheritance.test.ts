@@ -28,7 +28,7 @@ function segment(items: number): Buffer {
 interface Heir {
   readonly inheritance: Inheritance
   readonly taken: DeferredItem[]
-  readonly damages: () => readonly string[]
+  readonly damages: () => readonly QueueEvent['details'][]
   /** Looks as often as it is told to, while the event loop turns. */
   look(times: number): Promise<void>
 }
@@ -56,7 +56,7 @@ function heirOf(context: TestContext, left: Readonly<Record<string, Buffer>>): H
     inheritance,
     taken,
     queue,
-    damages: () => events.filter(({ type }) => type === 'damaged').map(({ message }) => message),
+    damages: () => events.filter(({ type }) => type === 'damaged').map(({ details }) => details),
     look: async (times) => {
       for (let count = 0; count < times; count++) {
         inheritance.look()
@@ -76,8 +76,8 @@ test('what can be neither read nor set aside is told once, and holds up neither 
   await until('the items behind it', () => taken.length === 2)
   for (const item of taken) if (item.legacy !== null && item.isOnDisk) inheritance.settle(item.legacy, [item])
   await look(100)
-  assert.equal(damages().length, 1, damages().join('\n'))
-  assert.match(damages()[0] ?? '', /is damaged from its start on; it is left there/)
+  const path = join(queue, thisOwner(), DEAD, '00000001.spool')
+  assert.deepEqual(damages(), [{ path, problem: 'damaged', movedTo: null }])
   assert.equal(taken.length, 2)
   inheritance.close()
   assert.ok(existsSync(join(queue, DEAD, '00000001.spool')), 'the next may try its luck')

@@ -215,14 +215,15 @@ export class Inheritance {
     if (items === 0) return
     const { queue, tell } = this.#options
     const message = `deferred ${queue}: took over ${tellItems(items)} of ${owner}${owner === 'this process' ? '' : ', which is gone'}`
-    tell({ type: 'adopted', severity: 'info', message })
+    tell({ type: 'adopted', severity: 'info', message, details: { items, owner } })
     legacy.items = 0
   }
 
   #tellDamages(legacy: Legacy): void {
     const { queue, tell } = this.#options
     for (const damage of legacy.adopted.damaged.slice(legacy.toldDamages)) {
-      tell({ type: 'damaged', severity: 'error', message: `deferred ${queue}: ${tellError(damage)}` })
+      const { message, ...details } = damage
+      tell({ type: 'damaged', severity: 'error', message: `deferred ${queue}: ${tellError(message)}`, details })
     }
     legacy.toldDamages = legacy.adopted.damaged.length
   }

@@ -3,7 +3,6 @@ import { chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { UsageError } from '../errors/punctual-error.ts'
 import { deadLettersOf, keptQueues, refuseOtherUser, retryDeadLetters } from './kept-queues.ts'
 import { ulid } from './ulid.ts'
 
@@ -44,9 +43,7 @@ test('a queue of another user is refused, with the user to be', async (t) => {
   const stateDir = stateDirectory(t)
   const queue = join(stateDir, 'spool', 'q')
   chownSync(queue, 12_345, 12_345)
-  await assert.rejects(
-    refuseOtherUser(stateDir, 'q'),
-    (error) => error instanceof UsageError && error.message.includes("run it as that user, with sudo -u '#12345'"),
-  )
+  const details = { queue: 'q', reason: 'other-user', owner: 12_345, user: 0 }
+  await assert.rejects(refuseOtherUser(stateDir, 'q'), { code: 'PUNCTUAL_USAGE', details })
   assert.deepEqual(readdirSync(queue), [])
 })

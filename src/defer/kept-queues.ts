@@ -58,6 +58,7 @@ export async function refuseOtherUser(stateDir: string, queue: string): Promise<
   if (own === uid) return
   throw new UsageError(
     `${directory} belongs to the user with the id ${uid}, and this process runs as ${own}: the app could not read what it would write; run it as that user, with sudo -u '#${uid}'`,
+    { details: { queue, reason: 'other-user', owner: uid, user: own } },
   )
 }
 

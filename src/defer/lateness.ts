@@ -22,6 +22,7 @@ export class Lateness {
     const message = late
       ? `deferred ${name}: the oldest item has waited ${tellDuration(age)}; warnAge is ${tellDuration(warnAge)}`
       : `deferred ${name}: no item waits longer than warnAge (${tellDuration(warnAge)}) any more`
-    this.#tell({ type: late ? 'late' : 'in-time', severity: late ? 'warn' : 'info', message })
+    if (late) this.#tell({ type: 'late', severity: 'warn', message, details: { ageMs: age, warnAgeMs: warnAge } })
+    else this.#tell({ type: 'in-time', severity: 'info', message, details: { warnAgeMs: warnAge } })
   }
 }

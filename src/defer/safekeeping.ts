@@ -1,3 +1,4 @@
+import { PunctualError } from '../errors/punctual-error.ts'
 import { after } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { within } from '../wait/within.ts'
@@ -50,7 +51,7 @@ export class Safekeeping {
   /**
    * Resolves when what was accepted so far would survive the loss of power. At once unless `durability` is `disk`.
    *
-   * @throws Error (rejects) when it would not
+   * @throws PunctualError (rejects, `PUNCTUAL_QUEUE_NOT_SYNCED`) when it would not
    * @throws WaitExpiredError (rejects) when the disk has not answered within `limit`
    */
   async synced(limit: Milliseconds): Promise<void> {
@@ -61,7 +62,12 @@ export class Safekeeping {
     const { state } = spool
     if (state.state === 'degraded' || inMemory > 0) {
       const why = state.state === 'degraded' ? state.why : 'the disk did not take them'
-      throw new Error(`deferred ${name}: not synced, ${tellItems(inMemory)} in memory alone: ${why}`)
+      const reason = state.state === 'degraded' ? state.reason : 'not-written'
+      throw new PunctualError(
+        'PUNCTUAL_QUEUE_NOT_SYNCED',
+        `deferred ${name}: not synced, ${tellItems(inMemory)} in memory alone: ${why}`,
+        { details: { queue: name, inMemory, reason } },
+      )
     }
     await within(`sync of deferred ${name}`, limit, () => spool.synced())
   }
@@ -72,7 +78,7 @@ export class Safekeeping {
     if (lost === 0) return 0
     const which = this.spool === null ? 'of a queue that is kept in memory' : 'that the disk did not take'
     const message = `deferred ${this.#settings.name}: ${tellItems(lost)} ${which} were not handled and are lost`
-    this.#tell({ type: 'lost', severity: 'error', message })
+    this.#tell({ type: 'lost', severity: 'error', message, details: { items: lost } })
     return lost
   }
 
@@ -83,12 +89,12 @@ export class Safekeeping {
       this.degraded = state.why
       if (again) return
       const message = `deferred ${name}: ${state.why}; items are kept in memory alone until that is over, and are lost if the process dies`
-      this.#tell({ type: 'degraded', severity: 'warn', message })
+      this.#tell({ type: 'degraded', severity: 'warn', message, details: { reason: state.reason } })
     } else if (this.degraded !== null) {
       this.degraded = null
       const waiting = this.holdings.inMemory
       const message = `deferred ${name}: items go to disk again${waiting === 0 ? '' : `; ${tellItems(waiting)} that were in memory alone are written down`}`
-      this.#tell({ type: 'recovered', severity: 'info', message })
+      this.#tell({ type: 'recovered', severity: 'info', message, details: { items: waiting } })
       this.#writeDown()
     }
   }

@@ -42,6 +42,7 @@ export type CommandErrorCode =
   | 'PUNCTUAL_RELOAD_FAILED'
   | 'PUNCTUAL_ROUTES_UNSUPPORTED'
   | 'PUNCTUAL_INVALID_OPTION'
+  | 'PUNCTUAL_ITEM_KILLS_PROCESS'
 
 /** Codes of errors that a client is told over HTTP. */
 export type RequestErrorCode =
@@ -62,6 +63,7 @@ export type RequestErrorCode =
   | 'PUNCTUAL_QUERY_BUDGET'
   | 'PUNCTUAL_ROUTES_NOT_LOADED'
   | 'PUNCTUAL_ROUTES_FAILED'
+  | 'PUNCTUAL_QUEUE_NOT_SYNCED'
 
 export type ErrorCode = CommandErrorCode | RequestErrorCode
 
@@ -190,6 +192,15 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     meaning:
       'A function of the toolkit was called with an option whose value is not allowed. The error is an `InvalidOptionError`, a `RangeError` of JavaScript; `details.option` names the option, `details.given` is the value.',
     remedy: 'Correct the call that the stack names. The message says what the option must be.',
+  },
+  PUNCTUAL_ITEM_KILLS_PROCESS: {
+    title: 'Item kills its process',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning:
+      'The error of a dead letter: each time an item of a durable queue was handled, the process died or was killed, so it is not handled any more.',
+    remedy:
+      'See in the incidents why those workers died: out of memory, a crash, a spin that was cut. Mend the handler, then `punctual deferred retry`.',
   },
   PUNCTUAL_STALLED: {
     title: 'Request stopped',
@@ -361,5 +372,16 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
       'What the `load` of a cache returned, or what was given to its `set`, can neither be frozen nor copied, so callers would share something that one of them may change.',
     remedy:
       'The message names cache, key and place. Return plain objects, arrays, strings, numbers, booleans, bigints, dates, maps, sets or bytes.',
+  },
+  PUNCTUAL_QUEUE_NOT_SYNCED: {
+    title: 'Queue not synced',
+    httpStatus: 503,
+    exitCode: null,
+    detail: 'The server could not store what this request needs to keep.',
+    meaning:
+      'A durable queue could not sync, and `synced` rejected: items that it accepted would not survive a loss of power, because they are in memory only or the disk refused to sync them. `details.reason` is the error code of the file system, or another word for why.',
+    remedy:
+      'See what is wrong with the disk that has the state directory. The queue writes the items down by itself once the disk works again.',
+    retryAfter: 5,
   },
 }

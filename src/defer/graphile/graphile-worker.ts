@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors/punctual-error.ts'
+import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 import { WaitExpiredError } from '../../wait/abort-reason.ts'
 import { after } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
@@ -39,19 +39,17 @@ const PREPARE_LIMIT = '60s'
  * the same options, so that requests that take all of `pool` do not make us look dead.
  *
  * @param pool a `pg.Pool`, guarded or not, that leads to PostgreSQL directly or by a bouncer in session mode: graphile-worker listens for notifications
- * @throws UsageError for what is no pool, and for options that do not apply
- * @throws RangeError for numbers and limits that do not apply
+ * @throws InvalidOptionError when `pool` is not a pool of pg, and for options that are invalid
  */
 export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}): QueueTransport {
   if (typeof pool?.query !== 'function' || typeof pool.options !== 'object') {
-    throw new UsageError('graphileWorker: give a pool of pg: graphileWorker(new pg.Pool({ connectionString }))')
+    throw new InvalidOptionError('graphileWorker', 'pool', pool, 'must be a pg.Pool: new pg.Pool({ connectionString })')
   }
   const heartbeat = readLimit('graphileWorker', 'heartbeat', options.heartbeat ?? '10s')
   const releaseAfter = readLimit('graphileWorker', 'releaseAfter', options.releaseAfter ?? '45s')
   if (!Number.isFinite(releaseAfter) || heartbeat <= 0 || releaseAfter < 3 * heartbeat) {
-    throw new UsageError(
-      'graphileWorker: releaseAfter must be at least three times heartbeat and not unbounded, or jobs of the living would be given to others',
-    )
+    const must = `must be bounded and at least three times heartbeat (${options.heartbeat ?? '10s'}), otherwise jobs of live processes are released`
+    throw new InvalidOptionError('graphileWorker', 'releaseAfter', options.releaseAfter, must)
   }
   const { schema = 'graphile_worker', run = true } = options
   const pollInterval = readLimit('graphileWorker', 'pollInterval', options.pollInterval ?? '2s')

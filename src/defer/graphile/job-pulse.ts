@@ -105,13 +105,14 @@ export class JobPulse {
       const released = await this.#ask('jobs of the dead', BEAT_LIMIT, () => this.#store.releaseSilent(pool))
       for (const where of released) {
         const message = `deferred work: the jobs of ${where}, which has fallen silent, are given to others`
-        this.#options.tell({ type: 'adopted', severity: 'warn', message })
+        this.#options.tell({ type: 'adopted', severity: 'warn', message, details: { from: where } })
       }
       if (monotonicNow() >= this.#forgetAt) await this.#forget()
     } catch (error) {
       if (this.isKnown) return
-      const message = `deferred work: the database does not take our heartbeat, and others may carry out our jobs again: ${tellError(error)}`
-      this.#options.tell({ type: 'failing', severity: 'warn', message })
+      const why = tellError(error)
+      const message = `deferred work: the database does not take our heartbeat, and others may carry out our jobs again: ${why}`
+      this.#options.tell({ type: 'failing', severity: 'warn', message, details: { error: why } })
     }
   }
 

@@ -83,9 +83,10 @@ export class JobRunner {
         if (this.#stopping) return
         if (monotonicNow() - begunAt > BACK_OFF.most) failures = 0
         const delay = delayAfter(BACK_OFF, ++failures, 0)
+        const why = tellError(error)
         this.#tell(
-          'failing',
-          `deferred work: the jobs of graphile-worker cannot be run here: ${tellError(error)}; the next try is in ${tellDuration(delay)}`,
+          `deferred work: the jobs of graphile-worker cannot be run here: ${why}; the next try is in ${tellDuration(delay)}`,
+          { error: why, retryInMs: delay },
         )
         await new Promise<void>((resolve) => {
           const cancel = after(ms(delay), resolve, { keepAlive: false })
@@ -171,11 +172,12 @@ export class JobRunner {
     const now = monotonicNow()
     if (now - this.#toldAt < TELL_EVERY) return
     this.#toldAt = now
-    this.#tell('failing', `deferred work: graphile-worker: ${tellError(message)}`)
+    const error = tellError(message)
+    this.#tell(`deferred work: graphile-worker: ${error}`, { error })
   }
 
-  #tell(type: QueueEvent['type'], message: string): void {
-    this.#options.tell({ type, severity: 'warn', message })
+  #tell(message: string, details: QueueEvent['details']): void {
+    this.#options.tell({ type: 'failing', severity: 'warn', message, details })
   }
 }
 

@@ -24,12 +24,14 @@ export async function loadGraphileWorker(from: readonly string[] = placesOfApp()
   if (path === undefined) {
     throw new UsageError(
       `graphile-worker is not installed where the app is (${from[0]}); graphileWorker(…) needs it: npm install graphile-worker`,
+      { details: { reason: 'not-installed', directory: from[0] } },
     )
   }
   const version = versionOf(path)
   if (isTooOld(version)) {
     throw new UsageError(
       `graphile-worker at ${path} is of version ${version ?? 'unknown'}; graphileWorker(…) needs 0.${LEAST_MINOR} or later: npm install graphile-worker@latest`,
+      { details: { reason: 'too-old', version: version ?? null, path } },
     )
   }
   return (await import(pathToFileURL(path).href)) as GraphileModule

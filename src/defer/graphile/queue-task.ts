@@ -5,6 +5,7 @@ import { newBatch } from '../batch.ts'
 import { callHandler } from '../call-handler.ts'
 import { DeferredItem } from '../deferred-item.ts'
 import { HandlerHealth } from '../handler-health.ts'
+import { KILLS_PROCESS } from '../handling-marks.ts'
 import { isPermanent } from '../permanent-error.ts'
 import { splitId } from '../spool/segment-format.ts'
 import type { ViaQueue } from '../via.ts'
@@ -42,7 +43,10 @@ export class QueueTask {
     const item = readItem(payload)
     // Processes have died with it, or the last attempt could not be followed by a dead letter.
     if (job.attempts > attempts) {
-      const error = new Error(job.last_error ?? `it was begun ${attempts} times, and no end was heard of`)
+      const error =
+        job.last_error === null
+          ? Object.assign(new Error(`it was begun ${attempts} times and never ended`), { code: KILLS_PROCESS })
+          : new Error(job.last_error)
       return this.#giveUp(item, attempts, error)
     }
     await gate.pass(this.#lastBegan)

@@ -7,6 +7,23 @@ export interface Leftover {
   readonly place: Place
 }
 
+/** A file, or a part of one, that could not be read. */
+export interface Damage {
+  readonly path: string
+  /**
+   * - `missing`: the file is gone.
+   * - `unreadable`: it cannot be opened, and stays where it is.
+   * - `damaged`: nothing in it can be read.
+   * - `damaged-tail`: what stands behind its whole items cannot be read.
+   * - `other-version`: it has another version of the format.
+   */
+  readonly problem: 'missing' | 'unreadable' | 'damaged' | 'damaged-tail' | 'other-version'
+  /** Where it, or its damaged part, was moved; null when that failed or there was nothing to move. */
+  readonly movedTo: string | null
+  /** One line for people. */
+  readonly message: string
+}
+
 /** How much is read at once; unbounded unless given. A portion has at least one item if there is any. */
 export interface AdoptLimits {
   readonly items?: number
@@ -19,8 +36,8 @@ export interface Adopted {
   readonly items: readonly Leftover[]
   /** The next portion, read in the background; empty when there is no more. Never rejects. */
   more(): Promise<readonly Leftover[]>
-  /** Sentences, without their stop, that name what could not be read and where it is now. `more` may add to them. */
-  readonly damaged: readonly string[]
+  /** What could not be read. `more` may add to it. */
+  readonly damaged: readonly Damage[]
   /** As the spool's. Files whose items are all settled are removed. */
   settle(places: readonly Place[]): void
   /**

@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path'
 import { monotonicNow } from '../../wait/clock.ts'
-import type { Adopted, AdoptLimits, Leftover } from './adopted.ts'
+import type { Adopted, AdoptLimits, Damage, Leftover } from './adopted.ts'
 import { type AdoptedFile, openAdopted } from './open-adopted.ts'
 import { giveUp, removeIfEmpty } from './owner-directories.ts'
 import { runSteps, runStepsLater } from './read-steps.ts'
@@ -38,7 +38,7 @@ interface Reading {
 /** Directories that were taken over, read one file after the other. */
 export class Adoption implements Adopted {
   readonly items: readonly Leftover[]
-  readonly damaged: string[] = []
+  readonly damaged: Damage[] = []
   readonly #options: AdoptionOptions
   /** Not yet opened. */
   readonly #files: AdoptedFile[]
@@ -196,7 +196,8 @@ export class Adoption implements Adopted {
   #moveSpoilt(file: AdoptedFile): void {
     const { path, owner, aside } = file
     try {
-      this.#note(`${path} is now ${setFileAside(aside, path, damagedName(owner, basename(path)))}`)
+      const movedTo = setFileAside(aside, path, damagedName(owner, basename(path)))
+      this.#note({ path, problem: 'damaged-tail', movedTo, message: `${path} is now ${movedTo}` })
     } catch {
       // It stays below this owner; whoever adopts that has its items handled again.
       this.#unmoved.push(file)
@@ -204,9 +205,9 @@ export class Adoption implements Adopted {
   }
 
   /** Once, however often it is tried again. */
-  #note(damage: string): void {
-    if (this.#noted.has(damage)) return
-    this.#noted.add(damage)
+  #note(damage: Damage): void {
+    if (this.#noted.has(damage.message)) return
+    this.#noted.add(damage.message)
     this.damaged.push(damage)
   }
 

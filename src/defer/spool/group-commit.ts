@@ -1,11 +1,14 @@
 import { constants } from 'node:fs'
 import { dirname } from 'node:path'
+import { PunctualError } from '../../errors/punctual-error.ts'
 import { after, type Cancel } from '../../wait/clock.ts'
 import type { Milliseconds } from '../../wait/duration.ts'
 import { closeLater, dataSyncLater, openLater, syncLater } from './background-files.ts'
-import { diskFault } from './disk-fault.ts'
+import { type DiskFault, diskFault } from './disk-fault.ts'
 import { inSyncLane } from './disk-lane.ts'
 import type { Segment } from './segment.ts'
+
+const CLOSED: DiskFault = { kind: 'closed', why: 'the spool was closed' }
 
 interface Waiter {
   resolve(): void
@@ -29,7 +32,7 @@ export class GroupCommit {
    * Segments that the disk refused, and why. Syncing once more proves nothing: the system may have dropped what it could not write, and says so only once
    * (A. Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
    */
-  readonly #failed = new Map<Segment, Error>()
+  readonly #failed = new Map<Segment, PunctualError>()
   /** Whose items were all settled: what becomes of their files matters to nobody. */
   readonly #forgotten = new WeakSet<Segment>()
   /** Segments whose name is on the disk too. */
@@ -89,7 +92,7 @@ export class GroupCommit {
   abandon(): void {
     this.#cancel?.()
     this.#cancel = null
-    for (const segment of [...this.#dirty, ...this.#syncing]) this.#fail(segment, new Error('the spool was closed'))
+    for (const segment of [...this.#dirty, ...this.#syncing]) this.#fail(segment, null)
     this.#dirty.clear()
     this.#answer([...this.#syncWaiters.splice(0), ...this.#waiters.splice(0)])
   }
@@ -138,9 +141,16 @@ export class GroupCommit {
     this.#named.add(segment)
   }
 
+  /** @param error of the disk; null when the spool was closed first */
   #fail(segment: Segment, error: unknown): void {
-    const why = error instanceof Error && 'code' in error ? diskFault(error, segment.path).why : String(error)
-    if (!this.#failed.has(segment)) this.#failed.set(segment, new Error(`not synced: ${why}`, { cause: error }))
+    if (this.#failed.has(segment)) return
+    const { kind, why } = error === null ? CLOSED : diskFault(error, segment.path)
+    const details = { path: segment.path, reason: kind }
+    const failure = new PunctualError('PUNCTUAL_QUEUE_NOT_SYNCED', `not synced: ${why}`, {
+      cause: error ?? undefined,
+      details,
+    })
+    this.#failed.set(segment, failure)
   }
 
   #answer(waiters: readonly Waiter[]): void {

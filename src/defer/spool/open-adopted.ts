@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs'
 import { basename } from 'node:path'
+import type { Damage } from './adopted.ts'
 import { diskFault } from './disk-fault.ts'
 import { Segment } from './segment.ts'
 import { REOPEN } from './segment-files.ts'
@@ -32,7 +33,7 @@ export type Opened =
   | { readonly found: 'unreadable' }
 
 /** Opens a segment that somebody has left: what its writer did not finish is cut, what is damaged is set aside and told. */
-export function* openAdopted(file: AdoptedFile, tell: (damage: string) => void): ReadSteps<Opened> {
+export function* openAdopted(file: AdoptedFile, tell: (damage: Damage) => void): ReadSteps<Opened> {
   const { path, number } = file
   let fd: number
   let size: number
@@ -42,7 +43,8 @@ export function* openAdopted(file: AdoptedFile, tell: (damage: string) => void):
   } catch (error) {
     const { kind, why } = diskFault(error, path)
     const isGone = kind === 'ENOENT'
-    tell(isGone ? why : `${why}; it is left there`)
+    const message = isGone ? why : `${why}; it is left there`
+    tell({ path, problem: isGone ? 'missing' : 'unreadable', movedTo: null, message })
     return { found: isGone ? 'gone' : 'unreadable' }
   }
   const scan = yield* scanSegment(fd, size)
@@ -81,15 +83,18 @@ function openAtAll(path: string): number {
 function moveAside(
   { path, owner, aside }: AdoptedFile,
   rest: 'damage' | { readonly version: number },
-  tell: (damage: string) => void,
+  tell: (damage: Damage) => void,
 ): boolean {
   const what = rest === 'damage' ? 'damaged from its start on' : `written in version ${rest.version} of the format`
+  const problem = rest === 'damage' ? 'damaged' : 'other-version'
   const name = rest === 'damage' ? damagedName(owner, basename(path)) : `${owner}-${basename(path)}`
   try {
-    tell(`${path} is ${what}; it is now ${setFileAside(aside, path, name)}`)
+    const movedTo = setFileAside(aside, path, name)
+    tell({ path, problem, movedTo, message: `${path} is ${what}; it is now ${movedTo}` })
     return true
   } catch (error) {
-    tell(`${path} is ${what}; it is left there: ${diskFault(error, aside).why}`)
+    const message = `${path} is ${what}; it is left there: ${diskFault(error, aside).why}`
+    tell({ path, problem, movedTo: null, message })
     return false
   }
 }
@@ -100,15 +105,17 @@ function copyAside(
   from: number,
   size: number,
   items: number,
-  tell: (damage: string) => void,
+  tell: (damage: Damage) => void,
 ): boolean {
   const what = `${path} is damaged ${from} bytes from its start, behind ${items} whole items`
   try {
-    const to = setRestAside(aside, fd, from, size, damagedName(owner, basename(path)))
-    tell(`${what}; the ${size - from} bytes from there on are now ${to}`)
+    const movedTo = setRestAside(aside, fd, from, size, damagedName(owner, basename(path)))
+    const message = `${what}; the ${size - from} bytes from there on are now ${movedTo}`
+    tell({ path, problem: 'damaged-tail', movedTo, message })
     return true
   } catch (error) {
-    tell(`${what}; the rest is left there: ${diskFault(error, aside).why}`)
+    const message = `${what}; the rest is left there: ${diskFault(error, aside).why}`
+    tell({ path, problem: 'damaged-tail', movedTo: null, message })
     return false
   }
 }

@@ -21,8 +21,11 @@ export interface SpoolOptions {
 
 export type SpoolState =
   | { readonly state: 'ok' }
-  /** `why` is a sentence without its stop: "no space left on /…", "a write took 1.2 s". */
-  | { readonly state: 'degraded'; readonly why: string }
+  /**
+   * `reason` is an error code of the file system (`ENOSPC`), `slow`, `files-full` (files have reached twice `maxBytes`) or `unknown`; `why` is the same as a clause: "no space
+   * left on /…".
+   */
+  | { readonly state: 'degraded'; readonly reason: string; readonly why: string }
 
 /** An id in two parts. The first is most often that of the id before, and so stands already where it is to be written. */
 export interface SplitId {
@@ -65,7 +68,7 @@ export interface Spool {
   /**
    * With `durability: 'disk'`: resolves when what was appended so far, and is not settled, is on the disk, else at once. A disk that hangs is waited for until `close` has.
    *
-   * @throws Error (rejects) while something is left that the disk refused, or that was not synced when the spool was closed; it is in the operating system's hands then
+   * @throws PunctualError (rejects, `PUNCTUAL_QUEUE_NOT_SYNCED`) while something is left that the disk refused, or that was not synced when the spool was closed; it is in the operating system's hands then
    */
   synced(): Promise<void>
   readonly state: SpoolState

@@ -23,7 +23,7 @@ const CLOSE_LIMIT = ms(5_000)
 /** When the files have filled their space this much must be free again, as a share of it, or it would be told of each segment. */
 const FREE_AGAIN = 1 / 4
 const FILES_FULL: DiskFault = {
-  kind: 'files',
+  kind: 'files-full',
   why: 'its files have reached twice maxBytes, held by items that are tried again',
 }
 const OK: SpoolState = { state: 'ok' }
@@ -273,7 +273,7 @@ export class SpoolWriter implements Spool {
   #tell(fault: DiskFault | null): void {
     if (this.#closed || this.#fault?.kind === fault?.kind) return
     this.#fault = fault
-    const state: SpoolState = fault === null ? OK : { state: 'degraded', why: fault.why }
+    const state: SpoolState = fault === null ? OK : { state: 'degraded', reason: fault.kind, why: fault.why }
     this.#state = state
     queueMicrotask(() => this.#options.onState(state))
   }

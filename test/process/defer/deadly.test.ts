@@ -31,8 +31,8 @@ test('an item that kills every process that handles it goes to the dead letters 
     )
     const letters = await new DeadLetters(join(stateDir, 'spool'), 'deadly').list()
     assert.deepEqual(
-      letters.map(({ item, error }) => [item, error.message]),
-      [[42, '3 processes have died while they had this item in hand']],
+      letters.map(({ item, error }) => [item, error.name, error.code]),
+      [[42, 'PermanentError', 'PUNCTUAL_ITEM_KILLS_PROCESS']],
     )
   } finally {
     rmSync(directory, { recursive: true, force: true })

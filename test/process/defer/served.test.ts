@@ -70,7 +70,6 @@ test('when a worker is killed another takes over what it had deferred, and statu
   const victim = pids.get(0) ?? 0
   const taken = [...pids.values()].filter((pid) => pid === victim).length
   process.kill(victim, 'SIGKILL')
-  await server.log(/took over \d+ items? of /)
   const { workers } = await server.until('the heir to report what it took over', ({ workers }) =>
     workers.some((worker) => reportOf(worker)?.adopted === taken),
   )

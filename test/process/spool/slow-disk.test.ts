@@ -16,7 +16,7 @@ test('a write that takes more than half a second makes it degrade, and it goes o
     program.process.kill('SIGSTOP')
     await sleep(700)
     program.process.kill('SIGCONT')
-    return /degraded: a write to \S+ took [\d.]+ (ms|s)\n/.test(program.printed())
+    return program.printed().includes('degraded: slow\n')
   })
   await until('it to go on', () => program.printed().trimEnd().endsWith('ok'))
   assert.ok(!program.printed().includes('threw'))

@@ -9,7 +9,12 @@ const log = durableQueue<number>(
     if (how === 'never') await new Promise(() => {})
     appendFileSync(handled, items.map((item) => `${item}\n`).join(''))
   },
-  { stateDir, linger: '1h', batch: 100 },
+  {
+    stateDir,
+    linger: '1h',
+    batch: 100,
+    onEvent: ({ type, details }) => console.log(JSON.stringify({ type, details })),
+  },
 )
 for (const item of how === 'later' ? [] : [1, 2, 3]) log.push(item)
 if (how === 'exit') process.exit(0)

@@ -12,7 +12,7 @@ const spool = openSpool({
   durability: 'process',
   syncEvery: ms(10),
   maxBytes: 1e9,
-  onState: (state) => console.log(state.state === 'ok' ? 'ok' : `degraded: ${state.why}`),
+  onState: (state) => console.log(state.state === 'ok' ? 'ok' : `degraded: ${state.reason}`),
 })
 const json = JSON.stringify('x'.repeat(4_000_000))
 console.log('ready')
