@@ -14,6 +14,7 @@ interface Options {
   readonly slowest?: true
   readonly database: string
   readonly limit: Milliseconds
+  readonly json?: true
   readonly stateDir?: string
 }
 
@@ -28,19 +29,27 @@ export function explainCommand(): Command {
     .option('--slowest', 'the one that took the most time in all')
     .option('--database <url>', 'URL of the database, or the environment variable that holds it', 'DATABASE_URL')
     .addOption(limitFlag('How long the database may take.', '10s'))
+    .option('--json', 'as JSON')
   return addStateDirFlag(command).action(async (query: string | undefined, options: Options) => {
     const status = await askArbiter(await readStateDir(options), { command: 'status' }, { limit: ms(10_000) })
     const slowest = slowestQueries(status)
-    if (query === undefined && !options.slowest) return printAndExit(tellSlowest(slowest))
+    if (query === undefined && !options.slowest) {
+      return printAndExit(options.json ? toJson(slowest) : tellSlowest(slowest))
+    }
     const found =
       query === undefined ? slowest.find(({ explainable }) => explainable !== null) : findQuery(slowest, query)
-    if (found === undefined) throw new UsageError('no query on PostgreSQL has been reported yet')
+    if (found === undefined) {
+      throw new UsageError('no query on PostgreSQL has been reported yet', { details: { problem: 'none-reported' } })
+    }
     const { sql, explainable } = found
     if (explainable === null) {
-      throw new UsageError(`"${printable(sql)}" cannot be explained: it is SQLite's, or too long to have been kept`)
+      throw new UsageError(`"${printable(sql)}" cannot be explained: it is SQLite's, or too long to have been kept`, {
+        details: { problem: 'not-explainable', query: found.fingerprint },
+      })
     }
     const limit = ms(Math.min(options.limit, LONGEST_LIMIT))
     const plan = await explainPlan(explainable, databaseUrl(options.database), limit)
+    if (options.json) return printAndExit(toJson({ query: found.fingerprint, sql: explainable, plan }))
     return printAndExit(`${printable(explainable)}\n\n${plan.map(printable).join('\n')}\n`)
   })
 }
@@ -73,8 +82,14 @@ function findQuery(queries: readonly FingerprintReport[], wanted: string): Finge
   const [query] = found
   if (query !== undefined && found.length === 1) return query
   const known = 'punctual explain lists those that took the most time'
-  if (found.length > 1) throw new UsageError(`${found.length} queries begin with ${printable(wanted)}; ${known}`)
-  throw new UsageError(`there is no query ${printable(wanted)} among those that are reported; ${known}`)
+  const details = { query: wanted, found: found.length }
+  if (found.length > 1) {
+    const message = `${found.length} queries begin with ${printable(wanted)}; ${known}`
+    throw new UsageError(message, { details: { problem: 'ambiguous-query', ...details } })
+  }
+  throw new UsageError(`there is no query ${printable(wanted)} among those that are reported; ${known}`, {
+    details: { problem: 'unknown-query', ...details },
+  })
 }
 
 const COLUMNS: readonly (Column & { cell(query: FingerprintReport): string })[] = [
@@ -95,11 +110,16 @@ function tellSlowest(queries: readonly FingerprintReport[]): string {
   )
 }
 
+function toJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
+
 function databaseUrl(named: string): string {
   if (named.includes('://')) return named
   const url = process.env[named]
   if (url !== undefined && url !== '') return url
   throw new UsageError(
     `there is no variable ${printable(named)} in the environment; name the database with --database postgres://… or --database VARIABLE`,
+    { details: { problem: 'no-variable', variable: named } },
   )
 }

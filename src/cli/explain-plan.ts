@@ -32,8 +32,10 @@ const NAMES = /"(?:[^"]|"")*"/g
  */
 export async function explainPlan(sql: string, url: string, limit: Milliseconds): Promise<readonly string[]> {
   // Two statements in one text would not both be explained: the second would be carried out.
-  if (sql.replace(NAMES, '').includes(';'))
-    throw new UsageError('what was asked is several statements in one; EXPLAIN takes one')
+  if (sql.replace(NAMES, '').includes(';')) {
+    const message = 'what was asked is several statements in one; EXPLAIN takes one'
+    throw new UsageError(message, { details: { problem: 'several-statements' } })
+  }
   const { Client } = await loadPg()
   const client = clientFor(Client, url, limit)
   client.on('error', () => {})
@@ -57,7 +59,7 @@ function clientFor(Client: Pg['Client'], url: string, limit: Milliseconds): Clie
   } catch (error) {
     throw new UsageError(
       `the URL of the database cannot be used: ${(error as Error).message}; it looks like postgres://user:password@host:5432/database`,
-      { cause: error },
+      { cause: error, details: { problem: 'database-url' } },
     )
   }
 }
@@ -70,6 +72,7 @@ async function explain(client: Client, sql: string, limit: Milliseconds): Promis
   if (hasParameters && version < GENERIC_PLAN) {
     throw new UsageError(
       `it has parameters, whose values nobody has kept: PostgreSQL explains such a statement from version 16 on, and this one is ${Math.floor(version / 10_000)}; explain it by hand, with values of your choice:\n${sql}`,
+      { details: { problem: 'server-too-old', version: Math.floor(version / 10_000) } },
     )
   }
   await client.query('begin read only')
@@ -89,6 +92,7 @@ async function loadPg(): Promise<Pg> {
   } catch (error) {
     throw new UsageError(`pg is not installed in ${process.cwd()}; run this where the app is, whose pg it uses`, {
       cause: error,
+      details: { problem: 'no-pg', directory: process.cwd() },
     })
   }
 }
@@ -107,5 +111,6 @@ function explained(error: unknown, limit: Milliseconds): PunctualError {
   const { message, severity } = error as { readonly message?: unknown; readonly severity?: unknown }
   const said =
     severity === undefined ? `the database cannot be asked: ${message}` : `PostgreSQL does not explain it: ${message}`
-  return new PunctualError('PUNCTUAL_COMMAND_REFUSED', said, { cause: error })
+  const problem = severity === undefined ? 'unreachable' : 'refused-by-database'
+  return new PunctualError('PUNCTUAL_COMMAND_REFUSED', said, { cause: error, details: { problem } })
 }

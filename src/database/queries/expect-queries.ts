@@ -4,7 +4,7 @@ import { queryRules } from '../../report/query-rules.ts'
 import { type Expectation, expectations } from './expectation.ts'
 import { findRepeats } from './find-repeats.ts'
 import { tellSql } from './normalise-sql.ts'
-import { advice, tellRepeat } from './request-tally.ts'
+import { adviceOn, tellRepeat } from './request-tally.ts'
 
 /** How many queries are expected: that many, or at most so many. */
 export type ExpectedQueries = number | { readonly max: number }
@@ -62,19 +62,13 @@ export async function expectNoRepeats<T>(work: () => T | PromiseLike<T>, options
   const { result, expectation } = await counted(repeats, work)
   const found = await findRepeats(expectation)
   if (found.length === 0) return result
-  const lines = found.map(({ use, kind, count, place, via }) => {
-    const { text, role } = use.fingerprint
-    return `  ${tellRepeat(text, count, use.busyMs)} at ${place}${via === null ? '' : `, through ${via}`}; ${advice(kind, role)}`
-  })
+  const lines = found.map((repeat) => `  ${tellRepeat(repeat)}`)
   throw new AssertionError({
     message: `expected no query to be repeated:\n${lines.join('\n')}`,
-    actual: found.map(({ use, kind, count, place, via }) => ({
-      sql: tellSql(use.fingerprint.text),
-      kind,
-      count,
-      place,
-      via,
-    })),
+    actual: found.map((repeat) => {
+      const { use, kind, count, place, via } = repeat
+      return { sql: tellSql(use.fingerprint.text), kind, count, place, via, advice: adviceOn(repeat) }
+    }),
     expected: [],
     operator: 'expectNoRepeats',
     stackStartFn: expectNoRepeats,

@@ -45,23 +45,23 @@ export class RequestTally implements RequestQueries {
     const { max } = this
     const { total, uses } = this.tally
     const most = uses.toSorted((one, other) => other.count - one.count)[0]
-    const mostly =
-      most === undefined || most.count < 2 ? '' : `; ${most.count} were "${tellSql(most.fingerprint.text)}"`
+    const repeated =
+      most === undefined || most.count < 2 ? null : { sql: tellSql(most.fingerprint.text), count: most.count }
+    const mostly = repeated === null ? '' : `; ${repeated.count} were "${repeated.sql}"`
     return {
       event: 'query-budget-exceeded',
       did: `ran ${total} queries, and its budget is ${max}${mostly}`,
-      fields: { queries: total, queryBudget: max },
+      fields: { queries: total, queryBudget: max, mostRepeated: repeated },
     }
   }
 }
 
-/** `ran "select …" 100 times (412 ms) at src/list.ts:31; load them together`. */
-function repeatFinding({ use, kind, count, place, via }: Repeat): QueryFinding {
+function repeatFinding(repeat: Repeat): QueryFinding {
+  const { use, kind, count, place, via } = repeat
   const { fingerprint, busyMs, rows } = use
-  const through = via === null ? '' : `, through ${via}`
   return {
     event: 'query-repeated',
-    did: `ran ${tellRepeat(use.fingerprint.text, count, busyMs)} at ${place}${through}; ${advice(kind, fingerprint.role)}`,
+    did: `ran ${tellRepeat(repeat)}`,
     fields: {
       query: fingerprint.id,
       sql: tellSql(fingerprint.text),
@@ -72,16 +72,27 @@ function repeatFinding({ use, kind, count, place, via }: Repeat): QueryFinding {
       repeatKind: kind,
       place,
       ...(via === null ? {} : { via }),
+      advice: adviceOn(repeat),
     },
   }
 }
 
-/** `"select …" 100 times (412 ms)`. */
-export function tellRepeat(text: string, count: number, busyMs: number): string {
-  return `"${tellSql(text)}" ${count} times (${tellDuration(busyMs)})`
+const ADVICE = {
+  'keep-answer': 'with the same values each time: ask once and keep the answer',
+  'write-together': 'write them together',
+  'load-together': 'load them together',
+} as const
+
+/** What to do about a repeat. */
+export function adviceOn({ kind, use }: Pick<Repeat, 'kind' | 'use'>): keyof typeof ADVICE {
+  if (kind === 'same') return 'keep-answer'
+  return use.fingerprint.role === 'write' ? 'write-together' : 'load-together'
 }
 
-export function advice(kind: Repeat['kind'], role: string): string {
-  if (kind === 'same') return 'with the same values each time: ask once and keep the answer'
-  return role === 'write' ? 'write them together' : 'load them together'
+/** `"select …" 100 times (412 ms) at src/list.ts:31, through ask (src/ask.ts:7); load them together`. */
+export function tellRepeat(repeat: Repeat): string {
+  const { use, count, place, via } = repeat
+  const through = via === null ? '' : `, through ${via}`
+  const times = `${count} times (${tellDuration(use.busyMs)})`
+  return `"${tellSql(use.fingerprint.text)}" ${times} at ${place}${through}; ${ADVICE[adviceOn(repeat)]}`
 }

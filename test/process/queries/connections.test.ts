@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { guardPool, poolHealth } from '../../../src/index.ts'
+import { type ConnectionShortage, guardPool, poolHealth } from '../../../src/index.ts'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
@@ -24,7 +24,9 @@ const options = JSON.parse(process.env.DATABASE)
 // Each of them alone has enough.
 const pools = { main: 18, jobs: 5 }
 for (const [name, max] of Object.entries(pools)) {
-  const pool = guardPool(new pg.Pool({ ...options, max }), { name })
+  // The line is the event itself, beside its sentence.
+  const onEvent = ({ type, details, message: msg }) => console.log(JSON.stringify({ type, details, msg }))
+  const pool = guardPool(new pg.Pool({ ...options, max }), { name, onEvent })
   await pool.query('select 1')
 }
 http.createServer((request, response) => response.end('ok')).listen(process.env.PORT, process.env.HOST)
@@ -38,24 +40,35 @@ describe('the connections of a server', () => {
       settings: { workers: 2 },
       env: { DATABASE: JSON.stringify(postgres.options('app')) },
     })
-    const told =
-      /2 workers × 23 connections \(main 18, jobs 5\) = 46, and 92 while a reload runs two generations; the server has 77 /g
-    await until('it to be told', () => server.output.match(told) !== null)
-    assert.match(
-      server.output,
-      /^pool \w+: 2 workers × .* \(max_connections 80, 3 of it reserved\): lower `max` to 19 in all, /m,
-    )
+    const { details } = await server.log(({ type }) => type === 'connections')
+    assert.deepEqual(details, {
+      workers: 2,
+      pools: [
+        { name: 'main', max: 18 },
+        { name: 'jobs', max: 5 },
+      ],
+      most: 80,
+      reserved: 3,
+      reloads: true,
+      each: 23,
+      needed: 46,
+      peak: 92,
+      available: 77,
+      enough: 19,
+    })
     assert.equal((await server.command('reload')).code, 0)
     assert.equal((await request(server.url)).body, 'ok')
-    assert.equal(server.output.match(told)?.length, 1)
+    assert.equal(server.lines.filter(({ type }) => type === 'connections').length, 1)
   })
 
   test('that are enough are not told of, and one more is: of all pools at once, and without a reload where there is none', async (t) => {
-    const messages: string[] = []
+    const shortages: ConnectionShortage[] = []
     const open = (name: string, max: number): pg.Pool => {
       const pool = guardPool(new pg.Pool({ ...postgres.options(name), max }), {
         name,
-        onEvent: ({ message }) => messages.push(message),
+        onEvent: (event) => {
+          if (event.type === 'connections') shortages.push(event.details)
+        },
       })
       t.after(() => within('the pool to end', pool.end()))
       return pool
@@ -68,9 +81,15 @@ describe('the connections of a server', () => {
       answers.map(({ rows }) => rows[0].n),
       [1, 2, 3],
     )
-    await until('it to be told', () => messages.length > 0)
-    assert.match(messages[0] ?? '', /: 1 worker × 78 connections \(few 77, one 1\) = 78; the server has 77 for them/)
-    assert.equal(messages.length, 1)
+    await until('it to be told', () => shortages.length > 0)
+    const figures = shortages.map(({ workers, each, needed, peak, available }) => [
+      workers,
+      each,
+      needed,
+      peak,
+      available,
+    ])
+    assert.deepEqual(figures, [[1, 78, 78, 78, 77]])
   })
 })
 
@@ -85,7 +104,10 @@ describe('the life of a connection', () => {
     assert.equal(lifetime({ maxLifetimeSeconds: 30 }), 30)
     assert.equal(lifetime({ maxLifetimeSeconds: 30 }, '1m'), 60)
     assert.equal(lifetime({}, 'unbounded'), 0)
-    assert.throws(() => guardPool(new pg.Pool(), { name: 'x', maxLifetime: 0 }), /maxLifetime: 0 is no limit/)
+    assert.throws(() => guardPool(new pg.Pool(), { name: 'x', maxLifetime: 0 }), {
+      code: 'PUNCTUAL_INVALID_OPTION',
+      details: { option: 'maxLifetime', given: 0 },
+    })
   })
 
   test('ends between two queries, and the next has another one', async (t) => {

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import type { QueriesReport } from '../../../src/report/rooms/queries-report.ts'
 import { type TestServer as Postgres, startPostgres } from '../database/postgres.ts'
 import { request } from '../support/client.ts'
-import { startServer, type TestServer } from '../support/server.ts'
+import { type CommandResult, startServer, type TestServer } from '../support/server.ts'
 
 let postgres: Postgres
 let server: TestServer
@@ -54,6 +54,12 @@ function queries(rooms: Readonly<Record<string, unknown>> | undefined): QueriesR
   return (rooms?.queries as QueriesReport | undefined)?.slowest ?? []
 }
 
+/** What a command that was asked for JSON has printed of its error. */
+function errorOf({ stderr }: CommandResult): { readonly code: string; readonly problem: unknown } {
+  const { code, details } = JSON.parse(stderr) as { readonly code: string; readonly details: { problem?: unknown } }
+  return { code, problem: details.problem }
+}
+
 async function idOf(part: string): Promise<string> {
   const { workers } = await server.status()
   return queries(workers[0]?.rooms).find(({ sql }) => sql.includes(part))?.fingerprint ?? ''
@@ -63,30 +69,34 @@ describe('punctual explain', () => {
   test('lists the slowest statements, without a value of theirs', async () => {
     const { code, stdout } = await server.command('explain')
     assert.equal(code, 0)
-    const lines = stdout.split('\n')
-    assert.match(lines[0] ?? '', /^QUERY +COUNT +TOTAL +P99 +ROWS +POOL +STATEMENT/)
-    assert.match(
-      lines[1] ?? '',
-      /^[0-9a-f]{12} +1 +[\d.]+ s .* main +select id from tests, pg_sleep\(\?\) where referral_id = \$1/,
-    )
+    const [heading, first] = stdout.split('\n').map((line) => line.split(/ {2,}/))
+    assert.deepEqual(heading, ['QUERY', 'COUNT', 'TOTAL', 'P99', 'ROWS', 'POOL', 'STATEMENT'])
+    assert.match(first?.[0] ?? '', /^[0-9a-f]{12}$/)
+    assert.equal(first?.[1], '1')
+    assert.equal(first?.[5], 'main')
+    assert.match(first?.[6] ?? '', /^select id from tests, pg_sleep\(\?\) where referral_id = \$1/)
     assert.doesNotMatch(stdout, /secret/)
+    const json = await server.command('explain', '--json')
+    assert.deepEqual(
+      (JSON.parse(json.stdout) as QueriesReport['slowest']).map(({ fingerprint, count }) => [fingerprint, count])[0],
+      [first?.[0], 1],
+    )
   })
 
   test('shows the plan of the slowest, and of one that is named', async () => {
-    const slowest = await server.command('explain', '--slowest', '--database', url)
+    const slowest = await server.command('explain', '--slowest', '--database', url, '--json')
     assert.equal(slowest.code, 0, slowest.stderr)
-    assert.match(
-      slowest.stdout,
-      /^select id from tests, pg_sleep\(1\) where .* coalesce\(status, \$2\) = \$3\n\nNested Loop .*cost=/,
-    )
+    const { sql, plan } = JSON.parse(slowest.stdout) as { readonly sql: string; readonly plan: readonly string[] }
+    assert.match(sql, /^select id from tests, pg_sleep\(1\) where .* coalesce\(status, \$2\) = \$3$/)
+    assert.match(plan[0] ?? '', /^Nested Loop .*cost=/)
     const named = await server.command('explain', (await idOf('delete')).slice(0, 6), '--database', url)
     assert.match(named.stdout, /^delete from tests where id = 7\n\nDelete on tests/)
   })
 
   test('carries nothing out, and refuses what is several statements', async () => {
-    const several = await server.command('explain', await idOf('as two'), '--database', url)
+    const several = await server.command('explain', await idOf('as two'), '--database', url, '--json')
     assert.equal(several.code, 2)
-    assert.match(several.stderr, /^punctual: what was asked is several statements in one; EXPLAIN takes one$/m)
+    assert.deepEqual(errorOf(several), { code: 'PUNCTUAL_USAGE', problem: 'several-statements' })
     const client = await postgres.outsider()
     const { rows } = await client.query('select count(*)::int as n from tests where id = 7')
     await client.end()
@@ -94,31 +104,21 @@ describe('punctual explain', () => {
   })
 
   test('says what is wrong', async () => {
-    const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
-      [['--slowest', '--database', 'NO_SUCH_VARIABLE'], 2, /there is no variable NO_SUCH_VARIABLE in the environment/],
-      [['zzz'], 2, /there is no query zzz among those that are reported; punctual explain lists/],
-      [[await idOf('as lite')], 2, /cannot be explained: it is SQLite's/],
-      [
-        ['--slowest', '--database', 'postgres://x:geheim@127.0.0.1:1/x'],
-        1,
-        /the database cannot be asked: .*ECONNREFUSED/,
-      ],
-      [
-        ['--slowest', '--database', 'postgres://x:geheim@localhost:99999/x'],
-        2,
-        /^punctual: the URL of the database cannot be used: Invalid URL; it looks like postgres:.*\n$/,
-      ],
-      [
-        ['--slowest', '--database', 'postgres://x:geheim@localhost/x?sslrootcert=/no/such'],
-        2,
-        /^punctual: the URL of the database cannot be used: ENOENT.*\/no\/such.*\n$/,
-      ],
+    const usage = 'PUNCTUAL_USAGE'
+    const slowestOf = (database: string): string[] => ['--slowest', '--database', database]
+    const cases: readonly (readonly [readonly string[], number, string, string])[] = [
+      [slowestOf('NO_SUCH_VARIABLE'), 2, usage, 'no-variable'],
+      [['zzz'], 2, usage, 'unknown-query'],
+      [[await idOf('as lite')], 2, usage, 'not-explainable'],
+      [slowestOf('postgres://x:geheim@127.0.0.1:1/x'), 1, 'PUNCTUAL_COMMAND_REFUSED', 'unreachable'],
+      [slowestOf('postgres://x:geheim@localhost:99999/x'), 2, usage, 'database-url'],
+      [slowestOf('postgres://x:geheim@localhost/x?sslrootcert=/no/such'), 2, usage, 'database-url'],
     ]
-    const results = await Promise.all(cases.map(([flags]) => server.command('explain', ...flags)))
-    for (const [index, [, code, message]] of cases.entries()) {
+    const results = await Promise.all(cases.map(([flags]) => server.command('explain', '--json', ...flags)))
+    for (const [index, [, exitCode, code, problem]] of cases.entries()) {
       const result = results[index] ?? assert.fail()
-      assert.equal(result.code, code, result.stderr)
-      assert.match(result.stderr, message)
+      assert.equal(result.code, exitCode, result.stderr)
+      assert.deepEqual(errorOf(result), { code, problem })
       assert.doesNotMatch(result.stderr, /geheim/)
     }
   })

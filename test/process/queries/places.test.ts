@@ -4,6 +4,7 @@ import type { QueriesReport } from '../../../src/report/rooms/queries-report.ts'
 import type { Status } from '../../../src/report/status.ts'
 import { type TestServer as Postgres, startPostgres } from '../database/postgres.ts'
 import { request } from '../support/client.ts'
+import type { LogLine } from '../support/log-lines.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { compile, files, marks, ROWS } from './repeating-app.ts'
 
@@ -30,13 +31,10 @@ async function start(entry: string, prepare?: (directory: string) => void): Prom
 async function namesEachPlace(server: TestServer): Promise<void> {
   for (const [shape, line] of marks()) {
     assert.equal((await request(`${server.url}/${shape}`)).status, 200, shape)
-    const told = await server.log((entry) => entry.msg.startsWith(`GET /${shape} ran `))
-    assert.match(
-      told.msg,
-      new RegExp(
-        `^GET /${shape} ran ".*referral_id.*" ${ROWS} times \\(.+\\) at src/shapes\\.ts:${line}[,;] .*together$`,
-      ),
-    )
+    const told = await server.log(({ event, route }) => event === 'query-repeated' && route === `/${shape}`)
+    assert.match(String(told.sql), /referral_id/, shape)
+    assert.deepEqual([told.repeats, told.place], [ROWS, `src/shapes.ts:${line}`], shape)
+    assert.equal(told.advice, shape === 'inserts' ? 'write-together' : 'load-together', shape)
   }
 }
 
@@ -44,14 +42,15 @@ describe('the line that repeats a query', () => {
   test('is named by type stripping, and told once', async () => {
     await using server = await start('src/app.ts')
     await namesEachPlace(server)
-    const helper = server.lines.find(({ msg }) => msg.startsWith('GET /helper ran '))
-    assert.match(helper?.msg ?? '', /, through ask \(src\/helpers\.ts:\d+\); load them together$/)
+    const repeatedBy = (wanted: string): LogLine[] =>
+      server.lines.filter(({ event, route }) => event === 'query-repeated' && route === wanted)
+    assert.match(String(repeatedBy('/helper')[0]?.via), /^ask \(src\/helpers\.ts:\d+\)$/)
     for (let index = 0; index < 3; index++) await request(`${server.url}/loop`)
     const reportOf = ({ workers }: Status): QueriesReport | undefined => workers[0]?.rooms.queries as QueriesReport
     const status = await server.until('the queries to be reported', (now) => {
       return reportOf(now)?.routes.find(({ route }) => route === 'GET /loop')?.requests === 4
     })
-    assert.equal(server.lines.filter(({ msg }) => msg.startsWith('GET /loop ran ')).length, 1)
+    assert.equal(repeatedBy('/loop').length, 1)
     const { routes = [], repeats = [], slowest = [] } = reportOf(status) ?? {}
     assert.deepEqual(
       routes.find(({ route }) => route === 'GET /loop'),
