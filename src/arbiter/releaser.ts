@@ -34,7 +34,15 @@ export class Releaser {
     const before = this.#status
     const show = (change: Partial<ReleaseStatus>): void => {
       const since = wallClock().toISOString()
-      const first: ReleaseStatus = { state: 'running', generation, version: null, since, told: 'begins', record: null }
+      const first: ReleaseStatus = {
+        state: 'running',
+        generation,
+        version: null,
+        since,
+        told: 'begins',
+        failure: null,
+        record: null,
+      }
       const now = this.#status?.generation === generation ? this.#status : first
       const moved = change.state !== undefined && change.state !== now.state
       this.#status = { ...now, ...(moved ? { since } : {}), ...change }
@@ -43,21 +51,27 @@ export class Releaser {
     const running = startRelease(
       { mode: 'run', configFile, cwd, serving, settings: settings() },
       {
-        onLog: (level, message) => {
-          log[level]({ event: 'release', generation }, message)
+        onLog: ({ level, fields, message }) => {
+          log[level]({ ...fields, generation }, message)
           show({ told: message })
         },
         onRecord: (version, record: ReleaseRecord | null) => show({ version, record }),
       },
     )
     this.#running = running
-    void running.ended.then(({ outcome, message, version, record }: ReleaseEnd) => {
+    void running.ended.then(({ outcome, message, failure, version, record }: ReleaseEnd) => {
       this.#running = null
       const ok = outcome === 'done' || outcome === 'skipped' || outcome === 'nothing'
       if (outcome === 'nothing') this.#status = before
       else {
         const state = outcome === 'done' || outcome === 'skipped' ? outcome : 'failed'
-        show({ state, told: message, ...(version === null ? {} : { version }), ...(record === null ? {} : { record }) })
+        show({
+          state,
+          told: message,
+          failure,
+          ...(version === null ? {} : { version }),
+          ...(record === null ? {} : { record }),
+        })
       }
       ended(ok, outcome === 'nothing' ? '' : message)
     })

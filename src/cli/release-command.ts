@@ -24,7 +24,7 @@ export function releaseCommand(): Command {
     .option('--rollback', 'undo the newest release: by the roll-backs of its steps, or its back-up where that is set')
     .option('--restore', 'undo the newest release by its back-up: what was written since is lost')
     .option('--history', 'show what has been released')
-    .option('--json', 'print the outcome as JSON')
+    .option('--json', 'print the outcome as JSON, and what is done meanwhile as JSON lines on standard error')
   return addSettingsFlags(command).action(async (options: Options) => {
     const { configFile, releases: _, ...base } = await readSettings(command)
     if (configFile === null) {
@@ -34,11 +34,12 @@ export function releaseCommand(): Command {
     }
     const { settings } = (await readKeptSettings(base)).resolved
     const mode = modeOf(options)
-    const end = await carryOut({ mode, configFile, cwd: process.cwd(), serving: false, settings })
+    const request: ReleaseRequest = { mode, configFile, cwd: process.cwd(), serving: false, settings }
+    const end = await carryOut(request, options.json === true)
     const json = `${JSON.stringify(mode === 'history' ? end.history : end, null, 2)}\n`
     if (end.outcome === 'failed' || end.outcome === 'aborted') {
       if (options.json) process.stdout.write(json)
-      throw new PunctualError('PUNCTUAL_RELEASE_FAILED', end.message)
+      throw new PunctualError('PUNCTUAL_RELEASE_FAILED', end.message, { details: { ...end.failure } })
     }
     await printAndExit(options.json ? json : mode === 'history' ? tellHistory(end.history) : `${end.message}\n`)
   })
@@ -52,8 +53,12 @@ function modeOf({ rollback, restore, history }: Options): ReleaseRequest['mode']
   return given[0] ?? 'run'
 }
 
-async function carryOut(request: ReleaseRequest): Promise<ReleaseEnd> {
-  const running = startRelease(request, { onLog: (_, message) => printProgress(message), onRecord: () => {} })
+async function carryOut(request: ReleaseRequest, asJson: boolean): Promise<ReleaseEnd> {
+  const running = startRelease(request, {
+    onLog: ({ level, fields, message }) =>
+      printProgress(asJson ? JSON.stringify({ level, ...fields, msg: message }) : message),
+    onRecord: () => {},
+  })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => running.abort(signal))
   return await running.ended
 }

@@ -10,11 +10,12 @@ import { type AppIdentity, identifyApp } from './app-identity.ts'
 import { BackupStore } from './backup/backup-store.ts'
 import { findVersion, type ReleaseVersion } from './find-version.ts'
 import { openLock } from './lock/open-lock.ts'
-import type { ReleaseLock } from './lock/release-lock.ts'
+import { type ReleaseLock, tellHolder } from './lock/release-lock.ts'
 import { takeLock } from './lock/take-lock.ts'
 import type { ReleaseEnd, ReleaseRequest } from './messages.ts'
 import { openRecords } from './record/open-records.ts'
 import type { ReleaseRecords } from './record/release-records.ts'
+import { failureOf } from './release-error.ts'
 import { ReleaseRun } from './release-run.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { rollBack } from './roll-back.ts'
@@ -25,7 +26,7 @@ export interface Listener {
   readonly onRecord: (version: string, record: ReleaseRecord | null) => void
 }
 
-type End = Omit<ReleaseEnd, 'history'> & { readonly history?: readonly ReleaseRecord[] }
+type End = Pick<ReleaseEnd, 'outcome'> & Partial<ReleaseEnd>
 
 /**
  * Does what is asked for: takes the lock, looks at the record again, runs or undoes.
@@ -43,10 +44,10 @@ export async function carryOutRequest(
   const records = openRecords(plan.lock, { configFile, stateDir: settings.stateDir, app })
   try {
     if (request.mode === 'history') {
-      return whole({ outcome: 'shown', message: '', version: null, record: null, history: await records.list() })
+      return whole({ outcome: 'shown', history: await records.list() })
     }
     if (plan.steps.length === 0) {
-      return whole({ outcome: 'nothing', message: `${configFile} names no release steps`, version: null, record: null })
+      return whole({ outcome: 'nothing', message: `${configFile} names no release steps` })
     }
     const backups = plan.backup === null ? null : new BackupStore(plan.backup, { configFile, cwd, app })
     const version = await findVersion({
@@ -82,7 +83,11 @@ export async function carryOutRequest(
       const done = findDone(before, version, askedAt)
       if (done !== undefined && isThere(plan)) return whole(tellSkipped(version, done))
       if (done !== undefined) {
-        listener.log('warn', `release: ${version.name} has been done, but its database is gone; it is done again`)
+        listener.log(
+          'warn',
+          { event: 'release-database-missing', version: version.name },
+          `release: ${version.name} has been done, but its database is gone; it is done again`,
+        )
       }
       return whole(await run(tools))
     } finally {
@@ -95,7 +100,7 @@ export async function carryOutRequest(
 }
 
 function whole(end: End): ReleaseEnd {
-  return { history: [], ...end }
+  return { message: '', failure: null, version: null, record: null, history: [], ...end }
 }
 
 async function readPlan({ configFile, cwd, settings }: ReleaseRequest): Promise<ReleasePlan> {
@@ -116,7 +121,11 @@ async function tellOfBackups(backups: BackupStore | null, { log }: Listener): Pr
   try {
     await backups?.check()
   } catch (error) {
-    log('error', `release: no back-up can be made: ${(error as Error).message}`)
+    log(
+      'error',
+      { event: 'release-backup-unavailable', ...failureOf(error, 'backup') },
+      `release: no back-up can be made: ${(error as Error).message}`,
+    )
   }
 }
 
@@ -130,7 +139,11 @@ async function take(
     limit: settings.releaseLockLimit,
     signal,
     onWait: (holder) =>
-      log('info', `release: waiting for the lock in ${lock.where}, held by ${holder ?? 'somebody unknown'}`),
+      log(
+        'info',
+        { event: 'release-lock-waiting', lock: lock.where, holder },
+        `release: waiting for the lock in ${lock.where}, held by ${tellHolder(holder)}`,
+      ),
   })
 }
 
@@ -164,7 +177,12 @@ async function closeInterrupted(records: ReleaseRecords, { log }: Listener): Pro
     const interrupted: ReleaseRecord = { ...record, outcome: 'interrupted', endedAt: await records.now(), why }
     await records.save(interrupted)
     closed.push(interrupted)
-    log('warn', `release: the run of ${record.version} by ${record.host} (pid ${record.pid}) was interrupted`)
+    const { version, host, pid } = record
+    log(
+      'warn',
+      { event: 'release-interrupted', version, host, pid },
+      `release: the run of ${version} by ${host} (pid ${pid}) was interrupted`,
+    )
   }
   return closed
 }
@@ -186,7 +204,8 @@ async function run(tools: ReleaseTools): Promise<End> {
   const failure = await release.carryOut()
   const { record } = release
   if (failure !== null) {
-    return { outcome: signal.aborted ? 'aborted' : 'failed', message: failure, version: version.name, record }
+    const { message, details } = failure
+    return { outcome: signal.aborted ? 'aborted' : 'failed', message, failure: details, version: version.name, record }
   }
   const steps = record.steps.length === 1 ? '1 step' : `${record.steps.length} steps`
   const took = tellDuration(monotonicNow() - started)

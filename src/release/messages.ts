@@ -1,4 +1,4 @@
-import type { ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseFailure, ReleaseRecord } from '../report/release-report.ts'
 import type { DatabaseAddress } from '../settings/release-config.ts'
 import type { Settings } from '../settings/settings.ts'
 
@@ -25,10 +25,19 @@ export interface ReleaseEnd {
   readonly outcome: 'nothing' | 'done' | 'skipped' | 'failed' | 'aborted' | 'shown'
   /** A finished sentence, or several lines of it where a step failed. */
   readonly message: string
+  /** Why it failed or was aborted, in fields; else null. */
+  readonly failure: ReleaseFailure | null
   readonly version: string | null
   readonly record: ReleaseRecord | null
   /** The newest first; of `history` alone. */
   readonly history: readonly ReleaseRecord[]
+}
+
+/** A line for the log: what happened, by name and with its facts, and in words. */
+export interface ReleaseLogLine {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly fields: { readonly event: string; readonly [name: string]: unknown }
+  readonly message: string
 }
 
 /** From the process that started it. */
@@ -38,7 +47,7 @@ export type ToRelease =
 
 /** From the process that releases. */
 export type FromRelease =
-  | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string }
+  | { readonly type: 'log'; readonly line: ReleaseLogLine }
   | { readonly type: 'record'; readonly version: string; readonly record: ReleaseRecord | null }
   | { readonly type: 'ended'; readonly end: ReleaseEnd }
 
@@ -70,7 +79,13 @@ export type FromStep =
   | { readonly type: 'log'; readonly message: string }
   | { readonly type: 'ended'; readonly end: StepEnd }
 
-export type StepEnd =
-  | { readonly outcome: 'done' | 'already-done' }
-  /** `locked`: a lock of the database was not to be had, and another attempt may get it. */
-  | { readonly outcome: 'failed'; readonly why: string; readonly locked: boolean }
+export type StepEnd = { readonly outcome: 'done' | 'already-done' } | StepFailure
+
+export interface StepFailure {
+  readonly outcome: 'failed'
+  readonly why: string
+  /** The same in fields. */
+  readonly failure: Pick<ReleaseFailure, 'reason' | 'exitCode' | 'signal' | 'errorCode'>
+  /** A lock of the database was not to be had, and another attempt may get it. */
+  readonly locked: boolean
+}

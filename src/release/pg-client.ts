@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
-import { PunctualError } from '../errors/punctual-error.ts'
 import { after } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { failureOf, ReleaseError } from './release-error.ts'
 import { sessionUrl } from './session-url.ts'
 
 /** What is used of a client of the app's own `pg`. Ours depends on none. */
@@ -40,7 +40,7 @@ type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
 /**
  * Opens a session with the app's own `pg`, found from the config file.
  *
- * @throws PunctualError `PUNCTUAL_RELEASE_FAILED` if the project has no `pg`, or the server cannot be reached within 10 s
+ * @throws ReleaseError if the project has no `pg`, or the server cannot be reached within 10 s
  */
 export async function openSession(configFile: string, session: PgSession): Promise<PgClient> {
   const Client = clientClass(configFile)
@@ -88,13 +88,13 @@ export function isLostSession(error: unknown): boolean {
   return 'code' in error && String(error.code).startsWith('57P0')
 }
 
-function unreachable(url: string, error: unknown): PunctualError {
+function unreachable(url: string, error: unknown): ReleaseError {
   // A name with several addresses has a reason for each, and says nothing itself.
   const reasons = error instanceof AggregateError ? error.errors : [error]
   const why = reasons.map((one) => (one instanceof Error ? one.message : String(one))).join('; ')
-  return new PunctualError(
-    'PUNCTUAL_RELEASE_FAILED',
+  return new ReleaseError(
     `the database ${tellDatabase(url)} cannot be reached: ${why}; look whether it runs, and at releaseLock and backup.database in the config file`,
+    { ...failureOf(reasons[0]), reason: 'unreachable' },
     { cause: error },
   )
 }
@@ -104,9 +104,9 @@ function clientClass(configFile: string): ClientClass {
     return (createRequire(configFile)('pg') as { readonly Client: ClientClass }).Client
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
-    throw new PunctualError(
-      'PUNCTUAL_RELEASE_FAILED',
+    throw new ReleaseError(
       `the release needs the package "pg" for its PostgreSQL database, and it is not to be found from ${configFile}; npm install pg`,
+      { phase: 'process', reason: 'pg-missing' },
       { cause: error },
     )
   }

@@ -4,8 +4,9 @@ import type { ReleaseRecord, ReleaseStepRecord } from '../report/release-report.
 import type { PlannedStep } from '../settings/release-config.ts'
 import { type Milliseconds, tellDuration } from '../wait/duration.ts'
 import { tellBytes } from './backup/backup-store.ts'
+import { failureOf, ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
-import { runPlannedStep, tellFailure } from './run-planned-step.ts'
+import { runPlannedStep, stepError } from './run-planned-step.ts'
 import { RunRecord } from './run-record.ts'
 import { withMarks } from './standing-steps.ts'
 import { type TimeLimit, timeLimit } from './time-limit.ts'
@@ -36,6 +37,7 @@ export class ReleaseRun {
       backup: null,
       restored: false,
       why: null,
+      failure: null,
     })
     await record.save()
     return new ReleaseRun(tools, record)
@@ -45,8 +47,8 @@ export class ReleaseRun {
     return this.#record.now
   }
 
-  /** Runs back-up and steps. Resolves to what failed, in words; null if nothing did. */
-  async carryOut(): Promise<string | null> {
+  /** Runs back-up and steps. Resolves to what failed, with what was undone after it; null if nothing did. */
+  async carryOut(): Promise<ReleaseError | null> {
     const { plan, request, log } = this.#tools
     const limit = timeLimit(request.settings.releaseLimit, this.#tools.signal, 'releaseLimit')
     try {
@@ -56,12 +58,21 @@ export class ReleaseRun {
         return null
       }
       await this.#endSessions()
-      log('error', failure.split('\n')[0] ?? '')
-      const unheard = await this.#takeUpMarks()
-      const undone = await new UndoRun(this.#tools, this.#record).afterFailure(failure)
-      const why = [failure, unheard, undone].filter((part) => part !== '').join('\n')
-      await this.#record.end(this.#tools.signal.aborted ? 'aborted' : 'failed', why)
-      return why
+      log(
+        'error',
+        { event: `release-${failure.details.phase}-failed`, ...failure.details },
+        failure.message.split('\n')[0] ?? '',
+      )
+      const committed = await this.#takeUpMarks()
+      const { message, undo } = await new UndoRun(this.#tools, this.#record).afterFailure(failure)
+      const unheard = committed ? 'its transaction was committed all the same' : ''
+      const whole = new ReleaseError([failure.message, unheard, message].filter((part) => part !== '').join('\n'), {
+        ...failure.details,
+        ...(committed ? { committed } : {}),
+        undo,
+      })
+      await this.#record.end(this.#tools.signal.aborted ? 'aborted' : 'failed', whole)
+      return whole
     } finally {
       limit.cancel()
     }
@@ -73,9 +84,11 @@ export class ReleaseRun {
     try {
       await this.#record.save({ outcome: 'done', endedAt: await records.now() })
     } catch (error) {
-      throw new Error(`all steps are done, but ${records.where} cannot be written: ${(error as Error).message}`, {
-        cause: error,
-      })
+      throw new ReleaseError(
+        `all steps are done, but ${records.where} cannot be written: ${(error as Error).message}`,
+        { ...failureOf(error, 'record'), reason: 'not-written' },
+        { cause: error },
+      )
     }
   }
 
@@ -84,47 +97,61 @@ export class ReleaseRun {
     const { signal, records, log } = this.#tools
     // Without the lock they may be somebody else's.
     if (signal.aborted) return
-    await records.endLeftovers().catch((error: Error) => log('warn', `release: ${error.message}`))
+    await records
+      .endLeftovers()
+      .catch((error: Error) =>
+        log('warn', { event: 'release-sessions-left', ...failureOf(error, 'step') }, `release: ${error.message}`),
+      )
   }
 
   /** The answer to a COMMIT can be lost, or the step ended while it waits for it. What was committed is to be undone with the rest. */
-  async #takeUpMarks(): Promise<string> {
+  async #takeUpMarks(): Promise<boolean> {
     const { signal, records, log } = this.#tools
     const last = this.#record.now.steps.at(-1)
     // Where all stops nothing is undone; the next run looks at the marks.
-    if (signal.aborted || last === undefined) return ''
+    if (signal.aborted || last === undefined) return false
     try {
       const { steps } = withMarks(this.#record.now, await records.marks())
       this.#record.change({ steps })
-      return steps.at(-1)?.outcome !== last.outcome ? 'its transaction was committed all the same' : ''
+      return steps.at(-1)?.outcome !== last.outcome
     } catch (error) {
-      log('warn', `release: the marks of steps cannot be read: ${(error as Error).message}`)
-      return ''
+      log(
+        'warn',
+        { event: 'release-marks-unreadable', ...failureOf(error, 'record') },
+        `release: the marks of steps cannot be read: ${(error as Error).message}`,
+      )
+      return false
     }
   }
 
-  async #backUp(signal: AbortSignal): Promise<string | null> {
+  async #backUp(signal: AbortSignal): Promise<ReleaseError | null> {
     const { backups, version, log } = this.#tools
     if (backups === null) return null
     try {
-      log('info', 'release: making a back-up')
+      log('info', { event: 'release-backup-started' }, 'release: making a back-up')
       const backup = await backups.make(version.name, signal)
       this.#record.change({ backup })
       log(
         'info',
+        { event: 'release-backup-made', ...backup },
         `release: backed up to ${backup.path} (${tellBytes(backup.bytes)}, read back) after ${tellDuration(backup.durationMs)}`,
       )
     } catch (error) {
-      return `there is no back-up, so no step was run: ${(error as Error).message}`
+      return new ReleaseError(
+        `there is no back-up, so no step was run: ${(error as Error).message}`,
+        failureOf(error, 'backup'),
+        { cause: error },
+      )
     }
     return await this.#write('the back-up is made')
   }
 
-  async #runSteps(steps: readonly PlannedStep[], limit: TimeLimit): Promise<string | null> {
+  async #runSteps(steps: readonly PlannedStep[], limit: TimeLimit): Promise<ReleaseError | null> {
     const { request, log } = this.#tools
     for (const step of steps) {
       const own = Math.min(step.limit ?? request.settings.releaseLimit, limit.left()) as Milliseconds
-      log('info', `release step ${step.name}: begins`)
+      const fields = { step: step.name, phase: 'step' }
+      log('info', { event: 'release-step-started', ...fields }, `release step ${step.name}: begins`)
       const result = await runPlannedStep(this.#tools, this.#record.now.id, step, 'run', own)
       const { outcome, durationMs, attempts } = result
       const good = outcome === 'done' || outcome === 'already-done'
@@ -139,13 +166,14 @@ export class ReleaseRun {
       this.#record.change({ steps: [...this.#record.now.steps, record] })
       if (!good) {
         await this.#record.saveIfPossible()
-        return tellFailure(step.name, result)
+        return stepError(step.name, 'step', result)
       }
-      const unwritten = await this.#write(`release step ${step.name} is done`)
+      const unwritten = await this.#write(`release step ${step.name} is done`, step.name)
       if (unwritten !== null) return unwritten
       const again = attempts > 1 ? `, at attempt ${attempts}` : ''
       log(
         'info',
+        { event: 'release-step-done', ...fields, outcome, durationMs, attempts },
         outcome === 'done'
           ? `release step ${step.name}: done after ${tellDuration(durationMs)}${again}`
           : `release step ${step.name}: an interrupted run has applied it already`,
@@ -154,13 +182,17 @@ export class ReleaseRun {
     return null
   }
 
-  /** What is done and cannot be written down has failed: resolves to that, in words. */
-  async #write(done: string): Promise<string | null> {
+  /** What is done and cannot be written down has failed: resolves to that. */
+  async #write(done: string, step?: string): Promise<ReleaseError | null> {
     try {
       await this.#record.save()
       return null
     } catch (error) {
-      return `${done}, but ${this.#tools.records.where} cannot be written: ${(error as Error).message}`
+      return new ReleaseError(
+        `${done}, but ${this.#tools.records.where} cannot be written: ${(error as Error).message}`,
+        { ...failureOf(error, 'record'), reason: 'not-written', ...(step === undefined ? {} : { step }) },
+        { cause: error },
+      )
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseFailure, ReleaseRecord } from '../report/release-report.ts'
 import type { ReleaseEnd } from './messages.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { RunRecord } from './run-record.ts'
@@ -18,13 +18,17 @@ export async function rollBack(tools: ReleaseTools, records: readonly ReleaseRec
   const newest = findToUndo(records, restore)
   if (newest === undefined) {
     const message = restore ? 'there is no release with a back-up to restore' : 'there is no release to roll back'
-    return { outcome: 'failed', message, version: null, record: null }
+    const failure = { phase: restore ? 'restore' : 'rollback', reason: 'nothing-to-undo' } as const
+    return { outcome: 'failed', message, failure, version: null, record: null }
   }
   const { version } = newest
-  const refuse = (message: string): End => ({ outcome: 'failed', message, version, record: newest })
+  const refuse = (message: string, failure: ReleaseFailure): End => {
+    return { outcome: 'failed', message, failure, version, record: newest }
+  }
   if (restore && newest.backup === null) {
     return refuse(
       `the newest release, ${version} of ${newest.startedAt}, has no back-up, and an older one would undo more than that release; undo it with --rollback first`,
+      { phase: 'restore', reason: 'no-backup' },
     )
   }
   const without = newest.steps
@@ -35,18 +39,21 @@ export async function rollBack(tools: ReleaseTools, records: readonly ReleaseRec
   if (!byBackup && without.length > 0) {
     return refuse(
       `release ${version} cannot be rolled back: ${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} no roll-back in the config file; write one, or restore the back-up with --restore`,
+      { phase: 'rollback', reason: 'no-rollback', steps: without },
     )
   }
   const its = { ...tools, version: { name: version, certain: true } }
   const run = new RunRecord(its, newest)
   const undo = new UndoRun(its, run)
-  const { failed, message } = byBackup ? await undo.restore() : await undo.rollBackSteps({ outcome: 'rolled-back' })
-  if (failed) {
+  const undone = byBackup ? await undo.restore() : await undo.rollBackSteps({ outcome: 'rolled-back' })
+  const { failure } = undone.undo
+  if (failure !== undefined) {
     await run.saveIfPossible()
-    return { outcome: 'failed', message, version, record: run.now }
+    return { outcome: 'failed', message: undone.message, failure, version, record: run.now }
   }
   await run.save({ outcome: 'rolled-back' })
   const record = run.now
   const how = byBackup ? `its back-up ${record.backup?.path} was restored` : 'its steps were rolled back'
-  return { outcome: 'done', message: `release ${version} of ${newest.startedAt} is undone: ${how}`, version, record }
+  const message = `release ${version} of ${newest.startedAt} is undone: ${how}`
+  return { outcome: 'done', message, failure: null, version, record }
 }

@@ -1,5 +1,6 @@
 import type { PlannedStep } from '../settings/release-config.ts'
 import { type Milliseconds, tellDuration } from '../wait/duration.ts'
+import { ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { runStep, type StepResult } from './step/run-step.ts'
 
@@ -17,6 +18,7 @@ export function runPlannedStep(
 ): Promise<StepResult> {
   const work = form === 'run' ? step.run : step.rollback
   const what = form === 'run' ? `release step ${step.name}` : `roll-back of ${step.name}`
+  const fields = { step: step.name, phase: form === 'run' ? 'step' : 'rollback' }
   return runStep(
     {
       configFile: request.configFile,
@@ -35,23 +37,29 @@ export function runPlannedStep(
     {
       limit,
       signal,
-      onLine: (line) => log('info', `${what}: ${line}`),
+      onLine: (line) => log('info', { event: 'release-step-output', ...fields, line }, `${what}: ${line}`),
       onRetry: (attempt) =>
         log(
           'warn',
+          { event: 'release-step-retrying', ...fields, attempt },
           `${what}: a lock of the database was not to be had; it gives way and is tried again (attempt ${attempt})`,
         ),
     },
   )
 }
 
-/** Why a step is not done, how long it took and the end of what it printed. */
-export function tellFailure(name: string, { outcome, why, tail, durationMs }: StepResult): string {
+/** Why a step, or its roll-back, is not done, how long it took and the end of what it printed. */
+export function stepError(name: string, phase: 'step' | 'rollback', result: StepResult): ReleaseError {
+  const { outcome, why, failure, tail, durationMs } = result
   const how = outcome === 'failed' ? 'failed' : outcome === 'expired' ? 'did not end' : 'was aborted'
   const [first = '', ...rest] = why.split('\n')
   const stack = rest.length === 0 ? '' : `\n${indent(rest.join('\n'))}`
   const output = tail === '' ? '' : `\nthe end of its output:\n${indent(tail)}`
-  return `release step ${name} ${how} after ${tellDuration(durationMs)}: ${first}${stack}${output}`
+  const front = phase === 'step' ? '' : 'the roll-back of '
+  return new ReleaseError(
+    `${front}release step ${name} ${how} after ${tellDuration(durationMs)}: ${first}${stack}${output}`,
+    { reason: 'failed', ...failure, phase, step: name },
+  )
 }
 
 function indent(text: string): string {

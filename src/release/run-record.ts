@@ -1,4 +1,5 @@
 import type { ReleaseRecord } from '../report/release-report.ts'
+import { failureOf, type ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
 
 /** The record of a run as it changes: told to whoever listens, and written down. */
@@ -37,8 +38,8 @@ export class RunRecord {
   }
 
   /** The run has ended without success. */
-  async end(outcome: ReleaseRecord['outcome'], why: string): Promise<void> {
-    this.change({ outcome, why })
+  async end(outcome: ReleaseRecord['outcome'], error: ReleaseError): Promise<void> {
+    this.change({ outcome, why: error.message, failure: error.details })
     try {
       await this.save({ endedAt: await this.#tools.records.now() })
     } catch (error) {
@@ -48,6 +49,10 @@ export class RunRecord {
 
   #tellUnwritten(error: unknown): void {
     const { records, log } = this.#tools
-    log('warn', `release: ${records.where} cannot be written: ${(error as Error).message}`)
+    log(
+      'warn',
+      { event: 'release-record-not-written', record: records.where, ...failureOf(error, 'record') },
+      `release: ${records.where} cannot be written: ${(error as Error).message}`,
+    )
   }
 }

@@ -27,6 +27,7 @@ function run(version: string, outcome: ReleaseRecord['outcome'], steps: readonly
     backup: null,
     restored: false,
     why: null,
+    failure: null,
     ...more,
   }
 }

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import type { ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseFailure, ReleaseRecord } from '../report/release-report.ts'
 import { after, type Cancel } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
 import { endTree, TREE_VARIABLE } from './end-tree.ts'
-import type { FromRelease, ReleaseEnd, ReleaseRequest, ToRelease } from './messages.ts'
+import type { FromRelease, ReleaseEnd, ReleaseLogLine, ReleaseRequest, ToRelease } from './messages.ts'
 import { OutputTail } from './output-tail.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
@@ -16,7 +16,7 @@ const SPARE = ms(120_000)
 const ABORT_LIMIT = ms(10_000)
 
 export interface ReleaseListener {
-  readonly onLog: (level: 'info' | 'warn' | 'error', message: string) => void
+  readonly onLog: (line: ReleaseLogLine) => void
   readonly onRecord: (version: string, record: ReleaseRecord | null) => void
 }
 
@@ -37,7 +37,9 @@ export function startRelease(request: ReleaseRequest, listener: ReleaseListener)
     serialization: 'advanced',
   })
   const cancels: Cancel[] = []
-  const output = new OutputTail((line) => listener.onLog('info', `release: ${line}`))
+  const output = new OutputTail((line) =>
+    listener.onLog({ level: 'info', fields: { event: 'release-output', line }, message: `release: ${line}` }),
+  )
   for (const name of ['stdout', 'stderr'] as const) {
     child[name]?.setEncoding('utf8').on('data', (chunk: string) => output.add(chunk, name))
   }
@@ -53,19 +55,19 @@ export function startRelease(request: ReleaseRequest, listener: ReleaseListener)
 
   const ended = new Promise<ReleaseEnd>((resolve) => {
     let said: ReleaseEnd | null = null
-    const finish = (why: string): void => {
+    const finish = (why: string, exit: Pick<ReleaseFailure, 'exitCode' | 'signal'> = {}): void => {
       for (const cancel of cancels) cancel()
       output.end()
       const tail = output.text === '' ? '' : `\n${output.text}`
-      resolve(said ?? failed(`the process of the release ended (${why})${tail}`))
+      resolve(said ?? failed(`the process of the release ended (${why})${tail}`, exit))
     }
     child.on('message', (message: FromRelease) => {
-      if (message.type === 'log') listener.onLog(message.level, message.message)
+      if (message.type === 'log') listener.onLog(message.line)
       else if (message.type === 'record') listener.onRecord(message.version, message.record)
       else said = message.end
     })
     child.on('error', (error) => finish(error.message))
-    child.on('close', (code, signal) => finish(signal ?? `exit code ${code}`))
+    child.on('close', (code, signal) => finish(signal ?? `exit code ${code}`, { exitCode: code, signal }))
     const { releaseLimit, releaseLockLimit } = request.settings
     // It keeps its limits itself; this one is for a process that no longer turns.
     cancels.push(after(ms(releaseLockLimit + 2 * releaseLimit + SPARE), kill))
@@ -74,8 +76,9 @@ export function startRelease(request: ReleaseRequest, listener: ReleaseListener)
   return { ended, abort }
 }
 
-function failed(message: string): ReleaseEnd {
-  return { outcome: 'failed', message, version: null, record: null, history: [] }
+function failed(message: string, exit: Pick<ReleaseFailure, 'exitCode' | 'signal'>): ReleaseEnd {
+  const failure: ReleaseFailure = { phase: 'process', reason: 'exited', ...exit }
+  return { outcome: 'failed', message, failure, version: null, record: null, history: [] }
 }
 
 /** Node's own flags as this process has them, so that the config file loads the same way; a debugger's port can be had only once. */

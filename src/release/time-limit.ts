@@ -1,5 +1,6 @@
 import { after, monotonicNow } from '../wait/clock.ts'
 import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { ReleaseError } from './release-error.ts'
 
 export interface TimeLimit {
   /** Aborted when the limit has passed, or with the signal around it. */
@@ -13,12 +14,14 @@ export interface TimeLimit {
 export function timeLimit(limit: Milliseconds, around: AbortSignal, name: string): TimeLimit {
   const own = new AbortController()
   const end = monotonicNow() + limit
-  const cancel = after(limit, () => own.abort(new Error(`${name} (${tellDuration(limit)}) has passed`)), {
-    keepAlive: false,
-  })
+  const cancel = after(limit, () => own.abort(passed(name, limit)), { keepAlive: false })
   return {
     signal: AbortSignal.any([own.signal, around]),
     left: () => ms(Math.max(1, end - monotonicNow())),
     cancel,
   }
+}
+
+function passed(name: string, limit: Milliseconds): ReleaseError {
+  return new ReleaseError(`${name} (${tellDuration(limit)}) has passed`, { phase: 'process', reason: 'timed-out' })
 }

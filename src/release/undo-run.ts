@@ -1,17 +1,25 @@
-import type { ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseFailure, ReleaseRecord, ReleaseUndo } from '../report/release-report.ts'
 import { type Milliseconds, tellDuration } from '../wait/duration.ts'
 import type { BackupStore } from './backup/backup-store.ts'
+import { failureOf, type ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
-import { runPlannedStep, tellFailure } from './run-planned-step.ts'
+import { runPlannedStep, stepError } from './run-planned-step.ts'
 import type { RunRecord } from './run-record.ts'
 import { isStanding } from './standing-steps.ts'
 import { timeLimit } from './time-limit.ts'
 
 interface Undone {
-  readonly failed: boolean
-  /** What was done, or what failed; empty where there was nothing to do. */
+  /** What was done, or what failed, in words; empty where there was nothing to do. */
   readonly message: string
+  readonly undo: ReleaseUndo
 }
+
+interface Users {
+  readonly told: string
+  readonly notRestored: NonNullable<ReleaseUndo['notRestored']>
+}
+
+const NOTHING: ReleaseUndo = { rolledBack: [], kept: [], restored: false }
 
 /** Undoes a run: by its back-up, or by the roll-backs of its steps. */
 export class UndoRun {
@@ -23,49 +31,62 @@ export class UndoRun {
     this.#record = record
   }
 
-  /** After a failure. What was done, in words; empty where there was nothing to undo. */
-  async afterFailure(failure: string): Promise<string> {
+  /** After a failure: undoes what can and may be undone. */
+  async afterFailure({ message: failure }: ReleaseError): Promise<Undone> {
     const { plan, signal, request, backups } = this.#tools
     // Whoever has lost the lock must touch nothing: another may be at work. Who is told to stop has no time; the next start does it anew.
     if (signal.aborted) {
       const why = (signal.reason as Error).message
-      if (this.#record.now.steps.length === 0) return failure.includes(why) ? '' : why
-      return failure.includes(why) ? 'nothing was rolled back' : `nothing was rolled back: ${why}`
+      const undo: ReleaseUndo = { ...NOTHING, skipped: failureOf(signal.reason).reason }
+      const told = failure.includes(why) ? '' : why
+      if (this.#record.now.steps.length === 0) return { message: told, undo }
+      return { message: told === '' ? 'nothing was rolled back' : `nothing was rolled back: ${told}`, undo }
     }
-    if (this.#record.now.steps.length === 0) return ''
+    if (this.#record.now.steps.length === 0) return { message: '', undo: NOTHING }
     const restore = plan.backup?.restoreOnFailure ?? 'never'
     if (restore !== 'never' && this.#record.now.backup !== null) {
       const users = restore === 'always' ? null : await this.#users(request.serving, backups)
-      if (users === null) return (await this.restore()).message
-      const front = `the back-up ${this.#record.now.backup.path} was not restored, because ${users} and what was written since would be lost (punctual release --restore does it all the same)`
-      return [front, (await this.rollBackSteps()).message].filter((part) => part !== '').join('; ')
+      if (users === null) return await this.restore()
+      const front = `the back-up ${this.#record.now.backup.path} was not restored, because ${users.told} and what was written since would be lost (punctual release --restore does it all the same)`
+      const { message, undo } = await this.rollBackSteps()
+      return {
+        message: [front, message].filter((part) => part !== '').join('; '),
+        undo: { ...undo, notRestored: users.notRestored },
+      }
     }
-    return (await this.rollBackSteps()).message
+    return await this.rollBackSteps()
   }
 
   /** By its back-up. */
   async restore(): Promise<Undone> {
     const { backups, request, records, signal, log } = this.#tools
     const { backup, host } = this.#record.now
-    if (backups === null || backup === null) return { failed: true, message: 'this release has no back-up' }
+    const failed = (message: string, failure: ReleaseFailure, restored: boolean): Undone => {
+      return { message, undo: { ...NOTHING, restored, failure } }
+    }
+    if (backups === null || backup === null) {
+      return failed('this release has no back-up', { phase: 'restore', reason: 'no-backup' }, false)
+    }
     const limit = timeLimit(request.settings.releaseLimit, signal, 'releaseLimit')
     try {
-      log('info', `release: restoring ${backup.path}`)
+      log('info', { event: 'release-restore-started', path: backup.path }, `release: restoring ${backup.path}`)
       await records.endLeftovers()
       await backups.restore(backup, host, limit.signal)
     } catch (error) {
-      return { failed: true, message: `the back-up ${backup.path} could not be restored: ${(error as Error).message}` }
+      const message = `the back-up ${backup.path} could not be restored: ${(error as Error).message}`
+      return failed(message, failureOf(error, 'restore'), false)
     } finally {
       limit.cancel()
     }
     const message = `the back-up ${backup.path} was restored`
-    log('info', `release: restored ${backup.path}`)
+    log('info', { event: 'release-restored', path: backup.path }, `release: restored ${backup.path}`)
     await this.#record.saveIfPossible({ restored: true })
     try {
       await records.forgetMarksOf(this.#record.now.id)
-      return { failed: false, message }
+      return { message, undo: { ...NOTHING, restored: true } }
     } catch (error) {
-      return { failed: true, message: `${message}, but ${tellMarks(this.#tools, error)}` }
+      const failure: ReleaseFailure = { ...failureOf(error, 'restore'), reason: 'marks-not-deleted' }
+      return failed(`${message}, but ${tellMarks(this.#tools, error)}`, failure, true)
     }
   }
 
@@ -80,6 +101,9 @@ export class UndoRun {
     const limit = timeLimit(request.settings.releaseLimit, signal, 'releaseLimit')
     const undone: string[] = []
     const without: string[] = []
+    const failed = (message: string, failure: ReleaseFailure): Undone => {
+      return { message, undo: { rolledBack: undone, kept: without, restored: false, failure } }
+    }
     try {
       for (const { name } of this.#record.now.steps.filter(isStanding).toReversed()) {
         const step = plan.steps.find((one) => one.name === name)
@@ -88,39 +112,60 @@ export class UndoRun {
           continue
         }
         const own = Math.min(step.limit ?? request.settings.releaseLimit, limit.left()) as Milliseconds
-        log('info', `roll-back of ${name}: begins`)
+        const fields = { step: name, phase: 'rollback' }
+        log('info', { event: 'release-step-started', ...fields }, `roll-back of ${name}: begins`)
         const result = await runPlannedStep(this.#tools, this.#record.now.id, step, 'rollback', own)
         const good = result.outcome === 'done'
         this.#mark(name, good ? 'done' : 'failed')
         if (!good) {
           const done = undone.length === 0 ? '' : `; rolled back before it: ${undone.join(', ')}`
-          return { failed: true, message: `the roll-back of ${tellFailure(name, result)}${done}` }
+          const { message, details } = stepError(name, 'rollback', result)
+          return failed(`${message}${done}`, details)
         }
         try {
           await records.forgetMark(version.name, name)
         } catch (error) {
-          return { failed: true, message: `step ${name} was rolled back, but ${tellMarks(this.#tools, error)}` }
+          return failed(`step ${name} was rolled back, but ${tellMarks(this.#tools, error)}`, {
+            ...failureOf(error, 'rollback'),
+            reason: 'marks-not-deleted',
+            step: name,
+          })
         }
         if (!this.#record.now.steps.some(isStanding)) this.#record.change(inTheEnd)
         await this.#record.saveIfPossible()
         undone.push(name)
-        log('info', `roll-back of ${name}: done after ${tellDuration(result.durationMs)}`)
+        const { outcome, durationMs, attempts } = result
+        log(
+          'info',
+          { event: 'release-step-done', ...fields, outcome, durationMs, attempts },
+          `roll-back of ${name}: done after ${tellDuration(durationMs)}`,
+        )
       }
     } finally {
       limit.cancel()
     }
     const kept = without.length === 0 ? '' : `done and without a roll-back: ${without.join(', ')}`
     const back = undone.length === 0 ? '' : `rolled back: ${undone.join(', ')}`
-    return { failed: false, message: [back, kept].filter((part) => part !== '').join('; ') }
+    return {
+      message: [back, kept].filter((part) => part !== '').join('; '),
+      undo: { rolledBack: undone, kept: without, restored: false },
+    }
   }
 
-  async #users(serving: boolean, backups: BackupStore | null): Promise<string | null> {
-    if (serving) return 'the old generation uses the database'
+  /** Who else uses the database, so that it is not restored; null if nobody does. */
+  async #users(serving: boolean, backups: BackupStore | null): Promise<Users | null> {
+    if (serving) {
+      return { told: 'the old generation uses the database', notRestored: { reason: 'old-generation-serving' } }
+    }
     try {
-      const others = (await backups?.others()) ?? 0
-      return others > 0 ? `${others} other sessions use the database` : null
+      const sessions = (await backups?.others()) ?? 0
+      if (sessions === 0) return null
+      const told = `${sessions} other sessions use the database`
+      return { told, notRestored: { reason: 'database-in-use', sessions } }
     } catch (error) {
-      return `it cannot be known who uses the database (${(error as Error).message})`
+      const told = `it cannot be known who uses the database (${(error as Error).message})`
+      const { errorCode } = failureOf(error, 'restore')
+      return { told, notRestored: { reason: 'users-unknown', ...(errorCode === undefined ? {} : { errorCode }) } }
     }
   }
 

@@ -8,6 +8,7 @@ import type { PlannedBackup } from '../../settings/release-config.ts'
 import { monotonicNow, wallClock } from '../../wait/clock.ts'
 import type { AppIdentity } from '../app-identity.ts'
 import { makeDirectory } from '../make-directory.ts'
+import { ReleaseError } from '../release-error.ts'
 import type { BackupMaker } from './backup-maker.ts'
 import { CommandBackup } from './command-backup.ts'
 import { PostgresBackup } from './postgres-backup.ts'
@@ -88,10 +89,17 @@ export class BackupStore {
     const there = await stat(backup.path).catch(() => null)
     if (there === null) {
       const where = host === hostname() ? '' : `; it was made on ${host}`
-      throw new Error(`the back-up ${backup.path} is not there${where}`)
+      throw new ReleaseError(`the back-up ${backup.path} is not there${where}`, {
+        phase: 'restore',
+        reason: 'missing',
+        path: backup.path,
+      })
     }
     if ((await digest(backup.path)) !== backup.sha256) {
-      throw new Error(`the back-up ${backup.path} cannot be read: it is not what was written (its SHA-256 differs)`)
+      throw new ReleaseError(
+        `the back-up ${backup.path} cannot be read: it is not what was written (its SHA-256 differs)`,
+        { phase: 'restore', reason: 'altered', path: backup.path },
+      )
     }
     await this.#maker.restore(backup.path, signal)
   }
@@ -103,8 +111,9 @@ export class BackupStore {
     const { bavail, bsize } = await statfs(directory)
     const free = bavail * bsize
     if (free >= need + SPARE) return
-    throw new Error(
+    throw new ReleaseError(
       `the disk of ${directory} has ${tellBytes(free)} left, and a back-up may need ${tellBytes(need + SPARE)}; make room or name another backup.directory`,
+      { phase: 'backup', reason: 'disk-full', free, needed: need + SPARE },
     )
   }
 

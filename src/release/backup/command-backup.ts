@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { ReleaseError } from '../release-error.ts'
 import type { BackupMaker } from './backup-maker.ts'
 import { runTool } from './run-tool.ts'
 
@@ -29,7 +30,12 @@ export class CommandBackup implements BackupMaker {
     const size = await stat(path)
       .then((found) => found.size)
       .catch(() => 0)
-    if (size === 0) throw new Error(`the back-up command wrote nothing to $BACKUP_FILE (${path})`)
+    if (size === 0) {
+      throw new ReleaseError(`the back-up command wrote nothing to $BACKUP_FILE (${path})`, {
+        phase: 'backup',
+        reason: 'unreadable',
+      })
+    }
   }
 
   async restore(path: string, signal: AbortSignal): Promise<void> {

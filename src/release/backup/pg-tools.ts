@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { accessSync, constants, globSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { ReleaseError } from '../release-error.ts'
 
 /** A set of PostgreSQL's client programs. */
 export interface PgTools {
@@ -45,8 +46,9 @@ export async function findPgTools(serverMajor: number, directory: string | null)
   const fitting = found.filter(({ major }) => major >= serverMajor).toSorted((a, b) => a.major - b.major)
   if (fitting[0] !== undefined) return fitting[0]
   const seen = found.map(({ dump, major }) => `${dump} (${major})`).join(', ')
-  throw new Error(
+  throw new ReleaseError(
     `no pg_dump that fits PostgreSQL ${serverMajor} ${directory === null ? 'was found' : `is in ${directory}`}${seen === '' ? '' : `, only ${seen}`}; install the client programs of version ${serverMajor} (Debian: postgresql-client-${serverMajor}) or name their directory in backup.tools`,
+    { phase: 'backup', reason: 'tools-missing', serverMajor, foundMajors: found.map(({ major }) => major) },
   )
 }
 

@@ -2,6 +2,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import type { AppIdentity } from '../app-identity.ts'
 import { endSession, openSession, type PgClient } from '../pg-client.ts'
 import { RELEASE_TABLES } from '../record/postgres-records.ts'
+import { ReleaseError } from '../release-error.ts'
 import type { BackupMaker } from './backup-maker.ts'
 import { libpqAddress } from './libpq-url.ts'
 import { findPgTools, type PgTools } from './pg-tools.ts'
@@ -63,14 +64,23 @@ export class PostgresBackup implements BackupMaker {
       await runTool(restore, ['--file=/dev/null', path], { signal })
     } catch (error) {
       signal.throwIfAborted()
-      throw new Error(`the back-up ${path} cannot be read back: ${(error as Error).message}`, { cause: error })
+      throw new ReleaseError(
+        `the back-up ${path} cannot be read back: ${(error as Error).message}`,
+        { phase: 'backup', reason: 'unreadable' },
+        { cause: error },
+      )
     }
   }
 
   /** In one transaction: everything goes, then the back-up comes. Our own records stand aside meanwhile. */
   async restore(path: string, signal: AbortSignal): Promise<void> {
     const { restore, psql } = await this.#find()
-    if (psql === null) throw new Error('there is no psql beside pg_restore; install it to restore a back-up')
+    if (psql === null) {
+      throw new ReleaseError('there is no psql beside pg_restore; install it to restore a back-up', {
+        phase: 'restore',
+        reason: 'tools-missing',
+      })
+    }
     const { url, env, options } = libpqAddress(this.#options.url)
     const script = `${path}.sql`
     try {

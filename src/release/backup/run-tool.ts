@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { endTree, TREE_VARIABLE } from '../end-tree.ts'
+import { ReleaseError } from '../release-error.ts'
 
 /** Of each stream, the last so many bytes are kept. */
 const KEPT = 4 * 1024 * 1024
@@ -15,7 +16,7 @@ export interface ToolOptions {
 /**
  * Runs a program to its end and gives what it printed. When the signal is aborted it is ended with all it has started.
  *
- * @throws Error with the end of its standard error if it does not succeed; the signal's reason if it was aborted
+ * @throws ReleaseError with the end of its standard error if it does not succeed; the signal's reason if it was aborted
  */
 export function runTool(file: string, args: readonly string[], options: ToolOptions): Promise<string> {
   const { signal, env = {}, shell = false, cwd } = options
@@ -51,7 +52,15 @@ export function runTool(file: string, args: readonly string[], options: ToolOpti
         if (signal.aborted) return reject(signal.reason)
         if (code === 0) return resolve(stdout)
         const told = lastLines(stderr === '' ? stdout : stderr)
-        reject(new Error(`${file} failed (${killedBy ?? `exit code ${code}`})${told === '' ? '' : `: ${told}`}`))
+        const how = killedBy ?? `exit code ${code}`
+        reject(
+          new ReleaseError(`${file} failed (${how})${told === '' ? '' : `: ${told}`}`, {
+            phase: 'process',
+            reason: 'command-failed',
+            exitCode: code,
+            signal: killedBy,
+          }),
+        )
       })
     })
   })

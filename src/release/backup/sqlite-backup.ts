@@ -1,4 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
+import { ReleaseError } from '../release-error.ts'
 import type { BackupMaker } from './backup-maker.ts'
 
 /** Pages copied at a time; in between the site may write. */
@@ -68,5 +69,8 @@ async function check(path: string): Promise<void> {
     told.push((error as Error).message)
   }
   if (told.length === 1 && told[0] === 'ok') return
-  throw new Error(`the back-up ${path} cannot be read back: ${told.slice(0, 5).join('; ')}`)
+  throw new ReleaseError(`the back-up ${path} cannot be read back: ${told.slice(0, 5).join('; ')}`, {
+    phase: 'backup',
+    reason: 'unreadable',
+  })
 }

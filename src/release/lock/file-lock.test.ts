@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import type { LockHolder } from '../../report/release-report.ts'
 import { ms } from '../../wait/duration.ts'
+import { ReleaseError } from '../release-error.ts'
 import { FileLock } from './file-lock.ts'
+import { tellHolder } from './release-lock.ts'
 import { takeLock } from './take-lock.ts'
 
 let directory: string
@@ -23,11 +26,12 @@ describe('the file lock', () => {
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
     assert.equal(await one.tryTake(), true)
     assert.equal(await other.tryTake(), false)
-    assert.match((await other.holder()) ?? '', new RegExp(`\\(pid ${process.pid}\\), since 20`))
-    const waits: (string | null)[] = []
+    const holder = await other.holder()
+    assert.deepEqual([holder?.host, holder?.pid], [hostname(), process.pid])
+    const waits: (LockHolder | null)[] = []
     const limited = takeLock(other, { limit: ms(300), signal: never, onWait: (holder) => waits.push(holder) })
-    await assert.rejects(limited, /was not to be had within 300 ms: it is held by .* \(pid \d+\), since /)
-    assert.equal(waits.length, 1)
+    await assert.rejects(limited, { details: { phase: 'lock', reason: 'held', holder } })
+    assert.deepEqual(waits, [holder])
     await one.close()
     assert.equal(await other.tryTake(), true)
     await other.close()
@@ -38,12 +42,13 @@ describe('the file lock', () => {
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
     await one.tryTake()
     const giveUp = new AbortController()
+    const why = new Error('stopping')
     const waiting = takeLock(other, {
       limit: ms(30_000),
       signal: giveUp.signal,
-      onWait: () => giveUp.abort(new Error('stopping')),
+      onWait: () => giveUp.abort(why),
     })
-    await assert.rejects(waiting, /stopping/)
+    await assert.rejects(waiting, (error) => error === why)
     await one.close()
     await other.close()
   })
@@ -59,10 +64,25 @@ describe('the file lock', () => {
     await other.close()
   })
 
-  it('that cannot be opened is told with its path', async () => {
-    await assert.rejects(
-      FileLock.open('/proc/none/release.lock'),
-      /the release lock \/proc\/none\/release\.lock cannot be opened/,
+  it('that cannot be opened is told apart, with its path', async () => {
+    const path = '/proc/none/release.lock'
+    await assert.rejects(FileLock.open(path), (error) => {
+      assert.ok(error instanceof ReleaseError)
+      assert.deepEqual([error.details.phase, error.details.reason, error.details.path], ['lock', 'not-opened', path])
+      return true
+    })
+  })
+})
+
+describe('the text for the holder of a lock', () => {
+  it('has what is known of it', () => {
+    const since = '2026-11-22T07:00:00.000Z'
+    assert.equal(tellHolder({ host: 'web-2', pid: 71, serverPid: null, since }), `web-2 (pid 71, since ${since})`)
+    assert.equal(
+      tellHolder({ host: 'web-2', pid: 71, serverPid: 913, since }),
+      `web-2 (pid 71, server process 913, connected since ${since})`,
     )
+    assert.equal(tellHolder({ host: null, pid: null, serverPid: 913, since: null }), 'a session (server process 913)')
+    assert.equal(tellHolder(null), 'somebody unknown')
   })
 })

@@ -2,9 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { PunctualError } from '../../errors/punctual-error.ts'
+import type { LockHolder } from '../../report/release-report.ts'
 import { wallClock } from '../../wait/clock.ts'
 import { makeDirectory } from '../make-directory.ts'
+import { failureOf, ReleaseError } from '../release-error.ts'
 import type { ReleaseLock } from './release-lock.ts'
 
 /** SQLite's own numbers for a lock that somebody else holds. */
@@ -27,7 +28,7 @@ export class FileLock implements ReleaseLock {
     this.where = path
   }
 
-  /** @throws PunctualError `PUNCTUAL_RELEASE_FAILED` if the file cannot be made or opened */
+  /** @throws ReleaseError if the file cannot be made or opened */
   static async open(path: string): Promise<FileLock> {
     try {
       const sqlite = await import('node:sqlite')
@@ -36,9 +37,9 @@ export class FileLock implements ReleaseLock {
       database.exec('pragma busy_timeout = 0')
       return new FileLock(path, database)
     } catch (error) {
-      throw new PunctualError(
-        'PUNCTUAL_RELEASE_FAILED',
+      throw new ReleaseError(
         `the release lock ${path} cannot be opened: ${(error as Error).message}; check the directory and who may write there`,
+        { ...failureOf(error, 'lock'), reason: 'not-opened', path },
         { cause: error },
       )
     }
@@ -53,16 +54,22 @@ export class FileLock implements ReleaseLock {
       return Promise.reject(error)
     }
     try {
-      writeFileSync(`${this.#path}-holder`, `${hostname()} (pid ${process.pid}), since ${wallClock().toISOString()}\n`)
+      const holder: LockHolder = {
+        host: hostname(),
+        pid: process.pid,
+        serverPid: null,
+        since: wallClock().toISOString(),
+      }
+      writeFileSync(`${this.#path}-holder`, `${JSON.stringify(holder)}\n`)
     } catch {
       // The disk is full, or the file another user's: the lock is had all the same, and who has it is for people.
     }
     return Promise.resolve(true)
   }
 
-  holder(): Promise<string | null> {
+  holder(): Promise<LockHolder | null> {
     try {
-      return Promise.resolve(readFileSync(`${this.#path}-holder`, 'utf8').trim())
+      return Promise.resolve(JSON.parse(readFileSync(`${this.#path}-holder`, 'utf8')) as LockHolder)
     } catch {
       return Promise.resolve(null)
     }

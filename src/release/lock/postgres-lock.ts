@@ -1,8 +1,10 @@
 import { hostname } from 'node:os'
+import type { LockHolder } from '../../report/release-report.ts'
 import { type Cancel, every } from '../../wait/clock.ts'
 import { ms } from '../../wait/duration.ts'
 import type { AppIdentity } from '../app-identity.ts'
 import { endSession, openSession, type PgClient, tellDatabase } from '../pg-client.ts'
+import { ReleaseError } from '../release-error.ts'
 import type { ReleaseLock } from './release-lock.ts'
 
 /** An answer that takes longer is taken for a loss. Below the server's own limit, so that we know before another can have it. */
@@ -67,7 +69,7 @@ export class PostgresLock implements ReleaseLock {
     return true
   }
 
-  async holder(): Promise<string | null> {
+  async holder(): Promise<LockHolder | null> {
     const { rows } = await this.#client.query(
       `select a.pid, a.application_name, a.client_addr, a.backend_start
         from pg_locks l join pg_stat_activity a using (pid) where ${OURS}`,
@@ -76,8 +78,13 @@ export class PostgresLock implements ReleaseLock {
     const [row] = rows
     if (row === undefined) return null
     const name = String(row.application_name ?? '').replace(/^punctual release /, '')
-    const since = row.backend_start instanceof Date ? `, connected since ${row.backend_start.toISOString()}` : ''
-    return `${name === '' ? 'a session' : name} (server process ${row.pid}${since})`
+    const [, host = name, pid] = /^(.*):(\d+)$/.exec(name) ?? []
+    return {
+      host: host === '' ? null : host,
+      pid: pid === undefined ? null : Number(pid),
+      serverPid: Number(row.pid),
+      since: row.backend_start instanceof Date ? row.backend_start.toISOString() : null,
+    }
   }
 
   async close(): Promise<void> {
@@ -105,6 +112,8 @@ export class PostgresLock implements ReleaseLock {
   #lose(why: string): void {
     if (!this.#taken || this.#lost.signal.aborted) return
     this.#stopLooking()
-    this.#lost.abort(new Error(`the release lock in ${this.where} was lost: ${why}`))
+    this.#lost.abort(
+      new ReleaseError(`the release lock in ${this.where} was lost: ${why}`, { phase: 'lock', reason: 'lost' }),
+    )
   }
 }

@@ -1,3 +1,4 @@
+import type { LockHolder } from '../../report/release-report.ts'
 import type { Milliseconds } from '../../wait/duration.ts'
 
 /** Of all that release one app, one at a time. It is a session's or a process's: whoever is killed has given it up. */
@@ -8,8 +9,8 @@ export interface ReleaseLock {
   readonly lost: AbortSignal
   /** Takes it if nobody has it. */
   tryTake(): Promise<boolean>
-  /** Who has it, as far as can be seen: `web-2 (pid 71), since 2026-11-22T07:00:00.000Z`; null if nobody knows. */
-  holder(): Promise<string | null>
+  /** Who has it; null where that cannot be seen. */
+  holder(): Promise<LockHolder | null>
   /** Gives it up. Never rejects. */
   close(): Promise<void>
 }
@@ -18,5 +19,17 @@ export interface TakeOptions {
   readonly limit: Milliseconds
   readonly signal: AbortSignal
   /** Told who is waited for, whenever that changes. */
-  readonly onWait: (holder: string | null) => void
+  readonly onWait: (holder: LockHolder | null) => void
+}
+
+/** `web-2 (pid 71, since 2026-11-22T07:00:00.000Z)`; on PostgreSQL `web-2 (pid 71, server process 913, connected since …)`. */
+export function tellHolder(holder: LockHolder | null): string {
+  if (holder === null) return 'somebody unknown'
+  const { host, pid, serverPid, since } = holder
+  const told = [
+    pid === null ? '' : `pid ${pid}`,
+    serverPid === null ? '' : `server process ${serverPid}`,
+    since === null ? '' : `${serverPid === null ? '' : 'connected '}since ${since}`,
+  ].filter((part) => part !== '')
+  return `${host ?? 'a session'}${told.length === 0 ? '' : ` (${told.join(', ')})`}`
 }

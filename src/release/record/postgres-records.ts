@@ -3,6 +3,7 @@ import { monotonicNow, pause } from '../../wait/clock.ts'
 import { ms } from '../../wait/duration.ts'
 import type { AppIdentity } from '../app-identity.ts'
 import { endSession, isLostSession, openSession, type PgClient } from '../pg-client.ts'
+import { ReleaseError } from '../release-error.ts'
 import { RECORDS_KEPT, type ReleaseMark, type ReleaseRecords } from './release-records.ts'
 
 const QUERY_LIMIT = 15_000
@@ -115,8 +116,9 @@ export class PostgresRecords implements ReleaseRecords {
       if (rows.length === 0) return
       if (monotonicNow() > end) {
         const pids = rows.map(({ pid }) => pid).join(', ')
-        throw new Error(
+        throw new ReleaseError(
           `sessions of an earlier release still work in the database (server processes ${pids}); end them with pg_terminate_backend`,
+          { phase: 'process', reason: 'sessions-left' },
           { cause: fault },
         )
       }

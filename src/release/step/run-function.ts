@@ -25,7 +25,9 @@ export async function runFunction(task: StepTask, signal: AbortSignal, log: (lin
       : await plainly(() => work(context))
   } catch (error) {
     const why = error instanceof Error ? theirStack(error) : `it threw ${inspect(error)}`
-    return { outcome: 'failed', why, locked: isLockTimeout(error) }
+    const code = (error as { readonly code?: unknown } | null | undefined)?.code
+    const failure = { reason: 'failed', ...(typeof code === 'string' ? { errorCode: code } : {}) } as const
+    return { outcome: 'failed', why, failure, locked: isLockTimeout(error) }
   } finally {
     await database.close()
   }

@@ -2,12 +2,14 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { ReleaseFailure } from '../../report/release-report.ts'
 import { delayAfter } from '../../wait/back-off.ts'
 import { after, monotonicNow, pause } from '../../wait/clock.ts'
 import { type Milliseconds, ms, tellDuration } from '../../wait/duration.ts'
 import { endTree, TREE_VARIABLE } from '../end-tree.ts'
 import type { FromStep, StepEnd, StepTask, ToStep } from '../messages.ts'
 import { OutputTail } from '../output-tail.ts'
+import { failureOf } from '../release-error.ts'
 import { tellsLockTimeout } from './lock-timeout.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
@@ -29,6 +31,8 @@ export interface StepResult {
   readonly outcome: 'done' | 'already-done' | 'failed' | 'expired' | 'aborted'
   /** Why it is not done; empty if it is. */
   readonly why: string
+  /** The same in fields; null if it is done. */
+  readonly failure: Omit<ReleaseFailure, 'phase'> | null
   readonly tail: string
   readonly attempts: number
   readonly durationMs: number
@@ -56,14 +60,15 @@ export async function runStep(task: Omit<StepTask, 'attempt'>, options: RunStepO
     const delay = delayAfter({ jitter: 'full', base: 500, most: 5_000, random: Math.random }, attempt, 0)
     if (!once.locked || options.signal.aborted || monotonicNow() + delay >= end) {
       const why = once.outcome === 'expired' ? `it was ended at its limit of ${tellDuration(options.limit)}` : once.why
-      return { outcome: once.outcome, why, tail: once.tail, attempts: attempt, durationMs }
+      const { outcome, failure, tail } = once
+      return { outcome, why, failure, tail, attempts: attempt, durationMs }
     }
     options.onRetry(attempt + 1)
     await pause(ms(delay))
   }
 }
 
-type Once = Pick<StepResult, 'outcome' | 'why' | 'tail'> & { readonly locked: boolean }
+type Once = Pick<StepResult, 'outcome' | 'why' | 'failure' | 'tail'> & { readonly locked: boolean }
 
 function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
   const mark = randomUUID()
@@ -96,7 +101,7 @@ function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
       child.stdout?.destroy()
       child.stderr?.destroy()
       tail.end()
-      resolve(outcomeOf(task, said, cut, options.signal, tail.text, signal ?? `exit code ${code}`))
+      resolve(outcomeOf(task, said, cut, options.signal, tail.text, { exitCode: code, signal }))
     }
     for (const name of ['stdout', 'stderr'] as const) {
       child[name]?.setEncoding('utf8').on('data', (chunk: string) => tail.add(chunk, name))
@@ -107,7 +112,12 @@ function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
       else said ??= message.end
     })
     child.on('error', (error) => {
-      said ??= { outcome: 'failed', why: `its process could not be started: ${error.message}`, locked: false }
+      said ??= {
+        outcome: 'failed',
+        why: `its process could not be started: ${error.message}`,
+        failure: { reason: 'failed' },
+        locked: false,
+      }
       if (child.pid === undefined) void finish(null, null)
     })
     // Its output may be held open by what it has started; a moment later it has all been read.
@@ -123,15 +133,22 @@ function outcomeOf(
   cut: 'expired' | 'aborted' | null,
   signal: AbortSignal,
   tail: string,
-  exit: string,
+  exit: { readonly exitCode: number | null; readonly signal: string | null },
 ): Once {
-  if (cut !== null)
-    return { outcome: cut, why: cut === 'aborted' ? (signal.reason as Error).message : '', tail, locked: false }
-  if (said === null) return { outcome: 'failed', why: `its process ended (${exit})`, tail, locked: false }
-  if (said.outcome !== 'failed') return { outcome: said.outcome, why: '', tail, locked: false }
+  if (cut === 'expired') return { outcome: cut, why: '', failure: { reason: 'timed-out' }, tail, locked: false }
+  if (cut !== null) {
+    const failure = { reason: 'aborted', cause: failureOf(signal.reason) } as const
+    return { outcome: cut, why: (signal.reason as Error).message, failure, tail, locked: false }
+  }
+  if (said === null) {
+    const why = `its process ended (${exit.signal ?? `exit code ${exit.exitCode}`})`
+    return { outcome: 'failed', why, failure: { reason: 'failed', ...exit }, tail, locked: false }
+  }
+  if (said.outcome !== 'failed') return { outcome: said.outcome, why: '', failure: null, tail, locked: false }
   return {
     outcome: 'failed',
     why: said.why,
+    failure: said.failure,
     tail,
     locked: said.locked || (task.command !== null && tellsLockTimeout(tail)),
   }

@@ -28,7 +28,14 @@ process.on('message', (message: ToStep) => {
       ? runFunction(task, abort.signal, (line) => void say({ type: 'log', message: line }))
       : runCommand(task.command)
   work
-    .catch((error: unknown): StepEnd => ({ outcome: 'failed', why: tell(error), locked: false }))
+    .catch(
+      (error: unknown): StepEnd => ({
+        outcome: 'failed',
+        why: tell(error),
+        failure: { reason: 'failed' },
+        locked: false,
+      }),
+    )
     .then(async (end) => {
       process.off('beforeExit', unsettled)
       await say({ type: 'ended', end })
@@ -40,7 +47,9 @@ process.on('message', (message: ToStep) => {
 
 function unsettled(): void {
   const why = 'its process had nothing left to wait for, and the function had not settled'
-  void say({ type: 'ended', end: { outcome: 'failed', why, locked: false } }).then(() => process.exit(0))
+  void say({ type: 'ended', end: { outcome: 'failed', why, failure: { reason: 'unsettled' }, locked: false } }).then(
+    () => process.exit(0),
+  )
 }
 
 process.on('beforeExit', unsettled)

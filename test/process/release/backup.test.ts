@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { backupPlace, backupsOf, historyOf } from './backup-place.ts'
 import { type DebianPostgres, orSkip, startDebianPostgres } from './debian-postgres.ts'
+import { pick } from './place.ts'
 
 let postgres: DebianPostgres | null = null
 
@@ -33,9 +34,12 @@ describe('the back-up before the first step', { concurrency: 3 }, () => {
     const url = await server.database('kept')
     await using at = backupPlace({ name: 'kept', url, steps: `{ name: 'a', run: 'true' }`, backup: 'keep: 1' })
     for (const version of ['v1', 'v2']) {
-      const { code, stderr } = await at.release('--release-version', version)
+      const { code, stderr, end, events } = await at.release('--release-version', version)
       assert.equal(code, 0, stderr)
-      assert.match(stderr, /backed up to .*\.dump \(.* KiB, read back\)/)
+      assert.deepEqual(
+        events('release-backup-made').map(({ path, bytes }) => [path, bytes]),
+        [[end?.record?.backup?.path, end?.record?.backup?.bytes]],
+      )
     }
     const names = backupsOf(at)
     assert.equal(names.length, 1, names.join())
@@ -67,9 +71,10 @@ for argument; do case "$argument" in --file=*) truncate -s -20000 "\${argument#-
     })
     const tools = join(at.directory.path, 'tools')
     execFileSync('sh', ['-c', `chmod +x ${tools}/pg_dump; ln -s ${server.tools}/pg_restore ${tools}/pg_restore`])
-    const { code, stderr } = await at.release()
+    const { code, end } = await at.release()
     assert.equal(code, 4)
-    assert.match(stderr, /there is no back-up, so no step was run: the back-up .* cannot be read back: /)
+    assert.deepEqual(pick(end?.failure, 'phase', 'reason'), { phase: 'backup', reason: 'unreadable' })
+    assert.deepEqual(end?.record?.steps, [])
     assert.equal(existsSync(join(at.directory.path, 'ran')), false)
     assert.deepEqual(backupsOf(at), [])
   })
@@ -89,12 +94,15 @@ for argument; do case "$argument" in --file=*) truncate -s -20000 "\${argument#-
       'old/pg_restore': '#!/bin/sh\n',
     })
     execFileSync('chmod', ['-R', '+x', join(at.directory.path, 'old')])
-    const { code, stderr } = await at.release()
+    const { code, end, events } = await at.release()
     assert.equal(code, 4)
-    assert.match(
-      stderr,
-      /^release: no back-up can be made: no pg_dump that fits PostgreSQL \d+ is in .*old, only .*pg_dump \(9\); install/m,
+    const told = { phase: 'backup', reason: 'tools-missing', serverMajor: server.major, foundMajors: [9] }
+    const names = Object.keys(told) as (keyof typeof told)[]
+    assert.deepEqual(
+      events('release-backup-unavailable').map((line) => ({ level: line.level, ...pick(line, ...names) })),
+      [{ level: 'error', ...told }],
     )
+    assert.deepEqual(pick(end?.failure, ...names), told)
     assert.equal(existsSync(join(at.directory.path, 'ran')), false)
   })
 
@@ -120,17 +128,20 @@ for argument; do case "$argument" in --file=*) truncate -s -20000 "\${argument#-
       at.directory.write({ 'punctual.config.ts': config.replace('process.env.DISK', JSON.stringify(disk)) })
       mkdirSync(join(disk, 'other'))
       appendFileSync(join(disk, 'other/big'), Buffer.alloc(8 * 1024 * 1024))
-      const { code, stderr } = await at.release()
+      const { code, end } = await at.release()
       assert.equal(code, 4)
-      assert.match(
-        stderr,
-        /no step was run: the disk of .* has 16\.0 MiB left, and a back-up may need .* MiB; make room/,
-      )
+      const { free = 0, needed = 0 } = end?.failure ?? {}
+      assert.deepEqual(pick(end?.failure, 'phase', 'reason'), { phase: 'backup', reason: 'disk-full' })
+      assert.ok(Math.round(free / 1024 ** 2) === 16 && needed > free, `${free} of ${needed}`)
       // One whose size nobody can foretell.
       at.env.COMMAND = 'dd if=/dev/zero of="$BACKUP_FILE" bs=1M count=40'
       const filled = await at.release()
       assert.equal(filled.code, 4)
-      assert.match(filled.stderr, /no step was run: .* failed \(exit code 1\): .*No space left on device/s)
+      assert.deepEqual(pick(filled.end?.failure, 'phase', 'reason', 'exitCode'), {
+        phase: 'backup',
+        reason: 'command-failed',
+        exitCode: 1,
+      })
       assert.deepEqual(readdirSync(disk), ['other'])
       assert.equal(existsSync(join(at.directory.path, 'ran')), false)
     } finally {

@@ -2,8 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { processesWith } from '../../../scripts/left-behind.ts'
+import type { ReleaseEnd } from '../../../src/release/messages.ts'
+import type { ReleaseUndo } from '../../../src/report/release-report.ts'
 import { type AppDirectory, createAppDirectory } from '../support/app-directory.ts'
-import { LogLines } from '../support/log-lines.ts'
+import { type LogLine, LogLines } from '../support/log-lines.ts'
 import { signalTo } from '../support/server.ts'
 import { until, WAIT_LIMIT, within } from '../support/until.ts'
 
@@ -15,6 +17,10 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
+  /** What `--json` has printed; null where the command ended before there was a release. */
+  readonly end: ReleaseEnd | null
+  /** The lines of its progress with this event. */
+  events(name: string): readonly LogLine[]
 }
 
 /** A `punctual` command that runs. */
@@ -23,6 +29,17 @@ export interface Running {
   readonly ended: Promise<Ended>
   /** What it has printed on standard error so far. */
   readonly said: LogLines
+}
+
+/** Of a failure before the first step. */
+export const NOTHING_UNDONE: ReleaseUndo = { rolledBack: [], kept: [], restored: false }
+
+/** Some fields of an object, to compare them with what is expected. */
+export function pick<T extends object, K extends keyof T>(
+  from: T | null | undefined,
+  ...names: readonly K[]
+): Pick<T, K> {
+  return Object.fromEntries(names.map((name) => [name, from?.[name]])) as Pick<T, K>
 }
 
 /** A directory with a config file, in which `punctual release` is run. Leaving its scope ends what still runs there. */
@@ -42,8 +59,13 @@ export class ReleasePlace implements AsyncDisposable {
     this.env = { ...env }
   }
 
-  /** Begins `punctual release …`. */
+  /** Begins `punctual release --json …`. */
   start(...args: readonly string[]): Running {
+    return this.startPlain('--json', ...args)
+  }
+
+  /** Begins `punctual release …`, as for people. */
+  startPlain(...args: readonly string[]): Running {
     const inherited = Object.entries(process.env).filter(
       ([name]) => !name.startsWith('PUNCTUAL_') || name.startsWith('PUNCTUAL__'),
     )
@@ -56,7 +78,11 @@ export class ReleasePlace implements AsyncDisposable {
     out.collect(child.stdout)
     said.collect(child.stderr)
     const ended = new Promise<Ended>((resolve) => {
-      child.on('close', (code, signal) => resolve({ code, signal, stdout: out.text, stderr: said.text }))
+      child.on('close', (code, signal) => {
+        const end = args.includes('--json') && out.text !== '' ? (JSON.parse(out.text) as ReleaseEnd) : null
+        const events = (name: string): readonly LogLine[] => said.lines.filter(({ event }) => event === name)
+        resolve({ code, signal, stdout: out.text, stderr: said.text, end, events })
+      })
     })
     return { child, said, ended }
   }

@@ -4,6 +4,7 @@ import { Load } from '../life/load.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
+import { pick } from './place.ts'
 
 const APP = `
 import http from 'node:http'
@@ -36,28 +37,40 @@ describe('a reload whose release fails', () => {
     )
     const { code, stderr } = await server.command('reload')
     assert.equal(code, 1)
-    assert.match(
-      stderr,
-      /release step two failed after .*: exit code 3\nthe end of its output:\n {2}no such column\nrolled back: one\n/,
-    )
-    assert.match(stderr, /generation 2 was not started; generation 1 keeps serving/)
     const { release, workers, generation } = await server.status()
     assert.equal(release?.state, 'failed')
     assert.equal(release?.generation, 2)
+    assert.deepEqual(release?.failure, {
+      phase: 'step',
+      reason: 'failed',
+      step: 'two',
+      exitCode: 3,
+      signal: null,
+      undo: { rolledBack: ['one'], kept: [], restored: false },
+    })
     assert.equal(release?.record?.steps[1]?.tail, 'no such column')
+    assert.ok(stderr.includes(release.told), stderr)
     assert.deepEqual([generation, workers.length], [1, 2])
 
     // A step that hangs takes the same way.
     server.directory.write(files('new', `{ name: 'stuck', limit: '1s', run: 'sleep 60' }`))
     const hung = await server.command('reload')
     assert.equal(hung.code, 1)
-    assert.match(hung.stderr, /release step stuck did not end after/)
+    assert.deepEqual(pick((await server.status()).release?.failure, 'phase', 'reason', 'step'), {
+      phase: 'step',
+      reason: 'timed-out',
+      step: 'stuck',
+    })
 
     // And a config file that cannot be read.
     server.directory.write({ 'punctual.config.ts': 'export default {' })
     const broken = await server.command('reload')
     assert.equal(broken.code, 1)
-    assert.match(broken.stderr, /punctual\.config\.ts: it cannot be loaded/)
+    assert.deepEqual((await server.status()).release?.failure, {
+      phase: 'config',
+      reason: 'settings-invalid',
+      sources: ['punctual.config.ts'],
+    })
 
     const before = load.total
     await until('some more requests', () => load.total > before + 100)
@@ -80,11 +93,9 @@ describe('a release before the first generation', () => {
       ready: false,
     })
     assert.deepEqual(await server.exit, { code: 4, signal: null })
-    assert.match(server.output, /the release failed, so nothing was started: release step migrate failed/)
-    assert.equal(
-      server.lines.find(({ msg }) => /^starting/.test(msg)),
-      undefined,
-    )
+    const events = server.lines
+    assert.ok(events.some(({ event, step }) => event === 'release-step-failed' && step === 'migrate'))
+    assert.ok(events.every(({ event }) => event !== 'starting'))
   })
 
   it('is said in order: release, its steps, starting, ready; and a stop ends it with its step and exit code 0', async () => {
@@ -96,25 +107,24 @@ describe('a release before the first generation', () => {
       settings: { workers: 1 },
       ready: false,
     })
-    await server.log(/^release step slow: begins/)
+    await server.log((line) => line.event === 'release-step-started' && line.step === 'slow')
     const { release, phase, workers } = await server.status()
     assert.deepEqual([phase, release?.state, workers], ['starting', 'running', []])
     assert.equal((await request(`${server.admin}/readyz`)).status, 503)
     assert.equal((await request(`${server.admin}/livez`)).status, 200)
     assert.deepEqual(await server.stop(), { code: 0, signal: null })
-    const told = [
-      'release before',
-      'release step quick: begins',
-      'release step quick: done',
-      'release step slow: begins',
+    const told = server.lines.map(({ event, step }) => (step === undefined ? event : `${event} ${step}`))
+    const expected = [
+      'releasing',
+      'release-step-started quick',
+      'release-step-done quick',
+      'release-step-started slow',
       'stopping',
     ]
-    const places = told.map((start) => server.lines.findIndex(({ msg }) => msg.startsWith(start)))
     assert.deepEqual(
-      places,
-      places.toSorted((a, b) => a - b),
+      told.filter((one) => expected.includes(one ?? '')),
+      expected,
       server.output,
     )
-    assert.ok(places.every((place) => place >= 0))
   })
 })

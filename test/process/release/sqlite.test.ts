@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, it } from 'node:test'
 import { until } from '../support/until.ts'
-import { ReleasePlace } from './place.ts'
+import { NOTHING_UNDONE, pick, ReleasePlace } from './place.ts'
 
 function place(steps: string, more = ''): ReleasePlace {
   return new ReleasePlace(
@@ -39,8 +39,8 @@ describe('a release on SQLite', { concurrency: 3 }, () => {
       ended.map(({ stderr }) => stderr).join(''),
     )
     assert.deepEqual(
-      ended.map(({ stdout }) => /is done: 2 steps/.test(stdout)).filter(Boolean),
-      [true],
+      ended.map(({ end }) => end?.outcome).toSorted(),
+      ['done', 'skipped', 'skipped'],
       ended.map(({ stdout }) => stdout).join(''),
     )
     assert.deepEqual(ask(at, 'select * from counted'), [{ n: 1 }])
@@ -52,12 +52,15 @@ describe('a release on SQLite', { concurrency: 3 }, () => {
     )
     assert.equal((await at.release()).code, 0)
     rmSync(join(at.directory.path, 'app.db'))
-    const { code, stderr, stdout } = await at.release()
+    const { code, stderr, end, events } = await at.release()
     assert.equal(code, 0, stderr)
-    assert.match(stderr, /v1 has been done, but its database is gone; it is done again/)
-    assert.match(stdout, /release v1 is done: 1 step/)
+    assert.deepEqual(
+      events('release-database-missing').map(({ version }) => version),
+      ['v1'],
+    )
+    assert.deepEqual([end?.outcome, end?.version, end?.record?.steps.length], ['done', 'v1', 1])
     assert.deepEqual(ask(at, 'select * from counted'), [])
-    assert.match((await at.release()).stdout, /has been done already/)
+    assert.equal((await at.release()).end?.outcome, 'skipped')
   })
 
   it('that was killed after a transactional step was committed does not apply it again', async () => {
@@ -71,9 +74,9 @@ describe('a release on SQLite', { concurrency: 3 }, () => {
     running.child.kill('SIGKILL')
     await until('all of it to be gone', () => at.processes().length === 0)
     writeFileSync(join(at.directory.path, 'go'), '')
-    const { code, stderr } = await at.release()
+    const { code, stderr, end } = await at.release()
     assert.equal(code, 0, stderr)
-    assert.match(stderr, /release step count: an interrupted run has applied it already/)
+    assert.equal(end?.record?.steps.find(({ name }) => name === 'count')?.outcome, 'already-done')
     assert.deepEqual(ask(at, 'select * from counted'), [{ n: 1 }])
   })
 
@@ -96,12 +99,10 @@ new DatabaseSync('app.db').exec('delete from counted')
     writeFileSync(join(at.directory.path, 'go'), '')
     at.env.LAST = '1'
     const failed = await at.release()
-    assert.match(
-      failed.stderr,
-      /release step count: an interrupted run has applied it already\n(.*\n)*rolled back: count/,
-    )
+    assert.equal(failed.end?.record?.steps.find(({ name }) => name === 'count')?.outcome, 'already-done')
+    assert.deepEqual(failed.end?.failure?.undo?.rolledBack, ['count'])
     at.env.LAST = '0'
-    assert.match((await at.release()).stdout, /release v1 is done/)
+    assert.equal((await at.release()).end?.outcome, 'done')
     assert.deepEqual(ask(at, 'select * from counted'), [{ n: 1 }])
   })
 
@@ -112,9 +113,9 @@ new DatabaseSync('app.db').exec('delete from counted')
     )
     const writer = new DatabaseSync(join(at.directory.path, 'app.db'))
     writer.exec('pragma journal_mode = wal; create table precious (n); insert into precious values (1), (2)')
-    const { code, stderr } = await at.release()
+    const { code, end } = await at.release()
     assert.equal(code, 4)
-    assert.match(stderr, /the back-up .*\.sqlite was restored/)
+    assert.equal(end?.failure?.undo?.restored, true)
     // Whoever had it open sees it.
     assert.equal(writer.prepare('select count(*) as n from precious').get()?.n, 2)
     writer.close()
@@ -130,9 +131,9 @@ new DatabaseSync('app.db').exec('delete from counted')
     const bytes = readFileSync(path)
     bytes.fill(0xff, bytes.length - 6_000)
     writeFileSync(path, bytes)
-    const { code, stderr } = await at.release()
+    const { code, end } = await at.release()
     assert.equal(code, 4)
-    assert.match(stderr, /no step was run: the back-up .* cannot be read back: /)
+    assert.deepEqual(end?.failure, { phase: 'backup', reason: 'unreadable', undo: NOTHING_UNDONE })
     assert.equal(existsSync(join(at.directory.path, 'ran')), false)
     assert.deepEqual(readdirSync(join(at.directory.path, '.punctual/backups')), [])
   })
@@ -153,14 +154,12 @@ describe('a step that fills the disk on which the record is', () => {
         { name: 'fill', run: process.env.FILL ?? 'true' } ] }`
       await using at = new ReleasePlace(config)
       at.env.FILL = `dd if=/dev/zero of=${disk}/fill bs=64k`
-      const { code, stderr } = await at.release('--state-dir', disk)
+      const { code, end } = await at.release('--state-dir', disk)
       delete at.env.FILL
       assert.equal(code, 4)
-      assert.match(
-        stderr,
-        /release step fill failed after .*: exit code 1\n(.*\n)*.*No space left on device\n(.*\n)*rolled back: one/,
-      )
-      assert.match((await at.release('--state-dir', disk)).stdout, /release v1 is done/)
+      assert.deepEqual(pick(end?.failure, 'phase', 'step', 'exitCode'), { phase: 'step', step: 'fill', exitCode: 1 })
+      assert.deepEqual(end?.failure?.undo?.rolledBack, ['one'])
+      assert.equal((await at.release('--state-dir', disk)).end?.outcome, 'done')
     } finally {
       execFileSync('umount', [disk])
       rmSync(disk, { recursive: true })

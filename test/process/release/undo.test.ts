@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { until } from '../support/until.ts'
-import { ReleasePlace } from './place.ts'
+import { NOTHING_UNDONE, ReleasePlace } from './place.ts'
 
 function config(version: string, steps: string, more = ''): Record<string, string> {
   return {
@@ -27,11 +27,18 @@ describe('undoing a release later', { concurrency: 3 }, () => {
       `{ name: 'one', run: 'echo one >> ran', rollback: 'exit 1' }, { name: 'two', run: 'echo two >> ran', rollback: 'true' }`,
     )
     assert.equal((await at.release()).code, 0)
-    const { code, stderr } = await at.release('--rollback')
+    const { code, end } = await at.release('--rollback')
     assert.equal(code, 4)
-    assert.match(stderr, /the roll-back of release step one failed after .*; rolled back before it: two/)
-    const again = await at.release()
-    assert.match(again.stdout, /release v1 is done: 2 steps/)
+    assert.deepEqual(end?.failure, { phase: 'rollback', reason: 'failed', step: 'one', exitCode: 1, signal: null })
+    assert.deepEqual(
+      end?.record?.steps.map(({ name, rollback }) => [name, rollback]),
+      [
+        ['one', 'failed'],
+        ['two', 'done'],
+      ],
+    )
+    const again = (await at.release()).end
+    assert.deepEqual([again?.outcome, again?.version, again?.record?.steps.length], ['done', 'v1', 2])
     assert.equal(written(at, 'ran'), 'one\ntwo\none\ntwo\n')
   })
 
@@ -44,12 +51,16 @@ describe('undoing a release later', { concurrency: 3 }, () => {
     const running = at.start()
     await until('the last step to have begun', () => existsSync(join(at.directory.path, 'begun')))
     running.child.kill('SIGTERM')
-    assert.match((await running.ended).stderr, /nothing was rolled back/)
+    assert.deepEqual((await running.ended).end?.failure?.undo, { ...NOTHING_UNDONE, skipped: 'stopped' })
     at.directory.write(config('v2', steps('true')))
     assert.equal((await at.release()).code, 0)
-    assert.match((await at.release('--rollback')).stdout, /^release v2 of .* is undone/)
-    assert.match((await at.release('--rollback')).stdout, /^release v1 of .* is undone/)
-    assert.match((await at.release('--rollback')).stderr, /there is no release to roll back/)
+    const undone = async (): Promise<readonly unknown[]> => {
+      const { end } = await at.release('--rollback')
+      return [end?.outcome, end?.version, end?.record?.outcome]
+    }
+    assert.deepEqual(await undone(), ['done', 'v2', 'rolled-back'])
+    assert.deepEqual(await undone(), ['done', 'v1', 'rolled-back'])
+    assert.deepEqual((await at.release('--rollback')).end?.failure, { phase: 'rollback', reason: 'nothing-to-undo' })
     assert.equal(written(at, 'down'), 'v2\nv1\n')
   })
 
@@ -60,11 +71,13 @@ describe('undoing a release later', { concurrency: 3 }, () => {
     at.directory.write(config('v2', step, `releaseLock: 'file:release.lock'`))
     assert.equal((await at.release()).code, 0)
     at.directory.write(config('v2', step, "backup: { database: 'sqlite:app.db' }, releaseLock: 'file:release.lock'"))
-    const { code, stderr } = await at.release('--restore')
+    const { code, end } = await at.release('--restore')
     assert.equal(code, 4)
-    assert.match(stderr, /the newest release, v2 of .*, has no back-up, and an older one would undo more/)
+    assert.deepEqual(end?.failure, { phase: 'restore', reason: 'no-backup' })
+    assert.equal(end?.version, 'v2')
     // What it says helps.
     assert.equal((await at.release('--rollback')).code, 0)
-    assert.match((await at.release('--restore')).stdout, /^release v1 of .* is undone: its back-up .* was restored/)
+    const restored = (await at.release('--restore')).end
+    assert.deepEqual([restored?.outcome, restored?.version, restored?.record?.restored], ['done', 'v1', true])
   })
 })
