@@ -117,7 +117,8 @@ describe('deferred routes of Fastify', () => {
 
   it('leave what they do not know to the not-found handlers', async () => {
     assert.deepEqual(await get('/reports/no/such'), [404, 'inner not found'])
-    assert.match((await get('/elsewhere'))[1], /Route GET:\/elsewhere not found/)
+    const [status, body] = await get('/elsewhere')
+    assert.deepEqual([status, JSON.parse(body).error], [404, 'Not Found'])
   })
 
   it('may have a wildcard of their own', async () => {
@@ -173,11 +174,14 @@ describe('deferred routers of Express', () => {
       assert.deepEqual(await fetchOf('/reports/throws'), [500, 'handled: inner'])
     })
     it('that cannot be loaded are answered 503', async () => {
-      assert.match((await fetchOf('/broken'))[1], /urn:punctual:error:routes-failed/)
+      assert.equal(JSON.parse((await fetchOf('/broken'))[1]).type, 'urn:punctual:error:routes-failed')
     })
   })
   it('cannot have parameters in their prefix', () => {
-    assert.throws(() => deferExpress('/teams/:team', () => router), /cannot have parameters/)
+    assert.throws(() => deferExpress('/teams/:team', () => router), {
+      name: 'InvalidOptionError',
+      details: { option: 'prefix', given: '/teams/:team' },
+    })
   })
 })
 
@@ -302,7 +306,7 @@ describe('deferred plain handlers', () => {
         await withServer(slow, async (fetchSlow) => {
           const [status, body] = await fetchSlow('/slow')
           assert.equal(status, 503)
-          assert.match(body, /routes-not-loaded/)
+          assert.equal(JSON.parse(body).type, 'urn:punctual:error:routes-not-loaded')
           load.resolve({ default: (_, response) => void response.end('here') })
           assert.deepEqual(await fetchSlow('/slow'), [200, 'here'])
         })

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { answerWithoutRoutes, askForRoutes, type ResponseLike } from '../routes/ask-for-routes.ts'
 import { type DeferralOptions, readDeferralOptions } from '../routes/deferral-options.ts'
@@ -26,7 +27,7 @@ type Loaded = RouterLike | { readonly default: RouterLike | { readonly default: 
  *
  * A request that cannot have its routes is answered 503 (`application/problem+json`, with `Retry-After`).
  *
- * @throws UsageError for a prefix that is none, parameters in it included; RangeError for a limit that is no length of time
+ * @throws InvalidOptionError for a prefix or a duration that is invalid; a prefix cannot have parameters
  */
 export function deferRoutes(
   prefix: string,
@@ -35,9 +36,8 @@ export function deferRoutes(
 ): (request: MountedRequestLike, response: ResponseLike, next: Next) => void {
   const settings = readDeferralOptions(prefix, load, options)
   if (/[:*(){}?+[\]!]/.test(prefix)) {
-    throw new UsageError(
-      `deferRoutes "${prefix}": the prefix cannot have parameters; defer below it, and name them in the router`,
-    )
+    const must = 'must have no parameters; defer below them, and name them in the router'
+    throw new InvalidOptionError('deferRoutes', 'prefix', prefix, must)
   }
   const module = new DeferredModule(settings, async () => {
     const router = exportOf(await load())

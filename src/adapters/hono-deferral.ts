@@ -41,7 +41,7 @@ type Loaded = object
  *
  * A request that cannot have its routes is answered 503 (`application/problem+json`, with `Retry-After`).
  *
- * @throws UsageError for a prefix that is none; RangeError for a limit that is no length of time
+ * @throws InvalidOptionError for a prefix or a duration that is invalid
  */
 export function deferRoutes(
   prefix: string,

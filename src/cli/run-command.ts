@@ -108,7 +108,9 @@ async function run(
     )
     for (const setting of [...chosenSettings(resolved), ...keptValues(kept.set)])
       log.info({ event: 'setting', setting }, `setting ${setting}`)
-    for (const sentence of foreignVariables(process.env, settings)) log.warn({ event: 'foreign-variable' }, sentence)
+    for (const { variable, message } of foreignVariables(process.env, settings)) {
+      log.warn({ event: 'foreign-variable', variable }, message)
+    }
     for (const problem of kept.leftOut) log.warn({ event: 'set-value-ignored' }, problem)
     if (kept.fault !== null) {
       const aside = await setAsideSetFile(settings.stateDir)

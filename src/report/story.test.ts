@@ -236,6 +236,11 @@ test('a boot that takes too long says where it stands', () => {
     story({ kind: 'boot', outcome: 'killed', evidence: [boot] }),
     'worker 2 (pid 7) was not ready after 60.0 s in loadModels (models.ts:10), spinning; killed',
   )
+  const imports = ['/app/models.ts', '/app/routes.ts', '/app/server.ts']
+  assert.match(
+    story({ kind: 'boot', outcome: 'killed', evidence: [boot], imports }),
+    / in loadModels \(models\.ts:10\), .*imported by routes\.ts, imported by server\.ts/,
+  )
   assert.equal(
     story({ kind: 'boot', outcome: 'killed', evidence: [], stalledForMs: 60_000 }),
     'worker 2 (pid 7) was not ready after 60.0 s; killed',

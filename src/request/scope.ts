@@ -99,7 +99,7 @@ export class RequestScope extends WaitScope {
    * known to take long, or must not: a stream of events, a big download, a health check.
    *
    * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds; or what else it may, `{ limit: '10m', queries: { max: 5 } }`
-   * @throws RangeError for a limit that is no length of time, and for a number of queries that is none
+   * @throws InvalidOptionError for an invalid duration or number of queries
    */
   allow(limit: Limit | Allowance): void {
     const { limit: length, queries } =

@@ -329,7 +329,7 @@ describe('an answer given in place of the handler', () => {
     client.write(`POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10000000\r\n\r\n${'x'.repeat(100_000)}`)
     let text = ''
     for await (const chunk of client) text += chunk
-    assert.match(text, /^HTTP\/1\.1 503 .*stalled/s)
+    assert.match(text, /^HTTP\/1\.1 503 .*"urn:punctual:error:stalled"/s)
     await settled()
   })
 

@@ -22,7 +22,7 @@ type Loaded = Handler | { readonly default: Handler | { readonly default: Handle
  *
  * Frameworks have their own `deferRoutes`, in `punctual/fastify`, `punctual/express` and `punctual/hono`.
  *
- * @throws UsageError for a prefix that is none; RangeError for a limit that is no length of time
+ * @throws InvalidOptionError for a prefix or a duration that is invalid
  */
 export function deferRoutes(
   prefix: string,

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors/punctual-error.ts'
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { safeListener } from '../report/safe-listener.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { type Limit, readLimit } from '../wait/limit.ts'
@@ -10,7 +10,18 @@ export interface DeferralEvent {
   /** Where the routes are mounted. */
   readonly prefix: string
   readonly message: string
+  readonly details: Readonly<DeferralEventDetails>
   readonly error?: unknown
+}
+
+/** Durations in milliseconds. */
+export interface DeferralEventDetails {
+  /** Attempts so far, this one included; of `loaded` and `failed`. */
+  readonly attempts?: number
+  /** How long it took, of `loaded`; how long it has been loading, of `slow`. */
+  readonly tookMs?: number
+  /** Until the next attempt, of `failed`. */
+  readonly retryInMs?: number
 }
 
 export interface DeferralOptions {
@@ -36,30 +47,30 @@ export interface DeferralSettings {
   readonly onEvent: (event: DeferralEvent) => void
 }
 
-/**
- * @throws {UsageError} for a prefix that is none, or limits that do not go together
- * @throws {RangeError} for a limit that is no length of time
- */
+/** @throws InvalidOptionError for a prefix or a duration that is invalid, also where two do not go together */
 export function readDeferralOptions(prefix: string, load: unknown, options: DeferralOptions): DeferralSettings {
   if (typeof prefix !== 'string' || !prefix.startsWith('/') || (prefix.length > 1 && prefix.endsWith('/'))) {
-    throw new UsageError(
-      `deferRoutes: the prefix ${JSON.stringify(prefix)} does not apply; write a path that begins with / and does not end with one, such as '/reports'`,
+    throw new InvalidOptionError(
+      'deferRoutes',
+      'prefix',
+      prefix,
+      "must begin with / and not end with one, e.g. '/reports'",
     )
   }
   const where = `deferRoutes "${prefix}"`
   if (typeof load !== 'function') {
-    throw new UsageError(
-      `${where}: what loads the routes is a function: deferRoutes('${prefix}', () => import('./routes.ts'))`,
-    )
+    throw new InvalidOptionError(where, 'load', load, "must be a function, e.g. () => import('./routes.ts')")
   }
   const limit = (key: keyof DeferralOptions & string, given: Limit | undefined, preset: number): Milliseconds => {
     const value = given === undefined ? ms(preset) : readLimit(where, key, given)
     if (value > 0) return value
-    throw new UsageError(`${where}: ${key}: 0 is no limit to work with; without limit is 'unbounded'`)
+    throw new InvalidOptionError(where, key, given, "must be greater than 0; use 'unbounded' for no limit")
   }
   const retryFrom = limit('retryFrom', options.retryFrom, 1_000)
   const retryMost = limit('retryMost', options.retryMost, 60_000)
-  if (retryFrom > retryMost) throw new UsageError(`${where}: retryFrom must not be more than retryMost`)
+  if (retryFrom > retryMost) {
+    throw new InvalidOptionError(where, 'retryFrom', options.retryFrom, 'must not be greater than retryMost')
+  }
   return {
     prefix,
     requestLimit: limit('requestLimit', options.requestLimit, 30_000),

@@ -131,21 +131,22 @@ export class DeferredModule<Routes = unknown> {
   #watch(): Cancel {
     const { loadLimit, prefix } = this.settings
     const message = `the routes under ${prefix} have been loading for ${tellDuration(loadLimit)}; others are loaded meanwhile`
-    return after(loadLimit, () => this.settings.onEvent({ type: 'slow', severity: 'warn', prefix, message }), {
-      keepAlive: false,
-    })
+    const tell = (): void => {
+      this.settings.onEvent({ type: 'slow', severity: 'warn', prefix, message, details: { tookMs: loadLimit } })
+    }
+    return after(loadLimit, tell, { keepAlive: false })
   }
 
   #succeeded(routes: Routes, tookMs: number): void {
     this.#routes = routes
     this.#life = { of: 'loaded' }
     this.#tookMs = Math.round(tookMs)
-    const again = this.#failures === 0 ? '' : ` at attempt ${this.#failures + 1}`
     const { prefix } = this.settings
     // A first success is what everybody expects, and an app may have hundreds.
-    if (again !== '') {
-      const message = `the routes under ${prefix} were loaded${again}, in ${tellDuration(tookMs)}`
-      this.settings.onEvent({ type: 'loaded', severity: 'info', prefix, message })
+    if (this.#failures > 0) {
+      const details = { attempts: this.#failures + 1, tookMs: this.#tookMs }
+      const message = `the routes under ${prefix} were loaded at attempt ${details.attempts}, in ${tellDuration(tookMs)}`
+      this.settings.onEvent({ type: 'loaded', severity: 'info', prefix, message, details })
     }
     for (const { resolve } of this.#take()) resolve(routes)
   }
@@ -162,7 +163,8 @@ export class DeferredModule<Routes = unknown> {
     const failed: Life = { of: 'failed', retryAt, error }
     this.#life = failed
     const failure = this.#failure(error, retryAt)
-    this.settings.onEvent({ type: 'failed', severity: 'error', prefix, message: failure.message, error })
+    const details = { attempts: this.#failures, retryInMs: Math.round(failure.retryAfter) }
+    this.settings.onEvent({ type: 'failed', severity: 'error', prefix, message: failure.message, details, error })
     for (const { reject } of this.#take()) reject(failure)
     const fallDue = (): void => {
       // A timer may be a little early by the clock, and nobody looks again.

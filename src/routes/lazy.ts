@@ -21,7 +21,7 @@ const RETRY_MOST = 60_000
  * load, and what it gave. A load that failed is tried again by the next call after a while, growing with each failure; an ES module that threw
  * is evaluated anew.
  *
- * @throws RangeError for limits that are no length of time. The function throws what the load threw, or a WaitExpiredError
+ * @throws InvalidOptionError for an invalid duration. The function throws what the load threw, or a WaitExpiredError
  */
 export function lazy<T>(load: () => PromiseLike<T> | T, options: LazyOptions = {}): () => Promise<T> {
   const name = options.name ?? 'lazy'

@@ -14,7 +14,7 @@ export class RoutesNotLoadedError extends PunctualError {
     super(
       'PUNCTUAL_ROUTES_NOT_LOADED',
       `the routes under ${prefix} were not loaded within ${tellDuration(waited)}; they go on loading. Look at \`punctual status\` for what takes so long, or at --boot-profile`,
-      options,
+      { ...options, details: { prefix, waitedMs: Math.round(waited) } },
     )
     this.prefix = prefix
   }
@@ -34,7 +34,7 @@ export class RoutesFailedError extends PunctualError {
     super(
       'PUNCTUAL_ROUTES_FAILED',
       `the routes under ${prefix} could not be loaded (attempt ${attempts}): ${tellCause(cause)}; the next attempt is in ${tellDuration(retryAfter)}`,
-      { cause },
+      { cause, details: { prefix, attempts } },
     )
     this.prefix = prefix
     this.retryAfter = retryAfter

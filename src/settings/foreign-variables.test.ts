@@ -16,7 +16,7 @@ function told(env: Record<string, string>, files: Record<string, string> = {}): 
       mkdirSync(dirname(join(root, path)), { recursive: true })
       writeFileSync(join(root, path), text)
     }
-    return foreignVariables(env, settings, { root })
+    return foreignVariables(env, settings, { root }).map(({ message }) => message)
   } finally {
     rmSync(root, { recursive: true })
   }

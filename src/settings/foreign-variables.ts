@@ -87,6 +87,12 @@ export interface ForeignVariablesOptions {
   readonly root?: string
 }
 
+/** A variable of the environment that is not read, or works against this server. */
+export interface ForeignVariable {
+  readonly variable: string
+  readonly message: string
+}
+
 /**
  * One sentence for each variable of the environment that somebody has set for another server, or that works against this one: what it does not do, and which
  * setting does. So that nobody believes in a limit that was never applied.
@@ -95,7 +101,7 @@ export function foreignVariables(
   env: Readonly<Record<string, string | undefined>>,
   settings: Settings,
   options: ForeignVariablesOptions = {},
-): readonly string[] {
+): readonly ForeignVariable[] {
   const facts = { settings, memoryLimit: memoryLimit(options.root ?? '/') }
   return Object.entries(env).flatMap(([variable, value]) => {
     if (value === undefined || value === '') return []
@@ -103,8 +109,9 @@ export function foreignVariables(
     const told = foreign?.tell(value, facts) ?? null
     if (foreign === undefined || told === null) return []
     // Node reads its own variables; what is to be said of those is not that they are ignored.
-    if (foreign.of === 'Node') return [`${variable}=${shorten(value)}: ${told}`]
-    return [`${variable}=${shorten(value)} is a setting of ${foreign.of} and does nothing here: ${told}`]
+    if (foreign.of === 'Node') return [{ variable, message: `${variable}=${shorten(value)}: ${told}` }]
+    const message = `${variable}=${shorten(value)} is a setting of ${foreign.of} and does nothing here: ${told}`
+    return [{ variable, message }]
   })
 }
 

@@ -42,8 +42,8 @@ type Loaded = object | ((...args: never[]) => unknown)
  *
  * A request whose routes cannot be loaded gets a 503 (`application/problem+json`, with `Retry-After`); no hook runs for it.
  *
- * @throws UsageError for an invalid prefix; RangeError for an invalid duration; PunctualError (`PUNCTUAL_ROUTES_UNSUPPORTED`), when the
- * app boots, on a Fastify version that this was not checked on
+ * @throws InvalidOptionError for an invalid prefix or duration; PunctualError (`PUNCTUAL_ROUTES_UNSUPPORTED`), when the app boots, on a
+ * Fastify version that this was not checked on
  */
 export function deferRoutes(
   prefix: string,

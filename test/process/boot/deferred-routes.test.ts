@@ -56,7 +56,7 @@ test('a worker serves while its deferred routes load, and a request for them wai
   const early = await request(`${server.url}/reports`)
   assert.equal(early.status, 503)
   assert.equal(early.headers['retry-after'], '1')
-  assert.match(early.body, /urn:punctual:error:routes-not-loaded/)
+  assert.equal(JSON.parse(early.body).type, 'urn:punctual:error:routes-not-loaded')
   await server.until('the hanging module to be reported', (status) => routesOf(status).loading === 1)
 
   server.directory.write({ go: '' })
@@ -69,11 +69,13 @@ test('a module that throws fails its own routes, says why, and is tried again un
   await using server = await startServer({ files: { ...FILES, go: '' }, settings: { workers: 1 } })
   const failed = await request(`${server.url}/broken`)
   assert.equal(failed.status, 503)
-  assert.match(failed.body, /urn:punctual:error:routes-failed/)
+  assert.equal(JSON.parse(failed.body).type, 'urn:punctual:error:routes-failed')
   assert.doesNotMatch(failed.body, /licence/)
-  await until('the reason to be in the log', () =>
-    /the routes under \/broken could not be loaded .*no licence/.test(server.output),
+  const { modules = [] } = routesOf(
+    await server.until('the reason to be reported', (status) => routesOf(status).failed === 1),
   )
+  assert.equal(modules.find(({ prefix }) => prefix === '/broken')?.error, 'Error: no licence')
+  await until('the reason to be printed', () => server.output.includes('Error: no licence'))
   assert.equal((await request(server.url)).body, 'critical')
   assert.equal((await request(`${server.url}/reports`)).body, 'reports')
 
