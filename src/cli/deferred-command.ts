@@ -43,17 +43,18 @@ function retryCommand(): Command {
     .argument('<queue>', 'a queue')
     .argument('[id...]', 'dead letters')
     .option('--all', 'all of the queue')
+    .option('--json', 'as JSON')
   return addStateDirFlag(command).action(async (queue: string, ids: string[], _: Options, self: Command) => {
-    const { stateDir, wanted } = await chosen(queue, ids, self, 'retry')
+    const { stateDir, wanted, json } = await chosen(queue, ids, self, 'retry')
     const count = await retryDeadLetters(stateDir, queue, wanted).catch((error: Error) => {
       throw new PunctualError(
         'PUNCTUAL_STATE_DIR_UNWRITABLE',
         `${queue}: ${error.message}; what was not written is still a dead letter`,
+        { cause: error, details: { queue } },
       )
     })
-    await printAndExit(
-      `${count} of ${queue} will be tried again: within a second or two by a worker that runs, else after the next start\n`,
-    )
+    const text = `${count} of ${queue} will be tried again: within a second or two by a worker that runs, else after the next start\n`
+    await printAndExit(json ? `${JSON.stringify({ queue, retried: count })}\n` : text)
   })
 }
 
@@ -63,9 +64,11 @@ function dropCommand(): Command {
     .argument('<queue>', 'a queue')
     .argument('[id...]', 'dead letters')
     .option('--all', 'all of the queue')
+    .option('--json', 'as JSON')
   return addStateDirFlag(command).action(async (queue: string, ids: string[], _: Options, self: Command) => {
-    const { stateDir, wanted } = await chosen(queue, ids, self, 'drop')
-    await printAndExit(`${await deadLettersOf(stateDir, queue).remove(wanted)} of ${queue} deleted\n`)
+    const { stateDir, wanted, json } = await chosen(queue, ids, self, 'drop')
+    const count = await deadLettersOf(stateDir, queue).remove(wanted)
+    await printAndExit(json ? `${JSON.stringify({ queue, dropped: count })}\n` : `${count} of ${queue} deleted\n`)
   })
 }
 
@@ -75,32 +78,43 @@ async function chosen(
   ids: readonly string[],
   command: Command,
   verb: string,
-): Promise<{ readonly stateDir: string; readonly wanted: (letter: DeadLetter) => boolean }> {
-  // The command above knows the same flag, and takes it wherever it stands.
+): Promise<{
+  readonly stateDir: string
+  readonly wanted: (letter: DeadLetter) => boolean
+  readonly json: boolean
+}> {
+  // The command above knows some of the same flags, and takes them wherever they stand.
   const options = command.optsWithGlobals() as Options
+  const json = options.json === true
   const stateDir = await readStateDir(options)
   await refuseUnknown(stateDir, queue)
   await refuseOtherUser(stateDir, queue)
   if (ids.length > 0 === (options.all === true)) {
     throw new UsageError(
       `name the dead letters, or --all of them: punctual deferred ${verb} ${queue} --all; punctual deferred ${queue} lists them`,
+      { details: { queue, reason: 'none-named' } },
     )
   }
-  if (options.all === true) return { stateDir, wanted: () => true }
+  if (options.all === true) return { stateDir, wanted: () => true, json }
   const there = new Set((await deadLettersOf(stateDir, queue).list()).map(({ id }) => id))
-  const missing = ids.filter((id) => !there.has(id)).map(printable)
+  const missing = ids.filter((id) => !there.has(id))
   if (missing.length > 0) {
-    throw new UsageError(`${queue} has no dead letter ${missing.join(', ')}; punctual deferred ${queue} lists them`)
+    const named = missing.map(printable).join(', ')
+    throw new UsageError(`${queue} has no dead letter ${named}; punctual deferred ${queue} lists them`, {
+      details: { queue, reason: 'no-such-dead-letter', missing },
+    })
   }
   const meant = new Set(ids)
-  return { stateDir, wanted: ({ id }) => meant.has(id) }
+  return { stateDir, wanted: ({ id }) => meant.has(id), json }
 }
 
 async function refuseUnknown(stateDir: string, queue: string): Promise<void> {
   const names = (await keptQueues(stateDir)).map(({ name }) => name)
   if (names.includes(queue)) return
   const others = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
-  throw new UsageError(`there is no queue ${printable(queue)} in ${stateDir}; ${others}`)
+  throw new UsageError(`there is no queue ${printable(queue)} in ${stateDir}; ${others}`, {
+    details: { queue, reason: 'no-such-queue', queues: names },
+  })
 }
 
 /** What the workers say of a queue that run. */

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { type DeadLetter, DeadLetters } from '../../../src/defer/dead-letters.ts'
 import { DEFER_TOPIC, type DeferReport } from '../../../src/report/rooms/defer-report.ts'
 import { request } from '../support/client.ts'
-import { startServer } from '../support/server.ts'
+import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
 const INDEX = join(import.meta.dirname, '../../../src/index.ts')
@@ -27,6 +27,17 @@ http.createServer((request, response) => {
 `,
 }
 
+/** What a command prints with `--json`. */
+async function json(server: TestServer, ...args: readonly string[]) {
+  const { code, stdout, stderr } = await server.command(...args, '--json')
+  assert.equal(code, 0, stderr)
+  return JSON.parse(stdout)
+}
+
+async function hasDeadLetters(server: TestServer): Promise<boolean> {
+  return (await new DeadLetters(join(server.stateDirectory, 'spool'), 'mails').count()) > 0
+}
+
 test('dead letters are listed, deleted, and put back into their queue, where a running worker finds them', async () => {
   await using server = await startServer({ files, settings: { workers: 1 } })
   const sent = (): readonly string[] => {
@@ -36,7 +47,6 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
   const deadLetters = (): Promise<readonly DeadLetter[]> =>
     new DeadLetters(join(server.stateDirectory, 'spool'), 'mails').list()
   for (const to of ['good', 'bad1', 'bad2', 'bad3']) await request(`${server.url}/${to}`)
-  await server.log(/went to the dead letters \(punctual deferred mails\)/)
   await until('three dead letters', async () => (await deadLetters()).length === 3)
   const letters = await deadLetters()
   assert.deepEqual(
@@ -51,35 +61,45 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
       return depth === 0 && buried === 3
     }),
   )
-  const all = await server.command('deferred')
-  assert.equal(all.code, 0, all.stderr)
-  assert.match(all.stdout, /^QUEUE +ITEMS +OLDEST +DEAD LETTERS +ON DISK +PROCESSES/)
-  assert.match(all.stdout, /^mails +0 +- +3 +\d+ KiB/m)
-  const one = await server.command('deferred', 'mails')
-  assert.equal(one.code, 0, one.stderr)
-  assert.match(one.stdout, /2 attempts {2}Error: no such\\x0amailbox\n {2}\{"to":"bad\d"\}/)
+  const [mails, ...others] = await json(server, 'deferred')
+  assert.deepEqual(others, [])
+  const { name, running, deadLetters: count } = mails
+  assert.deepEqual([name, running.depth, running.oldestAgeMs, running.degraded, count], ['mails', 0, null, false, 3])
+  assert.ok(mails.bytes > 0)
+  assert.deepEqual(await json(server, 'deferred', 'mails'), letters)
+  // For people: a row for each queue, and an item's own text cannot forge another line.
+  const table = await server.command('deferred')
+  assert.equal(table.code, 0, table.stderr)
+  const [heading = '', row = '', ...rows] = table.stdout.trimEnd().split('\n')
+  assert.equal(heading.trim().split(/ {2,}/).length, 6)
+  const cells = row.trim().split(/ {2,}/)
+  assert.deepEqual(cells.slice(0, 4), ['mails', '0', '-', '3'])
+  assert.deepEqual(rows, [])
+  const listed = await server.command('deferred', 'mails')
+  assert.equal(listed.stdout.trimEnd().split('\n').length, 6)
 
-  for (const [args, message] of [
-    [['deferred', 'retry', 'mail', '--all'], /there is no queue mail in .*; it has mails/],
-    [['deferred', 'drop', 'mails'], /name the dead letters, or --all of them/],
-    [['deferred', 'retry', 'mails', 'nonsense'], /mails has no dead letter nonsense/],
+  for (const [args, details] of [
+    [['retry', 'mail', '--all'], { queue: 'mail', reason: 'no-such-queue', queues: ['mails'] }],
+    [['drop', 'mails'], { queue: 'mails', reason: 'none-named' }],
+    [['retry', 'mails', 'nonsense'], { queue: 'mails', reason: 'no-such-dead-letter', missing: ['nonsense'] }],
   ] as const) {
-    const { code, stderr } = await server.command(...args)
+    const { code, stderr } = await server.command('deferred', ...args, '--json')
     assert.equal(code, 2, stderr)
-    assert.match(stderr, message)
+    const error = JSON.parse(stderr)
+    assert.deepEqual([error.code, error.details], ['PUNCTUAL_USAGE', details])
   }
   assert.equal((await deadLetters()).length, 3)
 
   const [dropped, ...rest] = letters
-  const drop = await server.command('deferred', 'drop', 'mails', dropped?.id ?? '')
-  assert.equal(drop.stdout, '1 of mails deleted\n', drop.stderr)
+  const drop = await json(server, 'deferred', 'drop', 'mails', dropped?.id ?? '')
+  assert.deepEqual(drop, { queue: 'mails', dropped: 1 })
   writeFileSync(join(server.directory.path, 'mended'), '')
   const [first, second] = rest
-  const retry = await server.command('deferred', 'retry', 'mails', first?.id ?? '')
-  assert.match(retry.stdout, /^1 of mails will be tried again/, retry.stderr)
+  const retry = await json(server, 'deferred', 'retry', 'mails', first?.id ?? '')
+  assert.deepEqual(retry, { queue: 'mails', retried: 1 })
   await until('the first to be sent', () => sent().some((line) => line.endsWith(first?.id ?? '-')))
-  const retryAll = await server.command('deferred', 'retry', 'mails', '--all')
-  assert.match(retryAll.stdout, /^1 of mails will be tried again/, retryAll.stderr)
+  const retryAll = await json(server, 'deferred', 'retry', 'mails', '--all')
+  assert.deepEqual(retryAll, { queue: 'mails', retried: 1 })
   await until('the second to be sent', () => sent().some((line) => line.endsWith(second?.id ?? '-')))
   assert.deepEqual(await deadLetters(), [])
   assert.equal(sent().length, 3)
@@ -89,10 +109,10 @@ test('dead letters are put back also when nothing runs, and delivered after the 
   const first = await startServer({ files, settings: { workers: 1 } })
   await using _ = first
   await request(`${first.url}/bad`)
-  await first.log(/went to the dead letters/)
+  await until('the dead letter', () => hasDeadLetters(first))
   await first.stop()
-  const all = await first.command('deferred')
-  assert.match(all.stdout, /^mails +- +- +1 /m)
+  const [mails] = await json(first, 'deferred')
+  assert.deepEqual([mails.name, mails.running, mails.deadLetters], ['mails', null, 1])
   const retry = await first.command('deferred', 'retry', 'mails', '--all')
   assert.equal(retry.code, 0, retry.stderr)
   const mended = { ...files, mended: '' }
@@ -105,13 +125,14 @@ test('dead letters of another user are neither put back nor deleted, since its w
   await using server = await startServer({ files, settings: { workers: 1 } })
   const queue = join(server.stateDirectory, 'spool', 'mails')
   await request(`${server.url}/bad`)
-  await server.log(/went to the dead letters/)
+  await until('the dead letter', () => hasDeadLetters(server))
   await server.stop()
   chownSync(queue, 12_345, 12_345)
   for (const verb of ['retry', 'drop']) {
-    const { code, stderr } = await server.command('deferred', verb, 'mails', '--all')
+    const { code, stderr } = await server.command('deferred', verb, 'mails', '--all', '--json')
     assert.equal(code, 2, stderr)
-    assert.match(stderr, /belongs to the user with the id 12345.* sudo -u '#12345'/)
+    const { details } = JSON.parse(stderr)
+    assert.deepEqual(details, { queue: 'mails', reason: 'other-user', owner: 12_345, user: 0 })
   }
   assert.equal((await new DeadLetters(join(server.stateDirectory, 'spool'), 'mails').list()).length, 1)
 })
