@@ -1,4 +1,5 @@
 import type { ExitCode } from '../errors/exit-codes.ts'
+import type { KillReason } from '../protocol/messages.ts'
 import type { RestartReason } from '../report/events.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import type { Timer } from './event.ts'
@@ -9,7 +10,7 @@ export type Action =
   | { readonly type: 'spawn'; readonly worker: number; readonly generation: number; readonly replaces: number | null }
   | { readonly type: 'drain'; readonly worker: number; readonly why: string }
   /** `gently`: through the watchdog, which gives last answers, with SIGKILL close behind. Otherwise SIGKILL at once. */
-  | { readonly type: 'kill'; readonly worker: number; readonly why: string; readonly gently: boolean }
+  | { readonly type: 'kill'; readonly worker: number; readonly why: KillReason; readonly gently: boolean }
   /** Runs the release steps; a `released` event follows, whatever becomes of them. */
   | { readonly type: 'release'; readonly generation: number; readonly serving: boolean }
   /** Ends the release that runs; its `released` event follows all the same. */

@@ -1,4 +1,5 @@
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
+import type { KillReason } from '../protocol/messages.ts'
 import type { WorkerConfig } from '../protocol/worker-config.ts'
 import type { Incident, IncidentSummary, ReportedError } from '../report/incident.ts'
 import type { IncidentStore } from '../report/incident-store.ts'
@@ -247,7 +248,7 @@ export class Arbiter implements ArbiterControl {
     }
   }
 
-  #kill(id: number, why: string, gently: boolean, at: number): void {
+  #kill(id: number, why: KillReason, gently: boolean, at: number): void {
     const handle = this.#handles.get(id)
     if (handle === undefined) return
     if (gently) {

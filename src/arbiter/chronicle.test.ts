@@ -165,14 +165,14 @@ test('a worker killed for not leaving is no stall, and is told all the same', as
   await desk(async (chronicle) => {
     chronicle.happens({ type: 'signal', signal: 'SIGTERM' })
     const lastAnswers = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
-    chronicle.tells(1, { type: 'killing', why: 'it was told to leave 35s ago', evidence: null, lastAnswers })
+    chronicle.tells(1, { type: 'killing', why: 'stop-limit', evidence: null, lastAnswers })
     assert.deepEqual(await chronicle.incidents(), [])
     assert.partialDeepStrictEqual(chronicle.lines.at(-1), {
       level: 'warn',
       event: 'worker-killed',
       worker: 1,
       workerPid: 6,
-      reason: 'it was told to leave 35s ago',
+      reason: 'stop-limit',
       lastAnswers,
     })
   })

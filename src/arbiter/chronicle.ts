@@ -5,7 +5,8 @@ import { KernelWatch } from '../report/kernel-watch.ts'
 import type { Log } from '../report/log.ts'
 import { tellLastAnswers } from '../report/story.ts'
 import { shortPath } from '../report/telling-frame.ts'
-import { tellDuration } from '../wait/duration.ts'
+import type { Settings } from '../settings/settings.ts'
+import { formatDuration, tellDuration } from '../wait/duration.ts'
 import type { Announcement } from './action.ts'
 import type { Event } from './event.ts'
 import { fullHeap } from './full-heap.ts'
@@ -47,7 +48,7 @@ export class Chronicle {
   note(event: Event, before: State): void {
     if (event.type === 'told') {
       const worker = before.workers.find(({ id }) => id === event.worker)
-      if (worker !== undefined) this.#heard(worker, event.message, event.at)
+      if (worker !== undefined) this.#heard(worker, event.message, event.at, before)
     } else if (event.type === 'exited') {
       const worker = before.workers.find(({ id }) => id === event.worker)
       if (worker !== undefined) this.#left(worker, event, before)
@@ -63,7 +64,7 @@ export class Chronicle {
     else if (what.of === 'crash-loop') this.#looped(what.reasons, state)
   }
 
-  #heard(worker: WorkerState, message: FromMain | FromWatchdog, at: number): void {
+  #heard(worker: WorkerState, message: FromMain | FromWatchdog, at: number, { settings }: State): void {
     switch (message.type) {
       case 'ready':
         for (const note of message.notes) {
@@ -106,7 +107,7 @@ export class Chronicle {
         return this.#book.tell(open.draft, 'error')
       }
       case 'killing':
-        return this.#killing(worker, message, at)
+        return this.#killing(worker, message, at, settings)
       case 'leak':
         return this.#book.tellOf(worker, 'leak', { leak: message.leak }, 'error')
       case 'boot-failed':
@@ -133,15 +134,21 @@ export class Chronicle {
     )
   }
 
-  #killing(worker: WorkerState, message: Extract<FromWatchdog, { type: 'killing' }>, at: number): void {
+  #killing(
+    worker: WorkerState,
+    message: Extract<FromWatchdog, { type: 'killing' }>,
+    at: number,
+    { stopLimit }: Settings,
+  ): void {
     const { why, evidence, lastAnswers } = message
     const stall = this.#book.find(worker.id, 'stall')
     if (stall === undefined && why !== 'stall' && why !== 'boot') {
       // It was told to leave and has not: no stall, but no end without a reason either.
       const { id, pid } = worker
+      const told = why === 'stop' ? 'everything stops now' : `it was told to leave ${formatDuration(stopLimit)} ago`
       this.#log.warn(
         { event: 'worker-killed', worker: id, workerPid: pid, reason: why, lastAnswers },
-        `worker ${id} (pid ${pid}) is killed before it has left: ${why}; ${tellLastAnswers(lastAnswers)}`,
+        `worker ${id} (pid ${pid}) is killed before it has left: ${told}; ${tellLastAnswers(lastAnswers)}`,
       )
       return
     }

@@ -65,7 +65,7 @@ function stop(state: State, why: string): Action[] {
   const actions = beginStop(state, why, false)
   for (const worker of state.workers) {
     // What does not serve yet has nothing to finish.
-    if (worker.life === 'spawned' || worker.life === 'booting') actions.push(...kill(state, worker.id, why))
+    if (worker.life === 'spawned' || worker.life === 'booting') actions.push(...kill(state, worker.id))
     // It leaves already, but in its own time.
     else if (worker.life === 'draining') actions.push({ type: 'drain', worker: worker.id, why })
     else actions.push(...drain(state, worker, why))
@@ -76,7 +76,7 @@ function stop(state: State, why: string): Action[] {
 /** Ends every worker at once, with last answers. */
 export function stopNow(state: State, why: string): Action[] {
   const actions = beginStop(state, why, true)
-  for (const { id } of state.workers) actions.push(...kill(state, id, why))
+  for (const { id } of state.workers) actions.push(...kill(state, id))
   return actions
 }
 
@@ -94,9 +94,9 @@ function beginStop(state: State, why: string, now: boolean): Action[] {
   ]
 }
 
-function kill(state: State, id: number, why: string): Action[] {
+function kill(state: State, id: number): Action[] {
   const worker = state.workers.find((one) => one.id === id)
   if (worker === undefined || worker.dying !== null) return []
   worker.dying = 'stop-limit'
-  return [{ type: 'kill', worker: id, why, gently: true }]
+  return [{ type: 'kill', worker: id, why: 'stop', gently: true }]
 }

@@ -76,7 +76,7 @@ function rang(state: State, timer: Timer): Action[] {
   if (timer.of === 'spawn') return []
   const worker = state.workers.find(({ id }) => id === timer.worker)
   if (worker === undefined || worker.dying !== null) return []
-  return timer.of === 'boot' ? bootLimitPassed(state, worker) : stopLimitPassed(state, worker)
+  return timer.of === 'boot' ? bootLimitPassed(state, worker) : stopLimitPassed(worker)
 }
 
 function bootLimitPassed(state: State, worker: WorkerState): Action[] {
@@ -90,8 +90,7 @@ function bootLimitPassed(state: State, worker: WorkerState): Action[] {
   return [{ type: 'kill', worker: worker.id, why: 'boot', gently: true }]
 }
 
-function stopLimitPassed(state: State, worker: WorkerState): Action[] {
+function stopLimitPassed(worker: WorkerState): Action[] {
   worker.dying = 'stop-limit'
-  const why = `it was told to leave ${formatDuration(state.settings.stopLimit)} ago`
-  return [{ type: 'kill', worker: worker.id, why, gently: true }]
+  return [{ type: 'kill', worker: worker.id, why: 'stop-limit', gently: true }]
 }

@@ -49,6 +49,12 @@ export interface SettingsChanged {
   readonly ask: number
 }
 
+/**
+ * Why a worker is killed: `boot` and `stop-limit` when that limit has passed, `stall` by its own watchdog, `frozen` by the arbiter, `stop`
+ * when everything stops at once.
+ */
+export type KillReason = 'boot' | 'stall' | 'frozen' | 'stop-limit' | 'stop'
+
 /** From the watchdog thread, one JSON line each. */
 export type FromWatchdog =
   | SettingsChanged
@@ -62,7 +68,7 @@ export type FromWatchdog =
   | { readonly type: 'cut-impossible'; readonly why: string; readonly evidence: StallEvidence }
   | {
       readonly type: 'killing'
-      readonly why: string
+      readonly why: KillReason
       readonly evidence: StallEvidence | null
       readonly lastAnswers: LastAnswers
     }
@@ -77,7 +83,7 @@ export type ToWorker =
   /** Answer 503 to whatever is still unanswered, and leave. */
   | { readonly type: 'abort' }
   /** Give last answers, then SIGKILL yourself. */
-  | { readonly type: 'die'; readonly why: string }
+  | { readonly type: 'die'; readonly why: KillReason }
   /** Settings have been changed by `punctual set`; whoever of the two applies them says so. */
   | {
       readonly type: 'settings'

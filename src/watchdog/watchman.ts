@@ -1,4 +1,4 @@
-import type { FromWatchdog } from '../protocol/messages.ts'
+import type { FromWatchdog, KillReason } from '../protocol/messages.ts'
 import { descendants, killAll } from '../protocol/process-tree.ts'
 import type { KernelEvidence, RequestLine, StallEvidence } from '../report/incident.ts'
 import { KernelWatch } from '../report/kernel-watch.ts'
@@ -81,7 +81,7 @@ export class Watchman {
   }
 
   /** Pauses the main thread, answers whoever waits on this process, and ends it. */
-  async die(why: string): Promise<void> {
+  async die(why: KillReason): Promise<void> {
     if (this.#killing) return
     this.#killing = true
     const kernel = this.#kernel.evidence()
