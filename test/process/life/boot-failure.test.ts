@@ -2,14 +2,17 @@ import assert from 'node:assert/strict'
 import net, { type AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
-import { assertOneMessage, runToEnd } from './ended-run.ts'
+import type { Incident } from '../../../src/report/incident.ts'
+import { assertOneMessage, assertShows, runToEnd } from './ended-run.ts'
 
 interface Case {
   readonly what: string
   readonly files: Readonly<Record<string, string>>
   readonly settings?: Readonly<Record<string, string | number>>
-  /** What the message must show, besides `… did not boot`. */
-  readonly shows: readonly RegExp[]
+  /** What the message must show of the app's own error, in front. */
+  readonly shows?: readonly RegExp[]
+  /** What is written down of it. */
+  readonly incident?: Partial<Incident>
 }
 
 const COMMON_JS = '{ "type": "commonjs" }'
@@ -67,29 +70,32 @@ const CASES: readonly Case[] = [
     what: 'that never listens',
     files: { 'app.js': 'setInterval(() => {}, 1000)\n' },
     settings: { bootLimit: '1s' },
-    shows: [/not ready within the boot limit of 1s/],
+    incident: { outcome: 'killed' },
   },
   {
     what: 'whose process ends before it listens',
     files: { 'app.js': 'globalThis.done = true\n' },
-    shows: [/ended before it listened \(exit code 0\)/],
+    incident: { outcome: 'exited', exit: { code: 0, signal: null } },
   },
   {
     what: 'that exits while it loads',
     files: { 'app.js': 'process.exit(7)\n' },
-    shows: [/ended before it listened \(exit code 7\)/],
+    incident: { outcome: 'exited', exit: { code: 7, signal: null } },
   },
 ]
 
 describe('a first generation that cannot boot ends with exit code 3, one message with the boot error in front, and nothing left', () => {
-  for (const { what, shows, ...options } of CASES) {
+  for (const { what, shows = [], incident = {}, ...options } of CASES) {
     it(`an app ${what}`, async () => {
-      const { code, message, server } = await runToEnd({ ...options, settings: { workers: 2, ...options.settings } })
-      assert.equal(code, 3, server.output)
+      const run = await runToEnd({ ...options, settings: { workers: 2, ...options.settings } })
+      const { message, server } = run
+      assert.equal(run.code, 3, server.output)
       assertOneMessage(message)
-      for (const pattern of [...shows, /^(punctual: )?app\.\w+ did not boot: /m]) assert.match(message, pattern)
-      const told = server.lines.filter(({ level, msg }) => level === 'error' && !/\bkilled\b/.test(msg))
-      assert.ok(told.length <= 2, server.output)
+      assert.equal(run.errorCode, 'PUNCTUAL_BOOT_FAILED', message)
+      for (const pattern of shows) assert.match(message, pattern)
+      assert.partialDeepStrictEqual(run.incidents[0], { kind: 'boot', ...incident })
+      const errors = server.lines.filter(({ level, outcome }) => level === 'error' && outcome !== 'killed')
+      assert.ok(errors.length <= 2, server.output)
     })
   }
 
@@ -98,14 +104,15 @@ describe('a first generation that cannot boot ends with exit code 3, one message
     await new Promise((resolve) => holder.once('listening', resolve))
     const { port } = holder.address() as AddressInfo
     try {
-      const { code, message, server } = await runToEnd({
+      const { code, message, errorCode, incidents, server } = await runToEnd({
         files: { 'app.js': 'import http from "node:http"\nhttp.createServer().listen(process.env.PORT)\n' },
         settings: { workers: 2, port },
       })
       assert.equal(code, 3, server.output)
       assertOneMessage(message)
-      assert.match(message, new RegExp(`EADDRINUSE.*:${port}`))
-      assert.match(message, /Another process listens on it: stop that, or choose another with --port/)
+      assert.equal(errorCode, 'PUNCTUAL_BOOT_FAILED', message)
+      assert.equal(incidents[0]?.error?.code, 'EADDRINUSE')
+      assertShows(message, ['EADDRINUSE', `:${port}`, '--port'])
     } finally {
       holder.close()
     }

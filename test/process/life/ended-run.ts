@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import type { Incident } from '../../../src/report/incident.ts'
+import { printedCode } from '../support/printed-error.ts'
 import { type ServerOptions, startServer, type TestServer } from '../support/server.ts'
 import { WAIT_LIMIT, within } from '../support/until.ts'
 
@@ -7,6 +9,10 @@ export interface EndedRun {
   readonly code: number | null
   /** What is not a line of the arbiter's log: its last message, and what the app printed. */
   readonly message: string
+  /** The code that the message ends with. */
+  readonly errorCode: string | undefined
+  /** What it wrote down, the oldest first. */
+  readonly incidents: readonly Incident[]
   readonly server: TestServer
 }
 
@@ -18,7 +24,7 @@ export async function runToEnd(options: ServerOptions, limit: number = WAIT_LIMI
     .filter(({ level }) => level === '')
     .map(({ msg }) => msg)
     .join('\n')
-  return { code, message, server }
+  return { code, message, errorCode: printedCode(message), incidents: await server.incidents(), server }
 }
 
 /** One message: it begins with our name, is said once, and shows nothing of our inside. */
@@ -26,4 +32,9 @@ export function assertOneMessage(message: string): void {
   assert.equal(message.match(/^punctual: /gm)?.length, 1, message)
   assert.match(message, /^punctual: /)
   assert.doesNotMatch(message, /(?:src|dist)\/(?:worker|arbiter|cli|watchdog|request|settings)\//, message)
+}
+
+/** The names, values and places that the operator needs are in the message, whatever its words are. */
+export function assertShows(message: string, names: readonly string[]): void {
+  for (const name of names) assert.ok(message.includes(name), `${name} in: ${message}`)
 }

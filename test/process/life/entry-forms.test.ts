@@ -193,7 +193,8 @@ describe('every form of entry is served by two workers', { concurrency: 2 }, () 
       ready: false,
     })
     assert.equal((await server.exit).code, 3)
-    assert.match(server.output, /punctual: app\.js did not boot: .*1s/)
+    const [boot] = await server.incidents()
+    assert.partialDeepStrictEqual(boot, { kind: 'boot', outcome: 'killed' })
   })
 })
 
@@ -237,7 +238,7 @@ http.createServer((request, response) => response.end('app')).listen(process.env
     })
     const { address } = await server.status()
     assert.equal((await request(`http://${address}`)).status, 200)
-    await server.log(new RegExp(`^ready: 2 workers, generation 1, on http://${address}$`))
+    await server.log((line) => line.event === 'running' && line.address === address)
   })
 
   it('is a Unix socket, and its file goes with the server', async () => {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { RestartReason } from '../../../src/report/events.ts'
+import type { Incident, ReportedError } from '../../../src/report/incident.ts'
 import { request } from '../support/client.ts'
+import { printedCode } from '../support/printed-error.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 import { Load } from './load.ts'
@@ -66,17 +69,39 @@ describe('a reload drops no request', () => {
     await using server = await startServer({ files: release('v1'), settings: { workers: 1 } })
     const [one, other] = await Promise.all([server.command('reload'), server.command('reload')])
     assert.deepEqual([one.code, other.code], [0, 0])
-    const said = [one.stdout, other.stdout].toSorted()
-    assert.deepEqual(said, ['generation 2 serves, with 1 workers\n', 'generation 3 serves, with 1 workers\n'])
+    const done = server.lines.filter(({ event }) => event === 'reloaded').map(({ generation }) => generation)
+    assert.deepEqual(done, [2, 3])
     assert.equal((await server.status()).generation, 3)
   })
 })
 
 describe('a broken release never replaces a working one', () => {
-  const BROKEN: readonly { readonly what: string; readonly source: string; readonly why: RegExp }[] = [
-    { what: 'throws', source: 'throw new Error("no such table")', why: /Error: no such table/ },
-    { what: 'has a syntax error', source: 'export default (', why: /SyntaxError/ },
-    { what: 'never listens', source: 'setInterval(() => {}, 1000)', why: /not ready within the boot limit of 3s/ },
+  interface Broken {
+    readonly what: string
+    readonly source: string
+    readonly reason: RestartReason
+    /** Of the worker that failed. */
+    readonly incident: Partial<Incident>
+  }
+  const BROKEN: readonly Broken[] = [
+    {
+      what: 'throws',
+      source: 'throw new Error("no such table")',
+      reason: 'boot',
+      incident: { kind: 'boot', error: { name: 'Error', message: 'no such table' } as ReportedError },
+    },
+    {
+      what: 'has a syntax error',
+      source: 'export default (',
+      reason: 'boot',
+      incident: { kind: 'boot', error: { name: 'SyntaxError' } as ReportedError },
+    },
+    {
+      what: 'never listens',
+      source: 'setInterval(() => {}, 1000)',
+      reason: 'boot',
+      incident: { kind: 'boot', outcome: 'killed' },
+    },
     {
       what: 'listens and then crashes',
       source: `
@@ -84,7 +109,8 @@ import http from 'node:http'
 http.createServer((request, response) => response.end('broken')).listen(process.env.PORT)
 setTimeout(() => { throw new Error('the queue is gone') }, 150)
 `,
-      why: /the queue is gone/,
+      reason: 'crash',
+      incident: { kind: 'crash', error: { message: 'the queue is gone' } as ReportedError },
     },
     {
       what: 'listens and then exits',
@@ -92,7 +118,8 @@ setTimeout(() => { throw new Error('the queue is gone') }, 150)
 import http from 'node:http'
 http.createServer((request, response) => response.end('broken')).listen(process.env.PORT, () => setTimeout(() => process.exit(3), 100))
 `,
-      why: /exit code 3/,
+      reason: 'crash',
+      incident: { kind: 'crash', exit: { code: 3, signal: null } },
     },
   ]
 
@@ -101,13 +128,16 @@ http.createServer((request, response) => response.end('broken')).listen(process.
     const pids = async (): Promise<unknown> => (await server.status()).workers.map(({ pid }) => pid)
     const before = await pids()
     await using load = new Load(server.url, 4, true)
-    for (const { what, source, why } of BROKEN) {
+    for (const [at, { what, source, reason, incident }] of BROKEN.entries()) {
       server.directory.write({ 'app.js': source })
       const { code, stdout, stderr } = await server.command('reload')
       assert.equal(code, 1, `${what}: ${stdout} ${stderr}`)
       assert.equal(stdout, '')
-      assert.match(stderr, /^punctual: generation \d+ did not boot \(.*\); generation 1 keeps serving$/m, what)
-      assert.match(stderr, why)
+      assert.equal(printedCode(stderr), 'PUNCTUAL_RELOAD_FAILED', stderr)
+      const failed = await server.log((line) => line.event === 'reload-failed' && line.generation === at + 2)
+      assert.partialDeepStrictEqual(failed, { serving: 1, reason }, what)
+      const ofGeneration = ({ worker }: Incident): boolean => worker?.generation === at + 2
+      assert.partialDeepStrictEqual(await server.incident(what, ofGeneration), incident, what)
       const { generation, ready } = await server.until(
         'the broken release to be gone',
         ({ workers }) => workers.length === 2,
@@ -146,6 +176,6 @@ http.createServer((request, response) => response.end('broken')).listen(process.
     await server.stop()
     const { code, stderr } = await reloading
     assert.equal(code, 1)
-    assert.match(stderr, /the arbiter is stopping/)
+    assert.equal(printedCode(stderr), 'PUNCTUAL_RELOAD_FAILED', stderr)
   })
 })

@@ -46,7 +46,7 @@ describe('a stop', () => {
     const slow = requests(6, `${server.url}/hang`)
     await begun(server, 6)
     server.signal('SIGTERM')
-    await server.log(/^stopping: SIGTERM$/)
+    await server.log((line) => line.event === 'stopping' && line.reason === 'SIGTERM')
     server.signal('SIGTERM')
     const answers = await Promise.all(slow)
     assert.deepEqual(tally(answers), { 503: 6 })
@@ -64,7 +64,8 @@ describe('a stop', () => {
     await server.log(/^booting$/)
     server.signal('SIGTERM')
     assert.deepEqual(await within('the server to stop', server.exit, 15_000), { code: 0, signal: null })
-    assert.ok(!/did not boot/.test(server.output), server.output)
+    assert.ok(!server.output.includes('PUNCTUAL_BOOT_FAILED'), server.output)
+    assert.deepEqual(await server.incidents(), [])
   })
 
   it('while the app spins for a moment waits for it', async () => {
