@@ -14,6 +14,7 @@ import type { ArbiterControl, CommandOutcome, ScaleChange } from './arbiter-cont
 import { Chronicle } from './chronicle.ts'
 import { decide } from './decide.ts'
 import type { Command, Event, Timer } from './event.ts'
+import { EventQueue } from './event-queue.ts'
 import { Exchange } from './exchange.ts'
 import { countReasons } from './failures.ts'
 import { appointHeirs } from './heirs.ts'
@@ -37,13 +38,15 @@ export interface ArbiterOptions extends Pick<HotSettingsOptions, 'base' | 'set' 
   readonly store: IncidentStore
   readonly serviceManager: ServiceManager
   readonly cwd: string
+  /** Default: `decide`. A test replaces it by one that throws. */
+  readonly decide?: typeof decide
 }
 
 /** How the arbiter ended. */
 export interface ArbiterEnd {
   readonly code: ExitCode
   readonly why: string
-  /** The error of the worker that ended last, where that is the reason. */
+  /** The error that is the reason: of the arbiter itself, or else of the worker that ended last. */
   readonly error: ReportedError | null
   /** The failures within the crash window, counted by reason. */
   readonly failures: Readonly<Record<string, number>>
@@ -55,6 +58,8 @@ const TICK = ms(500)
 const UNUSED_LIMIT = ms(10_000)
 /** After a watchdog was told to end its process, this long until SIGKILL from here. */
 const KILL_BEHIND = ms(1_000)
+/** An arbiter that has failed waits so long for its workers to be gone; they end by themselves once it is gone. */
+const FAILED_LIMIT = ms(3_000)
 
 /**
  * Supervises the workers. Whatever happens (a signal, a command, a timer, a word or the end of a worker) becomes an event in one queue;
@@ -69,14 +74,19 @@ export class Arbiter implements ArbiterControl {
   readonly settings: HotSettings
   readonly #releaser: Releaser
   readonly #timers = new Map<string, Cancel>()
-  readonly #replies = new Map<number, (outcome: CommandOutcome) => void>()
-  readonly #queue: Event[] = []
+  /** What each command that is under way is refused with, and who waits for it. */
+  readonly #commands = new Map<number, { readonly code: string; readonly resolve: (outcome: CommandOutcome) => void }>()
+  readonly #events = new EventQueue<Event>({
+    handle: (event) => this.#handle(event),
+    onFailed: (error, event) => this.#fail(error, event),
+  })
   readonly #startedAt = monotonicNow()
   readonly #startedOn = wallClock()
   #state: State
-  #deciding = false
-  #commands = 0
+  #lastCommand = 0
   #end: (end: ArbiterEnd) => void = () => {}
+  /** Called when the process of the last worker is gone. */
+  #onLastGone: () => void = () => {}
 
   constructor(options: ArbiterOptions) {
     this.#options = options
@@ -123,7 +133,7 @@ export class Arbiter implements ArbiterControl {
     for (const [signal, listener] of listeners) process.off(signal, listener)
     for (const cancel of this.#timers.values()) cancel()
     await this.#chronicle.told()
-    return { ...end, error: this.#chronicle.lastError, failures: countReasons(this.#state) }
+    return { ...end, error: end.error ?? this.#chronicle.lastError, failures: countReasons(this.#state) }
   }
 
   status(): Status {
@@ -169,25 +179,54 @@ export class Arbiter implements ArbiterControl {
   }
 
   #command(command: Command, code: string): Promise<CommandOutcome> {
-    const id = ++this.#commands
+    if (this.#events.hasFailed) return Promise.resolve(FAILED)
+    const id = ++this.#lastCommand
     return new Promise((resolve) => {
-      this.#replies.set(id, (outcome) => resolve(outcome.ok ? outcome : { ...outcome, code }))
+      this.#commands.set(id, { code, resolve })
       this.#post({ type: 'command', id, command, at: monotonicNow() })
     })
   }
 
-  /** Everything enters here; performing an action may post again, so one event is finished before the next begins. */
+  /** Everything enters here. */
   #post(event: Event): void {
-    this.#queue.push(event)
-    if (this.#deciding) return
-    this.#deciding = true
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      this.#chronicle.note(next, this.#state)
-      const { state, actions } = decide(this.#state, next)
-      this.#state = state
-      for (const action of actions) this.#perform(action, next.at)
+    this.#events.post(event)
+  }
+
+  #handle(event: Event): void {
+    this.#attempt('record', () => this.#chronicle.note(event, this.#state))
+    const { state, actions } = (this.#options.decide ?? decide)(this.#state, event)
+    this.#state = state
+    for (const action of actions) this.#perform(action, event.at)
+  }
+
+  /** For what may fail without harm to the workers: what is told, and what has a limit behind it. */
+  #attempt(action: string, attempt: () => void): void {
+    try {
+      attempt()
+    } catch (error) {
+      this.#options.log.error({ event: 'action-failed', action, error }, `the arbiter failed to ${action}; it goes on`)
     }
-    this.#deciding = false
+  }
+
+  /**
+   * Deciding failed, or setting a limit did: what the arbiter knows of its workers may be wrong, so it ends them and itself. Whoever
+   * started it may start it again.
+   */
+  #fail(error: unknown, { type }: Event): void {
+    const reported = reportError(error)
+    this.#state = { ...this.#state, phase: 'stopping' }
+    this.#attempt('record', () => this.#chronicle.failed(reported, type))
+    this.#attempt('announce', () => this.#options.serviceManager.stopping())
+    this.#attempt('abort the release', () => this.#releaser.abort('the arbiter failed'))
+    for (const { resolve } of this.#commands.values()) resolve(FAILED)
+    const end = (): void => {
+      cancel()
+      this.#end({ code: EXIT.failed, why: type, error: reported, failures: {} })
+    }
+    const cancel = after(FAILED_LIMIT, end)
+    this.#onLastGone = end
+    for (const id of this.#handles.keys()) this.#killGently(id, 'stop')
+    if (this.#handles.size === 0) end()
   }
 
   #perform(action: Action, at: number): void {
@@ -195,27 +234,28 @@ export class Arbiter implements ArbiterControl {
       case 'spawn':
         return this.#spawn(action.worker, action.generation)
       case 'drain':
-        return this.#handles.get(action.worker)?.order({ type: 'drain', keepIdle: this.#state.phase !== 'stopping' })
+        // One that does not hear it is killed at its stop limit.
+        return this.#attempt('drain', () => {
+          this.#handles.get(action.worker)?.order({ type: 'drain', keepIdle: this.#state.phase !== 'stopping' })
+        })
       case 'kill':
         return this.#kill(action.worker, action.why, action.gently, at)
       case 'release':
-        return this.#releaser.run(action.generation, action.serving, (ok, why) =>
-          this.#post({ type: 'released', generation: action.generation, ok, why, at: monotonicNow() }),
-        )
+        return this.#release(action.generation, action.serving)
       case 'abort-release':
-        return this.#releaser.abort(action.why)
+        return this.#attempt('abort the release', () => this.#releaser.abort(action.why))
       case 'set-timer':
         return this.#setTimer(action.timer, action.after)
       case 'clear-timer':
         return this.#clearTimer(action.timer)
       case 'announce':
-        this.#announce(action.what, this.#state)
-        return this.#chronicle.announce(action.what, this.#state, at)
+        this.#attempt('announce', () => this.#announce(action.what, this.#state))
+        return this.#attempt('record', () => this.#chronicle.announce(action.what, this.#state, at))
       case 'reply': {
-        const { ok, message, details } = action
-        const refusal = { code: 'PUNCTUAL_COMMAND_REFUSED', message, ...(details && { details }) }
-        this.#replies.get(action.command)?.(ok ? { ok, message } : { ok, ...refusal })
-        this.#replies.delete(action.command)
+        const { command: id, ok, message, details } = action
+        const command = this.#commands.get(id)
+        this.#commands.delete(id)
+        command?.resolve(ok ? { ok, message } : { ok, code: command.code, message, ...(details && { details }) })
         return
       }
       case 'exit':
@@ -236,6 +276,7 @@ export class Arbiter implements ArbiterControl {
             this.#handles.delete(id)
             this.#exchange.left(id)
             this.#post({ type: 'exited', worker: id, code, signal, at: monotonicNow() })
+            if (this.#handles.size === 0) this.#onLastGone()
           },
           onSpawnFailed: (why) => this.#post({ type: 'spawn-failed', worker: id, why, at: monotonicNow() }),
         },
@@ -249,18 +290,33 @@ export class Arbiter implements ArbiterControl {
   }
 
   #kill(id: number, why: KillReason, gently: boolean, at: number): void {
+    if (gently) return this.#killGently(id, why)
+    const worker = this.#state.workers.find((one) => one.id === id)
+    if (worker !== undefined && why === 'frozen') {
+      this.#attempt('record', () => this.#chronicle.killedFrozen(worker, at))
+    }
+    this.#attempt('kill', () => this.#handles.get(id)?.kill())
+  }
+
+  /** Through its watchdog, which gives last answers. */
+  #killGently(id: number, why: KillReason): void {
     const handle = this.#handles.get(id)
     if (handle === undefined) return
-    if (gently) {
-      handle.order({ type: 'die', why })
-      after(KILL_BEHIND, () => {
-        if (this.#handles.get(id) === handle) handle.kill()
-      })
-      return
+    after(KILL_BEHIND, () => {
+      if (this.#handles.get(id) === handle) this.#attempt('kill', () => handle.kill())
+    })
+    this.#attempt('kill', () => handle.order({ type: 'die', why }))
+  }
+
+  #release(generation: number, serving: boolean): void {
+    const ended = (ok: boolean, why: string): void => {
+      this.#post({ type: 'released', generation, ok, why, at: monotonicNow() })
     }
-    const worker = this.#state.workers.find((one) => one.id === id)
-    if (worker !== undefined && why === 'frozen') this.#chronicle.killedFrozen(worker, at)
-    handle.kill()
+    try {
+      this.#releaser.run(generation, serving, ended)
+    } catch (error) {
+      ended(false, `the release could not be started: ${(error as Error).message}`)
+    }
   }
 
   #setTimer(timer: Timer, limit: Parameters<typeof after>[0]): void {
@@ -280,6 +336,19 @@ export class Arbiter implements ArbiterControl {
   }
 }
 
+/** What a command is answered that the arbiter can no longer carry out. */
+const FAILED: CommandOutcome = {
+  ok: false,
+  code: 'PUNCTUAL_INTERNAL_ERROR',
+  message: 'the arbiter has failed and is ending; see its log',
+}
+
+function reportError(error: unknown): ReportedError {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error), stack: String(error) }
+  const { name, message, stack = `${name}: ${message}` } = error
+  return { name, message, stack }
+}
+
 function keyOf(timer: Timer): string {
   return timer.of === 'spawn' ? 'spawn' : `${timer.of}:${timer.worker}`
 }
@@ -288,6 +357,9 @@ function keyOf(timer: Timer): string {
 export function tellEnd(end: ArbiterEnd, name: string, settings: Settings): string | null {
   if (end.code === EXIT.stopped) return null
   const { error } = end
+  if (end.code === EXIT.failed) {
+    return `${error?.stack ?? ''}\nthe arbiter failed while it handled the event "${end.why}" and has stopped its workers. This is a fault of Punctual: please report it with the stack above`
+  }
   if (end.code === EXIT.releaseFailed) return `the release failed, so nothing was started: ${end.why}`
   if (end.code === EXIT.crashLoop) {
     const counted = Object.entries(end.failures).map(([reason, times]) => `${times} ${reason}`)

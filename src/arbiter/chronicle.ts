@@ -44,6 +44,11 @@ export class Chronicle {
     return this.#book.told()
   }
 
+  /** The arbiter itself failed while it handled an event of this type. */
+  failed(error: ReportedError, during: string): void {
+    this.#book.tellWhole('internal-error', { error, during }, 'fatal')
+  }
+
   /** An event, with the state as it was before it was decided. */
   note(event: Event, before: State): void {
     if (event.type === 'told') {

@@ -22,6 +22,7 @@ import { addSettingsFlags, readSettings } from './settings-flags.ts'
 import { readVersion } from './version.ts'
 
 const CODE_OF_END: Readonly<Partial<Record<ExitCode, ErrorCode>>> = {
+  [EXIT.failed]: 'PUNCTUAL_INTERNAL_ERROR',
   [EXIT.crashLoop]: 'PUNCTUAL_CRASH_LOOP',
   [EXIT.releaseFailed]: 'PUNCTUAL_RELEASE_FAILED',
 }

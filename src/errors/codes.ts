@@ -36,6 +36,7 @@ export type CommandErrorCode =
   | 'PUNCTUAL_BOOT_FAILED'
   | 'PUNCTUAL_RELEASE_FAILED'
   | 'PUNCTUAL_CRASH_LOOP'
+  | 'PUNCTUAL_INTERNAL_ERROR'
   | 'PUNCTUAL_ARBITER_NOT_RUNNING'
   | 'PUNCTUAL_COMMAND_REFUSED'
   | 'PUNCTUAL_COMMAND_TIMED_OUT'
@@ -146,6 +147,15 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: EXIT.crashLoop,
     meaning: 'Workers failed `crashLimit` times within `crashWindow`; starting more would only repeat it.',
     remedy: 'Read the counted reasons and `punctual incidents`, mend the app, start again.',
+  },
+  PUNCTUAL_INTERNAL_ERROR: {
+    title: 'The arbiter failed',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning:
+      'The arbiter itself threw an error that it cannot recover from. It answered 503 to what was in flight, stopped its workers and exited.',
+    remedy:
+      'Let a service manager start it again, and report the fault with the incident of kind `internal-error`, which has the stack.',
   },
   PUNCTUAL_ARBITER_NOT_RUNNING: {
     title: 'No arbiter is running',

@@ -11,6 +11,8 @@ export const INCIDENT_KINDS: Readonly<Record<Incident['kind'], string>> = {
   memory: 'A worker used more than `maxMemory` for `maxMemorySamples` seconds, and is replaced.',
   leak: 'A guarded pool has lent a connection for longer than its `leakLimit`. The borrower is named; the worker goes on.',
   'crash-loop': 'Workers failed `crashLimit` times within `crashWindow`: the arbiter gave up.',
+  'internal-error':
+    'The arbiter itself failed, for a fault of Punctual. It stopped its workers and exited with code 1.',
 }
 
 /** Each `outcome` of an incident. */

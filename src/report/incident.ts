@@ -4,7 +4,7 @@ import type { LeakReport } from './leak-report.ts'
 export interface Incident {
   /** Sortable by time and unique within a state directory: `20261122T004331123-w2-stall`. */
   readonly id: string
-  readonly kind: 'stall' | 'frozen' | 'boot' | 'crash' | 'memory' | 'leak' | 'crash-loop'
+  readonly kind: 'stall' | 'frozen' | 'boot' | 'crash' | 'memory' | 'leak' | 'crash-loop' | 'internal-error'
   /** ISO 8601 wall time of the start. */
   readonly at: string
   readonly worker: { readonly id: number; readonly pid: number; readonly generation: number } | null
@@ -36,6 +36,8 @@ export interface Incident {
   readonly heap?: { readonly used: number; readonly limit: number }
   /** The failures that made a crash loop, counted by reason. */
   readonly failures?: { readonly withinMs: number; readonly reasons: Readonly<Record<string, number>> }
+  /** Of an `internal-error`: the type of the event that the arbiter was handling. */
+  readonly during?: string
   /** What was left out to keep the file within its size; absent when it is whole. */
   readonly truncated?: readonly string[]
 }

@@ -334,6 +334,14 @@ test('a crash loop counts its reasons and names the last error', () => {
   )
 })
 
+test('an arbiter that failed tells its error and what it was doing', () => {
+  const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
+  assert.equal(
+    story({ kind: 'internal-error', worker: null, outcome: 'exited', evidence: [], during: 'tick', error }),
+    'the arbiter failed while it handled the event "tick": TypeError: x is not a function; it stopped its workers',
+  )
+})
+
 test('a story is one line and shows no query, whatever the client sent', () => {
   const request = { method: 'GET', target: `/a\u001b[31m\nforged?token=secret&${'x'.repeat(500)}`, ageMs: 1 }
   const told = story({ evidence: [evidence({ request })] })

@@ -39,6 +39,8 @@ function beginning(incident: Untold, cwd: string): string {
       return `${who} ${leaked(incident)}`
     case 'crash-loop':
       return looped(incident)
+    case 'internal-error':
+      return broke(incident)
   }
 }
 
@@ -94,6 +96,11 @@ function looped(incident: Untold): string {
   const within = failures === undefined ? '' : ` within ${tellDuration(failures.withinMs)}`
   const what = count === 0 ? 'workers keep failing' : `workers failed ${count} times${within} (${told})`
   return `${what}; gave up${error === undefined ? '' : `; the last error: ${tellError(error)}`}`
+}
+
+function broke({ during, error }: Untold): string {
+  const when = during === undefined ? '' : ` while it handled the event "${during}"`
+  return `the arbiter failed${when}${error === undefined ? '' : `: ${tellError(error)}`}; it stopped its workers`
 }
 
 /** Where the main thread stood, for which request, and what it did there. */
