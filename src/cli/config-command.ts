@@ -7,7 +7,7 @@ import { type SettingsReport, settingsReport, settingsTable } from '../settings/
 import { ms } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { readKeptSettings } from './kept-settings.ts'
-import { printError } from './print.ts'
+import { printError, printProgress } from './print.ts'
 import { addSettingsFlags, readSettings } from './settings-flags.ts'
 import { tellDeclared, tellNextStart } from './tell-config.ts'
 
@@ -27,7 +27,8 @@ export function configCommand(): Command {
     const kept = await readKeptSettings(base)
     const next = settingsReport(kept.resolved, configFile)
     const running = isPreview(command) ? null : await askRunning(base.settings.stateDir)
-    for (const problem of [kept.fault ?? [], kept.leftOut].flat()) process.stderr.write(`punctual: ${problem}\n`)
+    if (kept.fault !== null) printProgress(`punctual: ${kept.fault.path} cannot be read: ${kept.fault.why}`)
+    for (const { message } of kept.leftOut) printProgress(`punctual: ${message}`)
     const text = options.json ? tellJson(next, running) : tellText(next, running)
     // A config file may have left something open (a connection, a timer); it must not keep a command that only prints.
     process.stdout.write(text, () => process.exit(EXIT.stopped))

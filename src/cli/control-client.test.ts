@@ -103,14 +103,14 @@ test('progress is told, and each state of it once', async () => {
 })
 
 test('without an arbiter the error names the state directory', async () => {
-  const none = fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir, why: 'none' })
+  const none = fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir, reason: 'none' })
   await assert.rejects(askArbiter(stateDir, { command: 'status' }), none)
   writeFileSync(path(), '')
   await assert.rejects(askArbiter(stateDir, { command: 'status' }), none, 'a file that is no socket')
   const nowhere = join(stateDir, 'nowhere')
   await assert.rejects(
     askArbiter(nowhere, { command: 'status' }),
-    fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir: nowhere, why: 'none' }),
+    fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir: nowhere, reason: 'none' }),
   )
 })
 
@@ -118,7 +118,7 @@ test('an arbiter that answers nothing is given up after the limit', async () => 
   await pretend(() => {})
   await assert.rejects(
     askArbiter(stateDir, { command: 'status' }, { silenceLimit: ms(50) }),
-    fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'status', why: 'silent', waitedMs: 50 }),
+    fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'status', reason: 'silent', waitedMs: 50 }),
   )
 })
 
@@ -129,7 +129,7 @@ test('one that only gives signs of life is given up after the limit in all', asy
   })
   await assert.rejects(
     askArbiter(stateDir, { command: 'reload' }, { silenceLimit: ms(5_000), limit: ms(200) }),
-    fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'reload', why: 'unfinished', waitedMs: 200 }),
+    fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'reload', reason: 'unfinished', waitedMs: 200 }),
   )
 })
 
@@ -137,14 +137,14 @@ test('one that ends without an answer, or talks nonsense, is an error', async ()
   await pretend((socket) => socket.end())
   await assert.rejects(
     askArbiter(stateDir, { command: 'stop' }),
-    fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir, why: 'ended' }),
+    fails('PUNCTUAL_ARBITER_NOT_RUNNING', { stateDir, reason: 'ended' }),
   )
   await new Promise<void>((resolve) => other?.close(() => resolve()))
   for (const nonsense of ['HTTP/1.1 400\r\n', 'null\n', '7\n', '{"ok":false}\n']) {
     await pretend((socket) => socket.end(nonsense))
     await assert.rejects(
       askArbiter(stateDir, { command: 'stop' }),
-      fails('PUNCTUAL_COMMAND_REFUSED', { stateDir, why: 'not-an-arbiter' }),
+      fails('PUNCTUAL_COMMAND_REFUSED', { stateDir, reason: 'not-an-arbiter' }),
     )
     await new Promise<void>((resolve) => other?.close(() => resolve()))
   }

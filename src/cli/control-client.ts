@@ -85,7 +85,7 @@ export function askArbiter<C extends ControlCommand>(
         new PunctualError(
           'PUNCTUAL_ARBITER_NOT_RUNNING',
           `the arbiter on ${stateDir} ended before it answered "${ask.command}"; see its log`,
-          { details: { stateDir, why: 'ended' } },
+          { details: { stateDir, reason: 'ended' } },
         ),
       )
     })
@@ -103,20 +103,20 @@ function unreachable(stateDir: string, error: NodeJS.ErrnoException): PunctualEr
     return new PunctualError(
       'PUNCTUAL_ARBITER_NOT_RUNNING',
       `no arbiter is running on ${stateDir}; start one with punctual run, or name its state directory with --state-dir`,
-      { cause: error, details: { stateDir, why: 'none' } },
+      { cause: error, details: { stateDir, reason: 'none' } },
     )
   }
   if (error.code === 'EACCES' || error.code === 'EPERM') {
     return new PunctualError(
       'PUNCTUAL_COMMAND_REFUSED',
       `the arbiter on ${stateDir} belongs to another user; run this command as the user that started it`,
-      { cause: error, details: { stateDir, why: 'other-user' } },
+      { cause: error, details: { stateDir, reason: 'other-user' } },
     )
   }
   return new PunctualError(
     'PUNCTUAL_ARBITER_NOT_RUNNING',
     `the arbiter on ${stateDir} cannot be reached: ${error.message}`,
-    { cause: error, details: { stateDir, why: 'unreachable' } },
+    { cause: error, details: { stateDir, reason: 'unreachable' } },
   )
 }
 
@@ -130,15 +130,15 @@ function nonsense(stateDir: string, what: string): PunctualError {
   return new PunctualError(
     'PUNCTUAL_COMMAND_REFUSED',
     `what listens on ${stateDir} answered with something else (${what}); is it another version of Punctual?`,
-    { details: { stateDir, why: 'not-an-arbiter' } },
+    { details: { stateDir, reason: 'not-an-arbiter' } },
   )
 }
 
-function timedOut(why: 'silent' | 'unfinished', command: string, limit: Milliseconds, what: string): PunctualError {
+function timedOut(reason: 'silent' | 'unfinished', command: string, limit: Milliseconds, what: string): PunctualError {
   return new PunctualError(
     'PUNCTUAL_COMMAND_TIMED_OUT',
     `the arbiter ${what} (waited ${tellDuration(limit)} for "${command}"); look at its log`,
-    { details: { command, why, waitedMs: limit } },
+    { details: { command, reason, waitedMs: limit } },
   )
 }
 

@@ -39,7 +39,9 @@ async function showList(stateDir: string, options: Options, width: number): Prom
     () => false,
   )
   if (!isDirectory) {
-    throw new UsageError(`there is no state directory ${stateDir}; name the one you mean with --state-dir`)
+    throw new UsageError(`there is no state directory ${stateDir}; name the one you mean with --state-dir`, {
+      details: { reason: 'no-state-directory', stateDir },
+    })
   }
   const incidents = await list(stateDir)
   if (options.json) return `${JSON.stringify(incidents, null, 2)}\n`
@@ -50,14 +52,19 @@ async function list(stateDir: string): Promise<readonly IncidentSummary[]> {
   try {
     return await new IncidentFiles(stateDir).list()
   } catch (error) {
-    throw new UsageError(`the incidents in ${stateDir} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new UsageError(`the incidents in ${stateDir} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+      details: { reason: 'unreadable', stateDir },
+    })
   }
 }
 
 async function showOne(stateDir: string, id: string, options: Options, width: number): Promise<string> {
   const incident = await new IncidentFiles(stateDir).read(id)
   if (incident === undefined) {
-    throw new UsageError(`there is no incident ${printable(id)} in ${stateDir}; punctual incidents lists them`)
+    throw new UsageError(`there is no incident ${printable(id)} in ${stateDir}; punctual incidents lists them`, {
+      details: { reason: 'unknown-incident', incident: id },
+    })
   }
   return options.json ? `${JSON.stringify(incident, null, 2)}\n` : tellIncident(incident, process.cwd(), width)
 }

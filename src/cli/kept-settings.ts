@@ -1,6 +1,15 @@
 import { readSetFile, type SetFileFault, type SetValues } from '../arbiter/set-file.ts'
 import { isSetting, overlayWhatFits } from '../settings/overlay.ts'
 import type { ResolvedSettings } from '../settings/resolve.ts'
+import type { SettingFault } from '../settings/settings-error.ts'
+import type { ReportedSetting } from '../settings/settings-table.ts'
+
+export interface LeftOut {
+  readonly name: string
+  readonly value: string
+  readonly fault: SettingFault
+  readonly message: string
+}
 
 export interface KeptSettings {
   /** With what was set on top. */
@@ -9,8 +18,8 @@ export interface KeptSettings {
   readonly set: SetValues
   /** Why the file could not be read; null where all is well. */
   readonly fault: SetFileFault | null
-  /** What was set and applies no more, as sentences. */
-  readonly leftOut: readonly string[]
+  /** What was set and applies no more. */
+  readonly leftOut: readonly LeftOut[]
 }
 
 /** What `punctual set` has set on this state directory holds after a restart, too. Never rejects: it must not keep anything from starting. */
@@ -23,10 +32,16 @@ export async function readKeptSettings(base: ResolvedSettings): Promise<KeptSett
     resolved,
     set: new Map([...values].filter(([name]) => !Object.hasOwn(leftOut, name))),
     fault,
-    leftOut: Object.entries(leftOut).map(
-      ([name, why]) =>
-        `${name} was set to ${values.get(name)?.value}, which does not apply any more; it is left out (${why})`,
-    ),
+    leftOut: Object.entries(leftOut).map(([name, fault]) => {
+      const value = values.get(name)?.value ?? ''
+      const why = `${fault.source}: ${fault.what}`
+      return {
+        name,
+        value,
+        fault,
+        message: `${name} was set to ${value}, which does not apply any more; it is left out (${why})`,
+      }
+    }),
   }
 }
 
@@ -34,7 +49,9 @@ function isOurs(name: string): boolean {
   return isSetting(name) || !name.includes('.')
 }
 
-/** One line for each value of the app that was set, for the log of a start. */
-export function keptValues(set: SetValues): readonly string[] {
-  return [...set].filter(([name]) => !isSetting(name)).map(([name, { value }]) => `${name} = ${value} (set)`)
+/** The values of the app that were set, for the log of a start. */
+export function keptValues(set: SetValues): readonly (ReportedSetting & { readonly name: string })[] {
+  return [...set]
+    .filter(([name]) => !isSetting(name))
+    .map(([name, { value }]) => ({ name, value, origin: 'set', source: 'set' }))
 }

@@ -30,6 +30,7 @@ export function releaseCommand(): Command {
     if (configFile === null) {
       throw new UsageError(
         'there is no config file, and so there are no release steps; write punctual.config.ts, or name yours with --config',
+        { details: { reason: 'no-config-file' } },
       )
     }
     const { settings } = (await readKeptSettings(base)).resolved
@@ -49,7 +50,10 @@ function modeOf({ rollback, restore, history }: Options): ReleaseRequest['mode']
   const given = [rollback && 'rollback', restore && 'restore', history && 'history'].filter(
     (mode): mode is 'rollback' | 'restore' | 'history' => typeof mode === 'string',
   )
-  if (given.length > 1) throw new UsageError(`--${given[0]} and --${given[1]} do not go together; choose one`)
+  if (given.length > 1)
+    throw new UsageError(`--${given[0]} and --${given[1]} do not go together; choose one`, {
+      details: { reason: 'exclusive', flags: given },
+    })
   return given[0] ?? 'run'
 }
 

@@ -107,12 +107,15 @@ async function run(
       { event: 'punctual', version: readVersion(), node: process.versions.node, admin: admin.url },
       `punctual ${readVersion()} (arbiter pid ${process.pid}, Node ${process.versions.node}), admin on ${admin.url}`,
     )
-    for (const setting of [...chosenSettings(resolved), ...keptValues(kept.set)])
-      log.info({ event: 'setting', setting }, `setting ${setting}`)
-    for (const { variable, message } of foreignVariables(process.env, settings)) {
-      log.warn({ event: 'foreign-variable', variable }, message)
+    for (const { name: setting, value, origin, source } of [...chosenSettings(resolved), ...keptValues(kept.set)]) {
+      log.info({ event: 'setting', setting, value, origin, source }, `setting ${setting} = ${value} (${source})`)
     }
-    for (const problem of kept.leftOut) log.warn({ event: 'set-value-ignored' }, problem)
+    for (const { message, ...foreign } of foreignVariables(process.env, settings)) {
+      log.warn({ event: 'foreign-variable', ...foreign }, message)
+    }
+    for (const { name: setting, value, fault, message } of kept.leftOut) {
+      log.warn({ event: 'set-value-ignored', setting, value, kind: fault.kind, rule: fault.rule }, message)
+    }
     if (kept.fault !== null) {
       const aside = await setAsideSetFile(settings.stateDir)
       log.warn(

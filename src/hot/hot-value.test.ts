@@ -84,8 +84,11 @@ test('what is not allowed is refused with what is, and changes nothing', () => {
   const limit = hotLimit('auth.lookup', '5s')
   for (const type of ['check', 'set']) say({ type, ask: 1, name: 'auth.lookup', text: '5' })
   assert.equal(limit.value, 5_000)
-  const why = '"5" has no unit; write 5s or 5ms'
-  assert.deepEqual(told.slice(1), Array(2).fill({ topic: 'settings', type: 'answer', ask: 1, ok: false, why }))
+  for (const answer of told.slice(1) as { ok: boolean; why: string }[]) {
+    assert.equal(answer.ok, false)
+    assert.ok(answer.why.includes('"5"') && answer.why.includes('5s'), answer.why)
+  }
+  assert.equal(told.length, 3)
 })
 
 test('a value that was set and no longer applies is told, and the app keeps its own', () => {

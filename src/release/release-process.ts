@@ -57,7 +57,7 @@ function tell(error: unknown): string {
 
 function tellFields(error: unknown): ReleaseFailure {
   if (error instanceof SettingsError)
-    return { phase: 'config', reason: 'settings-invalid', sources: error.faults.map(({ source }) => source) }
+    return { phase: 'config', reason: 'settings-invalid', sources: error.details.faults.map(({ source }) => source) }
   return failureOf(error)
 }
 

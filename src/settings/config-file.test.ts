@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { ms } from '../wait/duration.ts'
 import { loadConfigFile } from './config-file.ts'
-import { SettingsError } from './settings-error.ts'
+import { type SettingFault, SettingsError } from './settings-error.ts'
 
 let cwd: string
 
@@ -21,13 +21,15 @@ function write(name: string, text: string): void {
   writeFileSync(join(cwd, name), text)
 }
 
-async function refusalOf(named?: string): Promise<string> {
+async function refusalOf(named?: string): Promise<SettingFault> {
   try {
     await loadConfigFile({ cwd, named, limit: ms(2_000) })
   } catch (error) {
     assert.ok(error instanceof SettingsError, String(error))
     assert.equal(error.message.split('\n').length, 1)
-    return error.message
+    const [fault] = error.details.faults
+    assert.ok(fault !== undefined)
+    return fault
   }
   assert.fail('accepted')
 }
@@ -61,52 +63,64 @@ describe('loadConfigFile', () => {
   })
 
   it('a named file that is missing is a fault that names it', async () => {
-    assert.match(await refusalOf('gone.ts'), /^--config gone\.ts: there is no file .*gone\.ts/)
+    const { kind, source } = await refusalOf('gone.ts')
+    assert.deepEqual([kind, source], ['file-missing', '--config gone.ts'])
   })
 
   it('two config files are a fault: nobody could say which applies', async () => {
     write('punctual.config.mjs', 'export default {}')
     write('punctual.config.json', '{}')
-    assert.match(await refusalOf(), /^punctual\.config\.mjs, punctual\.config\.json: only one/)
+    const { kind, source } = await refusalOf()
+    assert.deepEqual([kind, source], ['file-ambiguous', 'punctual.config.mjs, punctual.config.json'])
   })
 
   it('a syntax error is told with the file and its line', async () => {
     write('punctual.config.ts', 'export default {\n  workers: 2\n')
-    assert.match(await refusalOf(), /^punctual\.config\.ts: it cannot be loaded: SyntaxError: .*\(line [23]\)/)
+    const { kind, source, what } = await refusalOf()
+    assert.deepEqual([kind, source], ['file-failed', 'punctual.config.ts'])
+    assert.match(what, /SyntaxError: .*\(line [23]\)/)
   })
 
   it('broken JSON is told with the file', async () => {
     write('punctual.config.json', '{ "workers": }')
-    assert.match(await refusalOf(), /^punctual\.config\.json: it cannot be read: SyntaxError: /)
+    const { kind, source, what } = await refusalOf()
+    assert.deepEqual([kind, source], ['file-failed', 'punctual.config.json'])
+    assert.match(what, /SyntaxError: /)
   })
 
   it('an error it throws is told with its first line', async () => {
     write('punctual.config.mjs', '\nthrow new Error("no database\\nsecond line")')
-    assert.match(await refusalOf(), /^punctual\.config\.mjs: it cannot be loaded: Error: no database \(line 2\)/)
+    const { kind, what } = await refusalOf()
+    assert.equal(kind, 'file-failed')
+    assert.match(what, /Error: no database \(line 2\)$/)
   })
 
   it('a module in a package of CommonJS is told what to be named', async () => {
     write('package.json', '{ "type": "commonjs" }')
     write('punctual.config.ts', 'export default { workers: 2 }')
-    assert.match(await refusalOf(), /name it punctual\.config\.mts, or set "type": "module" in package\.json$/)
+    const { kind, suggestion } = await refusalOf()
+    assert.deepEqual([kind, suggestion], ['file-failed', 'punctual.config.mts'])
   })
 
   it('a module that is missing is told', async () => {
     write('punctual.config.mjs', 'import "nowhere-to-be-found"\nexport default {}')
-    assert.match(await refusalOf(), /Cannot find package 'nowhere-to-be-found'/)
+    const { kind, what } = await refusalOf()
+    assert.equal(kind, 'file-failed')
+    assert.ok(what.includes("'nowhere-to-be-found'"), what)
   })
 
   it('a file without a default export, or with another value, says what to write', async () => {
     write('one.mjs', 'export const workers = 2')
-    assert.match(await refusalOf('one.mjs'), /no default export; write export default \{ workers: 2 \}/)
     write('two.mjs', 'export default 5')
-    assert.match(await refusalOf('two.mjs'), /not an object of settings/)
     write('three.json', '[]')
-    assert.match(await refusalOf('three.json'), /not an object of settings; write \{ "workers": 2 \}/)
+    for (const name of ['one.mjs', 'two.mjs', 'three.json']) {
+      const { kind, source } = await refusalOf(name)
+      assert.deepEqual([kind, source], ['file-without-settings', name])
+    }
   })
 
   it('a file that never finishes loading is given up', async () => {
     write('punctual.config.mjs', 'await new Promise(() => {})')
-    assert.match(await refusalOf(), /did not finish loading within 2\.0 s/)
+    assert.equal((await refusalOf()).kind, 'file-timed-out')
   })
 })

@@ -4,6 +4,7 @@ import { relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { after } from '../wait/clock.ts'
 import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import type { FaultKind } from './kind.ts'
 import { SettingsError } from './settings-error.ts'
 
 export interface ConfigFile {
@@ -30,14 +31,15 @@ export async function loadConfigFile(options: {
   if (path === undefined) return undefined
   const inside = relative(options.cwd, path)
   const name = inside.startsWith('..') ? path : inside
-  if (!existsSync(path)) throw fault(`--config ${options.named}`, `there is no file ${path}`, 'check the path')
+  if (!existsSync(path))
+    throw fault('file-missing', `--config ${options.named}`, `there is no file ${path}`, 'check the path')
   const exported = path.endsWith('.json')
     ? await readJson(path, name)
     : await importDefault(path, name, options.limit ?? ms(10_000))
   if (typeof exported !== 'object' || exported === null || Array.isArray(exported)) {
     const form = path.endsWith('.json') ? '{ "workers": 2 }' : 'export default { workers: 2 }'
     const what = exported === undefined ? 'it has no default export' : 'its value is not an object of settings'
-    throw fault(name, what, `write ${form}`)
+    throw fault('file-without-settings', name, what, `write ${form}`)
   }
   return { path, name, values: exported as Record<string, unknown> }
 }
@@ -45,7 +47,9 @@ export async function loadConfigFile(options: {
 function findConfigFile(cwd: string): string | undefined {
   const found = NAMES.filter((name) => existsSync(resolve(cwd, name)))
   const [first] = found
-  if (found.length > 1) throw fault(found.join(', '), 'only one of them can apply', 'keep one, or choose with --config')
+  if (found.length > 1) {
+    throw fault('file-ambiguous', found.join(', '), 'only one of them can apply', 'keep one, or choose with --config')
+  }
   return first === undefined ? undefined : resolve(cwd, first)
 }
 
@@ -53,7 +57,7 @@ async function readJson(path: string, name: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
-    throw fault(name, `it cannot be read: ${firstLine(error)}`, 'mend the file', error)
+    throw fault('file-failed', name, `it cannot be read: ${firstLine(error)}`, 'mend the file', { cause: error })
   }
 }
 
@@ -61,7 +65,8 @@ async function readJson(path: string, name: string): Promise<unknown> {
 function importDefault(path: string, name: string, limit: Milliseconds): Promise<unknown> {
   return new Promise((resolvePromise, reject) => {
     const cancel = after(limit, () => {
-      reject(fault(name, `it did not finish loading within ${tellDuration(limit)}`, 'see what it awaits'))
+      const what = `it did not finish loading within ${tellDuration(limit)}`
+      reject(fault('file-timed-out', name, what, 'see what it awaits'))
     })
     import(pathToFileURL(path).href).then(
       (module: { readonly default?: unknown }) => {
@@ -71,7 +76,11 @@ function importDefault(path: string, name: string, limit: Milliseconds): Promise
       (error: unknown) => {
         cancel()
         const what = `it cannot be loaded: ${firstLine(error)}${lineOf(error, path)}`
-        reject(fault(name, what, isTakenForCommonJs(error) ? otherName(name) : 'mend the file', error))
+        if (!isTakenForCommonJs(error))
+          return reject(fault('file-failed', name, what, 'mend the file', { cause: error }))
+        const suggestion = name.replace(/\.(ts|js)$/, '.m$1')
+        const advice = `name it ${suggestion}, or set "type": "module" in package.json`
+        reject(fault('file-failed', name, what, advice, { cause: error, suggestion }))
       },
     )
   })
@@ -80,10 +89,6 @@ function importDefault(path: string, name: string, limit: Milliseconds): Promise
 /** Node reads `import` and `export` in a `.ts` or `.js` file as errors where the nearest package.json says `"type": "commonjs"`. */
 function isTakenForCommonJs(error: unknown): boolean {
   return error instanceof SyntaxError && /outside a module|Unexpected token '(export|import)'/.test(error.message)
-}
-
-function otherName(name: string): string {
-  return `name it ${name.replace(/\.(ts|js)$/, '.m$1')}, or set "type": "module" in package.json`
 }
 
 function firstLine(error: unknown): string {
@@ -106,6 +111,13 @@ function lineOf(error: unknown, path: string): string {
   return ''
 }
 
-function fault(source: string, what: string, advice: string, cause?: unknown): SettingsError {
-  return new SettingsError([{ setting: null, source, what, advice }], { cause })
+function fault(
+  kind: FaultKind,
+  source: string,
+  what: string,
+  advice: string,
+  { cause, suggestion }: { readonly cause?: unknown; readonly suggestion?: string } = {},
+): SettingsError {
+  const facts = suggestion === undefined ? {} : { suggestion }
+  return new SettingsError([{ setting: null, source, kind, what, advice, ...facts }], { cause })
 }

@@ -1,10 +1,16 @@
 import { accepted, type Kind, type Parsed, refused, refuseUnlessUnbounded, wordKind } from './kind.ts'
 
 function parseWhole(word: string, least: number, most: number, accepts: string): Parsed<number> {
-  if (!/^-?\d+$/.test(word)) return refused(`"${word}" is not a whole number`, `accepted is ${accepts}`)
+  if (!/^-?\d+$/.test(word)) return refused('invalid', `"${word}" is not a whole number`, `accepted is ${accepts}`)
   const value = Number(word)
-  if (value < least) return refused(`"${word}" is too small`, `the least is ${least}; accepted is ${accepts}`)
-  if (value > most) return refused(`"${word}" is too large`, `the most is ${most}`)
+  if (value < least) {
+    return refused('too-small', `"${word}" is too small`, `the least is ${least}; accepted is ${accepts}`, {
+      bound: String(least),
+    })
+  }
+  if (value > most) {
+    return refused('too-large', `"${word}" is too large`, `the most is ${most}`, { bound: String(most) })
+  }
   return accepted(value)
 }
 
@@ -61,14 +67,14 @@ export const shareKind: Kind<number> = wordKind({
     const match = /^(\d+(?:\.\d+)?)%$/.exec(word)
     if (match === null) {
       const number = Number(word)
-      const advice =
-        number > 0 && number <= 0.5
-          ? `write ${Number((number * 100).toFixed(6))}%`
-          : 'accepted is a share from 0% to 50%'
-      return refused(`"${word}" is not a percentage`, advice)
+      const what = `"${word}" is not a percentage`
+      if (!(number > 0 && number <= 0.5)) return refused('invalid', what, 'accepted is a share from 0% to 50%')
+      const suggestion = `${Number((number * 100).toFixed(6))}%`
+      return refused('no-unit', what, `write ${suggestion}`, { suggestion })
     }
     const value = Number(match[1]) / 100
-    return value <= 0.5 ? accepted(value) : refused(`"${word}" is too large`, 'the most is 50%')
+    if (value <= 0.5) return accepted(value)
+    return refused('too-large', `"${word}" is too large`, 'the most is 50%', { bound: '50%' })
   },
 })
 

@@ -16,22 +16,23 @@ export function durationKind(options: { readonly zero?: boolean; readonly unboun
       if (value !== undefined && (value !== UNBOUNDED || options.unbounded)) {
         if (value === UNBOUNDED) return accepted(value)
         if (value < 1 && !(value === 0 && options.zero === true)) {
-          return refused(
-            `"${word}" is too short`,
-            `the least is ${options.zero ? '0ms' : '1ms'}; accepted is ${accepts}`,
-          )
+          const bound = options.zero ? '0ms' : '1ms'
+          return refused('too-small', `"${word}" is too short`, `the least is ${bound}; accepted is ${accepts}`, {
+            bound,
+          })
         }
         if (value > LONGEST) {
-          return refused(
-            `"${word}" is too long`,
-            `the most is ${formatDuration(LONGEST)}${options.unbounded ? ', or unbounded' : ''}`,
-          )
+          const bound = formatDuration(LONGEST)
+          const most = `the most is ${bound}${options.unbounded ? ', or unbounded' : ''}`
+          return refused('too-large', `"${word}" is too long`, most, { bound })
         }
         return accepted(value)
       }
-      if (/^0*[1-9]\d*(\.\d+)?$/.test(word)) return refused(`"${word}" has no unit`, `write ${word}s or ${word}ms`)
+      if (/^0*[1-9]\d*(\.\d+)?$/.test(word)) {
+        return refused('no-unit', `"${word}" has no unit`, `write ${word}s or ${word}ms`, { suggestion: `${word}s` })
+      }
       const advice = refuseUnlessUnbounded(word, options.unbounded)
-      return advice ?? refused(`"${word}" is not a duration`, `accepted is ${accepts}`)
+      return advice ?? refused('invalid', `"${word}" is not a duration`, `accepted is ${accepts}`)
     },
   })
 }

@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { SettingName } from './records.ts'
 import type { Settings } from './settings.ts'
 
 /** A variable of another server, or of Node, that looks meant for us: what somebody who sets it wants, and how it is had here. */
 interface Foreign {
   readonly variable: RegExp
   readonly of: string
+  /** The settings that do what was meant. */
+  readonly settings: readonly SettingName[]
   /** What to do instead; null where there is nothing to be said of this value. */
   readonly tell: (value: string, facts: ForeignFacts) => string | null
 }
@@ -22,59 +25,74 @@ const numberOfWorkers = (value: string): string => `write --workers ${/^\d+$/.te
 
 /** The first that fits is told. */
 const FOREIGN: readonly Foreign[] = [
-  { variable: /^(GUNICORN_TIMEOUT|WEB_TIMEOUT|PUMA_WORKER_TIMEOUT)$/, of: 'other servers', tell: limitOfRequests },
+  {
+    variable: /^(GUNICORN_TIMEOUT|WEB_TIMEOUT|PUMA_WORKER_TIMEOUT)$/,
+    of: 'other servers',
+    settings: ['requestDeadline', 'stallKill', 'bootLimit'],
+    tell: limitOfRequests,
+  },
   {
     variable: /^GUNICORN_GRACEFUL_TIMEOUT$/,
     of: 'Gunicorn',
+    settings: ['drainLimit', 'stopLimit'],
     tell: () => 'what a worker that leaves may take is --drain-limit, and --stop-limit until it is killed',
   },
   {
     variable: /^(GUNICORN_WORKERS|WEB_CONCURRENCY|PUMA_WORKERS|UVICORN_WORKERS)$/,
     of: 'other servers',
+    settings: ['workers'],
     tell: numberOfWorkers,
   },
   {
     variable: /^GUNICORN_CMD_ARGS$/,
     of: 'Gunicorn',
+    settings: [],
     tell: () => 'settings come from flags, PUNCTUAL_… variables and punctual.config.ts; `punctual config` shows them',
   },
   {
     variable: /^(GUNICORN_KEEPALIVE|UVICORN_TIMEOUT_KEEP_ALIVE)$/,
     of: 'other servers',
+    settings: ['keepAlive'],
     tell: () => 'idle connections are kept for --keep-alive',
   },
   {
     variable: /^(GUNICORN_MAX_REQUESTS|UVICORN_LIMIT_MAX_REQUESTS)$/,
     of: 'other servers',
+    settings: ['maxRequests'],
     tell: (value) => `write --max-requests ${value}`,
   },
-  { variable: /^GUNICORN_/, of: 'Gunicorn', tell: () => '`punctual config` shows what there is here' },
-  { variable: /^PM2_(INSTANCES|CONCURRENCY)$/, of: 'PM2', tell: numberOfWorkers },
+  { variable: /^GUNICORN_/, of: 'Gunicorn', settings: [], tell: () => '`punctual config` shows what there is here' },
+  { variable: /^PM2_(INSTANCES|CONCURRENCY)$/, of: 'PM2', settings: ['workers'], tell: numberOfWorkers },
   {
     variable: /^PM2_KILL_TIMEOUT$/,
     of: 'PM2',
+    settings: ['drainLimit', 'stopLimit'],
     tell: () => 'what a worker that leaves may take is --drain-limit and --stop-limit',
   },
   {
     variable: /^PM2_(MAX_MEMORY_RESTART|MAX_MEMORY)$/,
     of: 'PM2',
+    settings: ['maxMemory'],
     tell: () => 'a worker that uses too much is replaced at --max-memory',
   },
   {
     variable: /^(pm_id|PM2_HOME|PM2_USAGE)$/,
     of: 'PM2',
+    settings: [],
     tell: () => 'Punctual runs its own workers: start it without PM2, or with one instance in fork mode',
   },
   {
     variable: /^NODE_CLUSTER_SCHED_POLICY$/,
     of: 'Node',
+    settings: [],
     tell: () =>
       'workers share one listening socket whatever it says, so that a blocked one takes no connection with it',
   },
-  { variable: /^NODE_OPTIONS$/, of: 'Node', tell: tellHeap },
+  { variable: /^NODE_OPTIONS$/, of: 'Node', settings: ['maxMemory'], tell: tellHeap },
   {
     variable: /^UV_THREADPOOL_SIZE$/,
     of: 'Node',
+    settings: [],
     tell: (value, { settings }) =>
       Number(value) * settings.workers > 256
         ? `each of the ${settings.workers} workers gets ${value} threads of its own, ${Number(value) * settings.workers} in all`
@@ -87,14 +105,16 @@ export interface ForeignVariablesOptions {
   readonly root?: string
 }
 
-/** A variable of the environment that is not read, or works against this server. */
+/** A variable of the environment that does not do what it seems to. */
 export interface ForeignVariable {
   readonly variable: string
+  /** The settings that do what was meant. */
+  readonly settings: readonly SettingName[]
   readonly message: string
 }
 
 /**
- * One sentence for each variable of the environment that somebody has set for another server, or that works against this one: what it does not do, and which
+ * The variables of the environment that somebody has set for another server, or that work against this one: what they do not do, and which
  * setting does. So that nobody believes in a limit that was never applied.
  */
 export function foreignVariables(
@@ -109,9 +129,8 @@ export function foreignVariables(
     const told = foreign?.tell(value, facts) ?? null
     if (foreign === undefined || told === null) return []
     // Node reads its own variables; what is to be said of those is not that they are ignored.
-    if (foreign.of === 'Node') return [{ variable, message: `${variable}=${shorten(value)}: ${told}` }]
-    const message = `${variable}=${shorten(value)} is a setting of ${foreign.of} and does nothing here: ${told}`
-    return [{ variable, message }]
+    const not = foreign.of === 'Node' ? '' : ` is a setting of ${foreign.of} and does nothing here`
+    return [{ variable, settings: foreign.settings, message: `${variable}=${shorten(value)}${not}: ${told}` }]
   })
 }
 

@@ -11,10 +11,57 @@ export interface SettingContext {
 /** As written: one text, or several for a list. */
 export type Written = string | readonly string[]
 
-export type Parsed<T> =
-  | { readonly ok: true; readonly value: T }
-  /** `what` and `advice` complete a `SettingFault`. */
-  | { readonly ok: false; readonly what: string; readonly advice: string }
+/** What is wrong with one value or name. */
+export type FaultKind =
+  /** There is no setting or option of that name. */
+  | 'unknown-name'
+  /** It is given twice where it may stand once. */
+  | 'duplicate'
+  /** It is needed and not there, or there and undefined. */
+  | 'missing'
+  /** Neither text, number nor list, whichever it takes. */
+  | 'wrong-type'
+  | 'empty'
+  /** A text that is not of the accepted form. */
+  | 'invalid'
+  | 'too-small'
+  | 'too-large'
+  /** A duration or a size without its unit. */
+  | 'no-unit'
+  /** A size in another unit than the accepted ones. */
+  | 'wrong-unit'
+  /** `unbounded`, where there must be a limit. */
+  | 'not-unbounded'
+  /** "Without limit" in another word than `unbounded`. */
+  | 'unbounded-misspelled'
+  /** It contradicts another setting or option. */
+  | 'rule-broken'
+  /** It needs something that is not there. */
+  | 'unsupported'
+  /** It cannot be changed while Punctual runs. */
+  | 'not-changeable'
+  | 'file-missing'
+  /** Several config files, of which only one can apply. */
+  | 'file-ambiguous'
+  /** It is not JSON, or it threw while it was loaded. */
+  | 'file-failed'
+  | 'file-timed-out'
+  /** Its default export is not an object of settings. */
+  | 'file-without-settings'
+
+/** Why a value does not apply; it completes a `SettingFault`. */
+export interface Refusal {
+  readonly ok: false
+  readonly kind: FaultKind
+  readonly what: string
+  readonly advice: string
+  /** What was probably meant, as it would be written. */
+  readonly suggestion?: string
+  /** The least or the most that is accepted. */
+  readonly bound?: string
+}
+
+export type Parsed<T> = { readonly ok: true; readonly value: T } | Refusal
 
 /** How the values of a setting are written, read and shown. */
 export interface Kind<T> {
@@ -33,8 +80,13 @@ export function accepted<T>(value: T): Parsed<T> {
   return { ok: true, value }
 }
 
-export function refused(what: string, advice: string): { readonly ok: false; what: string; advice: string } {
-  return { ok: false, what, advice }
+export function refused(
+  kind: FaultKind,
+  what: string,
+  advice: string,
+  facts: Pick<Refusal, 'suggestion' | 'bound'> = {},
+): Refusal {
+  return { ok: false, kind, what, advice, ...facts }
 }
 
 /** A kind whose value is written as one word. Empty text and lists are refused here, once for all of them. */
@@ -49,8 +101,8 @@ export function wordKind<T>(kind: {
     accepts: kind.accepts,
     list: false,
     parse(written, context) {
-      if (typeof written !== 'string') return refused('is a list', `write one value: ${kind.accepts}`)
-      if (written.trim() === '') return refused('is empty', `write ${kind.accepts}, or leave it out`)
+      if (typeof written !== 'string') return refused('wrong-type', 'is a list', `write one value: ${kind.accepts}`)
+      if (written.trim() === '') return refused('empty', 'is empty', `write ${kind.accepts}, or leave it out`)
       return kind.parse(written, context)
     },
     format: kind.format,
@@ -71,11 +123,12 @@ const WORDS_FOR_UNBOUNDED = new Set([
 ])
 
 /** For a value that somebody means as "without limit" but does not spell so. */
-export function refuseUnlessUnbounded(
-  word: string,
-  mayBeUnbounded: boolean,
-): { readonly ok: false; what: string; advice: string } | undefined {
-  if (!mayBeUnbounded && word === 'unbounded') return refused('"unbounded" does not apply', 'this one needs a limit')
+export function refuseUnlessUnbounded(word: string, mayBeUnbounded: boolean): Refusal | undefined {
+  if (!mayBeUnbounded && word === 'unbounded') {
+    return refused('not-unbounded', '"unbounded" does not apply', 'this one needs a limit')
+  }
   if (!mayBeUnbounded || !WORDS_FOR_UNBOUNDED.has(word.toLowerCase())) return undefined
-  return refused(`"${word}" is not accepted`, 'for "without limit" write unbounded')
+  return refused('unbounded-misspelled', `"${word}" is not accepted`, 'for "without limit" write unbounded', {
+    suggestion: 'unbounded',
+  })
 }

@@ -1,9 +1,10 @@
+import { type Refusal, refused } from './kind.ts'
 import { nearestName } from './nearest-name.ts'
 import { recordOf, SETTING_NAMES, type SettingName } from './records.ts'
 import type { ResolvedSettings, SettingOrigin } from './resolve.ts'
 import { brokenRules, type Rule } from './rules.ts'
 import type { Settings } from './settings.ts'
-import { type SettingFault, SettingsError } from './settings-error.ts'
+import { type FittingValues, type SettingFault, SettingsError } from './settings-error.ts'
 import { suggestValues } from './suggestion.ts'
 
 /** Texts by the name of the setting, as somebody wrote them. */
@@ -34,7 +35,7 @@ export function overlaySettings(
   if (broken.length === 0) return resolved
   throw new SettingsError(
     broken.map((rule) => faultOfRule(rule, resolved)),
-    { fitting: fittingCommand(resolved.settings, changed.filter(isSetting)) },
+    { fitting: fittingChange(resolved.settings, changed.filter(isSetting)) },
   )
 }
 
@@ -45,18 +46,18 @@ export function overlaySettings(
 export function overlayWhatFits(
   base: ResolvedSettings,
   set: SetTexts,
-): { readonly resolved: ResolvedSettings; readonly leftOut: Readonly<Record<string, string>> } {
-  const leftOut: Record<string, string> = {}
+): { readonly resolved: ResolvedSettings; readonly leftOut: Readonly<Record<string, SettingFault>> } {
+  const leftOut: Record<string, SettingFault> = {}
   const kept: Record<string, string> = { ...set }
   // Every round leaves one out.
   for (;;) {
     const { resolved, faults, broken } = judge(base, kept)
     const [fault] = faults
     const [rule] = broken
-    const name = fault?.setting ?? Object.keys(kept).findLast((one) => rule?.settings.includes(one as SettingName))
-    if (name === undefined) return { resolved, leftOut }
     const why = fault ?? (rule === undefined ? undefined : faultOfRule(rule, resolved))
-    leftOut[name] = `${why?.source}: ${why?.what}`
+    const name = fault?.setting ?? Object.keys(kept).findLast((one) => rule?.settings.includes(one as SettingName))
+    if (why === undefined || name === undefined) return { resolved, leftOut }
+    leftOut[name] = why
     delete kept[name]
   }
 }
@@ -92,26 +93,32 @@ function judge(base: ResolvedSettings, set: SetTexts): Judgement {
 type Read = { readonly name: SettingName; readonly value: unknown } | { readonly fault: SettingFault }
 
 function readHot(name: string, text: string): Read {
-  const fault = (what: string, advice: string): Read => ({ fault: { setting: name, source: name, what, advice } })
+  const fault = ({ ok: _, ...refusal }: Refusal): Read => ({
+    fault: { setting: name, source: name, ...refusal, given: text },
+  })
   if (!isSetting(name)) {
     const nearest = nearestName(name, HOT_SETTINGS)
-    return fault(
-      'there is no such setting',
-      nearest === undefined ? 'see `punctual config`' : `did you mean ${nearest}?`,
-    )
+    const what = 'there is no such setting'
+    if (nearest === undefined) return fault(refused('unknown-name', what, 'see `punctual config`'))
+    return fault(refused('unknown-name', what, `did you mean ${nearest}?`, { suggestion: nearest }))
   }
   const { kind, hot } = recordOf(name)
   if (hot === undefined) {
-    return name === 'workers'
-      ? fault('it is not changed by `punctual set`', `write punctual scale ${text}`)
-      : fault(
-          'it cannot be changed while Punctual runs',
-          'change it where it comes from (see `punctual config`) and start again',
-        )
+    return fault(
+      name === 'workers'
+        ? refused('not-changeable', 'it is not changed by `punctual set`', `write punctual scale ${text}`, {
+            suggestion: `punctual scale ${text}`,
+          })
+        : refused(
+            'not-changeable',
+            'it cannot be changed while Punctual runs',
+            'change it where it comes from (see `punctual config`) and start again',
+          ),
+    )
   }
   // None of the settings that can be changed depends on where it is read.
   const parsed = kind.parse(text, { cwd: '/', isTerminal: false, parallelism: 1 })
-  return parsed.ok ? { name, value: parsed.value } : fault(parsed.what, parsed.advice)
+  return parsed.ok ? { name, value: parsed.value } : fault(parsed)
 }
 
 function faultOfRule(rule: Rule, { settings, origins }: ResolvedSettings): SettingFault {
@@ -122,20 +129,20 @@ function faultOfRule(rule: Rule, { settings, origins }: ResolvedSettings): Setti
   return {
     setting: null,
     source: `rule ${rule.says}`,
+    kind: 'rule-broken',
+    rule: rule.says,
     what: `${first} ${relation} ${second}`,
     advice: rule.why.replace(/\.$/, ''),
   }
 }
 
-/** One command that sets what is wanted and whatever has to move with it; the outermost limit first, as one reads it. */
-function fittingCommand(settings: Settings, changed: readonly SettingName[]): readonly string[] {
+/** What is wanted, with what has to move with it; null if that cannot be changed, or does not come out. */
+function fittingChange(settings: Settings, changed: readonly SettingName[]): FittingValues | null {
   const moved = suggestValues(settings, new Set(changed))
   const names = Object.keys(moved) as SettingName[]
-  if (names.length === 0 || names.some((name) => recordOf(name).hot === undefined)) return []
-  const tell = (name: SettingName, value: unknown): string => `${name} ${recordOf(name).kind.format(value)}`
-  return [
-    'punctual set',
-    ...changed.map((name) => tell(name, settings[name])),
-    ...names.map((name) => tell(name, moved[name as keyof typeof moved])),
-  ]
+  if (names.length === 0 || names.some((name) => recordOf(name).hot === undefined)) return null
+  const texts = [...changed, ...names].map((name) => {
+    return [name, recordOf(name).kind.format({ ...settings, ...moved }[name])] as const
+  })
+  return { as: 'set', values: Object.fromEntries(texts) }
 }

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { formatDuration, type Milliseconds, parseDuration, UNBOUNDED } from '../wait/duration.ts'
+import type { FaultKind } from './kind.ts'
 import { nearestName } from './nearest-name.ts'
 import type { DatabaseAddress, PlannedBackup, PlannedStep, ReleasePlan, ReleaseWork } from './release-config.ts'
 import type { SettingFault } from './settings-error.ts'
@@ -57,6 +58,7 @@ class PlanReader {
     for (const [index, { transactional, run }] of steps.entries()) {
       if (!transactional || typeof run !== 'function') continue
       this.#fault(
+        'unsupported',
         `release[${index}].transactional`,
         'needs a database, and the release lock is a file',
         'name a PostgreSQL or SQLite database in releaseLock, or leave it out',
@@ -64,29 +66,40 @@ class PlanReader {
     }
   }
 
-  #fault(key: string, what: string, advice: string): void {
-    this.#faults.push({ setting: null, source: `${this.#around.file}: ${key}`, what, advice })
+  #fault(
+    kind: FaultKind,
+    key: string,
+    what: string,
+    advice: string,
+    facts: Pick<SettingFault, 'suggestion'> = {},
+  ): void {
+    this.#faults.push({ setting: null, source: `${this.#around.file}: ${key}`, kind, what, advice, ...facts })
   }
 
   #steps(value: unknown): readonly PlannedStep[] {
     if (value === undefined) return []
     if (!Array.isArray(value)) {
-      this.#fault('release', 'is not a list of steps', "write release: [{ name: 'migrate', run: 'npm run migrate' }]")
+      this.#fault(
+        'wrong-type',
+        'release',
+        'is not a list of steps',
+        "write release: [{ name: 'migrate', run: 'npm run migrate' }]",
+      )
       return []
     }
     const names = new Set<string>()
     return value.flatMap((entry: unknown, index) => {
       const key = `release[${index}]`
       if (!isObject(entry)) {
-        this.#fault(key, 'is not a step', "write { name: 'migrate', run: 'npm run migrate' }")
+        this.#fault('wrong-type', key, 'is not a step', "write { name: 'migrate', run: 'npm run migrate' }")
         return []
       }
       this.#known(key, entry, STEP_KEYS)
       const { name } = entry
       if (typeof name !== 'string' || name.trim() === '' || name.length > LONGEST_NAME) {
-        this.#fault(`${key}.name`, 'is no name', `write a text of at most ${LONGEST_NAME} characters`)
+        this.#fault('invalid', `${key}.name`, 'is no name', `write a text of at most ${LONGEST_NAME} characters`)
       } else if (names.has(name)) {
-        this.#fault(`${key}.name`, `"${name}" is the name of another step too`, 'give each its own')
+        this.#fault('duplicate', `${key}.name`, `"${name}" is the name of another step too`, 'give each its own')
       }
       names.add(String(name))
       const run = this.#work(`${key}.run`, entry.run)
@@ -94,6 +107,7 @@ class PlanReader {
       const transactional = this.#flag(`${key}.transactional`, entry.transactional)
       if (transactional && typeof run !== 'function') {
         this.#fault(
+          'unsupported',
           `${key}.transactional`,
           'needs a function: a command has connections of its own',
           'leave it out, or write run: async ({ query }) => …',
@@ -107,24 +121,27 @@ class PlanReader {
     for (const name of Object.keys(entry)) {
       if (names.includes(name)) continue
       const nearest = nearestName(name, names)
-      this.#fault(
-        `${key}.${name}`,
-        'there is no such option',
-        nearest === undefined ? `there are ${names.join(', ')}` : `did you mean ${nearest}?`,
-      )
+      const [place, what] = [`${key}.${name}`, 'there is no such option']
+      if (nearest === undefined) this.#fault('unknown-name', place, what, `there are ${names.join(', ')}`)
+      else this.#fault('unknown-name', place, what, `did you mean ${nearest}?`, { suggestion: nearest })
     }
   }
 
   #work(key: string, value: unknown): ReleaseWork {
     if (typeof value === 'function') return value as ReleaseWork
     if (typeof value === 'string' && value.trim() !== '') return value
-    this.#fault(key, 'is neither a command nor a function', "write 'npm run migrate' or async (context) => …")
+    this.#fault(
+      'wrong-type',
+      key,
+      'is neither a command nor a function',
+      "write 'npm run migrate' or async (context) => …",
+    )
     return ''
   }
 
   #flag(key: string, value: unknown): boolean {
     if (value === undefined || typeof value === 'boolean') return value === true
-    this.#fault(key, 'is neither true nor false', 'write true or leave it out')
+    this.#fault('wrong-type', key, 'is neither true nor false', 'write true or leave it out')
     return false
   }
 
@@ -132,13 +149,23 @@ class PlanReader {
     if (value === undefined) return null
     const limit = typeof value === 'string' ? parseDuration(value) : undefined
     if (limit === undefined || limit === UNBOUNDED || limit < 1) {
-      this.#fault(key, 'is not a duration', 'write one with its unit, such as 90s or 5m; a step needs a limit')
+      this.#fault(
+        'invalid',
+        key,
+        'is not a duration',
+        'write one with its unit, such as 90s or 5m; a step needs a limit',
+      )
       return null
     }
     const { releaseLimit } = this.#around
     if (releaseLimit !== undefined && limit > releaseLimit) {
       const most = formatDuration(releaseLimit)
-      this.#fault(key, `is longer than releaseLimit (${most})`, 'raise releaseLimit, which is for all steps together')
+      this.#fault(
+        'rule-broken',
+        key,
+        `is longer than releaseLimit (${most})`,
+        'raise releaseLimit, which is for all steps together',
+      )
     }
     return limit
   }
@@ -147,11 +174,11 @@ class PlanReader {
   #address(key: string, value: unknown, mayBeFile: boolean): DatabaseAddress | null {
     const forms = `postgres://…, sqlite:path${mayBeFile ? ', file:path' : ''} or env:NAME`
     if (value === undefined) {
-      this.#fault(key, 'is there, and undefined', 'set the variable it is taken from, or leave the key out')
+      this.#fault('missing', key, 'is there, and undefined', 'set the variable it is taken from, or leave the key out')
       return null
     }
     if (typeof value !== 'string') {
-      this.#fault(key, 'is not a text', `write ${forms}`)
+      this.#fault('wrong-type', key, 'is not a text', `write ${forms}`)
       return null
     }
     const variable = /^env:(\w+)$/.exec(value)?.[1]
@@ -160,12 +187,13 @@ class PlanReader {
       if (held !== undefined && held !== '' && !held.startsWith('env:')) {
         return this.#address(`${key} (${variable})`, held, mayBeFile)
       }
-      this.#fault(key, `the variable ${variable} is not set`, `set it to ${forms}`)
+      this.#fault('missing', key, `the variable ${variable} is not set`, `set it to ${forms}`)
       return null
     }
     if (/^postgres(ql)?:\/\//.test(value)) {
       if (URL.canParse(value)) return { kind: 'postgres', url: value }
       this.#fault(
+        'invalid',
         key,
         'is no URL',
         'write postgres://user:password@host/database, with signs like # and @ as %23 and %40',
@@ -176,13 +204,13 @@ class PlanReader {
     if (path !== null && (path[1] === 'sqlite' || mayBeFile)) {
       return { kind: path[1] === 'sqlite' ? 'sqlite' : 'file', path: resolve(this.#around.cwd, path[2] ?? '') }
     }
-    this.#fault(key, 'is of no form that is known', `write ${forms}`)
+    this.#fault('invalid', key, 'is of no form that is known', `write ${forms}`)
     return null
   }
 
   #backup(value: unknown, lock: DatabaseAddress | null, stateDir: string): PlannedBackup | null {
     if (!isObject(value)) {
-      this.#fault('backup', 'is not an object', "write { database: 'env:DATABASE_URL' }")
+      this.#fault('wrong-type', 'backup', 'is not an object', "write { database: 'env:DATABASE_URL' }")
       return null
     }
     this.#known('backup', value, BACKUP_KEYS)
@@ -191,18 +219,19 @@ class PlanReader {
     const database = command !== null || named?.kind === 'file' ? null : named
     if (database === null && command === null) {
       const names = this.#faults.some(({ source }) => /: (backup\.database|releaseLock)/.test(source))
-      if (!names) this.#fault('backup', 'names no database', "write { database: 'env:DATABASE_URL' } or a command")
+      if (!names)
+        this.#fault('missing', 'backup', 'names no database', "write { database: 'env:DATABASE_URL' } or a command")
     }
     const { keep = 5, restoreOnFailure = false } = value
     if (typeof keep !== 'number' || !Number.isSafeInteger(keep) || keep < 1) {
-      this.#fault('backup.keep', 'is not a whole number from 1', 'write how many are to be kept')
+      this.#fault('invalid', 'backup.keep', 'is not a whole number from 1', 'write how many are to be kept')
     }
     if (restoreOnFailure !== 'always' && typeof restoreOnFailure !== 'boolean') {
-      this.#fault('backup.restoreOnFailure', "is not true, false or 'always'", 'write one of them')
+      this.#fault('invalid', 'backup.restoreOnFailure', "is not true, false or 'always'", 'write one of them')
     }
     const restoreCommand = this.#text('backup.restoreCommand', value.restoreCommand)
     if (command !== null && restoreOnFailure !== false && restoreCommand === null) {
-      this.#fault('backup.restoreOnFailure', 'needs to know how', 'write restoreCommand beside command')
+      this.#fault('missing', 'backup.restoreOnFailure', 'needs to know how', 'write restoreCommand beside command')
     }
     const tools = this.#text('backup.tools', value.tools)
     const { cwd } = this.#around
@@ -220,7 +249,7 @@ class PlanReader {
   #text(key: string, value: unknown): string | null {
     if (value === undefined) return null
     if (typeof value === 'string' && value.trim() !== '') return value
-    this.#fault(key, 'is not a text', 'write one, or leave it out')
+    this.#fault('wrong-type', key, 'is not a text', 'write one, or leave it out')
     return null
   }
 }

@@ -3,7 +3,7 @@ import { effectiveParallelism } from './parallelism.ts'
 import { flagOf, recordOf, SETTING_NAMES, type SettingName } from './records.ts'
 import { brokenRules, type Rule } from './rules.ts'
 import type { Origin, Settings } from './settings.ts'
-import { type SettingFault, SettingsError } from './settings-error.ts'
+import { type FittingValues, type SettingFault, SettingsError } from './settings-error.ts'
 import { type Candidate, collectCandidates, type SettingSources } from './sources.ts'
 import { suggestValues } from './suggestion.ts'
 
@@ -61,7 +61,7 @@ export function resolveSettings(options: ResolveOptions): ResolvedSettings {
   if (faults.length + ruleFaults.length === 0) return resolved
   const chosen = new Set(SETTING_NAMES.filter((name) => resolved.origins[name].origin !== 'default'))
   throw new SettingsError([...faults, ...ruleFaults], {
-    fitting: ruleFaults.length === 0 ? [] : tellValues(suggestValues(settings, chosen)),
+    fitting: ruleFaults.length === 0 ? null : fittingFlags(suggestValues(settings, chosen)),
   })
 }
 
@@ -72,15 +72,15 @@ function readCandidate({ name, origin, place, written }: Candidate, context: Set
   const text = asWritten(written)
   if (text === undefined) {
     const what = `a value of type ${typeOf(written)} does not apply`
-    return {
-      fault: { setting: name, source: place, what, advice: `write ${kind.list ? 'an array of texts' : kind.accepts}` },
-    }
+    const advice = `write ${kind.list ? 'an array of texts' : kind.accepts}`
+    return { fault: { setting: name, source: place, kind: 'wrong-type', what, advice, given: written } }
   }
   const parsed = kind.parse(text, context)
   if (parsed.ok) return { value: parsed.value, written: text }
   // Numbers in a config file are read as their text, which says all there is to say about a missing unit.
   const quoted = origin === 'file' && typeof written === 'number' ? parsed.what.replaceAll('"', '') : parsed.what
-  return { fault: { setting: name, source: place, what: quoted, advice: parsed.advice } }
+  const { ok: _, ...refusal } = parsed
+  return { fault: { setting: name, source: place, ...refusal, what: quoted, given: written } }
 }
 
 function asWritten(written: unknown): Written | undefined {
@@ -110,6 +110,8 @@ function faultOfRule(rule: Rule, settings: Settings, origins: SettingOrigins): S
   return {
     setting: null,
     source: `rule ${rule.says}`,
+    kind: 'rule-broken',
+    rule: rule.says,
     what: `${first} ${relation} ${second}`,
     advice: `change ${flags.join(' or ')}`,
   }
@@ -122,8 +124,9 @@ function faultsOfRules({ settings, origins }: ResolvedSettings, refused: Readonl
     .map((rule) => faultOfRule(rule, settings, origins))
 }
 
-function tellValues(values: Partial<Settings>): readonly string[] {
-  return Object.entries(values).map(([name, value]) => {
-    return `${flagOf(name as SettingName)} ${recordOf(name as SettingName).kind.format(value)}`
+function fittingFlags(values: Partial<Settings>): FittingValues | null {
+  const texts = Object.entries(values).map(([name, value]) => {
+    return [name, recordOf(name as SettingName).kind.format(value)] as const
   })
+  return texts.length === 0 ? null : { as: 'flags', values: Object.fromEntries(texts) }
 }

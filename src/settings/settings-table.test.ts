@@ -48,9 +48,9 @@ describe('settings table', () => {
 
   it('the log of a start names what somebody set, and nothing else', () => {
     assert.deepEqual(chosenSettings(resolved), [
-      'port = 8080 (PORT)',
-      'stallAction = cut (--stall-action)',
-      'maxMemory = 512MiB (punctual.config.ts)',
+      { name: 'port', value: '8080', origin: 'environment', source: 'PORT' },
+      { name: 'stallAction', value: 'cut', origin: 'flag', source: '--stall-action' },
+      { name: 'maxMemory', value: '512MiB', origin: 'file', source: 'punctual.config.ts' },
     ])
   })
 })

@@ -64,11 +64,12 @@ export function settingsTable({ configFile, settings, rules }: SettingsReport): 
   return `${lines.join('\n')}\n`
 }
 
-/** One line for each setting that somebody set, for the log of a start: `workers = 4 (--workers)`. */
-export function chosenSettings(resolved: ResolvedSettings): readonly string[] {
-  return SETTING_NAMES.filter((name) => resolved.origins[name].origin !== 'default').map(
-    (name) => `${name} = ${formatSetting(resolved, name)} (${resolved.origins[name].source})`,
-  )
+/** The settings that somebody set, for the log of a start. */
+export function chosenSettings(resolved: ResolvedSettings): readonly (ReportedSetting & { readonly name: string })[] {
+  return SETTING_NAMES.filter((name) => resolved.origins[name].origin !== 'default').map((name) => {
+    const { origin, source } = resolved.origins[name]
+    return { name, value: formatSetting(resolved, name), origin, source }
+  })
 }
 
 function formatSetting({ settings }: ResolvedSettings, name: SettingName): string {

@@ -16,18 +16,23 @@ export function sizeKind(options: { readonly least: Bytes; readonly unbounded: b
       const match = FORM.exec(word)
       if (match !== null) {
         const value = Math.round(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]) as Bytes
-        if (!Number.isSafeInteger(value)) return refused(`"${word}" is too large`, `accepted is ${accepts}`)
-        return value >= options.least
-          ? accepted(value)
-          : refused(`"${word}" is too small`, `the least is ${formatSize(options.least)}`)
+        if (!Number.isSafeInteger(value))
+          return refused('too-large', `"${word}" is too large`, `accepted is ${accepts}`)
+        if (value >= options.least) return accepted(value)
+        const bound = formatSize(options.least)
+        return refused('too-small', `"${word}" is too small`, `the least is ${bound}`, { bound })
       }
-      if (/^0*[1-9]\d*(\.\d+)?$/.test(word)) return refused(`"${word}" has no unit`, `write ${word}MiB or ${word}KiB`)
+      if (/^0*[1-9]\d*(\.\d+)?$/.test(word)) {
+        const advice = `write ${word}MiB or ${word}KiB`
+        return refused('no-unit', `"${word}" has no unit`, advice, { suggestion: `${word}MiB` })
+      }
       const other = /^(\d+(?:\.\d+)?)\s*([kmgt])i?b?$/i.exec(word)
       if (other !== null) {
-        return refused(`"${word}" has another unit`, `write ${other[1]}${other[2]?.toUpperCase()}iB`)
+        const suggestion = `${other[1]}${other[2]?.toUpperCase()}iB`
+        return refused('wrong-unit', `"${word}" has another unit`, `write ${suggestion}`, { suggestion })
       }
       const advice = refuseUnlessUnbounded(word, options.unbounded)
-      return advice ?? refused(`"${word}" is not a size`, `accepted is ${accepts}`)
+      return advice ?? refused('invalid', `"${word}" is not a size`, `accepted is ${accepts}`)
     },
   })
 }

@@ -109,6 +109,7 @@ function isSettingName(name: string): name is SettingName {
 
 function unknownName(place: string, name: string, names: Iterable<string>): SettingFault {
   const nearest = nearestName(name, names)
-  const advice = nearest === undefined ? 'see `punctual config` for all of them' : `did you mean ${nearest}?`
-  return { setting: null, source: place, what: 'there is no such setting', advice }
+  const fault = { setting: null, source: place, kind: 'unknown-name', what: 'there is no such setting' } as const
+  if (nearest === undefined) return { ...fault, advice: 'see `punctual config` for all of them' }
+  return { ...fault, advice: `did you mean ${nearest}?`, suggestion: nearest }
 }

@@ -18,7 +18,8 @@ export function choiceKind<T extends string, W extends string = T>(
       if (known !== undefined) return accepted(read(known, context))
       const nearest = nearestName(word, words)
       const hint = nearest === undefined ? '' : `did you mean ${nearest}? `
-      return refused(`"${word}" is not one of its values`, `${hint}accepted is one of ${accepts}`)
+      const facts = nearest === undefined ? {} : { suggestion: nearest }
+      return refused('invalid', `"${word}" is not one of its values`, `${hint}accepted is one of ${accepts}`, facts)
     },
   })
 }
@@ -33,12 +34,13 @@ export const hostKind: Kind<string> = wordKind({
   parse(word) {
     if (isIP(word) !== 0) return accepted(word)
     if (/^\[.*\]$/.test(word) && isIP(word.slice(1, -1)) === 6) return accepted(word.slice(1, -1))
-    if (word.includes('://')) return refused(`"${word}" is a URL`, 'write the host alone')
-    if (/^\d+$/.test(word)) return refused(`"${word}" is a number`, 'write a host, and the port as its own setting')
+    if (word.includes('://')) return refused('invalid', `"${word}" is a URL`, 'write the host alone')
+    if (/^\d+$/.test(word))
+      return refused('invalid', `"${word}" is a number`, 'write a host, and the port as its own setting')
     if (word.includes(':'))
-      return refused(`"${word}" has a port`, 'write the host alone, and the port as its own setting')
+      return refused('invalid', `"${word}" has a port`, 'write the host alone, and the port as its own setting')
     if (/^[\d.]+$/.test(word) || !HOST_NAME.test(word) || word.length > 253) {
-      return refused(`"${word}" is not a host`, 'accepted is an IP address or a host name')
+      return refused('invalid', `"${word}" is not a host`, 'accepted is an IP address or a host name')
     }
     return accepted(word)
   },
@@ -50,7 +52,7 @@ export const pathKind: Kind<string> = wordKind({
   accepts: 'a path, relative to the working directory or absolute',
   format: (value) => value,
   parse(word, context) {
-    if (word.includes('\0')) return refused('contains a NUL character', 'write a path')
+    if (word.includes('\0')) return refused('invalid', 'contains a NUL character', 'write a path')
     return accepted(resolve(context.cwd, word))
   },
 })
@@ -62,7 +64,11 @@ export const versionKind: Kind<string> = wordKind({
   format: (value) => value,
   parse(word) {
     if (/^[\w.+/:@-]{1,100}$/.test(word)) return accepted(word)
-    return refused(`"${word.slice(0, 100)}" is no version`, 'write at most 100 letters, digits and . _ + - / : @ signs')
+    return refused(
+      'invalid',
+      `"${word.slice(0, 100)}" is no version`,
+      'write at most 100 letters, digits and . _ + - / : @ signs',
+    )
   },
 })
 
@@ -74,7 +80,8 @@ export const modulesKind: Kind<readonly string[]> = {
   list: true,
   parse(written, context) {
     const names = typeof written === 'string' ? written.split(',').map((name) => name.trim()) : written
-    if (names.some((name) => name.trim() === '')) return refused('has an empty entry', 'name a module or leave it out')
+    if (names.some((name) => name.trim() === ''))
+      return refused('empty', 'has an empty entry', 'name a module or leave it out')
     return accepted(Object.freeze(names.map((name) => (/^\.\.?\//.test(name) ? resolve(context.cwd, name) : name))))
   },
   format: (value) => value.join(','),
@@ -91,10 +98,12 @@ export const routesKind: Kind<readonly string[]> = {
     const routes = typeof written === 'string' ? written.split(',').map((route) => route.trim()) : written
     if (routes.length === 1 && routes[0] === NO_ROUTES) return accepted(Object.freeze([]))
     for (const route of routes) {
-      if (route === '') return refused('has an empty entry', `name a path, or write ${NO_ROUTES}`)
-      if (!route.startsWith('/')) return refused(`"${route}" does not begin with /`, `write /${route}`)
+      if (route === '') return refused('empty', 'has an empty entry', `name a path, or write ${NO_ROUTES}`)
+      if (!route.startsWith('/')) {
+        return refused('invalid', `"${route}" does not begin with /`, `write /${route}`, { suggestion: `/${route}` })
+      }
       if (/[\s?#]/.test(route)) {
-        return refused(`"${route}" is more than a path`, 'leave away the query, the fragment and spaces')
+        return refused('invalid', `"${route}" is more than a path`, 'leave away the query, the fragment and spaces')
       }
     }
     return accepted(Object.freeze([...routes]))
