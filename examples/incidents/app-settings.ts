@@ -1,3 +1,4 @@
+import { SettingError } from './app-error.ts'
 import type { AppSettings } from './build-app.ts'
 import { readDatabaseUrl } from './database/database-url.ts'
 
@@ -13,13 +14,19 @@ export function readAppSettings(env: NodeJS.ProcessEnv): AppSettings {
   const smtpUrl = readUrl('SMTP_URL', env, 'smtp://127.0.0.1:2525', /^smtps?:$/)
   const redisUrl = readUrl('REDIS_URL', env, 'redis://127.0.0.1:6379', /^rediss?:$/)
   if (databaseUrl === undefined || databaseUrl === '') {
-    throw new Error(
+    throw new SettingError(
+      'DATABASE_URL',
+      'missing',
       'DATABASE_URL is not set. `npm start` sets it; alone, set it to postgres://user:password@host:port/database, or sqlite:./file.db.',
     )
   }
   readDatabaseUrl(databaseUrl)
   if (max !== undefined && !/^[1-9]\d{0,3}$/.test(max)) {
-    throw new Error(`DATABASE_POOL_MAX is "${max}"; it must be a whole number from 1 to 9999.`)
+    throw new SettingError(
+      'DATABASE_POOL_MAX',
+      'not-a-count',
+      `DATABASE_POOL_MAX is "${max}"; it must be a whole number from 1 to 9999.`,
+    )
   }
   return {
     databaseUrl,
@@ -43,5 +50,5 @@ function readUrl(
   const text = env[name]
   if (text === undefined || text === '') return undefined
   if (protocol.test(URL.parse(text)?.protocol ?? '')) return text.replace(/\/$/, '')
-  throw new Error(`${name} is "${text}"; it must be a URL such as ${example}.`)
+  throw new SettingError(name, 'not-a-url', `${name} is "${text}"; it must be a URL such as ${example}.`)
 }

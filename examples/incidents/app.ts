@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
+import { tellWithCode } from './app-error.ts'
 import { readAppSettings } from './app-settings.ts'
 import { type AppSettings, buildApp } from './build-app.ts'
 
@@ -19,7 +20,7 @@ function readSettings(): AppSettings {
     return readAppSettings(process.env)
   } catch (error) {
     if (!alone || !(error instanceof Error)) throw error
-    console.error(error.message)
+    console.error(tellWithCode(error))
     process.exit(2)
   }
 }

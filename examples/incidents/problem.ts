@@ -7,8 +7,17 @@ export interface Problem {
   readonly title: string
   readonly status: number
   readonly detail: string
+  /** What it is, for programs, where the status does not tell. */
+  readonly code?: string
   /** What is wrong with the input, where that is known. */
-  readonly errors?: readonly { readonly pointer: string; readonly detail: string }[]
+  readonly errors?: readonly ProblemError[]
+}
+
+export interface ProblemError {
+  readonly pointer: string
+  /** The rule of the schema that is broken: `required`, `maxLength`. */
+  readonly rule: string
+  readonly detail: string
 }
 
 const TITLES: Readonly<Record<number, string>> = {
@@ -53,14 +62,15 @@ export function sendProblem(reply: FastifyReply, answer: Problem): FastifyReply 
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error.validation !== undefined) {
-      const errors = error.validation.map(({ instancePath, message }) => ({
+      const errors = error.validation.map(({ instancePath, keyword, message }) => ({
         pointer: `#${instancePath}`,
+        rule: keyword,
         detail: message ?? 'is not valid',
       }))
       return sendProblem(reply, problem(400, `The ${error.validationContext ?? 'request'} is not valid.`, errors))
     }
     const status = error.statusCode ?? 500
-    if (status < 500) return sendProblem(reply, problem(status, error.message))
+    if (status < 500) return sendProblem(reply, { ...problem(status, error.message), code: error.code })
     if (error instanceof PunctualError && PASSING.has(error.code)) {
       request.log.warn(error.message)
       reply.header('retry-after', '1').header('cache-control', 'no-store')

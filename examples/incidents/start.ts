@@ -4,14 +4,15 @@ import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../../src/wait/duration.ts'
+import { tellWithCode } from './app-error.ts'
 import { type DatabaseAddress, databaseUrlOf, readDatabaseUrl } from './database/database-url.ts'
-import { isStartAlive, lockHolder, tellInUse } from './guardian/directory-lock.ts'
+import { inUseError, isStartAlive, lockHolder } from './guardian/directory-lock.ts'
 import type { Guard } from './guardian/guard.ts'
 import { startGuard } from './guardian/guard.ts'
 import { within } from './guardian/wait-until.ts'
 import { readFaults } from './outside/faults.ts'
 import { type Outside, startOutside } from './outside/outside.ts'
-import { announceCache, announceReady, announceReleased, say, tellDatabase } from './starting/announce.ts'
+import { announceReady, announceReleased, cacheText, say, tellDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
 import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
 import type { StartSignal } from './starting/signals.ts'
@@ -54,7 +55,7 @@ async function start(given: readonly string[]): Promise<number> {
   // Where the data of our own PostgreSQL is, if we run one.
   const directory = join(resolve(ROOT, flags.stateDir), 'postgres')
   const other = address === undefined ? lockHolder(join(directory, 'lock')) : undefined
-  if (other !== undefined && isStartAlive(other)) throw new StartFailure(tellInUse(other, directory), 1)
+  if (other !== undefined && isStartAlive(other)) throw new StartFailure(tellWithCode(inUseError(other, directory)), 1)
   if (!flags.hasConfig) {
     await attempt(2, () => checkPort(flags.host, flags.port, '--port', 'the app'))
     await attempt(2, () => checkPort(flags.adminHost, flags.adminPort, '--admin-port', 'the admin server'))
@@ -74,7 +75,7 @@ async function start(given: readonly string[]): Promise<number> {
   }
   const surroundings = await attempt(1, () => startOutside(databaseUrl))
   outside = surroundings
-  if (address?.kind !== 'sqlite') announceCache(process.env.REDIS_URL)
+  if (address?.kind !== 'sqlite') say('cache', cacheText(process.env.REDIS_URL))
   if (stopAsked !== undefined) return codeOf(null, stopAsked)
 
   const env = {
@@ -200,7 +201,7 @@ async function attempt<T>(exitCode: number, work: () => Promise<T>, context?: st
 // A refused connection to a name with several addresses has an empty message, and its reasons inside.
 function tellError(error: Error): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
-  return error.message
+  return tellWithCode(error)
 }
 
 // A closed terminal, or a reader that left (`npm start | head`), is no reason to fail: there is somebody to stop.

@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { freePort } from '../../test/process/support/free-port.ts'
-import { tellDatabase } from './starting/announce.ts'
+import { AppError, tellWithCode } from './app-error.ts'
+import { tellMigrations, tellSeed } from './database/release-report.ts'
+import { cacheText, tellDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
 import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
 
@@ -34,22 +36,47 @@ test('a config file that is named takes the place of that of the app', () => {
   assert.deepEqual(flags.args, ['--config', 'mine.ts'])
 })
 
-test('a port that is taken is refused with the flag that helps; a free one and a nonsensical one are not', async () => {
+test('a port that is taken is refused with its flag; a free one and a nonsensical one are not', async () => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as AddressInfo
   try {
     for (const host of ['127.0.0.1', '0.0.0.0']) {
-      await assert.rejects(
-        checkPort(host, port, '--port', 'the app'),
-        new RegExp(`port ${port}, for the app, is taken.*--port \\d+`),
-      )
+      await assert.rejects(checkPort(host, port, '--port', 'the app'), {
+        code: 'PORT_TAKEN',
+        details: { port, flag: '--port', what: 'the app' },
+      })
     }
   } finally {
     await new Promise((resolve) => other.close(resolve))
   }
   await checkPort('127.0.0.1', await freePort(), '--port', 'the app')
   await checkPort('127.0.0.1', Number.NaN, '--port', 'the app')
+})
+
+test('the text of an error that ends a command has its code in brackets', () => {
+  assert.equal(tellWithCode(new AppError('PORT_TAKEN', 'port 1 is taken')), 'port 1 is taken (PORT_TAKEN)')
+  assert.equal(tellWithCode(new AppError('DATABASE_IN_USE', 'In use.')), 'In use (DATABASE_IN_USE).')
+  assert.equal(tellWithCode(new Error('it failed')), 'it failed')
+})
+
+test('the text for the cache says whether there is a Redis, and not its password', () => {
+  assert.equal(cacheText(undefined), 'in the memory of each worker alone (REDIS_URL has them share one)')
+  assert.equal(cacheText('redis://me:secret@r:6379'), 'in the memory of each worker, and in Redis at r:6379')
+})
+
+test('the texts of a release say what was done now, and what was there', () => {
+  const database = 'PostgreSQL 18.4'
+  assert.equal(
+    tellMigrations({ database, migrations: ['0001-a', '0002-b'], migrationMs: 1_200 }),
+    'PostgreSQL 18.4: 2 migrations run in 1.2 s (0001-a, 0002-b)',
+  )
+  assert.equal(
+    tellMigrations({ database, migrations: [], migrationMs: 3 }),
+    'PostgreSQL 18.4: all migrations are in place',
+  )
+  assert.equal(tellSeed({ seeded: 50, seedMs: 900 }), '50 users seeded in 900 ms')
+  assert.equal(tellSeed({ seeded: 0, seedMs: 3 }), 'all users are there')
 })
 
 test('addresses are told as a browser wants them, and no password is told', () => {

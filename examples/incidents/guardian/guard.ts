@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../../../src/wait/duration.ts'
+import { AppError } from '../app-error.ts'
 import type { FromGuardian, ToGuardian } from './messages.ts'
 import { within } from './wait-until.ts'
 
@@ -25,6 +26,10 @@ export interface GuardEvents {
 
 const QUIET: GuardEvents = { waiting: () => {}, lost: () => {} }
 
+function errorOf({ message, code, details }: Extract<FromGuardian, { type: 'failed' }>): Error {
+  return code === undefined ? new Error(message) : new AppError(code, message, details)
+}
+
 /** Starts the guardian process. It leaves with this process, whichever way this one ends, and tidies up first. */
 export async function startGuard(events: GuardEvents = QUIET): Promise<Guard> {
   const child = spawn(process.execPath, [fileURLToPath(new URL('guardian.ts', import.meta.url))], {
@@ -47,7 +52,7 @@ export async function startGuard(events: GuardEvents = QUIET): Promise<Guard> {
       if (message.type === 'up') resolve()
       else if (message.type === 'waiting') events.waiting(message.why)
       else if (message.type === 'postgres') answered?.resolve(message.url)
-      else if (message.type === 'failed') answered?.reject(new Error(message.message))
+      else if (message.type === 'failed') answered?.reject(errorOf(message))
       else if (!stopping) events.lost('PostgreSQL')
     })
     void gone.then(() => {

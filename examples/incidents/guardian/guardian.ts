@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import type { Cancel } from '../../../src/wait/clock.ts'
 import { every } from '../../../src/wait/clock.ts'
 import { ms } from '../../../src/wait/duration.ts'
+import { AppError } from '../app-error.ts'
 import type { Cluster } from './cluster.ts'
 import type { LockOwner, LockResult } from './directory-lock.ts'
-import { isStartAlive, takeLock, tellInUse } from './directory-lock.ts'
+import { inUseError, isStartAlive, takeLock } from './directory-lock.ts'
 import type { FromGuardian, ToGuardian } from './messages.ts'
 import { endProcess, identifyProcess } from './process-identity.ts'
 import { waitUntil } from './wait-until.ts'
@@ -70,10 +71,11 @@ async function lockDirectory(directory: string): Promise<() => void> {
     )
   }
   if (result.held) return result.release
-  throw new Error(
-    isStartAlive(result.by)
-      ? tellInUse(result.by, directory)
-      : `an earlier run (guardian, pid ${result.by.pid}) holds ${directory} and does not end. End it: kill -9 ${result.by.pid}`,
+  if (isStartAlive(result.by)) throw inUseError(result.by, directory)
+  throw new AppError(
+    'DATABASE_NOT_RELEASED',
+    `an earlier run (guardian, pid ${result.by.pid}) holds ${directory} and does not end. End it: kill -9 ${result.by.pid}`,
+    { guardian: result.by.pid, directory },
   )
 }
 
@@ -105,7 +107,12 @@ function ignoreSignals(): void {
 process.on('message', (message: ToGuardian) => {
   if (message.type === 'open-postgres') {
     opening = openPostgres(message.directory, message.ephemeral).catch((error: unknown) => {
-      tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
+      const message = error instanceof Error ? error.message : String(error)
+      tell({
+        type: 'failed',
+        message,
+        ...(error instanceof AppError ? { code: error.code, details: error.details } : {}),
+      })
     })
   } else if (message.type === 'watch') watched = message.pid
   else if (message.type === 'forget') watched = undefined

@@ -10,5 +10,10 @@ export type FromGuardian =
   | { readonly type: 'up' }
   | { readonly type: 'waiting'; readonly why: string }
   | { readonly type: 'postgres'; readonly url: string }
-  | { readonly type: 'failed'; readonly message: string }
+  | {
+      readonly type: 'failed'
+      readonly message: string
+      readonly code?: string
+      readonly details?: Readonly<Record<string, unknown>>
+    }
   | { readonly type: 'postgres-lost' }

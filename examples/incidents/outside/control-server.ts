@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { ms } from '../../../src/wait/duration.ts'
+import { AppError } from '../app-error.ts'
 import { within } from '../guardian/wait-until.ts'
 import type { FaultStatus, Faults } from './faults.ts'
 
@@ -30,7 +31,11 @@ export async function startControlServer(control: FaultControl): Promise<Control
     }
     handle(control, request).then(
       () => answer(200, control.status()),
-      (error: unknown) => answer(409, { reason: error instanceof Error ? error.message : String(error) }),
+      (error: unknown) =>
+        answer(409, {
+          reason: error instanceof Error ? error.message : String(error),
+          code: error instanceof AppError ? error.code : 'FAULT_FAILED',
+        }),
     )
   })
   await new Promise<void>((resolve, reject) => {

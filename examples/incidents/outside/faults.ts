@@ -1,3 +1,4 @@
+import { SettingError } from '../app-error.ts'
 import type { PartnerMood } from '../inbox/partner.ts'
 import type { MailMood } from './mailbox.ts'
 
@@ -75,24 +76,34 @@ export function readFaults(env: NodeJS.ProcessEnv): Faults {
 function readDelay(text: string): readonly [number, number] {
   const [, least, most] = /^(\d{1,4})-(\d{1,4})$/.exec(text)?.map(Number) ?? []
   if (least !== undefined && most !== undefined && least <= most && most <= LONGEST_DELAY) return [least, most]
-  throw new Error(
+  throw new SettingError(
+    'FAULT_QUERY_DELAY',
+    'not-a-range',
     `FAULT_QUERY_DELAY is "${text}"; it must be two numbers of milliseconds, at most ${LONGEST_DELAY}, such as 100-250.`,
   )
 }
 
 function readTable(text: string): string {
   if (new RegExp(FAULTS_SCHEMA.properties.hangTable.pattern).test(text)) return text
-  throw new Error(`FAULT_HANG_TABLE is "${text}"; it must be the name of a table, such as auth_users.`)
+  throw new SettingError(
+    'FAULT_HANG_TABLE',
+    'not-a-table',
+    `FAULT_HANG_TABLE is "${text}"; it must be the name of a table, such as auth_users.`,
+  )
 }
 
 function readLength(text: string): number {
   const length = /^\d{1,6}$/.test(text) ? Number(text) : 0
   if (length > 0 && length <= LONGEST_HANG) return length
-  throw new Error(`FAULT_HANG_FOR is "${text}"; it must be a number of milliseconds from 1 to ${LONGEST_HANG}.`)
+  throw new SettingError(
+    'FAULT_HANG_FOR',
+    'not-a-length',
+    `FAULT_HANG_FOR is "${text}"; it must be a number of milliseconds from 1 to ${LONGEST_HANG}.`,
+  )
 }
 
 function readMood<Mood extends string>(name: string, text: string, moods: readonly Mood[]): Mood {
   const mood = moods.find((known) => known === text)
   if (mood !== undefined) return mood
-  throw new Error(`${name} is "${text}"; it must be one of ${moods.join(', ')}.`)
+  throw new SettingError(name, 'unknown-mood', `${name} is "${text}"; it must be one of ${moods.join(', ')}.`)
 }

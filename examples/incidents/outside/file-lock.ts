@@ -1,5 +1,6 @@
 import { after, type Cancel, monotonicNow } from '../../../src/wait/clock.ts'
 import { type Milliseconds, ms } from '../../../src/wait/duration.ts'
+import { AppError } from '../app-error.ts'
 import { openSqlite, type SqliteDatabase } from '../punctual.ts'
 import type { TableHang } from './table-hang.ts'
 
@@ -25,7 +26,7 @@ export async function lockFile(path: string, table: string, length: Milliseconds
   }
   try {
     const found = await db.get('select 1 from sqlite_schema where type = ? and name = ?', ['table', table])
-    if (found === undefined) throw new Error(`There is no table "${table}" to hang.`)
+    if (found === undefined) throw new AppError('TABLE_UNKNOWN', `There is no table "${table}" to hang.`, { table })
     await takeLock(db, over.promise, length, `The file with "${table}"`)
   } catch (error) {
     await release()
@@ -46,7 +47,12 @@ export async function lockFile(path: string, table: string, length: Milliseconds
 function takeLock(db: SqliteDatabase, over: Promise<void>, length: Milliseconds, what: string): Promise<void> {
   return new Promise((locked, refused) => {
     const busy = (): void => {
-      refused(new Error(`${what} was in use for ${LOCK_LIMIT / 1_000} s and could not be locked. Try again.`))
+      refused(
+        new AppError(
+          'TABLE_BUSY',
+          `${what} was in use for ${LOCK_LIMIT / 1_000} s and could not be locked. Try again.`,
+        ),
+      )
     }
     const giveUp = after(LOCK_LIMIT, busy, { keepAlive: false })
     const hold = async (): Promise<void> => {

@@ -1,4 +1,5 @@
 import { ms } from '../../../src/wait/duration.ts'
+import { AppError } from '../app-error.ts'
 import { readDatabaseUrl } from '../database/database-url.ts'
 import { type Partner, startPartner } from '../inbox/partner.ts'
 import { startControlServer } from './control-server.ts'
@@ -61,10 +62,11 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
     await clear()
     const { queryDelay, hangTable: table, hangFor = DEFAULT_HANG, partner: mood = 'well', mail = 'well' } = faults
     if (queryDelay !== undefined && queryDelay[0] > queryDelay[1]) {
-      throw new Error('The first number of queryDelay must not be above the second.')
+      throw new AppError('DELAY_REVERSED', 'The first number of queryDelay must not be above the second.')
     }
     if (queryDelay !== undefined && proxy === undefined) {
-      throw new Error(
+      throw new AppError(
+        'DELAY_UNSUPPORTED',
         'Queries cannot be delayed over SQLite, on an encrypted connection or a Unix socket. Unset DATABASE_URL to use a PostgreSQL of our own.',
       )
     }

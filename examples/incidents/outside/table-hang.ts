@@ -2,6 +2,7 @@ import pg from 'pg'
 import type { Cancel } from '../../../src/wait/clock.ts'
 import { after, monotonicNow } from '../../../src/wait/clock.ts'
 import type { Milliseconds } from '../../../src/wait/duration.ts'
+import { AppError } from '../app-error.ts'
 
 /** How long the lock itself may be waited for, behind whoever uses the table. */
 const LOCK_LIMIT_MS = 5_000
@@ -34,13 +35,16 @@ export async function hangTable(url: string, table: string, length: Milliseconds
       'select from pg_tables where schemaname = current_schema and tablename = $1',
       [table],
     )
-    if (rowCount === 0) throw new Error(`There is no table "${table}" to hang.`)
+    if (rowCount === 0) throw new AppError('TABLE_UNKNOWN', `There is no table "${table}" to hang.`, { table })
     await client.query(`begin; set local lock_timeout = ${LOCK_LIMIT_MS}`)
     await client.query(`lock table ${pg.escapeIdentifier(table)} in access exclusive mode`)
   } catch (error) {
     await client.end()
     if ((error as { code?: string }).code !== '55P03') throw error
-    throw new Error(`"${table}" was in use for ${LOCK_LIMIT_MS / 1_000} s and could not be locked. Try again.`)
+    throw new AppError(
+      'TABLE_BUSY',
+      `"${table}" was in use for ${LOCK_LIMIT_MS / 1_000} s and could not be locked. Try again.`,
+    )
   }
   const end = monotonicNow() + length
   let ended: Promise<void> | undefined

@@ -69,7 +69,9 @@ function addList<Page>(
       const { status, cursor, limit } = request.query
       const after = cursor === undefined ? undefined : readCursor(cursor)
       if (cursor !== undefined && after === undefined) {
-        const errors = [{ pointer: '#/cursor', detail: 'must be a `nextCursor` of this list, unchanged' }]
+        const errors = [
+          { pointer: '#/cursor', rule: 'cursor', detail: 'must be a `nextCursor` of this list, unchanged' },
+        ]
         return sendProblem(reply, problem(400, 'The querystring is not valid.', errors))
       }
       reply.header('cache-control', 'no-store')
@@ -88,7 +90,7 @@ async function byId<T>(text: string, ask: (id: number) => Promise<T>): Promise<T
 function refuse(reply: FastifyReply, what: string, refusal: Refusal | undefined): FastifyReply {
   if (refusal === undefined || refusal === 'not found') return notFound(reply, what)
   if (refusal === 'no such facility') {
-    const errors = [{ pointer: '#/facilityId', detail: 'must be the id of a facility' }]
+    const errors = [{ pointer: '#/facilityId', rule: 'facility', detail: 'must be the id of a facility' }]
     return sendProblem(reply, problem(400, 'The body is not valid.', errors))
   }
   return sendProblem(reply, problem(409, refusal.conflict))

@@ -20,14 +20,11 @@ export function tellDatabase(url: string): string {
 }
 
 /** Where what was looked up is remembered. */
-export function announceCache(redisUrl: string | undefined): void {
+export function cacheText(redisUrl: string | undefined): string {
   const host = redisUrl === undefined ? undefined : URL.parse(redisUrl)?.host
-  say(
-    'cache',
-    host === undefined || host === ''
-      ? 'in the memory of each worker alone (REDIS_URL has them share one)'
-      : `in the memory of each worker, and in Redis at ${host}`,
-  )
+  return host === undefined || host === ''
+    ? 'in the memory of each worker alone (REDIS_URL has them share one)'
+    : `in the memory of each worker, and in Redis at ${host}`
 }
 
 interface StatusExcerpt {

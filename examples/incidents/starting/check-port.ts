@@ -1,4 +1,5 @@
 import { createServer } from 'node:net'
+import { AppError } from '../app-error.ts'
 
 /**
  * Refuses a port that is taken before anything is started for nothing. Punctual finds out by itself too; what slips
@@ -12,8 +13,10 @@ export function checkPort(host: string, port: number, flag: string, what: string
       if (error.code !== 'EADDRINUSE') return resolve()
       const other = port === 65_535 ? port - 1 : port + 1
       reject(
-        new Error(
+        new AppError(
+          'PORT_TAKEN',
           `port ${port}, for ${what}, is taken by another program. Stop that one, or take another port: npm start -- ${flag} ${other}`,
+          { port, flag, what },
         ),
       )
     })

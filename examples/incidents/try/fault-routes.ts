@@ -19,7 +19,10 @@ export function addFaultRoutes(app: FastifyInstance, faultsUrl: string | undefin
   ): Promise<FastifyReply> => {
     reply.header('cache-control', 'no-store')
     if (faultsUrl === undefined) {
-      return sendProblem(reply, problem(404, 'Faults outside the app need `npm start`, or FAULTS_URL.'))
+      return sendProblem(reply, {
+        ...problem(404, 'Faults outside the app need `npm start`, or FAULTS_URL.'),
+        code: 'NO_OUTSIDE',
+      })
     }
     const { status, body } = await within('faults', FAULTS_LIMIT, async ({ signal }) => {
       const answer = await fetch(faultsUrl, {
@@ -27,9 +30,11 @@ export function addFaultRoutes(app: FastifyInstance, faultsUrl: string | undefin
         signal,
         ...(faults === undefined ? {} : { body: JSON.stringify(faults) }),
       })
-      return { status: answer.status, body: (await answer.json()) as { reason?: string } }
+      return { status: answer.status, body: (await answer.json()) as { reason?: string; code?: string } }
     })
-    return status === 200 ? reply.send(body) : sendProblem(reply, problem(409, body.reason ?? 'The fault was refused.'))
+    if (status === 200) return reply.send(body)
+    const { reason = 'The fault was refused.', code = 'FAULT_FAILED' } = body
+    return sendProblem(reply, { ...problem(409, reason), code })
   }
   app.get('/try/faults', (_request, reply) => pass(reply, 'GET'))
   app.delete('/try/faults', (_request, reply) => pass(reply, 'DELETE'))

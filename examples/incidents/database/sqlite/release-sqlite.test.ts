@@ -53,10 +53,10 @@ test('a migration that fails leaves nothing behind, and is named', async () => {
   const db = openSqliteDatabase(taken)
   try {
     await sql`create table user_activity (id integer)`.execute(db)
-    await assert.rejects(
-      release(`sqlite:${taken}`),
-      /Migration 0002-security-events-and-user-activity failed and was rolled back: .*user_activity/,
-    )
+    await assert.rejects(release(`sqlite:${taken}`), {
+      code: 'MIGRATION_FAILED',
+      details: { migration: '0002-security-events-and-user-activity' },
+    })
     const { rows } = await sql<{
       name: string
     }>`select name from sqlite_schema where name in ('users', 'sessions')`.execute(db)
@@ -79,7 +79,7 @@ test('the fault that locks the file keeps writes out and lets reads in, until it
     await lock.release()
     assert.equal(lock.left, 0)
     await db.updateTable('users').set({ last_login_at: null }).execute()
-    await assert.rejects(lockFile(path, 'nothing', ms(1_000)), /There is no table "nothing"/)
+    await assert.rejects(lockFile(path, 'nothing', ms(1_000)), { code: 'TABLE_UNKNOWN', details: { table: 'nothing' } })
   } finally {
     await db.destroy()
   }
