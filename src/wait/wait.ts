@@ -1,11 +1,12 @@
-import { isExpiry, WaitExpiredError } from './abort-reason.ts'
+import { WaitExpiredError } from './abort-reason.ts'
+import { BoundedOperation } from './bounded-operation.ts'
 import { deadlineAt } from './deadline.ts'
 import { type Milliseconds, ms } from './duration.ts'
-import type { WaitOutcome, WaitRecord } from './ledger.ts'
+import { isThenable } from './is-thenable.ts'
+import type { WaitOutcome } from './ledger.ts'
 import { type Limit, readLimit } from './limit.ts'
-import { type WaitContext, WaitNode } from './wait-node.ts'
+import type { WaitContext, WaitNode } from './wait-node.ts'
 import { callWithin } from './wait-scope.ts'
-import { addZombie, removeZombie } from './zombies.ts'
 
 /** What begins a wait: `Value` is what the work yields, `Otherwise` what its fallback does. */
 export interface WaitOptions<Value, Otherwise> {
@@ -45,17 +46,13 @@ export function startWait<Value, Otherwise = never>(
   return wait.start(work, left)
 }
 
-class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
+/** The operation of `within`: its work is a function of the app. It never waits for its turn; a fallback may take the place of its error. */
+class Wait<Value, Otherwise> extends BoundedOperation {
   readonly name: string
-  readonly limit: Milliseconds
   readonly #own: Milliseconds
-  outcome: WaitOutcome | null = null
-  endedAt: number | null = null
   #options: WaitOptions<Value, Otherwise>
   #resolve: ((value: Value | Otherwise) => void) | null = null
   #reject: ((error: unknown) => void) | null = null
-  /** Whether the work goes on: it has been called and has not settled. */
-  #working = false
   #onSignal: (() => void) | null = null
 
   constructor(
@@ -67,29 +64,26 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
     options: WaitOptions<Value, Otherwise>,
   ) {
     const limit = Math.max(0, own < left ? own : left) as Milliseconds
-    super(parent, now, deadlineAt(now + limit))
+    super(parent, now, deadlineAt(now + limit), limit)
     this.name = name
-    this.limit = limit
     this.#own = own
     this.#options = options
-  }
-
-  override get over(): boolean {
-    return this.outcome !== null || this.reason !== undefined
   }
 
   start(work: (wait: WaitContext) => Value | PromiseLike<Value>, left: number): Promise<Value | Otherwise> {
     const parent = this.parent as WaitNode
     const { signal } = this.#options
-    this.home?.ledger.begin(this)
-    if (parent.reason !== undefined) return this.#refuse(parent.reason)
-    if (signal?.aborted === true) return this.#refuse(signal.reason)
-    if (left < this.#least() || this.#own <= 0) return this.#refuseForTime()
-    this.join()
+    const hasTime = left >= this.#least() && this.#own > 0
+    if (!hasTime || parent.reason !== undefined || signal?.aborted === true) {
+      const promise = this.#promise()
+      this.admit(hasTime, signal?.aborted === true ? { reason: signal.reason } : undefined)
+      return promise
+    }
+    this.enroll()
     if (signal !== undefined) this.#listen(signal)
 
     let result: Value | PromiseLike<Value>
-    this.#working = true
+    this.beginWork()
     try {
       result = callWithin(this, work)
     } catch (error) {
@@ -97,22 +91,23 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
     }
     if (!isThenable(result)) {
       if (this.outcome === null) {
-        this.#working = false
-        this.#end('ok')
+        this.endWork()
+        this.settle('ok')
+        if (this.#onSignal !== null) this.#unlisten()
         return Promise.resolve(result)
       }
       // It was given up by its own work.
       result = Promise.resolve(result)
     }
     const promise = this.#promise()
-    // A thenable of somebody else's may call back twice, or throw.
+    // A thenable that is no promise of the language may call back twice, or throw.
     const native = result instanceof Promise ? result : Promise.resolve(result)
     native.then(
       (value: Value) => this.#succeed(value),
       (error: unknown) => this.#fail(error),
     )
     if (this.outcome !== null) this.#reject?.(this.reason)
-    else this.wheel.set(this, this.deadline, true, this.startedAt)
+    else this.startTimer()
     return promise
   }
 
@@ -124,78 +119,66 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
   }
 
   #succeed(value: Value): void {
-    this.#working = false
     if (this.reason !== undefined) {
       this.#disposeOf(value)
-      this.#endZombie()
+      this.#endLate()
       return
     }
-    this.#end('ok')
+    this.endWork()
+    this.settle('ok')
     this.#resolve?.(value)
     this.#forget()
   }
 
   #fail(error: unknown): void {
-    this.#working = false
-    // A late rejection is nobody's any more. It is handled by having come here.
+    // The caller has been told; the late rejection is handled by having come here.
     if (this.reason !== undefined) {
-      this.#endZombie()
+      this.#endLate()
       return
     }
+    this.endWork()
     if (this.#options.rescues?.(error) === true) {
       this.wheel.cancel(this)
       this.#rescue(error, 'failed')
       return
     }
-    this.#end('failed')
-    this.#reject?.(error)
-    this.#forget()
+    this.#giveError(error, 'failed')
+  }
+
+  #endLate(): void {
+    this.endWork()
+    if (this.outcome !== null) this.#forget()
   }
 
   override expire(): void {
     const { home } = this
-    if (home === null) this.#expire()
-    // The wheel's timer belongs to nobody; listeners of the signal and the fallback belong to this work.
-    else home.enter(() => this.#expire())
+    // The wheel's timer has no context; listeners of the signal and the fallback belong to this work.
+    if (home === null) super.expire()
+    else home.enter(() => super.expire())
   }
 
-  #expire(): void {
-    const elapsed = ms(this.wheel.now() - this.startedAt)
-    const error = this.#expired(elapsed, true)
-    if (this.#working) this.#beginZombie()
-    super.giveUp(error)
-    this.#rescue(error, 'expired')
-  }
-
-  #expired(elapsed: Milliseconds, started: boolean): WaitExpiredError {
+  protected override timeoutError(): WaitExpiredError {
+    const started = this.state !== 'created'
     return new WaitExpiredError({
       wait: this.name,
       limit: this.limit,
-      elapsed,
+      elapsed: ms(started ? this.wheel.now() - this.startedAt : 0),
       because: this.#own <= this.limit ? 'limit' : 'deadline',
       started,
     })
   }
 
-  override giveUp(reason: unknown): void {
-    if (this.outcome !== null) {
-      this.giveUpInside(reason)
-      return
-    }
-    // While its fallback is made, it has been given up already.
-    if (this.reason === undefined) {
-      if (this.#working) this.#beginZombie()
-      super.giveUp(reason)
-    }
-    this.#end(isExpiry(reason) ? 'expired' : 'aborted')
+  protected override onTimeout(error: unknown, outcome: 'expired' | 'refused'): void {
+    this.#rescue(error, outcome)
+  }
+
+  protected override onGivenUp(reason: unknown): void {
     this.#reject?.(reason)
     this.#forget()
   }
 
   /** The fallback, if there is one, in place of the error. */
   #rescue(error: unknown, otherwise: 'expired' | 'failed' | 'refused'): void {
-    // A listener of the signal may have ended it.
-    if (this.outcome !== null) return
     const { fallback } = this.#options
     if (fallback === undefined && !('fallback' in this.#options)) {
       this.#giveError(error, otherwise)
@@ -224,8 +207,7 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
   }
 
   #giveFallback(value: Otherwise): void {
-    if (this.outcome !== null) return
-    this.#end('degraded')
+    if (!this.settle('degraded')) return
     this.#resolve?.(value)
     this.#forget()
   }
@@ -238,16 +220,9 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
   }
 
   #giveError(error: unknown, outcome: WaitOutcome): void {
-    if (this.outcome !== null) return
-    this.#end(outcome)
+    if (!this.settle(outcome)) return
     this.#reject?.(error)
     this.#forget()
-  }
-
-  #refuse(reason: unknown): Promise<never> {
-    this.reason = reason
-    this.#end('refused')
-    return Promise.reject(reason)
   }
 
   #least(): number {
@@ -255,31 +230,12 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
     return atLeast === undefined ? LEAST : readLimit(`the wait "${this.name}"`, 'atLeast', atLeast)
   }
 
-  #refuseForTime(): Promise<Value | Otherwise> {
-    const error = this.#expired(ms(0), false)
-    this.reason = error
-    const promise = this.#promise()
-    this.#rescue(error, 'refused')
-    return promise
-  }
-
-  #end(outcome: WaitOutcome): void {
-    if (this.outcome !== null) return
-    this.outcome = outcome
-    this.wheel.cancel(this)
-    this.leave()
-    if (this.#onSignal !== null) this.#unlisten()
-    if (this.home !== null) {
-      this.endedAt = this.wheel.now()
-      this.home.ledger.end(this)
-    }
-  }
-
   /** A record may stay in a ledger for long after. */
   #forget(): void {
+    if (this.#onSignal !== null) this.#unlisten()
     this.#resolve = null
     this.#reject = null
-    if (!this.#working) this.#options = NO_OPTIONS
+    if (this.state === 'ended') this.#options = NO_OPTIONS
   }
 
   #listen(signal: AbortSignal): void {
@@ -290,17 +246,6 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
   #unlisten(): void {
     if (this.#onSignal !== null) this.#options.signal?.removeEventListener('abort', this.#onSignal)
     this.#onSignal = null
-  }
-
-  #beginZombie(): void {
-    addZombie(this.name)
-    this.beginUnfinished()
-  }
-
-  #endZombie(): void {
-    removeZombie(this.name)
-    this.endUnfinished()
-    if (this.outcome !== null) this.#forget()
   }
 
   #disposeOf(value: Value): void {
@@ -319,13 +264,4 @@ class Wait<Value, Otherwise> extends WaitNode implements WaitRecord {
       complain(error)
     }
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<never> {
-  return (
-    value instanceof Promise ||
-    (value !== null &&
-      (typeof value === 'object' || typeof value === 'function') &&
-      typeof (value as { then?: unknown }).then === 'function')
-  )
 }
