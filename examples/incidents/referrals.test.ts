@@ -360,27 +360,18 @@ test('a referral goes its way: accepted, its tests done, completed, and then not
   for (const path of Object.values(SIDES)) {
     const [id, tested] = await makeReferral('pending', ['pending'])
     const early = await call(`${path}/referrals/${id}`, { status: 'completed' })
-    assert.deepEqual(
-      [early.status, (JSON.parse(early.text) as Problem).detail],
-      [409, 'A referral that is pending can only become accepted or cancelled.'],
-    )
+    assert.deepEqual([early.status, (JSON.parse(early.text) as Problem).code], [409, 'STEP_NOT_ALLOWED'])
     const accepted = await ok<Referral>(`${path}/referrals/${id}`, { status: 'accepted' })
     assert.ok(accepted.updatedAt >= accepted.createdAt)
     const open = await call(`${path}/referrals/${id}`, { status: 'completed' })
-    assert.deepEqual(
-      [open.status, (JSON.parse(open.text) as Problem).detail],
-      [409, 'A referral is completed when its tests are: 1 of them is still open.'],
-    )
+    assert.deepEqual([open.status, (JSON.parse(open.text) as Problem).code], [409, 'TESTS_OPEN'])
     for (const status of ['in_progress', 'completed']) {
       assert.equal((await ok<ReferralTest>(`${path}/tests/${tested}`, { status })).status, status)
     }
     const done = await ok<Referral>(`${path}/referrals/${id}`, { status: 'completed' })
     assert.deepEqual([done.status, done.tests.map(({ status }) => status)], ['completed', ['completed']])
     const again = await call(`${path}/referrals/${id}`, { status: 'accepted' })
-    assert.deepEqual(
-      [again.status, (JSON.parse(again.text) as Problem).detail],
-      [409, 'A referral that is completed does not change any more.'],
-    )
+    assert.deepEqual([again.status, (JSON.parse(again.text) as Problem).code], [409, 'CLOSED'])
   }
 })
 

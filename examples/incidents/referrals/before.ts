@@ -110,7 +110,7 @@ async function changeReferral(db: Kysely<Database>, id: number, change: Referral
   const tests = await testsOf(db, id)
   const openTests = tests.filter((test) => OPEN_TESTS.includes(test.status)).length
   const conflict = conflictOfReferral({ status: referral.status, facilityId: referral.facility_id, openTests }, change)
-  if (conflict !== undefined) return { conflict }
+  if (conflict !== undefined) return conflict
   if (status === referral.status && note === referral.note && facilityId === referral.facility_id) {
     return complete(db, referral, tests)
   }
@@ -133,7 +133,7 @@ async function changeTest(db: Kysely<Database>, id: number, status: TestStatus):
     .where('id', '=', test.referral_id)
     .executeTakeFirstOrThrow()
   const conflict = conflictOfTest(test.status, referral.status, status)
-  if (conflict !== undefined) return { conflict }
+  if (conflict !== undefined) return conflict
   if (status !== test.status) await db.updateTable('referral_tests').set({ status }).where('id', '=', id).execute()
   return toTest({ ...test, status })
 }

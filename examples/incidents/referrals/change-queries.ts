@@ -1,13 +1,16 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database, ReferralStatus, TestStatus } from '../database/schema.ts'
-import type { Referral, ReferralChange, ReferralTest, Refusal } from './contract.ts'
+import type { Conflict, Referral, ReferralChange, ReferralTest, Refusal } from './contract.ts'
 import { TEST_COLUMNS, TESTS, type TestRow, toReferral, toTest } from './referral-rows.ts'
 import { conflictOfReferral, conflictOfTest, OPEN_TESTS } from './rules.ts'
 import { findWhole, type WholeReferral } from './whole-referral.ts'
 
 /** How often it is tried when somebody else changes the same. */
 const ATTEMPTS = 3
-const CONTESTED = { conflict: 'Others are changing the same. Look again, then decide.' } as const
+const CONTESTED: Conflict = {
+  code: 'CONTESTED',
+  conflict: 'Others are changing the same. Look again, then decide.',
+}
 
 /** Two queries: what there is, then the change, which takes place only if that is still so. */
 export async function changeReferral(
@@ -21,7 +24,7 @@ export async function changeReferral(
     if (change.facilityId !== undefined && now.other_facility === null) return 'no such facility'
     const openTests = now.tests.filter(({ status }) => OPEN_TESTS.includes(status)).length
     const conflict = conflictOfReferral({ status: now.status, facilityId: now.facility_id, openTests }, change)
-    if (conflict !== undefined) return { conflict }
+    if (conflict !== undefined) return conflict
     const wanted = {
       ...now,
       status: change.status ?? now.status,
@@ -77,7 +80,7 @@ export async function changeTest(
     const now = rows[0]
     if (now === undefined) return 'not found'
     const conflict = conflictOfTest(now.status, now.referral_status, status)
-    if (conflict !== undefined) return { conflict }
+    if (conflict !== undefined) return conflict
     if (status === now.status) return toTest(now)
     const { numAffectedRows } = await sql`
       with referral as (

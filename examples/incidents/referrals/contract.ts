@@ -83,7 +83,14 @@ export interface ReferralChange {
 }
 
 /** Why a change was not made. */
-export type Refusal = 'not found' | 'no such facility' | { readonly conflict: string }
+/** A change that the state of the thing does not allow. */
+export interface Conflict {
+  readonly code: 'CLOSED' | 'STEP_NOT_ALLOWED' | 'TESTS_OPEN' | 'FACILITY_FIXED' | 'CONTESTED'
+  /** For a person. */
+  readonly conflict: string
+}
+
+export type Refusal = 'not found' | 'no such facility' | Conflict
 
 /** Whether a change was refused. */
 export function isRefusal(result: object | string): result is Refusal {

@@ -93,7 +93,7 @@ function refuse(reply: FastifyReply, what: string, refusal: Refusal | undefined)
     const errors = [{ pointer: '#/facilityId', rule: 'facility', detail: 'must be the id of a facility' }]
     return sendProblem(reply, problem(400, 'The body is not valid.', errors))
   }
-  return sendProblem(reply, problem(409, refusal.conflict))
+  return sendProblem(reply, { ...problem(409, refusal.conflict), code: refusal.code })
 }
 
 function notFound(reply: FastifyReply, what: string): FastifyReply {

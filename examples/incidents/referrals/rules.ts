@@ -1,5 +1,5 @@
 import type { ReferralStatus, TestStatus } from '../database/schema.ts'
-import type { ReferralChange } from './contract.ts'
+import type { Conflict, ReferralChange } from './contract.ts'
 
 const REFERRAL_STEPS: Readonly<Record<ReferralStatus, readonly ReferralStatus[]>> = {
   pending: ['accepted', 'cancelled'],
@@ -26,25 +26,28 @@ interface ReferralState {
 }
 
 /** Why a referral cannot be changed so; undefined where it can. */
-export function conflictOfReferral(now: ReferralState, change: ReferralChange): string | undefined {
+export function conflictOfReferral(now: ReferralState, change: ReferralChange): Conflict | undefined {
   const { status = now.status, facilityId = now.facilityId } = change
   if (status !== now.status) {
     const conflict = conflictOfStep('A referral', REFERRAL_STEPS, now.status, status)
     if (conflict !== undefined) return conflict
     if (status === 'completed' && now.openTests > 0) {
-      return `A referral is completed when its tests are: ${now.openTests} of them ${now.openTests === 1 ? 'is' : 'are'} still open.`
+      const open = now.openTests === 1 ? '1 of them is' : `${now.openTests} of them are`
+      return { code: 'TESTS_OPEN', conflict: `A referral is completed when its tests are: ${open} still open.` }
     }
   }
   if (facilityId !== now.facilityId && now.status !== 'pending') {
-    return `A referral that is ${now.status} stays with its facility.`
+    return { code: 'FACILITY_FIXED', conflict: `A referral that is ${now.status} stays with its facility.` }
   }
   return undefined
 }
 
 /** Why a test cannot become so; undefined where it can. */
-export function conflictOfTest(now: TestStatus, referral: ReferralStatus, next: TestStatus): string | undefined {
+export function conflictOfTest(now: TestStatus, referral: ReferralStatus, next: TestStatus): Conflict | undefined {
   if (next === now) return undefined
-  if (REFERRAL_STEPS[referral].length === 0) return `The referral of this test is ${referral}.`
+  if (REFERRAL_STEPS[referral].length === 0) {
+    return { code: 'CLOSED', conflict: `The referral of this test is ${referral}.` }
+  }
   return conflictOfStep('A test', TEST_STEPS, now, next)
 }
 
@@ -53,9 +56,10 @@ function conflictOfStep<Status extends string>(
   steps: Readonly<Record<Status, readonly Status[]>>,
   now: Status,
   next: Status,
-): string | undefined {
+): Conflict | undefined {
   const allowed = steps[now]
   if (allowed.includes(next)) return undefined
-  const rest = allowed.length === 0 ? 'does not change any more' : `can only become ${allowed.join(' or ')}`
-  return `${what} that is ${now} ${rest}.`
+  if (allowed.length === 0) return { code: 'CLOSED', conflict: `${what} that is ${now} does not change any more.` }
+  const conflict = `${what} that is ${now} can only become ${allowed.join(' or ')}.`
+  return { code: 'STEP_NOT_ALLOWED', conflict }
 }
