@@ -9,7 +9,7 @@ import { askArbiter } from './control-client.ts'
 import { readKeptSettings } from './kept-settings.ts'
 import { printError, printProgress } from './print.ts'
 import { addSettingsFlags, readSettings } from './settings-flags.ts'
-import { tellDeclared, tellNextStart } from './tell-config.ts'
+import { changedAtNextStart, tellDeclared, tellNextStart } from './tell-config.ts'
 
 /** Long enough for an arbiter that lives, short enough for somebody who waits for a page of text. */
 const ASK_LIMIT = ms(3_000)
@@ -53,7 +53,8 @@ async function askRunning(stateDir: string): Promise<SettingsInForce | null> {
 }
 
 function tellJson(next: SettingsReport, running: SettingsInForce | null): string {
-  return `${JSON.stringify(running ?? next, null, 2)}\n`
+  const report = running === null ? next : { ...running, nextStart: changedAtNextStart(running, next) }
+  return `${JSON.stringify(report, null, 2)}\n`
 }
 
 function tellText(next: SettingsReport, running: SettingsInForce | null): string {

@@ -1,7 +1,7 @@
 import type { SettingsInForce } from '../arbiter/settings-control.ts'
 import { type Column, textTable } from '../report/text-table.ts'
-import { SETTING_NAMES } from '../settings/records.ts'
-import type { SettingsReport } from '../settings/settings-table.ts'
+import { SETTING_NAMES, type SettingName } from '../settings/records.ts'
+import type { ReportedSetting, SettingsReport } from '../settings/settings-table.ts'
 
 const COLUMNS: readonly Column[] = [
   { heading: 'NAME', align: 'left' },
@@ -23,13 +23,23 @@ export function tellDeclared({ declared, set }: SettingsInForce): readonly strin
   return rows.length === 0 ? [] : ['Values of the app', textTable(COLUMNS, rows)]
 }
 
-/** Where a start with what is here now (config file, environment) would differ from what runs. */
-export function tellNextStart(running: SettingsReport, next: SettingsReport): readonly string[] {
-  const lines = SETTING_NAMES.flatMap((name) => {
+/** Where a start with what is here now (config file, environment) would differ from what runs, by name. */
+export function changedAtNextStart(
+  running: SettingsReport,
+  next: SettingsReport,
+): Readonly<Partial<Record<SettingName, ReportedSetting>>> {
+  const changed = SETTING_NAMES.filter((name) => {
     const [now, then] = [running.settings[name], next.settings[name]]
     // A flag is not repeated here, and only a terminal says what `auto` is there.
-    if (now === undefined || now.origin === 'flag' || then.auto === true || now.value === then.value) return []
-    return [`  ${name} = ${then.value} (${then.source})`]
+    return now !== undefined && now.origin !== 'flag' && then.auto !== true && now.value !== then.value
   })
+  return Object.fromEntries(changed.map((name) => [name, next.settings[name]]))
+}
+
+/** The same in lines; none if there is no difference. */
+export function tellNextStart(running: SettingsReport, next: SettingsReport): readonly string[] {
+  const lines = Object.entries(changedAtNextStart(running, next)).map(
+    ([name, { value, source }]) => `  ${name} = ${value} (${source})`,
+  )
   return lines.length === 0 ? [] : ['A start from here, with the same flags, would have', ...lines, '']
 }

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import type { Incident, IncidentSummary } from '../../../src/report/incident.ts'
 import type { Status } from '../../../src/report/status.ts'
 import { request } from '../support/client.ts'
+import type { LogLine } from '../support/log-lines.ts'
 import { printedCode } from '../support/printed-error.ts'
 import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
@@ -94,9 +95,10 @@ describe('the commands against a real server', () => {
       files: { ...APP, 'punctual.config.ts': 'export default { keepAlive: "2s" as string }' },
       settings: { workers: 1 },
     })
-    for (const setting of ['keepAlive = 2s (punctual.config.ts)', 'workers = 1 (--workers)']) {
-      await server.log((line) => line.event === 'setting' && line.setting === setting)
-    }
+    const isLogged = (setting: string, value: string, source: string) => (line: LogLine) =>
+      line.event === 'setting' && line.setting === setting && line.value === value && line.source === source
+    await server.log(isLogged('keepAlive', '2s', 'punctual.config.ts'))
+    await server.log(isLogged('workers', '1', '--workers'))
     const { code, stdout } = await server.command('config')
     assert.equal(code, 0)
     assert.match(stdout, /^ {2}keepAlive +2s +file: punctual\.config\.ts$/m)

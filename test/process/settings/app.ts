@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
+import type { SetOutcome, SettingsInForce } from '../../../src/arbiter/settings-control.ts'
+import type { SettingFault } from '../../../src/settings/settings-error.ts'
 import { request } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
@@ -47,17 +49,37 @@ export async function valuesOf(server: TestServer, path: string = '/'): Promise<
   return serving.map((pid) => seen.get(pid) ?? '')
 }
 
-/** Runs a command that must succeed; gives what it printed. */
-export async function done(server: TestServer, ...args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await server.command(...args)
+/** Runs a command that must succeed; gives what it printed as JSON. */
+export async function done<T = Outcome>(server: TestServer, ...args: readonly string[]): Promise<T> {
+  const { code, stdout, stderr } = await server.command(...args, '--json')
   assert.equal(code, 0, `punctual ${args.join(' ')}: ${stdout}${stderr}`)
-  return stdout
+  return JSON.parse(stdout) as T
 }
 
-/** Runs a command that must be refused with exit code `code`; gives the reason. */
-export async function refused(server: TestServer, code: number, ...args: readonly string[]): Promise<string> {
-  const result = await server.command(...args)
-  assert.equal(result.code, code, `punctual ${args.join(' ')}: ${result.stdout}${result.stderr}`)
+/** `punctual config`, of the server. */
+export function config(server: TestServer, ...flags: readonly string[]): Promise<Config> {
+  return done<Config>(server, 'config', ...flags)
+}
+
+/** Runs a command that must be refused with exit code 2; gives the error. */
+export async function refused(server: TestServer, ...args: readonly string[]): Promise<Refusal> {
+  const result = await server.command(...args, '--json')
+  assert.equal(result.code, 2, `punctual ${args.join(' ')}: ${result.stdout}${result.stderr}`)
   assert.equal(result.stdout, '')
-  return result.stderr
+  return JSON.parse(result.stderr) as Refusal
+}
+
+export type Outcome = Omit<SetOutcome, 'message'>
+
+export interface Config extends SettingsInForce {
+  readonly nextStart?: Readonly<Record<string, unknown>>
+}
+
+export interface Refusal {
+  readonly code: string
+  readonly details: {
+    readonly faults?: readonly SettingFault[]
+    readonly fitting?: Readonly<Record<string, string>> | null
+    readonly [fact: string]: unknown
+  }
 }

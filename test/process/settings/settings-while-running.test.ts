@@ -2,48 +2,62 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { SetOutcome } from '../../../src/arbiter/settings-control.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
-import { done, refused, startHotServer } from './app.ts'
+import { config, done, refused, startHotServer } from './app.ts'
 
 test('a deadline that is set holds from the next request on, in every worker', async () => {
   await using server = await startHotServer({ settings: { stallAction: 'report' } })
-  const told = await done(server, 'set', 'requestDeadline', '300ms')
-  assert.equal(told, 'requestDeadline = 300ms (set), 30s before\nin force in workers 1, 2\n')
+  const { message: _, ...outcome } = await done<SetOutcome>(server, 'set', 'requestDeadline', '300ms')
+  const change = { name: 'requestDeadline', value: '300ms', before: '30s', after: '300ms' }
+  assert.deepEqual(outcome, { changes: [change], confirmed: [1, 2], unconfirmed: [], isSaved: true })
   const hung = await Promise.all(Array.from({ length: 6 }, () => request(`${server.url}/hang`)))
   for (const { status, body } of hung) {
     assert.equal(status, 503)
     assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-expired')
   }
-  await server.log(/^requestDeadline = 300ms \(set\), 30s before$/)
-  assert.match(await done(server, 'config'), /^ {2}requestDeadline +300ms +set$/m)
-  const { settings, set } = JSON.parse(await done(server, 'config', '--json'))
+  const { event: __, level, name, value, before } = await server.log('setting-changed')
+  assert.deepEqual([level, name, value, before], ['info', 'requestDeadline', '300ms', '30s'])
+  const { settings, set } = await config(server)
   assert.deepEqual(settings.requestDeadline, { value: '300ms', origin: 'set', source: 'set' })
-  assert.equal(set.requestDeadline.value, '300ms')
+  assert.equal(set.requestDeadline?.value, '300ms')
 })
 
 test('what breaks a rule is refused with a command that does not, and that command works', async () => {
   await using server = await startHotServer({ settings: { workers: 1 } })
-  const why = await refused(server, 2, 'set', 'requestDeadline', '60s')
-  assert.match(why, /rule requestDeadline <= drainLimit: requestDeadline \(1m, set\) must not be more than drainLimit/)
-  const fitting = /these would fit: punctual (set .*)$/m.exec(why)?.[1] ?? ''
-  assert.match(await done(server, ...fitting.split(' ')), /^requestDeadline = 1m \(set\), 30s before$/m)
+  const { code, details } = await refused(server, 'set', 'requestDeadline', '60s')
+  assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
+  assert.deepEqual(
+    details.faults?.map(({ rule }) => rule),
+    ['requestDeadline <= drainLimit'],
+  )
+  const { changes } = await done(server, 'set', ...Object.entries(details.fitting ?? {}).flat())
+  assert.deepEqual(changes[0], { name: 'requestDeadline', value: '1m', before: '30s', after: '1m' })
   // One of them alone cannot be taken back.
-  assert.match(await refused(server, 2, 'unset', 'drainLimit'), /rule requestDeadline <= drainLimit/)
+  const alone = await refused(server, 'unset', 'drainLimit')
+  assert.deepEqual(
+    alone.details.faults?.map(({ rule }) => rule),
+    ['requestDeadline <= drainLimit'],
+  )
   await done(server, 'unset', '--all')
   assert.deepEqual((await server.status()).set, {})
 })
 
 test('what cannot be changed while running, or is no setting, is refused with what to do', async () => {
   await using server = await startHotServer({ settings: { workers: 1 } })
-  assert.match(
-    await refused(server, 2, 'set', 'keepAlive', '1s'),
-    /keepAlive: it cannot be changed while Punctual runs/,
+  const fixed = await refused(server, 'set', 'keepAlive', '1s')
+  assert.deepEqual(
+    fixed.details.faults?.map(({ setting, kind }) => [setting, kind]),
+    [['keepAlive', 'not-changeable']],
   )
-  assert.match(await refused(server, 2, 'set', 'requestdeadline', '3s'), /did you mean requestDeadline\?/)
-  assert.match(await refused(server, 2, 'set', 'requestDeadline', '3s', 'stallCut'), /stallCut has no value/)
-  assert.match(await refused(server, 2, 'unset'), /write --all/)
-  assert.match(await refused(server, 2, 'unset', 'nothing.like'), /no worker has declared that name/)
+  const misspelled = await refused(server, 'set', 'requestdeadline', '3s')
+  assert.deepEqual(misspelled.details, { name: 'requestdeadline', nearest: 'requestDeadline' })
+  const odd = await refused(server, 'set', 'requestDeadline', '3s', 'stallCut')
+  assert.deepEqual([odd.code, odd.details], ['PUNCTUAL_USAGE', { name: 'stallCut', reason: 'no-value' }])
+  assert.equal((await refused(server, 'unset')).code, 'PUNCTUAL_USAGE')
+  const unknown = await refused(server, 'unset', 'nothing.like')
+  assert.deepEqual(unknown.details, { name: 'nothing.like', nearest: null })
 })
 
 test('a stall under way is spared when stalls are no longer cut', async () => {
@@ -53,21 +67,24 @@ test('a stall under way is spared when stalls are no longer cut', async () => {
   const spinning = request(`${server.url}/spin`, { limit: 60_000 })
   await server.until('it to stall', ({ workers }) => workers[0]?.state === 'stalled')
   // The watchdog answers, though the main thread does not turn.
-  assert.match(await done(server, 'set', 'stallAction', 'report'), /^in force in worker 1$/m)
+  assert.deepEqual((await done(server, 'set', 'stallAction', 'report')).confirmed, [1])
   const { workers } = await server.until('the limits to have passed', ({ workers: [worker] }) => {
     return (worker?.heartbeatAgeMs ?? 0) > 7_000
   })
   assert.equal(workers[0]?.id, 1)
   // And cut when they are again.
   await done(server, 'unset', 'stallAction')
-  assert.match((await spinning).body, /stalled|worker-lost/)
+  const { type } = JSON.parse((await spinning).body) as { type: string }
+  assert.match(type, /^urn:punctual:error:(stalled|worker-lost)$/)
 })
 
 test('limits of the arbiter hold for workers that run already', async () => {
   await using server = await startHotServer({ settings: { workers: 1, recycleJitter: '0%' } })
   for (let sent = 0; sent < 20; sent++) await request(`${server.url}/`)
   await done(server, 'set', 'maxRequests', '10')
-  await server.log(/worker 1 \(pid \d+\) is replaced: it has served \d+ requests/)
+  await server.log(({ event, worker, reason }) => {
+    return event === 'worker-recycling' && worker === 1 && reason === 'requests'
+  })
   await server.until('another to serve', ({ workers }) =>
     workers.some(({ id, state }) => id === 2 && state === 'ready'),
   )
@@ -79,9 +96,9 @@ test('the log says more, or every request, when it is told to', async () => {
   await request(`${server.url}/unseen`)
   await done(server, 'set', 'logLevel', 'info')
   await request(`${server.url}/seen`)
-  await server.log(/\/seen/)
+  await server.log(({ event, route }) => event === 'request' && route === '/seen')
   // Of the arbiter, too.
-  await server.log(/^logLevel = info \(set\), error before$/)
+  await server.log(({ event, name, value }) => event === 'setting-changed' && name === 'logLevel' && value === 'info')
   assert.doesNotMatch(server.output, /\/unseen/)
 })
 
@@ -129,13 +146,13 @@ test('a start goes on without what was set and does not apply any more, and says
   const settings = { workers: 1 }
   {
     await using server = await startServer({ files, settings, prepare: withSet(JSON.stringify({ version: 1, set })) })
-    await server.log(
-      /^drainLimit was set to 1s, which does not apply any more; it is left out \(rule requestDeadline <= drainLimit/,
-    )
+    const { setting, value, rule } = await server.log('set-value-ignored')
+    assert.deepEqual([setting, value, rule], ['drainLimit', '1s', 'requestDeadline <= drainLimit'])
     assert.deepEqual((await server.status()).set, { requestDeadline: '25s', maxRequests: '500' })
   }
   await using server = await startServer({ files, settings, prepare: withSet('{"version":1,"set":{"requ') })
-  await server.log(/set\.json cannot be read: .*; nothing that was set holds, and it is kept as .*set\.json\.damaged$/)
+  const { path, movedTo } = await server.log('set-file-invalid')
+  assert.equal(movedTo, `${path}.damaged`)
   assert.deepEqual((await server.status()).set, {})
   await done(server, 'set', 'requestDeadline', '25s')
 })
@@ -143,12 +160,11 @@ test('a start goes on without what was set and does not apply any more, and says
 test('config says where a start from here would differ from what runs', async () => {
   await using server = await startHotServer({ settings: { workers: 1 } })
   server.directory.write({ 'punctual.config.mjs': "export default { slowRequest: '2s' }" })
-  const config = await done(server, 'config')
-  assert.match(
-    config,
-    /^A start from here, with the same flags, would have\n {2}slowRequest = 2s \(punctual\.config\.mjs\)$/m,
-  )
-  assert.match(config, /^ {2}slowRequest +1s +default$/m)
-  // With a flag it is a trial, and nobody is asked.
-  assert.match(await done(server, 'config', '--slow-request', '3s'), /^config file: .*\n/)
+  const { pid, settings, nextStart } = await config(server)
+  assert.equal(pid, server.pid)
+  assert.equal(settings.slowRequest.value, '1s')
+  assert.deepEqual(nextStart, { slowRequest: { value: '2s', origin: 'file', source: 'punctual.config.mjs' } })
+  // With a flag it is a trial, and the arbiter is not asked.
+  const trial = await config(server, '--slow-request', '3s')
+  assert.deepEqual([trial.pid, trial.settings.slowRequest.value], [undefined, '3s'])
 })

@@ -4,35 +4,41 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { request } from '../support/client.ts'
+import type { LogLine } from '../support/log-lines.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { done, refused, startHotServer, valuesOf } from './app.ts'
+import { config, done, type Outcome, refused, startHotServer, valuesOf } from './app.ts'
+
+const TTL = 'cache.auth:user.ttl'
 
 test('a value of the app is changed in every worker, seen in config and status, and restored by unset', async () => {
   await using server = await startHotServer()
   assert.deepEqual(await valuesOf(server), ['300000 none', '300000 none'])
-  const told = await done(server, 'set', 'cache.auth:user.ttl', '0s')
-  assert.equal(told, 'cache.auth:user.ttl = 0ms (set), 5m before\nin force in workers 1, 2\n')
+  const { changes, confirmed } = await done(server, 'set', TTL, '0s')
+  assert.deepEqual(changes, [{ name: TTL, value: '0ms', before: '5m', after: '0ms' }])
+  assert.deepEqual(confirmed, [1, 2])
   assert.deepEqual(await valuesOf(server), ['0 none', '0 none'])
-  assert.deepEqual((await server.status()).set, { 'cache.auth:user.ttl': '0ms' })
-  const config = await done(server, 'config')
-  assert.match(config, /^in force in the arbiter with pid \d+$/m)
-  assert.match(config, /^cache\.auth:user\.ttl +0ms +set, else 5m *$/m)
-  const told2 = await done(server, 'unset', 'cache.auth:user.ttl')
-  assert.equal(told2, 'cache.auth:user.ttl = 5m (no longer set), 0ms before\nin force in workers 1, 2\n')
+  assert.deepEqual((await server.status()).set, { [TTL]: '0ms' })
+  const { pid, declared } = await config(server)
+  assert.equal(pid, server.pid)
+  assert.deepEqual(declared, [{ name: TTL, values: ['0ms'], standard: '5m', isSet: true, workers: 2 }])
+  const unset = await done(server, 'unset', TTL)
+  assert.deepEqual(unset.changes, [{ name: TTL, value: null, before: '0ms', after: '5m' }])
+  assert.deepEqual(unset.confirmed, [1, 2])
   assert.deepEqual(await valuesOf(server), ['300000 none', '300000 none'])
   assert.deepEqual((await server.status()).set, {})
-  assert.match(await done(server, 'config'), /^cache\.auth:user\.ttl +5m +app *$/m)
-  assert.equal(await done(server, 'unset', 'cache.auth:user.ttl'), 'cache.auth:user.ttl was not set\n')
+  const restored = (await config(server)).declared
+  assert.deepEqual(restored, [{ name: TTL, values: ['5m'], standard: '5m', isSet: false, workers: 2 }])
+  assert.deepEqual((await done(server, 'unset', TTL)).changes, [])
 })
 
 test('what is set holds for a worker that comes later, a reload, and a restart of the arbiter', async () => {
   await using server = await startHotServer({ settings: { workers: 1 } })
-  await done(server, 'set', 'cache.auth:user.ttl', '1s', 'requestDeadline', '25s')
-  await done(server, 'scale', '2')
+  await done(server, 'set', TTL, '1s', 'requestDeadline', '25s')
+  assert.equal((await server.command('scale', '2')).code, 0)
   await server.until('the second', ({ workers }) => workers.filter(({ state }) => state === 'ready').length === 2)
   assert.deepEqual(await valuesOf(server), ['1000 none', '1000 none'])
-  await done(server, 'reload')
+  assert.equal((await server.command('reload')).code, 0)
   await server.until('the new ones', ({ workers }) => workers.length === 2 && workers.every(({ id }) => id > 2))
   assert.deepEqual(await valuesOf(server), ['1000 none', '1000 none'])
   await server.stop()
@@ -48,34 +54,47 @@ test('what is set holds for a worker that comes later, a reload, and a restart o
       writeFileSync(join(directory, 'state', 'set.json'), kept)
     },
   })
-  await next.log(/^setting requestDeadline = 25s \(set\)$/)
-  await next.log(/^setting cache\.auth:user\.ttl = 1s \(set\)$/)
+  const isLogged = (name: string, value: string) => (line: LogLine) =>
+    line.event === 'setting' && line.setting === name && line.value === value && line.origin === 'set'
+  await next.log(isLogged('requestDeadline', '25s'))
+  await next.log(isLogged(TTL, '1s'))
   assert.deepEqual(await valuesOf(next), ['1000 none'])
-  assert.match(await done(next, 'config'), /^ {2}requestDeadline +25s +set$/m)
+  const kept25 = { value: '25s', origin: 'set', source: 'set' }
+  assert.deepEqual((await config(next)).settings.requestDeadline, kept25)
   await done(next, 'unset', '--all')
-  assert.match(await done(next, 'config'), /^ {2}requestDeadline +20s +flag: --request-deadline$/m)
+  const given = { value: '20s', origin: 'flag', source: '--request-deadline' }
+  assert.deepEqual((await config(next)).settings.requestDeadline, given)
   assert.deepEqual(await valuesOf(next), ['300000 none'])
 })
 
 test('a value that no worker has is refused with those that there are; forced, it waits for the worker that declares it', async () => {
   await using server = await startHotServer()
-  const why = await refused(server, 2, 'set', 'cache.auth:user.tl', '0s')
-  assert.match(why, /no worker has declared that name; did you mean cache\.auth:user\.ttl\?/)
-  assert.match(why, /the app has declared cache\.auth:user\.ttl/)
-  await refused(server, 2, 'set', 'upstream.limit', '3s')
-  assert.equal(await done(server, 'set', '--force', 'upstream.limit', '3s'), 'upstream.limit = 3s (set)\n')
-  assert.match(await done(server, 'config'), /^upstream\.limit +3s +set, declared by no worker *$/m)
+  const { code, details } = await refused(server, 'set', 'cache.auth:user.tl', '0s')
+  assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
+  assert.deepEqual(details, { name: 'cache.auth:user.tl', nearest: TTL })
+  await refused(server, 'set', 'upstream.limit', '3s')
+  const forced = await done(server, 'set', '--force', 'upstream.limit', '3s')
+  assert.deepEqual(forced.changes, [{ name: 'upstream.limit', value: '3s', before: null, after: '3s' }])
+  const waiting = await config(server)
+  assert.equal(waiting.set['upstream.limit']?.value, '3s')
+  assert.deepEqual(
+    waiting.declared.map(({ name }) => name),
+    [TTL],
+  )
   // The workers run already: they are told when they declare it.
   const declared = await valuesOf(server, '/late')
   assert.equal(declared.length, 2)
   await until('both to have it', async () => (await valuesOf(server)).every((value) => value === '300000 3000'))
-  assert.match(await done(server, 'config'), /^upstream\.limit +3s +set, else 1s *$/m)
+  const late = (await config(server)).declared.find(({ name }) => name === 'upstream.limit')
+  assert.deepEqual(late, { name: 'upstream.limit', values: ['3s'], standard: '1s', isSet: true, workers: 2 })
 })
 
 test('what the app does not allow is refused in its words, and changes nothing', async () => {
   await using server = await startHotServer()
-  const why = await refused(server, 2, 'set', 'cache.auth:user.ttl', '5', 'requestDeadline', '25s')
-  assert.match(why, /^punctual: cache\.auth:user\.ttl: "5" has no unit; write 5s or 5ms \(says worker \d\)$/m)
+  const { code, details } = await refused(server, 'set', TTL, '5', 'requestDeadline', '25s')
+  assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
+  assert.deepEqual([details.name, details.value], [TTL, '5'])
+  assert.match(String(details.worker), /^[12]$/)
   assert.deepEqual((await server.status()).set, {})
   assert.deepEqual(await valuesOf(server), ['300000 none', '300000 none'])
 })
@@ -87,13 +106,10 @@ test('a worker that stalls holds up nobody: the others have the value, it is sai
     status.workers.some(({ state }) => state === 'stalled'),
   )
   const stalled = workers.find(({ state }) => state === 'stalled')?.id ?? 0
-  const { code, stdout } = await server.command('set', 'cache.auth:user.ttl', '0s')
+  const { code, stdout } = await server.command('set', TTL, '0s', '--json')
   assert.equal(code, 1)
-  assert.match(stdout, new RegExp(`^in force in worker ${3 - stalled}$`, 'm'))
-  assert.match(
-    stdout,
-    new RegExp(`^worker ${stalled} has not answered within 2\\.0 s; it takes it as soon as it turns again$`, 'm'),
-  )
+  const { confirmed, unconfirmed } = JSON.parse(stdout) as Outcome
+  assert.deepEqual([confirmed, unconfirmed], [[3 - stalled], [stalled]])
   server.directory.write({ released: '' })
   assert.equal((await spinning).status, 200)
   await server.until('it to turn again', (status) => status.workers.every(({ state }) => state === 'ready'))
