@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import type { Status } from '../../../src/report/status.ts'
 import { request } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
 import { LogLines } from '../support/log-lines.ts'
@@ -136,15 +137,15 @@ http.createServer((request, response) => response.end(longTurn('greeting', '1s',
     try {
       await until(
         'the app to be ready',
-        () => log.find(/^ready: 2 workers/) ?? (child.exitCode !== null && assert.fail(log.text)),
+        () => log.find('running') ?? (child.exitCode !== null && assert.fail(log.text)),
       )
       assert.equal((await request(`http://127.0.0.1:${port}`)).body, 'from the package')
       run('npx', ['--no-install', 'punctual', 'reload'], project)
-      assert.match(
-        run('npx', ['--no-install', 'punctual', 'status'], project),
-        /running, ready; 2 of 2 workers ready, generation 2/,
-      )
-      assert.match(run('npx', ['--no-install', 'punctual', 'stop'], project), /has stopped/)
+      const status = JSON.parse(run('npx', ['--no-install', 'punctual', 'status', '--json'], project)) as Status
+      const ready = status.workers.filter(({ state }) => state === 'ready').length
+      assert.deepEqual([status.phase, status.ready, ready, status.generation], ['running', true, 2, 2])
+      // It throws where the exit code is not 0.
+      run('npx', ['--no-install', 'punctual', 'stop'], project)
       assert.deepEqual(await within('npx to end', ended), [0, null])
     } finally {
       try {
@@ -181,7 +182,7 @@ http.createServer((request, response) => response.end(longTurn('greeting', '1s',
     ]
     run(tsc, [...flags, 'use.ts'], project)
     const misuse = spawnSync(tsc, [...flags, 'misuse.ts'], { cwd: project, env: environment(), encoding: 'utf8' })
-    assert.match(misuse.stdout, /Type 'number' is not assignable to type 'string'/)
+    assert.match(misuse.stdout, /^misuse\.ts\(\d+,\d+\): error TS2322: /m)
   })
 
   it('says in one line that an older Node is too old, with exit code 2', {
@@ -194,10 +195,7 @@ http.createServer((request, response) => response.end(longTurn('greeting', '1s',
       timeout: 30_000,
     })
     assert.deepEqual([status, stdout], [2, ''])
-    assert.match(
-      stderr,
-      /^punctual: needs Node\.js 22\.19 or newer, and this is \d+\.\d+\.\d+ \(PUNCTUAL_PLATFORM_UNSUPPORTED\)\n$/,
-    )
+    assert.match(stderr, /^punctual: .*\b22\.19\b.* \(PUNCTUAL_PLATFORM_UNSUPPORTED\)\n$/)
   })
 
   it('says the version that its package.json has', () => {
