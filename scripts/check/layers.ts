@@ -7,7 +7,7 @@ import { type Token, tokenize } from './tokens.ts'
 
 /** The rooms of `src`, the lowest layer first. A room imports from lower layers, and from its own where `neighbours` says so. */
 const LAYERS: readonly { readonly rooms: readonly string[]; readonly neighbours: boolean }[] = [
-  { rooms: ['wait', 'errors'], neighbours: true },
+  { rooms: ['wait', 'errors', 'system'], neighbours: true },
   { rooms: ['settings', 'report', 'protocol', 'hot'], neighbours: true },
   { rooms: ['request', 'cache', 'defer', 'database', 'routes'], neighbours: false },
   { rooms: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
@@ -16,7 +16,7 @@ const LAYERS: readonly { readonly rooms: readonly string[]; readonly neighbours:
 
 /** Rooms that may see less than their layer: the arbiter never loads what belongs to the app's process. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
-  arbiter: ['wait', 'errors', 'settings', 'report', 'protocol', 'release'],
+  arbiter: ['wait', 'errors', 'system', 'settings', 'report', 'protocol', 'release'],
 }
 
 /** The one room that may touch the platform's timers and clocks. */

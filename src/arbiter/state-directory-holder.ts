@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, readlinkSync } from 'node:fs'
 import { connect } from 'node:net'
-import { hostname } from 'node:os'
+import { isProcessRunning, thisProcess } from '../system/process-identity.ts'
 import { after, wallClock } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 
@@ -26,13 +25,14 @@ export interface LockHolder {
 }
 
 export function ourselves(): LockHolder {
+  const { pid, start, bootId, pidNamespace, hostname } = thisProcess()
   return {
     token: randomUUID(),
-    pid: process.pid,
-    startTicks: startTicks(process.pid),
-    bootId: bootId(),
-    pidNamespace: pidNamespace(),
-    hostname: hostname(),
+    pid,
+    startTicks: start,
+    bootId,
+    pidNamespace,
+    hostname,
     since: wallClock().toISOString(),
   }
 }
@@ -58,7 +58,7 @@ export async function isAlive(holder: LockHolder, touchedAt: number, controlSock
   const here = ourselves()
   const sameKernel = holder.bootId !== null && holder.bootId === here.bootId
   if (holder.hostname === here.hostname && holder.pidNamespace === here.pidNamespace) {
-    return holder.bootId === here.bootId && processLives(holder)
+    return holder.bootId === here.bootId && isProcessRunning({ pid: holder.pid, start: holder.startTicks })
   }
   const untouched = wallClock().getTime() - touchedAt
   if (untouched > LOCK_STALE) return false
@@ -66,17 +66,6 @@ export async function isAlive(holder: LockHolder, touchedAt: number, controlSock
   // A holder that has only just started may not listen yet.
   if (sameKernel && held > LOCK_STALE) return await answers(controlSocket)
   return true
-}
-
-function processLives(holder: LockHolder): boolean {
-  try {
-    process.kill(holder.pid, 0)
-  } catch (error) {
-    // EPERM: it lives, and is another user's.
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  const now = startTicks(holder.pid)
-  return holder.startTicks === null || now === null || now === holder.startTicks
 }
 
 function answers(socketPath: string): Promise<boolean> {
@@ -94,33 +83,4 @@ function answers(socketPath: string): Promise<boolean> {
       end(!(error.code === 'ECONNREFUSED' || error.code === 'ENOENT'))
     })
   })
-}
-
-/** Field 22 of `/proc/<pid>/stat`; the name before it may hold anything, parentheses included. */
-function startTicks(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    // A zombie has gone, whatever the process table says.
-    const ticks = fields[0] === 'Z' ? -1 : Number(fields[19])
-    return Number.isSafeInteger(ticks) ? ticks : null
-  } catch {
-    return null
-  }
-}
-
-function bootId(): string | null {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
-  } catch {
-    return null
-  }
-}
-
-function pidNamespace(): string | null {
-  try {
-    return readlinkSync('/proc/self/ns/pid')
-  } catch {
-    return null
-  }
 }

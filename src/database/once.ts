@@ -1,4 +1,5 @@
 import { PunctualError } from '../errors/punctual-error.ts'
+import { isThenable } from '../wait/is-thenable.ts'
 
 /** On the global object, so that a second copy of this package, or of the module that asks, finds the same instance. */
 const KEY = Symbol.for('punctual.once')
@@ -45,8 +46,4 @@ export function once<T>(name: string, create: () => T): T {
     made.delete(name)
     throw error
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (typeof value === 'object' || typeof value === 'function') && value !== null && 'then' in value
 }

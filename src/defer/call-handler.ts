@@ -1,5 +1,6 @@
 import { after } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
+import { isThenable } from '../wait/is-thenable.ts'
 import { runWithin } from '../wait/run-within.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import { PermanentError } from './permanent-error.ts'
@@ -115,8 +116,4 @@ function isJson(text: string): boolean {
   } catch {
     return false
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { ProcessGlobal } from '../system/process-global.ts'
 import { type Deadline, NO_DEADLINE } from './deadline.ts'
 import { Ledger, type WaitRecord } from './ledger.ts'
 import type { TimerWheel } from './timer-wheel.ts'
@@ -59,18 +60,10 @@ export class WaitScope extends WaitNode implements LedgerHolder {
   }
 }
 
-/** An app may have a copy of Punctual of its own beside the one that serves it; a request is one scope to both. */
-const KEY = Symbol.for('punctual.waitScopes')
-type Holder = { [KEY]?: AsyncLocalStorage<WaitScope> }
-
-function sharedScopes(): AsyncLocalStorage<WaitScope> {
-  const holder = globalThis as Holder
-  if (holder[KEY] === undefined) Object.defineProperty(holder, KEY, { value: new AsyncLocalStorage() })
-  return holder[KEY] as AsyncLocalStorage<WaitScope>
-}
-
-/** Carries the scope through awaits, timers, ticks and events. */
-export const waitScopes: AsyncLocalStorage<WaitScope> = sharedScopes()
+/** Carries the scope through awaits, timers, ticks and events. A request is one scope to all copies of Punctual in its process. */
+export const waitScopes: AsyncLocalStorage<WaitScope> = new ProcessGlobal<AsyncLocalStorage<WaitScope>>(
+  'waitScopes',
+).getOrCreate(() => new AsyncLocalStorage())
 
 /** The scope of the work that is running, e.g. of the request; undefined outside of any. */
 export function currentWaits(): WaitScope | undefined {

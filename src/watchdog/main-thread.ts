@@ -1,8 +1,10 @@
 import { type Debugger, type Runtime, Session } from 'node:inspector'
 import { fileURLToPath } from 'node:url'
 import type { StackFrame } from '../report/incident.ts'
+import { ProcessGlobal } from '../system/process-global.ts'
 import { after, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { promiseAtMost } from '../wait/wait-at-most.ts'
 
 /** Scripts may be given any URL (`//# sourceURL=file://app/x.js`), and not every one is a path. */
 function pathOf(url: string): string {
@@ -50,7 +52,7 @@ export interface CutOrder {
 }
 
 /** Asked in a paused frame; the arrow keeps the frame's own `this`, so that an event handler is known by its emitter. */
-const WHO = `((r) => r === undefined ? 0 : r.sequenceOf(this))(globalThis[Symbol.for('punctual.runtime')])`
+const WHO = `((r) => r === undefined ? 0 : r.sequenceOf(this))(${new ProcessGlobal('runtime').expression})`
 
 /**
  * The main thread, looked at from the watchdog thread through the inspector: where it is, whom it serves, and, if need be, the
@@ -255,23 +257,13 @@ async function identify(session: Session, frames: readonly Debugger.CallFrame[])
   return 0
 }
 
-function evaluate(session: Session, callFrameId: string): Promise<number> {
-  return new Promise((resolve) => {
-    const cancel = after(EVALUATION, () => resolve(0))
-    const settle = (sequence: number): void => {
-      cancel()
-      resolve(sequence)
-    }
-    try {
-      session.post(
-        'Debugger.evaluateOnCallFrame',
-        { callFrameId, expression: WHO, silent: true, returnByValue: true },
-        (error: Error | null, answer?: { result: Runtime.RemoteObject }) =>
-          settle(error === null && typeof answer?.result.value === 'number' ? answer.result.value : 0),
-      )
-    } catch {
-      // The session was let go while we asked.
-      settle(0)
-    }
-  })
+/** 0 when there is no answer: the session was detached, or an expression hangs. */
+async function evaluate(session: Session, callFrameId: string): Promise<number> {
+  const options = { callFrameId, expression: WHO, silent: true, returnByValue: true }
+  const value = await promiseAtMost<unknown>(EVALUATION, (resolve) => {
+    session.post('Debugger.evaluateOnCallFrame', options, (_, answer?: { result: Runtime.RemoteObject }) =>
+      resolve(answer?.result.value),
+    )
+  }).catch(() => 0)
+  return typeof value === 'number' ? value : 0
 }

@@ -2,8 +2,9 @@ import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import type { WorkerConfig } from '../protocol/worker-config.ts'
 import { publishWorkerLine, type WorkerLine } from '../protocol/worker-line.ts'
-import { after, type Cancel, every, monotonicNow } from '../wait/clock.ts'
+import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { waitAtMost } from '../wait/wait-at-most.ts'
 import { tellArbiter } from './main-channel.ts'
 
 const REPORT_EVERY = ms(1_000)
@@ -105,13 +106,7 @@ export class Line implements WorkerLine {
       const past = monotonicNow() - this.#leavingSince
       const limit = Math.max(0, Math.min(Math.max(LEAST_DRAIN, drainLimit - past), stopLimit - past - BEFORE_KILL))
       const done = Promise.allSettled([...this.#drains.values()].map((drained) => drained(limit)))
-      await new Promise<void>((ended) => {
-        const cancel = after(ms(limit), ended)
-        void done.then(() => {
-          cancel()
-          ended()
-        })
-      })
+      await waitAtMost(ms(limit), done)
     }
     this.#tellReports()
   }

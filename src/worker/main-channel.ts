@@ -1,6 +1,6 @@
 import type { FromMain, MainEnvelope } from '../protocol/messages.ts'
-import { after } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
+import { promiseAtMost } from '../wait/wait-at-most.ts'
 
 /** How long the last word to the arbiter may take before the process leaves anyway. */
 const LAST_WORD_LIMIT = ms(500)
@@ -13,9 +13,8 @@ export function tellArbiter(message: FromMain): void {
 
 /** The same, and resolves when the message has left, or at the limit. */
 export function tellArbiterLast(message: FromMain): Promise<void> {
-  return new Promise((resolve) => {
+  return promiseAtMost<void>(LAST_WORD_LIMIT, (resolve) => {
     if (!process.connected || process.send === undefined) return resolve()
-    after(LAST_WORD_LIMIT, resolve)
     process.send({ punctual: message } satisfies MainEnvelope, undefined, undefined, () => resolve())
   })
 }

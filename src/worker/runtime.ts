@@ -1,8 +1,6 @@
-/** Under this symbol the process keeps what others must find without importing: the watchdog from a paused frame, and the toolkit in an app that
- * has a copy of Punctual of its own. */
-const KEY = Symbol.for('punctual.runtime')
+import { ProcessGlobal } from '../system/process-global.ts'
 
-/** What is to be found there. Members are added, never changed: a newer toolkit may meet an older server. */
+/** What the watchdog asks of a paused main thread, and the toolkit of its worker. Members are added, never changed: a newer toolkit may meet an older server. */
 export interface Runtime {
   /** Sequence number of the request being executed: by AsyncLocalStorage, else the one `self` (a frame's `this`) belongs to; 0 for none. */
   readonly sequenceOf: (self: unknown) => number
@@ -10,13 +8,13 @@ export interface Runtime {
   readonly beginLongTurn: (name: string, limitMs: number) => () => void
 }
 
-type Holder = { [KEY]?: Runtime }
+const runtime = new ProcessGlobal<Runtime>('runtime')
 
-export function publishRuntime(runtime: Runtime): void {
-  Object.defineProperty(globalThis, KEY, { value: runtime })
+export function publishRuntime(value: Runtime): void {
+  runtime.set(value)
 }
 
 /** The runtime of this process; undefined when it is no worker of Punctual's. */
 export function findRuntime(): Runtime | undefined {
-  return (globalThis as Holder)[KEY]
+  return runtime.get()
 }

@@ -1,10 +1,11 @@
 import Module, { type LoadFnOutput } from 'node:module'
 import { pathToFileURL } from 'node:url'
+import { ProcessGlobal } from '../system/process-global.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import type { ImportLedger } from './import-ledger.ts'
 
-/** Under this symbol the modules under measurement find their ledger. */
-const KEY = Symbol.for('punctual.imports')
+/** Where the modules under measurement find their ledger. */
+const imports = new ProcessGlobal<ImportLedger>('imports')
 const ESM = new Set(['module', 'module-typescript'])
 
 /** CommonJS has its own way to be loaded, which Node keeps on its prototype for tools to wrap. */
@@ -17,7 +18,7 @@ const commonJs = Module.prototype as unknown as { load(filename: string): unknow
  * @returns stops it
  */
 export function watchImports(ledger: ImportLedger): () => void {
-  Object.defineProperty(globalThis, KEY, { value: ledger, configurable: true })
+  imports.set(ledger)
   const hooks = Module.registerHooks({
     resolve: (specifier, context, next) => {
       const found = next(specifier, context)
@@ -52,8 +53,7 @@ function measured(url: string, loaded: LoadFnOutput): LoadFnOutput {
   const { source } = loaded
   if (source === undefined || source === null) return loaded
   const text = typeof source === 'string' ? source : Buffer.from(source as Uint8Array).toString('utf8')
-  const ledger = `globalThis[Symbol.for(${JSON.stringify(KEY.description)})]`
-  const [enter, leave] = ['enter', 'leave'].map((call) => `${ledger}?.${call}(${JSON.stringify(url)});`)
+  const [enter, leave] = ['enter', 'leave'].map((call) => `${imports.expression}?.${call}(${JSON.stringify(url)});`)
   // A first line that begins with #! must stay the first.
   const [hashbang = ''] = /^#!.*\n?/.exec(text) ?? []
   return { ...loaded, source: `${hashbang}${enter}${text.slice(hashbang.length)}\n;${leave}` }

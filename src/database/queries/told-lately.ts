@@ -1,16 +1,12 @@
-import { monotonicNow } from '../../wait/clock.ts'
-import { RecentMap } from './recent-map.ts'
+import { KeyedLogThrottle } from '../../report/log-throttle.ts'
+import { ms } from '../../wait/duration.ts'
 
-const HOUR = 3_600_000
+const HOUR = ms(3_600_000)
 const MOST = 1_000
 
-const told = new RecentMap<string, number>(MOST)
+const throttle = new KeyedLogThrottle(HOUR, MOST)
 
 /** Whether something is told now: the first time, and then once an hour, in each process. */
 export function tellNow(what: string): boolean {
-  const now = monotonicNow()
-  const last = told.get(what)
-  if (last !== undefined && now - last < HOUR) return false
-  told.set(what, now)
-  return true
+  return throttle.shouldLog(what)
 }

@@ -1,16 +1,7 @@
-/** Runs one thing after the other. */
-class Lane {
-  #last: Promise<unknown> = Promise.resolve()
+import { SerialQueue } from '../../wait/serial-queue.ts'
 
-  run<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.#last.then(work)
-    this.#last = result.catch(() => {})
-    return result
-  }
-}
-
-const files = new Lane()
-const syncs = new Lane()
+const files = new SerialQueue()
+const syncs = new SerialQueue()
 
 /**
  * Runs what the spools of this process do to their files in the background one after the other: a disk that hangs would otherwise take one thread after the

@@ -1,0 +1,56 @@
+/**
+ * Everything that Punctual keeps on the global object. An app may have a copy of Punctual of its own beside the one that serves it, and the watchdog looks
+ * into a paused main thread: both find these by their registered symbols. The names are part of the interface between versions: added, never reused.
+ */
+export type ProcessGlobalName =
+  /** How the toolkit learns that its worker is ready, and holds readiness back. */
+  | 'boot'
+  /** The names of the durable queues that are open in this process. */
+  | 'deferred'
+  /** Where the modules under measurement report to, with `--boot-profile`. */
+  | 'imports'
+  /** The toolkit's channel to the arbiter. */
+  | 'line'
+  /** The instances of `once`, by name. */
+  | 'once'
+  /** The settings that the counting of queries goes by. */
+  | 'queryRules'
+  /** Where a connection is reported that was checked out for too long. */
+  | 'reportLeak'
+  /** What the watchdog asks of a paused main thread. */
+  | 'runtime'
+  /** The AsyncLocalStorage that carries the scope of a request. */
+  | 'waitScopes'
+
+/** One value of this process, shared by all copies of Punctual in it. */
+export class ProcessGlobal<Value> {
+  /** A JavaScript expression for the value, for code that is evaluated elsewhere; `undefined` where there is none. */
+  readonly expression: string
+  readonly #key: symbol
+
+  constructor(name: ProcessGlobalName) {
+    this.#key = Symbol.for(`punctual.${name}`)
+    this.expression = `globalThis[Symbol.for('punctual.${name}')]`
+  }
+
+  get(): Value | undefined {
+    return (globalThis as { [key: symbol]: Value | undefined })[this.#key]
+  }
+
+  /** Not enumerable, so that nothing that copies or prints the global object meets it. */
+  set(value: Value): void {
+    Object.defineProperty(globalThis, this.#key, { value, configurable: true })
+  }
+
+  delete(): void {
+    Reflect.deleteProperty(globalThis, this.#key)
+  }
+
+  getOrCreate(create: () => Value): Value {
+    const found = this.get()
+    if (found !== undefined) return found
+    const value = create()
+    this.set(value)
+    return value
+  }
+}
