@@ -141,7 +141,7 @@ test('a kill tells why no cut was made, what the clients were told, and who took
     chronicle.tells(1, { type: 'stall-reported', evidence: evidence('report', 1_000) })
     chronicle.tells(1, {
       type: 'cut-impossible',
-      why: 'it is blocked in a system call',
+      why: 'blocked-in-system-call',
       evidence: evidence('cut', 10_000),
     })
     const lastAnswers = { inFlight: 40, unread: 1, closed: 2, tookMs: 3 }
@@ -154,7 +154,7 @@ test('a kill tells why no cut was made, what the clients were told, and who took
     assert.partialDeepStrictEqual(incident, {
       outcome: 'killed',
       stalledForMs: 15_000,
-      notCut: 'it is blocked in a system call',
+      notCut: 'blocked-in-system-call',
       lastAnswers,
       replacement: { worker: 3, afterMs: 400 },
     })

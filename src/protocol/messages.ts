@@ -1,4 +1,4 @@
-import type { LastAnswers, ReportedError, StallEvidence } from '../report/incident.ts'
+import type { LastAnswers, NotCutReason, ReportedError, StallEvidence } from '../report/incident.ts'
 import type { LeakReport } from '../report/leak-report.ts'
 import type { OutcomeCounts } from '../report/outcomes.ts'
 import type { CostlyImport } from '../report/rooms/boot-report.ts'
@@ -65,7 +65,7 @@ export type FromWatchdog =
   | { readonly type: 'stall-ended'; readonly stalledForMs: number; readonly evidence: StallEvidence | null }
   | { readonly type: 'stall-cut'; readonly stalledForMs: number; readonly evidence: StallEvidence }
   /** Why a cut was due and did not happen. */
-  | { readonly type: 'cut-impossible'; readonly why: string; readonly evidence: StallEvidence }
+  | { readonly type: 'cut-impossible'; readonly why: NotCutReason; readonly evidence: StallEvidence }
   | {
       readonly type: 'killing'
       readonly why: KillReason

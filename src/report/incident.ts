@@ -26,8 +26,8 @@ export interface Incident {
   readonly error?: ReportedError
   /** Of a boot that did not end: the file that was being imported, who imports it, and so on up to the entry. Absolute paths. */
   readonly imports?: readonly string[]
-  /** Why a cut that was due did not happen, as the end of a sentence: `an async hook is in use`. */
-  readonly notCut?: string
+  /** Why a cut that was due did not happen. */
+  readonly notCut?: NotCutReason
   /** What was borrowed and not given back. */
   readonly leak?: LeakReport
   /** What a worker replaced for its memory used, and its limit, in bytes. */
@@ -41,6 +41,20 @@ export interface Incident {
   /** What was left out to keep the file within its size; absent when it is whole. */
   readonly truncated?: readonly string[]
 }
+
+/** Why the JavaScript of a stalled main thread was not cut. */
+export type NotCutReason =
+  /** An `async_hooks` hook is enabled, under which a cut may abort the process. */
+  | 'async-hooks'
+  /** The worker has been cut before and is on its way out. */
+  | 'cut-before'
+  | 'blocked-in-system-call'
+  /** It runs native code that cannot be interrupted. */
+  | 'native-code'
+  /** It was cut, and its loop did not turn all the same. */
+  | 'loop-did-not-turn'
+  /** The loop is kept from turning by one request after another. */
+  | 'requests-one-after-another'
 
 /** What a list of incidents shows of one. */
 export type IncidentSummary = Pick<Incident, 'id' | 'kind' | 'at' | 'worker' | 'story' | 'outcome'>

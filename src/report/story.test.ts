@@ -153,10 +153,10 @@ describe('a stall', () => {
     assert.match(
       story({
         outcome: 'killed',
-        notCut: 'the app uses async hooks',
+        notCut: 'async-hooks',
         lastAnswers: { inFlight: 0, unread: 0, closed: 3, tookMs: 1 },
       }),
-      /; not cut, because the app uses async hooks; killed; 3 clients closed$/,
+      /; not cut, because an async_hooks hook is enabled, under which a cut may abort the process; killed; 3 clients closed$/,
     )
     assert.match(
       story({ outcome: 'killed', lastAnswers: { inFlight: 1, unread: 0, closed: 0, tookMs: 1 } }),

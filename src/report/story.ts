@@ -1,5 +1,5 @@
 import { tellDuration } from '../wait/duration.ts'
-import type { Incident, LastAnswers, ReportedError, StallEvidence } from './incident.ts'
+import type { Incident, LastAnswers, NotCutReason, ReportedError, StallEvidence } from './incident.ts'
 import { printable } from './log-text.ts'
 import { tellKernel, tellOldest, tellRequest } from './telling-evidence.ts'
 import { shortPath, tellFrame, tellingFrame } from './telling-frame.ts'
@@ -142,10 +142,20 @@ function died(incident: Untold): string {
   return error === undefined ? '' : exit(incident, '')
 }
 
+/** Behind "not cut, because". */
+const NOT_CUT: Readonly<Record<NotCutReason, string>> = {
+  'async-hooks': 'an async_hooks hook is enabled, under which a cut may abort the process',
+  'cut-before': 'it has been cut once already',
+  'blocked-in-system-call': 'it is blocked in a system call',
+  'native-code': 'it runs native code that cannot be interrupted',
+  'loop-did-not-turn': 'its loop did not turn after the cut',
+  'requests-one-after-another': 'its loop is kept from turning by one request after another',
+}
+
 /** What became of it. */
 function done(incident: Untold): string {
   const { outcome, kind, culprit, notCut } = incident
-  const uncut = notCut === undefined ? '' : `not cut, because ${cut(notCut, LONGEST_MESSAGE)}`
+  const uncut = notCut === undefined ? '' : `not cut, because ${NOT_CUT[notCut]}`
   switch (outcome) {
     case 'ongoing':
       return [uncut, waiting(incident)].filter((clause) => clause !== '').join('; ')

@@ -46,7 +46,6 @@ describe('a breaker', () => {
     await trip(partner)
     const [warning] = await warned
     assert.equal(warning.code, 'PUNCTUAL_COUNTS_FAILED')
-    assert.match(warning.message, /`counts` of the breaker "partner" threw: TypeError/)
     await clock.advance('10s')
     await assert.rejects(partner.run(fail), ill)
     await clock.advance('60s')

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 import { type Deadline, NO_DEADLINE } from './deadline.ts'
 import { Ledger, type WaitRecord } from './ledger.ts'
@@ -130,11 +131,16 @@ export interface Surroundings {
   readonly parent?: WaitContext | null
 }
 
-/** @throws TypeError for a parent that is not of Punctual's making */
+/** @throws InvalidOptionError for a parent that is not of Punctual's making */
 export function surroundingsOf(options: Surroundings | undefined): WaitNode {
   const parent = options?.parent
   if (parent === undefined) return surroundings()
   if (parent === null) return DETACHED
   if (typeof (parent as WaitNode).giveUp === 'function') return parent as WaitNode
-  throw new TypeError('`parent` must be the object that the function of a wait was given, not a copy of it or a signal')
+  throw new InvalidOptionError(
+    'a wait',
+    'parent',
+    parent,
+    'must be what the function of a wait was given, not a copy of it or a signal',
+  )
 }

@@ -215,7 +215,6 @@ describe('within', () => {
         const warned = once(process, 'warning', { signal: AbortSignal.timeout(10_000) })
         late.resolve('x')
         const [warning] = (await warned) as [Error & { code: string }]
-        assert.match(warning.message, /disposing of the late result of the wait "\w+" failed: .*planted/)
         assert.equal(warning.code, 'PUNCTUAL_DISPOSE_FAILED')
       }
     }))
@@ -413,7 +412,7 @@ describe('within', () => {
     const signal = new AbortController().signal as unknown as WaitContext
     await assert.rejects(
       within('user', '5s', () => 1, { parent: signal }),
-      /^TypeError: `parent` must be/,
+      { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'parent', given: signal } },
     )
   })
 

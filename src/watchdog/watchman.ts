@@ -1,6 +1,6 @@
 import type { FromWatchdog, KillReason } from '../protocol/messages.ts'
 import { descendants, killAll } from '../protocol/process-tree.ts'
-import type { KernelEvidence, RequestLine, StallEvidence } from '../report/incident.ts'
+import type { KernelEvidence, NotCutReason, RequestLine, StallEvidence } from '../report/incident.ts'
 import { KernelWatch } from '../report/kernel-watch.ts'
 import type { ConnectionTable } from '../request/connection-table.ts'
 import { giveLastAnswers } from '../request/last-answers.ts'
@@ -104,8 +104,8 @@ export class Watchman {
 
   async #cut(): Promise<void> {
     const { hooks, tainted, lastBeat } = this.#pulse
-    if (hooks > 0) return this.#cutFailed('an async_hooks hook is enabled, under which a cut may abort the process')
-    if (tainted) return this.#cutFailed('it has been cut once already')
+    if (hooks > 0) return this.#cutFailed('async-hooks')
+    if (tainted) return this.#cutFailed('cut-before')
 
     let evidence: StallEvidence | null = null
     const isSpinning = (): boolean => this.#kernel.evidence()?.doing !== 'waiting'
@@ -123,12 +123,12 @@ export class Watchman {
     if (!turned) {
       this.#cutFailed(
         evidence !== null
-          ? 'its loop did not turn after the cut'
+          ? 'loop-did-not-turn'
           : this.#main.isPending
             ? isSpinning()
-              ? 'it runs native code that cannot be interrupted'
-              : 'it is blocked in a system call'
-            : 'its loop is kept from turning by one request after another',
+              ? 'native-code'
+              : 'blocked-in-system-call'
+            : 'requests-one-after-another',
       )
       // The pause is still pending: when the call returns before the kill, the cut happens after all.
       turned = await this.#turns(lastBeat, Number.POSITIVE_INFINITY)
@@ -147,7 +147,7 @@ export class Watchman {
     return false
   }
 
-  #cutFailed(why: string): void {
+  #cutFailed(why: NotCutReason): void {
     this.#send({ type: 'cut-impossible', why, evidence: this.#evidence('cut', this.#main.last) })
   }
 

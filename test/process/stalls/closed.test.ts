@@ -65,7 +65,6 @@ onEveryNode('a worker that is killed closes what it cannot answer', (node) => {
     node.note('last answers: waiting / half-sent, upgraded, TLS, HTTP/2', `${inFlight} answered / ${closed} closed`)
     assert.deepEqual({ inFlight, unread, closed }, { inFlight: 8, unread: 0, closed: 4 })
     assert.ok(tookMs <= TOOK_LIMIT, `last answers took ${tookMs} ms`)
-    assert.match(incident.story, /8 clients answered 503, 4 closed/)
   })
 })
 

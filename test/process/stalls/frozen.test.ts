@@ -36,10 +36,7 @@ onEveryNode(
       assert.equal(incident.evidence[0]?.kernel?.doing, 'stopped')
       assert.equal(incident.evidence[0]?.inFlightCount, 10)
       assert.equal(incident.lastAnswers?.closed, 15)
-      assert.match(
-        incident.story,
-        /gave no sign of life for .+, stopped by a signal; killed; 15 clients closed; worker 2 took over/,
-      )
+      assert.equal(incident.replacement?.worker, 2)
       assert.deepEqual((await server.status()).restarts, { frozen: 1 })
       assert.equal((await request(`${server.url}/ok`)).status, 200)
       const outcomes = tally(await Promise.all(slow))
@@ -66,7 +63,6 @@ onEveryNode(
       })
       node.note('SIGSTOP, then SIGCONT', incident.outcome)
       assert.equal(incident.outcome, 'ended')
-      assert.match(incident.story, /it is alive again/)
       assert.deepEqual(tally(await Promise.all(slow)), { 200: 10 })
       assert.equal((await request(`${server.url}/ok`)).body, String(old.pid))
       assertInPeace(await server.incidents(), 4_000)

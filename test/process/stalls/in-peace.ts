@@ -6,8 +6,8 @@ import type { Incident } from '../../../src/report/incident.ts'
  * a process may be kept from running for long enough to be reported.
  */
 export function assertInPeace(incidents: readonly Incident[], shorterThan: number): void {
-  for (const { kind, outcome, stalledForMs = 0, story } of incidents) {
-    assert.ok(outcome === 'ongoing' || outcome === 'ended', story)
-    assert.ok(kind === 'frozen' || stalledForMs < shorterThan, story)
+  for (const { kind, outcome, stalledForMs = 0, id } of incidents) {
+    assert.ok(outcome === 'ongoing' || outcome === 'ended', id)
+    assert.ok(kind === 'frozen' || stalledForMs < shorterThan, id)
   }
 }

@@ -8,6 +8,7 @@ import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
 import { assertInPeace } from './in-peace.ts'
 import { onEveryNode } from './nodes.ts'
+import { frameIn } from './place.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
 const LIMITS = { workers: 1, stallReport: '500ms', stallCut: '1500ms', stallKill: '3s', freezeKill: '20s' }
@@ -56,10 +57,10 @@ onEveryNode(
       const incident = await server.incident('over', ({ outcome, exit }) => outcome !== 'ongoing' && exit !== undefined)
       node.note('a spin under a live async_hooks hook', incident.outcome)
       assert.equal(incident.outcome, 'killed')
-      assert.match(
-        incident.story,
-        /in spin \(.*hooked.ts:\d+\) for GET \/spin, spinning; not cut, because an async_hooks hook is enabled/,
-      )
+      assert.equal(incident.notCut, 'async-hooks')
+      assert.equal(frameIn(incident, join(APPS, 'hooked.ts'))?.function, 'spin')
+      const { request: named, kernel } = incident.evidence.at(-1) ?? {}
+      assert.deepEqual([named?.method, named?.target, kernel?.doing], ['GET', '/spin', 'spinning'])
       assert.equal(incident.exit?.signal, 'SIGKILL')
       assert.equal(incident.lastAnswers?.inFlight, 11)
     })
