@@ -1,4 +1,4 @@
-/** The toolkit: what an app imports. Everything here also works in an app that does not run under Punctual; `longTurn` to no effect. */
+/** The toolkit: what an app imports. Everything here also works in an app that does not run under Punctual; `allowBlocking` to no effect. */
 export type { CacheEvent, CacheEventType } from './cache/cache-events.ts'
 export type { CacheCodec } from './cache/codec.ts'
 export { type ReadThrough, readThrough } from './cache/read-through.ts'
@@ -8,29 +8,29 @@ export { CacheValueError } from './cache/value-error.ts'
 export { type Batch, type BatchOptions, batch, type Loaded, type MissingOption } from './database/batch.ts'
 export { type BatchResultDetails, BatchResultError } from './database/batch-values.ts'
 export { guardPool, poolHealth } from './database/guard-pool.ts'
-export { once } from './database/once.ts'
+export { singleton } from './database/once.ts'
 export type { PgPool } from './database/pg-shape.ts'
 export type { BorrowFacts, DestroyReason, PoolEvent, PoolEventDetails, PoolEventType } from './database/pool-events.ts'
 export type { HealthLevel, PoolCounts, PoolHealth } from './database/pool-health.ts'
 export type { GuardOptions, ServerLimit } from './database/pool-options.ts'
 export type { ConnectionNeeds, ConnectionShortage } from './database/queries/connection-needs.ts'
-export { deliberately } from './database/queries/deliberately.ts'
+export { allowRepeatedQueries } from './database/queries/deliberately.ts'
 export {
   type ExpectedQueries,
   expectNoRepeats,
   expectQueries,
   type RepeatOptions,
 } from './database/queries/expect-queries.ts'
-export { QueryBudgetError } from './database/queries/query-budget-error.ts'
+export { TooManyQueriesError } from './database/queries/query-budget-error.ts'
 export {
-  AcquireExpiredError,
-  ConnectExpiredError,
+  AcquireTimeoutError,
   ConnectionLostError,
-  type CutBy,
-  DatabaseExpiredError,
-  QueryExpiredError,
+  ConnectTimeoutError,
+  DatabaseTimeoutError,
+  QueryTimeoutError,
+  type TimedOutBy,
 } from './database/query-errors.ts'
-export { withQueryLimit } from './database/query-limit.ts'
+export { withQueryTimeout } from './database/query-limit.ts'
 export { openSqlite, sqliteHealth } from './database/sqlite/open-sqlite.ts'
 export type {
   SqliteChanges,
@@ -42,8 +42,8 @@ export { type KyselyParts, type KyselySqliteDialect, sqliteDialect } from './dat
 export {
   type CarriedOut,
   SqliteError,
-  TransactionExpiredError,
-  WriteExpiredError,
+  TransactionTimeoutError,
+  WriteTimeoutError,
 } from './database/sqlite/sqlite-errors.ts'
 export type { SqliteEvent, SqliteEventType } from './database/sqlite/sqlite-events.ts'
 export type { LaneHealth, SqliteCounts, SqliteHealth } from './database/sqlite/sqlite-health.ts'
@@ -61,8 +61,8 @@ export type { QueueTransport } from './defer/via.ts'
 export type { ErrorCode } from './errors/codes.ts'
 export { InvalidOptionError } from './errors/invalid-option-error.ts'
 export { PunctualError } from './errors/punctual-error.ts'
-export { type HotLimitOptions, hotLimit } from './hot/hot-limit.ts'
-export { type HotValue, type HotValueOptions, hotValue } from './hot/hot-value.ts'
+export { type RuntimeTimeoutOptions, runtimeTimeout } from './hot/hot-limit.ts'
+export { type RuntimeValue, type RuntimeValueOptions, runtimeValue } from './hot/hot-value.ts'
 export type { CacheCounts, CacheRedisReport, CacheReport } from './report/rooms/cache-report.ts'
 export type { DropReason, QueueJobsReport, QueueReport, QueueState } from './report/rooms/defer-report.ts'
 export { type CurrentRequest, currentRequest } from './request/current-request.ts'
@@ -74,37 +74,37 @@ export { defineConfig, type PunctualConfig } from './settings/define-config.ts'
 export type { BackupConfig, ReleaseContext, ReleaseStep } from './settings/release-config.ts'
 export {
   type AbortReason,
-  ClientGoneError,
-  DeadlineExpiredError,
+  ClientDisconnectedError,
+  DeadlineExceededError,
   isAbortReason,
-  isExpiry,
+  isTimeout,
   ShedError,
   ShutdownError,
   SupersededError,
-  WaitExpiredError,
+  WaitTimeoutError,
 } from './wait/abort-reason.ts'
 export {
-  type Alternatives,
-  type AlternativesOptions,
   type Answer,
   type AskOptions,
-  alternatives,
+  type FallbackChain,
+  type FallbackChainOptions,
+  fallbackChain,
 } from './wait/alternatives.ts'
 export type { Jitter } from './wait/back-off.ts'
 export { type Breaker, BreakerOpenError, type BreakerOptions, type BreakerTrip, breaker } from './wait/breaker.ts'
 export { type Bulkhead, BulkheadFullError, type BulkheadOptions, bulkhead } from './wait/bulkhead.ts'
 export type { Deadline } from './wait/deadline.ts'
 export type { Milliseconds } from './wait/duration.ts'
-export { type FallbackToOptions, fallbackTo } from './wait/fallback-to.ts'
-export type { Ledger, WaitOutcome, WaitRecord } from './wait/ledger.ts'
-export type { Limit } from './wait/limit.ts'
+export { type WithFallbackOptions, withFallback } from './wait/fallback-to.ts'
+export type { WaitOutcome, WaitRecord, Waits } from './wait/ledger.ts'
+export type { Duration } from './wait/limit.ts'
 export { ManualClock } from './wait/manual-clock.ts'
 export { type Retry, type RetryOptions, retry } from './wait/retry.ts'
 export type { RetryBudgetOptions } from './wait/retry-budget.ts'
-export { type RunWithinOptions, runWithin } from './wait/run-within.ts'
+export { type WithDeadlineOptions, withDeadline } from './wait/run-within.ts'
 export type { TimerWheel } from './wait/timer-wheel.ts'
 export type { WaitContext } from './wait/wait-node.ts'
 export { currentWaits, type Surroundings, type WaitScope } from './wait/wait-scope.ts'
-export { type WithinOptions, within } from './wait/within.ts'
-export { zombieWaits } from './wait/zombies.ts'
-export { longTurn } from './worker/long-turn.ts'
+export { type WithTimeoutOptions, withTimeout } from './wait/within.ts'
+export { abandonedOperations } from './wait/zombies.ts'
+export { allowBlocking } from './worker/long-turn.ts'

@@ -112,7 +112,7 @@ export class StartedApp {
     for (const end = performance.now() + CALL_LIMIT; performance.now() < end; await sleep(100)) {
       const answer = await fetch(`${this.#admin}/status`, { signal: AbortSignal.timeout(CALL_LIMIT) })
       const { workers } = (await answer.json()) as Status
-      const caches = workers.flatMap(({ rooms }) => (rooms.cache as CacheRoomReport | undefined)?.caches ?? [])
+      const caches = workers.flatMap(({ modules }) => (modules.cache as CacheRoomReport | undefined)?.caches ?? [])
       let [hits, all] = [0, 0]
       for (const { name, counts } of caches) {
         if (name !== 'auth:privy_id') continue

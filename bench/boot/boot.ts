@@ -30,7 +30,7 @@ interface Round {
 /** The fourth incident: the campaign dashboard with its 69 modules, before and after. */
 export async function benchBoot({ rounds }: BenchOptions): Promise<void> {
   const { cpu, cores, kernel, node } = describeMachine()
-  const killed = await killedAtLimit()
+  const killed = await killedAtTimeout()
   const measured: Round[] = []
   for (let round = 1; round <= rounds; round++) {
     console.error(`bench: round ${round} of ${rounds}`)
@@ -40,7 +40,7 @@ export async function benchBoot({ rounds }: BenchOptions): Promise<void> {
   const text = [
     `${cpu}, ${cores} cores, ${kernel}, Node ${node}; one worker; ${SLOW_ROUTES.length} slow modules of ${sum} ms in all beside the seven critical ones; ${rounds} rounds.`,
     tell(measured),
-    `Before, with \`--boot-limit ${BOOT_LIMIT}\`: ${killed}.`,
+    `Before, with \`--boot-timeout ${BOOT_LIMIT}\`: ${killed}.`,
   ].join('\n\n')
   console.log(`${text}\n`)
   if (rounds < ROUNDS_TO_RECORD) {
@@ -74,8 +74,8 @@ async function measureRound(): Promise<Round> {
   }
 }
 
-async function killedAtLimit(): Promise<string> {
-  const app = await BootedApp.start('before', ['--boot-limit', BOOT_LIMIT, '--log-format', 'text'])
+async function killedAtTimeout(): Promise<string> {
+  const app = await BootedApp.start('before', ['--boot-timeout', BOOT_LIMIT, '--log-format', 'text'])
   try {
     const code = await app.exit(GIVE_UP_LIMIT)
     const why = /boot: ?(.*)|(not ready within the boot limit[^\n]*)/.exec(app.output)?.[0] ?? 'no reason given'

@@ -18,7 +18,7 @@ const STATUS_EVERY = 200
 interface StatusLike {
   readonly workers: readonly {
     readonly bootMs: number | null
-    readonly rooms?: { readonly routes?: { readonly allSettledInMs: number | null; readonly loaded: number } }
+    readonly modules?: { readonly routes?: { readonly allSettledInMs: number | null; readonly loaded: number } }
   }[]
 }
 
@@ -84,7 +84,7 @@ export class BootedApp {
       await sleep(STATUS_EVERY)
       const { body } = await this.#call(this.#adminPort, '/status')
       const [worker] = (JSON.parse(body) as StatusLike).workers
-      took = worker?.rooms?.routes?.allSettledInMs ?? null
+      took = worker?.modules?.routes?.allSettledInMs ?? null
       return took !== null
     })
     return took ?? Number.NaN

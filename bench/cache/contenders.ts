@@ -47,7 +47,7 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   punctual: {
     title: '`readThrough`',
     make: async (load, limit) => {
-      const cache = readThrough('bench', { load, ttl: TTL, ...(limit === 0 ? {} : { limit }) })
+      const cache = readThrough('bench', { load, ttl: TTL, ...(limit === 0 ? {} : { timeout: limit }) })
       return (key) => cache.get(key)
     },
   },

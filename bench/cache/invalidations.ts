@@ -28,7 +28,7 @@ export async function measureInvalidations(times: number): Promise<readonly Inva
 async function amongWorkers(times: number): Promise<InvalidationFigures> {
   await using server = await startServer({ entry: APP, settings: { workers: WORKERS } })
   await server.until('all to know each other', ({ workers }) =>
-    workers.every(({ rooms }) => (rooms.cache as CacheRoomReport | undefined)?.peers === WORKERS - 1),
+    workers.every(({ modules }) => (modules.cache as CacheRoomReport | undefined)?.peers === WORKERS - 1),
   )
   return await measure(`acknowledged by ${WORKERS} workers under Punctual, HTTP included`, times, async () => {
     const { status, tookMs } = await request(`${server.url}/invalidate/key`)

@@ -11,7 +11,7 @@ import { ms } from '../../src/wait/duration.ts'
 
 const [side, mode, seconds] = process.argv.slice(2)
 if (side === 'hooked') {
-  hookServers(new Traffic(undefined, { requestDeadline: ms(30_000), queueLimit: ms(10_000) }))
+  hookServers(new Traffic(undefined, { requestTimeout: ms(30_000), maxProxyQueueTime: ms(10_000) }))
   hookUnnamedWaits({ trace: true, propagate: true })
 }
 

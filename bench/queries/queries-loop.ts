@@ -10,7 +10,7 @@ const [mode = '', side = '', seconds] = process.argv.slice(2)
 /** What is used of a request. */
 class Request extends WaitScope {
   queries: RequestQueries | null = null
-  readonly queryBudget = null
+  readonly maxQueriesPerRequest = null
   readonly ended = false
 }
 

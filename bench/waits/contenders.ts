@@ -1,5 +1,5 @@
 import { TimerWheel, WheelEntry } from '../../src/wait/timer-wheel.ts'
-import { within } from '../../src/wait/within.ts'
+import { withTimeout } from '../../src/wait/within.ts'
 
 interface Contender<Job> {
   readonly title: string
@@ -9,7 +9,7 @@ interface Contender<Job> {
 
 /** Each awaits the same work, which is done at once, for five seconds at most. */
 export const WAITS: Readonly<Record<string, Contender<() => Promise<unknown>>>> = {
-  within: { title: '`within`', make: () => () => within('bench', '5s', work) },
+  within: { title: '`within`', make: () => () => withTimeout('bench', '5s', work) },
   race: { title: '`Promise.race` and `setTimeout`', make: () => raced },
   cooperative: { title: 'cockatiel, cooperative', make: () => policy('Cooperative') },
   aggressive: { title: 'cockatiel, aggressive', make: () => policy('Aggressive') },
@@ -34,7 +34,7 @@ function nothing(): void {}
 async function raced(): Promise<number> {
   let timer: NodeJS.Timeout | undefined
   const expiry = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('expired')), 5_000)
+    timer = setTimeout(() => reject(new Error('timed-out')), 5_000)
   })
   try {
     return await Promise.race([work(), expiry])

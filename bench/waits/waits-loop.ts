@@ -1,9 +1,9 @@
 // One side of `bench waits`: node waits-loop.ts <alone|request|timer> <contender> <seconds>. Prints nanoseconds of CPU by wait.
-import { runWithin } from '../../src/wait/run-within.ts'
+import { withDeadline } from '../../src/wait/run-within.ts'
 import { TIMERS, WAITS } from './contenders.ts'
 
 const [mode = '', name = '', seconds] = process.argv.slice(2)
-/** Waits of one request; Punctual writes them into its ledger. */
+/** Waits of one request; Punctual writes them into its list of waits. */
 const WAITS_OF_REQUEST = 10
 /** Between two looks at the clock. */
 const BATCH = 1_000
@@ -42,7 +42,7 @@ async function waits(): Promise<() => Promise<void>> {
   if (mode === 'alone') return () => some(BATCH)
   return async () => {
     for (let index = 0; index < BATCH; index += WAITS_OF_REQUEST) {
-      await runWithin({ limit: '30s' }, () => some(WAITS_OF_REQUEST))
+      await withDeadline('work', '30s', () => some(WAITS_OF_REQUEST))
     }
   }
 }

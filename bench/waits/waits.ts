@@ -11,7 +11,7 @@ const LOOP = join(import.meta.dirname, 'waits-loop.ts')
 const ROUNDS_TO_RECORD = 9
 const MODES = {
   alone: 'Outside of requests',
-  request: 'Ten waits in a request, with AsyncLocalStorage and ledger',
+  request: 'Ten waits in a request, with AsyncLocalStorage and waits',
 } as const
 
 /** What a wait with a limit costs beside no limit, `Promise.race` and cockatiel. Each figure is from a process of its own; contenders take turns. */

@@ -18,7 +18,7 @@ import { seededAuthUser } from './database/seed-auth.ts'
 import { waitUntil } from './guardian/wait-until.ts'
 import { type Outside, startOutside } from './outside/outside.ts'
 import type { Problem } from './problem.ts'
-import { runWithin, WaitExpiredError } from './punctual.ts'
+import { WaitTimeoutError, withDeadline } from './punctual.ts'
 import { makeTestDatabase, type TestDatabase } from './testing/database.ts'
 
 const PATHS = { before: '/before/api/auth', after: '/api/auth' } as const
@@ -308,7 +308,7 @@ test('while a table hangs every request is answered in time after, and none befo
     assert.equal(answer.headers.get('retry-after'), '1')
     assert.match(answer.headers.get('content-type') ?? '', /^application\/problem\+json/)
     const body = (await answer.json()) as Problem
-    assert.equal(body.type, 'urn:punctual:error:wait-expired')
+    assert.equal(body.type, 'urn:punctual:error:wait-timeout')
     assert.doesNotMatch(JSON.stringify(body), /auth_users|select|pool/)
   }
   const active = async (): Promise<boolean> => {
@@ -339,7 +339,7 @@ test('after: without the table of keys there is an answer, which says that the k
 
 test('after: a referral is written down once its user is there, before the other workers are told of him', async () => {
   const limits = authLimits()
-  const users = rememberUsers(db, { redis: undefined, withKeysLimit: limits.withKeys, onEvent: () => {} })
+  const users = rememberUsers(db, { redis: undefined, withKeysTimeout: limits.withKeys, onEvent: () => {} })
   const steps: string[] = []
   const service = createAuthAfter({
     db,
@@ -370,8 +370,8 @@ test('after: a letter that was given up does not go out later, beside the one in
     // The first has the connection, the second would wait for it.
     for (const limit of ['500ms', '500ms'] as const) {
       await assert.rejects(
-        runWithin({ name: 'test', limit }, () => letters.send([about])),
-        WaitExpiredError,
+        withDeadline('test', limit, () => letters.send([about])),
+        WaitTimeoutError,
       )
     }
     await outside.order({})

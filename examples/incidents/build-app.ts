@@ -29,7 +29,7 @@ import { createSqliteAuditStore, createSqliteStore } from './login/sqlite-store.
 import { openRedis } from './open-redis.ts'
 import { addPage } from './page/page.ts'
 import { answerWithProblems } from './problem.ts'
-import type { Limit, SqliteOptions } from './punctual.ts'
+import type { Duration, SqliteOptions } from './punctual.ts'
 import { createReferralsAfter } from './referrals/after.ts'
 import { createReferralsBefore } from './referrals/before.ts'
 import { addReferralRoutes } from './referrals/routes.ts'
@@ -44,7 +44,7 @@ export interface AppSettings {
   /** Where deferred work is kept in a process that does not run under Punctual. Default: nowhere, it is in memory alone. */
   readonly stateDir?: string
   /** All queries of one sign-in, one sign-out or one look at the session. Default `8s`. */
-  readonly loginLimit?: Limit
+  readonly loginTimeout?: Duration
   /** The partner's API, for the inbox. Default: none, and the inbox says so. */
   readonly partnerUrl?: string
   /** The mail server, `smtp://…`. Default: none, letters stay in the outbox. */
@@ -108,7 +108,7 @@ export function buildApp(settings: AppSettings): FastifyInstance {
 function addLogin(app: FastifyInstance, closing: Closing, stores: LoginStores, settings: AppSettings): void {
   const audit = deferAudit(stores.after, { stateDir: settings.stateDir, log: app.log })
   closing.queues.push(...audit.queues.map((queue) => () => queue.close()))
-  const after = createLoginAfter(stores.after, audit, settings.loginLimit ?? '8s')
+  const after = createLoginAfter(stores.after, audit, settings.loginTimeout ?? '8s')
   addLoginRoutes(app, '', () => after)
   let before: LoginService | undefined
   addLoginRoutes(app, '/before', () => {
@@ -144,7 +144,7 @@ function addOverPostgres(
   const redis = redisUrl === undefined ? undefined : openRedis(redisUrl, app.log)
   const users = rememberUsers(auth, {
     redis,
-    withKeysLimit: limits.withKeys,
+    withKeysTimeout: limits.withKeys,
     onEvent: ({ severity, type, message }) => app.log[severity]({ type }, message),
   })
   closing.queues.push(async () => {
@@ -172,6 +172,6 @@ function openSqliteStores(app: FastifyInstance, closing: Closing, path: string):
   }
   return {
     after: open({ name: 'login' }),
-    before: () => open({ name: 'before', queryLimit: 'unbounded', transactionLimit: 'unbounded' }),
+    before: () => open({ name: 'before', queryTimeout: 'unbounded', transactionTimeout: 'unbounded' }),
   }
 }

@@ -12,7 +12,7 @@ const form = (name: string): string => join(import.meta.dirname, 'campaigns', `$
 test('before: the dashboard is killed at its boot limit, in the midst of its imports, and its file is named', async () => {
   await using server = await startServer({
     entry: form('before'),
-    settings: { workers: 1, bootLimit: '4s' },
+    settings: { workers: 1, bootTimeout: '4s' },
     ready: false,
   })
   assert.equal((await within('the arbiter to give up', server.exit)).code, 3)
@@ -32,9 +32,9 @@ test('after: the dashboard serves what is asked for first while most is not load
   assert.equal((await request(`${server.url}${last.prefix}/x`)).status, 400)
   const status = await server.until(
     'the routes to be reported',
-    ({ workers }) => workers[0]?.rooms.routes !== undefined,
+    ({ workers }) => workers[0]?.modules.routes !== undefined,
   )
-  const report = status.workers[0]?.rooms.routes as RoutesReport
+  const report = status.workers[0]?.modules.routes as RoutesReport
   assert.equal(report.waiting + report.loading + report.loaded, SLOW_ROUTES.length)
   assert.ok(report.waiting > 0, 'the last was loaded before others')
   assert.equal(report.failed, 0)

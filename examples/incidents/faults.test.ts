@@ -14,7 +14,7 @@ import { type FaultStatus, readFaults } from './outside/faults.ts'
 import { type Outside, startOutside } from './outside/outside.ts'
 import { type Frame, queryFrames } from './outside/query-frames.ts'
 import type { Problem } from './problem.ts'
-import { QueryExpiredError, withQueryLimit } from './punctual.ts'
+import { QueryTimeoutError, withQueryTimeout } from './punctual.ts'
 import { makeTestDatabase, type TestDatabase } from './testing/database.ts'
 
 const LIMIT = ms(30_000)
@@ -130,8 +130,8 @@ test('a query cut off behind the delay is cancelled on the server, and its conne
   try {
     await pool.query('select 1')
     await outside.order({ queryDelay: [20, 50] })
-    const cut = withQueryLimit('a nap', '300ms', () => pool.query('select pg_sleep(60) as nap'))
-    await assert.rejects(cut, QueryExpiredError)
+    const cut = withQueryTimeout('a nap', '300ms', () => pool.query('select pg_sleep(60) as nap'))
+    await assert.rejects(cut, QueryTimeoutError)
     const asleep = async (): Promise<boolean> => {
       const { rows } = await direct.query(
         `select from pg_stat_activity where application_name = 'incidents after' and state = 'active' and query like '%as nap%'`,

@@ -16,7 +16,7 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
   it('before: every worker migrates, all are killed at the boot limit, and nothing has been migrated', async () => {
     await using server = await startServer({
       entry: BEFORE,
-      settings: { workers: 2, bootLimit: '5s' },
+      settings: { workers: 2, bootTimeout: '5s' },
       ready: false,
     })
     assert.equal((await within('the arbiter to give up', server.exit)).code, 3)
@@ -44,7 +44,7 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
     await using server = await startServer({
       entry: AFTER,
       flags: ['--config', CONFIG],
-      settings: { bootLimit: '60s' },
+      settings: { bootTimeout: '60s' },
     })
     const found = JSON.parse((await request(`${server.url}/discussions?word=Thread%2010`)).body ?? '[]')
     assert.deepEqual(found[0], { id: 10, source: 'messaging', subject: 'A question about thread 10' })

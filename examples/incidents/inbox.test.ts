@@ -119,7 +119,7 @@ test('after: a partner that hangs is given up with a 503, and before waits for i
   const answer = await ask(PATHS.after, THREAD, 'messaging')
   assert.equal(answer.status, 503)
   assert.equal(answer.headers.get('retry-after'), '1')
-  assert.equal(((await answer.json()) as Problem).type, 'urn:punctual:error:wait-expired')
+  assert.equal(((await answer.json()) as Problem).type, 'urn:punctual:error:wait-timeout')
   assert.equal(settled, false)
   leave.abort()
   await early

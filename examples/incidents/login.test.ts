@@ -268,7 +268,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
   })
 
   test('a login that the database keeps waiting is a 503 by its limit; all others are served, and afterwards so is the login', async () => {
-    const hurried = buildApp({ databaseUrl: database.url, logLevel: 'silent', loginLimit: '300ms' })
+    const hurried = buildApp({ databaseUrl: database.url, logLevel: 'silent', loginTimeout: '300ms' })
     const payload = { username: 'ada', password: SEED_PASSWORD }
     const login = () => hurried.inject({ method: 'POST', url: '/login', payload })
     // Connected, and the threads started: the limit is for the lock alone.
@@ -295,7 +295,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
       for (const answer of await kept) {
         assert.equal(answer.statusCode, 503, answer.body)
         assert.match(String(answer.headers['content-type']), /^application\/problem\+json/)
-        assert.equal(answer.json().type, 'urn:punctual:error:wait-expired')
+        assert.equal(answer.json().type, 'urn:punctual:error:wait-timeout')
         assert.ok(Number(answer.headers['retry-after']) > 0)
         assert.equal(answer.headers['set-cookie'], undefined)
       }

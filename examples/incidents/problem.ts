@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
-import { type ErrorCode, isExpiry, PunctualError, SqliteError } from './punctual.ts'
+import { type ErrorCode, isTimeout, PunctualError, SqliteError } from './punctual.ts'
 
 /** An error as clients see it (RFC 9457). `detail` is for a person and reveals no internals. */
 export interface Problem {
@@ -36,11 +36,11 @@ const TITLES: Readonly<Record<number, string>> = {
 
 /** Errors of Punctual that say "not now". The others are mistakes in the program. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
-  'PUNCTUAL_WAIT_EXPIRED',
-  'PUNCTUAL_REQUEST_EXPIRED',
+  'PUNCTUAL_WAIT_TIMEOUT',
+  'PUNCTUAL_REQUEST_TIMEOUT',
   'PUNCTUAL_CONNECTION_LOST',
   'PUNCTUAL_SHUTTING_DOWN',
-  'PUNCTUAL_CLIENT_GONE',
+  'PUNCTUAL_CLIENT_DISCONNECTED',
   'PUNCTUAL_SHED',
   'PUNCTUAL_SUPERSEDED',
   'PUNCTUAL_BREAKER_OPEN',
@@ -90,7 +90,7 @@ export function answerWithProblems(app: FastifyInstance): void {
 
 /** `type` is to be matched on; which wait it was stays in the log. */
 function passingProblem(error: PunctualError): Problem {
-  const detail = isExpiry(error)
+  const detail = isTimeout(error)
     ? 'Something needed for the answer took too long, and was given up. Try again in a moment.'
     : 'This request could not be finished now. Try again in a moment.'
   const type = `urn:punctual:error:${error.code.slice('PUNCTUAL_'.length).toLowerCase().replaceAll('_', '-')}`

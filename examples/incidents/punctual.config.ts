@@ -14,7 +14,7 @@ const config: PunctualConfig = defineConfig({
         const [{ migrateDatabase }, { tellMigrations }] = await importRelease()
         log(tellMigrations(await migrateDatabase(directUrl())))
       },
-      limit: '8m',
+      timeout: '8m',
     },
     {
       name: 'seed',
@@ -22,7 +22,7 @@ const config: PunctualConfig = defineConfig({
         const [{ seedDatabase }, { tellSeed }] = await importRelease()
         log(tellSeed(await seedDatabase(directUrl())))
       },
-      limit: '3m',
+      timeout: '3m',
     },
   ],
   // The app's own DATABASE_URL leads through what can be made slow; a lock needs a direct connection.

@@ -478,7 +478,7 @@ test('after: a page is answered in time also when the table of tests hangs, and 
   await outside.order({ hangTable: 'referral_tests', hangFor: 120_000 })
   const { status, text } = await call(`${SIDES.after}/referrals/practitioner?practitionerId=1&limit=10`)
   assert.equal(status, 503)
-  assert.equal((JSON.parse(text) as Problem).type, 'urn:punctual:error:wait-expired')
+  assert.equal((JSON.parse(text) as Problem).type, 'urn:punctual:error:wait-timeout')
   await outside.order({})
   assert.equal(
     (await ok<ReferralPage>(`${SIDES.after}/referrals/practitioner?practitionerId=1&limit=10`)).items.length,

@@ -5,13 +5,13 @@ import { importsOf } from './imports.ts'
 import { rawTimersOf } from './raw-timers.ts'
 import { type Token, tokenize } from './tokens.ts'
 
-/** The rooms of `src`, the lowest layer first. A room imports from lower layers, and from its own where `neighbours` says so. */
-const LAYERS: readonly { readonly rooms: readonly string[]; readonly neighbours: boolean }[] = [
-  { rooms: ['wait', 'errors', 'system'], neighbours: true },
-  { rooms: ['settings', 'report', 'protocol', 'hot'], neighbours: true },
-  { rooms: ['request', 'cache', 'defer', 'database', 'routes'], neighbours: false },
-  { rooms: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
-  { rooms: ['dashboard', 'drills', 'adapters', 'cli', 'index'], neighbours: true },
+/** The modules of `src`, the lowest layer first. A room imports from lower layers, and from its own where `neighbours` says so. */
+const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbours: boolean }[] = [
+  { modules: ['wait', 'errors', 'system'], neighbours: true },
+  { modules: ['settings', 'report', 'protocol', 'hot'], neighbours: true },
+  { modules: ['request', 'cache', 'defer', 'database', 'routes'], neighbours: false },
+  { modules: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
+  { modules: ['dashboard', 'drills', 'adapters', 'cli', 'index'], neighbours: true },
 ]
 
 /** Rooms that may see less than their layer: the arbiter never loads what belongs to the app's process. */
@@ -67,12 +67,12 @@ export function checkLayers(root: string): readonly string[] {
     }
   }
   for (const cycle of findCycles(fileGraph)) faults.push(`cycle of files: ${cycle.join(' -> ')}`)
-  for (const cycle of findCycles(roomGraph)) faults.push(`cycle of rooms: ${cycle.join(' -> ')}`)
+  for (const cycle of findCycles(roomGraph)) faults.push(`cycle of modules: ${cycle.join(' -> ')}`)
   return faults
 }
 
 function layerOf(room: string): number {
-  return LAYERS.findIndex(({ rooms }) => rooms.includes(room))
+  return LAYERS.findIndex(({ modules }) => modules.includes(room))
 }
 
 function whyNot(from: string, to: string): string | undefined {

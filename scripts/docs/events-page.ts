@@ -6,7 +6,7 @@ type Outcomes = typeof import('../../src/report/outcomes.ts')
 const INTRODUCTION = `# Events
 
 What can happen to a worker, as it is told in the log, recorded under \`.punctual/incidents/\` and counted. An incident is one JSON file;
-its \`story\` is the sentence of the log, \`evidence\` what was seen at each stage (stack, request, requests in flight, kernel, loop lag,
+its \`summary\` is the sentence of the log, \`evidence\` what was seen at each stage (stack, request, requests in flight, kernel, loop lag,
 memory). \`punctual incidents <id>\` prints it.`
 
 /** `docs/reference/events.md`. */

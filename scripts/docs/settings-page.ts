@@ -5,8 +5,8 @@ type Rules = typeof import('../../src/settings/rules.ts')
 
 const INTRODUCTION = `# Settings
 
-Every setting has one name in four places: \`stallCut\` is the key \`stallCut\` in \`punctual.config.ts\`, the variable
-\`PUNCTUAL_STALL_CUT\` and the flag \`--stall-cut\`. A flag beats the environment, which beats the config file, which beats the
+Every setting has one name in four places: \`stallInterruptAfter\` is the key \`stallInterruptAfter\` in \`punctual.config.ts\`, the variable
+\`PUNCTUAL_STALL_INTERRUPT_AFTER\` and the flag \`--stall-interrupt-after\`. A flag beats the environment, which beats the config file, which beats the
 default. \`punctual config\` prints the values in force, where each comes from, and the rules.
 
 A value that does not apply, a \`PUNCTUAL_*\` variable or a key that names no setting, and a broken rule are errors: Punctual
@@ -16,7 +16,7 @@ lists all of them and does not start (exit code 2). "Without limit" is the word 
 // punctual.config.ts
 import { defineConfig } from 'punctual'
 
-export default defineConfig({ workers: 4, requestDeadline: '20s', maxMemory: '512MiB' })
+export default defineConfig({ workers: 4, requestTimeout: '20s', maxMemory: '512MiB' })
 \`\`\`
 
 Settings with a line "While running" can be changed without a restart: [Changing limits](../guides/changing-limits.md).
@@ -43,7 +43,7 @@ export function settingsPage({ SETTING_NAMES, recordOf, flagOf, variableOf }: Re
           `- Accepted: ${record.kind.accepts}`,
           `- Flag: \`${flagOf(name)}${record.bare === undefined ? ` <${record.kind.label}>` : ''}\``,
           `- Variable: ${variables.map((variable) => `\`${variable}\``).join(', else ')}`,
-          ...(record.hot === undefined ? [] : [`- While running: \`punctual set ${name} <${record.kind.label}>\``]),
+          ...(record.runtime === undefined ? [] : [`- While running: \`punctual set ${name} <${record.kind.label}>\``]),
         ].join('\n'),
       )
     }

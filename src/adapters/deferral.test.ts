@@ -302,7 +302,7 @@ describe('deferred plain handlers', () => {
       })
       it('that take too long are answered 503, and go on loading', async () => {
         const load = Promise.withResolvers<{ default: http.RequestListener }>()
-        const slow = deferHandler('/slow', () => load.promise, { ...quiet, requestLimit: '20ms' })
+        const slow = deferHandler('/slow', () => load.promise, { ...quiet, requestTimeout: '20ms' })
         await withServer(slow, async (fetchSlow) => {
           const [status, body] = await fetchSlow('/slow')
           assert.equal(status, 503)

@@ -1,6 +1,6 @@
 import type { IncidentSummary } from '../report/incident.ts'
 import type { Status, WorkerStatus } from '../report/status.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 
 /** The page may show what it holds and load nothing. */
 export const PAGE_POLICY =
@@ -18,7 +18,7 @@ const STYLE = `
   th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
   th { font-weight: 600 }
   th.text, td.text { text-align: left }
-  td.story { white-space: normal }
+  td.summary { white-space: normal }
   .stalled { font-weight: 700 }
 `
 
@@ -36,7 +36,7 @@ export function adminPage(status: Status, incidents: readonly IncidentSummary[])
 </head>
 <body>
 <h1>${escapeHtml(name)} is ${ready ? 'ready' : 'not ready'}</h1>
-<p class="quiet">${escapeHtml(phase)}, generation ${generation}, ${escapeHtml(address ?? 'not listening yet')}; arbiter pid ${pid} for ${tellDuration(uptimeMs)}, Punctual ${escapeHtml(version)}</p>
+<p class="quiet">${escapeHtml(phase)}, generation ${generation}, ${escapeHtml(address ?? 'not listening yet')}; arbiter pid ${pid} for ${formatElapsed(uptimeMs)}, Punctual ${escapeHtml(version)}</p>
 <nav><a href="/status">status</a><a href="/metrics">metrics</a><a href="/incidents">incidents</a><a href="/readyz">readyz</a><a href="/livez">livez</a></nav>
 <h2>Workers</h2>
 <div class="scroll"><table>
@@ -56,20 +56,20 @@ function workerRow(worker: WorkerStatus): string {
     worker.pid ?? '',
     null,
     worker.generation,
-    tellDuration(worker.ageMs),
+    formatElapsed(worker.ageMs),
     worker.requests,
     worker.inFlight,
     worker.connections,
-    worker.loopLagMs === null ? '' : tellDuration(worker.loopLagMs),
+    worker.loopLagMs === null ? '' : formatElapsed(worker.loopLagMs),
     worker.rssBytes === null ? '' : `${Math.round(worker.rssBytes / 1024 / 1024)} MiB`,
   ].map((cell) => (cell === null ? `<td class="text ${worker.state}">${escapeHtml(state)}` : `<td>${cell}`))
   return `<tr><td>${worker.id}${cells.join('')}</tr>`
 }
 
-function incidentRow({ id, at, kind, story }: IncidentSummary): string {
+function incidentRow({ id, at, kind, summary }: IncidentSummary): string {
   const when = at.slice(0, 19).replace('T', ' ')
   const link = `/incidents/${encodeURIComponent(id)}`
-  return `<tr><td class="text"><a href="${escapeHtml(link)}">${escapeHtml(when)}</a><td class="text">${escapeHtml(kind)}<td class="text story">${escapeHtml(story)}</tr>`
+  return `<tr><td class="text"><a href="${escapeHtml(link)}">${escapeHtml(when)}</a><td class="text">${escapeHtml(kind)}<td class="text summary">${escapeHtml(summary)}</tr>`
 }
 
 function escapeHtml(text: string): string {

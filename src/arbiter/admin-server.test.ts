@@ -26,8 +26,8 @@ const INCIDENT: Incident = {
   kind: 'stall',
   at: '2026-11-22T00:43:31.123Z',
   worker: { id: 2, pid: 7, generation: 1 },
-  story: 'worker 2 stalled for GET /<script>alert(1)</script>',
-  outcome: 'cut',
+  summary: 'worker 2 stalled for GET /<script>alert(1)</script>',
+  outcome: 'interrupted',
   evidence: [],
 }
 
@@ -184,7 +184,7 @@ test('an arbiter that cannot say is a 500 that reveals nothing', async () => {
 
 describe('a client is not let keep the server', () => {
   test('by sending no request, or half of one', async () => {
-    await start({}, { clientLimit: ms(100) })
+    await start({}, { clientTimeout: ms(100) })
     assert.equal(await speak(''), '')
     assert.match(await speak('GET / HTTP/1.1\r\nHost: localhost\r\n'), /^$|^HTTP\/1\.1 408 /)
   })

@@ -15,7 +15,7 @@ export interface AdminServerOptions {
   readonly port: number
   readonly log?: Pick<Log, 'warn'>
   /** How long a client may take to send a request, to take its answer, and to be idle. Default: 5 s. */
-  readonly clientLimit?: Milliseconds
+  readonly clientTimeout?: Milliseconds
   /** Connections at once; more are closed. Default: 128. */
   readonly connections?: number
 }
@@ -43,18 +43,18 @@ const ON_PAGE = 10
  * stalls can fail a probe. It reads only: GET and HEAD. Error: `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen.
  */
 export async function startAdminServer(control: ArbiterControl, options: AdminServerOptions): Promise<AdminServer> {
-  const { host, port, log, clientLimit = ms(5_000), connections = 128 } = options
+  const { host, port, log, clientTimeout = ms(5_000), connections = 128 } = options
   const server = createServer(
     {
-      headersTimeout: clientLimit,
-      requestTimeout: clientLimit,
-      keepAliveTimeout: clientLimit,
+      headersTimeout: clientTimeout,
+      requestTimeout: clientTimeout,
+      keepAliveTimeout: clientTimeout,
       connectionsCheckingInterval: 1_000,
       maxHeaderSize: 8 * 1024,
     },
     (request, response) => void serve(request, response, control, host, log),
   )
-  server.timeout = clientLimit
+  server.timeout = clientTimeout
   server.maxConnections = connections
   await listen(server, host, port)
   server.on('error', (error) => log?.warn({ event: 'admin-server-failed', error }, 'the admin server failed'))

@@ -1,5 +1,5 @@
 import type { Log } from '../report/log.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { Announcement } from './action.ts'
 import type { ServiceManager } from './service-manager.ts'
 import type { RecycleReason, State } from './state.ts'
@@ -64,7 +64,7 @@ export function createAnnouncer({
       case 'worker-ready':
         log.info(
           { event: 'worker-ready', ...of(what.worker, state), bootMs: what.bootMs },
-          `${who(what.worker, state)} is ready after ${tellDuration(what.bootMs)}`,
+          `${who(what.worker, state)} is ready after ${formatElapsed(what.bootMs)}`,
         )
         return
       case 'worker-left':
@@ -74,7 +74,7 @@ export function createAnnouncer({
         log.info(
           { event: 'worker-restarting', worker: what.worker, restartInMs: what.restartInMs },
           what.restartInMs > 0
-            ? `worker ${what.worker} is replaced in ${tellDuration(what.restartInMs)}`
+            ? `worker ${what.worker} is replaced in ${formatElapsed(what.restartInMs)}`
             : `worker ${what.worker} is replaced`,
         )
         return
@@ -97,7 +97,7 @@ export function createAnnouncer({
       case 'reloaded':
         log.info(
           { event: 'reloaded', generation: what.generation, tookMs: what.tookMs },
-          `reloaded: generation ${what.generation} serves after ${tellDuration(what.tookMs)}`,
+          `reloaded: generation ${what.generation} serves after ${formatElapsed(what.tookMs)}`,
         )
         serviceManager.status(`generation ${what.generation} serves`)
         serviceManager.ready()
@@ -140,7 +140,7 @@ function tellRecycling(why: RecycleReason): string {
       return `it has served ${why.requests} requests`
     case 'lifetime':
       return 'it has reached its lifetime'
-    case 'stall-cut':
+    case 'stall-interrupted':
       return 'a stall was cut in it'
   }
 }

@@ -18,7 +18,7 @@ import { EventQueue } from './event-queue.ts'
 import { Exchange } from './exchange.ts'
 import { countReasons } from './failures.ts'
 import { appointHeirs } from './heirs.ts'
-import { HotSettings, type HotSettingsOptions } from './hot-settings.ts'
+import { type HotSettingsOptions, RuntimeSettings } from './hot-settings.ts'
 import { ownListeningHandles } from './owned-handles.ts'
 import { Releaser } from './releaser.ts'
 import type { ServiceManager } from './service-manager.ts'
@@ -71,7 +71,7 @@ export class Arbiter implements ArbiterControl {
   readonly #announce: ReturnType<typeof createAnnouncer>
   readonly #handles = new Map<number, WorkerHandle>()
   readonly #exchange = new Exchange()
-  readonly settings: HotSettings
+  readonly settings: RuntimeSettings
   readonly #releaser: Releaser
   readonly #timers = new Map<string, Cancel>()
   /** What each command that is under way is refused with, and who waits for it. */
@@ -93,7 +93,7 @@ export class Arbiter implements ArbiterControl {
     appointHeirs(this.#exchange)
     this.#chronicle = new Chronicle(options.store, options.log, options.cwd, options.workerConfig.entry)
     this.#announce = createAnnouncer({ log: options.log, serviceManager: options.serviceManager, entry: options.name })
-    this.settings = new HotSettings({
+    this.settings = new RuntimeSettings({
       ...options,
       stateDir: options.base.settings.stateDir,
       exchange: this.#exchange,
@@ -147,7 +147,7 @@ export class Arbiter implements ArbiterControl {
         incidents: this.#options.store.counts(),
         set: this.settings.setTexts(),
         release: this.#releaser.status,
-        rooms: (worker) => this.#exchange.reportsOf(worker),
+        modules: (worker) => this.#exchange.reportsOf(worker),
       },
       monotonicNow(),
     )

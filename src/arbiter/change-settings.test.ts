@@ -43,12 +43,12 @@ test('a limit after which workers are replaced holds for those that run, each sp
 })
 
 test('a boot limit holds for workers that boot, from when they were started', () => {
-  const { actions } = change(started(), { bootLimit: '5m' }, 10_000)
+  const { actions } = change(started(), { bootTimeout: '5m' }, 10_000)
   assert.deepEqual(actions, [{ type: 'set-timer', timer: { of: 'boot', worker: 2 }, after: 290_000 }])
   // Less than has passed already: it is over.
-  const [timer] = change(started(), { bootLimit: '5s' }, 10_000).actions
+  const [timer] = change(started(), { bootTimeout: '5s' }, 10_000).actions
   assert.deepEqual(timer, { type: 'set-timer', timer: { of: 'boot', worker: 2 }, after: 0 })
-  assert.deepEqual(change(started(), { bootLimit: '60s' }, 10_000).actions, [])
+  assert.deepEqual(change(started(), { bootTimeout: '60s' }, 10_000).actions, [])
 })
 
 test('the limits of a crash loop, of its delay and of a stop hold from the next failure on', () => {
@@ -59,7 +59,7 @@ test('the limits of a crash loop, of its delay and of a stop hold from the next 
   assert.equal(gaveUp.state.exit?.code, 5)
   const delayed = crash(change(state, { restartDelayMin: '20s' }, 1_000).state, 2_000)
   assert.equal(delayed.state.spawnNotBefore, 22_000)
-  const { actions } = decide(change(state, { stopLimit: '50s' }, 1_000).state, {
+  const { actions } = decide(change(state, { stopTimeout: '50s' }, 1_000).state, {
     type: 'signal',
     signal: 'SIGTERM',
     at: 2_000,

@@ -9,11 +9,11 @@ export function changeSettings(state: State, settings: Settings, at: number): Ac
   const before = state.settings
   state.settings = settings
   for (const worker of state.workers) spreadLimits(state, before, worker)
-  if (settings.bootLimit === before.bootLimit) return []
+  if (settings.bootTimeout === before.bootTimeout) return []
   return state.workers.filter(isBooting).map(({ id, spawnedAt }) => ({
     type: 'set-timer',
     timer: { of: 'boot', worker: id },
-    after: ms(Math.max(0, spawnedAt + settings.bootLimit - at)),
+    after: ms(Math.max(0, spawnedAt + settings.bootTimeout - at)),
   }))
 }
 

@@ -28,7 +28,7 @@ function evidence(stage: StallEvidence['stage'], stalledForMs: number): StallEvi
     kernel: { doing: 'spinning', cpuShare: 1, wchan: null, syscall: null, target: null, children: [] },
     loopLag: [],
     memory: { rss: 0, heapUsed: 0, heapLimit: 0 },
-    longTurn: null,
+    allowBlocking: null,
   }
 }
 
@@ -100,8 +100,8 @@ async function desk(run: (desk: Desk) => Promise<void>): Promise<void> {
 }
 
 test('a cut is one incident, whichever of the two ways out of the worker is heard first', async () => {
-  const cut = { type: 'stall-cut', stalledForMs: 5_000, evidence: evidence('cut', 5_000) } as const
-  const done = { type: 'cut-done', culprit: '503', others: 14 } as const
+  const cut = { type: 'stall-interrupted', stalledForMs: 5_000, evidence: evidence('interrupt', 5_000) } as const
+  const done = { type: 'interrupt-done', culprit: '503', others: 14 } as const
   for (const order of [
     [cut, done],
     [done, cut],
@@ -111,16 +111,16 @@ test('a cut is one incident, whichever of the two ways out of the worker is hear
       for (const message of order) chronicle.tells(2, message)
       chronicle.now += 212
       chronicle.boots(3)
-      chronicle.tells(2, { type: 'cut-served', served: 14, others: 14 })
+      chronicle.tells(2, { type: 'interrupt-served', served: 14, others: 14 })
       chronicle.happens({ type: 'exited', worker: 2, code: 0, signal: null })
       const [incident, ...more] = await chronicle.incidents()
       assert.deepEqual(more, [])
       assert.partialDeepStrictEqual(incident, {
         kind: 'stall',
         worker: { id: 2, pid: 7, generation: 1 },
-        outcome: 'cut',
+        outcome: 'interrupted',
         stalledForMs: 5_000,
-        evidence: [{ stage: 'report' }, { stage: 'cut' }],
+        evidence: [{ stage: 'report' }, { stage: 'interrupt' }],
         culprit: '503',
         others: { inFlight: 14, served: 14 },
         replacement: { worker: 3, afterMs: 212 },
@@ -129,8 +129,8 @@ test('a cut is one incident, whichever of the two ways out of the worker is hear
       assert.partialDeepStrictEqual(chronicle.lines.at(-1), {
         event: 'incident',
         incident: incident?.id,
-        outcome: 'cut',
-        msg: incident?.story,
+        outcome: 'interrupted',
+        msg: incident?.summary,
       })
     })
   }
@@ -140,12 +140,12 @@ test('a kill tells why no cut was made, what the clients were told, and who took
   await desk(async (chronicle) => {
     chronicle.tells(1, { type: 'stall-reported', evidence: evidence('report', 1_000) })
     chronicle.tells(1, {
-      type: 'cut-impossible',
+      type: 'interrupt-impossible',
       why: 'blocked-in-system-call',
-      evidence: evidence('cut', 10_000),
+      evidence: evidence('interrupt', 10_000),
     })
-    const lastAnswers = { inFlight: 40, unread: 1, closed: 2, tookMs: 3 }
-    chronicle.tells(1, { type: 'killing', why: 'stall', evidence: evidence('kill', 15_000), lastAnswers })
+    const emergencyResponses = { inFlight: 40, unread: 1, closed: 2, tookMs: 3 }
+    chronicle.tells(1, { type: 'killing', why: 'stall', evidence: evidence('kill', 15_000), emergencyResponses })
     chronicle.happens({ type: 'exited', worker: 1, code: null, signal: 'SIGKILL' })
     chronicle.now += 400
     chronicle.happens({ type: 'timer', timer: { of: 'spawn' } })
@@ -154,8 +154,8 @@ test('a kill tells why no cut was made, what the clients were told, and who took
     assert.partialDeepStrictEqual(incident, {
       outcome: 'killed',
       stalledForMs: 15_000,
-      notCut: 'blocked-in-system-call',
-      lastAnswers,
+      notInterrupted: 'blocked-in-system-call',
+      emergencyResponses,
       replacement: { worker: 3, afterMs: 400 },
     })
   })
@@ -164,16 +164,16 @@ test('a kill tells why no cut was made, what the clients were told, and who took
 test('a worker killed for not leaving is no stall, and is told all the same', async () => {
   await desk(async (chronicle) => {
     chronicle.happens({ type: 'signal', signal: 'SIGTERM' })
-    const lastAnswers = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
-    chronicle.tells(1, { type: 'killing', why: 'stop-limit', evidence: null, lastAnswers })
+    const emergencyResponses = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
+    chronicle.tells(1, { type: 'killing', why: 'stop-timeout', evidence: null, emergencyResponses })
     assert.deepEqual(await chronicle.incidents(), [])
     assert.partialDeepStrictEqual(chronicle.lines.at(-1), {
       level: 'warn',
       event: 'worker-killed',
       worker: 1,
       workerPid: 6,
-      reason: 'stop-limit',
-      lastAnswers,
+      reason: 'stop-timeout',
+      emergencyResponses,
     })
   })
 })

@@ -6,7 +6,7 @@ import type { Log } from '../report/log.ts'
 import { tellLastAnswers } from '../report/story.ts'
 import { shortPath } from '../report/telling-frame.ts'
 import type { Settings } from '../settings/settings.ts'
-import { formatDuration, tellDuration } from '../wait/duration.ts'
+import { formatDuration, formatElapsed } from '../wait/duration.ts'
 import type { Announcement } from './action.ts'
 import type { Event } from './event.ts'
 import { fullHeap } from './full-heap.ts'
@@ -85,30 +85,30 @@ export class Chronicle {
         return this.#book.tell(this.#book.begin('stall', worker, [message.evidence]).draft, 'warn')
       case 'stall-ended':
         return this.#stallEnded(worker, message)
-      case 'stall-cut': {
+      case 'stall-interrupted': {
         const open = this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
         this.#book.add(open, message.evidence)
-        Object.assign(open.draft, { outcome: 'cut', stalledForMs: message.stalledForMs })
-        delete open.draft.notCut
+        Object.assign(open.draft, { outcome: 'interrupted', stalledForMs: message.stalledForMs })
+        delete open.draft.notInterrupted
         open.lostAt = at
         return this.#book.tell(open.draft, 'error')
       }
-      case 'cut-done': {
+      case 'interrupt-done': {
         // The main thread may be heard before its watchdog is.
         const open =
           this.#book.findCut(worker.id) ?? this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
         open.draft.culprit = message.culprit
         return
       }
-      case 'cut-served': {
+      case 'interrupt-served': {
         const open = this.#book.findCut(worker.id)
         if (open !== undefined) open.draft.others = { inFlight: message.others, served: message.served }
         return
       }
-      case 'cut-impossible': {
+      case 'interrupt-impossible': {
         const open = this.#book.find(worker.id, 'stall') ?? this.#book.begin('stall', worker)
         this.#book.add(open, message.evidence)
-        open.draft.notCut = message.why
+        open.draft.notInterrupted = message.why
         return this.#book.tell(open.draft, 'error')
       }
       case 'killing':
@@ -130,8 +130,10 @@ export class Chronicle {
   }
 
   #tellSlowBoot(worker: WorkerState, { bootMs, worst }: Extract<FromWatchdog, { type: 'boot-slow' }>): void {
-    const who = `worker ${worker.id} (pid ${worker.pid}) took ${tellDuration(bootMs)} to boot`
-    const told = worst.map(({ module, selfMs }) => `${shortPath(module, this.#cwd)} ${tellDuration(selfMs)}`).join(', ')
+    const who = `worker ${worker.id} (pid ${worker.pid}) took ${formatElapsed(bootMs)} to boot`
+    const told = worst
+      .map(({ module, selfMs }) => `${shortPath(module, this.#cwd)} ${formatElapsed(selfMs)}`)
+      .join(', ')
     const where = told === '' ? 'no single import stands out' : `most of it in importing ${told}`
     this.#log.warn(
       { event: 'boot-slow', worker: worker.id, workerPid: worker.pid, bootMs, imports: worst },
@@ -143,23 +145,23 @@ export class Chronicle {
     worker: WorkerState,
     message: Extract<FromWatchdog, { type: 'killing' }>,
     at: number,
-    { stopLimit }: Settings,
+    { stopTimeout }: Settings,
   ): void {
-    const { why, evidence, lastAnswers } = message
+    const { why, evidence, emergencyResponses } = message
     const stall = this.#book.find(worker.id, 'stall')
     if (stall === undefined && why !== 'stall' && why !== 'boot') {
       // It was told to leave and has not: no stall, but no end without a reason either.
       const { id, pid } = worker
-      const told = why === 'stop' ? 'everything stops now' : `it was told to leave ${formatDuration(stopLimit)} ago`
+      const told = why === 'stop' ? 'everything stops now' : `it was told to leave ${formatDuration(stopTimeout)} ago`
       this.#log.warn(
-        { event: 'worker-killed', worker: id, workerPid: pid, reason: why, lastAnswers },
-        `worker ${id} (pid ${pid}) is killed before it has left: ${told}; ${tellLastAnswers(lastAnswers)}`,
+        { event: 'worker-killed', worker: id, workerPid: pid, reason: why, emergencyResponses },
+        `worker ${id} (pid ${pid}) is killed before it has left: ${told}; ${tellLastAnswers(emergencyResponses)}`,
       )
       return
     }
     const open = stall ?? this.#book.begin(why === 'boot' ? 'boot' : 'stall', worker)
     if (evidence !== null) this.#book.add(open, evidence)
-    Object.assign(open.draft, { outcome: 'killed', lastAnswers })
+    Object.assign(open.draft, { outcome: 'killed', emergencyResponses })
     if (why === 'boot') Object.assign(open.draft, { kind: 'boot', stalledForMs: Math.round(at - worker.spawnedAt) })
     open.lostAt = at
     this.#book.tell(open.draft, 'error')
@@ -215,7 +217,7 @@ export class Chronicle {
         kernel: new KernelWatch(worker.pid).evidence(),
         loopLag: [],
         memory: { rss: vitals?.rss ?? 0, heapUsed: vitals?.heapUsed ?? 0, heapLimit: vitals?.heapLimit ?? 0 },
-        longTurn: null,
+        allowBlocking: null,
       },
     ])
     open.draft.stalledForMs = Math.round(forMs)
@@ -230,7 +232,7 @@ export class Chronicle {
     Object.assign(open.draft, {
       outcome: 'killed',
       stalledForMs: Math.round(at - worker.beatAt),
-      lastAnswers: { inFlight: 0, unread: 0, closed, tookMs: 0 },
+      emergencyResponses: { inFlight: 0, unread: 0, closed, tookMs: 0 },
     })
     open.lostAt = at
     this.#book.tell(open.draft, 'error')
@@ -274,7 +276,7 @@ export class Chronicle {
     }
   }
 
-  /** The story is whole: the worker has gone, and another serves. */
+  /** The summary is whole: the worker has gone, and another serves. */
   #closeIfOver(open: OpenIncident, isReplaced: boolean): void {
     if (open.draft.exit === undefined) return
     if (!isReplaced) {

@@ -97,6 +97,6 @@ function beginStop(state: State, why: string, now: boolean): Action[] {
 function kill(state: State, id: number): Action[] {
   const worker = state.workers.find((one) => one.id === id)
   if (worker === undefined || worker.dying !== null) return []
-  worker.dying = 'stop-limit'
+  worker.dying = 'stop-timeout'
   return [{ type: 'kill', worker: id, why: 'stop', gently: true }]
 }

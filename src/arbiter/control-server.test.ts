@@ -180,7 +180,7 @@ test('more clients than allowed are refused with a reason', async () => {
 })
 
 test('a client that says nothing is let go', async () => {
-  await start({}, { idleLimit: ms(30) })
+  await start({}, { idleTimeout: ms(30) })
   const { answer } = await client()
   assert.equal(await answer(), undefined)
 })

@@ -19,7 +19,7 @@ export interface ControlServerOptions {
   /** Clients at once; more are refused. Default: 32. */
   readonly clients?: number
   /** How long a client may be silent while nothing is done for it, or leave its answer unread. Default: 30 s. */
-  readonly idleLimit?: Milliseconds
+  readonly idleTimeout?: Milliseconds
   readonly log?: Pick<Log, 'warn'>
 }
 
@@ -41,7 +41,7 @@ export async function startControlServer(
   control: ArbiterControl,
   options: ControlServerOptions = {},
 ): Promise<ControlServer> {
-  const { clients = 32, idleLimit = ms(30_000), log } = options
+  const { clients = 32, idleTimeout = ms(30_000), log } = options
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     if (open.size >= clients) {
@@ -51,7 +51,7 @@ export async function startControlServer(
     }
     open.add(socket)
     socket.once('close', () => open.delete(socket))
-    converse(socket, control, idleLimit)
+    converse(socket, control, idleTimeout)
   })
   try {
     await rm(path, { force: true })
@@ -98,7 +98,7 @@ function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-function converse(socket: Socket, control: ArbiterControl, idleLimit: Milliseconds): void {
+function converse(socket: Socket, control: ArbiterControl, idleTimeout: Milliseconds): void {
   const queue: ControlRequest[] = []
   let busy = false
   const say = (answer: ControlAnswer): void => {
@@ -132,7 +132,7 @@ function converse(socket: Socket, control: ArbiterControl, idleLimit: Millisecon
   socket.on('data', read)
   // A client that goes away loses its answer; what it asked for goes on.
   socket.on('error', () => {})
-  socket.setTimeout(idleLimit, () => {
+  socket.setTimeout(idleTimeout, () => {
     if (!busy || socket.writableLength > 0) socket.destroy()
   })
 }

@@ -9,7 +9,7 @@ import type { Event } from './event.ts'
 import { initialState, type State } from './state.ts'
 
 const EVIDENCE: StallEvidence = {
-  stage: 'cut',
+  stage: 'interrupt',
   stalledForMs: 1,
   stack: null,
   request: null,
@@ -18,7 +18,7 @@ const EVIDENCE: StallEvidence = {
   kernel: null,
   loopLag: [],
   memory: { rss: 0, heapUsed: 0, heapLimit: 0 },
-  longTurn: null,
+  allowBlocking: null,
 }
 
 /**
@@ -82,7 +82,7 @@ class World {
   #beat(worker: number, ready: boolean): void {
     const vitals = {
       heartbeatAgeMs: 0, loopLagMs: 0, requests: ready ? Math.floor(this.#random() * 600) : 0, inFlight: 0, connections: 0,
-      outcomes: NO_OUTCOMES, waiting: 0, wouldBeShed: 0, overloaded: false, zombieWaits: 0, rss: 1, heapUsed: 1, heapLimit: 2, debugged: false,
+      outcomes: NO_OUTCOMES, waiting: 0, wouldBeShed: 0, overloaded: false, abandonedOperations: 0, rss: 1, heapUsed: 1, heapLimit: 2, debugged: false,
     } // biome-ignore format: figures
     this.#happen({ type: 'told', worker, message: { type: 'beat', vitals }, at: this.now })
   }
@@ -95,7 +95,12 @@ class World {
     if (dice < 0.02 && worker !== undefined) this.#ends(worker, 1, 1, null)
     else if (dice < 0.03 && worker !== undefined) this.#ends(worker, 1, null, 'SIGKILL')
     else if (dice < 0.05 && worker !== undefined && this.alive.get(worker)?.ready) {
-      this.#happen({ type: 'told', worker, message: { type: 'stall-cut', stalledForMs: 1, evidence: EVIDENCE }, at })
+      this.#happen({
+        type: 'told',
+        worker,
+        message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE },
+        at,
+      })
     } else if (dice < 0.06) this.#ask({ name: 'reload' })
     else if (dice < 0.07) this.#ask({ name: 'scale', change: { by: this.chance(0.5) ? 1 : -1 } })
     else if (dice < 0.075) this.#happen({ type: 'signal', signal: 'SIGHUP', at })

@@ -30,7 +30,7 @@ const VITALS: Vitals = {
   waiting: 0,
   wouldBeShed: 0,
   overloaded: false,
-  zombieWaits: 0,
+  abandonedOperations: 0,
   rss: 50_000_000,
   heapUsed: 1,
   heapLimit: 100,
@@ -47,7 +47,7 @@ const EVIDENCE: StallEvidence = {
   kernel: null,
   loopLag: [],
   memory: { rss: 0, heapUsed: 0, heapLimit: 0 },
-  longTurn: null,
+  allowBlocking: null,
 }
 
 const ERROR = { name: 'Error', message: 'no', stack: 'Error: no' }
@@ -269,7 +269,7 @@ describe('failures', () => {
     )
     assert.deepEqual(
       reasonOf((b) => b.exits(1, null, 'SIGKILL')),
-      ['killed-from-outside'],
+      ['killed-externally'],
     )
     assert.deepEqual(
       reasonOf((b) => b.exits(1, null, 'SIGABRT')),
@@ -284,8 +284,12 @@ describe('failures', () => {
     )
     assert.deepEqual(
       reasonOf((b) => {
-        const lastAnswers = { inFlight: 0, unread: 0, closed: 0, tookMs: 0 }
-        b.does({ type: 'told', worker: 1, message: { type: 'killing', why: 'stall', evidence: null, lastAnswers } })
+        const emergencyResponses = { inFlight: 0, unread: 0, closed: 0, tookMs: 0 }
+        b.does({
+          type: 'told',
+          worker: 1,
+          message: { type: 'killing', why: 'stall', evidence: null, emergencyResponses },
+        })
         b.exits(1, null, 'SIGKILL')
       }),
       ['stall'],
@@ -320,7 +324,7 @@ describe('stalls', () => {
     const cut = bench.does({
       type: 'told',
       worker: 1,
-      message: { type: 'stall-cut', stalledForMs: 1, evidence: EVIDENCE },
+      message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE },
     })
     assert.deepEqual(of(cut, 'spawn'), [{ type: 'spawn', worker: 3, generation: 1, replaces: 1 }])
     assert.deepEqual(of(cut, 'drain'), [])
@@ -335,7 +339,7 @@ describe('stalls', () => {
 
   test('a replacement that cannot boot is tried again, and the cut worker stays meanwhile', () => {
     const bench = Bench.running()
-    bench.does({ type: 'told', worker: 1, message: { type: 'stall-cut', stalledForMs: 1, evidence: EVIDENCE } })
+    bench.does({ type: 'told', worker: 1, message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE } })
     bench.exits(3)
     assert.equal(bench.life(1), 'ready')
     bench.now += 100

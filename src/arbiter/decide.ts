@@ -83,14 +83,14 @@ function bootLimitPassed(state: State, worker: WorkerState): Action[] {
   if (worker.life !== 'spawned' && worker.life !== 'booting') return []
   // Whoever steps through a boot with a debugger takes the time it takes.
   if (worker.vitals?.debugged === true) {
-    return [{ type: 'set-timer', timer: { of: 'boot', worker: worker.id }, after: state.settings.bootLimit }]
+    return [{ type: 'set-timer', timer: { of: 'boot', worker: worker.id }, after: state.settings.bootTimeout }]
   }
   worker.dying = 'boot'
-  worker.lastWords ??= `it was not ready within the boot limit of ${formatDuration(state.settings.bootLimit)}`
+  worker.lastWords ??= `it was not ready within the boot limit of ${formatDuration(state.settings.bootTimeout)}`
   return [{ type: 'kill', worker: worker.id, why: 'boot', gently: true }]
 }
 
 function stopLimitPassed(worker: WorkerState): Action[] {
-  worker.dying = 'stop-limit'
-  return [{ type: 'kill', worker: worker.id, why: 'stop-limit', gently: true }]
+  worker.dying = 'stop-timeout'
+  return [{ type: 'kill', worker: worker.id, why: 'stop-timeout', gently: true }]
 }

@@ -28,11 +28,11 @@ test('what a worker broadcasts is heard by all others, and not by itself', () =>
 
 test('the reports of a worker are the newest, and end with it', () => {
   const { exchange } = exchangeOf(1)
-  exchange.told(1, { type: 'rooms', rooms: { cache: 1 } })
-  exchange.told(1, { type: 'rooms', rooms: { cache: 2 } })
+  exchange.told(1, { type: 'modules', modules: { cache: 1 } })
+  exchange.told(1, { type: 'modules', modules: { cache: 2 } })
   assert.deepEqual(exchange.reportsOf(1), { cache: 2 })
   exchange.left(1)
-  exchange.told(1, { type: 'rooms', rooms: { cache: 3 } })
+  exchange.told(1, { type: 'modules', modules: { cache: 3 } })
   assert.deepEqual(exchange.reportsOf(1), {})
 })
 

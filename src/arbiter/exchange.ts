@@ -27,8 +27,8 @@ export class Exchange {
 
   /** Takes what belongs to the line; false for anything else a worker has said. */
   told(worker: number, message: FromMain | FromWatchdog): boolean {
-    if (message.type === 'rooms') {
-      if (this.#workers.has(worker)) this.#reports.set(worker, message.rooms)
+    if (message.type === 'modules') {
+      if (this.#workers.has(worker)) this.#reports.set(worker, message.modules)
       return true
     }
     if (message.type !== 'line') return false

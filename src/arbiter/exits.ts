@@ -20,7 +20,7 @@ export function exited(
     { type: 'announce', what: { of: 'worker-left', worker: worker.id } },
   ]
   if (worker.life === 'draining' || state.phase === 'stopping') {
-    if (worker.dying === 'stop-limit') state.restarts['stop-limit'] = (state.restarts['stop-limit'] ?? 0) + 1
+    if (worker.dying === 'stop-timeout') state.restarts['stop-timeout'] = (state.restarts['stop-timeout'] ?? 0) + 1
     return gone
   }
   worker.lastWords ??=
@@ -67,7 +67,7 @@ function reasonOf(worker: WorkerState, code: number | null, signal: string | nul
   if (worker.dying !== null) return worker.dying
   if (worker.readyAt === null) return 'boot'
   if (fullHeap(worker, { code, signal }) !== null) return 'out-of-memory'
-  return signal === 'SIGKILL' ? 'killed-from-outside' : 'crash'
+  return signal === 'SIGKILL' ? 'killed-externally' : 'crash'
 }
 
 function tellExit(code: number | null, signal: string | null): string {

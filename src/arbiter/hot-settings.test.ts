@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { PunctualError } from '../errors/punctual-error.ts'
-import type { HotToArbiter, HotToWorker } from '../protocol/hot-messages.ts'
+import type { RuntimeToArbiter, RuntimeToWorker } from '../protocol/hot-messages.ts'
 import type { ToWorker } from '../protocol/messages.ts'
 import type { LogFields } from '../report/log.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
 import { Exchange } from './exchange.ts'
-import { HotSettings } from './hot-settings.ts'
+import { RuntimeSettings } from './hot-settings.ts'
 import { readSetFile, type SetValues } from './set-file.ts'
 
 const NAME = 'cache.users.ttl'
@@ -32,7 +32,7 @@ interface FakeWorker {
   value: string
   answers: boolean
   isBooting: boolean
-  readonly heard: HotToWorker[]
+  readonly heard: RuntimeToWorker[]
   readonly orders: Extract<ToWorker, { type: 'settings' }>[]
 }
 
@@ -40,10 +40,10 @@ class Bench {
   readonly exchange = new Exchange()
   readonly workers = new Map<number, FakeWorker>()
   readonly adopted: Settings[] = []
-  readonly hot: HotSettings
+  readonly hot: RuntimeSettings
 
   constructor(set: SetValues = new Map(), directory: string = stateDir) {
-    this.hot = new HotSettings({
+    this.hot = new RuntimeSettings({
       base: resolveSettings({ flags: {}, env: {}, cwd: '/app', isTerminal: false, parallelism: 2 }),
       set,
       configFile: null,
@@ -59,7 +59,7 @@ class Bench {
   add(id: number, given: Partial<FakeWorker> = {}): FakeWorker {
     const worker: FakeWorker = { value: '5', answers: true, isBooting: false, heard: [], orders: [], ...given }
     this.workers.set(id, worker)
-    this.exchange.joined(id, (_topic, message) => this.#say(id, message as HotToWorker))
+    this.exchange.joined(id, (_topic, message) => this.#say(id, message as RuntimeToWorker))
     return worker
   }
 
@@ -68,7 +68,7 @@ class Bench {
     this.#told(id, { type: 'declare', name, value, standard: '5', refused })
   }
 
-  #say(id: number, message: HotToWorker): void {
+  #say(id: number, message: RuntimeToWorker): void {
     const worker = this.workers.get(id)
     worker?.heard.push(message)
     if (worker === undefined || !worker.answers) return
@@ -87,7 +87,7 @@ class Bench {
     if (worker.answers) this.hot.told(id, { type: 'settings-changed', ask: message.ask })
   }
 
-  #told(id: number, message: HotToArbiter): void {
+  #told(id: number, message: RuntimeToArbiter): void {
     this.exchange.told(id, { type: 'line', to: 'arbiter', topic: 'settings', message })
   }
 }
@@ -125,7 +125,7 @@ test('if one worker refuses, none is changed', async () => {
   const bench = new Bench()
   const one = bench.add(1)
   bench.declare(1)
-  const set = bench.hot.set({ [NAME]: 'many', requestDeadline: '20s' }, false)
+  const set = bench.hot.set({ [NAME]: 'many', requestTimeout: '20s' }, false)
   const details = { name: NAME, value: 'many', worker: 1, why: 'no number' }
   await assert.rejects(set, isRefused('PUNCTUAL_SETTINGS_INVALID', details))
   assert.deepEqual([one.value, bench.adopted, bench.hot.setTexts()], ['5', [], {}])
@@ -171,26 +171,26 @@ test('settings go to the arbiter and to all workers; one that boots is told and 
   const bench = new Bench()
   const [one, booting] = [bench.add(1), bench.add(2, { isBooting: true, answers: false })]
   const { changes, confirmed } = await bench.hot.set(
-    { requestDeadline: 'unbounded', drainLimit: 'unbounded', stopLimit: 'unbounded' },
+    { requestTimeout: 'unbounded', drainTimeout: 'unbounded', stopTimeout: 'unbounded' },
     false,
   )
-  assert.deepEqual(changes[0], { name: 'requestDeadline', value: 'unbounded', before: '30s', after: 'unbounded' })
+  assert.deepEqual(changes[0], { name: 'requestTimeout', value: 'unbounded', before: '30s', after: 'unbounded' })
   assert.deepEqual([changes.length, confirmed], [3, [1]])
-  assert.equal(bench.adopted[0]?.requestDeadline, Number.POSITIVE_INFINITY)
-  const change = { requestDeadline: 'unbounded', drainLimit: 'unbounded', stopLimit: 'unbounded' }
+  assert.equal(bench.adopted[0]?.requestTimeout, Number.POSITIVE_INFINITY)
+  const change = { requestTimeout: 'unbounded', drainTimeout: 'unbounded', stopTimeout: 'unbounded' }
   assert.deepEqual(one.orders[0], { type: 'settings', ask: 1, change, by: 'worker' })
   assert.deepEqual(booting.orders[0]?.change, change)
-  await bench.hot.set({ stallCut: '9s' }, false)
-  assert.deepEqual(one.orders[1], { type: 'settings', ask: 2, change: { stallCut: 9_000 }, by: 'watchdog' })
-  assert.equal(bench.hot.forWorker().settings.stallCut, 9_000)
+  await bench.hot.set({ stallInterruptAfter: '9s' }, false)
+  assert.deepEqual(one.orders[1], { type: 'settings', ask: 2, change: { stallInterruptAfter: 9_000 }, by: 'watchdog' })
+  assert.equal(bench.hot.forWorker().settings.stallInterruptAfter, 9_000)
 })
 
 test('changes come one after the other, each checked against what the last has left', async () => {
   const bench = new Bench()
   bench.add(1)
   const [wide, narrow] = await Promise.allSettled([
-    bench.hot.set({ requestDeadline: '60s', drainLimit: '60s', stopLimit: '70s' }, false),
-    bench.hot.set({ drainLimit: '40s' }, false),
+    bench.hot.set({ requestTimeout: '60s', drainTimeout: '60s', stopTimeout: '70s' }, false),
+    bench.hot.set({ drainTimeout: '40s' }, false),
   ])
   assert.equal(wide.status, 'fulfilled')
   assert.equal(narrow.status, 'rejected')

@@ -1,5 +1,5 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import { HOT_TOPIC, type HotToArbiter, type HotToWorker } from '../protocol/hot-messages.ts'
+import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../protocol/hot-messages.ts'
 import type { FromMain, FromWatchdog, ToWorker } from '../protocol/messages.ts'
 import { encodeChange } from '../protocol/settings-change.ts'
 import type { WorkerConfig } from '../protocol/worker-config.ts'
@@ -10,7 +10,7 @@ import type { ResolvedSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
 import { settingsReport } from '../settings/settings-table.ts'
 import { wallClock } from '../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
 import { Asks, type Reply } from './asks.ts'
 import { DeclaredValues } from './declared-values.ts'
 import type { Exchange } from './exchange.ts'
@@ -45,7 +45,7 @@ type Change = ReadonlyMap<string, string | null>
  * rules, values of the app by every worker that has declared them. Then it is written down, so that workers, generations and arbiters to come
  * start with it, and told to all that run.
  */
-export class HotSettings implements SettingsControl {
+export class RuntimeSettings implements SettingsControl {
   readonly #options: HotSettingsOptions
   readonly #declared = new DeclaredValues()
   readonly #asks = new Asks()
@@ -58,7 +58,7 @@ export class HotSettings implements SettingsControl {
     this.#options = options
     this.#set = new Map(options.set)
     this.#resolved = overlaySettings(options.base, this.#texts(isSetting))
-    options.exchange.listen(HOT_TOPIC, (worker, message) => this.#heard(worker, message as HotToArbiter))
+    options.exchange.listen(RUNTIME_TOPIC, (worker, message) => this.#heard(worker, message as RuntimeToArbiter))
     options.exchange.onLeft((worker) => {
       this.#declared.left(worker)
       this.#asks.left(worker)
@@ -156,7 +156,7 @@ export class HotSettings implements SettingsControl {
         const who = [...replies.keys()].join(', ')
         throw new PunctualError(
           'PUNCTUAL_COMMAND_TIMED_OUT',
-          `${name}: nobody could say whether "${text}" applies: of the workers that have it (${who}) none answered within ${tellDuration(ANSWER_LIMIT)}; see \`punctual status\` for what they do, and try again`,
+          `${name}: nobody could say whether "${text}" applies: of the workers that have it (${who}) none answered within ${formatElapsed(ANSWER_LIMIT)}; see \`punctual status\` for what they do, and try again`,
           { details: { name, value: text, workers: [...replies.keys()] } },
         )
       }
@@ -200,7 +200,7 @@ export class HotSettings implements SettingsControl {
 
   #tellSettings(names: readonly SettingName[], settings: Settings): Promise<ReadonlyMap<number, Reply>> {
     if (names.length === 0) return Promise.resolve(new Map())
-    const hot = names.map((name) => recordOf(name).hot)
+    const hot = names.map((name) => recordOf(name).runtime)
     const by = hot.includes('worker') ? 'worker' : 'watchdog'
     const change = encodeChange(settings, names)
     const workers = this.#options.workers()
@@ -228,9 +228,9 @@ export class HotSettings implements SettingsControl {
     return replies
   }
 
-  #ask(name: string, message: (ask: number) => HotToWorker): Promise<ReadonlyMap<number, Reply>> {
+  #ask(name: string, message: (ask: number) => RuntimeToWorker): Promise<ReadonlyMap<number, Reply>> {
     return this.#asks.ask([...this.#declared.of(name).keys()], ANSWER_LIMIT, (worker, ask) =>
-      this.#options.exchange.say(worker, HOT_TOPIC, message(ask)),
+      this.#options.exchange.say(worker, RUNTIME_TOPIC, message(ask)),
     )
   }
 
@@ -244,13 +244,13 @@ export class HotSettings implements SettingsControl {
     }
   }
 
-  #heard(worker: number, message: HotToArbiter): void {
+  #heard(worker: number, message: RuntimeToArbiter): void {
     if (message.type === 'declare') this.#declare(worker, message)
     else if (message.type === 'withdraw') this.#declared.withdraw(worker, message.name)
     else this.#asks.answered(worker, message.ask, message)
   }
 
-  #declare(worker: number, message: Extract<HotToArbiter, { readonly type: 'declare' }>): void {
+  #declare(worker: number, message: Extract<RuntimeToArbiter, { readonly type: 'declare' }>): void {
     const { name, value, standard, refused } = message
     this.#declared.declare(worker, name, { value, standard })
     const set = this.#set.get(name)?.value

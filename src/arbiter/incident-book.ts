@@ -72,7 +72,7 @@ export class IncidentBook {
   /** The stall that was cut: there is one in a worker's life. */
   findCut(worker: number): OpenIncident | undefined {
     return this.#open.find(({ worker: id, draft }) => {
-      return id === worker && (draft.outcome === 'cut' || draft.culprit !== undefined)
+      return id === worker && (draft.outcome === 'interrupted' || draft.culprit !== undefined)
     })
   }
 
@@ -108,12 +108,12 @@ export class IncidentBook {
       )
       const imports = snapshot.kind === 'boot' ? await importersOf(evidence, this.#entry) : []
       const incident = { ...snapshot, evidence, ...(imports.length > 1 ? { imports } : {}) }
-      const story = tellStory(incident, this.#cwd)
-      this.#store.save({ ...incident, story })
+      const summary = tellStory(incident, this.#cwd)
+      this.#store.save({ ...incident, summary })
       if (level !== null)
         this.#log[level](
           { event: 'incident', incident: incident.id, kind: incident.kind, outcome: incident.outcome },
-          story,
+          summary,
         )
     })
   }

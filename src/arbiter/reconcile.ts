@@ -33,7 +33,7 @@ export function drain(state: State, worker: WorkerState, why: string): Action[] 
   return [
     { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
     { type: 'drain', worker: worker.id, why },
-    { type: 'set-timer', timer: { of: 'stop', worker: worker.id }, after: state.settings.stopLimit },
+    { type: 'set-timer', timer: { of: 'stop', worker: worker.id }, after: state.settings.stopTimeout },
   ]
 }
 
@@ -63,7 +63,7 @@ function spawn(state: State, generation: number, replaces: number | null, at: nu
   })
   return [
     { type: 'spawn', worker: id, generation, replaces },
-    { type: 'set-timer', timer: { of: 'boot', worker: id }, after: settings.bootLimit },
+    { type: 'set-timer', timer: { of: 'boot', worker: id }, after: settings.bootTimeout },
   ]
 }
 

@@ -12,7 +12,7 @@ beforeEach(() => {
 afterEach(() => rmSync(stateDir, { recursive: true, force: true }))
 
 const VALUES = new Map([
-  ['requestDeadline', { value: '20s', at: '2026-11-22T07:40:00.000Z' }],
+  ['requestTimeout', { value: '20s', at: '2026-11-22T07:40:00.000Z' }],
   ['cache.auth:user.ttl', { value: '0ms', at: '2026-11-22T07:41:00.000Z' }],
 ])
 

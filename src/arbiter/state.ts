@@ -19,7 +19,7 @@ export type RecycleReason =
   | { readonly reason: 'memory'; readonly rss: number; readonly limit: number }
   | { readonly reason: 'requests'; readonly requests: number }
   | { readonly reason: 'lifetime' }
-  | { readonly reason: 'stall-cut' }
+  | { readonly reason: 'stall-interrupted' }
 
 export interface WorkerState {
   readonly id: number

@@ -10,8 +10,8 @@ export interface StatusFacts {
   readonly incidents: Status['incidents']
   readonly set: Status['set']
   readonly release: Status['release']
-  /** What the rooms in a worker have reported last. */
-  readonly rooms: (worker: number) => WorkerStatus['rooms']
+  /** What the modules in a worker have reported last. */
+  readonly modules: (worker: number) => WorkerStatus['modules']
 }
 
 /** The state as it is shown: `/status`, `punctual status`, the metrics. */
@@ -47,14 +47,14 @@ export function statusOf(state: State, facts: StatusFacts, now: number): Status 
       waiting: worker.vitals?.waiting ?? 0,
       wouldBeShed: worker.vitals?.wouldBeShed ?? 0,
       overloaded: worker.vitals?.overloaded ?? false,
-      zombieWaits: worker.vitals?.zombieWaits ?? 0,
+      abandonedOperations: worker.vitals?.abandonedOperations ?? 0,
       // The heartbeat is as old as it was when it was told, and older by the time since.
       heartbeatAgeMs: worker.vitals === null ? null : Math.round(worker.vitals.heartbeatAgeMs + now - worker.beatAt),
       loopLagMs: worker.vitals?.loopLagMs ?? null,
       rssBytes: worker.vitals?.rss ?? null,
       heapUsedBytes: worker.vitals?.heapUsed ?? null,
       debugged: worker.vitals?.debugged ?? false,
-      rooms: facts.rooms(worker.id),
+      modules: facts.modules(worker.id),
     })),
     release: facts.release ?? null,
     restarts: state.restarts as Record<string, number>,

@@ -5,17 +5,17 @@ import type { Reply } from './asks.ts'
 import { tellChange, tellReplies } from './tell-change.ts'
 
 test('a change is told with what held before, where that is known and was something else', () => {
-  const change = { name: 'requestDeadline', value: '20s', before: '30s', after: '20s' }
-  assert.equal(tellChange(change), 'requestDeadline = 20s (set), 30s before')
-  assert.equal(tellChange({ ...change, before: '20s' }), 'requestDeadline = 20s (set)')
-  assert.equal(tellChange({ ...change, before: null }), 'requestDeadline = 20s (set)')
+  const change = { name: 'requestTimeout', value: '20s', before: '30s', after: '20s' }
+  assert.equal(tellChange(change), 'requestTimeout = 20s (set), 30s before')
+  assert.equal(tellChange({ ...change, before: '20s' }), 'requestTimeout = 20s (set)')
+  assert.equal(tellChange({ ...change, before: null }), 'requestTimeout = 20s (set)')
   assert.equal(
     tellChange({ ...change, value: null, before: '20s', after: '30s' }),
-    'requestDeadline = 30s (no longer set), 20s before',
+    'requestTimeout = 30s (no longer set), 20s before',
   )
   assert.equal(
     tellChange({ ...change, value: null, before: null, after: null }),
-    'requestDeadline = as the app has it (no longer set)',
+    'requestTimeout = as the app has it (no longer set)',
   )
 })
 

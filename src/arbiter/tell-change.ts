@@ -1,8 +1,8 @@
-import { type Milliseconds, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
 import type { Reply } from './asks.ts'
 import type { SettingChange } from './settings-control.ts'
 
-/** `requestDeadline = 20s (set), 30s before`. */
+/** `requestTimeout = 20s (set), 30s before`. */
 export function tellChange({ name, value, before, after }: SettingChange): string {
   const was = before === null || before === after ? '' : `, ${before} before`
   if (value === null) return `${name} = ${after ?? 'as the app has it'} (no longer set)${was}`
@@ -30,7 +30,7 @@ export function tellReplies(all: readonly ReadonlyMap<number, Reply>[], limit: M
   for (const [worker, reply] of all.flatMap((replies) => [...replies])) {
     if (reply === 'left') continue
     if (reply === 'silent') {
-      const message = `worker ${worker} has not answered within ${tellDuration(limit)}; it takes it as soon as it turns again`
+      const message = `worker ${worker} has not answered within ${formatElapsed(limit)}; it takes it as soon as it turns again`
       problems.set(worker, { worker, reason: 'no-answer', message })
     } else if (reply.ok) {
       confirmed.add(worker)

@@ -26,9 +26,9 @@ export function heard(state: State, worker: WorkerState, message: FromMain | Fro
     case 'stall-ended':
       if (worker.life === 'stalled') worker.life = 'ready'
       return []
-    case 'stall-cut':
+    case 'stall-interrupted':
       worker.tainted = true
-      worker.leaving ??= { reason: 'stall-cut' }
+      worker.leaving ??= { reason: 'stall-interrupted' }
       if (worker.life === 'stalled') worker.life = 'ready'
       return []
     case 'killing':
@@ -52,13 +52,13 @@ export function ticked(state: State, at: number): Action[] {
     if (
       !worker.frozen &&
       worker.life !== 'spawned' &&
-      silentFor >= Math.max(SILENT_AFTER, state.settings.stallReport)
+      silentFor >= Math.max(SILENT_AFTER, state.settings.stallReportAfter)
     ) {
       worker.frozen = true
       if (worker.life === 'ready') worker.life = 'stalled'
       actions.push({ type: 'announce', what: { of: 'frozen', worker: worker.id, forMs: silentFor } })
     }
-    if (silentFor >= state.settings.freezeKill && worker.life !== 'spawned') {
+    if (silentFor >= state.settings.frozenKillAfter && worker.life !== 'spawned') {
       worker.dying = 'frozen'
       actions.push({ type: 'kill', worker: worker.id, why: 'frozen', gently: false })
     }
@@ -94,7 +94,7 @@ function beat(state: State, worker: WorkerState, vitals: Vitals, at: number): Ac
   if (worker.life === 'spawned') worker.life = 'booting'
   const actions: Action[] = []
   // Not only at the end of a reported stall: one that was frozen beats again before its main thread has turned.
-  if (worker.life === 'stalled' && vitals.heartbeatAgeMs < state.settings.stallReport) worker.life = 'ready'
+  if (worker.life === 'stalled' && vitals.heartbeatAgeMs < state.settings.stallReportAfter) worker.life = 'ready'
   if (worker.frozen) {
     worker.frozen = false
     actions.push({ type: 'announce', what: { of: 'thawed', worker: worker.id } })

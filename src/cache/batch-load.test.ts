@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ClientGoneError } from '../wait/abort-reason.ts'
+import { ClientDisconnectedError } from '../wait/abort-reason.ts'
 import { ms } from '../wait/duration.ts'
 import { BatchLoad } from './batch-load.ts'
 
@@ -18,16 +18,16 @@ describe('keys that are loaded together', () => {
     const { batch, asked } = batchOf(3)
     const leaving = new AbortController()
     const left = batch.want('a', leaving.signal)
-    leaving.abort(new ClientGoneError())
-    await assert.rejects(left, ClientGoneError)
-    await assert.rejects(batch.want('b', leaving.signal), ClientGoneError)
+    leaving.abort(new ClientDisconnectedError())
+    await assert.rejects(left, ClientDisconnectedError)
+    await assert.rejects(batch.want('b', leaving.signal), ClientDisconnectedError)
     assert.equal(await batch.want('c', new AbortController().signal), 'the value of c')
     assert.deepEqual(asked, [['c']])
   })
 
   test('nothing is asked when nobody waits, or none is wanted', async () => {
     const { batch, asked } = batchOf(2)
-    await assert.rejects(batch.want('a', AbortSignal.abort(new ClientGoneError())), ClientGoneError)
+    await assert.rejects(batch.want('a', AbortSignal.abort(new ClientDisconnectedError())), ClientDisconnectedError)
     batch.decline()
     assert.equal(batch.isOpen, false)
     assert.deepEqual(asked, [])

@@ -1,5 +1,5 @@
 import type { Milliseconds } from '../wait/duration.ts'
-import { runWithin } from '../wait/run-within.ts'
+import { withDeadline } from '../wait/run-within.ts'
 import type { TimerWheel } from '../wait/timer-wheel.ts'
 import type { WaitContext } from '../wait/wait-node.ts'
 import { asNobody } from './nobody.ts'
@@ -61,14 +61,12 @@ export class BatchLoad<Key, Value> {
   #run(wanted: readonly Want<Key, Value>[]): void {
     const { name, limit, wheel, load } = this.#options
     const options = {
-      name,
-      limit,
       parent: null,
       signal: this.#giveUp.signal,
       ...(wheel === undefined ? {} : { wheel }),
     }
     const keys = wanted.map(({ key }) => key)
-    asNobody(() => runWithin(options, (scope) => load(keys, scope))).then(
+    asNobody(() => withDeadline(name, limit, (scope) => load(keys, scope), options)).then(
       (values) => {
         for (const [index, { resolve, reject }] of wanted.entries()) {
           const value = values[index] as Value | Error

@@ -15,7 +15,7 @@ export interface RoomCache {
   pending(): Drop | null
 }
 
-const rooms = new WeakMap<object, CacheRoom>()
+const modules = new WeakMap<object, CacheRoom>()
 const ALONE = {}
 
 /** All caches of this process that speak over one line. */
@@ -32,10 +32,10 @@ export class CacheRoom {
   static current(): CacheRoom {
     const line = workerLine()
     const holder = line ?? ALONE
-    let room = rooms.get(holder)
+    let room = modules.get(holder)
     if (room === undefined) {
       room = new CacheRoom(line)
-      rooms.set(holder, room)
+      modules.set(holder, room)
     }
     return room
   }

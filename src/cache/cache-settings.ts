@@ -1,25 +1,25 @@
-import { hotLimit } from '../hot/hot-limit.ts'
-import type { HotValue } from '../hot/hot-value.ts'
+import { runtimeTimeout } from '../hot/hot-limit.ts'
+import type { RuntimeValue } from '../hot/hot-value.ts'
 import type { Milliseconds } from '../wait/duration.ts'
-import { type Limit, readLimit } from '../wait/limit.ts'
+import { type Duration, readDuration } from '../wait/limit.ts'
 import type { Lifetimes } from './cache-entry.ts'
 
 export interface CacheLimits {
-  readonly ttl: Limit
-  readonly grace: Limit
-  readonly negativeTtl: Limit
-  readonly limit: Limit
-  readonly softLimit: Limit
-  readonly staleFor: Limit | undefined
+  readonly ttl: Duration
+  readonly grace: Duration
+  readonly negativeTtl: Duration
+  readonly limit: Duration
+  readonly softTimeout: Duration
+  readonly staleFor: Duration | undefined
 }
 
 /** The lengths of time of one cache: `punctual set cache.<name>.ttl 0s` and its like change them while it runs. */
 export class CacheSettings {
-  readonly #ttl: HotValue<Milliseconds>
-  readonly #grace: HotValue<Milliseconds>
-  readonly #negativeTtl: HotValue<Milliseconds>
-  readonly #limit: HotValue<Milliseconds>
-  readonly #softLimit: HotValue<Milliseconds>
+  readonly #ttl: RuntimeValue<Milliseconds>
+  readonly #grace: RuntimeValue<Milliseconds>
+  readonly #negativeTtl: RuntimeValue<Milliseconds>
+  readonly #limit: RuntimeValue<Milliseconds>
+  readonly #softTimeout: RuntimeValue<Milliseconds>
   readonly #staleFor: Milliseconds | null
 
   /**
@@ -28,14 +28,14 @@ export class CacheSettings {
    */
   constructor(name: string, limits: CacheLimits, changed: () => void) {
     const of = `readThrough("${name}")`
-    const hot = (what: 'ttl' | 'grace' | 'negativeTtl' | 'limit' | 'softLimit'): HotValue<Milliseconds> =>
-      hotLimit(`cache.${name}.${what}`, readLimit(of, what, limits[what]), { onChange: changed })
-    this.#staleFor = limits.staleFor === undefined ? null : readLimit(of, 'staleFor', limits.staleFor)
+    const hot = (what: 'ttl' | 'grace' | 'negativeTtl' | 'limit' | 'softTimeout'): RuntimeValue<Milliseconds> =>
+      runtimeTimeout(`cache.${name}.${what}`, readDuration(of, what, limits[what]), { onChange: changed })
+    this.#staleFor = limits.staleFor === undefined ? null : readDuration(of, 'staleFor', limits.staleFor)
     this.#ttl = hot('ttl')
     this.#grace = hot('grace')
     this.#negativeTtl = hot('negativeTtl')
     this.#limit = hot('limit')
-    this.#softLimit = hot('softLimit')
+    this.#softTimeout = hot('softTimeout')
   }
 
   /** A `ttl` of 0 switches the cache off. */
@@ -49,15 +49,15 @@ export class CacheSettings {
     return { ttl, grace, negativeTtl: this.#negativeTtl.value, staleFor: this.#staleFor ?? Math.min(ttl, grace) }
   }
 
-  get limit(): Milliseconds {
+  get timeout(): Milliseconds {
     return this.#limit.value
   }
 
-  get softLimit(): Milliseconds {
-    return this.#softLimit.value
+  get softTimeout(): Milliseconds {
+    return this.#softTimeout.value
   }
 
   close(): void {
-    for (const value of [this.#ttl, this.#grace, this.#negativeTtl, this.#limit, this.#softLimit]) value.close()
+    for (const value of [this.#ttl, this.#grace, this.#negativeTtl, this.#limit, this.#softTimeout]) value.close()
   }
 }

@@ -1,6 +1,6 @@
 import { SupersededError } from '../wait/abort-reason.ts'
 import type { Milliseconds } from '../wait/duration.ts'
-import { runWithin } from '../wait/run-within.ts'
+import { withDeadline } from '../wait/run-within.ts'
 import type { TimerWheel } from '../wait/timer-wheel.ts'
 import type { WaitContext } from '../wait/wait-node.ts'
 import type { WaitScope } from '../wait/wait-scope.ts'
@@ -45,7 +45,7 @@ export class Flight {
   start(work: (scope: WaitScope) => Promise<CacheEntry>): void {
     const { name, limit, wheel } = this.#options
     asNobody(() => {
-      runWithin({ name, limit, parent: null, signal: this.#giveUp.signal, ...(wheel ? { wheel } : {}) }, work).then(
+      withDeadline(name, limit, work, { parent: null, signal: this.#giveUp.signal, ...(wheel ? { wheel } : {}) }).then(
         (entry) => this.#end(Promise.resolve(entry), undefined),
         (error: unknown) => this.#end(Promise.reject(error), error ?? new Error('rejected without an error')),
       )

@@ -30,7 +30,7 @@ export interface LoadingOptions<Key extends CacheKey, Value> {
   readonly redis: RedisTier | null
   readonly failures: Failures
   readonly counts: RunningCounts
-  readonly peerLimit: Milliseconds
+  readonly peerTimeout: Milliseconds
   readonly random: () => number
   readonly wheel: TimerWheel
   /** Undefined for that of the process. */
@@ -96,14 +96,14 @@ export class Loading<Key extends CacheKey, Value> {
     const { name, sources, settings, ownWheel } = this.#options
     if (keys < 2 || !sources.takesMany) return undefined
     const load = (wanted: readonly Key[], wait: WaitContext) => sources.many(wanted, wait)
-    return new BatchLoad(keys, { name, limit: settings.limit, wheel: ownWheel, load })
+    return new BatchLoad(keys, { name, limit: settings.timeout, wheel: ownWheel, load })
   }
 
   /** Begins to get it. There must be no other flight for it. */
   fly(key: Key, id: string, plan: FlightPlan<Key, Value>): Flight {
     const { name, settings, wheel, ownWheel } = this.#options
     const ended = (error: unknown): void => this.#ended(course, error)
-    const flight = new Flight({ name, limit: settings.limit, background: plan.background, wheel: ownWheel, ended })
+    const flight = new Flight({ name, limit: settings.timeout, background: plan.background, wheel: ownWheel, ended })
     const course: Course<Key, Value> = {
       ...plan,
       key,
@@ -186,13 +186,13 @@ export class Loading<Key extends CacheKey, Value> {
 
   /** What Redis has, or null when it is to be loaded. */
   async #fromRedis(redis: RedisTier, course: Course<Key, Value>, scope: WaitScope): Promise<CacheEntry | null> {
-    const { settings, counts, wheel, peerLimit } = this.#options
+    const { settings, counts, wheel, peerTimeout } = this.#options
     const { id, flight } = course
-    const until = course.startedAt + Math.min(peerLimit, settings.limit / 2)
+    const until = course.startedAt + Math.min(peerTimeout, settings.timeout / 2)
     for (let delay = FIRST_LOOK; redis.has(id); delay = Math.min(LAST_LOOK, delay * 2)) {
       const { ttl, negativeTtl } = settings.lifetimes
       const fresh = { value: Math.min(ttl, course.youngerThan ?? ttl), absent: negativeTtl }
-      const read = await redis.read(id, scope, fresh, settings.limit)
+      const read = await redis.read(id, scope, fresh, settings.timeout)
       if (scope.reason !== undefined) {
         if (read?.lease) void redis.release(id, read.lease)
         throw scope.reason

@@ -1,6 +1,6 @@
-import { isAbortReason, isExpiry } from '../wait/abort-reason.ts'
+import { isAbortReason, isTimeout } from '../wait/abort-reason.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
-import { readLimit } from '../wait/limit.ts'
+import { readDuration } from '../wait/limit.ts'
 import type { TimerWheel } from '../wait/timer-wheel.ts'
 import { startWait } from '../wait/wait.ts'
 import { surroundingsOf } from '../wait/wait-scope.ts'
@@ -122,7 +122,7 @@ export class LookUp<Key extends CacheKey, Value> {
     return startWait<ReadonlyMap<string, CacheEntry>, ReadonlyMap<string, CacheEntry>>(
       parent,
       this.#parts.waitName,
-      this.#callerLimit(options),
+      this.#callerTimeout(options),
       async (wait) => {
         await Promise.all(
           Array.from(flights, async ([id, flight]) => {
@@ -179,16 +179,16 @@ export class LookUp<Key extends CacheKey, Value> {
   ): Promise<Result> {
     this.#parts.counts.misses += loads
     this.#parts.counts.loads += loads
-    const limit = ms(Math.min(this.#parts.settings.limit, this.#callerLimit(options)))
+    const limit = ms(Math.min(this.#parts.settings.timeout, this.#callerTimeout(options)))
     return startWait<Result>(surroundingsOf(options), this.#parts.waitName, limit, work)
   }
 
-  #callerLimit(options: GetOptions | undefined): Milliseconds {
-    return options?.limit === undefined ? UNBOUNDED : readLimit(this.#parts.waitName, 'limit', options.limit)
+  #callerTimeout(options: GetOptions | undefined): Milliseconds {
+    return options?.timeout === undefined ? UNBOUNDED : readDuration(this.#parts.waitName, 'timeout', options.timeout)
   }
 }
 
 /** Nobody is there any more to be told something else. */
 function isRescued(error: unknown): boolean {
-  return isExpiry(error) || !isAbortReason(error)
+  return isTimeout(error) || !isAbortReason(error)
 }

@@ -1,4 +1,4 @@
-import type { Limit } from '../wait/limit.ts'
+import type { Duration } from '../wait/limit.ts'
 import type { TimerWheel } from '../wait/timer-wheel.ts'
 import type { WaitContext } from '../wait/wait-node.ts'
 import type { Surroundings } from '../wait/wait-scope.ts'
@@ -32,21 +32,21 @@ export interface CacheRedisOptions {
 
 interface CommonOptions<Key, Value> {
   /** How long a value is fresh, give or take a tenth; 0 switches the cache off. Default: 5 min. Hot: `cache.<name>.ttl`. */
-  readonly ttl?: Limit
+  readonly ttl?: Duration
   /** How long after that it is still answered at once, while it is loaded anew. Default: as long as `ttl`, at most `grace`. */
-  readonly staleFor?: Limit
+  readonly staleFor?: Duration
   /** How long after its `ttl` it is answered in place of an error. Default: 1 h. Hot. */
-  readonly grace?: Limit
+  readonly grace?: Duration
   /** How long it is remembered that there is nothing. Default: 10 s. Hot. */
-  readonly negativeTtl?: Limit
+  readonly negativeTtl?: Duration
   /** How long one load may take, Redis included. Default: 5 s. Hot. */
-  readonly limit?: Limit
+  readonly timeout?: Duration
   /** How long Redis is waited for before the source is asked. Default: 50 ms. Hot. */
-  readonly softLimit?: Limit
+  readonly softTimeout?: Duration
   /** How long another process that loads the same key is waited for, at most half of `limit`. Default: 1 s. */
-  readonly peerLimit?: Limit
+  readonly peerTimeout?: Duration
   /** After a load has failed the key is left alone for about so long, twice as long each time, up to 10 s. Default: 100 ms. */
-  readonly backOff?: Limit
+  readonly backOff?: Duration
   /** What `invalidate({ tag })` finds a value by. */
   readonly tags?: (value: Value, key: Key) => readonly string[]
   /** The first tier, in this process. Default: 10,000 entries, 32 MiB. */
@@ -79,5 +79,5 @@ export type ReadThroughOptions<Key extends CacheKey, Value> = CommonOptions<Key,
 
 export interface GetOptions extends Surroundings {
   /** How long this caller waits at most, besides what is left of its deadline. Default: unbounded; the load has a limit itself. */
-  readonly limit?: Limit
+  readonly timeout?: Duration
 }

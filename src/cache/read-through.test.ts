@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { afterEach, describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { until } from '../../test/process/support/until.ts'
-import { ClientGoneError, WaitExpiredError } from '../wait/abort-reason.ts'
+import { ClientDisconnectedError, WaitTimeoutError } from '../wait/abort-reason.ts'
 import { ManualClock } from '../wait/manual-clock.ts'
-import { runWithin } from '../wait/run-within.ts'
+import { withDeadline } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
-import { within } from '../wait/within.ts'
-import { zombieWaits } from '../wait/zombies.ts'
+import { withTimeout } from '../wait/within.ts'
+import { abandonedOperations } from '../wait/zombies.ts'
 import { type ReadThrough, readThrough } from './read-through.ts'
 import type { ReadThroughOptions } from './read-through-options.ts'
 
@@ -105,8 +105,8 @@ describe('one load for all', () => {
   test('each caller keeps its own deadline, and the others have the value all the same', async () => {
     const { cache, call } = start()
     const patient = cache.get('7')
-    const hasty = cache.get('7', { limit: '20ms' })
-    await assert.rejects(hasty, WaitExpiredError)
+    const hasty = cache.get('7', { timeout: '20ms' })
+    await assert.rejects(hasty, WaitTimeoutError)
     assert.equal(call(0).signal.aborted, false)
     call(0).give({ id: '7', version: 1 })
     assert.equal((await patient)?.version, 1)
@@ -114,8 +114,8 @@ describe('one load for all', () => {
 
   test('twenty callers with 20 ms each begin one load, which is cancelled when the last has left', async () => {
     const { cache, calls, call } = start()
-    const all = Array.from({ length: 20 }, () => cache.get('7', { limit: '20ms' }))
-    await Promise.all(all.map((one) => assert.rejects(one, WaitExpiredError)))
+    const all = Array.from({ length: 20 }, () => cache.get('7', { timeout: '20ms' }))
+    await Promise.all(all.map((one) => assert.rejects(one, WaitTimeoutError)))
     await turn()
     assert.equal(calls.length, 1)
     assert.equal(call(0).signal.aborted, true)
@@ -126,17 +126,17 @@ describe('one load for all', () => {
     assert.equal((await next)?.version, 2, 'that nobody waited is no failure of the source')
     call(0).give({ id: '7', version: 1 })
     await turn()
-    assert.equal(zombieWaits().has('cache auth:user'), false)
+    assert.equal(abandonedOperations().has('cache auth:user'), false)
   })
 
   test('who asks while a load is being cancelled is given one of its own', async () => {
     const { cache, call } = start()
     const leaving = new AbortController()
-    const left = runWithin({ limit: '1m', signal: leaving.signal }, () => cache.get('7'))
+    const left = withDeadline('work', '1m', () => cache.get('7'), { signal: leaving.signal })
     await turn()
-    leaving.abort(new ClientGoneError())
+    leaving.abort(new ClientDisconnectedError())
     const next = cache.get('7')
-    await assert.rejects(left, ClientGoneError)
+    await assert.rejects(left, ClientDisconnectedError)
     await turn()
     call(1).give({ id: '7', version: 2 })
     assert.equal((await next)?.version, 2)
@@ -144,9 +144,9 @@ describe('one load for all', () => {
   })
 
   test('a load takes its limit at most, and its error says so', async () => {
-    const { cache, clock, call } = start({ limit: '5s' })
+    const { cache, clock, call } = start({ timeout: '5s' })
     const got = cache.get('7')
-    const rejected = assert.rejects(got, { name: 'WaitExpiredError', wait: 'cache auth:user' })
+    const rejected = assert.rejects(got, { name: 'WaitTimeoutError', wait: 'cache auth:user' })
     await clock.advance('6s')
     await rejected
     assert.equal(call(0).signal.aborted, true)
@@ -157,7 +157,7 @@ describe('one load for all', () => {
   test('a load belongs to nobody’s request: it goes on when the request of its first caller ends', async () => {
     let scope: unknown = 'not asked'
     const { cache, call } = start()
-    const inside = runWithin({ limit: '10ms' }, () => cache.get('7')).catch((error: unknown) => error)
+    const inside = withDeadline('work', '10ms', () => cache.get('7')).catch((error: unknown) => error)
     const outside = cache.get('7')
     assert.ok((await inside) instanceof Error)
     call(0).give({ id: '7', version: 1 })
@@ -168,11 +168,11 @@ describe('one load for all', () => {
         return 1
       },
     })
-    await runWithin({ limit: '1s' }, async (request) => {
+    await withDeadline('work', '1s', async (request) => {
       await other.get('1')
       assert.notEqual(scope, request)
       assert.deepEqual(
-        request.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
+        request.waits.recorded.map(({ name, outcome }) => [name, outcome]),
         [['cache other', 'ok']],
       )
     })
@@ -199,13 +199,13 @@ describe('old values', () => {
     const { cache, clock, call, fill } = start({ ttl: '5m', grace: '1h' })
     await fill('7', 1)
     await clock.advance('20m')
-    await runWithin({ limit: '1m' }, async ({ ledger }) => {
+    await withDeadline('work', '1m', async ({ waits }) => {
       const got = cache.get('7')
       await turn()
       call(1).fail(SOURCE_DOWN)
       assert.equal((await got)?.version, 1)
       assert.equal((await cache.get('7'))?.version, 1)
-      assert.equal(ledger.count('degraded'), 2)
+      assert.equal(waits.count('degraded'), 2)
     })
     assert.equal(cache.report().counts.degraded, 2)
   })
@@ -224,9 +224,9 @@ describe('old values', () => {
     const { cache, clock, fill, call } = start({ ttl: '5m', grace: '1h' })
     await fill('7', 1)
     await clock.advance('20m')
-    await runWithin({ limit: '10s' }, async ({ ledger }) => {
-      assert.equal((await cache.get('7', { limit: '20ms' }))?.version, 1)
-      assert.equal(ledger.count('degraded'), 1)
+    await withDeadline('work', '10s', async ({ waits }) => {
+      assert.equal((await cache.get('7', { timeout: '20ms' }))?.version, 1)
+      assert.equal(waits.count('degraded'), 1)
     })
     call(1).give(null)
   })
@@ -279,7 +279,7 @@ describe('old values', () => {
   })
 
   test('a hot key is loaded anew before it expires', async () => {
-    const { cache, clock, calls, call } = start({ ttl: '100s', limit: '1m' })
+    const { cache, clock, calls, call } = start({ ttl: '100s', timeout: '1m' })
     const got = cache.get('7')
     await clock.advance('10s')
     call(0).give({ id: '7', version: 1 })
@@ -443,7 +443,7 @@ describe('many keys', () => {
         return new Promise(() => {})
       },
     })
-    await assert.rejects(cache.getMany(['1', '2'], { limit: '20ms' }), WaitExpiredError)
+    await assert.rejects(cache.getMany(['1', '2'], { timeout: '20ms' }), WaitTimeoutError)
     await until('it to be cancelled', () => batchSignal?.aborted)
     cache.close()
   })
@@ -452,13 +452,13 @@ describe('many keys', () => {
     const source = Promise.withResolvers<number>()
     const cache = readThrough<string, number>('numbers', {
       loadMany: async (keys) => {
-        const found = await within('query', '1m', () => source.promise)
+        const found = await withTimeout('query', '1m', () => source.promise)
         return keys.map(() => found)
       },
     })
-    const began = cache.getMany(['1', '2'], { limit: '30ms' })
+    const began = cache.getMany(['1', '2'], { timeout: '30ms' })
     const waits = cache.get('1')
-    await assert.rejects(began, WaitExpiredError)
+    await assert.rejects(began, WaitTimeoutError)
     source.resolve(7)
     assert.equal(await waits, 7)
     cache.close()

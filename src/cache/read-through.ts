@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import type { CacheReport } from '../report/rooms/cache-report.ts'
 import { UNBOUNDED } from '../wait/duration.ts'
-import { readCount, readLimit } from '../wait/limit.ts'
+import { readCount, readDuration } from '../wait/limit.ts'
 import { type TimerWheel, waitWheel } from '../wait/timer-wheel.ts'
 import { startWait } from '../wait/wait.ts'
 import { surroundingsOf } from '../wait/wait-scope.ts'
@@ -56,15 +56,22 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
       bytes: readCount(what, 'memory.bytes', bytes, 1),
       hasTags: this.#isTagged,
     })
-    this.#failures = new Failures(readLimit(what, 'backOff', options.backOff ?? '100ms'), random)
-    const peerLimit = readLimit(what, 'peerLimit', options.peerLimit ?? '1s')
-    const { ttl = '5m', grace = '1h', negativeTtl = '10s', limit = '5s', softLimit = '50ms', staleFor } = options
-    this.#settings = new CacheSettings(name, { ttl, grace, negativeTtl, limit, softLimit, staleFor }, () =>
+    this.#failures = new Failures(readDuration(what, 'backOff', options.backOff ?? '100ms'), random)
+    const peerTimeout = readDuration(what, 'peerTimeout', options.peerTimeout ?? '1s')
+    const {
+      ttl = '5m',
+      grace = '1h',
+      negativeTtl = '10s',
+      timeout: limit = '5s',
+      softTimeout = '50ms',
+      staleFor,
+    } = options
+    this.#settings = new CacheSettings(name, { ttl, grace, negativeTtl, limit, softTimeout, staleFor }, () =>
       this.#replan(),
     )
     this.#isOn = this.#settings.isOn
     const { tier, close } = openRedisTier(name, this.prefix, options, {
-      softLimit: () => this.#settings.softLimit,
+      softTimeout: () => this.#settings.softTimeout,
       undecodable: () => void this.#counts.undecodable++,
       hearDrop: (drop) => this.hearDrop(drop, false),
       missed: () => void this.#loading.era++,
@@ -80,7 +87,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
       redis: tier,
       failures: this.#failures,
       counts: this.#counts,
-      peerLimit,
+      peerTimeout,
       random,
       wheel: this.#wheel,
       ownWheel: options.wheel,
@@ -107,7 +114,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
   /**
    * The value under a key: from memory, from Redis, or from the source. Undefined where the source has nothing.
    *
-   * @throws (as a rejection) what `load` throws, a `WaitExpiredError` for a load or a caller whose time ran out, or the reason why the caller was
+   * @throws (as a rejection) what `load` throws, a `WaitTimeoutError` for a load or a caller whose time ran out, or the reason why the caller was
    *   given up; only where there is no older value within `grace` to answer with
    */
   get(key: Key, options?: GetOptions): Promise<Value | undefined> {
@@ -156,7 +163,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     this.#counts.invalidations++
     this.#dropHere(dropOfKey(id))
     const setting = this.#loading.beginSetting(id)
-    const { reached, lease } = (await this.#redis?.take(id, this.#settings.limit)) ?? { reached: true, lease: null }
+    const { reached, lease } = (await this.#redis?.take(id, this.#settings.timeout)) ?? { reached: true, lease: null }
     setting.end()
     this.#dropHere(dropOfKey(id))
     if (this.#isOn && !setting.detached) this.#memory.set(id, entry)

@@ -5,7 +5,7 @@ import type { WaitNode } from '../wait/wait-node.ts'
 export function recordDegraded(parent: WaitNode, name: string): void {
   if (parent.home === null) return
   const now = parent.wheel.now()
-  const record = { name, startedAt: now, limit: ms(0), outcome: 'degraded', endedAt: now } as const
-  parent.home.ledger.begin(record)
-  parent.home.ledger.end(record)
+  const record = { name, startedAt: now, timeout: ms(0), outcome: 'degraded', endedAt: now } as const
+  parent.home.waits.begin(record)
+  parent.home.waits.end(record)
 }

@@ -43,7 +43,7 @@ function isPreview(command: Command): boolean {
 /** Null where none runs. One that does not answer is said, and the rest is shown all the same. */
 async function askRunning(stateDir: string): Promise<SettingsInForce | null> {
   try {
-    const limits = { silenceLimit: ASK_LIMIT, limit: ASK_LIMIT }
+    const limits = { silenceTimeout: ASK_LIMIT, limit: ASK_LIMIT }
     return await askArbiter(stateDir, { command: 'settings' }, limits)
   } catch (error) {
     if (!(error instanceof PunctualError)) throw error

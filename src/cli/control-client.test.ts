@@ -117,7 +117,7 @@ test('without an arbiter the error names the state directory', async () => {
 test('an arbiter that answers nothing is given up after the limit', async () => {
   await pretend(() => {})
   await assert.rejects(
-    askArbiter(stateDir, { command: 'status' }, { silenceLimit: ms(50) }),
+    askArbiter(stateDir, { command: 'status' }, { silenceTimeout: ms(50) }),
     fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'status', reason: 'silent', waitedMs: 50 }),
   )
 })
@@ -128,7 +128,7 @@ test('one that only gives signs of life is given up after the limit in all', asy
     socket.on('close', () => clearInterval(telling))
   })
   await assert.rejects(
-    askArbiter(stateDir, { command: 'reload' }, { silenceLimit: ms(5_000), limit: ms(200) }),
+    askArbiter(stateDir, { command: 'reload' }, { silenceTimeout: ms(5_000), limit: ms(200) }),
     fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'reload', reason: 'unfinished', waitedMs: 200 }),
   )
 })

@@ -11,11 +11,11 @@ import { CODES, type ErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { line, readLines } from '../protocol/lines.ts'
 import { after, type Cancel } from '../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
 
 export interface AskOptions {
   /** Longest silence. A living arbiter gives a sign of life every second. Default: 10 s. */
-  readonly silenceLimit?: Milliseconds
+  readonly silenceTimeout?: Milliseconds
   /** Longest wait for the answer in all. Default: 1 min. */
   readonly limit?: Milliseconds
   /** Called when the command has come further. */
@@ -31,7 +31,7 @@ export function askArbiter<C extends ControlCommand>(
   ask: ControlAsk & { readonly command: C },
   options: AskOptions = {},
 ): Promise<ControlResults[C]> {
-  const { silenceLimit = ms(10_000), limit = ms(60_000), onProgress = () => {} } = options
+  const { silenceTimeout = ms(10_000), limit = ms(60_000), onProgress = () => {} } = options
   const path = controlSocketPath(stateDir)
   return new Promise((resolve, reject) => {
     const socket = connect(path)
@@ -42,21 +42,21 @@ export function askArbiter<C extends ControlCommand>(
     }
     const cancels: Cancel[] = [
       after(limit, () => end(timedOut('unfinished', ask.command, limit, `has not finished "${ask.command}"`))),
-      after(silenceLimit, silent),
+      after(silenceTimeout, silent),
     ]
     function silent(): void {
       end(
         timedOut(
           'silent',
           ask.command,
-          silenceLimit,
+          silenceTimeout,
           'does not answer at all; it may be stopped (SIGSTOP) or swapped out',
         ),
       )
     }
     const heard = (): void => {
       cancels.pop()?.()
-      cancels.push(after(silenceLimit, silent))
+      cancels.push(after(silenceTimeout, silent))
     }
     const read = readLines(
       (value) => {
@@ -137,7 +137,7 @@ function nonsense(stateDir: string, what: string): PunctualError {
 function timedOut(reason: 'silent' | 'unfinished', command: string, limit: Milliseconds, what: string): PunctualError {
   return new PunctualError(
     'PUNCTUAL_COMMAND_TIMED_OUT',
-    `the arbiter ${what} (waited ${tellDuration(limit)} for "${command}"); look at its log`,
+    `the arbiter ${what} (waited ${formatElapsed(limit)} for "${command}"); look at its log`,
     { details: { command, reason, waitedMs: limit } },
   )
 }

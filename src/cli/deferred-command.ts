@@ -6,7 +6,7 @@ import { printable } from '../report/log-text.ts'
 import { DEFER_TOPIC, type DeferReport } from '../report/rooms/defer-report.ts'
 import type { Status } from '../report/status.ts'
 import { type Column, textTable } from '../report/text-table.ts'
-import { ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, ms } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { addStateDirFlag, readStateDir } from './control-client-options.ts'
 import { printAndExit } from './print.ts'
@@ -130,7 +130,7 @@ const COLUMNS: readonly (Column & { cell(queue: KeptQueue, running: Running | un
   {
     heading: 'OLDEST',
     align: 'right',
-    cell: (_, running) => (typeof running?.oldestAgeMs === 'number' ? tellDuration(running.oldestAgeMs) : '-'),
+    cell: (_, running) => (typeof running?.oldestAgeMs === 'number' ? formatElapsed(running.oldestAgeMs) : '-'),
   },
   { heading: 'DEAD LETTERS', align: 'right', cell: ({ deadLetters }) => String(deadLetters) },
   { heading: 'ON DISK', align: 'right', cell: ({ bytes }) => `${Math.ceil(bytes / 1024)} KiB` },
@@ -156,8 +156,8 @@ async function showAll(stateDir: string, { json }: Options): Promise<string> {
 /** By queue, over all workers; none when no arbiter answers. */
 async function askWorkers(stateDir: string): Promise<ReadonlyMap<string, Running>> {
   const found = new Map<string, Running>()
-  for (const { rooms } of (await askStatus(stateDir))?.workers ?? []) {
-    const report = rooms[DEFER_TOPIC] as DeferReport | undefined
+  for (const { modules } of (await askStatus(stateDir))?.workers ?? []) {
+    const report = modules[DEFER_TOPIC] as DeferReport | undefined
     for (const [name, { depth, oldestAgeMs, degraded }] of Object.entries(report?.queues ?? {})) {
       const before = found.get(name) ?? { depth: 0, oldestAgeMs: null, degraded: false }
       found.set(name, {

@@ -4,7 +4,7 @@ import { printable } from '../report/log-text.ts'
 import { type FingerprintReport, QUERIES_TOPIC, type QueriesReport } from '../report/rooms/queries-report.ts'
 import type { Status } from '../report/status.ts'
 import { type Column, textTable } from '../report/text-table.ts'
-import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
 import { explainPlan } from './explain-plan.ts'
@@ -57,8 +57,8 @@ export function explainCommand(): Command {
 /** Over all workers; the most time first. */
 function slowestQueries({ workers }: Status): readonly FingerprintReport[] {
   const merged = new Map<string, FingerprintReport>()
-  for (const { rooms } of workers) {
-    for (const one of (rooms[QUERIES_TOPIC] as QueriesReport | undefined)?.slowest ?? []) {
+  for (const { modules } of workers) {
+    for (const one of (modules[QUERIES_TOPIC] as QueriesReport | undefined)?.slowest ?? []) {
       const other = merged.get(one.fingerprint)
       merged.set(one.fingerprint, other === undefined ? one : added(one, other))
     }
@@ -95,8 +95,8 @@ function findQuery(queries: readonly FingerprintReport[], wanted: string): Finge
 const COLUMNS: readonly (Column & { cell(query: FingerprintReport): string })[] = [
   { heading: 'QUERY', align: 'left', cell: ({ fingerprint }) => fingerprint },
   { heading: 'COUNT', align: 'right', cell: ({ count }) => String(count) },
-  { heading: 'TOTAL', align: 'right', cell: ({ totalMs }) => tellDuration(totalMs) },
-  { heading: 'P99', align: 'right', cell: ({ p99Ms }) => tellDuration(p99Ms) },
+  { heading: 'TOTAL', align: 'right', cell: ({ totalMs }) => formatElapsed(totalMs) },
+  { heading: 'P99', align: 'right', cell: ({ p99Ms }) => formatElapsed(p99Ms) },
   { heading: 'ROWS', align: 'right', cell: ({ rows }) => String(rows) },
   { heading: 'POOL', align: 'left', cell: ({ pool }) => printable(pool) },
   { heading: 'STATEMENT', align: 'left', cell: ({ sql }) => printable(sql) },

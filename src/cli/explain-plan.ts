@@ -2,8 +2,8 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
-import { type Milliseconds, tellDuration } from '../wait/duration.ts'
-import { within } from '../wait/within.ts'
+import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
+import { withTimeout } from '../wait/within.ts'
 
 /** What is used of `pg`, which is the app's own. */
 interface Client {
@@ -40,7 +40,7 @@ export async function explainPlan(sql: string, url: string, limit: Milliseconds)
   const client = clientFor(Client, url, limit)
   client.on('error', () => {})
   try {
-    return await within('explain', limit, () => explain(client, sql, limit), { parent: null })
+    return await withTimeout('explain', limit, () => explain(client, sql, limit), { parent: null })
   } catch (error) {
     throw explained(error, limit)
   } finally {
@@ -102,7 +102,7 @@ function explained(error: unknown, limit: Milliseconds): PunctualError {
   if (error instanceof PunctualError) {
     return new PunctualError(
       'PUNCTUAL_COMMAND_TIMED_OUT',
-      `the database has not answered within ${tellDuration(limit)}`,
+      `the database has not answered within ${formatElapsed(limit)}`,
       {
         cause: error,
       },

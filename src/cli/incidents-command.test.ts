@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatIncidents } from './incidents-command.ts'
 
-test('an incident is listed with id, time and outcome, and its story below, without control characters', () => {
+test('an incident is listed with id, time and outcome, and its summary below, without control characters', () => {
   const one = {
     id: '20261123T000000000-w3-crash',
     at: '2026-11-23T00:00:00.000Z',
     kind: 'crash',
     worker: { id: 3, pid: 9, generation: 1 },
     outcome: 'ended',
-    story: 'worker 3 crashed\u001b[31m in verify (src/login.ts:42)',
+    summary: 'worker 3 crashed\u001b[31m in verify (src/login.ts:42)',
   } as const
   assert.equal(
     formatIncidents([one], 40),

@@ -71,9 +71,9 @@ async function showOne(stateDir: string, id: string, options: Options, width: nu
 
 /** Two or more lines for each of the newest. */
 export function formatIncidents(incidents: readonly IncidentSummary[], width: number): string {
-  const shown = incidents.slice(0, NEWEST).map(({ id, at, outcome, story }) => {
+  const shown = incidents.slice(0, NEWEST).map(({ id, at, outcome, summary }) => {
     const when = `${at.slice(0, 19).replace('T', ' ')} UTC`
-    return `${printable(id)}  ${printable(when)}  ${printable(outcome)}\n${wrapText(printable(story), width, '  ')}`
+    return `${printable(id)}  ${printable(when)}  ${printable(outcome)}\n${wrapText(printable(summary), width, '  ')}`
   })
   const rest = incidents.length - shown.length
   return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json shows all\n` : ''}`

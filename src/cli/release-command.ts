@@ -5,7 +5,7 @@ import { startRelease } from '../release/start-release.ts'
 import { printable } from '../report/log-text.ts'
 import type { ReleaseRecord } from '../report/release-report.ts'
 import { type Column, textTable } from '../report/text-table.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import { readKeptSettings } from './kept-settings.ts'
 import { printAndExit, printProgress } from './print.ts'
 import { addSettingsFlags, readSettings } from './settings-flags.ts'
@@ -88,10 +88,10 @@ function tellOutcome({ outcome, restored }: ReleaseRecord): string {
 }
 
 function tellTook({ startedAt, endedAt }: ReleaseRecord): string {
-  return endedAt === null ? '-' : tellDuration(Date.parse(endedAt) - Date.parse(startedAt))
+  return endedAt === null ? '-' : formatElapsed(Date.parse(endedAt) - Date.parse(startedAt))
 }
 
 function tellStep({ name, outcome, durationMs, rollback }: ReleaseRecord['steps'][number]): string {
   const undone = rollback === null ? '' : rollback === 'done' ? ', rolled back' : ', roll-back failed'
-  return `${name} ${outcome} (${tellDuration(durationMs)}${undone})`
+  return `${name} ${outcome} (${formatElapsed(durationMs)}${undone})`
 }

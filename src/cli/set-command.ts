@@ -9,7 +9,7 @@ import { addStateDirFlag, readStateDir } from './control-client-options.ts'
 export function setCommand(): Command {
   const command = new Command('set')
     .description('Change settings, or values the app has declared, while it runs')
-    .argument('<name>', 'a setting (requestDeadline), or a value of the app (cache.users.ttl)')
+    .argument('<name>', 'a setting (requestTimeout), or a value of the app (cache.users.ttl)')
     .argument('<value>', 'as a flag would be written: 20s, 512MiB, on')
     .argument('[more...]', 'more names and values; all are changed together')
     .option('--force', 'also names that no worker has declared yet')

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import type { Status, WorkerStatus } from '../report/status.ts'
 import { type Column, textTable } from '../report/text-table.ts'
-import { ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, ms } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { addStateDirFlag, readStateDir } from './control-client-options.ts'
 import { printAndExit } from './print.ts'
@@ -20,10 +20,10 @@ const COLUMNS: readonly (Column & { cell(worker: WorkerStatus): string })[] = [
   { heading: 'PID', align: 'right', cell: ({ pid }) => (pid === null ? '-' : String(pid)) },
   { heading: 'STATE', align: 'left', cell: tellState },
   { heading: 'GEN', align: 'right', cell: ({ generation }) => String(generation) },
-  { heading: 'AGE', align: 'right', cell: ({ ageMs }) => tellDuration(ageMs) },
+  { heading: 'AGE', align: 'right', cell: ({ ageMs }) => formatElapsed(ageMs) },
   { heading: 'REQUESTS', align: 'right', cell: ({ requests }) => String(requests) },
   { heading: 'IN FLIGHT', align: 'right', cell: ({ inFlight }) => String(inFlight) },
-  { heading: 'LAG', align: 'right', cell: ({ loopLagMs }) => (loopLagMs === null ? '-' : tellDuration(loopLagMs)) },
+  { heading: 'LAG', align: 'right', cell: ({ loopLagMs }) => (loopLagMs === null ? '-' : formatElapsed(loopLagMs)) },
   {
     heading: 'RSS',
     align: 'right',
@@ -38,7 +38,7 @@ export function formatStatus(status: Status): string {
   const { total, newest } = status.incidents
   const lines = [
     `${status.name}: ${status.phase}, ${status.ready ? 'ready' : 'NOT READY'}; ${ready} of ${status.wanted} workers ready, generation ${status.generation}`,
-    `${status.address ?? 'not listening yet'}; arbiter pid ${status.pid}, up ${tellDuration(status.uptimeMs)}, Punctual ${status.version}`,
+    `${status.address ?? 'not listening yet'}; arbiter pid ${status.pid}, up ${formatElapsed(status.uptimeMs)}, Punctual ${status.version}`,
     `restarts: ${restarts.length === 0 ? 'none' : restarts.join(', ')}; incidents: ${total === 0 ? 'none' : `${total}, newest ${newest ?? 'unknown'}`}`,
   ]
   const rows = status.workers.map((worker) => COLUMNS.map((column) => column.cell(worker)))
@@ -46,6 +46,6 @@ export function formatStatus(status: Status): string {
 }
 
 function tellState({ state, tainted, debugged, heartbeatAgeMs }: WorkerStatus): string {
-  const stalledFor = state === 'stalled' && heartbeatAgeMs !== null ? ` ${tellDuration(heartbeatAgeMs)}` : ''
+  const stalledFor = state === 'stalled' && heartbeatAgeMs !== null ? ` ${formatElapsed(heartbeatAgeMs)}` : ''
   return `${state}${stalledFor}${tainted ? ', tainted' : ''}${debugged ? ', debugged' : ''}`
 }

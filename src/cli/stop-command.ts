@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { tellProgress } from '../arbiter/control-progress.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { monotonicNow, pause } from '../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
 import { printAndExit, printProgress } from './print.ts'
@@ -21,7 +21,7 @@ export function stopCommand(): Command {
       const { pid } = await askArbiter(stateDir, { command: 'status' }, { limit: ms(10_000) })
       await askToStop(stateDir, options.limit)
       await waitUntilGone(stateDir, pid, start, options.limit)
-      await printAndExit(`the arbiter with pid ${pid} has stopped after ${tellDuration(monotonicNow() - start)}\n`)
+      await printAndExit(`the arbiter with pid ${pid} has stopped after ${formatElapsed(monotonicNow() - start)}\n`)
     },
   )
 }
@@ -47,7 +47,7 @@ async function waitUntilGone(stateDir: string, pid: number, start: number, limit
     if (monotonicNow() - start > limit) {
       throw new PunctualError(
         'PUNCTUAL_COMMAND_TIMED_OUT',
-        `the arbiter with pid ${pid} is still there after ${tellDuration(limit)}; it has been told to stop, see its log, or end it with kill -9 ${pid}`,
+        `the arbiter with pid ${pid} is still there after ${formatElapsed(limit)}; it has been told to stop, see its log, or end it with kill -9 ${pid}`,
       )
     }
     await pause(BETWEEN_LOOKS)

@@ -46,13 +46,13 @@ test('values of the app are a table; one that is set and that no worker has decl
 })
 
 test('what a start from here would change is named with its value and source, but what a flag says is not', () => {
-  const running = report({ slowRequest: '1s' }, { keepAlive: '3s' })
-  const next = report({ slowRequest: '2s', keepAlive: '9s' })
+  const running = report({ slowRequestThreshold: '1s' }, { keepAlive: '3s' })
+  const next = report({ slowRequestThreshold: '2s', keepAlive: '9s' })
   const source = 'punctual.config.mjs'
-  assert.deepEqual(changedAtNextStart(running, next), { slowRequest: { value: '2s', origin: 'file', source } })
+  assert.deepEqual(changedAtNextStart(running, next), { slowRequestThreshold: { value: '2s', origin: 'file', source } })
   assert.deepEqual(tellNextStart(running, next), [
     'A start from here, with the same flags, would have',
-    '  slowRequest = 2s (punctual.config.mjs)',
+    '  slowRequestThreshold = 2s (punctual.config.mjs)',
     '',
   ])
   assert.deepEqual(tellNextStart(running, running), [])

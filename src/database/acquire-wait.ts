@@ -3,7 +3,7 @@ import type { Borrow } from './borrow.ts'
 import { DatabaseWait } from './database-wait.ts'
 import type { GuardedClient } from './guarded-client.ts'
 import type { PoolHealth } from './pool-health.ts'
-import { AcquireExpiredError } from './query-errors.ts'
+import { AcquireTimeoutError } from './query-errors.ts'
 
 /** Somebody who waits for a connection. */
 export class AcquireWait extends DatabaseWait {
@@ -55,7 +55,7 @@ export class AcquireWait extends DatabaseWait {
     this.#settle(reason)
   }
 
-  protected override expired(): AcquireExpiredError {
-    return new AcquireExpiredError(this.expiry, this.#health())
+  protected override expired(): AcquireTimeoutError {
+    return new AcquireTimeoutError(this.expiry, this.#health())
   }
 }

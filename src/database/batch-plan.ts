@@ -6,7 +6,7 @@ export interface BatchPlan<Key, Value> {
   readonly name: string
   readonly loadMany: (keys: readonly Key[], wait: WaitContext) => unknown
   readonly max: number
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   readonly identityOf: (key: Key) => unknown
   readonly missing: (key: Key) => Value
 }

@@ -1,9 +1,9 @@
-import type { LedgerHolder, WaitNode } from '../wait/wait-node.ts'
+import type { WaitNode, WaitsHolder } from '../wait/wait-node.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
 
-/** The request that is running, also from within a `runWithin` inside it; where there is none, the outermost `runWithin`. */
-export function outermostScope(): LedgerHolder | undefined {
-  let outermost: LedgerHolder | undefined
+/** The request that is running, also from within a `withDeadline` inside it; where there is none, the outermost `withDeadline`. */
+export function outermostScope(): WaitsHolder | undefined {
+  let outermost: WaitsHolder | undefined
   for (let node: WaitNode | null = currentWaits() ?? null; node !== null; node = node.parent) {
     outermost = node.home ?? outermost
   }

@@ -108,7 +108,7 @@ export class BatchTurn<Key, Value> {
   }
 
   async #loadSome(asked: readonly AskedKey<Key, Value>[], parent: WaitNode, signal?: AbortSignal): Promise<void> {
-    const { name, limit, loadMany } = this.#plan
+    const { name, timeout: limit, loadMany } = this.#plan
     const now = parent.wheel.now()
     let latest = Number.NEGATIVE_INFINITY
     for (const around of this.#around) latest = Math.max(latest, around.available(now))

@@ -2,21 +2,21 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { afterEach, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ClientGoneError, WaitExpiredError } from '../wait/abort-reason.ts'
+import { ClientDisconnectedError, WaitTimeoutError } from '../wait/abort-reason.ts'
 import { ManualClock } from '../wait/manual-clock.ts'
-import { runWithin } from '../wait/run-within.ts'
+import { withDeadline } from '../wait/run-within.ts'
 import type { WaitContext } from '../wait/wait-node.ts'
 import { currentWaits, type WaitScope } from '../wait/wait-scope.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { type Batch, type BatchOptions, batch } from './batch.ts'
-import { currentOperation, withQueryLimit } from './query-limit.ts'
+import { currentOperation, withQueryTimeout } from './query-limit.ts'
 
 const clock = new ManualClock(1_000)
 afterEach(() => assert.equal(clock.wheel.size, 0, 'timers are left behind'))
 
 /** Stands for a request, by a clock that stands still. */
 function request<Value>(job: (scope: WaitScope) => Promise<Value>, limit = 30_000): Promise<Value> {
-  return runWithin({ name: 'request', limit, wheel: clock.wheel }, job)
+  return withDeadline('request', limit, job, { wheel: clock.wheel })
 }
 
 /** A batch that doubles, and what it was asked. */
@@ -115,7 +115,7 @@ describe('calls of one turn', () => {
         loads.push([keys, currentOperation()?.name])
         return keys
       })
-      await Promise.all([same(1), withQueryLimit('look-up', '5s', () => Promise.all([same(2), same(3)])), same(4)])
+      await Promise.all([same(1), withQueryTimeout('look-up', '5s', () => Promise.all([same(2), same(3)])), same(4)])
       assert.deepEqual(loads, [
         [[1, 4], undefined],
         [[2, 3], 'look-up'],
@@ -125,7 +125,7 @@ describe('calls of one turn', () => {
   it('of operations that take turns are one load for each', () =>
     request(async () => {
       const { double, loads } = doubling()
-      const inHint = withQueryLimit('hint', '5s', () => AsyncLocalStorage.snapshot())
+      const inHint = withQueryTimeout('hint', '5s', () => AsyncLocalStorage.snapshot())
       const keys = [1, 2, 3, 4, 5, 6]
       await Promise.all(keys.map((key) => (key % 2 === 0 ? inHint(double, key) : double(key))))
       assert.deepEqual(loads, [
@@ -143,7 +143,7 @@ describe('calls of one turn', () => {
         if (currentOperation()?.name === 'hint') throw new RangeError('no time left')
         return keys
       })
-      const hint = (): Promise<number> => withQueryLimit('hint', '5s', () => same(1))
+      const hint = (): Promise<number> => withQueryTimeout('hint', '5s', () => same(1))
       assert.deepEqual(kinds(await Promise.allSettled([hint(), same(1), hint()])), [
         new RangeError('no time left'),
         1,
@@ -172,7 +172,7 @@ describe('what was loaded', () => {
   it('is kept for the whole request, with what runs in a scope of its own inside it', () =>
     request(async () => {
       const { double, loads } = doubling()
-      await runWithin({ name: 'part', limit: '1s' }, () => Promise.all([1, 2].map(double)))
+      await withDeadline('part', '1s', () => Promise.all([1, 2].map(double)))
       await Promise.all([1, 2, 3].map(double))
       assert.deepEqual(loads, [[1, 2], [3]])
     }))
@@ -236,7 +236,7 @@ describe('requests', () => {
 
   it('end without harm to each other: one that is given up leaves the load of the other alone', async () => {
     const { upper, loads } = held()
-    const gone = new ClientGoneError()
+    const gone = new ClientDisconnectedError()
     const left = request(async (scope) => {
       const promise = upper('a')
       await turn()
@@ -326,9 +326,9 @@ describe('errors', () => {
       code: 'PUNCTUAL_INVALID_OPTION',
       details: { option: 'max', given: 0 },
     })
-    assert.throws(() => batch('x', load, { limit: 'soon' as '1s' }), {
+    assert.throws(() => batch('x', load, { timeout: 'soon' as '1s' }), {
       code: 'PUNCTUAL_INVALID_OPTION',
-      details: { option: 'limit', given: 'soon' },
+      details: { option: 'timeout', given: 'soon' },
     })
   })
 })
@@ -384,21 +384,21 @@ describe('a map', () => {
 })
 
 describe('a load', () => {
-  it('is a wait by its name in the ledger of the request, with its own limit', () =>
+  it('is a wait by its name in the waits of the request, with its own limit', () =>
     request(async (scope) => {
-      const { upper, loads } = held({ limit: '2s' })
+      const { upper, loads } = held({ timeout: '2s' })
       const results = Promise.allSettled(['a', 'b'].map(upper))
       await turn()
-      const [record] = scope.ledger.recorded
-      assert.deepEqual([record?.name, record?.limit, record?.outcome], ['upper', 2_000, null])
+      const [record] = scope.waits.recorded
+      assert.deepEqual([record?.name, record?.timeout, record?.outcome], ['upper', 2_000, null])
       await clock.advance('2s')
       const [first, second] = await results
       assert.equal(first?.status, 'rejected')
-      assert.ok(first.reason instanceof WaitExpiredError)
+      assert.ok(first.reason instanceof WaitTimeoutError)
       assert.deepEqual([first.reason.wait, first.reason.because], ['upper', 'limit'])
       assert.equal(second?.status === 'rejected' && second.reason, first.reason)
       assert.equal(loads[0]?.wait.signal.reason, first.reason)
-      assert.equal(scope.ledger.count('expired'), 1)
+      assert.equal(scope.waits.count('timed-out'), 1)
       loads[0]?.give()
       await turn()
     }))
@@ -406,18 +406,18 @@ describe('a load', () => {
   it('ends by the deadline of the wait it is asked for in', () =>
     request(async (scope) => {
       const { upper, loads } = held()
-      const result = within('page', '1s', () => Promise.all(['a', 'b'].map(upper)))
+      const result = withTimeout('page', '1s', () => Promise.all(['a', 'b'].map(upper)))
       await turn()
       assert.equal(loads[0]?.wait.remaining, 1_000)
-      const refused = assert.rejects(result, WaitExpiredError)
+      const refused = assert.rejects(result, WaitTimeoutError)
       await clock.advance('1s')
       await refused
       assert.equal(loads[0]?.wait.signal.aborted, true)
       assert.deepEqual(
-        scope.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
+        scope.waits.recorded.map(({ name, outcome }) => [name, outcome]),
         [
-          ['page', 'expired'],
-          ['upper', 'expired'],
+          ['page', 'timed-out'],
+          ['upper', 'timed-out'],
         ],
       )
       loads[0]?.give()
@@ -428,10 +428,10 @@ describe('a load', () => {
     request(async () => {
       const { upper, loads } = held()
       const hasty = assert.rejects(
-        within('hasty', '1s', () => upper('a')),
-        WaitExpiredError,
+        withTimeout('hasty', '1s', () => upper('a')),
+        WaitTimeoutError,
       )
-      const calm = within('calm', '3s', () => upper('b'))
+      const calm = withTimeout('calm', '3s', () => upper('b'))
       await turn()
       assert.deepEqual(loads[0]?.keys, ['a', 'b'])
       assert.equal(loads[0]?.wait.remaining, 3_000)
@@ -446,10 +446,10 @@ describe('a load', () => {
     request(async () => {
       const { upper, loads } = held()
       const [one, other] = [new AbortController(), new AbortController()]
-      const gone = new ClientGoneError()
+      const gone = new ClientDisconnectedError()
       const both = Promise.allSettled([
-        within('one', '5s', () => upper('a'), { signal: one.signal }),
-        within('other', '5s', () => upper('b'), { signal: other.signal }),
+        withTimeout('one', '5s', () => upper('a'), { signal: one.signal }),
+        withTimeout('other', '5s', () => upper('b'), { signal: other.signal }),
       ])
       await turn()
       one.abort(gone)
@@ -465,8 +465,8 @@ describe('a load', () => {
     request(async () => {
       const { upper, loads } = held()
       const hasty = assert.rejects(
-        within('hasty', '1s', () => upper('a')),
-        WaitExpiredError,
+        withTimeout('hasty', '1s', () => upper('a')),
+        WaitTimeoutError,
       )
       await turn()
       const calm = upper('a')
@@ -486,7 +486,7 @@ describe('a load', () => {
       const { upper, loads } = held()
       const down = new Error('down')
       const first = assert.rejects(
-        within('first', '1s', () => upper('a')),
+        withTimeout('first', '1s', () => upper('a')),
         down,
       )
       await turn()
@@ -500,10 +500,10 @@ describe('a load', () => {
     const { upper, loads } = held()
     await request(async (scope) => {
       const result = upper('a')
-      scope.abort(new ClientGoneError())
-      await assert.rejects(result, ClientGoneError)
+      scope.abort(new ClientDisconnectedError())
+      await assert.rejects(result, ClientDisconnectedError)
       assert.deepEqual(
-        scope.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
+        scope.waits.recorded.map(({ name, outcome }) => [name, outcome]),
         [['upper', 'refused']],
       )
     }).catch(() => {})
@@ -519,7 +519,7 @@ describe('a load', () => {
       )
       assert.deepEqual(await Promise.all([both(1), both(2), chain(3)]), [2, 4, 3])
       assert.deepEqual(loads, [[1, 2]])
-      assert.equal(scope.ledger.recorded.filter(({ name }) => name === 'chain').length, 4)
+      assert.equal(scope.waits.recorded.filter(({ name }) => name === 'chain').length, 4)
     }))
 })
 
@@ -528,5 +528,5 @@ it('a batch works with timers and real time, outside of any test clock', async (
     await sleep(5)
     return keys
   })
-  assert.deepEqual(await runWithin({ limit: '30s' }, () => Promise.all([1, 2].map(late))), [1, 2])
+  assert.deepEqual(await withDeadline('work', '30s', () => Promise.all([1, 2].map(late))), [1, 2])
 })

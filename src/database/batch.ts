@@ -1,4 +1,4 @@
-import { type Limit, readCount, readLimit } from '../wait/limit.ts'
+import { type Duration, readCount, readDuration } from '../wait/limit.ts'
 import type { WaitContext } from '../wait/wait-node.ts'
 import { BatchGroup } from './batch-group.ts'
 import type { BatchPlan } from './batch-plan.ts'
@@ -11,7 +11,7 @@ export interface BatchOptions<Key> {
   /** Most keys of one call of `loadMany`; more are loaded by several calls, one after the other. Default: 500. */
   readonly max?: number
   /** How long one call of `loadMany` may take, besides what is left to its callers. Default: 30 s. */
-  readonly limit?: Limit
+  readonly timeout?: Duration
   /** By what keys are compared, where they are objects: keys for which it gives the same are one. Default: the key itself. */
   readonly keyOf?: (key: Key) => unknown
   /** Whether what was loaded is kept until the request ends. Default: true. */
@@ -43,16 +43,16 @@ type LoadMany<Key, Given> = (keys: readonly Key[], wait: WaitContext) => Given |
  *     await Promise.all(referrals.map(async (referral) => ({ ...referral, tests: await testsOf(referral.id) })))
  *
  * A turn lasts until nothing is left to do but wait for something outside: calls after an `await` of what is there already still belong to it.
- * Requests share nothing, neither loads nor results. Within one, and within `runWithin`, results are kept until it ends; so is an `Error` given for one
+ * Requests share nothing, neither loads nor results. Within one, and within `withDeadline`, results are kept until it ends; so is an `Error` given for one
  * key, but not the failure of a whole load, which is tried again by the next who asks. Outside of both, each turn stands alone and nothing is kept.
  *
  * Each call of `loadMany` is a wait called `name`: it has `limit`, ends by the deadline of those who asked, the latest of them if they differ, and is given
  * up when all of them are. It runs in the asynchronous context of whoever asked first. It rejects, for all its keys, as `loadMany` does;
- * with a `WaitExpiredError` when it runs out; with a `BatchResultError` when what it gives does not go with the keys.
+ * with a `WaitTimeoutError` when it runs out; with a `BatchResultError` when what it gives does not go with the keys.
  *
  * The way of collecting calls is that of DataLoader (github.com/graphql/dataloader).
  *
- * @param name what is loaded, for ledger, log and errors; from a small fixed set
+ * @param name what is loaded, for list of waits, log and errors; from a small fixed set
  * @param loadMany is given the keys, each once, in the order they were first asked for
  * @throws InvalidOptionError for a `max` or `limit` that is not allowed
  */
@@ -81,7 +81,7 @@ export function batch<Key, Value>(
     name,
     loadMany,
     max: readCount(what, 'max', options.max ?? 500, 1),
-    limit: readLimit(what, 'limit', options.limit ?? '30s'),
+    timeout: readDuration(what, 'timeout', options.timeout ?? '30s'),
     identityOf: options.keyOf ?? ((key) => key),
     missing: options.missing ?? (() => undefined),
   }

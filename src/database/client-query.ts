@@ -2,11 +2,11 @@ import { AsyncResource } from 'node:async_hooks'
 import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
 import type { WaitOutcome } from '../wait/ledger.ts'
-import { addZombie, removeZombie } from '../wait/zombies.ts'
+import { addAbandoned, removeAbandoned } from '../wait/zombies.ts'
 import { DatabaseWait } from './database-wait.ts'
 import { isSubmittable, type PgClient, type QueryCallback, type Submittable } from './pg-shape.ts'
 import type { CountedQuery } from './queries/counted-query.ts'
-import { QueryExpiredError } from './query-errors.ts'
+import { QueryTimeoutError } from './query-errors.ts'
 import { shortenSql } from './shorten-sql.ts'
 
 export type RawQuery = (...args: unknown[]) => unknown
@@ -71,7 +71,7 @@ export class ClientQuery extends DatabaseWait {
 
   /** The limit for the database's own clock. It goes on while a cursor waits for its reader, so a cursor must be without. */
   get serverLimit(): Milliseconds {
-    return cursorState(this.#submittable) === undefined ? this.limit : UNBOUNDED
+    return cursorState(this.#submittable) === undefined ? this.timeout : UNBOUNDED
   }
 
   /** Starts the clock. Returns what the caller of `query` gets. */
@@ -105,7 +105,7 @@ export class ClientQuery extends DatabaseWait {
     if (this.#submittable !== null) this.finish('ok')
     if (this.#zombie) {
       this.#zombie = false
-      removeZombie(this.#zombieName)
+      removeAbandoned(this.#zombieName)
       this.endUnfinished()
     }
     this.#args = []
@@ -123,14 +123,14 @@ export class ClientQuery extends DatabaseWait {
     else if (!this.#sent) process.nextTick(() => submittable.handleError(reason, undefined))
     if (this.#sent) {
       this.#zombie = true
-      addZombie(this.#zombieName)
+      addAbandoned(this.#zombieName)
       this.beginUnfinished()
     }
     this.#owner.given(this, reason)
   }
 
-  protected override expired(): QueryExpiredError {
-    return new QueryExpiredError(this.expiry, shortenSql(this.#text))
+  protected override expired(): QueryTimeoutError {
+    return new QueryTimeoutError(this.expiry, shortenSql(this.#text))
   }
 
   get #zombieName(): string {
@@ -186,7 +186,7 @@ export class ClientQuery extends DatabaseWait {
       this.#settle = (error, result) => (error === undefined ? resolve(result) : reject(error))
     }).catch((error: unknown) => {
       // The trace of whoever asked, instead of the timer's or the socket's. The reason of an abort is shared, and keeps what it has.
-      if (error instanceof Error && (error !== this.reason || error instanceof QueryExpiredError)) {
+      if (error instanceof Error && (error !== this.reason || error instanceof QueryTimeoutError)) {
         Error.captureStackTrace(error)
       }
       throw error
@@ -207,12 +207,17 @@ export class ClientQuery extends DatabaseWait {
     const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
     if (code !== QUERY_CANCELED || !String(message).includes('statement timeout')) return this.#owner.explain(error)
     const { elapsed } = this.expiry
-    return new QueryExpiredError({ ...this.expiry, cutBy: 'server', limit: elapsed }, shortenSql(this.#text), error)
+    return new QueryTimeoutError(
+      { ...this.expiry, timedOutBy: 'server', timeout: elapsed },
+      shortenSql(this.#text),
+      error,
+    )
   }
 
   #watchCursor(): Cancel {
-    return every(ms(Math.max(1, this.limit / LOOKS)), () => {
-      if (!this.#moved() && monotonicNow() - this.#movedAt >= this.limit * (1 + 1 / LOOKS)) this.giveUp(this.expired())
+    return every(ms(Math.max(1, this.timeout / LOOKS)), () => {
+      if (!this.#moved() && monotonicNow() - this.#movedAt >= this.timeout * (1 + 1 / LOOKS))
+        this.giveUp(this.expired())
     })
   }
 

@@ -1,7 +1,7 @@
 import { after } from '../wait/clock.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import type { PgClient, RawPool } from './pg-shape.ts'
-import { ConnectExpiredError } from './query-errors.ts'
+import { ConnectTimeoutError } from './query-errors.ts'
 
 interface Connecting {
   connect(...args: unknown[]): unknown
@@ -32,8 +32,8 @@ function limitClient(client: PgClient, pool: string, limit: Milliseconds): void 
     const stop = after(
       limit,
       () => {
-        const expiry = { pool, operation: null, limit, elapsed: limit, cutBy: 'own' } as const
-        client.connection.stream.destroy(new ConnectExpiredError(expiry, `${client.host}:${client.port}`))
+        const expiry = { pool, operation: null, timeout: limit, elapsed: limit, timedOutBy: 'own' } as const
+        client.connection.stream.destroy(new ConnectTimeoutError(expiry, `${client.host}:${client.port}`))
       },
       { keepAlive: false },
     )

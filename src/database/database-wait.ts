@@ -1,28 +1,28 @@
-import { isExpiry } from '../wait/abort-reason.ts'
+import { isTimeout } from '../wait/abort-reason.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import { deadlineAt } from '../wait/deadline.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import type { WaitOutcome, WaitRecord } from '../wait/ledger.ts'
 import { DETACHED, WaitNode } from '../wait/wait-node.ts'
 import { surroundings } from '../wait/wait-scope.ts'
-import type { CutBy, DatabaseExpiry } from './query-errors.ts'
+import type { DatabaseTimeout, TimedOutBy } from './query-errors.ts'
 import { currentOperation } from './query-limit.ts'
 
 /** How long a wait may take, and why no longer. */
 interface Allowance {
   readonly limit: Milliseconds
-  readonly cutBy: CutBy
+  readonly timedOutBy: TimedOutBy
 }
 
 /**
  * A wait for a guarded pool, be it for a connection or an answer. It is part of the request, or of the `within`, it is begun in: its limit is cut to what
- * is left there, it ends with it, and it is written down in the same ledger.
+ * is left there, it ends with it, and it is written down in the same list of waits.
  */
 export abstract class DatabaseWait extends WaitNode implements WaitRecord {
   readonly pool: string
   readonly operation: string | null
-  readonly limit: Milliseconds
-  readonly cutBy: CutBy
+  readonly timeout: Milliseconds
+  readonly timedOutBy: TimedOutBy
   outcome: WaitOutcome | null = null
   endedAt: number | null = null
 
@@ -34,18 +34,18 @@ export abstract class DatabaseWait extends WaitNode implements WaitRecord {
     const parent = kind === 'tidying' ? DETACHED : surroundings()
     const operation = kind === 'tidying' ? undefined : currentOperation()
     const now = monotonicNow()
-    let { limit, cutBy }: Allowance = { limit: own, cutBy: 'own' }
+    let { limit, timedOutBy }: Allowance = { limit: own, timedOutBy: 'own' }
     if (operation !== undefined) {
       const left = operation.deadline - now
-      if (kind === 'query' || left < limit) [limit, cutBy] = [ms(left), 'operation']
+      if (kind === 'query' || left < limit) [limit, timedOutBy] = [ms(left), 'operation']
     }
     const available = parent.available(now)
-    if (available < limit) [limit, cutBy] = [ms(available), 'deadline']
+    if (available < limit) [limit, timedOutBy] = [ms(available), 'deadline']
     super(parent, now, deadlineAt(now + limit))
     this.pool = pool
     this.operation = operation?.name ?? null
-    this.limit = limit
-    this.cutBy = cutBy
+    this.timeout = limit
+    this.timedOutBy = timedOutBy
   }
 
   abstract get name(): string
@@ -59,9 +59,9 @@ export abstract class DatabaseWait extends WaitNode implements WaitRecord {
   /** Starts the clock. A wait for which there is no time, or whose surroundings are over, is given up at once. */
   protected begin(): void {
     const parent = this.parent as WaitNode
-    this.home?.ledger.begin(this)
+    this.home?.waits.begin(this)
     if (parent.reason !== undefined) return this.#refuse(parent.reason)
-    if (this.limit <= 0) return this.#refuse(this.expired())
+    if (this.timeout <= 0) return this.#refuse(this.expired())
     this.join()
     this.wheel.set(this, this.deadline, true, this.startedAt)
   }
@@ -74,7 +74,7 @@ export abstract class DatabaseWait extends WaitNode implements WaitRecord {
     this.leave()
     if (this.home === null) return
     this.endedAt = monotonicNow()
-    this.home.ledger.end(this)
+    this.home.waits.end(this)
   }
 
   override expire(): void {
@@ -84,13 +84,13 @@ export abstract class DatabaseWait extends WaitNode implements WaitRecord {
   override giveUp(reason: unknown): void {
     if (this.outcome !== null) return
     super.giveUp(reason)
-    this.finish(isExpiry(reason) ? 'expired' : 'aborted')
+    this.finish(isTimeout(reason) ? 'timed-out' : 'aborted')
     this.given(reason)
   }
 
-  protected get expiry(): DatabaseExpiry {
-    const { pool, operation, limit, cutBy } = this
-    return { pool, operation, limit, cutBy, elapsed: monotonicNow() - this.startedAt }
+  protected get expiry(): DatabaseTimeout {
+    const { pool, operation, timeout, timedOutBy } = this
+    return { pool, operation, timeout, timedOutBy, elapsed: monotonicNow() - this.startedAt }
   }
 
   #refuse(reason: unknown): void {

@@ -16,7 +16,7 @@ import type { PoolHealth } from './pool-health.ts'
 import { type GuardOptions, readOptions } from './pool-options.ts'
 import { countQuery } from './queries/count-query.ts'
 import { handOver } from './queries/handed-over.ts'
-import { DatabaseExpiredError } from './query-errors.ts'
+import { DatabaseTimeoutError } from './query-errors.ts'
 import { currentOperation } from './query-limit.ts'
 import { shortenSql } from './shorten-sql.ts'
 
@@ -37,7 +37,7 @@ type Holder = { [GUARD]?: PoolGuard }
  * @throws {InvalidOptionError} for an option that is not allowed, and for a pool that pipelines.
  * @throws {UsageError} for a pool that is guarded already.
  */
-export function guardPool<Pool extends PgPool>(pool: Pool, options: GuardOptions): Pool {
+export function guardPool<Pool extends PgPool>(name: string, pool: Pool, options: GuardOptions = {}): Pool {
   const raw = pool as unknown as RawPool & Holder
   if (raw[GUARD] !== undefined) {
     throw new UsageError(
@@ -45,7 +45,7 @@ export function guardPool<Pool extends PgPool>(pool: Pool, options: GuardOptions
       { details: { problem: 'guarded-already', pool: raw[GUARD].settings.name } },
     )
   }
-  const settings = readOptions(options, raw.options, tellConsole)
+  const settings = readOptions(name, options, raw.options, tellConsole)
   raw.options.connectionTimeoutMillis = 0
   raw.options.query_timeout = 0
   raw.options.maxLifetimeSeconds = settings.maxLifetime > LONGEST_LIFETIME ? 0 : settings.maxLifetime / 1_000
@@ -145,6 +145,6 @@ function submit(client: { query(...args: unknown[]): unknown }, query: Submittab
 
 /** Made when a timer ran, the error shows nothing of who waited. */
 function retrace(error: unknown): never {
-  if (error instanceof DatabaseExpiredError) Error.captureStackTrace(error, retrace)
+  if (error instanceof DatabaseTimeoutError) Error.captureStackTrace(error, retrace)
   throw error
 }

@@ -1,5 +1,5 @@
 import { after, monotonicNow } from '../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
 import { CancelRequest } from './cancel-request.ts'
 import { cancelTarget } from './cancel-target.ts'
 import { ClientQuery, ownLimitOf, type RawQuery, textOf, valuesOf } from './client-query.ts'
@@ -41,7 +41,7 @@ export class GuardedClient {
   readonly client: PgClient
   readonly #owner: ClientOwner
   readonly #raw: RawQuery
-  readonly #sessionLimit: SessionLimit
+  readonly #sessionTimeout: SessionLimit
   #waiting: ClientQuery[] = []
   /** The query the driver has. */
   #active: ClientQuery | null = null
@@ -59,10 +59,10 @@ export class GuardedClient {
   /** How to give it back to the pool, once its borrower is done with it. */
   #leaving: { readonly error: unknown; readonly giveBack: (error?: unknown) => void } | null = null
 
-  constructor(client: PgClient, owner: ClientOwner, sessionLimit: SessionLimit) {
+  constructor(client: PgClient, owner: ClientOwner, sessionTimeout: SessionLimit) {
     this.client = client
     this.#owner = owner
-    this.#sessionLimit = sessionLimit
+    this.#sessionTimeout = sessionTimeout
     this.#raw = client.query as RawQuery
     // While the driver tells that it has connected, this is not yet set.
     this.#ready = client.readyForQuery !== false
@@ -86,11 +86,11 @@ export class GuardedClient {
   /** Before it is lent for the first time. False when the database itself ends no statement. Rejects when the connection is no good. */
   async prepare(): Promise<boolean> {
     this.#prepared = true
-    const sql = this.#sessionLimit.opening(this.client.processID)
+    const sql = this.#sessionTimeout.opening(this.client.processID)
     if (sql === undefined) return true
     let row: Parameters<SessionLimit['opened']>[0]
     try {
-      const { rows } = (await this.own(sql, this.#owner.settings.connectLimit)) as {
+      const { rows } = (await this.own(sql, this.#owner.settings.connectTimeout)) as {
         readonly rows: readonly (typeof row)[]
       }
       row = rows[0]
@@ -98,7 +98,7 @@ export class GuardedClient {
       // A database that does not know these functions is used without.
       if (this.#lost !== null) throw this.#gone(error)
     }
-    return this.#sessionLimit.opened(row)
+    return this.#sessionTimeout.opened(row)
   }
 
   /** `client.query`, in all its forms. */
@@ -116,7 +116,7 @@ export class GuardedClient {
     const text = textOf(config)
     const tidies = ROLLBACK.test(text)
     // Twice, because it may first have to wait for the cancel of what it rolls back.
-    const limit = tidies ? ms(2 * settings.cancelLimit) : (ownLimitOf(config) ?? settings.queryLimit)
+    const limit = tidies ? ms(2 * settings.cancelTimeout) : (ownLimitOf(config) ?? settings.queryTimeout)
     const query = new ClientQuery(this, args, limit, tidies)
     const handed = takeOver()
     query.counted =
@@ -139,15 +139,15 @@ export class GuardedClient {
   }
 
   /** For what is asked of a connection before it is used. */
-  get connectLimit(): Milliseconds {
-    return this.#owner.settings.connectLimit
+  get connectTimeout(): Milliseconds {
+    return this.#owner.settings.connectTimeout
   }
 
-  /** Runs a statement of our own, before anything that waits. Its limit is `cancelLimit`, and a connection that exceeds it is destroyed. */
-  async own(sql: string, limit: Milliseconds = this.#owner.settings.cancelLimit): Promise<unknown> {
+  /** Runs a statement of our own, before anything that waits. Its limit is `cancelTimeout`, and a connection that exceeds it is destroyed. */
+  async own(sql: string, limit: Milliseconds = this.#owner.settings.cancelTimeout): Promise<unknown> {
     this.#tidying = true
     const stop = after(limit, () =>
-      this.destroy('no-answer', `it did not answer "${sql.slice(0, 40)}" within ${tellDuration(limit)}`),
+      this.destroy('no-answer', `it did not answer "${sql.slice(0, 40)}" within ${formatElapsed(limit)}`),
     )
     try {
       return await this.#ownQuery(sql)
@@ -215,7 +215,7 @@ export class GuardedClient {
     this.#ready = true
     this.#status = status
     if (status !== 'T') this.#doomed = false
-    this.#sessionLimit.noteStatus(status)
+    this.#sessionTimeout.noteStatus(status)
     this.#active?.close()
     this.#active = null
     this.#request?.withdraw()
@@ -264,7 +264,7 @@ export class GuardedClient {
       void this.#failTransaction()
       return
     }
-    const first = this.#sessionLimit.before(query.serverLimit, this.#status)
+    const first = this.#sessionTimeout.before(query.serverLimit, this.#status)
     if (first !== undefined) {
       query.bind()
       // Without it the server's limit is the usual one, or none: no reason not to run the query.
@@ -291,7 +291,7 @@ export class GuardedClient {
 
   #tidyAndDepart(): void {
     if (this.#leaving !== null && isGiven(this.#leaving.error)) return this.#depart(this.#leaving.error)
-    const sql = this.#status === 'I' ? this.#sessionLimit.restore() : 'rollback'
+    const sql = this.#status === 'I' ? this.#sessionTimeout.restore() : 'rollback'
     if (sql === undefined) return this.#depart(undefined)
     if (this.#status !== 'I') this.#owner.noteRolledBack(this)
     this.own(sql).catch((error: unknown) => this.destroy('clean-up-failed', `"${sql}" failed: ${String(error)}`))
@@ -324,13 +324,13 @@ export class GuardedClient {
 
   /** Undefined when the server is ready and nothing is under way any more; else what is wrong. */
   async #cancel(): Promise<Fault | undefined> {
-    const { cancelLimit } = this.#owner.settings
+    const { cancelTimeout } = this.#owner.settings
     const target = cancelTarget(this.client)
     if (target === undefined) return ['no-cancel-key', 'the server has given no key to cancel with']
-    const end = monotonicNow() + cancelLimit
+    const end = monotonicNow() + cancelTimeout
     for (let patience = FIRST_PATIENCE; ; patience *= 2) {
       const left = end - monotonicNow()
-      if (left <= 0) return ['cancel-timed-out', `a cancelled query did not end within ${tellDuration(cancelLimit)}`]
+      if (left <= 0) return ['cancel-timed-out', `a cancelled query did not end within ${formatElapsed(cancelTimeout)}`]
       this.#request = new CancelRequest(target, ms(left))
       const outcome = await this.#request.done
       this.#request = null

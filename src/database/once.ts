@@ -20,7 +20,7 @@ function instances(): Instances {
  *
  * @throws {PunctualError} `PUNCTUAL_USAGE` when `create` asks for the very instance it is making.
  */
-export function once<T>(name: string, create: () => T): T {
+export function singleton<T>(name: string, create: () => T): T {
   const made = instances()
   const found = made.get(name)
   if (found === 'being made') {

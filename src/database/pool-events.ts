@@ -2,8 +2,8 @@ import type { PoolHealth } from './pool-health.ts'
 import type { ConnectionShortage } from './queries/connection-needs.ts'
 
 /**
- * What a pool has to say. `level`: its level has changed, or it is not HEALTHY for another minute. `leak`: a borrow beyond `leakLimit`.
- * `reclaimed`: one beyond `reclaimLimit`, whose connection was destroyed. `destroyed`: a connection in doubt. `rolled-back`: a connection came
+ * What a pool has to say. `level`: its level has changed, or it is not HEALTHY for another minute. `leak`: a borrow beyond `leakThreshold`.
+ * `reclaimed`: one beyond `reclaimTimeout`, whose connection was destroyed. `destroyed`: a connection in doubt. `rolled-back`: a connection came
  * back inside a transaction. `lost`: the server or the network ended a connection. `no-server-limit`: the database itself ends no statement.
  * `connections`: the server has fewer connections than all workers may come to need.
  */
@@ -30,7 +30,7 @@ export interface BorrowFacts {
 }
 
 /**
- * Why a connection was destroyed. `cancel-timed-out`: a cancelled query did not end within `cancelLimit`. `cancel-in-doubt`: a cancel may still be on its way.
+ * Why a connection was destroyed. `cancel-timed-out`: a cancelled query did not end within `cancelTimeout`. `cancel-in-doubt`: a cancel may still be on its way.
  * `no-cancel-key`: the server gave no key to cancel with. `cursor-open`: a cursor whose reader waits no more. `no-answer`: a statement of Punctual's own was not
  * answered in time. `clean-up-failed`: one was refused. `transaction-not-failed`: a transaction that lacks a statement could not be failed. `reclaimed`: see the event.
  */

@@ -1,4 +1,4 @@
-import { isAbortReason, isExpiry } from '../wait/abort-reason.ts'
+import { isAbortReason, isTimeout } from '../wait/abort-reason.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
 import { AcquireWait } from './acquire-wait.ts'
@@ -33,7 +33,7 @@ export class PoolGuard implements ClientOwner, Watched {
   /** Connections asked of the pool that it has not given yet. */
   #asked = 0
   readonly #counts: { -readonly [Key in keyof PoolCounts]: number } = {
-    expired: 0,
+    timedOut: 0,
     aborted: 0,
     cancels: 0,
     destroyed: 0,
@@ -46,7 +46,7 @@ export class PoolGuard implements ClientOwner, Watched {
     this.#pool = pool
     this.settings = settings
     this.#connect = pool.connect.bind(pool)
-    limitConnecting(pool, settings.name, settings.connectLimit)
+    limitConnecting(pool, settings.name, settings.connectTimeout)
     pool.on('connect', (client: PgClient) => this.#guarded(client))
     pool.on('remove', () => this.#serve())
     // Without a listener the end of an idle connection ends the process.
@@ -67,10 +67,10 @@ export class PoolGuard implements ClientOwner, Watched {
     return new Promise((resolve, reject) => {
       // A pool that was ended says so itself.
       if (this.#pool.ending === true) return this.#connect((error) => reject(error))
-      const { name, acquireLimit, connectLimit } = this.settings
+      const { name, acquireTimeout, connectTimeout } = this.settings
       // Whoever finds everything taken has less patience than one for whom a connection is being opened.
       const opening = this.#asked > this.#waits.length || this.#free() > 0
-      const limit = opening ? ms(connectLimit + OPENING_GRACE) : acquireLimit
+      const limit = opening ? ms(connectTimeout + OPENING_GRACE) : acquireTimeout
       const wait = new AcquireWait(
         name,
         limit,
@@ -145,7 +145,7 @@ export class PoolGuard implements ClientOwner, Watched {
   }
 
   noteEnded(reason: unknown): void {
-    if (isExpiry(reason)) this.#counts.expired++
+    if (isTimeout(reason)) this.#counts.timedOut++
     else if (isAbortReason(reason)) this.#counts.aborted++
   }
 
@@ -230,8 +230,8 @@ export class PoolGuard implements ClientOwner, Watched {
   #guarded(client: PgClient): GuardedClient {
     const found = this.#clients.get(client)
     if (found !== undefined) return found
-    const { serverLimit, queryLimit } = this.settings
-    const guarded = new GuardedClient(client, this, new SessionLimit(serverLimit, queryLimit))
+    const { serverLimit, queryTimeout } = this.settings
+    const guarded = new GuardedClient(client, this, new SessionLimit(serverLimit, queryTimeout))
     this.#clients.set(client, guarded)
     return guarded
   }
@@ -247,7 +247,7 @@ export class PoolGuard implements ClientOwner, Watched {
   #tellNoServerLimit(): void {
     if (this.#toldNoServerLimit) return
     this.#toldNoServerLimit = true
-    const statementTimeout = `${Math.ceil(this.settings.queryLimit / 1_000) + 1}s`
+    const statementTimeout = `${Math.ceil(this.settings.queryTimeout / 1_000) + 1}s`
     this.tell(
       'no-server-limit',
       'warn',

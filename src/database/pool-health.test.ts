@@ -18,7 +18,7 @@ function healthOf(active: number, longestWait = 0): PoolHealth {
     utilisation,
     longestWait,
     oldestBorrow: { by: 'auth (login.ts:42)', age: 31_000 },
-    counts: { expired: 0, aborted: 0, cancels: 0, destroyed: 0, leaks: 0 },
+    counts: { timedOut: 0, aborted: 0, cancels: 0, destroyed: 0, leaks: 0 },
   }
 }
 
@@ -51,12 +51,12 @@ test('a worse level is told at once, a better one when it has held, and one that
     settings: {
       name: 'main',
       max: 20,
-      acquireLimit: ms(1),
-      connectLimit: ms(1),
-      queryLimit: ms(1),
-      cancelLimit: ms(1),
-      leakLimit: UNBOUNDED,
-      reclaimLimit: UNBOUNDED,
+      acquireTimeout: ms(1),
+      connectTimeout: ms(1),
+      queryTimeout: ms(1),
+      cancelTimeout: ms(1),
+      leakThreshold: UNBOUNDED,
+      reclaimTimeout: UNBOUNDED,
       maxLifetime: UNBOUNDED,
       serverLimit: 'none',
       onEvent: () => {},

@@ -1,4 +1,4 @@
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 
 export type HealthLevel = 'HEALTHY' | 'NORMAL' | 'WARNING' | 'CRITICAL'
 
@@ -26,14 +26,14 @@ export interface PoolHealth {
 
 export interface PoolCounts {
   /** Waits that ran out of their limit, for a connection or for an answer. */
-  readonly expired: number
+  readonly timedOut: number
   /** Waits that were given up for another reason: the client went away, a shutdown. */
   readonly aborted: number
   /** Cancel requests sent. */
   readonly cancels: number
   /** Connections destroyed because nobody could tell what state they were in. */
   readonly destroyed: number
-  /** Borrows beyond `leakLimit`. */
+  /** Borrows beyond `leakThreshold`. */
   readonly leaks: number
 }
 
@@ -53,7 +53,7 @@ export function healthLevel(utilisation: number, longestWait: number): HealthLev
 /** `pool main CRITICAL: 19 of 20 active (95 %), 1 idle, 20 total, 4 waiting for up to 1.2 s; oldest borrow 31.0 s by auth (…)` */
 export function healthLine(health: PoolHealth): string {
   const { name, level, active, maximum, utilisation, idle, total, waiting, longestWait, oldestBorrow } = health
-  const queue = waiting === 0 ? '0 waiting' : `${waiting} waiting for up to ${tellDuration(longestWait)}`
-  const oldest = oldestBorrow === null ? '' : `; oldest borrow ${tellDuration(oldestBorrow.age)} by ${oldestBorrow.by}`
+  const queue = waiting === 0 ? '0 waiting' : `${waiting} waiting for up to ${formatElapsed(longestWait)}`
+  const oldest = oldestBorrow === null ? '' : `; oldest borrow ${formatElapsed(oldestBorrow.age)} by ${oldestBorrow.by}`
   return `pool ${name} ${level}: ${active} of ${maximum} active (${Math.round(utilisation * 100)} %), ${idle} idle, ${total} total, ${queue}${oldest}`
 }

@@ -8,7 +8,7 @@ test('an onEvent that throws fails neither the query nor the timer that it is to
   const onEvent = (): never => {
     throw new Error('no log')
   }
-  const settings = readOptions({ name: 'main', onEvent }, {}, () => {})
+  const settings = readOptions('main', { onEvent }, {}, () => {})
   const warned = once(process, 'warning')
   settings.onEvent({ message: 'pool main is full' } as PoolEvent)
   const [{ code }] = (await warned) as [{ code?: string }]
@@ -17,7 +17,7 @@ test('an onEvent that throws fails neither the query nor the timer that it is to
 
 test('without an onEvent the line goes to the console, at its severity', (t) => {
   const warn = t.mock.method(console, 'warn', () => {})
-  readOptions({ name: 'main' }, {}, tellConsole).onEvent({ severity: 'warn', message: 'it is full' } as PoolEvent)
+  readOptions('main', {}, {}, tellConsole).onEvent({ severity: 'warn', message: 'it is full' } as PoolEvent)
   assert.deepEqual(
     warn.mock.calls.map(({ arguments: given }) => given),
     [['it is full']],

@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { safeListener } from '../report/safe-listener.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../wait/duration.ts'
-import { type Limit, readLimit } from '../wait/limit.ts'
+import { type Duration, readDuration } from '../wait/limit.ts'
 import type { PoolOptions } from './pg-shape.ts'
 import type { PoolEvent } from './pool-events.ts'
 
@@ -9,22 +9,20 @@ import type { PoolEvent } from './pool-events.ts'
 export type ServerLimit = 'auto' | 'session' | 'transaction' | 'none'
 
 export interface GuardOptions {
-  /** What the pool is called in errors, in the log and in health. */
-  readonly name: string
   /** Waiting for a connection while all are taken. Default `5s`. */
-  readonly acquireLimit?: Limit
+  readonly acquireTimeout?: Duration
   /** Opening a connection: look-up, TCP, TLS, password. Default `10s`, or the pool's own `connectionTimeoutMillis`. */
-  readonly connectLimit?: Limit
+  readonly connectTimeout?: Duration
   /** One query, waiting behind others on its connection included. Default `30s`, or the pool's own `query_timeout`. */
-  readonly queryLimit?: Limit
+  readonly queryTimeout?: Duration
   /** Cancelling a query, and rolling back before a connection goes back to the pool; when it runs out the connection is destroyed. Default `2s`. */
-  readonly cancelLimit?: Limit
+  readonly cancelTimeout?: Duration
   /** A connection that is borrowed for longer is reported with its borrower. Default `60s`. */
-  readonly leakLimit?: Limit
+  readonly leakThreshold?: Duration
   /** A connection that is borrowed for longer is taken back and destroyed. Default `unbounded`: never. */
-  readonly reclaimLimit?: Limit
+  readonly reclaimTimeout?: Duration
   /** Age at which a connection is closed as soon as it is idle, and replaced by a new one when one is needed. Default `10m`, or the pool's own `maxLifetimeSeconds`. */
-  readonly maxLifetime?: Limit
+  readonly maxLifetime?: Duration
   /** See the guide. Default `auto`: `session` on a direct connection, behind a bouncer `transaction` unless the server has a limit of its own. */
   readonly serverLimit?: ServerLimit
   /** Told of everything worth a line. What it throws is a warning of the process. Default: the line goes to the console. */
@@ -35,12 +33,12 @@ export interface GuardOptions {
 export interface GuardSettings {
   readonly name: string
   readonly max: number
-  readonly acquireLimit: Milliseconds
-  readonly connectLimit: Milliseconds
-  readonly queryLimit: Milliseconds
-  readonly cancelLimit: Milliseconds
-  readonly leakLimit: Milliseconds
-  readonly reclaimLimit: Milliseconds
+  readonly acquireTimeout: Milliseconds
+  readonly connectTimeout: Milliseconds
+  readonly queryTimeout: Milliseconds
+  readonly cancelTimeout: Milliseconds
+  readonly leakThreshold: Milliseconds
+  readonly reclaimTimeout: Milliseconds
   readonly maxLifetime: Milliseconds
   readonly serverLimit: ServerLimit
   readonly onEvent: (event: PoolEvent) => void
@@ -54,11 +52,12 @@ const DEFAULT_MAX = 10
  * @throws {InvalidOptionError} that names the pool and the option.
  */
 export function readOptions(
+  name: string,
   options: GuardOptions,
   pool: PoolOptions,
   onEvent: (event: PoolEvent) => void,
 ): GuardSettings {
-  const { name, serverLimit = 'auto' } = options
+  const { serverLimit = 'auto' } = options
   if (typeof name !== 'string' || name === '') {
     throw new InvalidOptionError('guardPool', 'name', name, 'must be a string that is not empty')
   }
@@ -71,19 +70,19 @@ export function readOptions(
     throw new InvalidOptionError(where, 'serverLimit', serverLimit, `must be one of ${SERVER_LIMITS.join(', ')}`)
   }
   const limit = (
-    key: (keyof GuardOptions & `${string}Limit`) | 'maxLifetime',
-    given: Limit | undefined,
+    key: (keyof GuardOptions & `${string}Timeout`) | 'leakThreshold' | 'maxLifetime',
+    given: Duration | undefined,
     preset: Milliseconds,
   ): Milliseconds => (given === undefined ? preset : readPositive(where, key, given))
   return {
     name,
     max: pool.max ?? DEFAULT_MAX,
-    acquireLimit: limit('acquireLimit', options.acquireLimit, ms(5_000)),
-    connectLimit: limit('connectLimit', options.connectLimit, ms(pool.connectionTimeoutMillis || 10_000)),
-    queryLimit: limit('queryLimit', options.queryLimit, ms(pool.query_timeout || 30_000)),
-    cancelLimit: limit('cancelLimit', options.cancelLimit, ms(2_000)),
-    leakLimit: limit('leakLimit', options.leakLimit, ms(60_000)),
-    reclaimLimit: limit('reclaimLimit', options.reclaimLimit, UNBOUNDED),
+    acquireTimeout: limit('acquireTimeout', options.acquireTimeout, ms(5_000)),
+    connectTimeout: limit('connectTimeout', options.connectTimeout, ms(pool.connectionTimeoutMillis || 10_000)),
+    queryTimeout: limit('queryTimeout', options.queryTimeout, ms(pool.query_timeout || 30_000)),
+    cancelTimeout: limit('cancelTimeout', options.cancelTimeout, ms(2_000)),
+    leakThreshold: limit('leakThreshold', options.leakThreshold, ms(60_000)),
+    reclaimTimeout: limit('reclaimTimeout', options.reclaimTimeout, UNBOUNDED),
     maxLifetime: limit('maxLifetime', options.maxLifetime, ms((pool.maxLifetimeSeconds || 600) * 1_000)),
     // Who has set `statement_timeout` in the pool's own options has chosen how.
     serverLimit: typeof pool.statement_timeout === 'number' && pool.statement_timeout > 0 ? 'none' : serverLimit,
@@ -91,8 +90,8 @@ export function readOptions(
   }
 }
 
-function readPositive(of: string, option: string, limit: Limit): Milliseconds {
-  const value = readLimit(of, option, limit)
+function readPositive(of: string, option: string, limit: Duration): Milliseconds {
+  const value = readDuration(of, option, limit)
   if (value > 0) return value
   throw new InvalidOptionError(of, option, limit, "must be greater than 0; without a limit is 'unbounded'")
 }

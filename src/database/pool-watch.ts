@@ -1,6 +1,6 @@
 import { reportLeak } from '../report/leak-report.ts'
 import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
-import { ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, ms } from '../wait/duration.ts'
 import type { Borrow } from './borrow.ts'
 import type { TellPoolEvent } from './pool-events.ts'
 import { type HealthLevel, healthLine, type PoolHealth } from './pool-health.ts'
@@ -57,26 +57,26 @@ export class PoolWatch {
   }
 
   #lookForLeaks(): void {
-    const { name, leakLimit, reclaimLimit } = this.#pool.settings
+    const { name, leakThreshold, reclaimTimeout } = this.#pool.settings
     for (const borrow of this.#pool.borrows()) {
       const { age } = borrow
-      if (age >= reclaimLimit) {
+      if (age >= reclaimTimeout) {
         const facts = { borrower: borrow.by, heldForMs: Math.round(age) }
         this.#pool.tell(
           'reclaimed',
           'error',
-          `pool ${name} took back a connection that ${facts.borrower} borrowed ${tellDuration(age)} ago; it was destroyed`,
+          `pool ${name} took back a connection that ${facts.borrower} borrowed ${formatElapsed(age)} ago; it was destroyed`,
           facts,
         )
         this.#pool.reclaim(borrow)
-      } else if (age >= leakLimit && !borrow.reported) {
+      } else if (age >= leakThreshold && !borrow.reported) {
         borrow.reported = true
         const facts = { borrower: borrow.by, heldForMs: Math.round(age) }
         reportLeak({ pool: name, ...facts })
         this.#pool.tell(
           'leak',
           'error',
-          `pool ${name} has lent a connection for ${tellDuration(age)} to ${facts.borrower}; a borrower that forgets to call release() runs the pool dry`,
+          `pool ${name} has lent a connection for ${formatElapsed(age)} to ${facts.borrower}; a borrower that forgets to call release() runs the pool dry`,
           facts,
         )
       }

@@ -1,84 +1,84 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import { WaitExpiredError } from '../wait/abort-reason.ts'
-import { ms, tellDuration } from '../wait/duration.ts'
+import { WaitTimeoutError } from '../wait/abort-reason.ts'
+import { formatElapsed, ms } from '../wait/duration.ts'
 import { healthLine, type PoolHealth } from './pool-health.ts'
 
 /**
- * Whose limit ran out: the wait's own, that of `withQueryLimit`, the deadline of the request or of the wait around it, or `statement_timeout` in
+ * Whose limit ran out: the wait's own, that of `withQueryTimeout`, the deadline of the request or of the wait around it, or `statement_timeout` in
  * the database.
  */
-export type CutBy = 'own' | 'operation' | 'deadline' | 'server'
+export type TimedOutBy = 'own' | 'operation' | 'deadline' | 'server'
 
 /** How a wait for a database ran out. Times are in milliseconds. */
-export interface DatabaseExpiry {
+export interface DatabaseTimeout {
   readonly pool: string
-  /** The name given to `withQueryLimit`. */
+  /** The name given to `withQueryTimeout`. */
   readonly operation: string | null
-  readonly limit: number
+  readonly timeout: number
   readonly elapsed: number
-  readonly cutBy: CutBy
+  readonly timedOutBy: TimedOutBy
 }
 
-/** Base of what can run out at a guarded pool. `isExpiry` is true of all of them. */
-export abstract class DatabaseExpiredError extends WaitExpiredError implements DatabaseExpiry {
+/** Base of what can run out at a guarded pool. `isTimeout` is true of all of them. */
+export abstract class DatabaseTimeoutError extends WaitTimeoutError implements DatabaseTimeout {
   static {
-    DatabaseExpiredError.prototype.name = 'DatabaseExpiredError'
+    DatabaseTimeoutError.prototype.name = 'DatabaseTimeoutError'
   }
 
   readonly pool: string
   readonly operation: string | null
-  readonly cutBy: CutBy
+  readonly timedOutBy: TimedOutBy
 
-  constructor(what: string, expiry: DatabaseExpiry, facts: string, cause?: unknown) {
-    const { pool, operation, limit, elapsed, cutBy } = expiry
+  constructor(what: string, expiry: DatabaseTimeout, facts: string, cause?: unknown) {
+    const { pool, operation, timeout: limit, elapsed, timedOutBy } = expiry
     const wait = operation === null ? `${what} of pool ${pool}` : `${operation}: ${what} of pool ${pool}`
-    const because = cutBy === 'deadline' ? 'deadline' : 'limit'
-    super({ wait, limit: ms(limit), elapsed: ms(elapsed), because, started: limit > 0 })
+    const because = timedOutBy === 'deadline' ? 'deadline' : 'timeout'
+    super({ wait, timeout: ms(limit), elapsed: ms(elapsed), because, started: limit > 0 })
     this.message = `${wait} ${verdict(expiry)}${facts}`
     this.pool = pool
     this.operation = operation
-    this.cutBy = cutBy
+    this.timedOutBy = timedOutBy
     if (cause !== undefined) this.cause = cause
   }
 }
 
 /** A query was not answered within its limit. It has been, or is being, cancelled on the server. */
-export class QueryExpiredError extends DatabaseExpiredError {
+export class QueryTimeoutError extends DatabaseTimeoutError {
   static {
-    QueryExpiredError.prototype.name = 'QueryExpiredError'
+    QueryTimeoutError.prototype.name = 'QueryTimeoutError'
   }
 
   /** The statement, shortened and without values. */
   readonly sql: string
 
-  constructor(expiry: DatabaseExpiry, sql: string, cause?: unknown) {
+  constructor(expiry: DatabaseTimeout, sql: string, cause?: unknown) {
     super('query', expiry, `: ${sql}`, cause)
     this.sql = sql
   }
 }
 
 /** No connection became free within the limit. */
-export class AcquireExpiredError extends DatabaseExpiredError {
+export class AcquireTimeoutError extends DatabaseTimeoutError {
   static {
-    AcquireExpiredError.prototype.name = 'AcquireExpiredError'
+    AcquireTimeoutError.prototype.name = 'AcquireTimeoutError'
   }
 
   /** The pool at that moment. */
   readonly health: PoolHealth
 
-  constructor(expiry: DatabaseExpiry, health: PoolHealth) {
+  constructor(expiry: DatabaseTimeout, health: PoolHealth) {
     super('connection', expiry, `; ${healthLine(health)}`)
     this.health = health
   }
 }
 
 /** The database did not take a new connection within the limit. */
-export class ConnectExpiredError extends DatabaseExpiredError {
+export class ConnectTimeoutError extends DatabaseTimeoutError {
   static {
-    ConnectExpiredError.prototype.name = 'ConnectExpiredError'
+    ConnectTimeoutError.prototype.name = 'ConnectTimeoutError'
   }
 
-  constructor(expiry: DatabaseExpiry, address: string) {
+  constructor(expiry: DatabaseTimeout, address: string) {
     super('connecting', expiry, `; ${address}, or the network to it, does not answer`)
   }
 }
@@ -100,14 +100,15 @@ export class ConnectionLostError extends PunctualError {
   }
 }
 
-const CUTS: Readonly<Record<CutBy, string>> = {
+const CUTS: Readonly<Record<TimedOutBy, string>> = {
   own: 'its limit',
   operation: 'what was left of the operation',
   deadline: 'what was left of the deadline',
   server: 'statement_timeout in the database',
 }
 
-function verdict({ limit, elapsed, cutBy }: DatabaseExpiry): string {
-  if (limit <= 0) return `was not begun: nothing was left of the ${cutBy === 'operation' ? 'operation' : 'deadline'}`
-  return `ran out after ${tellDuration(elapsed)} (${CUTS[cutBy]}: ${tellDuration(limit)})`
+function verdict({ timeout: limit, elapsed, timedOutBy }: DatabaseTimeout): string {
+  if (limit <= 0)
+    return `was not begun: nothing was left of the ${timedOutBy === 'operation' ? 'operation' : 'deadline'}`
+  return `ran out after ${formatElapsed(elapsed)} (${CUTS[timedOutBy]}: ${formatElapsed(limit)})`
 }

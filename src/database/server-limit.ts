@@ -26,9 +26,9 @@ export class SessionLimit {
   /** Set in the open transaction; -1 when it is not. */
   #local = -1
 
-  constructor(wanted: ServerLimit, queryLimit: Milliseconds) {
+  constructor(wanted: ServerLimit, queryTimeout: Milliseconds) {
     this.#wanted = wanted
-    this.#base = serverMilliseconds(queryLimit)
+    this.#base = serverMilliseconds(queryTimeout)
   }
 
   /** The first statement on a connection, undefined when there is nothing to find out. */

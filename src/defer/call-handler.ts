@@ -1,7 +1,7 @@
 import { after } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
 import { isThenable } from '../wait/is-thenable.ts'
-import { runWithin } from '../wait/run-within.ts'
+import { withDeadline } from '../wait/run-within.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import { PermanentError } from './permanent-error.ts'
 
@@ -45,16 +45,20 @@ export async function callHandler(
   try {
     const items = parse(deferred)
     const ids = deferred.map(({ id }) => id)
-    await runWithin({ name: `deferred ${queue}`, limit, parent: null, signal: stop }, (scope) =>
-      call.watch(
-        handler(items, {
-          get signal() {
-            return scope.signal
-          },
-          attempt,
-          ids,
-        }),
-      ),
+    await withDeadline(
+      `deferred ${queue}`,
+      limit,
+      (scope) =>
+        call.watch(
+          handler(items, {
+            get signal() {
+              return scope.signal
+            },
+            attempt,
+            ids,
+          }),
+        ),
+      { parent: null, signal: stop },
     )
     return null
   } catch (error) {

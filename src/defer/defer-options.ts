@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { safeListener } from '../report/safe-listener.ts'
 import type { BackOff, Jitter } from '../wait/back-off.ts'
 import type { Milliseconds } from '../wait/duration.ts'
-import { type Limit, readCount, readLimit } from '../wait/limit.ts'
+import { type Duration, readCount, readDuration } from '../wait/limit.ts'
 import { type QueueEvent, tellConsole } from './defer-events.ts'
 import type { QueueTransport } from './via.ts'
 
@@ -25,15 +25,15 @@ export interface DurableQueueOptions {
   /** Items that the handler gets at a time, at most; also no more than about 1 MiB of JSON. Default 500. */
   readonly batch?: number
   /** How long the first item of a batch waits for others. Default `20ms`. */
-  readonly linger?: Limit
+  readonly linger?: Duration
   /** One call of the handler; then its signal is aborted and it counts as failed. Default `30s`. */
-  readonly limit?: Limit
+  readonly limit?: Duration
   /** Calls of the handler at a time. Above 1 the order is not kept. Default 1. See also `queueConcurrency`. */
   readonly concurrency?: number
   /** How often an item may fail before it goes to the dead letters. Default 10. */
   readonly attempts?: number
   /** The delay before another attempt: doubles from `from` (100 ms) to `to` (30 s), and is spread at random. */
-  readonly backOff?: { readonly from?: Limit; readonly to?: Limit; readonly jitter?: Jitter }
+  readonly backOff?: { readonly from?: Duration; readonly to?: Duration; readonly jitter?: Jitter }
   /** Items of this process that wait or are in work. Default 10,000. */
   readonly maxItems?: number
   /** The same in bytes of JSON. Default `64MiB`. */
@@ -43,7 +43,7 @@ export interface DurableQueueOptions {
   /** Default `process`. */
   readonly durability?: Durability
   /** An item that waits for longer is worth a warning. Default `1m`. */
-  readonly warnAge?: Limit
+  readonly warnAge?: Duration
   /** Where the spool is in a process that does not run under Punctual. Default `.punctual`, as for `punctual run`. */
   readonly stateDir?: string
   /** Takes the items to where any machine may carry them out: `graphileWorker(pool)`. Default: they are carried out on this one. */
@@ -87,7 +87,7 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
   }
   const where = `durableQueue "${name}"`
   const { backOff = {} } = options
-  const limit = readLimit(where, 'limit', options.limit ?? '30s')
+  const limit = readDuration(where, 'timeout', options.limit ?? '30s')
   if (limit === 0) {
     throw new InvalidOptionError(where, 'limit', options.limit, "must be greater than 0; use 'unbounded' for no limit")
   }
@@ -98,13 +98,13 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
   return {
     name,
     batch: readCount(where, 'batch', options.batch ?? 500, 1),
-    linger: readLimit(where, 'linger', options.linger ?? '20ms'),
+    linger: readDuration(where, 'linger', options.linger ?? '20ms'),
     limit,
     concurrency: readCount(where, 'concurrency', options.concurrency ?? 1, 1),
     attempts: readCount(where, 'attempts', options.attempts ?? 10, 1),
     backOff: {
-      base: readLimit(where, 'backOff.from', backOff.from ?? '100ms'),
-      most: readLimit(where, 'backOff.to', backOff.to ?? '30s'),
+      base: readDuration(where, 'backOff.from', backOff.from ?? '100ms'),
+      most: readDuration(where, 'backOff.to', backOff.to ?? '30s'),
       jitter: readWord(where, 'backOff.jitter', backOff.jitter ?? 'full', JITTERS),
       random: Math.random,
     },
@@ -112,7 +112,7 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
     maxBytes: readSize(where, 'maxBytes', options.maxBytes ?? '64MiB'),
     onFull: readWord(where, 'onFull', options.onFull ?? 'drop-newest', ON_FULL),
     durability: readWord(where, 'durability', options.durability ?? 'process', DURABILITIES),
-    warnAge: readLimit(where, 'warnAge', options.warnAge ?? '1m'),
+    warnAge: readDuration(where, 'warnAge', options.warnAge ?? '1m'),
     stateDir: options.stateDir,
     transport,
     onEvent: safeListener(where, options.onEvent ?? tellConsole),

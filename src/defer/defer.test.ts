@@ -7,8 +7,8 @@ import { after, test } from 'node:test'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { until } from '../../test/process/support/until.ts'
 import type { PunctualError } from '../errors/punctual-error.ts'
-import { WaitExpiredError } from '../wait/abort-reason.ts'
-import { runWithin } from '../wait/run-within.ts'
+import { WaitTimeoutError } from '../wait/abort-reason.ts'
+import { withDeadline } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
 import { type DurableQueue, durableQueue } from './defer.ts'
 import type { QueueEvent } from './defer-events.ts'
@@ -101,12 +101,12 @@ test('a handler runs outside of the request that deferred, in a scope with its o
     async () => {
       await setImmediate()
       const scope = currentWaits()
-      seen.push(ofApp.getStore(), scope?.ledger.recorded.length, Math.round(scope?.remaining ?? 0) > 1_000)
+      seen.push(ofApp.getStore(), scope?.waits.recorded.length, Math.round(scope?.remaining ?? 0) > 1_000)
     },
     quiet({ limit: '10s' }).options,
   )
   await ofApp.run('a request', () =>
-    runWithin({ name: 'request', limit: '1s' }, async () => {
+    withDeadline('request', '1s', async () => {
       log.push('item')
     }),
   )
@@ -218,7 +218,7 @@ test('with durability disk, synced rejects while something is in memory alone, a
 test('synced waits no longer than its limit', async () => {
   const log = durableQueue('power-limit', () => {}, quiet({ durability: 'disk', linger: '1h' }).options)
   await until('an item on disk', () => log.push(1) === 'persisted')
-  await assert.rejects(log.synced(0), WaitExpiredError)
+  await assert.rejects(log.synced(0), WaitTimeoutError)
   await log.close(LIMIT)
 })
 

@@ -3,7 +3,7 @@ import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { workerLine } from '../protocol/worker-line.ts'
 import type { QueueReport } from '../report/rooms/defer-report.ts'
-import { type Limit, readCount, readLimit } from '../wait/limit.ts'
+import { type Duration, readCount, readDuration } from '../wait/limit.ts'
 import type { QueueHandler } from './call-handler.ts'
 import { type DurableQueueOptions, readQueueOptions } from './defer-options.ts'
 import { type PushResult, Queue } from './defer-queue.ts'
@@ -27,15 +27,15 @@ export interface DurableQueue<Item> {
    * @param limit default `5s`
    * @returns true when the queue is empty, false when the limit passed first
    */
-  flush(limit?: Limit): Promise<boolean>
+  flush(limit?: Duration): Promise<boolean>
   /**
    * With `durability: 'disk'`: resolves when everything accepted so far would survive a loss of power. Otherwise resolves at once.
    *
    * @param limit default `5s`
    * @throws PunctualError (rejects, `PUNCTUAL_QUEUE_NOT_SYNCED`) while items are in memory only, or the disk has refused to sync them
-   * @throws WaitExpiredError (rejects) when the disk has not answered within the limit
+   * @throws WaitTimeoutError (rejects) when the disk has not answered within the limit
    */
-  synced(limit?: Limit): Promise<void>
+  synced(limit?: Duration): Promise<void>
   /** The state of the queue, as in `/status`. */
   stats(): QueueReport
   /**
@@ -43,7 +43,7 @@ export interface DurableQueue<Item> {
    *
    * @param limit default `5s`
    */
-  close(limit?: Limit): Promise<void>
+  close(limit?: Duration): Promise<void>
 }
 
 const DEFAULT_LIMIT = '5s'
@@ -77,9 +77,9 @@ export function durableQueue<Item>(
   const queue = new Queue(settings, handler as QueueHandler<unknown>, stateDir, queues)
   queues.add(queue)
   let closing: Promise<void> | null = null
-  const limitOf = (what: string, limit: Limit | undefined): ReturnType<typeof readLimit> =>
-    readLimit(`durableQueue "${name}"`, `limit of ${what}`, limit ?? DEFAULT_LIMIT)
-  const close = async (limit: ReturnType<typeof readLimit>): Promise<void> => {
+  const limitOf = (what: string, limit: Duration | undefined): ReturnType<typeof readDuration> =>
+    readDuration(`durableQueue "${name}"`, `limit of ${what}`, limit ?? DEFAULT_LIMIT)
+  const close = async (limit: ReturnType<typeof readDuration>): Promise<void> => {
     await queue.close(limit)
     queues.remove(name)
     giveNameBack(name)

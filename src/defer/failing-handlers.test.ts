@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { until } from '../../test/process/support/until.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { durableQueue } from './defer.ts'
 import type { QueueEvent } from './defer-events.ts'
@@ -226,7 +226,7 @@ test('a handler that hangs is cut at its limit, its waits are given up, and the 
     async (_, { attempt, signal }) => {
       if (attempt > 1) return
       signal.addEventListener('abort', () => reasons.push((signal.reason as Error).name))
-      within('inside', '1h', () => new Promise(() => {})).catch((error: Error) => {
+      withTimeout('inside', '1h', () => new Promise(() => {})).catch((error: Error) => {
         waitGivenUp = error.name
       })
       await new Promise(() => {})
@@ -235,8 +235,8 @@ test('a handler that hangs is cut at its limit, its waits are given up, and the 
   )
   log.push('x')
   assert.equal(await log.flush(LIMIT), true)
-  assert.deepEqual(reasons, ['WaitExpiredError'])
-  assert.equal(waitGivenUp, 'WaitExpiredError')
+  assert.deepEqual(reasons, ['WaitTimeoutError'])
+  assert.equal(waitGivenUp, 'WaitTimeoutError')
   const { delivered, failures, zombies } = log.stats()
   assert.deepEqual({ delivered, failures, zombies }, { delivered: 1, failures: 1, zombies: 1 })
   await log.close(LIMIT)

@@ -1,5 +1,5 @@
 import { monotonicNow, wallClock } from '../wait/clock.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import type { Batch } from './batch.ts'
 import { type DeadLetter, DeadLetters, keptError } from './dead-letters.ts'
 import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
@@ -74,7 +74,7 @@ export class Graveyard {
 
   /** What is written only when nobody waits for it any more is taken back: its items are kept, and would be delivered beside. */
   async #write(letters: readonly DeadLetter[]): Promise<void> {
-    await within(
+    await withTimeout(
       `dead letters of ${this.#queue}`,
       WRITE_LIMIT,
       ({ signal }) => inSyncLane(async () => (signal.aborted ? null : await this.#letters.add(letters))),

@@ -1,5 +1,5 @@
 import { monotonicNow } from '../wait/clock.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { Batch } from './batch.ts'
 import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
 
@@ -27,7 +27,7 @@ export class HandlerHealth {
 
   succeeded(): void {
     if (this.#isTold && this.#inARow >= WORTH_TELLING) {
-      const message = `deferred ${this.#queue}: the handler succeeds again, after ${this.#inARow} failures in ${tellDuration(monotonicNow() - this.#since)}`
+      const message = `deferred ${this.#queue}: the handler succeeds again, after ${this.#inARow} failures in ${formatElapsed(monotonicNow() - this.#since)}`
       this.#tell({ type: 'succeeding', severity: 'info', message, details: { failures: this.#inARow } })
     }
     this.#inARow = 0
@@ -44,7 +44,7 @@ export class HandlerHealth {
     if (this.#isTold || now - this.#toldAt < TELL_EVERY) return
     this.#toldAt = now
     this.#isTold = true
-    const next = again === 0 ? 'at once' : `in ${tellDuration(again)}`
+    const next = again === 0 ? 'at once' : `in ${formatElapsed(again)}`
     const message = `deferred ${this.#queue}: the handler failed with ${tellItems(batch.items.length)}, attempt ${batch.failed}: ${this.lastError}; the next attempt is ${next}`
     const details = { items: batch.items.length, attempt: batch.failed, retryInMs: again, error: this.lastError }
     this.#tell({ type: 'failing', severity: 'warn', message, details })

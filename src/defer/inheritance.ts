@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { monotonicNow, wallClock } from '../wait/clock.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { type QueueEvent, tellError, tellItems } from './defer-events.ts'
 import { DeferredItem } from './deferred-item.ts'
 import type { HandlingMarks } from './handling-marks.ts'
@@ -167,7 +167,7 @@ export class Inheritance {
     if (this.#isReading) return
     this.#isReading = true
     const reading = legacy.adopted.more()
-    await within(`what ${this.#options.queue} was left`, MORE_LIMIT, () => reading, { parent: null }).catch(() =>
+    await withTimeout(`what ${this.#options.queue} was left`, MORE_LIMIT, () => reading, { parent: null }).catch(() =>
       this.#options.take([], false),
     )
     const items = await reading

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UsageError } from '../errors/punctual-error.ts'
 import { ms } from '../wait/duration.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { type DeadLetter, DeadLetters } from './dead-letters.ts'
 import { listOwners } from './spool/adopt.ts'
 import { isOwnerAlive, thisOwner } from './spool/owner.ts'
@@ -89,7 +89,7 @@ export async function retryDeadLetters(
   const written = new Set<string>()
   try {
     for (const { id, item } of again) if (spool.append(id, JSON.stringify(item)) !== null) written.add(id)
-    await within(`sync of deferred ${queue}`, SYNC_LIMIT, () => spool.synced())
+    await withTimeout(`sync of deferred ${queue}`, SYNC_LIMIT, () => spool.synced())
   } finally {
     await spool.close()
   }

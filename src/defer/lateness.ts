@@ -1,4 +1,4 @@
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { QueueEvent } from './defer-events.ts'
 import type { QueueSettings } from './defer-options.ts'
 
@@ -20,8 +20,8 @@ export class Lateness {
     if (late === this.isLate) return
     this.isLate = late
     const message = late
-      ? `deferred ${name}: the oldest item has waited ${tellDuration(age)}; warnAge is ${tellDuration(warnAge)}`
-      : `deferred ${name}: no item waits longer than warnAge (${tellDuration(warnAge)}) any more`
+      ? `deferred ${name}: the oldest item has waited ${formatElapsed(age)}; warnAge is ${formatElapsed(warnAge)}`
+      : `deferred ${name}: no item waits longer than warnAge (${formatElapsed(warnAge)}) any more`
     if (late) this.#tell({ type: 'late', severity: 'warn', message, details: { ageMs: age, warnAgeMs: warnAge } })
     else this.#tell({ type: 'in-time', severity: 'info', message, details: { warnAgeMs: warnAge } })
   }

@@ -1,7 +1,7 @@
 import { PunctualError } from '../errors/punctual-error.ts'
 import { after } from '../wait/clock.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { type QueueEvent, tellItems } from './defer-events.ts'
 import type { QueueSettings } from './defer-options.ts'
 import { Holdings } from './holdings.ts'
@@ -52,7 +52,7 @@ export class Safekeeping {
    * Resolves when what was accepted so far would survive the loss of power. At once unless `durability` is `disk`.
    *
    * @throws PunctualError (rejects, `PUNCTUAL_QUEUE_NOT_SYNCED`) when it would not
-   * @throws WaitExpiredError (rejects) when the disk has not answered within `limit`
+   * @throws WaitTimeoutError (rejects) when the disk has not answered within `limit`
    */
   async synced(limit: Milliseconds): Promise<void> {
     const { name, durability } = this.#settings
@@ -69,7 +69,7 @@ export class Safekeeping {
         { details: { queue: name, inMemory, reason } },
       )
     }
-    await within(`sync of deferred ${name}`, limit, () => spool.synced())
+    await withTimeout(`sync of deferred ${name}`, limit, () => spool.synced())
   }
 
   /** Nothing more is handled: what is in memory alone is lost, and told. Returns how many items that is. */

@@ -49,11 +49,11 @@ export type CommandErrorCode =
 export type RequestErrorCode =
   | 'PUNCTUAL_STALLED'
   | 'PUNCTUAL_WORKER_LOST'
-  | 'PUNCTUAL_REQUEST_EXPIRED'
+  | 'PUNCTUAL_REQUEST_TIMEOUT'
   | 'PUNCTUAL_SHUTTING_DOWN'
   | 'PUNCTUAL_CONNECTION_LOST'
-  | 'PUNCTUAL_WAIT_EXPIRED'
-  | 'PUNCTUAL_CLIENT_GONE'
+  | 'PUNCTUAL_WAIT_TIMEOUT'
+  | 'PUNCTUAL_CLIENT_DISCONNECTED'
   | 'PUNCTUAL_SHED'
   | 'PUNCTUAL_SUPERSEDED'
   | 'PUNCTUAL_BREAKER_OPEN'
@@ -61,7 +61,7 @@ export type RequestErrorCode =
   | 'PUNCTUAL_SQLITE_FAILED'
   | 'PUNCTUAL_CACHE_VALUE'
   | 'PUNCTUAL_BATCH_RESULT'
-  | 'PUNCTUAL_QUERY_BUDGET'
+  | 'PUNCTUAL_MAX_QUERIES_PER_REQUEST'
   | 'PUNCTUAL_ROUTES_NOT_LOADED'
   | 'PUNCTUAL_ROUTES_FAILED'
   | 'PUNCTUAL_QUEUE_NOT_SYNCED'
@@ -130,7 +130,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: null,
     exitCode: EXIT.bootFailed,
     meaning:
-      'No worker of the first generation became ready: the entry threw, ended, did not listen, or took longer than `bootLimit`.',
+      'No worker of the first generation became ready: the entry threw, ended, did not listen, or took longer than `bootTimeout`.',
     remedy: 'Read the boot error in front of the message; run the entry with plain `node` to see it alone.',
   },
   PUNCTUAL_RELEASE_FAILED: {
@@ -219,7 +219,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     detail:
       'The server stopped working on this request because it blocked others. It may have been carried out in part.',
     meaning:
-      'The code that served this request did not let the event loop turn for longer than `stallCut`, and was cut.',
+      'The code that served this request did not let the event loop turn for longer than `stallInterruptAfter`, and was cut.',
     remedy: 'The incident names function, line and request. Break the work up, or move it to a thread.',
     retryAfter: 1,
   },
@@ -233,12 +233,12 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     remedy: 'The incident says why the worker was killed. A request that changes something must be safe to repeat.',
     retryAfter: 1,
   },
-  PUNCTUAL_REQUEST_EXPIRED: {
+  PUNCTUAL_REQUEST_TIMEOUT: {
     title: 'Request expired',
     httpStatus: 503,
     exitCode: null,
     detail: 'The server could not answer this request in time.',
-    meaning: 'The request was not answered by its deadline (`requestDeadline` after it was accepted).',
+    meaning: 'The request was not answered by its deadline (`requestTimeout` after it was accepted).',
     remedy: 'Find the wait that took the time in the access log, give it a limit and a fallback.',
     retryAfter: 1,
   },
@@ -247,11 +247,12 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: 503,
     exitCode: null,
     detail: 'The server is shutting down and did not finish this request.',
-    meaning: 'The worker was told to leave and the request was still unanswered after `drainLimit`.',
-    remedy: 'Raise `drainLimit` and `stopLimit` if requests may take that long; otherwise find out what they wait for.',
+    meaning: 'The worker was told to leave and the request was still unanswered after `drainTimeout`.',
+    remedy:
+      'Raise `drainTimeout` and `stopTimeout` if requests may take that long; otherwise find out what they wait for.',
     retryAfter: 1,
   },
-  PUNCTUAL_WAIT_EXPIRED: {
+  PUNCTUAL_WAIT_TIMEOUT: {
     title: 'Wait expired',
     httpStatus: 503,
     exitCode: null,
@@ -262,7 +263,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
       'Find out why what it waits for is slow. Give the wait a fallback if the answer can do without; a bigger limit only if it is known to be too small.',
     retryAfter: 1,
   },
-  PUNCTUAL_CLIENT_GONE: {
+  PUNCTUAL_CLIENT_DISCONNECTED: {
     title: 'Client gone',
     httpStatus: 503,
     exitCode: null,
@@ -308,7 +309,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     detail: 'Too many requests need the same thing at once.',
     meaning: 'As many calls as this bulkhead lets through at once are in work, and its queue is full.',
     remedy:
-      'Look at `zombieWaits()` and at what the calls in work wait for. Raise `concurrent` only if what is behind it can take more.',
+      'Look at `abandonedOperations()` and at what the calls in work wait for. Raise `concurrent` only if what is behind it can take more.',
     retryAfter: 1,
   },
   PUNCTUAL_CONNECTION_LOST: {
@@ -342,7 +343,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     remedy: 'The log has the error. Mend it and reload.',
     retryAfter: 1,
   },
-  PUNCTUAL_QUERY_BUDGET: {
+  PUNCTUAL_MAX_QUERIES_PER_REQUEST: {
     title: 'Too many queries',
     httpStatus: 503,
     exitCode: null,

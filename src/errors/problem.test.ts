@@ -23,7 +23,7 @@ async function fetchFrom(server: ReturnType<typeof createTcpServer>, t: TestCont
 describe('problem', () => {
   it('the type is a stable name made from the code', () => {
     assert.equal(problemType('PUNCTUAL_STALLED'), 'urn:punctual:error:stalled')
-    assert.equal(problemType('PUNCTUAL_REQUEST_EXPIRED'), 'urn:punctual:error:request-expired')
+    assert.equal(problemType('PUNCTUAL_REQUEST_TIMEOUT'), 'urn:punctual:error:request-timeout')
   })
 
   it('reveals no code, setting or path of the inside', () => {

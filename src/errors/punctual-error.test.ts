@@ -5,7 +5,7 @@ import { PunctualError, UsageError } from './punctual-error.ts'
 
 describe('PunctualError', () => {
   it('tells frameworks what a request that fails with it is answered', () => {
-    const { status, statusCode, expose, headers } = new PunctualError('PUNCTUAL_WAIT_EXPIRED', 'secret')
+    const { status, statusCode, expose, headers } = new PunctualError('PUNCTUAL_WAIT_TIMEOUT', 'secret')
     assert.deepEqual({ status, statusCode, expose }, { status: 503, statusCode: 503, expose: false })
     assert.deepEqual(headers, { 'retry-after': '1' })
   })

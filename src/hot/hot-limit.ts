@@ -1,9 +1,9 @@
 import { durationKind } from '../settings/duration-kind.ts'
 import { formatDuration, type Milliseconds } from '../wait/duration.ts'
-import { type Limit, readLimit } from '../wait/limit.ts'
-import { type HotValue, hotValue } from './hot-value.ts'
+import { type Duration, readDuration } from '../wait/limit.ts'
+import { type RuntimeValue, runtimeValue } from './hot-value.ts'
 
-export interface HotLimitOptions {
+export interface RuntimeTimeoutOptions {
   /** Called after the limit has been changed from outside, with the new one in milliseconds. */
   readonly onChange?: (limit: Milliseconds) => void
 }
@@ -17,10 +17,14 @@ const kind = durationKind({ zero: true, unbounded: true })
  * @param limit in force until somebody sets another: `'5s'`, `'unbounded'`, or milliseconds
  * @throws RangeError when the name is none, or the limit no length of time
  */
-export function hotLimit(name: string, limit: Limit, options: HotLimitOptions = {}): HotValue<Milliseconds> {
-  return hotValue(name, {
+export function runtimeTimeout(
+  name: string,
+  limit: Duration,
+  options: RuntimeTimeoutOptions = {},
+): RuntimeValue<Milliseconds> {
+  return runtimeValue(name, {
     ...options,
-    value: readLimit(`the hot value ${JSON.stringify(name)}`, 'limit', limit),
+    value: readDuration(`the hot value ${JSON.stringify(name)}`, 'timeout', limit),
     read,
     write: formatDuration,
   })

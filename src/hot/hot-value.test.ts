@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { publishWorkerLine, type WorkerLine } from '../protocol/worker-line.ts'
-import { hotLimit } from './hot-limit.ts'
-import { hotValue } from './hot-value.ts'
+import { runtimeTimeout } from './hot-limit.ts'
+import { runtimeValue } from './hot-value.ts'
 
 afterEach(() => publishWorkerLine(null))
 
@@ -43,7 +43,7 @@ const count = {
 }
 
 test('outside Punctual a hot value is the one that was given', () => {
-  const limit = hotLimit('auth.lookup', '5s')
+  const limit = runtimeTimeout('auth.lookup', '5s')
   assert.equal(limit.value, 5_000)
   limit.close()
   assert.equal(limit.value, 5_000)
@@ -51,7 +51,7 @@ test('outside Punctual a hot value is the one that was given', () => {
 
 test('a value is declared with what is in force and what the app has', () => {
   const { told } = connect({ 'auth.lookup': '1s' })
-  const limit = hotLimit('auth.lookup', '5s')
+  const limit = runtimeTimeout('auth.lookup', '5s')
   assert.equal(limit.value, 1_000)
   assert.deepEqual(told, [
     { topic: 'settings', type: 'declare', name: 'auth.lookup', value: '1s', standard: '5s', refused: null },
@@ -64,7 +64,7 @@ test('a value is declared with what is in force and what the app has', () => {
 test('a value that is set is in force at once, and unset restores what the app has', () => {
   const { told, say } = connect()
   const changes: number[] = []
-  const limit = hotLimit('auth.lookup', '5s', { onChange: (value) => void changes.push(value) })
+  const limit = runtimeTimeout('auth.lookup', '5s', { onChange: (value) => void changes.push(value) })
   say({ type: 'check', ask: 1, name: 'auth.lookup', text: '0s' })
   assert.equal(limit.value, 5_000)
   say({ type: 'set', ask: 2, name: 'auth.lookup', text: '0s' })
@@ -81,7 +81,7 @@ test('a value that is set is in force at once, and unset restores what the app h
 
 test('what is not allowed is refused with what is, and changes nothing', () => {
   const { told, say } = connect()
-  const limit = hotLimit('auth.lookup', '5s')
+  const limit = runtimeTimeout('auth.lookup', '5s')
   for (const type of ['check', 'set']) say({ type, ask: 1, name: 'auth.lookup', text: '5' })
   assert.equal(limit.value, 5_000)
   for (const answer of told.slice(1) as { ok: boolean; why: string }[]) {
@@ -93,7 +93,7 @@ test('what is not allowed is refused with what is, and changes nothing', () => {
 
 test('a value that was set and no longer applies is told, and the app keeps its own', () => {
   const { told } = connect({ 'pool.size': 'many' })
-  assert.equal(hotValue('pool.size', count).value, 10)
+  assert.equal(runtimeValue('pool.size', count).value, 10)
   assert.deepEqual(told, [
     {
       topic: 'settings',
@@ -108,11 +108,11 @@ test('a value that was set and no longer applies is told, and the app keeps its 
 
 test('values of one name are one for the operator: all take what is set, later ones too', () => {
   const { told, say } = connect()
-  const first = hotValue('pool.size', count)
-  const second = hotValue('pool.size', { ...count, value: 20 })
+  const first = runtimeValue('pool.size', count)
+  const second = runtimeValue('pool.size', { ...count, value: 20 })
   assert.equal(second.value, 20)
   say({ type: 'set', ask: 1, name: 'pool.size', text: '3' })
-  const third = hotValue('pool.size', count)
+  const third = runtimeValue('pool.size', count)
   assert.deepEqual([first.value, second.value, third.value], [3, 3, 3])
   say({ type: 'unset', ask: 2, name: 'pool.size' })
   assert.deepEqual([first.value, second.value, third.value], [10, 20, 10])
@@ -130,8 +130,8 @@ test('a listener that throws keeps the value from nobody, and is told', () => {
   const onChange = (): never => {
     throw new Error('no room')
   }
-  const first = hotValue('pool.size', { ...count, onChange })
-  const second = hotValue('pool.size', count)
+  const first = runtimeValue('pool.size', { ...count, onChange })
+  const second = runtimeValue('pool.size', count)
   say({ type: 'set', ask: 1, name: 'pool.size', text: '3' })
   assert.deepEqual([first.value, second.value], [3, 3])
   assert.deepEqual(told.at(-1), { topic: 'settings', type: 'answer', ask: 1, ok: false, why: 'no room' })
@@ -139,15 +139,15 @@ test('a listener that throws keeps the value from nobody, and is told', () => {
 
 test('what is said of a name that nobody has here is for another copy of the package', () => {
   const { told, say } = connect()
-  hotValue('pool.size', count)
+  runtimeValue('pool.size', count)
   say({ type: 'set', ask: 1, name: 'pool.other', text: '3' })
   assert.equal(told.length, 1)
 })
 
 test('a name has a dot and no control characters', () => {
   for (const name of ['', 'ttl', '.ttl', 'cache.', '1.x', 'cache. ttl', 'cache.a\nb', `cache.${'x'.repeat(200)}`]) {
-    assert.throws(() => hotLimit(name, '1s'), { code: 'PUNCTUAL_INVALID_OPTION' }, name)
+    assert.throws(() => runtimeTimeout(name, '1s'), { code: 'PUNCTUAL_INVALID_OPTION' }, name)
   }
   for (const name of ['cache.auth:user.ttl', 'cache.user by id.ttl', 'a.b'])
-    assert.equal(hotLimit(name, '1s').name, name)
+    assert.equal(runtimeTimeout(name, '1s').name, name)
 })

@@ -1,8 +1,8 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { HOT_TOPIC, type HotToArbiter, type HotToWorker } from '../protocol/hot-messages.ts'
+import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../protocol/hot-messages.ts'
 import { type WorkerLine, workerLine } from '../protocol/worker-line.ts'
 
-export interface HotValueOptions<T> {
+export interface RuntimeValueOptions<T> {
   /** In force until somebody sets another, and again when that is taken back. */
   readonly value: T
   /** Reads what an operator has written; throws an error whose message says what is allowed. */
@@ -14,7 +14,7 @@ export interface HotValueOptions<T> {
 }
 
 /** A value that `punctual set` changes in every worker while they run. */
-export interface HotValue<T> {
+export interface RuntimeValue<T> {
   readonly name: string
   /** In force now. A plain field: reading it costs nothing. */
   readonly value: T
@@ -30,10 +30,10 @@ const LONGEST_NAME = 200
  *
  * @throws RangeError when the name is none
  */
-export function hotValue<T>(name: string, options: HotValueOptions<T>): HotValue<T> {
+export function runtimeValue<T>(name: string, options: RuntimeValueOptions<T>): RuntimeValue<T> {
   if (!/^[a-z][\w-]*\.\S/i.test(name) || /\p{Cc}/u.test(name) || name.length > LONGEST_NAME) {
     throw new InvalidOptionError(
-      'hotValue',
+      'runtimeValue',
       'name',
       name.slice(0, LONGEST_NAME),
       `must be what it belongs to, a dot and what it is ("cache.users.ttl"), at most ${LONGEST_NAME} characters`,
@@ -45,13 +45,13 @@ export function hotValue<T>(name: string, options: HotValueOptions<T>): HotValue
   return declared
 }
 
-class Declared<T> implements HotValue<T> {
+class Declared<T> implements RuntimeValue<T> {
   readonly name: string
   value: T
-  readonly #options: HotValueOptions<T>
+  readonly #options: RuntimeValueOptions<T>
   registry: Registry | null = null
 
-  constructor(name: string, options: HotValueOptions<T>) {
+  constructor(name: string, options: RuntimeValueOptions<T>) {
     this.name = name
     this.value = options.value
     this.#options = options
@@ -94,7 +94,7 @@ class Registry {
   constructor(line: WorkerLine) {
     this.#line = line
     this.#set = new Map(Object.entries(line.set ?? {}))
-    line.hear(HOT_TOPIC, (message) => this.#heard(message as HotToWorker))
+    line.hear(RUNTIME_TOPIC, (message) => this.#heard(message as RuntimeToWorker))
   }
 
   declare<T>(declared: Declared<T>): void {
@@ -124,7 +124,7 @@ class Registry {
     this.#tell({ type: 'withdraw', name: declared.name })
   }
 
-  #heard(message: HotToWorker): void {
+  #heard(message: RuntimeToWorker): void {
     const { type, ask, name } = message
     const namesakes = [...(this.#declared.get(name) ?? [])]
     const [first] = namesakes
@@ -149,8 +149,8 @@ class Registry {
     for (const one of namesakes) one.tell()
   }
 
-  #tell(message: HotToArbiter): void {
-    this.#line.tell(HOT_TOPIC, message)
+  #tell(message: RuntimeToArbiter): void {
+    this.#line.tell(RUNTIME_TOPIC, message)
   }
 }
 

@@ -1,8 +1,8 @@
 /** The topic of the line under which arbiter and workers speak of values that are changed while they run. */
-export const HOT_TOPIC = 'settings'
+export const RUNTIME_TOPIC = 'settings'
 
 /** From a worker, whose app has declared a value by name. Values are texts, written as `punctual set` takes them. */
-export type HotToArbiter =
+export type RuntimeToArbiter =
   | {
       readonly type: 'declare'
       readonly name: string
@@ -22,7 +22,7 @@ export type HotAnswer =
   | { readonly type: 'answer'; readonly ask: number; readonly ok: false; readonly why: string }
 
 /** To a worker that has declared the name. Each is answered; `check` changes nothing. */
-export type HotToWorker =
+export type RuntimeToWorker =
   | { readonly type: 'check'; readonly ask: number; readonly name: string; readonly text: string }
   | { readonly type: 'set'; readonly ask: number; readonly name: string; readonly text: string }
   | { readonly type: 'unset'; readonly ask: number; readonly name: string }

@@ -1,4 +1,4 @@
-import type { LastAnswers, NotCutReason, ReportedError, StallEvidence } from '../report/incident.ts'
+import type { EmergencyResponses, NotCutReason, ReportedError, StallEvidence } from '../report/incident.ts'
 import type { LeakReport } from '../report/leak-report.ts'
 import type { OutcomeCounts } from '../report/outcomes.ts'
 import type { CostlyImport } from '../report/rooms/boot-report.ts'
@@ -26,16 +26,16 @@ export type FromMain =
   /** It threw, or rejected, and nobody caught it: the process is about to end. */
   | { readonly type: 'crashing'; readonly error: ReportedError }
   /** The main thread turns again after a cut. */
-  | { readonly type: 'cut-done'; readonly culprit: '503' | 'closed' | 'none'; readonly others: number }
+  | { readonly type: 'interrupt-done'; readonly culprit: '503' | 'closed' | 'none'; readonly others: number }
   /** All requests that were in flight at the cut have ended. */
-  | { readonly type: 'cut-served'; readonly served: number; readonly others: number }
+  | { readonly type: 'interrupt-served'; readonly served: number; readonly others: number }
   | SettingsChanged
   /** A pool of the app has lent a connection for longer than its limit. */
   | { readonly type: 'leak'; readonly leak: LeakReport }
   /** A room of the toolkit speaks over the worker's line: to the arbiter, or to all other workers. */
   | { readonly type: 'line'; readonly to: 'arbiter' | 'others'; readonly topic: string; readonly message: unknown }
-  /** What the rooms of the toolkit report of themselves, by topic; about once a second. */
-  | { readonly type: 'rooms'; readonly rooms: Readonly<Record<string, unknown>> }
+  /** What the modules of the toolkit report of themselves, by topic; about once a second. */
+  | { readonly type: 'modules'; readonly modules: Readonly<Record<string, unknown>> }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
 
 /** The envelope that tells ours from an app's own `process.send`. */
@@ -53,24 +53,24 @@ export interface SettingsChanged {
  * Why a worker is killed: `boot` and `stop-limit` when that limit has passed, `stall` by its own watchdog, `frozen` by the arbiter, `stop`
  * when everything stops at once.
  */
-export type KillReason = 'boot' | 'stall' | 'frozen' | 'stop-limit' | 'stop'
+export type KillReason = 'boot' | 'stall' | 'frozen' | 'stop-timeout' | 'stop'
 
 /** From the watchdog thread, one JSON line each. */
 export type FromWatchdog =
   | SettingsChanged
   | { readonly type: 'beat'; readonly vitals: Vitals }
-  /** It became ready, and later than `bootReport` allows. */
+  /** It became ready, and later than `slowBootThreshold` allows. */
   | { readonly type: 'boot-slow'; readonly bootMs: number; readonly worst: readonly CostlyImport[] }
   | { readonly type: 'stall-reported'; readonly evidence: StallEvidence }
   | { readonly type: 'stall-ended'; readonly stalledForMs: number; readonly evidence: StallEvidence | null }
-  | { readonly type: 'stall-cut'; readonly stalledForMs: number; readonly evidence: StallEvidence }
+  | { readonly type: 'stall-interrupted'; readonly stalledForMs: number; readonly evidence: StallEvidence }
   /** Why a cut was due and did not happen. */
-  | { readonly type: 'cut-impossible'; readonly why: NotCutReason; readonly evidence: StallEvidence }
+  | { readonly type: 'interrupt-impossible'; readonly why: NotCutReason; readonly evidence: StallEvidence }
   | {
       readonly type: 'killing'
       readonly why: KillReason
       readonly evidence: StallEvidence | null
-      readonly lastAnswers: LastAnswers
+      readonly emergencyResponses: EmergencyResponses
     }
 
 /** From the arbiter, one JSON line each. */
@@ -112,7 +112,7 @@ export interface Vitals {
   /** More comes than can be done. */
   readonly overloaded: boolean
   /** Work that goes on although nobody awaits it any more. */
-  readonly zombieWaits: number
+  readonly abandonedOperations: number
   readonly rss: number
   readonly heapUsed: number
   readonly heapLimit: number

@@ -15,7 +15,7 @@ export interface WorkerLine {
   broadcast(topic: string, message: unknown): void
   /** Hears what the arbiter and other workers say under a topic. What was said before anybody listened is kept, up to 1,000 messages a topic. */
   hear(topic: string, listener: (message: unknown) => void): () => void
-  /** Asked about once a second while this worker turns; the newest answer is in `/status` under `workers[].rooms[topic]`, and metrics are made of it. */
+  /** Asked about once a second while this worker turns; the newest answer is in `/status` under `workers[].modules[topic]`, and metrics are made of it. */
   report(topic: string, snapshot: () => unknown): () => void
   /** Called when this worker leaves and its last request has ended; it exits when `drained` is done, or at the limit (in ms) that `drained` is told. */
   onDrain(name: string, drained: (limit: number) => Promise<void>): () => void

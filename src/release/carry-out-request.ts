@@ -5,7 +5,7 @@ import { readReleasePlan } from '../settings/read-release-plan.ts'
 import type { ReleasePlan } from '../settings/release-config.ts'
 import { type SettingFault, SettingsError } from '../settings/settings-error.ts'
 import { monotonicNow } from '../wait/clock.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import { type AppIdentity, identifyApp } from './app-identity.ts'
 import { BackupStore } from './backup/backup-store.ts'
 import { findVersion, type ReleaseVersion } from './find-version.ts'
@@ -106,10 +106,10 @@ function whole(end: End): ReleaseEnd {
 async function readPlan({ configFile, cwd, settings }: ReleaseRequest): Promise<ReleasePlan> {
   const file = await loadConfigFile({ cwd, named: configFile })
   const faults: SettingFault[] = []
-  const { stateDir, releaseLimit } = settings
+  const { stateDir, releaseTimeout } = settings
   const plan = readReleasePlan(
     file?.values ?? {},
-    { file: file?.name ?? configFile, cwd, env: process.env, stateDir, releaseLimit },
+    { file: file?.name ?? configFile, cwd, env: process.env, stateDir, releaseTimeout },
     faults,
   )
   if (faults.length > 0) throw new SettingsError(faults)
@@ -136,7 +136,7 @@ async function take(
   { log }: Listener,
 ): Promise<void> {
   await takeLock(lock, {
-    limit: settings.releaseLockLimit,
+    limit: settings.releaseLockTimeout,
     signal,
     onWait: (holder) =>
       log(
@@ -208,7 +208,7 @@ async function run(tools: ReleaseTools): Promise<End> {
     return { outcome: signal.aborted ? 'aborted' : 'failed', message, failure: details, version: version.name, record }
   }
   const steps = record.steps.length === 1 ? '1 step' : `${record.steps.length} steps`
-  const took = tellDuration(monotonicNow() - started)
+  const took = formatElapsed(monotonicNow() - started)
   return {
     outcome: 'done',
     message: `release ${version.name} is done: ${steps} after ${took}`,

@@ -5,7 +5,7 @@ import type { Settings } from '../settings/settings.ts'
 /** The settings a release goes by. */
 export type ReleaseSettings = Pick<
   Settings,
-  'releaseVersion' | 'releaseLimit' | 'releaseLockLimit' | 'releaseTableLock' | 'stateDir'
+  'releaseVersion' | 'releaseTimeout' | 'releaseLockTimeout' | 'releaseTableLockTimeout' | 'stateDir'
 >
 
 /** What the process that releases is asked to do. */

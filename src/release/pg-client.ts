@@ -25,7 +25,7 @@ export interface PgSession {
   /** As `pg_stat_activity` shows it. */
   readonly applicationName: string
   /** Milliseconds for one query. Default: none, the caller has one of its own. */
-  readonly queryLimit?: number
+  readonly queryTimeout?: number
   /** More of the session's options: `-c lock_timeout=3000`. */
   readonly options?: string
 }
@@ -44,7 +44,7 @@ type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
  */
 export async function openSession(configFile: string, session: PgSession): Promise<PgClient> {
   const Client = clientClass(configFile)
-  const { applicationName, queryLimit } = session
+  const { applicationName, queryTimeout } = session
   const { url, options: written } = sessionUrl(session.url)
   // Of what is said twice the server takes the last.
   const options = [written, session.options ?? ''].join(' ').trim()
@@ -54,7 +54,7 @@ export async function openSession(configFile: string, session: PgSession): Promi
     connectionTimeoutMillis: CONNECT_LIMIT,
     keepAlive: true,
     keepAliveInitialDelayMillis: IDLE_BEFORE_ASKING,
-    ...(queryLimit === undefined ? {} : { query_timeout: queryLimit }),
+    ...(queryTimeout === undefined ? {} : { query_timeout: queryTimeout }),
     ...(options === '' ? {} : { options }),
   })
   // Unheard, a connection that breaks while idle would end the process; the next query tells of it.

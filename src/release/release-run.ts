@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { ReleaseRecord, ReleaseStepRecord } from '../report/release-report.ts'
 import type { PlannedStep } from '../settings/release-config.ts'
-import { type Milliseconds, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
 import { tellBytes } from './backup/backup-store.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { runPlannedStep, stepError } from './run-planned-step.ts'
 import { RunRecord } from './run-record.ts'
 import { withMarks } from './standing-steps.ts'
-import { type TimeLimit, timeLimit } from './time-limit.ts'
+import { type TimeLimit, timeTimeout } from './time-limit.ts'
 import { UndoRun } from './undo-run.ts'
 
 /** One run of the steps: recorded as it goes, undone where it fails. */
@@ -50,7 +50,7 @@ export class ReleaseRun {
   /** Runs back-up and steps. Resolves to what failed, with what was undone after it; null if nothing did. */
   async carryOut(): Promise<ReleaseError | null> {
     const { plan, request, log } = this.#tools
-    const limit = timeLimit(request.settings.releaseLimit, this.#tools.signal, 'releaseLimit')
+    const limit = timeTimeout(request.settings.releaseTimeout, this.#tools.signal, 'releaseTimeout')
     try {
       const failure = (await this.#backUp(limit.signal)) ?? (await this.#runSteps(plan.steps, limit))
       if (failure === null) {
@@ -134,7 +134,7 @@ export class ReleaseRun {
       log(
         'info',
         { event: 'release-backup-made', ...backup },
-        `release: backed up to ${backup.path} (${tellBytes(backup.bytes)}, read back) after ${tellDuration(backup.durationMs)}`,
+        `release: backed up to ${backup.path} (${tellBytes(backup.bytes)}, read back) after ${formatElapsed(backup.durationMs)}`,
       )
     } catch (error) {
       return new ReleaseError(
@@ -149,7 +149,7 @@ export class ReleaseRun {
   async #runSteps(steps: readonly PlannedStep[], limit: TimeLimit): Promise<ReleaseError | null> {
     const { request, log } = this.#tools
     for (const step of steps) {
-      const own = Math.min(step.limit ?? request.settings.releaseLimit, limit.left()) as Milliseconds
+      const own = Math.min(step.timeout ?? request.settings.releaseTimeout, limit.left()) as Milliseconds
       const fields = { step: step.name, phase: 'step' }
       log('info', { event: 'release-step-started', ...fields }, `release step ${step.name}: begins`)
       const result = await runPlannedStep(this.#tools, this.#record.now.id, step, 'run', own)
@@ -175,7 +175,7 @@ export class ReleaseRun {
         'info',
         { event: 'release-step-done', ...fields, outcome, durationMs, attempts },
         outcome === 'done'
-          ? `release step ${step.name}: done after ${tellDuration(durationMs)}${again}`
+          ? `release step ${step.name}: done after ${formatElapsed(durationMs)}${again}`
           : `release step ${step.name}: an interrupted run has applied it already`,
       )
     }

@@ -30,7 +30,7 @@ describe('the error of a step', () => {
   })
 
   it('tells a roll-back from a step, and one that was ended from one that failed', () => {
-    const expired = { ...result, outcome: 'expired', why: 'it was ended at its limit', failure: null } as const
+    const expired = { ...result, outcome: 'timed-out', why: 'it was ended at its limit', failure: null } as const
     assert.equal(
       stepError('seed', 'rollback', expired).message,
       'the roll-back of release step seed did not end after 1.2 s: it was ended at its limit',

@@ -1,5 +1,5 @@
 import type { PlannedStep } from '../settings/release-config.ts'
-import { type Milliseconds, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
 import { ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { runStep, type StepResult } from './step/run-step.ts'
@@ -32,7 +32,7 @@ export function runPlannedStep(
       markFor: version.certain ? run : null,
       database: plan.lock,
       applicationName: app.stepSessions,
-      tableLock: request.settings.releaseTableLock,
+      tableLock: request.settings.releaseTableLockTimeout,
     },
     {
       limit,
@@ -51,13 +51,13 @@ export function runPlannedStep(
 /** Why a step, or its roll-back, is not done, how long it took and the end of what it printed. */
 export function stepError(name: string, phase: 'step' | 'rollback', result: StepResult): ReleaseError {
   const { outcome, why, failure, tail, durationMs } = result
-  const how = outcome === 'failed' ? 'failed' : outcome === 'expired' ? 'did not end' : 'was aborted'
+  const how = outcome === 'failed' ? 'failed' : outcome === 'timed-out' ? 'did not end' : 'was aborted'
   const [first = '', ...rest] = why.split('\n')
   const stack = rest.length === 0 ? '' : `\n${indent(rest.join('\n'))}`
   const output = tail === '' ? '' : `\nthe end of its output:\n${indent(tail)}`
   const front = phase === 'step' ? '' : 'the roll-back of '
   return new ReleaseError(
-    `${front}release step ${name} ${how} after ${tellDuration(durationMs)}: ${first}${stack}${output}`,
+    `${front}release step ${name} ${how} after ${formatElapsed(durationMs)}: ${first}${stack}${output}`,
     { reason: 'failed', ...failure, phase, step: name },
   )
 }

@@ -68,9 +68,9 @@ export function startRelease(request: ReleaseRequest, listener: ReleaseListener)
     })
     child.on('error', (error) => finish(error.message))
     child.on('close', (code, signal) => finish(signal ?? `exit code ${code}`, { exitCode: code, signal }))
-    const { releaseLimit, releaseLockLimit } = request.settings
+    const { releaseTimeout, releaseLockTimeout } = request.settings
     // It keeps its limits itself; this one is for a process that no longer turns.
-    cancels.push(after(ms(releaseLockLimit + 2 * releaseLimit + SPARE), kill))
+    cancels.push(after(ms(releaseLockTimeout + 2 * releaseTimeout + SPARE), kill))
   })
   send({ type: 'begin', request })
   return { ended, abort }

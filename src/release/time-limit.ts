@@ -1,5 +1,5 @@
 import { after, monotonicNow } from '../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
 import { ReleaseError } from './release-error.ts'
 
 export interface TimeLimit {
@@ -11,7 +11,7 @@ export interface TimeLimit {
 }
 
 /** A limit for several things that are done one after the other. */
-export function timeLimit(limit: Milliseconds, around: AbortSignal, name: string): TimeLimit {
+export function timeTimeout(limit: Milliseconds, around: AbortSignal, name: string): TimeLimit {
   const own = new AbortController()
   const end = monotonicNow() + limit
   const cancel = after(limit, () => own.abort(passed(name, limit)), { keepAlive: false })
@@ -23,5 +23,5 @@ export function timeLimit(limit: Milliseconds, around: AbortSignal, name: string
 }
 
 function passed(name: string, limit: Milliseconds): ReleaseError {
-  return new ReleaseError(`${name} (${tellDuration(limit)}) has passed`, { phase: 'process', reason: 'timed-out' })
+  return new ReleaseError(`${name} (${formatElapsed(limit)}) has passed`, { phase: 'process', reason: 'timed-out' })
 }

@@ -1,12 +1,12 @@
 import type { ReleaseFailure, ReleaseRecord, ReleaseUndo } from '../report/release-report.ts'
-import { type Milliseconds, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
 import type { BackupStore } from './backup/backup-store.ts'
 import { failureOf, type ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { runPlannedStep, stepError } from './run-planned-step.ts'
 import type { RunRecord } from './run-record.ts'
 import { isStanding } from './standing-steps.ts'
-import { timeLimit } from './time-limit.ts'
+import { timeTimeout } from './time-limit.ts'
 
 interface Undone {
   /** What was done, or what failed, in words; empty where there was nothing to do. */
@@ -67,7 +67,7 @@ export class UndoRun {
     if (backups === null || backup === null) {
       return failed('this release has no back-up', { phase: 'restore', reason: 'no-backup' }, false)
     }
-    const limit = timeLimit(request.settings.releaseLimit, signal, 'releaseLimit')
+    const limit = timeTimeout(request.settings.releaseTimeout, signal, 'releaseTimeout')
     try {
       log('info', { event: 'release-restore-started', path: backup.path }, `release: restoring ${backup.path}`)
       await records.endLeftovers()
@@ -98,7 +98,7 @@ export class UndoRun {
    */
   async rollBackSteps(inTheEnd: Partial<ReleaseRecord> = {}): Promise<Undone> {
     const { plan, request, version, records, signal, log } = this.#tools
-    const limit = timeLimit(request.settings.releaseLimit, signal, 'releaseLimit')
+    const limit = timeTimeout(request.settings.releaseTimeout, signal, 'releaseTimeout')
     const undone: string[] = []
     const without: string[] = []
     const failed = (message: string, failure: ReleaseFailure): Undone => {
@@ -111,7 +111,7 @@ export class UndoRun {
           without.push(name)
           continue
         }
-        const own = Math.min(step.limit ?? request.settings.releaseLimit, limit.left()) as Milliseconds
+        const own = Math.min(step.timeout ?? request.settings.releaseTimeout, limit.left()) as Milliseconds
         const fields = { step: name, phase: 'rollback' }
         log('info', { event: 'release-step-started', ...fields }, `roll-back of ${name}: begins`)
         const result = await runPlannedStep(this.#tools, this.#record.now.id, step, 'rollback', own)
@@ -138,7 +138,7 @@ export class UndoRun {
         log(
           'info',
           { event: 'release-step-done', ...fields, outcome, durationMs, attempts },
-          `roll-back of ${name}: done after ${tellDuration(durationMs)}`,
+          `roll-back of ${name}: done after ${formatElapsed(durationMs)}`,
         )
       }
     } finally {

@@ -95,14 +95,14 @@ export class IncidentFiles {
   }
 }
 
-export function summaryOf({ id, kind, at, worker, story, outcome }: Incident): IncidentSummary {
-  return { id, kind, at, worker, story, outcome }
+export function summaryOf({ id, kind, at, worker, summary, outcome }: Incident): IncidentSummary {
+  return { id, kind, at, worker, summary, outcome }
 }
 
 function isIncident(value: unknown): value is Incident {
   if (typeof value !== 'object' || value === null) return false
-  const { id, kind, at, story, outcome, evidence, worker } = value as Partial<Record<keyof Incident, unknown>>
-  const texts = [id, kind, at, story, outcome].every((text) => typeof text === 'string')
+  const { id, kind, at, summary, outcome, evidence, worker } = value as Partial<Record<keyof Incident, unknown>>
+  const texts = [id, kind, at, summary, outcome].every((text) => typeof text === 'string')
   return texts && Array.isArray(evidence) && (worker === null || isWorker(worker))
 }
 

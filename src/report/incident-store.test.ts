@@ -33,15 +33,15 @@ const log = {
   info: (fields: LogFields): void => void logged.push({ ...fields, level: 'info' }),
 }
 
-const store = (given: { incidentsKept?: number } = {}): IncidentStore =>
-  new IncidentStore({ stateDir, incidentsKept: given.incidentsKept ?? 200, incidentSize: 64 * 1024, log })
+const store = (given: { maxIncidents?: number } = {}): IncidentStore =>
+  new IncidentStore({ stateDir, maxIncidents: given.maxIncidents ?? 200, maxIncidentSize: 64 * 1024, log })
 
 const incident = (number: number, given: Partial<Incident> = {}): Incident => ({
   id: `20261122T0043${String(number).padStart(5, '0')}-w${number}-stall`,
   kind: 'stall',
   at: '2026-11-22T00:43:31.123Z',
   worker: { id: number, pid: 100 + number, generation: 1 },
-  story: `story ${number}`,
+  summary: `summary ${number}`,
   outcome: 'ongoing',
   evidence: [],
   ...given,
@@ -63,16 +63,16 @@ test('an incident becomes a file of its own that only its user can read', async 
 test('a later state replaces the earlier one, whatever the haste', async () => {
   const incidents = store()
   for (let step = 0; step < 50; step += 1) incidents.save(incident(1, { stalledForMs: step }))
-  incidents.save(incident(1, { outcome: 'cut' }))
+  incidents.save(incident(1, { outcome: 'interrupted' }))
   await incidents.flush(LIMIT)
-  assert.equal((await incidents.read(incident(1).id))?.outcome, 'cut')
+  assert.equal((await incidents.read(incident(1).id))?.outcome, 'interrupted')
   assert.equal(incidents.counts().total, 1)
 })
 
 test('what is yet to be written can be read and listed already', async () => {
   const incidents = store()
   incidents.save(incident(1))
-  assert.equal((await incidents.read(incident(1).id))?.story, 'story 1')
+  assert.equal((await incidents.read(incident(1).id))?.summary, 'summary 1')
   assert.equal((await incidents.list()).length, 1)
   await incidents.flush(LIMIT)
 })
@@ -86,11 +86,11 @@ test('the list is newest first and has what a list needs', async () => {
     list.map((summary) => summary.worker?.id),
     [3, 2, 1],
   )
-  assert.deepEqual(Object.keys(list[0] ?? {}).sort(), ['at', 'id', 'kind', 'outcome', 'story', 'worker'])
+  assert.deepEqual(Object.keys(list[0] ?? {}).sort(), ['at', 'id', 'kind', 'outcome', 'summary', 'worker'])
 })
 
 test('only so many are kept: the oldest go', async () => {
-  const incidents = store({ incidentsKept: 3 })
+  const incidents = store({ maxIncidents: 3 })
   for (let number = 1; number <= 8; number += 1) incidents.save(incident(number))
   await incidents.flush(LIMIT)
   assert.deepEqual(
@@ -110,7 +110,7 @@ test('they are counted by kind, and the newest is known', async () => {
 })
 
 test('a flood is bounded: what waits longest for the disk is given up', async () => {
-  const incidents = store({ incidentsKept: 1_000 })
+  const incidents = store({ maxIncidents: 1_000 })
   for (let number = 1; number <= 300; number += 1) incidents.save(incident(number))
   await incidents.flush(LIMIT)
   const kept = files().length
@@ -192,7 +192,7 @@ test('without a directory the list is empty; with one that cannot be read it fai
 })
 
 test('flush comes back within its limit', async () => {
-  const incidents = store({ incidentsKept: 1_000 })
+  const incidents = store({ maxIncidents: 1_000 })
   for (let number = 1; number <= 100; number += 1) incidents.save(incident(number))
   assert.equal(await incidents.flush(ms(0)), false)
   assert.equal(await incidents.flush(LIMIT), true)

@@ -6,15 +6,15 @@ import { IncidentFiles, summaryOf } from './incident-files.ts'
 import type { Log } from './log.ts'
 import { incidentJson } from './shrink-incident.ts'
 
-/** Incidents that wait to be written. Beyond it the oldest waiting is given up: the log has its story. */
+/** Incidents that wait to be written. Beyond it the oldest waiting is given up: the log has its summary. */
 const LONGEST_QUEUE = 100
 
 export interface IncidentStoreOptions {
   readonly stateDir: string
   /** Files kept; the oldest go. */
-  readonly incidentsKept: number
+  readonly maxIncidents: number
   /** Most bytes of one file. */
-  readonly incidentSize: number
+  readonly maxIncidentSize: number
   readonly log: Pick<Log, 'warn' | 'info'>
 }
 
@@ -109,14 +109,14 @@ export class IncidentStore {
   }
 
   async #write(incident: Incident): Promise<void> {
-    const { incidentsKept, incidentSize } = this.#options
+    const { maxIncidents, maxIncidentSize } = this.#options
     try {
       // The state directory too: somebody may have removed it.
       for (const path of [this.#options.stateDir, this.files.directory]) await makeDirectory(path)
       if (!this.#swept) await this.files.sweep()
       this.#swept = true
-      await this.files.write(incident.id, incidentJson(incident, incidentSize))
-      await this.files.prune(incidentsKept)
+      await this.files.write(incident.id, incidentJson(incident, maxIncidentSize))
+      await this.files.prune(maxIncidents)
       this.#mended()
     } catch (error) {
       this.#lost += 1

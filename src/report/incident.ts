@@ -8,9 +8,9 @@ export interface Incident {
   /** ISO 8601 wall time of the start. */
   readonly at: string
   readonly worker: { readonly id: number; readonly pid: number; readonly generation: number } | null
-  /** The whole story in one sentence, as it stands now. */
-  readonly story: string
-  readonly outcome: 'ongoing' | 'ended' | 'cut' | 'killed' | 'exited'
+  /** The whole summary in one sentence, as it stands now. */
+  readonly summary: string
+  readonly outcome: 'ongoing' | 'ended' | 'interrupted' | 'killed' | 'exited'
   /** What was seen, oldest first: one entry for each stage (report, cut, kill) that was reached. */
   readonly evidence: readonly StallEvidence[]
   /** How long the main thread stood still in all, in milliseconds. */
@@ -19,7 +19,7 @@ export interface Incident {
   readonly culprit?: '503' | 'closed' | 'none'
   /** Other requests that were in flight when the stall was cut, and how many of them were answered. */
   readonly others?: { readonly inFlight: number; readonly served: number }
-  readonly lastAnswers?: LastAnswers
+  readonly emergencyResponses?: EmergencyResponses
   readonly replacement?: { readonly worker: number; readonly afterMs: number }
   /** Exit code or signal, where the worker has left. */
   readonly exit?: { readonly code: number | null; readonly signal: string | null }
@@ -27,7 +27,7 @@ export interface Incident {
   /** Of a boot that did not end: the file that was being imported, who imports it, and so on up to the entry. Absolute paths. */
   readonly imports?: readonly string[]
   /** Why a cut that was due did not happen. */
-  readonly notCut?: NotCutReason
+  readonly notInterrupted?: NotCutReason
   /** What was borrowed and not given back. */
   readonly leak?: LeakReport
   /** What a worker replaced for its memory used, and its limit, in bytes. */
@@ -57,7 +57,7 @@ export type NotCutReason =
   | 'requests-one-after-another'
 
 /** What a list of incidents shows of one. */
-export type IncidentSummary = Pick<Incident, 'id' | 'kind' | 'at' | 'worker' | 'story' | 'outcome'>
+export type IncidentSummary = Pick<Incident, 'id' | 'kind' | 'at' | 'worker' | 'summary' | 'outcome'>
 
 /** An error as it travels between processes. */
 export interface ReportedError {
@@ -68,7 +68,7 @@ export interface ReportedError {
 }
 
 /** What the clients of a killed worker were told. */
-export interface LastAnswers {
+export interface EmergencyResponses {
   /** Requests in flight whose response had not begun: answered 503. */
   readonly inFlight: number
   /** Requests lying unread on a keep-alive connection: answered 503. */
@@ -80,7 +80,7 @@ export interface LastAnswers {
 
 /** What the watchdog saw of a main thread that stands still. */
 export interface StallEvidence {
-  readonly stage: 'report' | 'cut' | 'kill' | 'boot' | 'frozen'
+  readonly stage: 'report' | 'interrupt' | 'kill' | 'boot' | 'frozen'
   readonly stalledForMs: number
   /** Innermost frame first; null where no stack could be had (blocked in a system call). */
   readonly stack: readonly StackFrame[] | null
@@ -93,8 +93,8 @@ export interface StallEvidence {
   /** Lag of the event loop in milliseconds, one figure a second, the newest last. */
   readonly loopLag: readonly number[]
   readonly memory: { readonly rss: number; readonly heapUsed: number; readonly heapLimit: number }
-  /** Name of the `longTurn` whose limit ran out, if one was under way. */
-  readonly longTurn: string | null
+  /** Name of the `allowBlocking` whose limit ran out, if one was under way. */
+  readonly allowBlocking: string | null
 }
 
 export interface StackFrame {

@@ -52,7 +52,7 @@ test('the figures are those of the status, in base units', async () => {
     'punctual_worker_boot_duration_seconds{worker="1"} 0.25',
     'punctual_worker_requests_total{worker="1"} 1200',
     'punctual_worker_requests_in_flight{worker="1"} 3',
-    'punctual_worker_requests_waiting{worker="1"} 1',
+    'punctual_worker_requests_queued{worker="1"} 1',
     'punctual_worker_requests_would_be_shed_total{worker="1"} 4',
     'punctual_worker_overloaded{worker="1"} 0',
     'punctual_worker_loop_lag_seconds{worker="1"} 0.012',
@@ -60,7 +60,7 @@ test('the figures are those of the status, in base units', async () => {
     `punctual_worker_resident_memory_bytes{worker="1"} ${70 * 2 ** 20}`,
     'punctual_worker_requests_ended_total{worker="1",outcome="expired"} 7',
     'punctual_worker_requests_ended_total{worker="1",outcome="gone"} 0',
-    'punctual_worker_zombie_waits{worker="1"} 2',
+    'punctual_worker_abandoned_operations{worker="1"} 2',
   ]) {
     assert.ok(lines.includes(line), line)
   }

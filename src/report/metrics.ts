@@ -139,7 +139,7 @@ export const METRICS: readonly MetricDefinition[] = [
       ),
   },
   {
-    name: 'punctual_worker_requests_waiting',
+    name: 'punctual_worker_requests_queued',
     type: 'gauge',
     help: 'Requests that wait to be let in by admission; their handlers have not been called.',
     labels: WORKER,
@@ -160,11 +160,11 @@ export const METRICS: readonly MetricDefinition[] = [
     samples: perWorker((worker) => (worker.overloaded ? 1 : 0)),
   },
   {
-    name: 'punctual_worker_zombie_waits',
+    name: 'punctual_worker_abandoned_operations',
     type: 'gauge',
     help: 'Work that goes on although nobody awaits it any more: its wait ran out or was given up, and it did not heed its signal.',
     labels: WORKER,
-    samples: perWorker((worker) => worker.zombieWaits),
+    samples: perWorker((worker) => worker.abandonedOperations),
   },
   {
     name: 'punctual_worker_connections',

@@ -1,12 +1,12 @@
 /** How a request ended; exactly one of them. The page `docs/reference/events.md` is generated from this table. */
 export const OUTCOME_MEANINGS = {
-  sent: 'Answered by its handler.',
+  completed: 'Answered by its handler.',
   degraded: 'Answered, with a fallback in place of something.',
-  expired: 'Its time, or that of a wait it could not do without, ran out.',
+  'timed-out': 'Its time, or that of a wait it could not do without, ran out.',
   shed: 'Refused, because there was more to do than could be done in time.',
   failed: 'Answered with 500 or above, or cut because its code stalled.',
-  gone: 'Its client left before the answer. No time-out.',
-  stopped: 'Given up because its worker had to leave. No time-out.',
+  'client-disconnected': 'Its client left before the answer. No time-out.',
+  shutdown: 'Given up because its worker had to leave. No time-out.',
 } as const
 
 export type Outcome = keyof typeof OUTCOME_MEANINGS

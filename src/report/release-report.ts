@@ -5,7 +5,7 @@ export interface ReleaseStepRecord {
    * - `done`; `already-done`: a transactional step that an interrupted run of the same version had committed.
    * - `failed`: it said so. `expired`: it was ended at its limit. `aborted`: it was ended because the lock was lost, or everything stops.
    */
-  readonly outcome: 'done' | 'already-done' | 'failed' | 'expired' | 'aborted'
+  readonly outcome: 'done' | 'already-done' | 'failed' | 'timed-out' | 'aborted'
   readonly durationMs: number
   /** More than one where a lock of the database was not to be had at once. */
   readonly attempts: number

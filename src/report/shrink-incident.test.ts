@@ -27,7 +27,7 @@ const evidence = (stage: StallEvidence['stage']): StallEvidence => ({
   },
   loopLag: Array.from({ length: 600 }, () => 1.23456),
   memory: { rss: 1, heapUsed: 1, heapLimit: 1 },
-  longTurn: null,
+  allowBlocking: null,
 })
 
 const incident: Incident = {
@@ -35,9 +35,9 @@ const incident: Incident = {
   kind: 'stall',
   at: '2026-11-22T00:43:31.123Z',
   worker: { id: 2, pid: 7, generation: 1 },
-  story: 's'.repeat(3_000),
+  summary: 's'.repeat(3_000),
   outcome: 'killed',
-  evidence: [evidence('report'), evidence('cut'), evidence('kill')],
+  evidence: [evidence('report'), evidence('interrupt'), evidence('kill')],
 }
 
 test('an incident that fits is written whole', () => {

@@ -48,12 +48,12 @@ export interface WorkerStatus {
   /** More comes than can be done. */
   readonly overloaded: boolean
   /** Work that goes on although nobody awaits it any more. */
-  readonly zombieWaits: number
+  readonly abandonedOperations: number
   readonly heartbeatAgeMs: number | null
   readonly loopLagMs: number | null
   readonly rssBytes: number | null
   readonly heapUsedBytes: number | null
   readonly debugged: boolean
-  /** What the rooms of the toolkit report of themselves (deferred work, caches, …), by topic; newest first told up to a second ago. */
-  readonly rooms: Readonly<Record<string, unknown>>
+  /** What the modules of the toolkit report of themselves (deferred work, caches, …), by topic; newest first told up to a second ago. */
+  readonly modules: Readonly<Record<string, unknown>>
 }

@@ -37,7 +37,7 @@ const evidence = (given: Partial<StallEvidence> = {}): StallEvidence => ({
   kernel: SPINNING,
   loopLag: [],
   memory: { rss: 80e6, heapUsed: 20e6, heapLimit: 4_000e6 },
-  longTurn: null,
+  allowBlocking: null,
   ...given,
 })
 
@@ -51,21 +51,21 @@ const incident = (given: Partial<Untold> = {}): Untold => ({
   ...given,
 })
 
-const story = (given: Partial<Untold> = {}): string => tellStory(incident(given), CWD)
+const summary = (given: Partial<Untold> = {}): string => tellStory(incident(given), CWD)
 
 describe('a stall', () => {
   test('while it lasts says where, for whom, what the thread does and who waits', () => {
     assert.equal(
-      story(),
+      summary(),
       'worker 2 (pid 7) has been stalled for 1.0 s in verify (src/login.ts:42) for POST /login, spinning; 14 other requests in flight',
     )
   })
 
   test('that was cut and replaced is the example of the README', () => {
-    const told = story({
-      outcome: 'cut',
+    const told = summary({
+      outcome: 'interrupted',
       stalledForMs: 5_010,
-      evidence: [evidence(), evidence({ stage: 'cut', stalledForMs: 5_000 })],
+      evidence: [evidence(), evidence({ stage: 'interrupt', stalledForMs: 5_000 })],
       culprit: '503',
       others: { inFlight: 14, served: 14 },
       replacement: { worker: 5, afterMs: 212 },
@@ -78,33 +78,36 @@ describe('a stall', () => {
 
   test('that ended by itself says so', () => {
     assert.match(
-      story({ outcome: 'ended', stalledForMs: 2_345 }),
+      summary({ outcome: 'ended', stalledForMs: 2_345 }),
       /^worker 2 \(pid 7\) stalled 2\.3 s in verify .*; it ended by itself and the worker goes on$/,
     )
   })
 
   test('whose culprit had begun its response was closed, and one without culprit just cut', () => {
     assert.match(
-      story({ outcome: 'cut', culprit: 'closed' }),
+      summary({ outcome: 'interrupted', culprit: 'closed' }),
       /; cut and its connection closed, as the response had begun$/,
     )
-    assert.match(story({ outcome: 'cut', culprit: 'none' }), /; cut$/)
+    assert.match(summary({ outcome: 'interrupted', culprit: 'none' }), /; cut$/)
   })
 
   test('tells how many of the others were served while some were not', () => {
     assert.match(
-      story({ outcome: 'cut', culprit: '503', others: { inFlight: 14, served: 12 } }),
+      summary({ outcome: 'interrupted', culprit: '503', others: { inFlight: 14, served: 12 } }),
       /; 12 of 14 other requests served$/,
     )
     assert.match(
-      story({ outcome: 'cut', culprit: '503', others: { inFlight: 1, served: 1 } }),
+      summary({ outcome: 'interrupted', culprit: '503', others: { inFlight: 1, served: 1 } }),
       /; 1 other request served$/,
     )
-    assert.match(story({ outcome: 'cut', culprit: '503', others: { inFlight: 0, served: 0 } }), /answered 503$/)
+    assert.match(
+      summary({ outcome: 'interrupted', culprit: '503', others: { inFlight: 0, served: 0 } }),
+      /answered 503$/,
+    )
   })
 
   test('in the kernel without a stack names the wait, the child and the oldest request', () => {
-    const told = story({
+    const told = summary({
       outcome: 'killed',
       stalledForMs: 15_000,
       evidence: [
@@ -117,7 +120,7 @@ describe('a stall', () => {
           kernel: kernel({ wchan: 'do_wait', syscall: 'wait4', children: ['sleep 20'] }),
         }),
       ],
-      lastAnswers: { inFlight: 20, unread: 21, closed: 2, tookMs: 12 },
+      emergencyResponses: { inFlight: 20, unread: 21, closed: 2, tookMs: 12 },
       replacement: { worker: 5, afterMs: 1_400 },
     })
     assert.equal(
@@ -129,18 +132,18 @@ describe('a stall', () => {
   test('on a file names it, and a child it does not wait for is not mentioned', () => {
     const on = kernel({ wchan: 'pipe_read', syscall: 'read', target: '/tmp/fifo', children: ['helper'] })
     assert.match(
-      story({ evidence: [evidence({ kernel: on })] }),
+      summary({ evidence: [evidence({ kernel: on })] }),
       /, waiting in the kernel \(pipe_read, read\) on \/tmp\/fifo;/,
     )
     const futex = kernel({ wchan: 'futex_wait_queue', syscall: 'futex', children: ['helper'] })
     assert.match(
-      story({ evidence: [evidence({ kernel: futex })] }),
+      summary({ evidence: [evidence({ kernel: futex })] }),
       /, waiting in the kernel \(futex_wait_queue, futex\);/,
     )
   })
 
   test('keeps the stack of an earlier stage when the last has none', () => {
-    const told = story({
+    const told = summary({
       evidence: [evidence(), evidence({ stage: 'kill', stack: null, request: null })],
       outcome: 'killed',
     })
@@ -148,41 +151,41 @@ describe('a stall', () => {
   })
 
   test('where a cut did not help, or could not be made, is killed and says so', () => {
-    const cut = [evidence(), evidence({ stage: 'cut' }), evidence({ stage: 'kill' })]
-    assert.match(story({ outcome: 'killed', evidence: cut }), /; a cut did not help; killed; 15 requests lost$/)
+    const cut = [evidence(), evidence({ stage: 'interrupt' }), evidence({ stage: 'kill' })]
+    assert.match(summary({ outcome: 'killed', evidence: cut }), /; a cut did not help; killed; 15 requests lost$/)
     assert.match(
-      story({
+      summary({
         outcome: 'killed',
-        notCut: 'async-hooks',
-        lastAnswers: { inFlight: 0, unread: 0, closed: 3, tookMs: 1 },
+        notInterrupted: 'async-hooks',
+        emergencyResponses: { inFlight: 0, unread: 0, closed: 3, tookMs: 1 },
       }),
       /; not cut, because an async_hooks hook is enabled, under which a cut may abort the process; killed; 3 clients closed$/,
     )
     assert.match(
-      story({ outcome: 'killed', lastAnswers: { inFlight: 1, unread: 0, closed: 0, tookMs: 1 } }),
+      summary({ outcome: 'killed', emergencyResponses: { inFlight: 1, unread: 0, closed: 0, tookMs: 1 } }),
       /; killed; 1 client answered 503$/,
     )
     assert.match(
-      story({ outcome: 'killed', lastAnswers: { inFlight: 0, unread: 0, closed: 0, tookMs: 1 } }),
+      summary({ outcome: 'killed', emergencyResponses: { inFlight: 0, unread: 0, closed: 0, tookMs: 1 } }),
       /; killed; no client was waiting$/,
     )
   })
 
   test('in a long turn names it', () => {
     assert.match(
-      story({ evidence: [evidence({ longTurn: 'reindex' })] }),
+      summary({ evidence: [evidence({ allowBlocking: 'reindex' })] }),
       /\(src\/login\.ts:42\) past the limit of long turn "reindex" for POST/,
     )
   })
 
   test('with a heap that is nearly full says so: the collector may be what spins', () => {
     const memory = { rss: 5e9, heapUsed: 3.9e9, heapLimit: 4e9 }
-    assert.match(story({ evidence: [evidence({ memory })] }), /, spinning, its heap 98 % full;/)
+    assert.match(summary({ evidence: [evidence({ memory })] }), /, spinning, its heap 98 % full;/)
   })
 })
 
 describe('the telling frame', () => {
-  const told = (stack: readonly StackFrame[]): string => story({ evidence: [evidence({ stack })] })
+  const told = (stack: readonly StackFrame[]): string => summary({ evidence: [evidence({ stack })] })
 
   test('is the innermost of the app’s own', () => {
     assert.match(told(STACK), / in verify \(src\/login\.ts:42\)/)
@@ -217,10 +220,10 @@ test('a frozen process that was killed tells who was lost; one that came back sa
     kernel: kernel({ doing: 'stopped' }),
   })
   assert.equal(
-    story({ kind: 'frozen', outcome: 'killed', evidence: [frozen], replacement: { worker: 3, afterMs: 300 } }),
+    summary({ kind: 'frozen', outcome: 'killed', evidence: [frozen], replacement: { worker: 3, afterMs: 300 } }),
     'worker 2 (pid 7) gave no sign of life for 20.0 s, stopped by a signal; killed; 12 requests lost; worker 3 took over after 300 ms',
   )
-  assert.match(story({ kind: 'frozen', outcome: 'ended', evidence: [frozen] }), /; it is alive again$/)
+  assert.match(summary({ kind: 'frozen', outcome: 'ended', evidence: [frozen] }), /; it is alive again$/)
 })
 
 test('a boot that takes too long says where it stands', () => {
@@ -233,16 +236,16 @@ test('a boot that takes too long says where it stands', () => {
     stack: [frame('loadModels', '/app/models.ts', 10)],
   })
   assert.equal(
-    story({ kind: 'boot', outcome: 'killed', evidence: [boot] }),
+    summary({ kind: 'boot', outcome: 'killed', evidence: [boot] }),
     'worker 2 (pid 7) was not ready after 60.0 s in loadModels (models.ts:10), spinning; killed',
   )
   const imports = ['/app/models.ts', '/app/routes.ts', '/app/server.ts']
   assert.match(
-    story({ kind: 'boot', outcome: 'killed', evidence: [boot], imports }),
+    summary({ kind: 'boot', outcome: 'killed', evidence: [boot], imports }),
     / in loadModels \(models\.ts:10\), .*imported by routes\.ts, imported by server\.ts/,
   )
   assert.equal(
-    story({ kind: 'boot', outcome: 'killed', evidence: [], stalledForMs: 60_000 }),
+    summary({ kind: 'boot', outcome: 'killed', evidence: [], stalledForMs: 60_000 }),
     'worker 2 (pid 7) was not ready after 60.0 s; killed',
   )
 })
@@ -250,11 +253,11 @@ test('a boot that takes too long says where it stands', () => {
 test('a boot that throws, or ends, says why', () => {
   const error = { name: 'SyntaxError', message: 'Unexpected token\nmore', stack: '' }
   assert.equal(
-    story({ kind: 'boot', outcome: 'exited', evidence: [], error, exit: { code: 1, signal: null } }),
+    summary({ kind: 'boot', outcome: 'exited', evidence: [], error, exit: { code: 1, signal: null } }),
     'worker 2 (pid 7) could not boot: SyntaxError: Unexpected token; exit code 1',
   )
   assert.equal(
-    story({ kind: 'boot', outcome: 'exited', evidence: [], exit: { code: 0, signal: null } }),
+    summary({ kind: 'boot', outcome: 'exited', evidence: [], exit: { code: 0, signal: null } }),
     'worker 2 (pid 7) left before it was ready: exit code 0',
   )
 })
@@ -262,7 +265,7 @@ test('a boot that throws, or ends, says why', () => {
 test('a crash names the error, or the signal and whose it may be', () => {
   const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
   assert.equal(
-    story({
+    summary({
       kind: 'crash',
       outcome: 'exited',
       evidence: [],
@@ -273,15 +276,15 @@ test('a crash names the error, or the signal and whose it may be', () => {
     'worker 2 (pid 7) crashed: TypeError: x is not a function; exit code 1; worker 4 took over after 90 ms',
   )
   assert.match(
-    story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGKILL' } }),
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGKILL' } }),
     /^worker 2 \(pid 7\) died: killed by SIGKILL from outside/,
   )
   assert.match(
-    story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGSEGV' } }),
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGSEGV' } }),
     /died: killed by SIGSEGV$/,
   )
   assert.match(
-    story({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: 3, signal: null } }),
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: 3, signal: null } }),
     /died: exit code 3$/,
   )
 })
@@ -290,15 +293,15 @@ test('a full heap is told with its size, also at the end of a stall', () => {
   const heap = { used: 48 * 2 ** 20, limit: 48 * 2 ** 20 }
   const exit = { code: null, signal: 'SIGABRT' }
   assert.equal(
-    story({ kind: 'crash', outcome: 'exited', evidence: [], exit, heap }),
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit, heap }),
     'worker 2 (pid 7) ran out of memory: its heap was full (48 MiB of 48 MiB)',
   )
   assert.match(
-    story({ kind: 'stall', outcome: 'exited', exit, heap }),
+    summary({ kind: 'stall', outcome: 'exited', exit, heap }),
     /^worker 2 \(pid 7\) stalled .*; then it ran out of memory: its heap was full \(48 MiB of 48 MiB\)$/,
   )
   assert.match(
-    story({ kind: 'stall', outcome: 'exited', exit: { code: 3, signal: null } }),
+    summary({ kind: 'stall', outcome: 'exited', exit: { code: 3, signal: null } }),
     /; then it died: exit code 3$/,
   )
 })
@@ -306,7 +309,7 @@ test('a full heap is told with its size, also at the end of a stall', () => {
 test('a worker replaced for its memory tells how much it had and might have', () => {
   const memory = { rss: 612 * 2 ** 20, limit: 512 * 2 ** 20 }
   assert.equal(
-    story({ kind: 'memory', outcome: 'exited', evidence: [], memory, replacement: { worker: 5, afterMs: 400 } }),
+    summary({ kind: 'memory', outcome: 'exited', evidence: [], memory, replacement: { worker: 5, afterMs: 400 } }),
     'worker 2 (pid 7) used 612 MiB of memory, above its limit of 512 MiB; replaced; worker 5 took over after 400 ms',
   )
 })
@@ -314,7 +317,7 @@ test('a worker replaced for its memory tells how much it had and might have', ()
 test('a leak names the pool, the borrower and how long', () => {
   const leak = { pool: 'main', borrower: 'auth (listUsers (src/users.ts:42))', heldForMs: 61_000 }
   assert.equal(
-    story({ kind: 'leak', outcome: 'ongoing', evidence: [], leak }),
+    summary({ kind: 'leak', outcome: 'ongoing', evidence: [], leak }),
     'worker 2 (pid 7) has lent a connection of pool main to auth (listUsers (src/users.ts:42)) for 61.0 s; if it is never released the pool runs dry',
   )
 })
@@ -322,7 +325,7 @@ test('a leak names the pool, the borrower and how long', () => {
 test('a crash loop counts its reasons and names the last error', () => {
   const error = { name: 'Error', message: 'no database', stack: '' }
   assert.equal(
-    story({
+    summary({
       kind: 'crash-loop',
       worker: null,
       outcome: 'exited',
@@ -337,13 +340,13 @@ test('a crash loop counts its reasons and names the last error', () => {
 test('an arbiter that failed tells its error and what it was doing', () => {
   const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
   assert.equal(
-    story({ kind: 'internal-error', worker: null, outcome: 'exited', evidence: [], during: 'tick', error }),
+    summary({ kind: 'internal-error', worker: null, outcome: 'exited', evidence: [], during: 'tick', error }),
     'the arbiter failed while it handled the event "tick": TypeError: x is not a function; it stopped its workers',
   )
 })
 
-test('a story is one line and shows no query, whatever the client sent', () => {
+test('a summary is one line and shows no query, whatever the client sent', () => {
   const request = { method: 'GET', target: `/a\u001b[31m\nforged?token=secret&${'x'.repeat(500)}`, ageMs: 1 }
-  const told = story({ evidence: [evidence({ request })] })
+  const told = summary({ evidence: [evidence({ request })] })
   assert.ok(!told.includes('\n') && !told.includes('\u001b') && !told.includes('secret'))
 })

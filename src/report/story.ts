@@ -1,11 +1,11 @@
-import { tellDuration } from '../wait/duration.ts'
-import type { Incident, LastAnswers, NotCutReason, ReportedError, StallEvidence } from './incident.ts'
+import { formatElapsed } from '../wait/duration.ts'
+import type { EmergencyResponses, Incident, NotCutReason, ReportedError, StallEvidence } from './incident.ts'
 import { printable } from './log-text.ts'
 import { tellKernel, tellOldest, tellRequest } from './telling-evidence.ts'
 import { shortPath, tellFrame, tellingFrame } from './telling-frame.ts'
 
-/** What a story is told from: an incident that may not have its story yet. */
-export type Untold = Omit<Incident, 'story'>
+/** What a summary is told from: an incident that may not have its summary yet. */
+export type Untold = Omit<Incident, 'summary'>
 
 const LONGEST_MESSAGE = 200
 const SIGNALS: Readonly<Record<string, string>> = {
@@ -14,7 +14,7 @@ const SIGNALS: Readonly<Record<string, string>> = {
 }
 
 /**
- * The story of an incident in one sentence, as it stands: who, how long, where, for whom, why; then what was done about it, each clause
+ * The summary of an incident in one sentence, as it stands: who, how long, where, for whom, why; then what was done about it, each clause
  * after a semicolon. One line, without control characters. Paths below `cwd` are told relative to it.
  */
 export function tellStory(incident: Untold, cwd: string): string {
@@ -82,7 +82,7 @@ function outgrew(incident: Untold): string {
 function leaked({ leak }: Untold): string {
   if (leak === undefined) return 'has lent a connection that does not come back'
   const { pool, borrower, heldForMs } = leak
-  return `has lent a connection of pool ${pool} to ${borrower} for ${tellDuration(heldForMs)}; if it is never released the pool runs dry`
+  return `has lent a connection of pool ${pool} to ${borrower} for ${formatElapsed(heldForMs)}; if it is never released the pool runs dry`
 }
 
 function looped(incident: Untold): string {
@@ -93,7 +93,7 @@ function looped(incident: Untold): string {
     .sort(([, a], [, b]) => b - a)
     .map(([reason, times]) => `${times} ${reason}`)
     .join(', ')
-  const within = failures === undefined ? '' : ` within ${tellDuration(failures.withinMs)}`
+  const within = failures === undefined ? '' : ` within ${formatElapsed(failures.withinMs)}`
   const what = count === 0 ? 'workers keep failing' : `workers failed ${count} times${within} (${told})`
   return `${what}; gave up${error === undefined ? '' : `; the last error: ${tellError(error)}`}`
 }
@@ -112,7 +112,7 @@ function where(incident: Untold, cwd: string): string {
   const request = incident.evidence.findLast((evidence) => evidence.request !== null)?.request ?? null
   const parts = [
     frame === undefined ? '' : ` in ${tellFrame(frame, cwd)}`,
-    last.longTurn === null ? '' : ` past the limit of long turn "${cut(last.longTurn, 60)}"`,
+    last.allowBlocking === null ? '' : ` past the limit of long turn "${cut(last.allowBlocking, 60)}"`,
     request === null ? '' : ` for ${tellRequest(request)}`,
     ...[tellKernel(last), nearlyFull(last), frame === undefined && request === null ? tellOldest(last) : '']
       .filter((told) => told !== '')
@@ -126,11 +126,11 @@ function consequences(incident: Untold): string[] {
   return [
     kind === 'crash-loop' ? '' : done(incident),
     others(incident),
-    incident.lastAnswers === undefined ? lost(incident) : tellLastAnswers(incident.lastAnswers),
+    incident.emergencyResponses === undefined ? lost(incident) : tellLastAnswers(incident.emergencyResponses),
     outcome === 'exited' ? died(incident) : '',
     replacement === undefined
       ? ''
-      : `worker ${replacement.worker} took over after ${tellDuration(replacement.afterMs)}`,
+      : `worker ${replacement.worker} took over after ${formatElapsed(replacement.afterMs)}`,
   ]
 }
 
@@ -154,18 +154,18 @@ const NOT_CUT: Readonly<Record<NotCutReason, string>> = {
 
 /** What became of it. */
 function done(incident: Untold): string {
-  const { outcome, kind, culprit, notCut } = incident
-  const uncut = notCut === undefined ? '' : `not cut, because ${NOT_CUT[notCut]}`
+  const { outcome, kind, culprit, notInterrupted } = incident
+  const uncut = notInterrupted === undefined ? '' : `not cut, because ${NOT_CUT[notInterrupted]}`
   switch (outcome) {
     case 'ongoing':
       return [uncut, waiting(incident)].filter((clause) => clause !== '').join('; ')
     case 'ended':
       return kind === 'frozen' ? 'it is alive again' : 'it ended by itself and the worker goes on'
-    case 'cut':
+    case 'interrupted':
       if (culprit === '503') return 'cut and answered 503'
       return culprit === 'closed' ? 'cut and its connection closed, as the response had begun' : 'cut'
     case 'killed': {
-      const tried = incident.evidence.some((evidence) => evidence.stage === 'cut') && notCut === undefined
+      const tried = incident.evidence.some((evidence) => evidence.stage === 'interrupt') && notInterrupted === undefined
       if (tried) return 'a cut did not help; killed'
       return uncut === '' ? 'killed' : `${uncut}; killed`
     }
@@ -190,7 +190,7 @@ function others(incident: Untold): string {
     : `${served} of ${requests(inFlight, 'other ')} served`
 }
 
-export function tellLastAnswers(answers: LastAnswers): string {
+export function tellLastAnswers(answers: EmergencyResponses): string {
   const answered = answers.inFlight + answers.unread
   if (answered + answers.closed === 0) return 'no client was waiting'
   const told = answered === 0 ? '' : `${clients(answered)} answered 503`
@@ -213,7 +213,7 @@ function exit(incident: Untold, before: string): string {
 }
 
 function length(incident: Untold): string {
-  return tellDuration(incident.stalledForMs ?? incident.evidence.at(-1)?.stalledForMs ?? 0)
+  return formatElapsed(incident.stalledForMs ?? incident.evidence.at(-1)?.stalledForMs ?? 0)
 }
 
 function nearlyFull(evidence: StallEvidence): string {

@@ -1,4 +1,4 @@
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { Incident, RequestLine, StallEvidence } from './incident.ts'
 import { printable } from './log-text.ts'
 import { tellKernel } from './telling-evidence.ts'
@@ -9,11 +9,11 @@ const REQUESTS_SHOWN = 10
 
 /** A whole incident as a person reads it, in lines of about `width`. */
 export function tellIncident(incident: Incident, cwd: string, width: number): string {
-  const { id, kind, at, worker, outcome, story, error, truncated } = incident
+  const { id, kind, at, worker, outcome, summary, error, truncated } = incident
   const about = worker === null ? '' : `, generation ${worker.generation}`
   const parts = [
     `${printable(id)}\n${printable(at)}, ${printable(kind)}, ${printable(outcome)}${about}\n\n`,
-    wrapText(printable(story), width, '  '),
+    wrapText(printable(summary), width, '  '),
     ...incident.evidence.map((evidence) => `\n${tellEvidence(evidence, cwd)}`),
     error === undefined ? '' : `\nerror\n${indented(error.stack === '' ? error.message : error.stack)}`,
     truncated === undefined ? '' : `\nleft out to keep the file small: ${truncated.join('; ')}\n`,
@@ -23,19 +23,19 @@ export function tellIncident(incident: Incident, cwd: string, width: number): st
 
 const STAGES: Readonly<Record<StallEvidence['stage'], string>> = {
   report: 'seen when it was reported',
-  cut: 'seen before the cut',
+  interrupt: 'seen before the cut',
   kill: 'seen before the kill',
   boot: 'seen when the boot limit ran out',
   frozen: 'last known before it froze',
 }
 
 function tellEvidence(evidence: StallEvidence, cwd: string): string {
-  const { stage, stalledForMs, stack, request, inFlight, inFlightCount, memory, loopLag, longTurn } = evidence
+  const { stage, stalledForMs, stack, request, inFlight, inFlightCount, memory, loopLag, allowBlocking } = evidence
   const shown = inFlight.slice(0, REQUESTS_SHOWN)
   const kernel = tellKernel(evidence)
   const facts = [
     kernel === '' ? '' : `doing      ${kernel}`,
-    longTurn === null ? '' : `long turn  ${longTurn}`,
+    allowBlocking === null ? '' : `long turn  ${allowBlocking}`,
     request === null ? '' : `request    ${tellLine(request)}`,
     `in flight  ${inFlightCount}`,
     ...shown.map((line) => `           ${tellLine(line)}`),
@@ -45,12 +45,12 @@ function tellEvidence(evidence: StallEvidence, cwd: string): string {
     stack === null ? 'stack      none could be had' : 'stack',
     ...(stack ?? []).map((frame) => `  at ${tellFrame(frame, cwd)}`),
   ]
-  const head = `${STAGES[stage] ?? stage}, after ${tellDuration(stalledForMs)}\n`
+  const head = `${STAGES[stage] ?? stage}, after ${formatElapsed(stalledForMs)}\n`
   return head + indented(facts.filter((fact) => fact !== '').join('\n'))
 }
 
 function tellLine({ method, target, ageMs }: RequestLine): string {
-  return `${method} ${target} (${tellDuration(ageMs)})`
+  return `${method} ${target} (${formatElapsed(ageMs)})`
 }
 
 function indented(text: string): string {

@@ -1,4 +1,4 @@
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { KernelEvidence, RequestLine, StallEvidence } from './incident.ts'
 
 const LONGEST_TARGET = 80
@@ -29,7 +29,7 @@ export function tellKernel(evidence: StallEvidence): string {
 export function tellOldest(evidence: StallEvidence): string {
   const [oldest] = evidence.inFlight
   if (oldest === undefined) return ''
-  const one = `${tellRequest(oldest)} (${tellDuration(oldest.ageMs)})`
+  const one = `${tellRequest(oldest)} (${formatElapsed(oldest.ageMs)})`
   if (evidence.inFlightCount <= 1) return `the only request in flight: ${one}`
   return `oldest of ${evidence.inFlightCount} requests in flight: ${one}`
 }

@@ -6,11 +6,11 @@ import { Writable } from 'node:stream'
 import { after, describe, test } from 'node:test'
 import { createLog } from '../report/log.ts'
 import { ms, UNBOUNDED } from '../wait/duration.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { AccessLog, type AccessLogSettings } from './access-log.ts'
 import type { AccessRecord } from './access-record.ts'
 import { currentRequest } from './current-request.ts'
-import { expireRequest } from './expire-request.ts'
+import { timeOutRequest } from './expire-request.ts'
 import { rawAnswer } from './raw-answer.ts'
 import { hookServers } from './server-hooks.ts'
 import { Traffic } from './traffic.ts'
@@ -23,9 +23,9 @@ type Line = AccessRecord & {
 }
 
 // The prototypes are wrapped once for the process, as in a worker.
-const traffic = new Traffic(undefined, { requestDeadline: ms(200), queueLimit: ms(10_000) })
-const answer = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
-traffic.deadlines.onExpired = (scope) => expireRequest(traffic, scope, answer)
+const traffic = new Traffic(undefined, { requestTimeout: ms(200), maxProxyQueueTime: ms(10_000) })
+const answer = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT')
+traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, answer)
 hookServers(traffic)
 
 let listener: http.RequestListener = () => {}
@@ -39,7 +39,7 @@ after(() => {
 
 const SETTINGS: AccessLogSettings = {
   accessLog: 'problems',
-  slowRequest: UNBOUNDED,
+  slowRequestThreshold: UNBOUNDED,
   logLevel: 'info',
   logFormat: 'json',
 }
@@ -96,17 +96,17 @@ describe('problems', () => {
 
   test('a request whose time ran out says what it was waiting for', async () => {
     const { lines } = start()
-    listener = () => void within('user look-up', '10s', never).catch(() => {})
+    listener = () => void withTimeout('user look-up', '10s', never).catch(() => {})
     assert.equal(await ask('/api/auth?token=secret', { headers: { authorization: 'secret' } }), 503)
     await until('the line', () => lines.length === 1)
     const [line] = lines
     assert.ok(line)
     assert.deepEqual(
       [line.event, line.method, line.route, line.status, line.outcome, line.worker, line.level],
-      ['request', 'GET', '/api/auth', 503, 'expired', 3, 'warn'],
+      ['request', 'GET', '/api/auth', 503, 'timed-out', 3, 'warn'],
     )
     assert.match(line.requestId, /^[\da-f]{32}$/)
-    assert.deepEqual([line.waits?.[0]?.name, line.waits?.[0]?.outcome], ['user look-up', 'expired'])
+    assert.deepEqual([line.waits?.[0]?.name, line.waits?.[0]?.outcome], ['user look-up', 'timed-out'])
     assert.ok((line.waits?.[0]?.share ?? 0) > 50)
     assert.doesNotMatch(JSON.stringify(line), /secret/)
   })
@@ -117,10 +117,10 @@ describe('problems', () => {
       const current = currentRequest()
       assert.ok(current)
       // Outside of every limit but the deadline of the request, as a wait is that nobody named.
-      current.ledger.begin({
+      current.waits.begin({
         name: '127.0.0.1:5432 (postgresql)',
         startedAt: 0,
-        limit: UNBOUNDED,
+        timeout: UNBOUNDED,
         outcome: null,
         endedAt: null,
       })
@@ -137,7 +137,7 @@ describe('problems', () => {
     assert.equal(await ask('/feed'), 200)
     await until('the line', () => lines.length === 1)
     const [line] = lines
-    assert.deepEqual([line?.route, line?.cut, line?.status, line?.outcome], ['/feed', true, 200, 'expired'])
+    assert.deepEqual([line?.route, line?.cut, line?.status, line?.outcome], ['/feed', true, 200, 'timed-out'])
   })
 
   test('a client that leaves is no time-out', async () => {
@@ -151,13 +151,13 @@ describe('problems', () => {
   })
 
   test('an answer of 500, a fallback and a slow answer are problems', async () => {
-    const { lines } = start({ slowRequest: ms(20) })
+    const { lines } = start({ slowRequestThreshold: ms(20) })
     listener = (_, response) => response.writeHead(500).end()
     await ask('/broken')
-    listener = async (_, response) => response.end(await within('prices', '5ms', never, { fallback: 'none' }))
+    listener = async (_, response) => response.end(await withTimeout('prices', '5ms', never, { fallback: 'none' }))
     await ask('/prices')
     listener = async (_, response) => {
-      await within('report', '1s', () => new Promise((resolve) => setTimeout(resolve, 30)))
+      await withTimeout('report', '1s', () => new Promise((resolve) => setTimeout(resolve, 30)))
       response.end()
     }
     await ask('/report')
@@ -219,7 +219,7 @@ describe('all', () => {
     const { lines } = start({ accessLog: 'all' })
     listener = async (_, response) => {
       for (let index = 0; index < 30; index++) {
-        await within(`wait ${index}`, '1s', () =>
+        await withTimeout(`wait ${index}`, '1s', () =>
           index === 25 ? new Promise((resolve) => setTimeout(resolve, 20)) : undefined,
         )
       }
@@ -239,10 +239,10 @@ describe('all', () => {
 
   test('the time in the queue of a proxy is part of the duration, and told apart', async () => {
     const { lines } = start({ accessLog: 'all' })
-    traffic.deadlines.onExpired = () => {}
+    traffic.deadlines.onTimeout = () => {}
     listener = (_, response) => response.end()
     await ask('/', { headers: { 'x-request-start': String(Date.now() - 5_000) } })
-    traffic.deadlines.onExpired = (scope) => expireRequest(traffic, scope, answer)
+    traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, answer)
     await until('the line', () => lines.length === 1)
     const { queuedMs, durationMs } = lines[0] as Line
     assert.ok(queuedMs >= 4_900, `${queuedMs} ms`)
@@ -290,7 +290,7 @@ test('is not even opened where no line of it would show', async () => {
 })
 
 test('settings that are changed hold from the next request on', async () => {
-  const settings = { ...SETTINGS, accessLog: 'off', slowRequest: ms(60_000) } as {
+  const settings = { ...SETTINGS, accessLog: 'off', slowRequestThreshold: ms(60_000) } as {
     -readonly [Name in keyof AccessLogSettings]: AccessLogSettings[Name]
   }
   const lines: string[] = []
@@ -316,7 +316,7 @@ test('settings that are changed hold from the next request on', async () => {
   await ask('/silenced')
   change({ logLevel: 'info', accessLog: 'problems' })
   await ask('/quick')
-  change({ slowRequest: ms(0) })
+  change({ slowRequestThreshold: ms(0) })
   await ask('/slow')
   await log.close(ms(10_000))
   assert.deepEqual(

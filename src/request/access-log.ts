@@ -4,7 +4,7 @@ import type { EndedRequest, QueryFinding, RequestQueries } from '../report/reque
 import type { Settings } from '../settings/settings.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import type { Milliseconds } from '../wait/duration.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { accessRecord } from './access-record.ts'
 import { accessSentence } from './access-sentence.ts'
 import { type LeftOut, LineBudget } from './line-budget.ts'
@@ -12,7 +12,7 @@ import { tellOpenWaits } from './open-waits.ts'
 import { pathOf, routeOf } from './route-of.ts'
 import { type RequestScope, scopes } from './scope.ts'
 
-export type AccessLogSettings = Pick<Settings, 'accessLog' | 'slowRequest' | 'logLevel' | 'logFormat'>
+export type AccessLogSettings = Pick<Settings, 'accessLog' | 'slowRequestThreshold' | 'logLevel' | 'logFormat'>
 
 type OpenLog = (settings: AccessLogSettings) => Promise<Log>
 type Level = 'info' | 'warn'
@@ -26,13 +26,13 @@ const MOST_KEPT = 10_000
 const WHOLE_WRITE = 4_096
 
 const LEVELS: Readonly<Record<Outcome, Level>> = {
-  sent: 'info',
+  completed: 'info',
   degraded: 'warn',
-  expired: 'warn',
+  'timed-out': 'warn',
   shed: 'warn',
   failed: 'warn',
-  gone: 'info',
-  stopped: 'warn',
+  'client-disconnected': 'info',
+  shutdown: 'warn',
 }
 
 /** Whether these settings let any line of the access log be written. */
@@ -89,7 +89,7 @@ export class AccessLog {
   /** To be called for each request that has ended. Never throws: it runs where the app's own code has ended its response. */
   ended(scope: RequestScope, outcome: Outcome): void {
     if (scope.queries !== null) this.#endQueries(scope, scope.queries)
-    if (this.#writes && (this.#all || outcome !== 'sent' || scope.age > this.#settings.slowRequest)) {
+    if (this.#writes && (this.#all || outcome !== 'completed' || scope.age > this.#settings.slowRequestThreshold)) {
       this.#tellOutside(scope, outcome)
     }
   }
@@ -193,7 +193,7 @@ export class AccessLog {
       this.#tellLost()
       await this.#log?.close(wait.remaining)
     }
-    await within('access log', limit, write, { fallback: undefined, parent: null })
+    await withTimeout('access log', limit, write, { fallback: undefined, parent: null })
   }
 }
 

@@ -65,7 +65,7 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
     queuedMs: scope.queued,
     worker,
     requestId: scope.id,
-    ...((scope.instead === 0 || outcome === 'gone') && streaming ? { cut: true } : {}),
+    ...((scope.instead === 0 || outcome === 'client-disconnected') && streaming ? { cut: true } : {}),
     ...waitsOf(scope, now, duration),
     ...waitingOf(scope, now),
   }
@@ -79,7 +79,7 @@ function hasBegun(scope: RequestScope): boolean {
 
 function waitsOf(scope: RequestScope, now: number, duration: number): Pick<AccessRecord, 'waits' | 'moreWaits'> {
   if (!scope.hasWaited) return {}
-  const { recorded, unrecorded } = scope.ledger
+  const { recorded, unrecorded } = scope.waits
   if (recorded.length === 0) return {}
   const length = ({ startedAt, endedAt }: WaitRecord): number => (endedAt ?? now) - startedAt
   const told =

@@ -7,7 +7,7 @@ const record = (given: Partial<AccessRecord>): AccessRecord => ({
   method: 'GET',
   route: '/prices',
   status: 200,
-  outcome: 'sent',
+  outcome: 'completed',
   durationMs: 500,
   queuedMs: 0,
   worker: 1,
@@ -28,14 +28,17 @@ describe('the sentence of a request', () => {
     assert.equal(sentence({ outcome: 'failed', status: 500 }), 'GET /prices 500 failed after 500 ms')
     assert.equal(sentence({ outcome: 'failed', status: null }), 'GET /prices failed unanswered after 500 ms')
     assert.equal(sentence({ outcome: 'shed', status: 503 }), 'GET /prices 503 shed after 500 ms')
-    assert.equal(sentence({ outcome: 'expired', cut: true }), 'GET /prices cut while streaming after 500 ms')
+    assert.equal(sentence({ outcome: 'timed-out', cut: true }), 'GET /prices cut while streaming after 500 ms')
     assert.equal(
-      sentence({ outcome: 'gone', status: null, method: 'POST', durationMs: 12_340 }),
+      sentence({ outcome: 'client-disconnected', status: null, method: 'POST', durationMs: 12_340 }),
       'POST /prices: its client left after 12.3 s',
     )
-    assert.equal(sentence({ outcome: 'gone', cut: true }), 'GET /prices: its client left while streaming after 500 ms')
     assert.equal(
-      sentence({ outcome: 'stopped', status: 503 }),
+      sentence({ outcome: 'client-disconnected', cut: true }),
+      'GET /prices: its client left while streaming after 500 ms',
+    )
+    assert.equal(
+      sentence({ outcome: 'shutdown', status: 503 }),
       'GET /prices 503 given up after 500 ms: its worker had to leave',
     )
   })
@@ -46,13 +49,13 @@ describe('the sentence of a request', () => {
   })
 
   it('says what an expired request waited for, or which wait ran out', () => {
-    const expired = { outcome: 'expired', status: 503 } as const
+    const expired = { outcome: 'timed-out', status: 503 } as const
     assert.equal(
-      sentence({ ...expired, waits: [wait('stock', 490, 'expired')] }, 'waiting 490 ms for stock'),
+      sentence({ ...expired, waits: [wait('stock', 490, 'timed-out')] }, 'waiting 490 ms for stock'),
       'GET /prices 503 expired after 500 ms; waiting 490 ms for stock',
     )
     assert.equal(
-      sentence({ ...expired, waits: [wait('stock', 490, 'expired'), wait('user', 5, 'ok')] }),
+      sentence({ ...expired, waits: [wait('stock', 490, 'timed-out'), wait('user', 5, 'ok')] }),
       'GET /prices 503 expired after 500 ms; stock ran out after 490 ms',
     )
     assert.equal(

@@ -1,5 +1,5 @@
 import type { Outcome } from '../report/outcomes.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { AccessRecord, AccessWait } from './access-record.ts'
 
 /** Queueing and waits that took less of the whole, in percent, are not worth a word. */
@@ -13,39 +13,39 @@ const WORTH_TELLING = 10
 export function accessSentence(record: AccessRecord, waiting: string): string {
   const { method, route, durationMs, queuedMs } = record
   const queued =
-    queuedMs * 100 >= durationMs * WORTH_TELLING && queuedMs > 0 ? `, ${tellDuration(queuedMs)} of it queued` : ''
-  return `${method} ${route}${whatHappened(record)} after ${tellDuration(durationMs)}${queued}${waiting === '' ? why(record) : `; ${waiting}`}`
+    queuedMs * 100 >= durationMs * WORTH_TELLING && queuedMs > 0 ? `, ${formatElapsed(queuedMs)} of it queued` : ''
+  return `${method} ${route}${whatHappened(record)} after ${formatElapsed(durationMs)}${queued}${waiting === '' ? why(record) : `; ${waiting}`}`
 }
 
 const VERBS: Readonly<Record<Outcome, string>> = {
-  sent: '',
+  completed: '',
   degraded: ' degraded',
-  expired: ' expired',
+  'timed-out': ' expired',
   shed: ' shed',
   failed: ' failed',
-  gone: '',
-  stopped: ' given up',
+  'client-disconnected': '',
+  shutdown: ' given up',
 }
 
 function whatHappened({ outcome, status, cut }: AccessRecord): string {
-  if (outcome === 'gone') return cut === true ? ': its client left while streaming' : ': its client left'
+  if (outcome === 'client-disconnected') return cut === true ? ': its client left while streaming' : ': its client left'
   if (cut === true) return ' cut while streaming'
   return status === null ? `${VERBS[outcome]} unanswered` : ` ${status}${VERBS[outcome]}`
 }
 
 function why(record: AccessRecord): string {
   const { outcome, waits = [] } = record
-  if (outcome === 'stopped') return ': its worker had to leave'
+  if (outcome === 'shutdown') return ': its worker had to leave'
   const last = (wanted: string): AccessWait | undefined => waits.findLast((wait) => wait.outcome === wanted)
   if (outcome === 'degraded') {
     const replaced = last('degraded')
     if (replaced !== undefined) {
-      return `; a fallback in place of ${replaced.name}, which took ${tellDuration(replaced.ms)}`
+      return `; a fallback in place of ${replaced.name}, which took ${formatElapsed(replaced.ms)}`
     }
   }
-  if (outcome === 'expired') {
-    const expired = last('expired')
-    if (expired !== undefined) return `; ${expired.name} ran out after ${tellDuration(expired.ms)}`
+  if (outcome === 'timed-out') {
+    const expired = last('timed-out')
+    if (expired !== undefined) return `; ${expired.name} ran out after ${formatElapsed(expired.ms)}`
     const refused = last('refused')
     if (refused !== undefined) return `; too little time was left for ${refused.name}`
   }
@@ -56,5 +56,5 @@ function longestOf(waits: readonly AccessWait[]): string {
   let longest: AccessWait | undefined
   for (const wait of waits) if (longest === undefined || wait.ms > longest.ms) longest = wait
   if (longest === undefined || longest.share < WORTH_TELLING) return ''
-  return `; ${tellDuration(longest.ms)} of it for ${longest.name}`
+  return `; ${formatElapsed(longest.ms)} of it for ${longest.name}`
 }

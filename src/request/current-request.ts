@@ -1,7 +1,7 @@
 import type { Deadline } from '../wait/deadline.ts'
 import type { Milliseconds } from '../wait/duration.ts'
-import type { Ledger } from '../wait/ledger.ts'
-import type { Limit } from '../wait/limit.ts'
+import type { Waits } from '../wait/ledger.ts'
+import type { Duration } from '../wait/limit.ts'
 import { type Allowance, runningRequest } from './scope.ts'
 
 /** The request that is being served, as its own code sees it. */
@@ -15,17 +15,17 @@ export interface CurrentRequest {
   /** Aborted when the request is given up: its deadline passed, its client left, the worker leaves, it was shed. Costs nothing unless it is looked at. */
   readonly signal: AbortSignal
   /** What it has waited for so far. */
-  readonly ledger: Ledger
+  readonly waits: Waits
   /** The pattern of its route (`/users/:id`), for log and metrics. May be set. */
   route: string | null
   /**
-   * Gives it another deadline: `limit` from its acceptance, in place of `requestDeadline` or of what its caller asked for. For routes that are
+   * Gives it another deadline: `limit` from its acceptance, in place of `requestTimeout` or of what its caller asked for. For routes that are
    * known to take long, or must not: a stream of events, a big download, a health check.
    *
    * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds; or what else it may, `{ limit: '10m', queries: { max: 5 } }`
    * @throws InvalidOptionError for an invalid duration or number of queries
    */
-  allow(limit: Limit | Allowance): void
+  allow(limit: Duration | Allowance): void
 }
 
 /** The request whose code is running, found through AsyncLocalStorage; undefined outside of any, and outside of a worker of Punctual's. */

@@ -11,9 +11,9 @@ const USUAL_LAG = 20
 
 export interface DeadlineLimits {
   /** From its acceptance until a request must be answered. */
-  readonly requestDeadline: Milliseconds
+  readonly requestTimeout: Milliseconds
   /** The most that is believed of a proxy's clock. */
-  readonly queueLimit: Milliseconds
+  readonly maxProxyQueueTime: Milliseconds
 }
 
 /**
@@ -34,12 +34,12 @@ export class Deadlines extends WheelEntry {
   /** By how much it was held up before this turn; what is read in this turn may have come at its beginning. */
   #lag = 0
   /** Called for each request whose time is over. */
-  onExpired: (scope: RequestScope) => void = () => {}
+  onTimeout: (scope: RequestScope) => void = () => {}
 
   constructor(
     inFlight: InFlight,
     table: ConnectionTable,
-    limits: DeadlineLimits = { requestDeadline: UNBOUNDED, queueLimit: UNBOUNDED },
+    limits: DeadlineLimits = { requestTimeout: UNBOUNDED, maxProxyQueueTime: UNBOUNDED },
   ) {
     super()
     this.#inFlight = inFlight
@@ -62,20 +62,20 @@ export class Deadlines extends WheelEntry {
   acceptedAt(request: IncomingMessage, now: number): number {
     this.#arrival.read(request.rawHeaders)
     const late = Math.max(this.#lag, now - this.#expectedBy)
-    const queued = Math.min(this.#arrival.queued, this.#limits.queueLimit)
+    const queued = Math.min(this.#arrival.queued, this.#limits.maxProxyQueueTime)
     return now - Math.max(queued, late > USUAL_LAG ? late : 0)
   }
 
   /** The deadline of that request. Its caller may shorten it. */
   deadlineOf(acceptedAt: number, now: number): Deadline {
-    const own = acceptedAt + this.#limits.requestDeadline
+    const own = acceptedAt + this.#limits.requestTimeout
     const callers = now + this.#arrival.allowed
     return callers < own ? deadlineAt(callers) : own === Number.POSITIVE_INFINITY ? NO_DEADLINE : deadlineAt(own)
   }
 
   /** When the code of that request may be cut for having passed it: what its caller asks for does not count there, or he could end our workers. */
   ownDeadline(acceptedAt: number): number {
-    return acceptedAt + this.#limits.requestDeadline
+    return acceptedAt + this.#limits.requestTimeout
   }
 
   watch(scope: RequestScope): void {
@@ -109,6 +109,6 @@ export class Deadlines extends WheelEntry {
     // Before anything of the app runs: one that throws, or is cut while it spins, leaves the others to the next millisecond.
     if (due.length > 0) next = now
     if (next < this.#due) this.#set(next)
-    for (const scope of due) this.onExpired(scope)
+    for (const scope of due) this.onTimeout(scope)
   }
 }

@@ -5,14 +5,14 @@ import net, { type AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { type Outcome as Answer, type RequestOptions, request } from '../../test/process/support/client.ts'
 import type { Outcome } from '../report/outcomes.ts'
-import { isExpiry } from '../wait/abort-reason.ts'
+import { isTimeout } from '../wait/abort-reason.ts'
 import { monotonicNow, wallClock } from '../wait/clock.ts'
 import { ms } from '../wait/duration.ts'
-import { runWithin } from '../wait/run-within.ts'
+import { withDeadline } from '../wait/run-within.ts'
 import { currentWaits } from '../wait/wait-scope.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { currentRequest } from './current-request.ts'
-import { expireRequest } from './expire-request.ts'
+import { timeOutRequest } from './expire-request.ts'
 import { outcomeOf } from './outcome.ts'
 import { rawAnswer } from './raw-answer.ts'
 import type { RequestScope } from './scope.ts'
@@ -20,9 +20,9 @@ import { hookServers } from './server-hooks.ts'
 import { Traffic } from './traffic.ts'
 
 // The prototypes are wrapped once for the process, as in a worker.
-const traffic = new Traffic(undefined, { requestDeadline: ms(1_000), queueLimit: ms(10_000) })
-const answer = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
-traffic.deadlines.onExpired = (scope) => expireRequest(traffic, scope, answer)
+const traffic = new Traffic(undefined, { requestTimeout: ms(1_000), maxProxyQueueTime: ms(10_000) })
+const answer = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT')
+traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, answer)
 const ended: RequestScope[] = []
 traffic.onEnded = (scope) => void ended.push(scope)
 hookServers(traffic)
@@ -48,15 +48,15 @@ const lastOutcome = (): Outcome | undefined => ended.at(-1) && outcomeOf(ended.a
 
 test('a request that is not answered gets a 503 at its deadline, and is counted as expired', async () => {
   listener = () => {}
-  const before = traffic.table.outcomes().expired
+  const before = traffic.table.outcomes()['timed-out']
   const { status, headers, body } = await ask()
   assert.equal(status, 503)
   assert.equal(headers['content-type'], 'application/problem+json')
   assert.equal(headers['retry-after'], '1')
-  assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-expired')
+  assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-timeout')
   await until('it to end', () => traffic.inFlight.size === 0)
-  assert.equal(lastOutcome(), 'expired')
-  assert.equal(traffic.table.outcomes().expired, before + 1)
+  assert.equal(lastOutcome(), 'timed-out')
+  assert.equal(traffic.table.outcomes()['timed-out'], before + 1)
 })
 
 test('so does one whose body is still being received', async () => {
@@ -72,15 +72,15 @@ test('so does one whose body is still being received', async () => {
 test('a wait inside gets what is left less a reserve, and the handler answers in time by itself', async () => {
   listener = async (_, response) => {
     try {
-      await within('partner', '10s', never)
+      await withTimeout('partner', '10s', never)
     } catch (error) {
-      response.writeHead(504).end(String(isExpiry(error)))
+      response.writeHead(504).end(String(isTimeout(error)))
     }
   }
   const { status, body } = await ask()
   assert.equal(status, 504)
   assert.equal(body, 'true')
-  assert.equal(lastOutcome(), 'expired')
+  assert.equal(lastOutcome(), 'timed-out')
 })
 
 test('at the deadline the signal of the request is aborted', async () => {
@@ -90,21 +90,21 @@ test('at the deadline the signal of the request is aborted', async () => {
     current?.signal.addEventListener('abort', () => aborted.resolve(current.signal.reason))
   }
   const answered = ask()
-  assert.ok(isExpiry(await aborted.promise))
+  assert.ok(isTimeout(await aborted.promise))
   assert.equal((await answered).status, 503)
 })
 
 test('several that fall due together are all answered, also when one of them is cut short', async () => {
-  const { onExpired } = traffic.deadlines
+  const { onTimeout } = traffic.deadlines
   let broken = 0
-  traffic.deadlines.onExpired = (scope) => {
+  traffic.deadlines.onTimeout = (scope) => {
     // As if its code had been cut: nothing after it ran.
     if (broken++ === 0) return
-    onExpired(scope)
+    onTimeout(scope)
   }
   listener = () => {}
   const answers = await Promise.all(Array.from({ length: 5 }, () => ask()))
-  traffic.deadlines.onExpired = onExpired
+  traffic.deadlines.onTimeout = onTimeout
   assert.deepEqual(
     answers.map(({ status }) => status),
     Array(5).fill(503),
@@ -114,7 +114,7 @@ test('several that fall due together are all answered, also when one of them is 
 
 test('a fallback makes it degraded, not expired', async () => {
   listener = async (_, response) => {
-    response.end(await within('rates', '10ms', never, { fallback: 'old' }))
+    response.end(await withTimeout('rates', '10ms', never, { fallback: 'old' }))
   }
   assert.equal((await ask()).body, 'old')
   assert.equal(lastOutcome(), 'degraded')
@@ -193,34 +193,34 @@ test('what was pipelined behind it has failed with it, and its client is not sai
     ended.map(({ request }) => request.url),
     ['/1', '/2'],
   )
-  assert.deepEqual(ended.map(outcomeOf), ['expired', 'failed'])
+  assert.deepEqual(ended.map(outcomeOf), ['timed-out', 'failed'])
 })
 
 test('a response that has begun is cut off', async () => {
   listener = (_, response) => void response.write('first')
   assert.equal((await ask()).kind, 'cut-short')
   await until('it to end', () => traffic.inFlight.size === 0)
-  assert.equal(lastOutcome(), 'expired')
+  assert.equal(lastOutcome(), 'timed-out')
   assert.equal(ended.at(-1)?.begun, true)
 })
 
 test('a client that leaves ends what its request waits for, and that is no time-out', async () => {
   const reason = Promise.withResolvers<unknown>()
-  listener = () => void within('query', '10s', never).catch(reason.resolve)
+  listener = () => void withTimeout('query', '10s', never).catch(reason.resolve)
   const client = net.connect(port, '127.0.0.1')
   client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
   await until('it to arrive', () => traffic.inFlight.size === 1)
   client.destroy()
   const thrown = await reason.promise
-  assert.equal((thrown as { code?: string }).code, 'PUNCTUAL_CLIENT_GONE')
-  assert.equal(isExpiry(thrown), false)
+  assert.equal((thrown as { code?: string }).code, 'PUNCTUAL_CLIENT_DISCONNECTED')
+  assert.equal(isTimeout(thrown), false)
   await until('it to end', () => traffic.inFlight.size === 0)
   assert.equal(lastOutcome(), 'gone')
 })
 
 test('work inside that has a scope of its own still belongs to the request', async () => {
   listener = (_, response) => {
-    void runWithin({ name: 'job', limit: '1s' }, async () => {
+    void withDeadline('job', '1s', async () => {
       await null
       response.end(`${currentRequest()?.id} ${currentWaits() === traffic.inFlight.oldest}`)
     })

@@ -8,10 +8,10 @@ import type { Traffic } from './traffic.ts'
  * The deadline of a request has passed: what it waits for is written down, then given up (queries are cancelled, signals aborted), and its client
  * gets `answer`. A response that has begun is cut off, since nothing else can be said any more.
  */
-export function expireRequest(traffic: Traffic, scope: RequestScope, answer: RawAnswer): void {
+export function timeOutRequest(traffic: Traffic, scope: RequestScope, answer: RawAnswer): void {
   if (scope.ended || scope.abandoned) return
   scope.unanswered ??= openWaits(scope)
-  scope.verdict = 'expired'
+  scope.verdict = 'timed-out'
   scope.enter(() => scope.expire())
   answerInstead(traffic, scope, answer)
 }

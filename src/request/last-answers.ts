@@ -1,5 +1,5 @@
 import { readlinkSync, readSync, writeSync } from 'node:fs'
-import type { LastAnswers } from '../report/incident.ts'
+import type { EmergencyResponses } from '../report/incident.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import type { Milliseconds } from '../wait/duration.ts'
 import { BEGUN, type ConnectionRow, type ConnectionTable, OPAQUE, WAITING } from './connection-table.ts'
@@ -18,7 +18,7 @@ const MOST_UNREAD = 1024 * 1024
  *
  * @param limit after which the rest is only counted as closed
  */
-export function giveLastAnswers(table: ConnectionTable, answer: RawAnswer, limit: Milliseconds): LastAnswers {
+export function giveLastAnswers(table: ConnectionTable, answer: RawAnswer, limit: Milliseconds): EmergencyResponses {
   const startedAt = monotonicNow()
   const buffer = Buffer.allocUnsafe(64 * 1024)
   let inFlight = 0

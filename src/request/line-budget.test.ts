@@ -6,8 +6,8 @@ test('so many lines a second are written, the rest counted by outcome and route 
   const told: LeftOut[] = []
   const budget = new LineBudget(2, (left) => told.push(left))
   assert.deepEqual([budget.take(5_000), budget.take(5_100), budget.take(5_200)], [true, true, false])
-  budget.leaveOut('expired', '/auth', 5_200)
-  budget.leaveOut('expired', '/auth', 5_300)
+  budget.leaveOut('timed-out', '/auth', 5_200)
+  budget.leaveOut('timed-out', '/auth', 5_300)
   budget.leaveOut('failed', '/', 5_300)
   assert.equal(budget.take(5_900), false)
   budget.flush()

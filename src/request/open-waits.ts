@@ -1,4 +1,4 @@
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { WaitRecord } from '../wait/ledger.ts'
 import type { OpenWait } from './open-wait.ts'
 import type { RequestScope } from './scope.ts'
@@ -40,7 +40,7 @@ function homeOf({ around, since }: ToldWait, named: readonly WaitRecord[]): Wait
   return innermost !== undefined && candidates.every((record) => isInside(innermost, record)) ? innermost : null
 }
 
-/** By their shape: an app may have a copy of Punctual of its own, whose waits are written down in the same ledger. */
+/** By their shape: an app may have a copy of Punctual of its own, whose waits are written down in the same list of waits. */
 function isInside(part: unknown, whole: unknown): boolean {
   for (let node = part as Nested | null | undefined; node !== null && node !== undefined; node = node.parent) {
     if (node === whole) return true
@@ -61,7 +61,7 @@ export function tellOpenWaits(waits: readonly OpenWait[], now: number): string {
   if (waits.length === 0) return ''
   const told = waits.slice(0, TOLD).map(({ name, since, via }) => {
     const beneath = via === undefined ? '' : ` via ${via.join(' and ')}`
-    return `${tellDuration(now - since)} for ${name}${beneath}`
+    return `${formatElapsed(now - since)} for ${name}${beneath}`
   })
   const more = waits.length > TOLD ? ` and ${waits.length - TOLD} more` : ''
   return `waiting ${told.join(', ')}${more}`

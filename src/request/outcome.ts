@@ -6,14 +6,14 @@ export function outcomeOf(scope: RequestScope): Outcome {
   if (scope.verdict !== null) return scope.verdict
   const { statusCode } = scope.response
   const { hasWaited } = scope
-  if (statusCode >= 500) return hasWaited && isTimeOut(statusCode) && ranOut(scope) ? 'expired' : 'failed'
-  return hasWaited && scope.ledger.count('degraded') > 0 ? 'degraded' : 'sent'
+  if (statusCode >= 500) return hasWaited && isTimeOut(statusCode) && ranOut(scope) ? 'timed-out' : 'failed'
+  return hasWaited && scope.waits.count('degraded') > 0 ? 'degraded' : 'completed'
 }
 
 function isTimeOut(status: number): boolean {
   return status === 503 || status === 504
 }
 
-function ranOut({ ledger }: RequestScope): boolean {
-  return ledger.count('expired') > 0 || ledger.count('refused') > 0
+function ranOut({ waits }: RequestScope): boolean {
+  return waits.count('timed-out') > 0 || waits.count('refused') > 0
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { Outcome } from '../report/outcomes.ts'
 import type { RequestQueries } from '../report/request-queries.ts'
 import { type Deadline, deadlineIn } from '../wait/deadline.ts'
-import { type Limit, readCount, readLimit } from '../wait/limit.ts'
+import { type Duration, readCount, readDuration } from '../wait/limit.ts'
 import { waitWheel } from '../wait/timer-wheel.ts'
 import type { WaitNode } from '../wait/wait-node.ts'
 import { WaitScope, waitScopes } from '../wait/wait-scope.ts'
@@ -15,7 +15,7 @@ import type { UnnamedWaits } from './unnamed/unnamed-waits.ts'
 /** What a request may take. */
 export interface Allowance {
   /** From its acceptance until it must be answered. */
-  readonly limit?: Limit
+  readonly timeout?: Duration
   /** How many queries it may run, on guarded pools and SQLite databases together. More are told in the log; in tests they fail. */
   readonly queries?: { readonly max: number }
 }
@@ -47,7 +47,7 @@ export class RequestScope extends WaitScope {
   /** What counts its queries; null until it asks a database. */
   declare queries: RequestQueries | null
   /** How many queries it may run; null where that is the setting's. */
-  declare queryBudget: number | null
+  declare maxQueriesPerRequest: number | null
   /** Who sees to its deadline. */
   declare watcher: { moved(scope: RequestScope): void } | null
   /** Neighbours in the list of requests in flight, which is in order of their start. */
@@ -95,18 +95,19 @@ export class RequestScope extends WaitScope {
   }
 
   /**
-   * Gives it another deadline: `limit` from its acceptance, in place of `requestDeadline` or of what its caller asked for. For routes that are
+   * Gives it another deadline: `limit` from its acceptance, in place of `requestTimeout` or of what its caller asked for. For routes that are
    * known to take long, or must not: a stream of events, a big download, a health check.
    *
-   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds; or what else it may, `{ limit: '10m', queries: { max: 5 } }`
+   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds; or what else it may, `{ timeout: '10m', queries: { max: 5 } }`
    * @throws InvalidOptionError for an invalid duration or number of queries
    */
-  allow(limit: Limit | Allowance): void {
-    const { limit: length, queries } =
-      typeof limit === 'object' && limit !== null ? limit : { limit, queries: undefined }
-    if (queries !== undefined) this.queryBudget = readCount('currentRequest().allow', 'queries.max', queries.max, 0)
+  allow(limit: Duration | Allowance): void {
+    const { timeout: length, queries } =
+      typeof limit === 'object' && limit !== null ? limit : { timeout: limit, queries: undefined }
+    if (queries !== undefined)
+      this.maxQueriesPerRequest = readCount('currentRequest().allow', 'queries.max', queries.max, 0)
     if (length === undefined) return
-    this.deadline = deadlineIn(readLimit('currentRequest().allow', 'length', length), this.startedAt)
+    this.deadline = deadlineIn(readDuration('currentRequest().allow', 'length', length), this.startedAt)
     this.watcher?.moved(this)
   }
 
@@ -137,7 +138,7 @@ const UNTOUCHED = {
   instead: null,
   verdict: null,
   unanswered: null,
-  queryBudget: null,
+  maxQueriesPerRequest: null,
 }
 Object.assign(RequestScope.prototype, UNTOUCHED)
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import http, { type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import { hookServers } from './server-hooks.ts'
 import { hookServerTiming } from './server-timing.ts'
 import { Traffic } from './traffic.ts'
@@ -54,10 +54,10 @@ for (const [way, handler] of Object.entries(WAYS)) {
 
 test('waits that have ended are told by name, those of one name together, as tokens', async () => {
   const found = await headers(async (_, response) => {
-    await within('user look-up (db)', '1s', () => undefined)
-    await within('user look-up (db)', '1s', () => undefined)
-    await within('über, "x"', '1s', () => undefined)
-    void within('open', '1s', () => new Promise((resolve) => response.once('finish', resolve)))
+    await withTimeout('user look-up (db)', '1s', () => undefined)
+    await withTimeout('user look-up (db)', '1s', () => undefined)
+    await withTimeout('über, "x"', '1s', () => undefined)
+    void withTimeout('open', '1s', () => new Promise((resolve) => response.once('finish', resolve)))
     response.end()
   })
   const parts = String(found['server-timing']).split(', ')
@@ -73,7 +73,7 @@ test('waits that have ended are told by name, those of one name together, as tok
 
 test('of many waits ten are told', async () => {
   const found = await headers(async (_, response) => {
-    for (let index = 0; index < 30; index++) await within(`wait ${index}`, '1s', () => undefined)
+    for (let index = 0; index < 30; index++) await withTimeout(`wait ${index}`, '1s', () => undefined)
     response.end()
   })
   assert.equal(String(found['server-timing']).split(', ').length, 11)

@@ -38,7 +38,7 @@ function serverTiming(scope: RequestScope): string {
   const parts = [`total;dur=${scope.age.toFixed(1)}`]
   if (!scope.hasWaited) return parts[0] as string
   const waits = new Map<string, number>()
-  for (const { name, startedAt, endedAt } of scope.ledger.recorded) {
+  for (const { name, startedAt, endedAt } of scope.waits.recorded) {
     if (endedAt === null) continue
     const token = tokenOf(name)
     waits.set(token, (waits.get(token) ?? 0) + endedAt - startedAt)

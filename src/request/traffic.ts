@@ -3,7 +3,7 @@ import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { OUTCOMES, type Outcome } from '../report/outcomes.ts'
-import { ClientGoneError } from '../wait/abort-reason.ts'
+import { ClientDisconnectedError } from '../wait/abort-reason.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import type { Admission } from './admission/admission.ts'
 import { ConnectionTable, OPAQUE } from './connection-table.ts'
@@ -16,7 +16,7 @@ import { type Connection, InFlight, RequestScope } from './scope.ts'
 // Read once: the module's exports hold getters, and a look into them costs more than what is looked for.
 const { Server, ServerResponse: ServerResponseClass } = http
 
-const SENT = OUTCOMES.indexOf('sent')
+const SENT = OUTCOMES.indexOf('completed')
 
 /** Everything that goes through the servers of this process: who listens, who is connected, what is being answered. */
 export class Traffic {
@@ -143,7 +143,7 @@ export class Traffic {
       if (next?.begun) this.table.answering(connection.slot)
     }
     const outcome = outcomeOf(scope)
-    this.table.countOutcome(outcome === 'sent' ? SENT : OUTCOMES.indexOf(outcome))
+    this.table.countOutcome(outcome === 'completed' ? SENT : OUTCOMES.indexOf(outcome))
     this.onEnded?.(scope, outcome)
     scope.unnamed?.drop()
   }
@@ -151,8 +151,8 @@ export class Traffic {
   /** Before it was answered: what it still waits for is given up, which is no time-out. */
   #clientLeft(scope: RequestScope): void {
     if (scope.ended || scope.abandoned) return
-    scope.verdict ??= 'gone'
-    if (scope.reason === undefined) scope.enter(() => scope.giveUp(new ClientGoneError()))
+    scope.verdict ??= 'client-disconnected'
+    if (scope.reason === undefined) scope.enter(() => scope.giveUp(new ClientDisconnectedError()))
   }
 
   upgraded(request: IncomingMessage, socket: net.Socket): void {

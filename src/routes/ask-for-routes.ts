@@ -1,8 +1,8 @@
 import { problemAnswer } from '../errors/problem.ts'
 import { retrySeconds } from '../errors/punctual-error.ts'
-import { isAbortReason, isExpiry } from '../wait/abort-reason.ts'
+import { isAbortReason, isTimeout } from '../wait/abort-reason.ts'
 import { monotonicNow } from '../wait/clock.ts'
-import { within } from '../wait/within.ts'
+import { withTimeout } from '../wait/within.ts'
 import type { DeferredModule } from './deferred-module.ts'
 import { RoutesFailedError, RoutesNotLoadedError } from './routes-errors.ts'
 
@@ -15,9 +15,9 @@ export async function askForRoutes<Routes>(module: DeferredModule<Routes>): Prom
   const { prefix, requestLimit } = module.settings
   const before = monotonicNow()
   try {
-    return await within(`routes ${prefix}`, requestLimit, ({ signal }) => module.wanted(signal))
+    return await withTimeout(`routes ${prefix}`, requestLimit, ({ signal }) => module.wanted(signal))
   } catch (error) {
-    if (isExpiry(error)) throw new RoutesNotLoadedError(prefix, monotonicNow() - before, { cause: error })
+    if (isTimeout(error)) throw new RoutesNotLoadedError(prefix, monotonicNow() - before, { cause: error })
     throw error
   }
 }

@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { safeListener } from '../report/safe-listener.ts'
 import { type Milliseconds, ms } from '../wait/duration.ts'
-import { type Limit, readLimit } from '../wait/limit.ts'
+import { type Duration, readDuration } from '../wait/limit.ts'
 
 /** Something worth a line in the log. */
 export interface DeferralEvent {
@@ -26,13 +26,13 @@ export interface DeferralEventDetails {
 
 export interface DeferralOptions {
   /** How long a request for routes that are not loaded waits for them, within its deadline. Default `30s`. */
-  readonly requestLimit?: Limit
+  readonly requestTimeout?: Duration
   /** After so long the module is said to load slowly; it goes on, and whoever asks meanwhile waits no longer. Default `30s`. */
-  readonly loadLimit?: Limit
+  readonly loadTimeout?: Duration
   /** The delay before a module that failed is tried again: the first, from which it grows. Default `1s`. */
-  readonly retryFrom?: Limit
+  readonly retryFrom?: Duration
   /** No delay is longer. Default `60s`. */
-  readonly retryMost?: Limit
+  readonly retryMost?: Duration
   /** Told of everything worth a line. Default: the line goes to the console. */
   readonly onEvent?: (event: DeferralEvent) => void
 }
@@ -41,7 +41,7 @@ export interface DeferralOptions {
 export interface DeferralSettings {
   readonly prefix: string
   readonly requestLimit: Milliseconds
-  readonly loadLimit: Milliseconds
+  readonly loadTimeout: Milliseconds
   readonly retryFrom: Milliseconds
   readonly retryMost: Milliseconds
   readonly onEvent: (event: DeferralEvent) => void
@@ -61,8 +61,8 @@ export function readDeferralOptions(prefix: string, load: unknown, options: Defe
   if (typeof load !== 'function') {
     throw new InvalidOptionError(where, 'load', load, "must be a function, e.g. () => import('./routes.ts')")
   }
-  const limit = (key: keyof DeferralOptions & string, given: Limit | undefined, preset: number): Milliseconds => {
-    const value = given === undefined ? ms(preset) : readLimit(where, key, given)
+  const limit = (key: keyof DeferralOptions & string, given: Duration | undefined, preset: number): Milliseconds => {
+    const value = given === undefined ? ms(preset) : readDuration(where, key, given)
     if (value > 0) return value
     throw new InvalidOptionError(where, key, given, "must be greater than 0; use 'unbounded' for no limit")
   }
@@ -73,8 +73,8 @@ export function readDeferralOptions(prefix: string, load: unknown, options: Defe
   }
   return {
     prefix,
-    requestLimit: limit('requestLimit', options.requestLimit, 30_000),
-    loadLimit: limit('loadLimit', options.loadLimit, 30_000),
+    requestLimit: limit('requestTimeout', options.requestTimeout, 30_000),
+    loadTimeout: limit('loadTimeout', options.loadTimeout, 30_000),
     retryFrom,
     retryMost,
     onEvent: safeListener(where, options.onEvent ?? tellConsole),

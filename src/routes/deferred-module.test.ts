@@ -95,7 +95,7 @@ describe('a deferred module', () => {
     let finish = (): void => {}
     const slow = Promise.withResolvers<DeferralEvent>()
     const { module } = deferred(() => new Promise<void>((resolve) => (finish = resolve)), {
-      loadLimit: '5ms',
+      loadTimeout: '5ms',
       onEvent: slow.resolve,
     })
     const loaded = module.load()
@@ -117,8 +117,8 @@ describe('the options of deferred routes', () => {
       refused('prefix', prefix, () => readDeferralOptions(prefix, load, {}))
     }
     refused('load', undefined, () => readDeferralOptions('/reports', undefined, {}))
-    refused('requestLimit', 0, () => readDeferralOptions('/reports', load, { requestLimit: 0 }))
-    refused('loadLimit', '5', () => readDeferralOptions('/reports', load, { loadLimit: '5' as '5s' }))
+    refused('requestLimit', 0, () => readDeferralOptions('/reports', load, { requestTimeout: 0 }))
+    refused('loadTimeout', '5', () => readDeferralOptions('/reports', load, { loadTimeout: '5' as '5s' }))
     refused('retryFrom', '5s', () => readDeferralOptions('/reports', load, { retryFrom: '5s', retryMost: '1s' }))
   })
 })

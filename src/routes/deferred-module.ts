@@ -1,7 +1,7 @@
 import type { DeferredModuleReport } from '../report/rooms/routes-report.ts'
 import { delayAfter } from '../wait/back-off.ts'
 import { after, type Cancel, monotonicNow } from '../wait/clock.ts'
-import { ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, ms } from '../wait/duration.ts'
 import type { DeferralSettings } from './deferral-options.ts'
 import { importAgain } from './import-again.ts'
 import { outsideRequests } from './outside-requests.ts'
@@ -129,12 +129,12 @@ export class DeferredModule<Routes = unknown> {
   }
 
   #watch(): Cancel {
-    const { loadLimit, prefix } = this.settings
-    const message = `the routes under ${prefix} have been loading for ${tellDuration(loadLimit)}; others are loaded meanwhile`
+    const { loadTimeout, prefix } = this.settings
+    const message = `the routes under ${prefix} have been loading for ${formatElapsed(loadTimeout)}; others are loaded meanwhile`
     const tell = (): void => {
-      this.settings.onEvent({ type: 'slow', severity: 'warn', prefix, message, details: { tookMs: loadLimit } })
+      this.settings.onEvent({ type: 'slow', severity: 'warn', prefix, message, details: { tookMs: loadTimeout } })
     }
-    return after(loadLimit, tell, { keepAlive: false })
+    return after(loadTimeout, tell, { keepAlive: false })
   }
 
   #succeeded(routes: Routes, tookMs: number): void {
@@ -145,7 +145,7 @@ export class DeferredModule<Routes = unknown> {
     // A first success is what everybody expects, and an app may have hundreds.
     if (this.#failures > 0) {
       const details = { attempts: this.#failures + 1, tookMs: this.#tookMs }
-      const message = `the routes under ${prefix} were loaded at attempt ${details.attempts}, in ${tellDuration(tookMs)}`
+      const message = `the routes under ${prefix} were loaded at attempt ${details.attempts}, in ${formatElapsed(tookMs)}`
       this.settings.onEvent({ type: 'loaded', severity: 'info', prefix, message, details })
     }
     for (const { resolve } of this.#take()) resolve(routes)

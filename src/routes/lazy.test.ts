@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it } from 'node:test'
-import { WaitExpiredError } from '../wait/abort-reason.ts'
+import { WaitTimeoutError } from '../wait/abort-reason.ts'
 import { lazy } from './lazy.ts'
 
 describe('lazy', () => {
   it('loads at the first call, once for all callers', async () => {
     let loads = 0
-    const client = lazy(async () => ({ load: ++loads }))
+    const client = lazy('lazy', async () => ({ load: ++loads }))
     assert.equal(loads, 0)
     const [one, two] = await Promise.all([client(), client()])
     assert.equal(one, two)
@@ -21,7 +21,7 @@ describe('lazy', () => {
       loads++
       throw new Error('first')
     }
-    const client = lazy(load, { retryFrom: '1h' })
+    const client = lazy('lazy', load, { retryFrom: '1h' })
     await assert.rejects(client(), /first/)
     await assert.rejects(client(), /first/)
     assert.equal(loads, 1)
@@ -30,6 +30,7 @@ describe('lazy', () => {
   it('tries a load again that has failed', async () => {
     let loads = 0
     const client = lazy(
+      'lazy',
       () => {
         if (++loads === 1) throw new Error('first')
         return 'loaded'
@@ -47,9 +48,9 @@ describe('lazy', () => {
 
   it('lets a caller give up at its limit, and the load go on for the others', async () => {
     const load = Promise.withResolvers<string>()
-    const client = lazy(() => load.promise, { name: 'heavy client', limit: '5ms' })
+    const client = lazy('heavy client', () => load.promise, { timeout: '5ms' })
     await assert.rejects(client(), (error: unknown) => {
-      assert.ok(error instanceof WaitExpiredError)
+      assert.ok(error instanceof WaitTimeoutError)
       assert.equal(error.wait, 'heavy client')
       return true
     })
@@ -59,7 +60,7 @@ describe('lazy', () => {
 
   it('loads outside of the request that happens to come first', async () => {
     const requests = new AsyncLocalStorage<string>()
-    const seen = lazy(() => requests.getStore() ?? 'nobody')
+    const seen = lazy('lazy', () => requests.getStore() ?? 'nobody')
     assert.equal(await requests.run('request', () => seen()), 'nobody')
   })
 })

@@ -1,17 +1,15 @@
 import { delayAfter } from '../wait/back-off.ts'
 import { monotonicNow } from '../wait/clock.ts'
-import { type Limit, readLimit } from '../wait/limit.ts'
-import { within } from '../wait/within.ts'
+import { type Duration, readDuration } from '../wait/limit.ts'
+import { withTimeout } from '../wait/within.ts'
 import { importAgain } from './import-again.ts'
 import { outsideRequests } from './outside-requests.ts'
 
 export interface LazyOptions {
-  /** What it is called in the ledger of requests and in errors. Default: `lazy`. */
-  readonly name?: string
   /** How long a call waits for it, within its deadline; it goes on loading. Default `30s`. */
-  readonly limit?: Limit
+  readonly timeout?: Duration
   /** After a failure callers get its error for so long before it is tried again; it grows with every failure, to a minute. Default `1s`. */
-  readonly retryFrom?: Limit
+  readonly retryFrom?: Duration
 }
 
 const RETRY_MOST = 60_000
@@ -21,12 +19,11 @@ const RETRY_MOST = 60_000
  * load, and what it gave. A load that failed is tried again by the next call after a while, growing with each failure; an ES module that threw
  * is evaluated anew.
  *
- * @throws InvalidOptionError for an invalid duration. The function throws what the load threw, or a WaitExpiredError
+ * @throws InvalidOptionError for an invalid duration. The function throws what the load threw, or a WaitTimeoutError
  */
-export function lazy<T>(load: () => PromiseLike<T> | T, options: LazyOptions = {}): () => Promise<T> {
-  const name = options.name ?? 'lazy'
-  const limit = readLimit(`lazy "${name}"`, 'limit', options.limit ?? '30s')
-  const base = readLimit(`lazy "${name}"`, 'retryFrom', options.retryFrom ?? '1s')
+export function lazy<T>(name: string, load: () => PromiseLike<T> | T, options: LazyOptions = {}): () => Promise<T> {
+  const limit = readDuration(`lazy "${name}"`, 'timeout', options.timeout ?? '30s')
+  const base = readDuration(`lazy "${name}"`, 'retryFrom', options.retryFrom ?? '1s')
   let loading: Promise<T> | null = null
   let failed: { readonly error: unknown; readonly until: number } | null = null
   let failures = 0
@@ -60,7 +57,7 @@ export function lazy<T>(load: () => PromiseLike<T> | T, options: LazyOptions = {
       () => {},
     )
     // Whoever gives up leaves the load to the others: it is no work of his that goes on.
-    return within(name, limit, ({ signal }) => orAborted(begun, signal))
+    return withTimeout(name, limit, ({ signal }) => orAborted(begun, signal))
   }
 }
 

@@ -1,5 +1,5 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 
 /** The routes that a request needs were not loaded in the time it had. They go on loading. */
 export class RoutesNotLoadedError extends PunctualError {
@@ -13,7 +13,7 @@ export class RoutesNotLoadedError extends PunctualError {
   constructor(prefix: string, waited: number, options: { readonly cause?: unknown } = {}) {
     super(
       'PUNCTUAL_ROUTES_NOT_LOADED',
-      `the routes under ${prefix} were not loaded within ${tellDuration(waited)}; they go on loading. Look at \`punctual status\` for what takes so long, or at --boot-profile`,
+      `the routes under ${prefix} were not loaded within ${formatElapsed(waited)}; they go on loading. Look at \`punctual status\` for what takes so long, or at --boot-profile`,
       { ...options, details: { prefix, waitedMs: Math.round(waited) } },
     )
     this.prefix = prefix
@@ -33,7 +33,7 @@ export class RoutesFailedError extends PunctualError {
   constructor(prefix: string, attempts: number, retryAfter: number, cause: unknown) {
     super(
       'PUNCTUAL_ROUTES_FAILED',
-      `the routes under ${prefix} could not be loaded (attempt ${attempts}): ${tellCause(cause)}; the next attempt is in ${tellDuration(retryAfter)}`,
+      `the routes under ${prefix} could not be loaded (attempt ${attempts}): ${tellCause(cause)}; the next attempt is in ${formatElapsed(retryAfter)}`,
       { cause, details: { prefix, attempts } },
     )
     this.prefix = prefix

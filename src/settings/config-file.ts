@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { after } from '../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
 import type { FaultKind } from './kind.ts'
 import { SettingsError } from './settings-error.ts'
 
@@ -65,7 +65,7 @@ async function readJson(path: string, name: string): Promise<unknown> {
 function importDefault(path: string, name: string, limit: Milliseconds): Promise<unknown> {
   return new Promise((resolvePromise, reject) => {
     const cancel = after(limit, () => {
-      const what = `it did not finish loading within ${tellDuration(limit)}`
+      const what = `it did not finish loading within ${formatElapsed(limit)}`
       reject(fault('file-timed-out', name, what, 'see what it awaits'))
     })
     import(pathToFileURL(path).href).then(

@@ -8,22 +8,22 @@ describe('defineConfig', () => {
     const config = defineConfig({
       workers: 'auto',
       port: 0,
-      requestDeadline: '20s',
+      requestTimeout: '20s',
       maxMemory: '512MiB',
       maxRequests: 'unbounded',
       recycleJitter: '5%',
       logFormat: 'auto',
       import: ['./instrumentation.ts'],
-      stallAction: 'cut',
+      stallAction: 'interrupt',
     })
     const file = { name: 'punctual.config.ts', values: { ...config } }
     const { settings } = resolveSettings({ flags: {}, env: {}, file, cwd: '/app', isTerminal: false, parallelism: 2 })
-    assert.equal(settings.requestDeadline, 20_000)
+    assert.equal(settings.requestTimeout, 20_000)
   })
 
   it('a number without a unit, and a name that is none, are errors of the type checker', () => {
     // @ts-expect-error a duration has a unit
-    defineConfig({ requestDeadline: 20 })
+    defineConfig({ requestTimeout: 20 })
     // @ts-expect-error there is no such setting
     defineConfig({ timeout: '20s' })
     // @ts-expect-error not one of the words

@@ -21,8 +21,8 @@ interface ConfigExceptions {
   readonly logFormat?: Settings['logFormat'] | 'auto'
   readonly maxRequests?: number | 'unbounded'
   readonly crashLimit?: number | 'unbounded'
-  readonly queryRepeats?: number | 'unbounded'
-  readonly queryBudget?: number | 'unbounded'
+  readonly repeatedQueryThreshold?: number | 'unbounded'
+  readonly maxQueriesPerRequest?: number | 'unbounded'
   readonly recycleJitter?: `${number}%`
 }
 
@@ -32,7 +32,7 @@ export type PunctualConfig = ConfigExceptions &
     readonly [Name in Exclude<keyof Settings, keyof ConfigExceptions>]?: ConfigValue<Settings[Name]>
   }
 
-/** Gives an editor the names and types of the settings: `export default defineConfig({ workers: 4, requestDeadline: '10s' })`. */
+/** Gives an editor the names and types of the settings: `export default defineConfig({ workers: 4, requestTimeout: '10s' })`. */
 export function defineConfig(config: PunctualConfig): PunctualConfig {
   return config
 }

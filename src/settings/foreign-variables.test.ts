@@ -28,10 +28,10 @@ const CONTAINER = { 'proc/self/cgroup': '0::/app\n', 'sys/fs/cgroup/app/memory.m
 describe('variables that are not read', () => {
   it('are told with the setting that does what was meant', () => {
     const expected: readonly (readonly [string, string, readonly string[]])[] = [
-      ['GUNICORN_TIMEOUT', '300', ['requestDeadline', 'stallKill', 'bootLimit']],
+      ['GUNICORN_TIMEOUT', '300', ['requestTimeout', 'stallKillAfter', 'bootTimeout']],
       ['WEB_CONCURRENCY', '4', ['workers']],
       ['GUNICORN_CMD_ARGS', '--timeout 300', []],
-      ['GUNICORN_GRACEFUL_TIMEOUT', '30', ['drainLimit', 'stopLimit']],
+      ['GUNICORN_GRACEFUL_TIMEOUT', '30', ['drainTimeout', 'stopTimeout']],
       ['GUNICORN_LOGLEVEL', 'debug', []],
       ['PM2_HOME', '/home/app/.pm2', []],
     ]

@@ -20,7 +20,7 @@ interface ForeignFacts {
 }
 
 const limitOfRequests = (): string =>
-  'a request is limited by --request-deadline, a stalled worker by --stall-kill, a boot by --boot-limit'
+  'a request is limited by --request-timeout, a stalled worker by --stall-kill-after, a boot by --boot-timeout'
 const numberOfWorkers = (value: string): string => `write --workers ${/^\d+$/.test(value) ? value : 'auto'}`
 
 /** The first that fits is told. */
@@ -28,14 +28,14 @@ const FOREIGN: readonly Foreign[] = [
   {
     variable: /^(GUNICORN_TIMEOUT|WEB_TIMEOUT|PUMA_WORKER_TIMEOUT)$/,
     of: 'other servers',
-    settings: ['requestDeadline', 'stallKill', 'bootLimit'],
+    settings: ['requestTimeout', 'stallKillAfter', 'bootTimeout'],
     tell: limitOfRequests,
   },
   {
     variable: /^GUNICORN_GRACEFUL_TIMEOUT$/,
     of: 'Gunicorn',
-    settings: ['drainLimit', 'stopLimit'],
-    tell: () => 'what a worker that leaves may take is --drain-limit, and --stop-limit until it is killed',
+    settings: ['drainTimeout', 'stopTimeout'],
+    tell: () => 'what a worker that leaves may take is --drain-timeout, and --stop-timeout until it is killed',
   },
   {
     variable: /^(GUNICORN_WORKERS|WEB_CONCURRENCY|PUMA_WORKERS|UVICORN_WORKERS)$/,
@@ -66,8 +66,8 @@ const FOREIGN: readonly Foreign[] = [
   {
     variable: /^PM2_KILL_TIMEOUT$/,
     of: 'PM2',
-    settings: ['drainLimit', 'stopLimit'],
-    tell: () => 'what a worker that leaves may take is --drain-limit and --stop-limit',
+    settings: ['drainTimeout', 'stopTimeout'],
+    tell: () => 'what a worker that leaves may take is --drain-timeout and --stop-timeout',
   },
   {
     variable: /^PM2_(MAX_MEMORY_RESTART|MAX_MEMORY)$/,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { nearestName } from './nearest-name.ts'
 
-const names = ['workers', 'stallCut', 'stallKill', 'port', 'adminPort']
+const names = ['workers', 'stallInterruptAfter', 'stallKillAfter', 'port', 'adminPort']
 
 describe('nearestName', () => {
   it('one edit of any kind is forgiven', () => {
@@ -13,8 +13,8 @@ describe('nearestName', () => {
   })
 
   it('the nearest of several is chosen, and case does not count', () => {
-    assert.equal(nearestName('STALLKIL', names), 'stallKill')
-    assert.equal(nearestName('stallcu', names), 'stallCut')
+    assert.equal(nearestName('STALLKIL', names), 'stallKillAfter')
+    assert.equal(nearestName('stallcu', names), 'stallInterruptAfter')
     assert.equal(nearestName('prot', names), 'port')
   })
 

@@ -21,17 +21,17 @@ const refusal = (set: Readonly<Record<string, string>>, changed?: readonly strin
 
 describe('settings that are set while running', () => {
   it('lie on top of all others, with their origin', () => {
-    const { settings, origins } = overlaySettings(base, { requestDeadline: '20s', maxRequests: '500' })
-    assert.deepEqual([settings.requestDeadline, settings.maxRequests, settings.keepAlive], [20_000, 500, 7_000])
-    assert.deepEqual(origins.requestDeadline, { origin: 'set', source: 'set', written: '20s' })
+    const { settings, origins } = overlaySettings(base, { requestTimeout: '20s', maxRequests: '500' })
+    assert.deepEqual([settings.requestTimeout, settings.maxRequests, settings.keepAlive], [20_000, 500, 7_000])
+    assert.deepEqual(origins.requestTimeout, { origin: 'set', source: 'set', written: '20s' })
     assert.equal(origins.keepAlive.source, '--keep-alive')
-    assert.equal(base.settings.requestDeadline, 30_000)
+    assert.equal(base.settings.requestTimeout, 30_000)
   })
 
   it('are refused with what is allowed', () => {
     const expected: readonly (readonly [string, string, string, string | undefined])[] = [
-      ['requestDeadline', '20', 'no-unit', '20s'],
-      ['requestDeadlin', '20s', 'unknown-name', 'requestDeadline'],
+      ['requestTimeout', '20', 'no-unit', '20s'],
+      ['requestDeadlin', '20s', 'unknown-name', 'requestTimeout'],
       ['port', '80', 'not-changeable', undefined],
       ['workers', '4', 'not-changeable', 'punctual scale 4'],
     ]
@@ -43,33 +43,33 @@ describe('settings that are set while running', () => {
       )
       assert.equal(fitting, null)
     }
-    assert.equal(refusal({ requestDeadline: '20', slowRequest: '0' }).faults.length, 2)
+    assert.equal(refusal({ requestTimeout: '20', slowRequestThreshold: '0' }).faults.length, 2)
   })
 
   it('are refused as a whole if a rule would not hold, with a command that would do', () => {
-    const { faults, fitting } = refusal({ requestDeadline: '60s' })
+    const { faults, fitting } = refusal({ requestTimeout: '60s' })
     assert.deepEqual(
       faults.map(({ kind, rule }) => [kind, rule]),
-      [['rule-broken', 'requestDeadline <= drainLimit']],
+      [['rule-broken', 'requestTimeout <= drainTimeout']],
     )
-    assert.deepEqual(fitting, { requestDeadline: '1m', drainLimit: '1m', stopLimit: '72s' })
-    overlaySettings(base, { requestDeadline: '60s', drainLimit: '60s', stopLimit: '72s' })
+    assert.deepEqual(fitting, { requestTimeout: '1m', drainTimeout: '1m', stopTimeout: '72s' })
+    overlaySettings(base, { requestTimeout: '60s', drainTimeout: '60s', stopTimeout: '72s' })
     // Nobody is told to move what somebody has set on purpose in the same breath.
-    assert.equal(refusal({ requestDeadline: '60s', drainLimit: '30s' }).fitting, null)
+    assert.equal(refusal({ requestTimeout: '60s', drainTimeout: '30s' }).fitting, null)
   })
 
   it('that no longer fit at a start are left out, each with why, and the others hold', () => {
-    const together = { requestDeadline: '60s', drainLimit: '60s', stopLimit: '72s' }
+    const together = { requestTimeout: '60s', drainTimeout: '60s', stopTimeout: '72s' }
     const { resolved, leftOut } = overlayWhatFits(base, {
       ...together,
-      stallKill: '61s',
+      stallKillAfter: '61s',
       gone: '1s',
       maxRequests: '500',
     })
-    const { requestDeadline, stopLimit, stallKill, maxRequests } = resolved.settings
-    assert.deepEqual([requestDeadline, stopLimit, stallKill, maxRequests], [60_000, 72_000, 15_000, 500])
-    assert.deepEqual(Object.keys(leftOut).sort(), ['gone', 'stallKill'])
-    assert.equal(leftOut.stallKill?.rule, 'stallKill < requestDeadline')
+    const { requestTimeout, stopTimeout, stallKillAfter, maxRequests } = resolved.settings
+    assert.deepEqual([requestTimeout, stopTimeout, stallKillAfter, maxRequests], [60_000, 72_000, 15_000, 500])
+    assert.deepEqual(Object.keys(leftOut).sort(), ['gone', 'stallKillAfter'])
+    assert.equal(leftOut.stallKillAfter?.rule, 'stallKillAfter < requestTimeout')
     assert.equal(leftOut.gone?.kind, 'unknown-name')
     assert.deepEqual(overlayWhatFits(base, {}).resolved.settings, base.settings)
   })

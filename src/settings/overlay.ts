@@ -11,7 +11,7 @@ import { suggestValues } from './suggestion.ts'
 export type SetTexts = Readonly<Record<string, string>>
 
 /** Names of the settings that can be changed while Punctual runs. */
-export const HOT_SETTINGS: readonly SettingName[] = SETTING_NAMES.filter((name) => recordOf(name).hot !== undefined)
+export const HOT_SETTINGS: readonly SettingName[] = SETTING_NAMES.filter((name) => recordOf(name).runtime !== undefined)
 
 export function isSetting(name: string): name is SettingName {
   return SETTING_NAMES.includes(name as SettingName)
@@ -102,7 +102,7 @@ function readHot(name: string, text: string): Read {
     if (nearest === undefined) return fault(refused('unknown-name', what, 'see `punctual config`'))
     return fault(refused('unknown-name', what, `did you mean ${nearest}?`, { suggestion: nearest }))
   }
-  const { kind, hot } = recordOf(name)
+  const { kind, runtime: hot } = recordOf(name)
   if (hot === undefined) {
     return fault(
       name === 'workers'
@@ -140,7 +140,7 @@ function faultOfRule(rule: Rule, { settings, origins }: ResolvedSettings): Setti
 function fittingChange(settings: Settings, changed: readonly SettingName[]): FittingValues | null {
   const moved = suggestValues(settings, new Set(changed))
   const names = Object.keys(moved) as SettingName[]
-  if (names.length === 0 || names.some((name) => recordOf(name).hot === undefined)) return null
+  if (names.length === 0 || names.some((name) => recordOf(name).runtime === undefined)) return null
   const texts = [...changed, ...names].map((name) => {
     return [name, recordOf(name).kind.format({ ...settings, ...moved }[name])] as const
   })

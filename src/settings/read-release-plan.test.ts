@@ -12,7 +12,7 @@ type Outcome = ReleasePlan & { readonly faults: readonly string[]; readonly text
 /** Faults as place and kind. */
 function read(values: Record<string, unknown>, env: Record<string, string> = {}): Outcome {
   const faults: SettingFault[] = []
-  const around = { file: 'punctual.config.ts', cwd: '/app', env, stateDir: '/app/state', releaseLimit: ms(60_000) }
+  const around = { file: 'punctual.config.ts', cwd: '/app', env, stateDir: '/app/state', releaseTimeout: ms(60_000) }
   const plan = readReleasePlan(values, around, faults)
   return {
     ...plan,

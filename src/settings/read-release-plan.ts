@@ -8,7 +8,7 @@ import type { SettingFault } from './settings-error.ts'
 /** Keys of the config file that are no settings: what they hold cannot be written in a flag or a variable. */
 export const RELEASE_KEYS = ['release', 'releaseLock', 'backup'] as const
 
-const STEP_KEYS = ['name', 'run', 'limit', 'rollback', 'transactional']
+const STEP_KEYS = ['name', 'run', 'timeout', 'rollback', 'transactional']
 const BACKUP_KEYS = ['database', 'command', 'restoreCommand', 'directory', 'keep', 'tools', 'restoreOnFailure']
 /** A name goes into log lines and records. */
 const LONGEST_NAME = 100
@@ -19,9 +19,9 @@ export interface PlanSurroundings {
   /** Relative paths start here. */
   readonly cwd: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The state directory and `releaseLimit`, where they are known: not while the settings themselves are read. */
+  /** The state directory and `releaseTimeout`, where they are known: not while the settings themselves are read. */
   readonly stateDir?: string
-  readonly releaseLimit?: Milliseconds
+  readonly releaseTimeout?: Milliseconds
 }
 
 type Values = Readonly<Record<string, unknown>>
@@ -113,7 +113,9 @@ class PlanReader {
           'leave it out, or write run: async ({ query }) => …',
         )
       }
-      return [{ name: String(name), run, rollback, limit: this.#limit(`${key}.limit`, entry.limit), transactional }]
+      return [
+        { name: String(name), run, rollback, timeout: this.#timeout(`${key}.timeout`, entry.timeout), transactional },
+      ]
     })
   }
 
@@ -145,7 +147,7 @@ class PlanReader {
     return false
   }
 
-  #limit(key: string, value: unknown): Milliseconds | null {
+  #timeout(key: string, value: unknown): Milliseconds | null {
     if (value === undefined) return null
     const limit = typeof value === 'string' ? parseDuration(value) : undefined
     if (limit === undefined || limit === UNBOUNDED || limit < 1) {
@@ -157,14 +159,14 @@ class PlanReader {
       )
       return null
     }
-    const { releaseLimit } = this.#around
-    if (releaseLimit !== undefined && limit > releaseLimit) {
-      const most = formatDuration(releaseLimit)
+    const { releaseTimeout } = this.#around
+    if (releaseTimeout !== undefined && limit > releaseTimeout) {
+      const most = formatDuration(releaseTimeout)
       this.#fault(
         'rule-broken',
         key,
-        `is longer than releaseLimit (${most})`,
-        'raise releaseLimit, which is for all steps together',
+        `is longer than releaseTimeout (${most})`,
+        'raise releaseTimeout, which is for all steps together',
       )
     }
     return limit

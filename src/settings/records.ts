@@ -28,7 +28,7 @@ export interface SettingRecord<T> {
   /** What the flag means without a value; it takes none then. */
   readonly bare?: string
   /** Who applies it at once when `punctual set` changes it while Punctual runs; without, it holds from start to stop. */
-  readonly hot?: 'arbiter' | 'watchdog' | 'worker'
+  readonly runtime?: 'arbiter' | 'watchdog' | 'worker'
 }
 
 export type SettingName = keyof Settings
@@ -71,9 +71,9 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: '.punctual',
     prose: 'Directory of the lock, the control socket and the incidents. One arbiter per directory.',
   },
-  bootLimit: {
+  bootTimeout: {
     group: 'Limits',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: limit,
     default: '60s',
     prose: 'From the start of a worker until it must be ready to serve.',
@@ -83,25 +83,25 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     kind: choiceKind(['critical', 'all'], (word) => word),
     default: 'critical',
     prose:
-      'When a worker is ready: as soon as it listens, or when all routes that the app has deferred (`deferRoutes`) are loaded too, within `bootLimit`.',
+      'When a worker is ready: as soon as it listens, or when all routes that the app has deferred (`deferRoutes`) are loaded too, within `bootTimeout`.',
   },
-  requestDeadline: {
+  requestTimeout: {
     group: 'Limits',
-    hot: 'worker',
+    runtime: 'worker',
     kind: limit,
     default: '30s',
     prose:
       'From the acceptance of a request until it must be answered, the time it was queued included. Its caller may ask for less.',
   },
-  queueLimit: {
+  maxProxyQueueTime: {
     group: 'Limits',
-    hot: 'worker',
+    runtime: 'worker',
     kind: durationKind({ unbounded: true, zero: true }),
     default: '10s',
     prose:
       'The most that counts of the time a request has waited before us, as its proxy says in `X-Request-Start`. It bounds what a wrong clock can do; 0s ignores the header.',
   },
-  expiredStatus: {
+  timeoutStatus: {
     group: 'Limits',
     kind: choiceKind(['503', '504'], (word) => word),
     default: '503',
@@ -120,53 +120,53 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: '5s',
     prose: 'How long an idle connection is kept for the next request.',
   },
-  drainLimit: {
+  drainTimeout: {
     group: 'Limits',
-    hot: 'worker',
+    runtime: 'worker',
     kind: limit,
     default: '30s',
     prose: 'From the order to leave until requests that are still unanswered get a 503.',
   },
-  stopLimit: {
+  stopTimeout: {
     group: 'Limits',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: limit,
     default: '35s',
     prose: 'From the order to leave until the worker is killed.',
   },
   upgradeGrace: {
     group: 'Limits',
-    hot: 'worker',
+    runtime: 'worker',
     kind: durationKind({ unbounded: true, zero: true }),
     default: '5s',
     prose: 'How long upgraded connections (WebSocket) may stay while their worker leaves; 0s closes them at once.',
   },
-  admission: {
+  loadShedding: {
     group: 'Overload',
-    hot: 'worker',
-    kind: choiceKind(['off', 'dark', 'on'], (word) => word),
-    default: 'dark',
+    runtime: 'worker',
+    kind: choiceKind(['off', 'dry-run', 'on'], (word) => word),
+    default: 'dry-run',
     prose:
       'What is done when more requests come than can be answered in time: nothing, nothing but counting those that would be shed, or shedding them with a 503.',
   },
-  maxInFlight: {
+  maxConcurrentRequests: {
     group: 'Overload',
-    hot: 'worker',
+    runtime: 'worker',
     kind: countKind({ unbounded: true }),
     default: '1000',
     prose:
       'Requests that a worker has in work at a time. With `admission` on, more of them wait until one of these has ended.',
   },
-  maxWaiting: {
+  maxQueuedRequests: {
     group: 'Overload',
-    hot: 'worker',
+    runtime: 'worker',
     kind: countKind({ unbounded: false }),
     default: '1000',
     prose: 'Requests that may wait so; what comes when there are that many is shed.',
   },
   queueTarget: {
     group: 'Overload',
-    hot: 'worker',
+    runtime: 'worker',
     kind: durationKind({ unbounded: false }),
     default: '100ms',
     prose:
@@ -174,7 +174,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   queueInterval: {
     group: 'Overload',
-    hot: 'worker',
+    runtime: 'worker',
     kind: durationKind({ unbounded: false }),
     default: '1s',
     prose:
@@ -182,7 +182,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   priorityRoutes: {
     group: 'Overload',
-    hot: 'worker',
+    runtime: 'worker',
     kind: routesKind,
     default: ['/health', '/healthz', '/livez', '/readyz', '/ready', '/live', '/ping'],
     prose:
@@ -190,70 +190,70 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   stallAction: {
     group: 'Stalls',
-    hot: 'watchdog',
-    kind: choiceKind(['report', 'cut', 'kill'], (word) => word),
+    runtime: 'watchdog',
+    kind: choiceKind(['report', 'interrupt', 'kill'], (word) => word),
     default: 'kill',
     prose: 'How far a stall may be taken: only reported, cut, or cut and then killed.',
   },
-  stallReport: {
+  stallReportAfter: {
     group: 'Stalls',
-    hot: 'watchdog',
+    runtime: 'watchdog',
     kind: limit,
     default: '1s',
     prose: 'How long the event loop may stand still before the stall is explained in the log and an incident.',
   },
-  stallCut: {
+  stallInterruptAfter: {
     group: 'Stalls',
-    hot: 'watchdog',
+    runtime: 'watchdog',
     kind: limit,
     default: '10s',
     prose: 'How long it may stand still before the code that stalls is ended and its request answered with a 503.',
   },
-  stallKill: {
+  stallKillAfter: {
     group: 'Stalls',
-    hot: 'watchdog',
+    runtime: 'watchdog',
     kind: limit,
     default: '15s',
     prose: 'How long it may stand still before the worker is killed, after every client it can reach has got a 503.',
   },
-  freezeKill: {
+  frozenKillAfter: {
     group: 'Stalls',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: limit,
     default: '20s',
     prose: 'How long nothing at all may be heard of a worker (it was stopped, or swapped out) before it is killed.',
   },
   maxRequests: {
     group: 'Recycling',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: countKind({ unbounded: true }),
     default: 'unbounded',
     prose: 'Requests after which a worker is replaced.',
   },
   maxMemory: {
     group: 'Recycling',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: sizeKind({ least: bytes(16, 'MiB'), unbounded: true }),
     default: 'unbounded',
     prose: 'Resident memory above which a worker is replaced.',
   },
   maxMemorySamples: {
     group: 'Recycling',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: countKind({ most: 3_600, unbounded: false }),
     default: '5',
     prose: 'Samples in a row, one a second, that must be above `maxMemory`.',
   },
   maxLifetime: {
     group: 'Recycling',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: limit,
     default: 'unbounded',
     prose: 'Age at which a worker is replaced.',
   },
   recycleJitter: {
     group: 'Recycling',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: shareKind,
     default: '10%',
     prose:
@@ -266,19 +266,19 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     prose:
       'What is released: steps that have been done for a version are not run again. `auto` is the git commit where nothing is uncommitted; where there is none, the steps run at every start.',
   },
-  releaseLimit: {
+  releaseTimeout: {
     group: 'Releasing',
     kind: durationKind({ unbounded: false }),
     default: '10m',
     prose: 'How long the back-up and all release steps may take together; a roll-back may take as long again.',
   },
-  releaseLockLimit: {
+  releaseLockTimeout: {
     group: 'Releasing',
     kind: durationKind({ unbounded: false }),
     default: '15m',
     prose: 'How long to wait while another machine runs the release steps.',
   },
-  releaseTableLock: {
+  releaseTableLockTimeout: {
     group: 'Releasing',
     kind: limit,
     default: '3s',
@@ -287,35 +287,35 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   restartDelayMin: {
     group: 'Restarting',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: durationKind({ unbounded: false, zero: true }),
     default: '100ms',
     prose: 'Delay before a failed worker is replaced. It doubles with every failure.',
   },
   restartDelayMax: {
     group: 'Restarting',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: durationKind({ unbounded: false, zero: true }),
     default: '30s',
     prose: 'Where that delay stops to grow.',
   },
   restartReset: {
     group: 'Restarting',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: limit,
     default: '30s',
     prose: 'Time without a failure after which the delay starts again at its least.',
   },
   crashLimit: {
     group: 'Restarting',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: countKind({ unbounded: true }),
     default: '10',
     prose: 'Failures within `crashWindow` at which Punctual gives up with exit code 5.',
   },
   crashWindow: {
     group: 'Restarting',
-    hot: 'arbiter',
+    runtime: 'arbiter',
     kind: limit,
     default: '5m',
     prose:
@@ -335,7 +335,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   logLevel: {
     group: 'Observing',
-    hot: 'worker',
+    runtime: 'worker',
     kind: choiceKind(LOG_LEVELS, (word) => word),
     default: 'info',
     prose: 'The least severe level that is logged.',
@@ -351,15 +351,15 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   accessLog: {
     group: 'Observing',
-    hot: 'worker',
+    runtime: 'worker',
     kind: choiceKind(['off', 'problems', 'all'], (word) => word),
     default: 'problems',
     prose:
-      'Which requests get a line in the log: none, all, or those that expired, failed (5xx), were shed, were answered with a fallback or cut off, whose client left, or that took longer than `slowRequest`.',
+      'Which requests get a line in the log: none, all, or those that expired, failed (5xx), were shed, were answered with a fallback or cut off, whose client left, or that took longer than `slowRequestThreshold`.',
   },
-  slowRequest: {
+  slowRequestThreshold: {
     group: 'Observing',
-    hot: 'worker',
+    runtime: 'worker',
     kind: limit,
     default: '1s',
     prose: 'How long a request may take before `accessLog` counts it as a problem.',
@@ -378,23 +378,23 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     prose:
       'See what requests wait for that has no name: sockets, look-ups, HTTP calls, child processes, files. So a request that expires says what it waited for.',
   },
-  queryRepeats: {
+  repeatedQueryThreshold: {
     group: 'Observing',
-    hot: 'worker',
+    runtime: 'worker',
     kind: countKind({ least: 2, unbounded: true }),
     default: '5',
     prose:
       'How often a request may run one query from one place, on guarded pools and SQLite databases, before the log tells it with the line of code, once an hour for each place.',
   },
-  queryBudget: {
+  maxQueriesPerRequest: {
     group: 'Observing',
-    hot: 'worker',
+    runtime: 'worker',
     kind: countKind({ unbounded: true }),
     default: 'unbounded',
     prose:
       'How many queries a request may run in all before the log tells it, once an hour for each route. A route may have a budget of its own: `currentRequest().allow({ queries: { max: 5 } })`.',
   },
-  bootReport: {
+  slowBootThreshold: {
     group: 'Observing',
     kind: limit,
     default: '5s',
@@ -408,13 +408,13 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     prose:
       'Measure every import of a boot, and what it did at import time: sockets, pools, timers, synchronous calls. The log shows it as a tree; so does `/status`. It makes a boot slower.',
   },
-  incidentsKept: {
+  maxIncidents: {
     group: 'Observing',
     kind: countKind({ most: 100_000, unbounded: false }),
     default: '200',
     prose: 'How many incident files are kept; the oldest go first.',
   },
-  incidentSize: {
+  maxIncidentSize: {
     group: 'Observing',
     kind: sizeKind({ least: bytes(4, 'KiB'), unbounded: false }),
     default: '64KiB',
@@ -429,12 +429,12 @@ export function recordOf(name: SettingName): SettingRecord<unknown> {
   return RECORDS[name] as SettingRecord<unknown>
 }
 
-/** `stallCut` is `--stall-cut`. */
+/** `stallInterruptAfter` is `--stall-interrupt-after`. */
 export function flagOf(name: SettingName): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
-/** `stallCut` is `PUNCTUAL_STALL_CUT`. */
+/** `stallInterruptAfter` is `PUNCTUAL_STALL_INTERRUPT_AFTER`. */
 export function variableOf(name: SettingName): string {
   return `PUNCTUAL_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`
 }

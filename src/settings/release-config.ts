@@ -15,7 +15,7 @@ export interface ReleaseContext {
   /** A line for the log. */
   log(message: string): void
   /**
-   * Asks the database of `releaseLock`, over a connection of the step's own. No statement waits for a lock longer than `releaseTableLock`: it
+   * Asks the database of `releaseLock`, over a connection of the step's own. No statement waits for a lock longer than `releaseTableLockTimeout`: it
    * gives way and is tried again, the whole function where the step is `transactional`. Not to be had with a file lock.
    */
   query(text: string, values?: readonly unknown[]): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
@@ -31,8 +31,8 @@ export interface ReleaseStep {
   readonly name: string
   /** A command for the shell, or a function of the config file. Either runs in a process of its own. */
   readonly run: ReleaseWork
-  /** At the limit it is ended with everything it has started. Default and most: `releaseLimit`. */
-  readonly limit?: DurationText
+  /** At the limit it is ended with everything it has started. Default and most: `releaseTimeout`. */
+  readonly timeout?: DurationText
   /** Undoes the step: run when a later step fails, and by `punctual release --rollback`. */
   readonly rollback?: ReleaseWork
   /** For functions: all of `context.query` is one transaction, in which the step is also marked as done. So it is applied exactly once. */
@@ -77,8 +77,8 @@ export interface PlannedStep {
   readonly name: string
   readonly run: ReleaseWork
   readonly rollback: ReleaseWork | null
-  /** Null: what `releaseLimit` says. */
-  readonly limit: Milliseconds | null
+  /** Null: what `releaseTimeout` says. */
+  readonly timeout: Milliseconds | null
   readonly transactional: boolean
 }
 

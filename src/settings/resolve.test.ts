@@ -46,13 +46,13 @@ describe('resolveSettings', () => {
   })
 
   it('a flag beats the environment, which beats the file, which beats the default', () => {
-    const config = { keepAlive: '1s', bootLimit: '1s', port: 1 }
-    const env = { PUNCTUAL_KEEP_ALIVE: '2s', PUNCTUAL_BOOT_LIMIT: '2s' }
+    const config = { keepAlive: '1s', bootTimeout: '1s', port: 1 }
+    const env = { PUNCTUAL_KEEP_ALIVE: '2s', PUNCTUAL_BOOT_TIMEOUT: '2s' }
     const { settings, origins } = resolve({ config, env, flags: { keepAlive: '3s' } })
     assert.equal(settings.keepAlive, 3_000)
     assert.deepEqual(origins.keepAlive, { origin: 'flag', source: '--keep-alive', written: '3s' })
-    assert.equal(settings.bootLimit, 2_000)
-    assert.deepEqual(origins.bootLimit, { origin: 'environment', source: 'PUNCTUAL_BOOT_LIMIT', written: '2s' })
+    assert.equal(settings.bootTimeout, 2_000)
+    assert.deepEqual(origins.bootTimeout, { origin: 'environment', source: 'PUNCTUAL_BOOT_TIMEOUT', written: '2s' })
     assert.equal(settings.port, 1)
     assert.deepEqual(origins.port, { origin: 'file', source: 'punctual.config.ts', written: '1' })
     assert.equal(origins.host.origin, 'default')
@@ -91,7 +91,7 @@ describe('resolveSettings', () => {
     const { details, message, code, exitCode } = refusalOf({
       flags: { workers: '0', host: 'http://x' },
       env: { PUNCTUAL_PORT: '70000', PUNCTUAL_WORKRES: '2' },
-      config: { requestDeadline: 5, stallcut: '3s' },
+      config: { requestTimeout: 5, stallcut: '3s' },
     })
     assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
     assert.equal(exitCode, 2)
@@ -102,7 +102,7 @@ describe('resolveSettings', () => {
         '--workers',
         'PUNCTUAL_PORT',
         'PUNCTUAL_WORKRES',
-        'punctual.config.ts: requestDeadline',
+        'punctual.config.ts: requestTimeout',
         'punctual.config.ts: stallcut',
       ].sort(),
     )
@@ -111,10 +111,14 @@ describe('resolveSettings', () => {
 
   it('an unknown name is a fault that suggests the nearest one', () => {
     const expected: readonly (readonly [Given, string, string | undefined])[] = [
-      [{ env: { PUNCTUAL_STAL_CUT: '1s' } }, 'PUNCTUAL_STAL_CUT', 'PUNCTUAL_STALL_CUT'],
+      [
+        { env: { PUNCTUAL_STALL_INTERRUPT_AFTR: '1s' } },
+        'PUNCTUAL_STALL_INTERRUPT_AFTR',
+        'PUNCTUAL_STALL_INTERRUPT_AFTER',
+      ],
       [{ config: { wrokers: 1 } }, 'punctual.config.ts: wrokers', 'workers'],
       [{ config: { gunicorn: 1 } }, 'punctual.config.ts: gunicorn', undefined],
-      [{ flags: { stallReprot: '1s' } }, '--stall-reprot', '--stall-report'],
+      [{ flags: { stallReprot: '1s' } }, '--stall-reprot', '--stall-report-after'],
     ]
     for (const [given, source, suggestion] of expected) {
       const { faults } = refusalOf(given).details
@@ -146,17 +150,17 @@ describe('resolveSettings', () => {
     ['workers', null, { kind: 'wrong-type' }],
     ['workers', true, { kind: 'wrong-type' }],
     ['workers', ['2'], { kind: 'wrong-type' }],
-    ['requestDeadline', '30', { kind: 'no-unit', suggestion: '30s' }],
-    ['requestDeadline', 30, { kind: 'no-unit', suggestion: '30s' }],
-    ['requestDeadline', '0', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
-    ['requestDeadline', '-1', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
-    ['requestDeadline', '0s', { kind: 'too-small', bound: '1ms' }],
-    ['requestDeadline', 'Infinity', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
-    ['requestDeadline', 'none', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
-    ['requestDeadline', 'NaN', { kind: 'invalid' }],
-    ['requestDeadline', '-5s', { kind: 'invalid' }],
-    ['requestDeadline', '5 s', { kind: 'invalid' }],
-    ['requestDeadline', ' ', { kind: 'empty' }],
+    ['requestTimeout', '30', { kind: 'no-unit', suggestion: '30s' }],
+    ['requestTimeout', 30, { kind: 'no-unit', suggestion: '30s' }],
+    ['requestTimeout', '0', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
+    ['requestTimeout', '-1', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
+    ['requestTimeout', '0s', { kind: 'too-small', bound: '1ms' }],
+    ['requestTimeout', 'Infinity', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
+    ['requestTimeout', 'none', { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
+    ['requestTimeout', 'NaN', { kind: 'invalid' }],
+    ['requestTimeout', '-5s', { kind: 'invalid' }],
+    ['requestTimeout', '5 s', { kind: 'invalid' }],
+    ['requestTimeout', ' ', { kind: 'empty' }],
     ['maxLifetime', '400d', { kind: 'too-large', bound: '24d' }],
     ['keepAlive', 'unbounded', { kind: 'not-unbounded' }],
     ['maxRequests', Number.POSITIVE_INFINITY, { kind: 'unbounded-misspelled', suggestion: 'unbounded' }],
@@ -197,10 +201,10 @@ describe('resolveSettings', () => {
 
   it('what is accepted is read in every unit', () => {
     const config = {
-      stallReport: '250ms',
+      stallReportAfter: '250ms',
       maxLifetime: '2d',
       maxMemory: '1.5GiB',
-      incidentSize: '64KiB',
+      maxIncidentSize: '64KiB',
       maxRequests: 'unbounded',
       recycleJitter: '12.5%',
       upgradeGrace: '0s',
@@ -208,10 +212,10 @@ describe('resolveSettings', () => {
       crashLimit: 3,
     }
     const { settings } = resolve({ config })
-    assert.equal(settings.stallReport, 250)
+    assert.equal(settings.stallReportAfter, 250)
     assert.equal(settings.maxLifetime, 172_800_000)
     assert.equal(settings.maxMemory, 1_610_612_736)
-    assert.equal(settings.incidentSize, 65_536)
+    assert.equal(settings.maxIncidentSize, 65_536)
     assert.equal(settings.maxRequests, UNBOUNDED)
     assert.equal(settings.recycleJitter, 0.125)
     assert.equal(settings.upgradeGrace, 0)
@@ -222,8 +226,8 @@ describe('resolveSettings', () => {
 
 describe('names', () => {
   it('a setting has one name for each place it is given', () => {
-    assert.equal(flagOf('requestDeadline'), '--request-deadline')
-    assert.equal(variableOf('requestDeadline'), 'PUNCTUAL_REQUEST_DEADLINE')
+    assert.equal(flagOf('requestTimeout'), '--request-timeout')
+    assert.equal(variableOf('requestTimeout'), 'PUNCTUAL_REQUEST_TIMEOUT')
     assert.equal(new Set(SETTING_NAMES.map(flagOf)).size, SETTING_NAMES.length)
     assert.equal(new Set(SETTING_NAMES.map(variableOf)).size, SETTING_NAMES.length)
   })

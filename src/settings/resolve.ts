@@ -95,7 +95,7 @@ function typeOf(value: unknown): string {
   return Array.isArray(value) ? 'array' : typeof value
 }
 
-/** A value and where it comes from, as a fault tells it: `stallKill (15s, default)`. */
+/** A value and where it comes from, as a fault tells it: `stallKillAfter (15s, default)`. */
 function tellSetting(name: SettingName, settings: Settings, origins: SettingOrigins): string {
   const { origin, source } = origins[name]
   const value = recordOf(name).kind.format(settings[name])

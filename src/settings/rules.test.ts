@@ -22,16 +22,16 @@ function broken(flags: Record<string, string>): readonly (string | undefined)[] 
 
 /** For each rule, flags that break it and no other. */
 const BREAKING: Readonly<Record<string, Record<string, string>>> = {
-  'stallReport < stallCut': { stallReport: '10s' },
-  'stallCut < stallKill': { stallCut: '15s' },
-  'stallCut < requestDeadline': { stallAction: 'cut', stallCut: '30s' },
-  'stallKill < requestDeadline': { stallKill: '30s', freezeKill: '60s' },
-  'stallKill < freezeKill': { freezeKill: '15s' },
-  'requestDeadline <= drainLimit': { requestDeadline: '31s' },
-  'drainLimit < stopLimit': { stopLimit: '30s' },
-  'upgradeGrace <= drainLimit': { upgradeGrace: '31s' },
+  'stallReportAfter < stallInterruptAfter': { stallReportAfter: '10s' },
+  'stallInterruptAfter < stallKillAfter': { stallInterruptAfter: '15s' },
+  'stallInterruptAfter < requestTimeout': { stallAction: 'interrupt', stallInterruptAfter: '30s' },
+  'stallKillAfter < requestTimeout': { stallKillAfter: '30s', frozenKillAfter: '60s' },
+  'stallKillAfter < frozenKillAfter': { frozenKillAfter: '15s' },
+  'requestTimeout <= drainTimeout': { requestTimeout: '31s' },
+  'drainTimeout < stopTimeout': { stopTimeout: '30s' },
+  'upgradeGrace <= drainTimeout': { upgradeGrace: '31s' },
   'queueTarget < queueInterval': { queueTarget: '1s' },
-  'releaseLimit < releaseLockLimit': { releaseLimit: '15m' },
+  'releaseTimeout < releaseLockTimeout': { releaseTimeout: '15m' },
   'restartDelayMin <= restartDelayMax': { restartDelayMin: '31s' },
   'port != adminPort': { port: '9464' },
 }
@@ -52,14 +52,14 @@ describe('rules between settings', () => {
 
   it('a limit that does not fit is refused with values of the others that do', () => {
     for (const flags of [
-      { requestDeadline: '10s' },
-      { requestDeadline: '1s' },
-      { requestDeadline: '90s' },
-      { requestDeadline: 'unbounded' },
-      { drainLimit: '5s' },
-      { stallKill: '60s' },
-      { stallReport: '20s' },
-      { stopLimit: '2s' },
+      { requestTimeout: '10s' },
+      { requestTimeout: '1s' },
+      { requestTimeout: '90s' },
+      { requestTimeout: 'unbounded' },
+      { drainTimeout: '5s' },
+      { stallKillAfter: '60s' },
+      { stallReportAfter: '20s' },
+      { stopTimeout: '2s' },
     ]) {
       const { details, message } = tryFlags(flags) ?? assert.fail('accepted')
       assert.ok(details.fitting !== null, message)
@@ -71,18 +71,18 @@ describe('rules between settings', () => {
   })
 
   it('nothing is suggested where two settings that were chosen contradict each other', () => {
-    assert.equal(tryFlags({ drainLimit: '40s', stopLimit: '39s' })?.details.fitting, null)
+    assert.equal(tryFlags({ drainTimeout: '40s', stopTimeout: '39s' })?.details.fitting, null)
   })
 
   it('without limit is above every limit, also above another one without', () => {
-    assert.deepEqual(broken({ drainLimit: 'unbounded', stopLimit: 'unbounded' }), [])
-    assert.deepEqual(broken({ stopLimit: 'unbounded' }), [])
-    assert.deepEqual(broken({ drainLimit: 'unbounded' }), ['drainLimit < stopLimit'])
+    assert.deepEqual(broken({ drainTimeout: 'unbounded', stopTimeout: 'unbounded' }), [])
+    assert.deepEqual(broken({ stopTimeout: 'unbounded' }), [])
+    assert.deepEqual(broken({ drainTimeout: 'unbounded' }), ['drainTimeout < stopTimeout'])
   })
 
   it('limits of a stall that is not taken so far break no rule', () => {
-    assert.deepEqual(broken({ stallAction: 'report', stallReport: '20s' }), [])
-    assert.deepEqual(broken({ stallAction: 'cut', stallKill: '5s' }), [])
+    assert.deepEqual(broken({ stallAction: 'report', stallReportAfter: '20s' }), [])
+    assert.deepEqual(broken({ stallAction: 'interrupt', stallKillAfter: '5s' }), [])
   })
 
   it('the app and the admin server may share a port on different addresses, not on overlapping ones', () => {
@@ -94,7 +94,7 @@ describe('rules between settings', () => {
   })
 
   it('a rule about a value that was refused is not told as well', () => {
-    const error = tryFlags({ requestDeadline: '0s', drainLimit: '1s', stopLimit: '2s', upgradeGrace: '1s' })
+    const error = tryFlags({ requestTimeout: '0s', drainTimeout: '1s', stopTimeout: '2s', upgradeGrace: '1s' })
     assert.deepEqual(
       error?.details.faults.map(({ kind }) => kind),
       ['too-small'],

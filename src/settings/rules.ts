@@ -7,7 +7,7 @@ type DurationName = {
 
 /** A rule between settings: how limits nest. */
 export interface Rule {
-  /** `stallReport < stallCut`. */
+  /** `stallReportAfter < stallInterruptAfter`. */
   readonly says: string
   /** The settings it is about, in the order in which they are named. */
   readonly settings: readonly SettingName[]
@@ -48,10 +48,10 @@ function upTo(lower: DurationName, upper: DurationName, why: string): Rule {
 }
 
 const cuts: Applies = (settings) => settings.stallAction !== 'report'
-const stopsAtCut: Applies = (settings) => settings.stallAction === 'cut'
+const stopsAtCut: Applies = (settings) => settings.stallAction === 'interrupt'
 const kills: Applies = (settings) => settings.stallAction === 'kill'
 
-const admits: Applies = (settings) => settings.admission !== 'off'
+const admits: Applies = (settings) => settings.loadShedding !== 'off'
 
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 const EVERYWHERE = new Set(['0.0.0.0', '::'])
@@ -63,21 +63,21 @@ function sameAddress(one: string, other: string): boolean {
 
 /** Every rule, checked at the start and shown by `punctual config`. */
 export const RULES: readonly Rule[] = [
-  below('stallReport', 'stallCut', 'A stall is explained before its code is cut.', cuts),
-  below('stallCut', 'stallKill', 'The cut gets its chance before the worker is killed.', kills),
-  below('stallCut', 'requestDeadline', 'A stalled request is answered before its deadline.', stopsAtCut),
-  below('stallKill', 'requestDeadline', 'Clients of a stalled worker are answered before their deadline.', kills),
+  below('stallReportAfter', 'stallInterruptAfter', 'A stall is explained before its code is cut.', cuts),
+  below('stallInterruptAfter', 'stallKillAfter', 'The cut gets its chance before the worker is killed.', kills),
+  below('stallInterruptAfter', 'requestTimeout', 'A stalled request is answered before its deadline.', stopsAtCut),
+  below('stallKillAfter', 'requestTimeout', 'Clients of a stalled worker are answered before their deadline.', kills),
   below(
-    'stallKill',
-    'freezeKill',
+    'stallKillAfter',
+    'frozenKillAfter',
     'The watchdog inside the worker acts first: it knows more and answers clients.',
     kills,
   ),
-  upTo('requestDeadline', 'drainLimit', 'A request in flight may take its whole time while its worker leaves.'),
-  below('drainLimit', 'stopLimit', 'Requests get their 503 before the worker is killed.'),
-  upTo('upgradeGrace', 'drainLimit', 'Upgraded connections are closed within the drain.'),
+  upTo('requestTimeout', 'drainTimeout', 'A request in flight may take its whole time while its worker leaves.'),
+  below('drainTimeout', 'stopTimeout', 'Requests get their 503 before the worker is killed.'),
+  upTo('upgradeGrace', 'drainTimeout', 'Upgraded connections are closed within the drain.'),
   below('queueTarget', 'queueInterval', 'A queue is judged over many times what each may wait.', admits),
-  below('releaseLimit', 'releaseLockLimit', 'Whoever waits for a release outlasts it.'),
+  below('releaseTimeout', 'releaseLockTimeout', 'Whoever waits for a release outlasts it.'),
   upTo('restartDelayMin', 'restartDelayMax', 'The delay grows from its least to its most.'),
   {
     says: 'port != adminPort',

@@ -19,7 +19,7 @@ export interface SettingFault {
   readonly suggestion?: string
   /** The least or the most that is accepted. */
   readonly bound?: string
-  /** The rule that does not hold: `stallReport < stallCut`. */
+  /** The rule that does not hold: `stallReportAfter < stallInterruptAfter`. */
   readonly rule?: string
 }
 

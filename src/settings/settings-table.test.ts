@@ -6,7 +6,7 @@ import { RULES } from './rules.ts'
 import { chosenSettings, settingsReport, settingsTable } from './settings-table.ts'
 
 const resolved = resolveSettings({
-  flags: { stallAction: 'cut' },
+  flags: { stallAction: 'interrupt' },
   env: { PORT: '8080' },
   file: { name: 'punctual.config.ts', values: { maxMemory: '512MiB' } },
   cwd: '/app',
@@ -31,8 +31,8 @@ describe('settings table', () => {
     assert.match(table, /^ {2}maxMemory +512MiB +file: punctual\.config\.ts$/m)
     assert.match(table, /^ {2}stallAction +cut +flag: --stall-action$/m)
     assert.match(table, /^ {2}workers +4 \(auto\) +default$/m)
-    assert.match(table, /^ {2}✓ drainLimit < stopLimit$/m)
-    assert.match(table, /^ {2}- stallKill < requestDeadline {2}\(does not apply\)$/m)
+    assert.match(table, /^ {2}✓ drainTimeout < stopTimeout$/m)
+    assert.match(table, /^ {2}- stallKillAfter < requestTimeout {2}\(does not apply\)$/m)
     // The value of `priorityRoutes` is too long for the column and sticks out.
     const rows = table.split('\n').filter((line) => line.endsWith(' default') && !line.includes('priorityRoutes'))
     assert.equal(new Set(rows.map((line) => line.lastIndexOf('default'))).size, 1)

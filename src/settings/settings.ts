@@ -22,42 +22,42 @@ export interface Settings {
   /** Modules every worker imports before anything of the app, in order. */
   readonly import: readonly string[]
 
-  readonly stallReport: Milliseconds
-  readonly stallCut: Milliseconds
-  readonly stallKill: Milliseconds
+  readonly stallReportAfter: Milliseconds
+  readonly stallInterruptAfter: Milliseconds
+  readonly stallKillAfter: Milliseconds
   /** How far a stall may be taken: told only, cut, or killed. */
-  readonly stallAction: 'report' | 'cut' | 'kill'
+  readonly stallAction: 'report' | 'interrupt' | 'kill'
   /** The arbiter's own limit for a worker of which nothing beats any more (SIGSTOP, swap). */
-  readonly freezeKill: Milliseconds
+  readonly frozenKillAfter: Milliseconds
 
-  readonly bootLimit: Milliseconds
+  readonly bootTimeout: Milliseconds
   /** Whether a worker is ready before its deferred routes are loaded, or only then. */
   readonly readyWhen: 'critical' | 'all'
   /** A boot that took longer is told with the imports that cost most. */
-  readonly bootReport: Milliseconds
+  readonly slowBootThreshold: Milliseconds
   /** Whether every import of a boot is measured. */
   readonly bootProfile: 'on' | 'off'
-  readonly requestDeadline: Milliseconds
+  readonly requestTimeout: Milliseconds
   /** The most that is believed of what a proxy says a request has waited. */
-  readonly queueLimit: Milliseconds
+  readonly maxProxyQueueTime: Milliseconds
   /** What a request is answered whose deadline has passed. */
-  readonly expiredStatus: '503' | '504'
+  readonly timeoutStatus: '503' | '504'
   /** Whether outgoing HTTP calls say how much time is left of their request. */
   readonly propagateDeadline: 'on' | 'off'
   readonly keepAlive: Milliseconds
   /** From the order to drain until requests still unanswered get a 503. */
-  readonly drainLimit: Milliseconds
+  readonly drainTimeout: Milliseconds
   /** From the order to drain until the worker is killed. */
-  readonly stopLimit: Milliseconds
+  readonly stopTimeout: Milliseconds
   /** How long upgraded (WebSocket) connections may stay while a worker drains. */
   readonly upgradeGrace: Milliseconds
 
   /** Whether too much to do is met: not at all, by counting what would be done, or by shedding. */
-  readonly admission: 'off' | 'dark' | 'on'
+  readonly loadShedding: 'off' | 'dry-run' | 'on'
   /** Requests in work at a time, in each worker; Infinity is without limit. */
-  readonly maxInFlight: number
+  readonly maxConcurrentRequests: number
   /** Requests that may wait to be let in, in each worker. */
-  readonly maxWaiting: number
+  readonly maxQueuedRequests: number
   /** What a request may have waited before that counts as too long. */
   readonly queueTarget: Milliseconds
   /** For how long all of them must have waited too long before any is shed. */
@@ -77,11 +77,11 @@ export interface Settings {
   /** What is released; `auto` is found out from git and package.json. */
   readonly releaseVersion: string
   /** For the back-up and all steps together; what a roll-back may take too. */
-  readonly releaseLimit: Milliseconds
+  readonly releaseTimeout: Milliseconds
   /** How long a release of another is waited for. */
-  readonly releaseLockLimit: Milliseconds
+  readonly releaseLockTimeout: Milliseconds
   /** How long a statement of a step may wait for a lock of the database; Infinity leaves it to the database. */
-  readonly releaseTableLock: Milliseconds
+  readonly releaseTableLockTimeout: Milliseconds
 
   readonly restartDelayMin: Milliseconds
   readonly restartDelayMax: Milliseconds
@@ -94,18 +94,18 @@ export interface Settings {
   /** Which requests get a line in the log. */
   readonly accessLog: 'off' | 'problems' | 'all'
   /** A request that took longer is a problem for the access log. */
-  readonly slowRequest: Milliseconds
+  readonly slowRequestThreshold: Milliseconds
   readonly serverTiming: 'on' | 'off'
   /** Whether it is seen what requests wait for that has no name. */
   readonly traceWaits: 'on' | 'off'
   /** Runs of one query from one place in a request that are told; Infinity tells none. */
-  readonly queryRepeats: number
+  readonly repeatedQueryThreshold: number
   /** Queries that a request may run before that is told; Infinity is without limit. */
-  readonly queryBudget: number
+  readonly maxQueriesPerRequest: number
 
   /** How many incident files are kept. */
-  readonly incidentsKept: number
-  readonly incidentSize: Bytes
+  readonly maxIncidents: number
+  readonly maxIncidentSize: Bytes
 }
 
 /** Where the value of a setting comes from, in rising precedence; `set` is by `punctual set`, while Punctual ran. */

@@ -3,24 +3,24 @@ import { test } from 'node:test'
 import { PunctualError } from '../errors/punctual-error.ts'
 import {
   AbortedError,
-  ClientGoneError,
-  DeadlineExpiredError,
+  ClientDisconnectedError,
+  DeadlineExceededError,
   isAbortReason,
-  isExpiry,
+  isTimeout,
   ShedError,
   ShutdownError,
   SupersededError,
-  WaitExpiredError,
-  type WaitExpiry,
+  type WaitTimeout,
+  WaitTimeoutError,
 } from './abort-reason.ts'
 import { ms } from './duration.ts'
 
-const EXPIRY: WaitExpiry = { wait: 'user', limit: ms(5_000), elapsed: ms(5_001), because: 'limit', started: true }
+const EXPIRY: WaitTimeout = { wait: 'user', timeout: ms(5_000), elapsed: ms(5_001), because: 'timeout', started: true }
 
 const REASONS = [
-  [new DeadlineExpiredError(ms(30_000)), 'deadline-expired', 'DeadlineExpiredError', true],
-  [new WaitExpiredError(EXPIRY), 'wait-expired', 'WaitExpiredError', true],
-  [new ClientGoneError(), 'client-gone', 'ClientGoneError', false],
+  [new DeadlineExceededError(ms(30_000)), 'deadline-exceeded', 'DeadlineExceededError', true],
+  [new WaitTimeoutError(EXPIRY), 'wait-timeout', 'WaitTimeoutError', true],
+  [new ClientDisconnectedError(), 'client-disconnected', 'ClientDisconnectedError', false],
   [new ShutdownError(), 'shutdown', 'ShutdownError', false],
   [new ShedError(), 'shed', 'ShedError', false],
   [new SupersededError(), 'superseded', 'SupersededError', false],
@@ -30,7 +30,7 @@ test('reasons are told apart by kind, class and code, and only two of them are t
   for (const [reason, kind, name, expiry] of REASONS) {
     assert.equal(reason.kind, kind)
     assert.equal(reason.name, name)
-    assert.equal(isExpiry(reason), expiry, name)
+    assert.equal(isTimeout(reason), expiry, name)
     assert.equal(isAbortReason(reason), true)
     assert.ok(reason instanceof AbortedError && reason instanceof PunctualError)
     assert.ok(!(reason instanceof DOMException))
@@ -39,8 +39,8 @@ test('reasons are told apart by kind, class and code, and only two of them are t
 })
 
 test('the reason of another copy of the package is recognised', () => {
-  const foreign = Object.assign(new Error('x'), { code: 'PUNCTUAL_WAIT_EXPIRED' })
-  assert.equal(isExpiry(foreign), true)
+  const foreign = Object.assign(new Error('x'), { code: 'PUNCTUAL_WAIT_TIMEOUT' })
+  assert.equal(isTimeout(foreign), true)
   assert.equal(isAbortReason(foreign), true)
 })
 
@@ -54,28 +54,28 @@ test('the platform’s own time-out is an expiry, its other aborts and errors ar
       resolve(undefined)
     })
   })
-  assert.equal(isExpiry(signal.reason), true)
+  assert.equal(isTimeout(signal.reason), true)
   for (const other of [
     AbortSignal.abort().reason,
     new Error('x'),
     'timeout',
     undefined,
     null,
-    { code: 'PUNCTUAL_WAIT_EXPIRED' },
+    { code: 'PUNCTUAL_WAIT_TIMEOUT' },
   ]) {
-    assert.equal(isExpiry(other), false)
+    assert.equal(isTimeout(other), false)
     assert.equal(isAbortReason(other), false)
   }
 })
 
 test('an expired wait says which, how long, and what bounded it', () => {
-  assert.equal(new WaitExpiredError(EXPIRY).message, 'the wait "user" took 5.0 s; its limit is 5.0 s')
+  assert.equal(new WaitTimeoutError(EXPIRY).message, 'the wait "user" took 5.0 s; its limit is 5.0 s')
   assert.equal(
-    new WaitExpiredError({ ...EXPIRY, because: 'deadline', elapsed: ms(212) }).message,
+    new WaitTimeoutError({ ...EXPIRY, because: 'deadline', elapsed: ms(212) }).message,
     'the wait "user" took 212 ms, which is all that was left of the deadline',
   )
   assert.equal(
-    new WaitExpiredError({ ...EXPIRY, because: 'deadline', limit: ms(0), elapsed: ms(0), started: false }).message,
+    new WaitTimeoutError({ ...EXPIRY, because: 'deadline', timeout: ms(0), elapsed: ms(0), started: false }).message,
     'the wait "user" was not begun: 0 ms was left of the deadline',
   )
 })

@@ -1,12 +1,12 @@
 import type { RequestErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { type Milliseconds, tellDuration } from './duration.ts'
+import { formatElapsed, type Milliseconds } from './duration.ts'
 
-/** Why work was given up. `isExpiry` tells the two that are time-outs from those that are not. */
+/** Why work was given up. `isTimeout` tells the two that are time-outs from those that are not. */
 export type AbortReason =
-  | DeadlineExpiredError
-  | WaitExpiredError
-  | ClientGoneError
+  | DeadlineExceededError
+  | WaitTimeoutError
+  | ClientDisconnectedError
   | ShutdownError
   | ShedError
   | SupersededError
@@ -23,7 +23,13 @@ export abstract class AbortedError extends PunctualError {
     AbortedError.prototype.name = 'AbortedError'
   }
 
-  abstract readonly kind: 'deadline-expired' | 'wait-expired' | 'client-gone' | 'shutdown' | 'shed' | 'superseded'
+  abstract readonly kind:
+    | 'deadline-exceeded'
+    | 'wait-timeout'
+    | 'client-disconnected'
+    | 'shutdown'
+    | 'shed'
+    | 'superseded'
 
   constructor(code: RequestErrorCode, message: string) {
     const { stackTraceLimit } = Error
@@ -34,51 +40,51 @@ export abstract class AbortedError extends PunctualError {
 }
 
 /** The deadline of a whole request, or of other work with a scope, passed. */
-export class DeadlineExpiredError extends AbortedError {
+export class DeadlineExceededError extends AbortedError {
   static {
-    DeadlineExpiredError.prototype.name = 'DeadlineExpiredError'
+    DeadlineExceededError.prototype.name = 'DeadlineExceededError'
   }
 
-  override readonly kind = 'deadline-expired'
+  override readonly kind = 'deadline-exceeded'
   /** Milliseconds since its beginning. */
   readonly elapsed: Milliseconds
 
   constructor(elapsed: Milliseconds, what = 'the request') {
-    super('PUNCTUAL_REQUEST_EXPIRED', `the deadline of ${what} passed after ${tellDuration(elapsed)}`)
+    super('PUNCTUAL_REQUEST_TIMEOUT', `the deadline of ${what} passed after ${formatElapsed(elapsed)}`)
     this.elapsed = elapsed
   }
 }
 
-export interface WaitExpiry {
+export interface WaitTimeout {
   /** Name of the wait. */
   readonly wait: string
   /** What it was allowed, in milliseconds: the smaller of its own limit and what was left. */
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   /** How long it took, in milliseconds. */
   readonly elapsed: Milliseconds
   /** What bounded it: its own limit, or the deadline of what it belongs to. */
-  readonly because: 'limit' | 'deadline'
+  readonly because: 'timeout' | 'deadline'
   /** False when it was not begun at all, because too little was left. */
   readonly started: boolean
 }
 
 /** A wait ran out. Where a fallback failed too, `cause` is the fallback's error. */
-export class WaitExpiredError extends AbortedError implements WaitExpiry {
+export class WaitTimeoutError extends AbortedError implements WaitTimeout {
   static {
-    WaitExpiredError.prototype.name = 'WaitExpiredError'
+    WaitTimeoutError.prototype.name = 'WaitTimeoutError'
   }
 
-  override readonly kind = 'wait-expired'
+  override readonly kind = 'wait-timeout'
   readonly wait: string
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   readonly elapsed: Milliseconds
-  readonly because: 'limit' | 'deadline'
+  readonly because: 'timeout' | 'deadline'
   readonly started: boolean
 
-  constructor({ wait, limit, elapsed, because, started }: WaitExpiry) {
-    super('PUNCTUAL_WAIT_EXPIRED', tellExpiry(wait, limit, elapsed, because, started))
+  constructor({ wait, timeout: limit, elapsed, because, started }: WaitTimeout) {
+    super('PUNCTUAL_WAIT_TIMEOUT', tellExpiry(wait, limit, elapsed, because, started))
     this.wait = wait
-    this.limit = limit
+    this.timeout = limit
     this.elapsed = elapsed
     this.because = because
     this.started = started
@@ -89,25 +95,25 @@ function tellExpiry(
   wait: string,
   limit: Milliseconds,
   elapsed: Milliseconds,
-  because: 'limit' | 'deadline',
+  because: 'timeout' | 'deadline',
   started: boolean,
 ): string {
-  if (because === 'limit')
-    return `the wait "${wait}" took ${tellDuration(elapsed)}; its limit is ${tellDuration(limit)}`
-  if (started) return `the wait "${wait}" took ${tellDuration(elapsed)}, which is all that was left of the deadline`
-  return `the wait "${wait}" was not begun: ${tellDuration(limit)} was left of the deadline`
+  if (because === 'timeout')
+    return `the wait "${wait}" took ${formatElapsed(elapsed)}; its limit is ${formatElapsed(limit)}`
+  if (started) return `the wait "${wait}" took ${formatElapsed(elapsed)}, which is all that was left of the deadline`
+  return `the wait "${wait}" was not begun: ${formatElapsed(limit)} was left of the deadline`
 }
 
 /** The client closed its connection. Not a time-out. */
-export class ClientGoneError extends AbortedError {
+export class ClientDisconnectedError extends AbortedError {
   static {
-    ClientGoneError.prototype.name = 'ClientGoneError'
+    ClientDisconnectedError.prototype.name = 'ClientDisconnectedError'
   }
 
-  override readonly kind = 'client-gone'
+  override readonly kind = 'client-disconnected'
 
   constructor(message = 'the client closed the connection before it was answered') {
-    super('PUNCTUAL_CLIENT_GONE', message)
+    super('PUNCTUAL_CLIENT_DISCONNECTED', message)
   }
 }
 
@@ -151,10 +157,10 @@ export class SupersededError extends AbortedError {
 }
 
 /** The codes, not the classes: an app may have a copy of Punctual of its own beside the one that serves it. */
-const EXPIRIES: ReadonlySet<unknown> = new Set(['PUNCTUAL_REQUEST_EXPIRED', 'PUNCTUAL_WAIT_EXPIRED'])
+const EXPIRIES: ReadonlySet<unknown> = new Set(['PUNCTUAL_REQUEST_TIMEOUT', 'PUNCTUAL_WAIT_TIMEOUT'])
 const REASONS: ReadonlySet<unknown> = new Set([
   ...EXPIRIES,
-  'PUNCTUAL_CLIENT_GONE',
+  'PUNCTUAL_CLIENT_DISCONNECTED',
   'PUNCTUAL_SHUTTING_DOWN',
   'PUNCTUAL_SHED',
   'PUNCTUAL_SUPERSEDED',
@@ -164,7 +170,7 @@ const REASONS: ReadonlySet<unknown> = new Set([
  * Whether this error, or reason of an abort, is a real time-out: a deadline or a wait that expired, or the platform's own
  * (`AbortSignal.timeout`). A client that left, a shutdown, shedding and being superseded are none.
  */
-export function isExpiry(reason: unknown): boolean {
+export function isTimeout(reason: unknown): boolean {
   if (!(reason instanceof Error)) return false
   if ('code' in reason && EXPIRIES.has(reason.code)) return true
   return reason instanceof DOMException && reason.name === 'TimeoutError'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ClientGoneError } from './abort-reason.ts'
-import { alternatives } from './alternatives.ts'
-import { runWithin } from './run-within.ts'
+import { ClientDisconnectedError } from './abort-reason.ts'
+import { fallbackChain } from './alternatives.ts'
+import { withDeadline } from './run-within.ts'
 
 class HttpError extends Error {
   readonly status: number
@@ -22,8 +22,7 @@ function make(remember?: number) {
     if (!has(id)) throw new HttpError(422)
     return { [name]: id }
   }
-  const discussions = alternatives({
-    name: 'discussion',
+  const discussions = fallbackChain('discussion', {
     sources: {
       messaging: source('messaging', (id) => id % 2 === 0),
       issue: source('issue', (id) => id % 2 === 1 && id !== 13),
@@ -34,7 +33,7 @@ function make(remember?: number) {
   return { asked, discussions }
 }
 
-describe('alternatives', () => {
+describe('fallbackChain', () => {
   it('ask the next source on the errors that are named, and say which one answered', async () => {
     const { asked, discussions } = make()
     assert.deepEqual(await discussions.ask(2), { source: 'messaging', value: { messaging: 2 } })
@@ -78,28 +77,27 @@ describe('alternatives', () => {
   })
 
   it('ask nobody else once what is around was given up', () =>
-    runWithin({ limit: '1m' }, async () => {
+    withDeadline('work', '1m', async () => {
       const asked: string[] = []
-      await runWithin({ limit: '1m' }, async (scope) => {
-        const both = alternatives({
-          name: 'discussion',
+      await withDeadline('work', '1m', async (scope) => {
+        const both = fallbackChain('discussion', {
           sources: {
             one: (_id: number) => {
               asked.push('one')
-              scope.abort(new ClientGoneError())
+              scope.abort(new ClientDisconnectedError())
               throw new HttpError(422)
             },
             two: (_id: number) => asked.push('two'),
           },
           next: () => true,
         })
-        await assert.rejects(both.ask(1), ClientGoneError)
+        await assert.rejects(both.ask(1), ClientDisconnectedError)
       }).catch(() => {})
       assert.deepEqual(asked, ['one'])
     }))
 
   it('without sources are refused', () => {
-    assert.throws(() => alternatives({ name: 'none', sources: {}, next: () => true }), {
+    assert.throws(() => fallbackChain('none', { sources: {}, next: () => true }), {
       code: 'PUNCTUAL_INVALID_OPTION',
       details: { option: 'sources', given: {} },
     })

@@ -11,9 +11,7 @@ export type KeyOf<From extends Sources> = From[keyof From] extends (key: infer K
   ? Key
   : never
 
-export interface AlternativesOptions<From extends Sources> {
-  /** What is wanted, for errors. */
-  readonly name: string
+export interface FallbackChainOptions<From extends Sources> {
   readonly sources: From
   /** Whether an error of a source means that the next should be asked. Any other is passed on as it is. */
   readonly next: (error: unknown, source: keyof From & string) => boolean
@@ -38,7 +36,7 @@ export interface AskOptions<Source extends string> extends Surroundings {
  * Asks one source after another, until one has the answer: for ids that look alike and belong to different places. The source that answered
  * is remembered by key and asked first the next time.
  */
-export class Alternatives<From extends Sources> {
+export class FallbackChain<From extends Sources> {
   readonly name: string
   readonly #sources: From
   readonly #names: readonly (keyof From & string)[]
@@ -48,14 +46,14 @@ export class Alternatives<From extends Sources> {
   readonly #answered = new Map<KeyOf<From>, keyof From & string>()
 
   /** @throws RangeError for options that do not apply */
-  constructor({ name, sources, next, remember = 10_000 }: AlternativesOptions<From>) {
+  constructor(name: string, { sources, next, remember = 10_000 }: FallbackChainOptions<From>) {
     this.name = name
     this.#sources = sources
     this.#names = Object.keys(sources)
     this.#next = next
-    this.#most = readCount(`the alternatives "${name}"`, 'remember', remember, 0)
+    this.#most = readCount(`the fallbackChain "${name}"`, 'remember', remember, 0)
     if (this.#names.length === 0)
-      throw new InvalidOptionError(`the alternatives "${name}"`, 'sources', sources, 'must have at least one source')
+      throw new InvalidOptionError(`the fallbackChain "${name}"`, 'sources', sources, 'must have at least one source')
   }
 
   /**
@@ -93,7 +91,7 @@ export class Alternatives<From extends Sources> {
   #inOrder(key: KeyOf<From>, wished: (keyof From & string) | undefined): readonly (keyof From & string)[] {
     if (wished !== undefined && !this.#names.includes(wished)) {
       throw new InvalidOptionError(
-        `the alternatives "${this.name}"`,
+        `the fallbackChain "${this.name}"`,
         'first',
         wished,
         `must be one of ${this.#names.join(', ')}`,
@@ -116,6 +114,9 @@ export class Alternatives<From extends Sources> {
 }
 
 /** One for each kind of thing that may be in more than one place. */
-export function alternatives<From extends Sources>(options: AlternativesOptions<From>): Alternatives<From> {
-  return new Alternatives(options)
+export function fallbackChain<From extends Sources>(
+  name: string,
+  options: FallbackChainOptions<From>,
+): FallbackChain<From> {
+  return new FallbackChain(name, options)
 }

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ClientGoneError, DeadlineExpiredError, ShutdownError } from './abort-reason.ts'
+import { ClientDisconnectedError, DeadlineExceededError, ShutdownError } from './abort-reason.ts'
 import { BoundedOperation } from './bounded-operation.ts'
 import { deadlineAt } from './deadline.ts'
 import { ms } from './duration.ts'
 import { ManualClock } from './manual-clock.ts'
 import { WaitScope } from './wait-scope.ts'
-import { zombieWaits } from './zombies.ts'
+import { abandonedOperations } from './zombies.ts'
 
 /** An operation that waits for a turn, then works, as a query does that waits for a connection. */
 class Errand extends BoundedOperation {
   readonly name = 'errand'
-  readonly timedOut = new DeadlineExpiredError(ms(0))
+  readonly timedOut = new DeadlineExceededError(ms(0))
   given: unknown[] = []
 
   constructor(scope: WaitScope, limit: number) {
@@ -19,7 +19,7 @@ class Errand extends BoundedOperation {
   }
 
   begin(refusal?: { readonly reason: unknown }): boolean {
-    if (!this.admit(this.limit > 0, refusal)) return false
+    if (!this.admit(this.timeout > 0, refusal)) return false
     this.startTimer()
     return true
   }
@@ -75,7 +75,7 @@ describe('a bounded operation', () => {
     assert.deepEqual([errand.state, errand.outcome, errand.endedAt], ['ended', 'ok', 10])
     await clock.advance('10s')
     assert.deepEqual(errand.given, [])
-    assert.equal(scope.ledger.count('ok'), 1)
+    assert.equal(scope.waits.count('ok'), 1)
   })
 
   it('goes back into line', () => {
@@ -92,10 +92,10 @@ describe('a bounded operation', () => {
     const { clock, errand } = setUp()
     errand.begin()
     await clock.advance('1s')
-    assert.deepEqual([errand.state, errand.outcome, errand.given], ['ended', 'expired', [errand.timedOut]])
+    assert.deepEqual([errand.state, errand.outcome, errand.given], ['ended', 'timed-out', [errand.timedOut]])
     errand.work()
     assert.equal(errand.state, 'ended')
-    assert.deepEqual([...zombieWaits()], [])
+    assert.deepEqual([...abandonedOperations()], [])
   })
 
   it('that times out while it works is abandoned until the work has ended', async () => {
@@ -103,22 +103,22 @@ describe('a bounded operation', () => {
     errand.begin()
     errand.work()
     await clock.advance('1s')
-    assert.deepEqual([errand.state, errand.outcome], ['abandoned', 'expired'])
-    assert.deepEqual([...zombieWaits()], [['errands', 1]])
+    assert.deepEqual([errand.state, errand.outcome], ['abandoned', 'timed-out'])
+    assert.deepEqual([...abandonedOperations()], [['errands', 1]])
     assert.equal(scope.hasUnfinished, true)
     errand.giveUp(new ShutdownError())
     assert.deepEqual(errand.given, [errand.timedOut])
     errand.end()
     errand.end()
     assert.equal(errand.state, 'ended')
-    assert.deepEqual([...zombieWaits()], [])
+    assert.deepEqual([...abandonedOperations()], [])
     assert.equal(scope.hasUnfinished, false)
   })
 
   it('is given up with what is around it, which is no timeout unless the reason is one', () => {
     for (const [reason, outcome] of [
-      [new ClientGoneError(), 'aborted'],
-      [new DeadlineExpiredError(ms(5)), 'expired'],
+      [new ClientDisconnectedError(), 'aborted'],
+      [new DeadlineExceededError(ms(5)), 'timed-out'],
     ] as const) {
       const { scope, errand } = setUp()
       errand.begin()
@@ -136,7 +136,7 @@ describe('a bounded operation', () => {
     errand.answer()
     scope.abort(new ShutdownError())
     assert.deepEqual([errand.state, errand.given], ['working', []])
-    assert.deepEqual([...zombieWaits()], [])
+    assert.deepEqual([...abandonedOperations()], [])
   })
 
   it('is refused, and recorded as that, when what is around it is over, when the caller says so, or without time', () => {
@@ -152,7 +152,7 @@ describe('a bounded operation', () => {
     ] as const) {
       assert.equal(errand.begin(refusal), false)
       assert.deepEqual([errand.state, errand.outcome, errand.given], ['ended', 'refused', [given]])
-      assert.equal(scope.ledger.count('refused'), 1)
+      assert.equal(scope.waits.count('refused'), 1)
     }
   })
 

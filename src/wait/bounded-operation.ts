@@ -1,9 +1,9 @@
-import { isExpiry } from './abort-reason.ts'
+import { isTimeout } from './abort-reason.ts'
 import type { Deadline } from './deadline.ts'
 import type { Milliseconds } from './duration.ts'
 import type { WaitOutcome, WaitRecord } from './ledger.ts'
 import { WaitNode } from './wait-node.ts'
-import { addZombie, removeZombie } from './zombies.ts'
+import { addAbandoned, removeAbandoned } from './zombies.ts'
 
 /** Where the work of an operation stands. What its caller got is `outcome`, which may come before or after the work has ended. */
 export type OperationState =
@@ -42,7 +42,7 @@ export type OperationState =
  */
 export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   abstract readonly name: string
-  declare readonly limit: Milliseconds
+  declare readonly timeout: Milliseconds
   declare outcome: WaitOutcome | null
   declare endedAt: number | null
   declare private current: OperationState
@@ -50,7 +50,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   /** @param limit how long it may take in all, in milliseconds; `deadline` is the instant at which that is over */
   constructor(parent: WaitNode, startedAt: number, deadline: Deadline, limit: Milliseconds) {
     super(parent, startedAt, deadline)
-    this.limit = limit
+    this.timeout = limit
     this.outcome = null
     this.endedAt = null
     this.current = 'created'
@@ -70,10 +70,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   private countAbandoned(before: OperationState, state: OperationState): void {
     if (before === state) return
     if (state === 'abandoned') {
-      addZombie(this.abandonedName)
+      addAbandoned(this.abandonedName)
       this.beginUnfinished()
     } else {
-      removeZombie(this.abandonedName)
+      removeAbandoned(this.abandonedName)
       this.endUnfinished()
     }
   }
@@ -91,7 +91,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
 
   protected abstract onGivenUp(reason: unknown): void
 
-  protected onTimeout(error: unknown, outcome: 'expired' | 'refused'): void {
+  protected onTimeout(error: unknown, outcome: 'timed-out' | 'refused'): void {
     this.settle(outcome)
     this.onGivenUp(error)
   }
@@ -112,7 +112,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
 
   /** Records it and joins what is around it, so that it is given up with that. For a subclass that has seen itself that it may begin. */
   protected enroll(): void {
-    if (this.home !== null) this.home.ledger.begin(this)
+    if (this.home !== null) this.home.waits.begin(this)
     this.become('waiting')
     this.join()
   }
@@ -141,7 +141,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     this.leave()
     if (this.home !== null) {
       this.endedAt = this.wheel.now()
-      this.home.ledger.end(this)
+      this.home.waits.end(this)
     }
     return true
   }
@@ -151,7 +151,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     const error = this.timeoutError()
     this.abandon(error)
     // A listener of its signal may have given it up.
-    if (this.outcome === null) this.onTimeout(error, 'expired')
+    if (this.outcome === null) this.onTimeout(error, 'timed-out')
   }
 
   override giveUp(reason: unknown): void {
@@ -160,7 +160,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
       return
     }
     this.abandon(reason)
-    if (this.settle(isExpiry(reason) ? 'expired' : 'aborted')) this.onGivenUp(reason)
+    if (this.settle(isTimeout(reason) ? 'timed-out' : 'aborted')) this.onGivenUp(reason)
   }
 
   /** Its work is to stop. One that is in the middle of its fallback has been given up before. */
@@ -171,7 +171,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   }
 
   private refuse(reason: unknown): void {
-    if (this.home !== null) this.home.ledger.begin(this)
+    if (this.home !== null) this.home.waits.begin(this)
     this.reason = reason
     this.become('ended')
     this.settle('refused')
@@ -179,7 +179,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   }
 
   private refuseForTime(): void {
-    if (this.home !== null) this.home.ledger.begin(this)
+    if (this.home !== null) this.home.waits.begin(this)
     const error = this.timeoutError()
     this.reason = error
     this.become('ended')

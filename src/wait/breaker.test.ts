@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
-import { ClientGoneError } from './abort-reason.ts'
+import { ClientDisconnectedError } from './abort-reason.ts'
 import { type Breaker, BreakerOpenError, type BreakerOptions, breaker } from './breaker.ts'
 import { ManualClock } from './manual-clock.ts'
-import { runWithin } from './run-within.ts'
-import { within } from './within.ts'
+import { withDeadline } from './run-within.ts'
+import { withTimeout } from './within.ts'
 
 const never = new Promise<never>(() => {})
 const ill = new Error('planted')
@@ -13,8 +13,7 @@ const fail = (): Promise<never> => Promise.reject(ill)
 
 function make(options: Partial<BreakerOptions> = {}): { clock: ManualClock; partner: Breaker } {
   const clock = new ManualClock()
-  const partner = breaker({
-    name: 'partner',
+  const partner = breaker('partner', {
     trip: { kind: 'consecutive', failures: 2 },
     random: () => 0,
     wheel: clock.wheel,
@@ -98,11 +97,11 @@ describe('a breaker', () => {
   })
 
   it('a probe that hangs is a failure when its limit is over', async () => {
-    const { clock, partner } = make({ probeLimit: '1s' })
+    const { clock, partner } = make({ probeTimeout: '1s' })
     await trip(partner)
     await clock.advance('10s')
-    const probe = runWithin({ limit: '1m', wheel: clock.wheel }, () => partner.run(() => never))
-    const checked = assert.rejects(probe, { name: 'WaitExpiredError', wait: 'partner: probe', limit: 1_000 })
+    const probe = withDeadline('work', '1m', () => partner.run(() => never), { wheel: clock.wheel })
+    const checked = assert.rejects(probe, { name: 'WaitTimeoutError', wait: 'partner: probe', limit: 1_000 })
     await clock.advance('1s')
     await checked
     assert.equal(partner.state, 'open')
@@ -129,12 +128,17 @@ describe('a breaker', () => {
     const { clock, partner } = make()
     await trip(partner)
     await clock.advance('10s')
-    const gone = new ClientGoneError()
-    const probe = runWithin({ limit: '1m', wheel: clock.wheel }, (scope) => {
-      const call = partner.run(() => never)
-      scope.abort(gone)
-      return call
-    })
+    const gone = new ClientDisconnectedError()
+    const probe = withDeadline(
+      'work',
+      '1m',
+      (scope) => {
+        const call = partner.run(() => never)
+        scope.abort(gone)
+        return call
+      },
+      { wheel: clock.wheel },
+    )
     await assert.rejects(probe, gone)
     assert.equal(partner.state, 'half-open')
     assert.equal(await partner.run(() => 1), 1)
@@ -143,14 +147,19 @@ describe('a breaker', () => {
 
   it('a silent call counts when the wait around it expires', async () => {
     const { clock, partner } = make()
-    const calls = runWithin({ limit: '1m', wheel: clock.wheel }, async () => {
-      for (let count = 0; count < 2; count++) {
-        await assert.rejects(
-          within('call', '1s', () => partner.run(() => never)),
-          { wait: 'call' },
-        )
-      }
-    })
+    const calls = withDeadline(
+      'work',
+      '1m',
+      async () => {
+        for (let count = 0; count < 2; count++) {
+          await assert.rejects(
+            withTimeout('call', '1s', () => partner.run(() => never)),
+            { wait: 'call' },
+          )
+        }
+      },
+      { wheel: clock.wheel },
+    )
     await clock.advance('2s')
     await calls
     assert.equal(partner.state, 'open')
@@ -168,8 +177,8 @@ describe('a breaker', () => {
     const { partner: byDefault } = make()
     for (let count = 0; count < 9; count++) {
       await assert.rejects(
-        byDefault.run(() => Promise.reject(new ClientGoneError())),
-        ClientGoneError,
+        byDefault.run(() => Promise.reject(new ClientDisconnectedError())),
+        ClientDisconnectedError,
       )
     }
     assert.equal(byDefault.state, 'closed')
@@ -206,16 +215,21 @@ describe('a breaker', () => {
   it('is written down where it refuses', async () => {
     const { clock, partner } = make()
     await trip(partner)
-    await runWithin({ limit: '1m', wheel: clock.wheel }, async (scope) => {
-      await assert.rejects(
-        partner.run(() => 1),
-        BreakerOpenError,
-      )
-      assert.deepEqual(
-        scope.ledger.recorded.map(({ name, outcome }) => [name, outcome]),
-        [['partner', 'refused']],
-      )
-    })
+    await withDeadline(
+      'work',
+      '1m',
+      async (scope) => {
+        await assert.rejects(
+          partner.run(() => 1),
+          BreakerOpenError,
+        )
+        assert.deepEqual(
+          scope.waits.recorded.map(({ name, outcome }) => [name, outcome]),
+          [['partner', 'refused']],
+        )
+      },
+      { wheel: clock.wheel },
+    )
   })
 
   it('options that do not apply are refused', () => {
@@ -224,7 +238,7 @@ describe('a breaker', () => {
       [{ trip: { kind: 'share', share: 2, window: '10s', atLeast: 1 } }, 'trip.share', 2],
       [{ trip: { kind: 'share', share: 0.5, window: 'unbounded', atLeast: 1 } }, 'trip.window', 'unbounded'],
       [{ probes: 0 }, 'probes', 0],
-      [{ probeLimit: 'unbounded' }, 'probeLimit', 'unbounded'],
+      [{ probeTimeout: 'unbounded' }, 'probeTimeout', 'unbounded'],
       [{ openFor: -1 }, 'openFor', -1],
     ] as const satisfies [Partial<BreakerOptions>, string, unknown][]) {
       assert.throws(() => make(wrong), { code: 'PUNCTUAL_INVALID_OPTION', details: { option, given } })

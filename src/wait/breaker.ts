@@ -1,8 +1,8 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { type Milliseconds, ms, tellDuration } from './duration.ts'
+import { formatElapsed, type Milliseconds, ms } from './duration.ts'
 import { FailureWindow } from './failure-window.ts'
-import { type Limit, readCount, readLimit } from './limit.ts'
+import { type Duration, readCount, readDuration } from './limit.ts'
 import { isFailureOfWork, recordRefusal } from './refusal.ts'
 import { type TimerWheel, waitWheel } from './timer-wheel.ts'
 import { startWait } from './wait.ts'
@@ -12,21 +12,19 @@ import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
 /** When a closed breaker opens: after failures in a row, or when too large a share of the calls of a window failed. */
 export type BreakerTrip =
   | { readonly kind: 'consecutive'; readonly failures: number }
-  | { readonly kind: 'share'; readonly share: number; readonly window: Limit; readonly atLeast: number }
+  | { readonly kind: 'share'; readonly share: number; readonly window: Duration; readonly atLeast: number }
 
 export interface BreakerOptions {
-  /** What it protects from, for errors and ledger. */
-  readonly name: string
   /** Default: five failures in a row. */
   readonly trip?: BreakerTrip
   /** How long it stays open before a call may probe; twice as long after each probe that failed. Default: 10 s. */
-  readonly openFor?: Limit
+  readonly openFor?: Duration
   /** How long it stays open at most. Default: 1 min. */
-  readonly openAtMost?: Limit
+  readonly openAtMost?: Duration
   /** How many calls probe at once while it is half-open, and how many must succeed to close it. Default: 1. */
   readonly probes?: number
   /** How long a probe may take, e.g. `'5s'`; one that takes longer is a failure. Default: 5 s. */
-  readonly probeLimit?: Limit
+  readonly probeTimeout?: Duration
   /** Whether an error says that what is behind the breaker is ill. Default: all, save reasons to abort that are no time-out and waits that were refused. */
   readonly counts?: (error: unknown) => boolean
   /** Numbers from 0 up to 1; spreads the reopening of many processes by a fifth. Default: `Math.random`. */
@@ -71,7 +69,7 @@ export class BreakerOpenError extends PunctualError {
   constructor(breaker: string, retryAfter: Milliseconds, cause: unknown) {
     super(
       'PUNCTUAL_BREAKER_OPEN',
-      `the breaker "${breaker}" is open after repeated failures; try again in ${tellDuration(retryAfter)}`,
+      `the breaker "${breaker}" is open after repeated failures; try again in ${formatElapsed(retryAfter)}`,
       { cause },
     )
     this.breaker = breaker
@@ -93,26 +91,26 @@ export class Breaker {
   readonly #openFor: Milliseconds
   readonly #openAtMost: Milliseconds
   readonly #probes: number
-  readonly #probeLimit: Milliseconds
+  readonly #probeTimeout: Milliseconds
   readonly #counts: (error: unknown) => boolean
   readonly #random: () => number
   readonly #wheel: TimerWheel
   #state: BreakerState = { kind: 'closed', failuresInARow: 0 }
 
   /** @throws RangeError for options that do not apply */
-  constructor(options: BreakerOptions) {
-    const { name, trip = { kind: 'consecutive', failures: 5 }, openFor = '10s', openAtMost = '1m' } = options
+  constructor(name: string, options: BreakerOptions) {
+    const { trip = { kind: 'consecutive', failures: 5 }, openFor = '10s', openAtMost = '1m' } = options
     const what = `the breaker "${name}"`
     this.name = name
     this.#trip = trip
     this.#window = windowOf(what, trip)
-    this.#openFor = readLimit(what, 'openFor', openFor)
-    this.#openAtMost = ms(Math.max(this.#openFor, readLimit(what, 'openAtMost', openAtMost)))
+    this.#openFor = readDuration(what, 'openFor', openFor)
+    this.#openAtMost = ms(Math.max(this.#openFor, readDuration(what, 'openAtMost', openAtMost)))
     this.#probes = readCount(what, 'probes', options.probes ?? 1, 1)
-    this.#probeLimit = readLimit(what, 'probeLimit', options.probeLimit ?? '5s')
+    this.#probeTimeout = readDuration(what, 'probeTimeout', options.probeTimeout ?? '5s')
     // With no limit, a probe that never settles would keep the breaker half-open.
-    if (this.#probeLimit === 0 || !Number.isFinite(this.#probeLimit)) {
-      throw new InvalidOptionError(what, 'probeLimit', options.probeLimit, 'must be finite and greater than 0')
+    if (this.#probeTimeout === 0 || !Number.isFinite(this.#probeTimeout)) {
+      throw new InvalidOptionError(what, 'probeTimeout', options.probeTimeout, 'must be finite and greater than 0')
     }
     this.#counts = options.counts ?? isFailureOfWork
     this.#random = options.random ?? Math.random
@@ -127,7 +125,7 @@ export class Breaker {
   /**
    * Calls `work`, unless the breaker is open.
    *
-   * @returns what `work` returns; rejects with a `BreakerOpenError`, with a `WaitExpiredError` for a probe that took too long, or as `work` does
+   * @returns what `work` returns; rejects with a `BreakerOpenError`, with a `WaitTimeoutError` for a probe that took too long, or as `work` does
    */
   async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: Surroundings): Promise<Value> {
     const parent = surroundingsOf(options)
@@ -144,9 +142,9 @@ export class Breaker {
       throw new BreakerOpenError(this.name, ms(Math.max(0, state.until - now)), state.cause)
     }
     state.probing++
-    state.until = Math.max(state.until, now + this.#probeLimit)
+    state.until = Math.max(state.until, now + this.#probeTimeout)
     return this.#watch(state, parent, (around) =>
-      startWait(around as WaitNode, `${this.name}: probe`, this.#probeLimit, work),
+      startWait(around as WaitNode, `${this.name}: probe`, this.#probeTimeout, work),
     )
   }
 
@@ -252,12 +250,12 @@ function windowOf(what: string, trip: BreakerTrip): FailureWindow | null {
   if (!(trip.share > 0 && trip.share <= 1)) {
     throw new InvalidOptionError(what, 'trip.share', trip.share, 'must be greater than 0 and at most 1')
   }
-  const window = readLimit(what, 'trip.window', trip.window)
+  const window = readDuration(what, 'trip.window', trip.window)
   if (window > 0 && Number.isFinite(window)) return new FailureWindow(window)
   throw new InvalidOptionError(what, 'trip.window', trip.window, "must be finite and greater than 0, e.g. '10s'")
 }
 
 /** A breaker of its own for each thing that may fail on its own. */
-export function breaker(options: BreakerOptions): Breaker {
-  return new Breaker(options)
+export function breaker(name: string, options: BreakerOptions = {}): Breaker {
+  return new Breaker(name, options)
 }

@@ -1,23 +1,23 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ClientGoneError } from './abort-reason.ts'
+import { ClientDisconnectedError } from './abort-reason.ts'
 import { BulkheadFullError, bulkhead } from './bulkhead.ts'
 import { ManualClock } from './manual-clock.ts'
-import { runWithin } from './run-within.ts'
+import { withDeadline } from './run-within.ts'
 import type { WaitScope } from './wait-scope.ts'
-import { within } from './within.ts'
+import { withTimeout } from './within.ts'
 
 const never = new Promise<never>(() => {})
 
 function scoped<Value>(job: (clock: ManualClock, scope: WaitScope) => Promise<Value>): Promise<Value> {
   const clock = new ManualClock()
-  return runWithin({ limit: '10m', wheel: clock.wheel }, (scope) => job(clock, scope))
+  return withDeadline('work', '10m', (scope) => job(clock, scope), { wheel: clock.wheel })
 }
 
 describe('a bulkhead', () => {
   it('lets as many through as it allows, and the others in order of arrival', () =>
     scoped(async (clock, scope) => {
-      const slots = bulkhead({ name: 'partner', concurrent: 2, queue: 3 })
+      const slots = bulkhead('partner', { concurrent: 2, queue: 3 })
       const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>())
       const begun: number[] = []
       const calls = gates.map(({ promise }, index) =>
@@ -39,12 +39,12 @@ describe('a bulkhead', () => {
       for (const gate of gates) gate.resolve()
       assert.deepEqual(await Promise.all(calls), [0, 1, 2, 3])
       assert.deepEqual([slots.inWork, slots.queued], [0, 0])
-      assert.equal(scope.ledger.count('ok'), 2)
+      assert.equal(scope.waits.count('ok'), 2)
     }))
 
   it('full, refuses at once', () =>
     scoped(async (_clock, scope) => {
-      const slots = bulkhead({ name: 'partner', concurrent: 1 })
+      const slots = bulkhead('partner', { concurrent: 1 })
       const gate = Promise.withResolvers<void>()
       const call = slots.run(() => gate.promise)
       await assert.rejects(
@@ -55,14 +55,14 @@ describe('a bulkhead', () => {
           return true
         },
       )
-      assert.equal(scope.ledger.count('refused'), 1)
+      assert.equal(scope.waits.count('refused'), 1)
       gate.resolve()
       await call
       assert.equal(await slots.run(() => 1), 1)
     }))
 
   it('frees a place whether work returns, throws or rejects', async () => {
-    const slots = bulkhead({ name: 'partner', concurrent: 1 })
+    const slots = bulkhead('partner', { concurrent: 1 })
     assert.equal(await slots.run(() => 1), 1)
     await assert.rejects(slots.run(() => assert.fail('planted')))
     await assert.rejects(slots.run(() => Promise.reject(new Error('planted'))))
@@ -71,16 +71,16 @@ describe('a bulkhead', () => {
 
   it('waits in its queue no longer than its limit, or the deadline', () =>
     scoped(async (clock) => {
-      const slots = bulkhead({ name: 'partner', concurrent: 1, queue: 2, queueLimit: '2s' })
+      const slots = bulkhead('partner', { concurrent: 1, queue: 2, queueTimeout: '2s' })
       const gate = Promise.withResolvers<void>()
       const call = slots.run(() => gate.promise)
       const checked = Promise.all([
         assert.rejects(
           slots.run(() => 1),
-          { wait: 'partner: queue', limit: 2_000, because: 'limit' },
+          { wait: 'partner: queue', limit: 2_000, because: 'timeout' },
         ),
         assert.rejects(
-          within('page', '1s', () => slots.run(() => 1)),
+          withTimeout('page', '1s', () => slots.run(() => 1)),
           { wait: 'page' },
         ),
       ])
@@ -98,13 +98,13 @@ describe('a bulkhead', () => {
 
   it('a queued call leaves when its client does, also in the moment of its turn', () =>
     scoped(async (clock) => {
-      const slots = bulkhead({ name: 'partner', concurrent: 1, queue: 2 })
+      const slots = bulkhead('partner', { concurrent: 1, queue: 2 })
       const gate = Promise.withResolvers<void>()
       const call = slots.run(() => gate.promise)
-      const gone = new ClientGoneError()
+      const gone = new ClientDisconnectedError()
       const scopes: WaitScope[] = []
       const queued = [1, 2].map(() =>
-        runWithin({ limit: '1m' }, (scope) => {
+        withDeadline('work', '1m', (scope) => {
           scopes.push(scope)
           return slots.run(() => assert.fail('called'))
         }),
@@ -122,11 +122,11 @@ describe('a bulkhead', () => {
 
   it('a place stays taken while work goes on that nobody awaits any more', () =>
     scoped(async (clock) => {
-      const slots = bulkhead({ name: 'partner', concurrent: 2 })
+      const slots = bulkhead('partner', { concurrent: 2 })
       const [inside, around] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
       const checked = Promise.all([
-        assert.rejects(slots.run(() => within('inside', '1s', () => inside.promise))),
-        assert.rejects(within('around', '1s', () => slots.run(() => around.promise))),
+        assert.rejects(slots.run(() => withTimeout('inside', '1s', () => inside.promise))),
+        assert.rejects(withTimeout('around', '1s', () => slots.run(() => around.promise))),
       ])
       await clock.advance('1s')
       await checked
@@ -141,12 +141,12 @@ describe('a bulkhead', () => {
 
   it('calls nothing for work that was given up before', () =>
     scoped(async (_clock, scope) => {
-      const slots = bulkhead({ name: 'partner', concurrent: 1 })
-      const inner = runWithin({ limit: '1s' }, async (inside) => {
-        inside.abort(new ClientGoneError())
+      const slots = bulkhead('partner', { concurrent: 1 })
+      const inner = withDeadline('work', '1s', async (inside) => {
+        inside.abort(new ClientDisconnectedError())
         await assert.rejects(
           slots.run(() => never),
-          ClientGoneError,
+          ClientDisconnectedError,
         )
       })
       await inner
@@ -159,9 +159,9 @@ describe('a bulkhead', () => {
       ['concurrent', 0],
       ['concurrent', 1.5],
       ['queue', -1],
-      ['queueLimit', -1],
+      ['maxProxyQueueTime', -1],
     ] as const) {
-      assert.throws(() => bulkhead({ name: 'partner', concurrent: 1, [option]: given }), {
+      assert.throws(() => bulkhead('partner', { concurrent: 1, [option]: given }), {
         code: 'PUNCTUAL_INVALID_OPTION',
         details: { option, given },
       })

@@ -1,20 +1,18 @@
 import { PunctualError } from '../errors/punctual-error.ts'
 import type { Milliseconds } from './duration.ts'
-import { type Limit, readCount, readLimit } from './limit.ts'
+import { type Duration, readCount, readDuration } from './limit.ts'
 import { recordRefusal } from './refusal.ts'
 import { startWait } from './wait.ts'
 import { type WaitContext, WaitNode } from './wait-node.ts'
 import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
 
 export interface BulkheadOptions {
-  /** What it protects, for errors and ledger. */
-  readonly name: string
   /** How many calls are in work at once. */
   readonly concurrent: number
   /** How many more may wait for their turn; default 0. */
   readonly queue?: number
   /** How long a call may wait for its turn, besides what is left of its deadline. Default: 5 s. */
-  readonly queueLimit?: Limit
+  readonly queueTimeout?: Duration
 }
 
 /** As many calls as the bulkhead allows are in work, and its queue is full: the call was not made. */
@@ -41,7 +39,7 @@ export class BulkheadFullError extends PunctualError {
 /**
  * Bounds how many calls of a kind are in work at once, so that one slow thing cannot take every connection, thread or byte there is.
  * Calls beyond that wait in order of arrival, for a limited time; a queued call leaves when what is around it is given up. Its wait is in the
- * ledger as `<name>: queue`.
+ * list of waits as `<name>: queue`.
  *
  * A call holds its place until its work has really ended, also when a wait inside or around it expired long before.
  */
@@ -49,18 +47,18 @@ export class Bulkhead {
   readonly name: string
   readonly #concurrent: number
   readonly #most: number
-  readonly #queueLimit: Milliseconds
+  readonly #queueTimeout: Milliseconds
   #inWork = 0
   /** Whoever waits for a place, in order of arrival; called when there is one. */
   readonly #queue = new Set<() => void>()
 
   /** @throws RangeError for options that do not apply */
-  constructor({ name, concurrent, queue = 0, queueLimit = '5s' }: BulkheadOptions) {
+  constructor(name: string, { concurrent, queue = 0, queueTimeout = '5s' }: BulkheadOptions) {
     const what = `the bulkhead "${name}"`
     this.name = name
     this.#concurrent = readCount(what, 'concurrent', concurrent, 1)
     this.#most = readCount(what, 'queue', queue, 0)
-    this.#queueLimit = readLimit(what, 'queueLimit', queueLimit)
+    this.#queueTimeout = readDuration(what, 'queueTimeout', queueTimeout)
   }
 
   /** Calls in work, those included that nobody awaits any more. */
@@ -75,7 +73,7 @@ export class Bulkhead {
   /**
    * Calls `work` as soon as there is a place.
    *
-   * @returns what `work` returns; rejects with a `BulkheadFullError`, with a `WaitExpiredError` of the queue, with the reason when what is around
+   * @returns what `work` returns; rejects with a `BulkheadFullError`, with a `WaitTimeoutError` of the queue, with the reason when what is around
    *   it is given up, or as `work` does
    */
   async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: Surroundings): Promise<Value> {
@@ -118,7 +116,7 @@ export class Bulkhead {
         signal.addEventListener('abort', leave, { once: true })
         this.#queue.add(turn)
       })
-    return startWait(parent, `${this.name}: queue`, this.#queueLimit, wait, {
+    return startWait(parent, `${this.name}: queue`, this.#queueTimeout, wait, {
       // The place was handed over in the moment in which the wait expired.
       dispose: (turn) => {
         if (turn) this.#release()
@@ -164,6 +162,6 @@ class Place extends WaitNode {
 }
 
 /** A bulkhead of its own for each thing that can be overrun on its own. */
-export function bulkhead(options: BulkheadOptions): Bulkhead {
-  return new Bulkhead(options)
+export function bulkhead(name: string, options: BulkheadOptions): Bulkhead {
+  return new Bulkhead(name, options)
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatDuration, ms, parseDuration, tellDuration, UNBOUNDED } from './duration.ts'
+import { formatDuration, formatElapsed, ms, parseDuration, UNBOUNDED } from './duration.ts'
 
 test('a duration is read with its unit, and unbounded is a word', () => {
   assert.equal(parseDuration('250ms'), 250)
@@ -36,5 +36,5 @@ test('a duration that is written is read back as it was', () => {
 })
 
 test('a sentence gets the unit a person would use', () => {
-  assert.deepEqual([211.6, 5_000, 200_000].map(tellDuration), ['212 ms', '5.0 s', '3.3 min'])
+  assert.deepEqual([211.6, 5_000, 200_000].map(formatElapsed), ['212 ms', '5.0 s', '3.3 min'])
 })

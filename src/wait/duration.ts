@@ -32,7 +32,7 @@ export function formatDuration(value: Milliseconds): string {
 }
 
 /** A length of time for a sentence: `212 ms`, `5.0 s`, `3.2 min`. */
-export function tellDuration(value: number): string {
+export function formatElapsed(value: number): string {
   if (value < 1_000) return `${Math.round(value)} ms`
   if (value < 120_000) return `${(value / 1_000).toFixed(1)} s`
   return `${(value / 60_000).toFixed(1)} min`

@@ -1,28 +1,28 @@
-import { isAbortReason, isExpiry } from './abort-reason.ts'
+import { isAbortReason, isTimeout } from './abort-reason.ts'
 import { UNBOUNDED } from './duration.ts'
 import { startWait } from './wait.ts'
 import type { WaitContext } from './wait-node.ts'
 import { type Surroundings, surroundingsOf } from './wait-scope.ts'
 
-export interface FallbackToOptions extends Surroundings {
+export interface WithFallbackOptions extends Surroundings {
   /** Which errors the fallback is for. Default: all, save reasons to abort that are no time-out. */
   readonly when?: (error: unknown) => boolean
 }
 
 /**
- * Takes something else where work fails, whatever the failure; the ledger calls it `degraded`. It has no limit of its own: put `within`
+ * Takes something else where work fails, whatever the failure; the list of waits calls it `degraded`. It has no limit of its own: put `within`
  * inside for that. (For a time-out alone, `within` has a `fallback` too.)
  *
- * @param name what is wanted, for the ledger
+ * @param name what is wanted, for the list of waits
  * @param fallback a value, or a function of the error that makes one
  * @returns what `work` returns, or the fallback; rejects as `work` does where the fallback is not for that error, and with the fallback's own
  *   error (whose `cause` is the work's) where that fails too
  */
-export function fallbackTo<Value, Otherwise>(
+export function withFallback<Value, Otherwise>(
   name: string,
   work: (wait: WaitContext) => Value | PromiseLike<Value>,
   fallback: Otherwise | ((error: unknown) => Otherwise | PromiseLike<Otherwise>),
-  options?: FallbackToOptions,
+  options?: WithFallbackOptions,
 ): Promise<Value | Otherwise> {
   try {
     const rescues = options?.when ?? rescuesByDefault
@@ -34,5 +34,5 @@ export function fallbackTo<Value, Otherwise>(
 
 /** Nobody is there any more to be told something else. */
 function rescuesByDefault(error: unknown): boolean {
-  return isExpiry(error) || !isAbortReason(error)
+  return isTimeout(error) || !isAbortReason(error)
 }

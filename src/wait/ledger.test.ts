@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ms } from './duration.ts'
-import { Ledger, type WaitOutcome, type WaitRecord } from './ledger.ts'
+import { type WaitOutcome, type WaitRecord, Waits } from './ledger.ts'
 
 function record(name: string): { -readonly [Key in keyof WaitRecord]: WaitRecord[Key] } {
-  return { name, startedAt: 0, limit: ms(5), outcome: null, endedAt: null }
+  return { name, startedAt: 0, timeout: ms(5), outcome: null, endedAt: null }
 }
 
 test('a ledger holds waits in the order they began, and says what is still awaited', () => {
-  const ledger = new Ledger()
+  const ledger = new Waits()
   const [one, two, three] = ['one', 'two', 'three'].map(record) as [WaitRecord, ReturnType<typeof record>, WaitRecord]
   for (const wait of [one, two, three]) ledger.begin(wait)
   two.outcome = 'degraded'
@@ -20,7 +20,7 @@ test('a ledger holds waits in the order they began, and says what is still await
 })
 
 test('beyond its bound waits are only counted, but what is awaited is always named', () => {
-  const ledger = new Ledger(2)
+  const ledger = new Waits(2)
   const waits = Array.from({ length: 5 }, (_, index) => record(`${index}`))
   for (const wait of waits) ledger.begin(wait)
   assert.equal(ledger.recorded.length, 2)

@@ -4,7 +4,7 @@ import type { Milliseconds } from './duration.ts'
  * How a wait ended. `expired`: it ran out, and nothing took its place. `degraded`: a fallback took its place. `aborted`: given up for a reason
  * that is no time-out. `refused`: not begun.
  */
-export type WaitOutcome = 'ok' | 'failed' | 'expired' | 'degraded' | 'aborted' | 'refused'
+export type WaitOutcome = 'ok' | 'failed' | 'timed-out' | 'degraded' | 'aborted' | 'refused'
 
 /** One wait, as it is written down. */
 export interface WaitRecord {
@@ -12,7 +12,7 @@ export interface WaitRecord {
   /** Milliseconds of the monotonic clock. */
   readonly startedAt: number
   /** What it was allowed, in milliseconds. */
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   /** Null while it is awaited. */
   readonly outcome: WaitOutcome | null
   /** Milliseconds of the monotonic clock; null while it is awaited. */
@@ -22,7 +22,7 @@ export interface WaitRecord {
 const BOUND = 100
 
 /** The waits of one unit of work, in the order they began: at most `bound` of them by name, the rest counted. */
-export class Ledger {
+export class Waits {
   readonly #bound: number
   readonly #recorded: WaitRecord[] = []
   #unrecorded = 0
@@ -31,7 +31,7 @@ export class Ledger {
   readonly #counts: Record<WaitOutcome, number> = {
     ok: 0,
     failed: 0,
-    expired: 0,
+    'timed-out': 0,
     degraded: 0,
     aborted: 0,
     refused: 0,

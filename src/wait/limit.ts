@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { type Milliseconds, ms, parseDuration } from './duration.ts'
 
 /** A length of time as an app writes it: `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'2d'`, `'unbounded'`, or a number of milliseconds. */
-export type Limit = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | 'unbounded' | number
+export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | 'unbounded' | number
 
 /** Limits are mostly literals; reading one again costs ten times what looking it up does. */
 const known = new Map<string, Milliseconds>()
@@ -16,7 +16,7 @@ const MOST_KNOWN = 1_000
  * @param option its name
  * @throws InvalidOptionError unless it is a duration
  */
-export function readLimit(of: string, option: string, limit: Limit): Milliseconds {
+export function readDuration(of: string, option: string, limit: Duration): Milliseconds {
   if (typeof limit === 'number') {
     if (limit >= 0) return ms(limit)
   } else {

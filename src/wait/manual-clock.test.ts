@@ -1,17 +1,24 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ManualClock } from './manual-clock.ts'
-import { runWithin } from './run-within.ts'
-import { within } from './within.ts'
+import { withDeadline } from './run-within.ts'
+import { withTimeout } from './within.ts'
 
 test('a minute runs out in no time, and everything on the way happens in its order and at its time', async () => {
   const clock = new ManualClock(5)
   const seen: string[] = []
-  const work = runWithin({ limit: '2m', wheel: clock.wheel }, async () => {
-    for (const limit of ['30s', '20s'] as const) {
-      await within('wait', limit, () => new Promise(() => {})).catch(() => seen.push(`${limit} at ${clock.now()}`))
-    }
-  })
+  const work = withDeadline(
+    'work',
+    '2m',
+    async () => {
+      for (const limit of ['30s', '20s'] as const) {
+        await withTimeout('wait', limit, () => new Promise(() => {})).catch(() =>
+          seen.push(`${limit} at ${clock.now()}`),
+        )
+      }
+    },
+    { wheel: clock.wheel },
+  )
   await clock.advance('1m')
   await work
   assert.deepEqual(seen, ['30s at 30005', '20s at 50005'])
@@ -21,7 +28,7 @@ test('a minute runs out in no time, and everything on the way happens in its ord
 test('a jump runs nothing by itself', async () => {
   const clock = new ManualClock()
   let expired = false
-  const work = runWithin({ limit: '1s', wheel: clock.wheel }, () => new Promise(() => {})).catch(() => {
+  const work = withDeadline('work', '1s', () => new Promise(() => {}), { wheel: clock.wheel }).catch(() => {
     expired = true
   })
   clock.jump('1m')

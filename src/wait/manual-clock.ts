@@ -1,5 +1,5 @@
-import type { Limit } from './limit.ts'
-import { readLimit } from './limit.ts'
+import type { Duration } from './limit.ts'
+import { readDuration } from './limit.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import type { Alarm, WheelClock } from './wheel-clock.ts'
 
@@ -9,7 +9,7 @@ interface PendingAlarm extends Alarm {
 }
 
 /**
- * A clock that stands still until it is told to advance, for tests of code that waits: give its `wheel` to `runWithin` or to a
+ * A clock that stands still until it is told to advance, for tests of code that waits: give its `wheel` to `withDeadline` or to a
  * policy, and a limit of a minute runs out in no time, at exactly its minute.
  */
 export class ManualClock implements WheelClock {
@@ -44,13 +44,13 @@ export class ManualClock implements WheelClock {
   }
 
   /** Moves the clock on at once, as a blocked event loop does: what fell due meanwhile is late. Nothing runs before `settle` or `advance`. */
-  jump(by: Limit): void {
-    this.#now += readLimit('ManualClock.jump', 'by', by)
+  jump(by: Duration): void {
+    this.#now += readDuration('ManualClock.jump', 'by', by)
   }
 
   /** Moves the clock on, stopping wherever something falls due, and lets promises settle in between. */
-  async advance(by: Limit): Promise<void> {
-    const end = this.#now + readLimit('ManualClock.advance', 'by', by)
+  async advance(by: Duration): Promise<void> {
+    const end = this.#now + readDuration('ManualClock.advance', 'by', by)
     await this.settle()
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
       this.#now = Math.max(this.#now, next.at)

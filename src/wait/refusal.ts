@@ -1,5 +1,5 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import { isAbortReason, isExpiry } from './abort-reason.ts'
+import { isAbortReason, isTimeout } from './abort-reason.ts'
 import { ms } from './duration.ts'
 import type { WaitNode } from './wait-node.ts'
 
@@ -7,9 +7,9 @@ import type { WaitNode } from './wait-node.ts'
 export function recordRefusal(parent: WaitNode, name: string): void {
   if (parent.home === null) return
   const now = parent.wheel.now()
-  const record = { name, startedAt: now, limit: ms(0), outcome: 'refused', endedAt: now } as const
-  parent.home.ledger.begin(record)
-  parent.home.ledger.end(record)
+  const record = { name, startedAt: now, timeout: ms(0), outcome: 'refused', endedAt: now } as const
+  parent.home.waits.begin(record)
+  parent.home.waits.end(record)
 }
 
 /**
@@ -17,7 +17,7 @@ export function recordRefusal(parent: WaitNode, name: string): void {
  * breaker) or given up for a reason that is no time-out: that says nothing about what it depends on, and trying again cannot help.
  */
 export function isFailureOfWork(error: unknown): boolean {
-  if (isExpiry(error)) return (error as { readonly started?: boolean }).started !== false
+  if (isTimeout(error)) return (error as { readonly started?: boolean }).started !== false
   if (isAbortReason(error)) return false
   const code = error instanceof PunctualError ? error.code : undefined
   return code !== 'PUNCTUAL_BREAKER_OPEN' && code !== 'PUNCTUAL_BULKHEAD_FULL'

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { ClientGoneError, WaitExpiredError } from './abort-reason.ts'
+import { ClientDisconnectedError, WaitTimeoutError } from './abort-reason.ts'
 import { BreakerOpenError } from './breaker.ts'
 import { ms } from './duration.ts'
 import { ManualClock } from './manual-clock.ts'
 import { type RetryOptions, retry } from './retry.ts'
-import { runWithin } from './run-within.ts'
+import { withDeadline } from './run-within.ts'
 import type { WaitScope } from './wait-scope.ts'
-import { within } from './within.ts'
+import { withTimeout } from './within.ts'
 
 const ill = new Error('planted')
 
@@ -34,11 +34,11 @@ function scoped<Value>(
   limit: number | '10m' = '10m',
 ): Promise<Value> {
   const clock = new ManualClock()
-  return runWithin({ limit, wheel: clock.wheel }, (scope) => job(clock, scope))
+  return withDeadline('work', limit, (scope) => job(clock, scope), { wheel: clock.wheel })
 }
 
 function make(clock: ManualClock, options: Partial<RetryOptions> = {}): ReturnType<typeof retry> {
-  return retry({ name: 'partner', base: '100ms', random: () => 0.5, wheel: clock.wheel, ...options })
+  return retry('partner', { base: '100ms', random: () => 0.5, wheel: clock.wheel, ...options })
 }
 
 describe('a retry', () => {
@@ -55,7 +55,7 @@ describe('a retry', () => {
       assert.deepEqual(calls, [0, 50, 150])
       assert.deepEqual(attempts, [1, 2, 3])
       assert.deepEqual(
-        scope.ledger.recorded.map(({ name, outcome }) => `${name} ${outcome}`),
+        scope.waits.recorded.map(({ name, outcome }) => `${name} ${outcome}`),
         ['partner: back-off ok', 'partner: back-off ok'],
       )
     }))
@@ -72,14 +72,14 @@ describe('a retry', () => {
   it('tries only once what is not worth another attempt', () =>
     scoped(async (clock) => {
       const open = new BreakerOpenError('partner', ms(5_000), ill)
-      const unbegun = new WaitExpiredError({
+      const unbegun = new WaitTimeoutError({
         wait: 'call',
-        limit: ms(0),
+        timeout: ms(0),
         elapsed: ms(0),
         because: 'deadline',
         started: false,
       })
-      for (const error of [open, unbegun, new ClientGoneError()]) {
+      for (const error of [open, unbegun, new ClientDisconnectedError()]) {
         const { calls, work } = failing(clock, 9, error)
         await assert.rejects(make(clock).run(work), error)
         assert.equal(calls.length, 1)
@@ -100,7 +100,7 @@ describe('a retry', () => {
   it('does not outlive the wait around it', () =>
     scoped(async (clock) => {
       const { calls, work } = failing(clock, 99)
-      const wait = within('page', '1s', () =>
+      const wait = withTimeout('page', '1s', () =>
         make(clock, { attempts: 99, random: () => 0.999, budget: { most: 99 } }).run(work),
       )
       const checked = assert.rejects(wait, ill)
@@ -112,10 +112,10 @@ describe('a retry', () => {
 
   it('stops in the middle of a delay when its client leaves', () =>
     scoped(async (clock) => {
-      const gone = new ClientGoneError()
+      const gone = new ClientDisconnectedError()
       const { calls, work } = failing(clock, 9)
       let inside: WaitScope | undefined
-      const wait = runWithin({ limit: '1m' }, (scope) => {
+      const wait = withDeadline('work', '1m', (scope) => {
         inside = scope
         return make(clock, { base: '10s', most: '10s' }).run(work)
       })

@@ -1,6 +1,6 @@
 import { type BackOff, delayAfter, type Jitter } from './back-off.ts'
 import { ms } from './duration.ts'
-import { type Limit, readCount, readLimit } from './limit.ts'
+import { type Duration, readCount, readDuration } from './limit.ts'
 import { isFailureOfWork } from './refusal.ts'
 import { RetryBudget, type RetryBudgetOptions } from './retry-budget.ts'
 import { type TimerWheel, WheelEntry, waitWheel } from './timer-wheel.ts'
@@ -9,14 +9,12 @@ import type { WaitContext, WaitNode } from './wait-node.ts'
 import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
 
 export interface RetryOptions {
-  /** What is retried, for the ledger: the delays are there as `<name>: back-off`. */
-  readonly name: string
   /** How often it is tried, the first time included. Default: 3. */
   readonly attempts?: number
   /** The first delay is of this order. Default: 50 ms. */
-  readonly base?: Limit
+  readonly base?: Duration
   /** No delay is longer. Default: 2 s. */
-  readonly most?: Limit
+  readonly most?: Duration
   /** How delays are spread. Default: `full`. */
   readonly jitter?: Jitter
   /** How many retries there may be over all calls: by default one for ten calls, plus one a second, at most ten at once. */
@@ -47,15 +45,14 @@ export class Retry {
   readonly #wheel: TimerWheel
 
   /** @throws RangeError for options that do not apply */
-  constructor(options: RetryOptions) {
-    const { name } = options
+  constructor(name: string, options: RetryOptions) {
     const what = `the retry "${name}"`
     this.name = name
     this.#attempts = readCount(what, 'attempts', options.attempts ?? 3, 1)
     this.#backOff = {
       jitter: options.jitter ?? 'full',
-      base: readLimit(what, 'base', options.base ?? '50ms'),
-      most: readLimit(what, 'most', options.most ?? '2s'),
+      base: readDuration(what, 'base', options.base ?? '50ms'),
+      most: readDuration(what, 'most', options.most ?? '2s'),
       random: options.random ?? Math.random,
     }
     this.#when = options.when ?? isFailureOfWork
@@ -123,6 +120,6 @@ class Pause extends WheelEntry {
 }
 
 /** A policy for each thing that is retried: the budget is counted for all its calls. */
-export function retry(options: RetryOptions): Retry {
-  return new Retry(options)
+export function retry(name: string, options: RetryOptions = {}): Retry {
+  return new Retry(name, options)
 }

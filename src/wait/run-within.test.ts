@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { DeadlineExpiredError, ShutdownError, WaitExpiredError } from './abort-reason.ts'
+import { DeadlineExceededError, ShutdownError, WaitTimeoutError } from './abort-reason.ts'
 import { monotonicNow } from './clock.ts'
 import { deadlineAt } from './deadline.ts'
 import { ManualClock } from './manual-clock.ts'
-import { runWithin } from './run-within.ts'
+import { withDeadline } from './run-within.ts'
 import { currentWaits, WaitScope, waitScopes } from './wait-scope.ts'
-import { within } from './within.ts'
+import { withTimeout } from './within.ts'
 
 const never = new Promise<never>(() => {})
 
-describe('runWithin', () => {
+describe('withDeadline', () => {
   it('gives its work a scope that awaits and timers keep', async () => {
-    const seen = await runWithin({ limit: '5s' }, async (scope) => {
+    const seen = await withDeadline('work', '5s', async (scope) => {
       await null
       return scope === currentWaits()
     })
@@ -23,70 +23,80 @@ describe('runWithin', () => {
   it('ends at its limit with everything inside, and waits inside leave the reserve', async () => {
     const clock = new ManualClock()
     let scope: WaitScope | undefined
-    const whole = runWithin({ name: 'nightly', limit: '10s', reserve: '1s', wheel: clock.wheel }, async (given) => {
-      scope = given
-      assert.equal(given.remaining, 10_000)
-      await within('first', '1m', () => never).catch(() => {})
-      return never
-    })
-    const checked = assert.rejects(whole, { name: 'WaitExpiredError', wait: 'nightly', limit: 10_000 })
+    const whole = withDeadline(
+      'nightly',
+      '10s',
+      async (given) => {
+        scope = given
+        assert.equal(given.remaining, 10_000)
+        await withTimeout('first', '1m', () => never).catch(() => {})
+        return never
+      },
+      { reserve: '1s', wheel: clock.wheel },
+    )
+    const checked = assert.rejects(whole, { name: 'WaitTimeoutError', wait: 'nightly', limit: 10_000 })
     await clock.advance('9s')
     assert.deepEqual(
-      scope?.ledger.recorded.map(({ limit, outcome }) => [limit, outcome]),
-      [[9_000, 'expired']],
+      scope?.waits.recorded.map(({ timeout: limit, outcome }) => [limit, outcome]),
+      [[9_000, 'timed-out']],
     )
     await clock.advance('1s')
     await checked
-    assert.ok(scope?.reason instanceof WaitExpiredError)
+    assert.ok(scope?.reason instanceof WaitTimeoutError)
     assert.equal(scope.signal.aborted, true)
   })
 
   it('inside other work the nearer deadline counts, and giving up that gives up this', async () => {
     const clock = new ManualClock()
-    await runWithin({ limit: '10s', wheel: clock.wheel }, async (outer) => {
-      let inside: WaitScope | undefined
-      const inner = runWithin({ name: 'inner', limit: '1m' }, (scope) => {
-        inside = scope
-        return never
-      })
-      assert.equal(inside?.remaining, 10_000)
-      assert.deepEqual(
-        outer.open().map(({ name }) => name),
-        ['inner'],
-      )
-      outer.abort(new ShutdownError())
-      await assert.rejects(inner, { kind: 'shutdown' })
-      assert.equal(inside?.signal.aborted, true)
-    }).catch((error: unknown) => assert.ok(error instanceof ShutdownError))
+    await withDeadline(
+      'work',
+      '10s',
+      async (outer) => {
+        let inside: WaitScope | undefined
+        const inner = withDeadline('inner', '1m', (scope) => {
+          inside = scope
+          return never
+        })
+        assert.equal(inside?.remaining, 10_000)
+        assert.deepEqual(
+          outer.open().map(({ name }) => name),
+          ['inner'],
+        )
+        outer.abort(new ShutdownError())
+        await assert.rejects(inner, { kind: 'shutdown' })
+        assert.equal(inside?.signal.aborted, true)
+      },
+      { wheel: clock.wheel },
+    ).catch((error: unknown) => assert.ok(error instanceof ShutdownError))
   })
 
   it('a signal gives it up', async () => {
     const controller = new AbortController()
     const reason = new ShutdownError()
-    const work = runWithin({ limit: '5s', signal: controller.signal }, () => within('job', '5s', () => never))
+    const work = withDeadline('work', '5s', () => withTimeout('job', '5s', () => never), { signal: controller.signal })
     controller.abort(reason)
     await assert.rejects(work, reason)
   })
 
   it('wrong limits are rejections that say what is wrong', async () => {
     await assert.rejects(
-      runWithin({ name: 'nightly', limit: -1 }, () => 1),
-      { name: 'InvalidOptionError', details: { option: 'limit', given: -1 } },
+      withDeadline('nightly', -1, () => 1),
+      { name: 'InvalidOptionError', details: { option: 'timeout', given: -1 } },
     )
     await assert.rejects(
-      runWithin({ name: 'nightly', limit: 1, reserve: -1 }, () => 1),
+      withDeadline('nightly', 1, () => 1, { reserve: -1 }),
       { name: 'InvalidOptionError', details: { option: 'reserve', given: -1 } },
     )
   })
 })
 
 describe('a scope', () => {
-  it('costs neither signal nor ledger until they are asked for', () => {
+  it('costs neither signal nor waits until they are asked for', () => {
     const scope = new WaitScope(0, deadlineAt(10))
     assert.equal(scope.hasWaited, false)
     assert.deepEqual(scope.open(), [])
     assert.equal(scope.hasWaited, false)
-    assert.equal(scope.ledger, scope.ledger)
+    assert.equal(scope.waits, scope.waits)
     assert.equal(scope.hasWaited, true)
   })
 
@@ -95,16 +105,16 @@ describe('a scope', () => {
     const scope = new WaitScope(0, deadlineAt(1_000), 0, null, clock.wheel)
     scope.watchDeadline()
     const wait = waitScopes.run(scope, () =>
-      within('query', '5s', () => never, { signal: new AbortController().signal }),
+      withTimeout('query', '5s', () => never, { signal: new AbortController().signal }),
     )
     const checked = assert.rejects(wait)
     await clock.advance('999ms')
     assert.equal(scope.over, false)
     await clock.advance('1ms')
     await checked
-    assert.ok(scope.reason instanceof DeadlineExpiredError)
+    assert.ok(scope.reason instanceof DeadlineExceededError)
     assert.equal(scope.reason.elapsed, 1_000)
-    assert.equal(scope.ledger.count('expired'), 1)
+    assert.equal(scope.waits.count('timed-out'), 1)
   })
 
   it('a signal that is asked for late is aborted already', () => {
@@ -125,7 +135,7 @@ describe('a scope', () => {
     const copy = (await import(`./wait-scope.ts?copy=${process.pid}`)) as typeof import('./wait-scope.ts')
     const now = monotonicNow()
     const foreign = new copy.WaitScope(now, deadlineAt(now + 60_000))
-    const deadlineInside = (): Promise<number> => within('inside', 'unbounded', ({ deadline }) => deadline)
+    const deadlineInside = (): Promise<number> => withTimeout('inside', 'unbounded', ({ deadline }) => deadline)
     assert.equal(await foreign.enter(deadlineInside), now + 60_000)
     foreign.deadline = deadlineAt(now + 90_000)
     assert.equal(await foreign.enter(deadlineInside), now + 90_000)

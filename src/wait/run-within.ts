@@ -1,17 +1,13 @@
 import { NO_DEADLINE } from './deadline.ts'
-import { type Limit, readLimit } from './limit.ts'
+import { type Duration, readDuration } from './limit.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { startWait, type WaitOptions } from './wait.ts'
 import { WaitNode } from './wait-node.ts'
 import { type Surroundings, surroundingsOf, WaitScope } from './wait-scope.ts'
 
-export interface RunWithinOptions extends Surroundings {
-  /** What this work is, for errors and for the ledger of the work around it; default `'work'`. */
-  readonly name?: string
-  /** How long all of it may take, e.g. `'30s'` or milliseconds. Inside other work its deadline counts as well. */
-  readonly limit: Limit
+export interface WithDeadlineOptions extends Surroundings {
   /** What its waits leave of that, so that something can be made of their failure; default 0. */
-  readonly reserve?: Limit
+  readonly reserve?: Duration
   /** Gives all of it up when it is aborted. */
   readonly signal?: AbortSignal
   /**
@@ -23,19 +19,20 @@ export interface RunWithinOptions extends Surroundings {
 
 /**
  * Runs work outside of requests (a job, a command, a test) in a scope of its own: everything it awaits ends by its deadline, is written
- * down in its ledger, and is given up with it. `currentWaits()` inside is the scope.
+ * down in its list of waits, and is given up with it. `currentWaits()` inside is the scope.
  *
- * @returns what `work` returns; rejects with a `WaitExpiredError` when the limit runs out, with the reason when it is given up
+ * @returns what `work` returns; rejects with a `WaitTimeoutError` when the limit runs out, with the reason when it is given up
  * @throws RangeError (as a rejection) for limits that are no lengths of time
  */
-export function runWithin<Value>(
-  options: RunWithinOptions,
+export function withDeadline<Value>(
+  name: string,
+  timeout: Duration,
   work: (scope: WaitScope) => Value | PromiseLike<Value>,
+  options: WithDeadlineOptions = {},
 ): Promise<Value> {
-  const { name = 'work' } = options
   try {
-    const limit = readLimit(`"${name}"`, 'limit', options.limit)
-    const reserve = options.reserve === undefined ? 0 : readLimit(`"${name}"`, 'reserve', options.reserve)
+    const limit = readDuration(`"${name}"`, 'timeout', timeout)
+    const reserve = options.reserve === undefined ? 0 : readDuration(`"${name}"`, 'reserve', options.reserve)
     const parent =
       options.wheel === undefined
         ? surroundingsOf(options)

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { alternatives, type KeyOf } from './alternatives.ts'
+import { fallbackChain, type KeyOf } from './alternatives.ts'
 import { breaker } from './breaker.ts'
 import { bulkhead } from './bulkhead.ts'
-import { fallbackTo } from './fallback-to.ts'
+import { withFallback } from './fallback-to.ts'
 import { retry } from './retry.ts'
-import { runWithin } from './run-within.ts'
-import { within } from './within.ts'
+import { withDeadline } from './run-within.ts'
+import { withTimeout } from './within.ts'
 
 type Same<One, Other> = (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false
 
@@ -19,35 +19,34 @@ interface User {
 const load = async (): Promise<User> => ({ id: 1 })
 
 test('the result has the type of the work, and of the fallback where there is one', async () => {
-  const plain = within('user', '5s', load)
+  const plain = withTimeout('user', '5s', load)
   expectType<typeof plain, Promise<User>>(true)
-  const nullable = within('user', '5s', load, { fallback: null })
+  const nullable = withTimeout('user', '5s', load, { fallback: null })
   expectType<typeof nullable, Promise<User | null>>(true)
-  const made = within('user', '5s', load, { fallback: (expired) => expired.limit })
+  const made = withTimeout('user', '5s', load, { fallback: (expired) => expired.timeout })
   expectType<Awaited<typeof made> extends User | number ? true : false, true>(true)
-  const promised = within('user', 5_000, load, { fallback: async () => 'nobody' })
+  const promised = withTimeout('user', 5_000, load, { fallback: async () => 'nobody' })
   expectType<typeof promised, Promise<User | string>>(true)
-  const synchronous = within('user', 'unbounded', () => 7)
+  const synchronous = withTimeout('user', 'unbounded', () => 7)
   expectType<typeof synchronous, Promise<number>>(true)
-  const otherwise = fallbackTo('user', load, () => null)
+  const otherwise = withFallback('user', load, () => null)
   expectType<typeof otherwise, Promise<User | null>>(true)
-  const scoped = runWithin({ limit: '1s' }, load)
+  const scoped = withDeadline('work', '1s', load)
   expectType<typeof scoped, Promise<User>>(true)
   await Promise.all([plain, nullable, made, promised, synchronous, otherwise, scoped])
 })
 
 test('policies keep the type of the work through any nesting', async () => {
-  const partner = breaker({ name: 'partner' })
-  const slots = bulkhead({ name: 'partner', concurrent: 2 })
-  const again = retry({ name: 'partner' })
-  const nested = within('partner', '5s', () => again.run(() => partner.run(() => slots.run(load))))
+  const partner = breaker('partner')
+  const slots = bulkhead('partner', { concurrent: 2 })
+  const again = retry('partner')
+  const nested = withTimeout('partner', '5s', () => again.run(() => partner.run(() => slots.run(load))))
   expectType<typeof nested, Promise<User>>(true)
   assert.deepEqual(await nested, { id: 1 })
 })
 
 test('the source of an answer tells its type', async () => {
-  const discussions = alternatives({
-    name: 'discussion',
+  const discussions = fallbackChain('discussion', {
     sources: {
       messaging: async (id: string) => ({ messages: [id] }),
       issue: (id: string) => ({ chat: id.length }),
@@ -69,7 +68,7 @@ test('the source of an answer tells its type', async () => {
 
 test('what is no length of time does not compile, nor run', async () => {
   // @ts-expect-error a length of time has a unit
-  await assert.rejects(within('user', '5', load), RangeError)
+  await assert.rejects(withTimeout('user', '5', load), RangeError)
   // @ts-expect-error null is not "without limit"
-  await assert.rejects(within('user', null, load), RangeError)
+  await assert.rejects(withTimeout('user', null, load), RangeError)
 })

@@ -1,7 +1,7 @@
-import { type AbortReason, DeadlineExpiredError } from './abort-reason.ts'
+import { type AbortReason, DeadlineExceededError } from './abort-reason.ts'
 import { type Deadline, NO_DEADLINE, remainingUntil } from './deadline.ts'
 import { type Milliseconds, ms } from './duration.ts'
-import type { Ledger } from './ledger.ts'
+import type { Waits } from './ledger.ts'
 import { type TimerWheel, type WheelEntry, waitWheel } from './timer-wheel.ts'
 
 /** What work that is awaited is told about its wait. Properties may be taken apart: `({ signal }) => fetch(url, { signal })`. */
@@ -15,15 +15,15 @@ export interface WaitContext {
 }
 
 /** What the waits of one unit of work are written down by. */
-export interface LedgerHolder {
-  readonly ledger: Ledger
+export interface WaitsHolder {
+  readonly waits: Waits
   /** Runs `job` in the asynchronous context of this unit of work. */
   enter<T>(job: () => T): T
 }
 
 /**
  * Something that is awaited or worked on, within which other things are: a request, a wait, a call through a breaker. Each ends by the
- * deadline of the one around it, and is given up with it. Making one allocates nothing beside it; signal and ledger come when asked for.
+ * deadline of the one around it, and is given up with it. Making one allocates nothing beside it; signal and list of waits come when asked for.
  *
  * Its fields are only declared, and set in constructors: those of a class that is made for every request are set in its own. V8 remembers by place in the code which
  * objects come by there, and at a place that many classes share it gives up remembering, which takes half a microsecond for the fields of one request.
@@ -42,7 +42,7 @@ export class WaitNode implements WheelEntry, WaitContext {
   declare reserve: number
   declare parent: WaitNode | null
   /** Where waits inside are written down; null outside of any scope. */
-  declare home: LedgerHolder | null
+  declare home: WaitsHolder | null
   /** Why it was given up; undefined while it was not. */
   declare reason: unknown
   declare protected controller: AbortController | null
@@ -61,7 +61,7 @@ export class WaitNode implements WheelEntry, WaitContext {
     startedAt = 0,
     deadline: Deadline = NO_DEADLINE,
     reserve: number = 0,
-    home: LedgerHolder | null = parent?.home ?? null,
+    home: WaitsHolder | null = parent?.home ?? null,
     wheel: TimerWheel = parent?.wheel ?? waitWheel,
   ) {
     if (parent === undefined) return
@@ -134,7 +134,7 @@ export class WaitNode implements WheelEntry, WaitContext {
 
   /** The deadline has passed. */
   expire(): void {
-    this.abort(new DeadlineExpiredError(ms(this.wheel.now() - this.startedAt)))
+    this.abort(new DeadlineExceededError(ms(this.wheel.now() - this.startedAt)))
   }
 
   /** From now on it is given up with its parent. */
@@ -191,5 +191,5 @@ export class WaitNode implements WheelEntry, WaitContext {
   finished(): void {}
 }
 
-/** What is around a wait that belongs to no scope: no deadline, no ledger, never given up. */
+/** What is around a wait that belongs to no scope: no deadline, no list of waits, never given up. */
 export const DETACHED: WaitNode = new WaitNode(null)

@@ -2,16 +2,16 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 import { type Deadline, NO_DEADLINE } from './deadline.ts'
-import { Ledger, type WaitRecord } from './ledger.ts'
+import { type WaitRecord, Waits } from './ledger.ts'
 import type { TimerWheel } from './timer-wheel.ts'
-import { DETACHED, type LedgerHolder, type WaitContext, WaitNode } from './wait-node.ts'
+import { DETACHED, type WaitContext, WaitNode, type WaitsHolder } from './wait-node.ts'
 
 /**
  * One unit of work, such as a request: what AsyncLocalStorage carries through everything it starts. Its waits end by its deadline, less the
- * reserve, and are written down in its ledger.
+ * reserve, and are written down in its list of waits.
  */
-export class WaitScope extends WaitNode implements LedgerHolder {
-  declare protected kept: Ledger | null
+export class WaitScope extends WaitNode implements WaitsHolder {
+  declare protected kept: Waits | null
 
   /**
    * Does not watch its own deadline: `watchDeadline` does.
@@ -36,12 +36,12 @@ export class WaitScope extends WaitNode implements LedgerHolder {
   }
 
   /** The waits so far. */
-  get ledger(): Ledger {
-    this.kept ??= new Ledger()
+  get waits(): Waits {
+    this.kept ??= new Waits()
     return this.kept
   }
 
-  /** Whether anything was awaited yet, without making a ledger. */
+  /** Whether anything was awaited yet, without making a list of waits. */
   get hasWaited(): boolean {
     return this.kept !== null
   }

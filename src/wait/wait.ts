@@ -1,10 +1,10 @@
-import { WaitExpiredError } from './abort-reason.ts'
+import { WaitTimeoutError } from './abort-reason.ts'
 import { BoundedOperation } from './bounded-operation.ts'
 import { deadlineAt } from './deadline.ts'
 import { type Milliseconds, ms } from './duration.ts'
 import { isThenable } from './is-thenable.ts'
 import type { WaitOutcome } from './ledger.ts'
-import { type Limit, readLimit } from './limit.ts'
+import { type Duration, readDuration } from './limit.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
 import { callWithin } from './wait-scope.ts'
 
@@ -19,7 +19,7 @@ export interface WaitOptions<Value, Otherwise> {
   /** Gives the wait up when it is aborted. */
   readonly signal?: AbortSignal | undefined
   /** The least time worth beginning for; default 1 ms, because less cannot be timed. */
-  readonly atLeast?: Limit | undefined
+  readonly atLeast?: Duration | undefined
   /** It may use up the reserve as well: it is part of what the reserve is for. */
   readonly spendsReserve?: boolean
 }
@@ -29,7 +29,7 @@ const NO_OPTIONS = {}
 
 /**
  * Begins a wait: calls `work`, and settles as it does, unless time, the surroundings or a signal give it up before. One object is the timer's
- * entry, the record in the ledger, what `work` is told, and the parent of waits inside.
+ * entry, the record in the list of waits, what `work` is told, and the parent of waits inside.
  *
  * @param own its own limit
  */
@@ -157,18 +157,18 @@ class Wait<Value, Otherwise> extends BoundedOperation {
     else home.enter(() => super.expire())
   }
 
-  protected override timeoutError(): WaitExpiredError {
+  protected override timeoutError(): WaitTimeoutError {
     const started = this.state !== 'created'
-    return new WaitExpiredError({
+    return new WaitTimeoutError({
       wait: this.name,
-      limit: this.limit,
+      timeout: this.timeout,
       elapsed: ms(started ? this.wheel.now() - this.startedAt : 0),
-      because: this.#own <= this.limit ? 'limit' : 'deadline',
+      because: this.#own <= this.timeout ? 'timeout' : 'deadline',
       started,
     })
   }
 
-  protected override onTimeout(error: unknown, outcome: 'expired' | 'refused'): void {
+  protected override onTimeout(error: unknown, outcome: 'timed-out' | 'refused'): void {
     this.#rescue(error, outcome)
   }
 
@@ -178,7 +178,7 @@ class Wait<Value, Otherwise> extends BoundedOperation {
   }
 
   /** The fallback, if there is one, in place of the error. */
-  #rescue(error: unknown, otherwise: 'expired' | 'failed' | 'refused'): void {
+  #rescue(error: unknown, otherwise: 'timed-out' | 'failed' | 'refused'): void {
     const { fallback } = this.#options
     if (fallback === undefined && !('fallback' in this.#options)) {
       this.#giveError(error, otherwise)
@@ -212,7 +212,7 @@ class Wait<Value, Otherwise> extends BoundedOperation {
     this.#forget()
   }
 
-  #giveFailedFallback(error: unknown, failure: unknown, otherwise: 'expired' | 'failed' | 'refused'): void {
+  #giveFailedFallback(error: unknown, failure: unknown, otherwise: 'timed-out' | 'failed' | 'refused'): void {
     // Neither must be lost: the one that is thrown has the other as its cause.
     const [thrown, cause] = otherwise === 'failed' ? [failure, error] : [error, failure]
     if (thrown instanceof Error && thrown !== cause && thrown.cause === undefined) thrown.cause = cause
@@ -227,10 +227,10 @@ class Wait<Value, Otherwise> extends BoundedOperation {
 
   #least(): number {
     const { atLeast } = this.#options
-    return atLeast === undefined ? LEAST : readLimit(`the wait "${this.name}"`, 'atLeast', atLeast)
+    return atLeast === undefined ? LEAST : readDuration(`the wait "${this.name}"`, 'atLeast', atLeast)
   }
 
-  /** A record may stay in a ledger for long after. */
+  /** A record may stay in a list of waits for long after. */
   #forget(): void {
     if (this.#onSignal !== null) this.#unlisten()
     this.#resolve = null

@@ -3,13 +3,13 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { afterEach, describe, it } from 'node:test'
-import { ClientGoneError, ShutdownError, WaitExpiredError } from './abort-reason.ts'
+import { ClientDisconnectedError, ShutdownError, WaitTimeoutError } from './abort-reason.ts'
 import { ManualClock } from './manual-clock.ts'
-import { runWithin } from './run-within.ts'
+import { withDeadline } from './run-within.ts'
 import type { WaitContext } from './wait-node.ts'
 import { currentWaits, type WaitScope } from './wait-scope.ts'
-import { within } from './within.ts'
-import { zombieWaits } from './zombies.ts'
+import { withTimeout } from './within.ts'
+import { abandonedOperations } from './zombies.ts'
 
 /** Work that ends when it is told to. */
 function pending<Value>(): {
@@ -38,11 +38,11 @@ let clock = new ManualClock()
 /** Runs a test in a scope that goes by the manual clock. */
 function scoped<Value>(job: (scope: WaitScope) => Promise<Value>, limit = 30_000, reserve = 0): Promise<Value> {
   clock = new ManualClock(1_000)
-  return runWithin({ name: 'test', limit, reserve, wheel: clock.wheel }, job)
+  return withDeadline('test', limit, job, { reserve, wheel: clock.wheel })
 }
 
 function outcomes(scope: WaitScope): string[] {
-  return scope.ledger.recorded.map(({ name, outcome }) => `${name} ${outcome}`)
+  return scope.waits.recorded.map(({ name, outcome }) => `${name} ${outcome}`)
 }
 
 const never = new Promise<never>(() => {})
@@ -54,14 +54,14 @@ afterEach(() => {
 describe('within', () => {
   it('gives what the work gives, at once or later, and writes it down', () =>
     scoped(async (scope) => {
-      assert.equal(await within('value', '5s', () => 7), 7)
-      assert.equal(await within('promise', '5s', async () => 'later'), 'later')
+      assert.equal(await withTimeout('value', '5s', () => 7), 7)
+      assert.equal(await withTimeout('promise', '5s', async () => 'later'), 'later')
       // biome-ignore lint/suspicious/noThenProperty: a promise of somebody else's making is what is tested
       const foreign = { then: (resolve: (value: number) => void) => resolve(9) }
-      assert.equal(await within('thenable', '5s', () => foreign as PromiseLike<number>), 9)
+      assert.equal(await withTimeout('thenable', '5s', () => foreign as PromiseLike<number>), 9)
       assert.deepEqual(outcomes(scope), ['value ok', 'promise ok', 'thenable ok'])
-      const [first] = scope.ledger.recorded
-      assert.deepEqual([first?.startedAt, first?.limit, first?.endedAt], [1_000, 5_000, 1_000])
+      const [first] = scope.waits.recorded
+      assert.deepEqual([first?.startedAt, first?.timeout, first?.endedAt], [1_000, 5_000, 1_000])
       assert.equal(clock.wheel.size, 1)
     }))
 
@@ -71,9 +71,9 @@ describe('within', () => {
       const thrower = (): never => {
         throw error
       }
-      await assert.rejects(within('throws', '5s', thrower, { fallback: 1 }), error)
+      await assert.rejects(withTimeout('throws', '5s', thrower, { fallback: 1 }), error)
       await assert.rejects(
-        within('rejects', '5s', () => Promise.reject(error)),
+        withTimeout('rejects', '5s', () => Promise.reject(error)),
         error,
       )
       assert.deepEqual(outcomes(scope), ['throws failed', 'rejects failed'])
@@ -82,7 +82,7 @@ describe('within', () => {
   it('ends at its limit, with its name, limit, length and cause, and aborts the signal with the same error', () =>
     scoped(async (scope) => {
       let told: WaitContext | undefined
-      const wait = within('user', '5s', (given) => {
+      const wait = withTimeout('user', '5s', (given) => {
         told = given
         assert.equal(given.remaining, 5_000)
         assert.equal(given.signal.aborted, false)
@@ -97,9 +97,9 @@ describe('within', () => {
       )
       await clock.advance('1ms')
       const error = await wait.catch((reason: unknown) => reason)
-      assert.ok(error instanceof WaitExpiredError)
-      const { wait: name, limit, elapsed, because, started } = error
-      assert.deepEqual([name, limit, elapsed, because, started], ['user', 5_000, 5_000, 'limit', true])
+      assert.ok(error instanceof WaitTimeoutError)
+      const { wait: name, timeout: limit, elapsed, because, started } = error
+      assert.deepEqual([name, limit, elapsed, because, started], ['user', 5_000, 5_000, 'timeout', true])
       assert.equal(told?.signal.reason, error)
       assert.equal(told?.remaining, 0)
       assert.deepEqual(outcomes(scope), ['user expired'])
@@ -110,15 +110,18 @@ describe('within', () => {
     scoped(
       async () => {
         const wait = assert.rejects(
-          within('user', '5s', () => never),
+          withTimeout('user', '5s', () => never),
           { wait: 'user', limit: 900, elapsed: 900, because: 'deadline', started: true },
         )
         await clock.advance('900ms')
         await wait
         await clock.advance('50ms')
-        const late = within('late', '5s', () => assert.fail('begun'))
+        const late = withTimeout('late', '5s', () => assert.fail('begun'))
         await assert.rejects(late, { wait: 'late', limit: 0, because: 'deadline', started: false })
-        assert.equal(await within('late', '5s', () => assert.fail('begun'), { fallback: 'otherwise' }), 'otherwise')
+        assert.equal(
+          await withTimeout('late', '5s', () => assert.fail('begun'), { fallback: 'otherwise' }),
+          'otherwise',
+        )
       },
       1_000,
       100,
@@ -128,19 +131,19 @@ describe('within', () => {
     scoped(async (scope) => {
       await clock.advance('990ms')
       await assert.rejects(
-        within('mail', '5s', () => assert.fail('begun'), { atLeast: '20ms' }),
+        withTimeout('mail', '5s', () => assert.fail('begun'), { atLeast: '20ms' }),
         { started: false, because: 'deadline' },
       )
-      assert.equal(await within('mail', '5s', () => 1, { atLeast: '5ms' }), 1)
+      assert.equal(await withTimeout('mail', '5s', () => 1, { atLeast: '5ms' }), 1)
       assert.deepEqual(outcomes(scope), ['mail refused', 'mail ok'])
     }, 1_000))
 
   it('takes the fallback when it expires, and is degraded then', () =>
     scoped(async (scope) => {
-      const value = within('value', '1s', () => never, { fallback: [] as string[] })
-      const made = within('made', '1s', () => never, { fallback: (expired) => expired.wait })
-      const empty = within('empty', '1s', () => never, { fallback: undefined })
-      const promised = within('promised', '1s', () => never, { fallback: async () => 'cached' })
+      const value = withTimeout('value', '1s', () => never, { fallback: [] as string[] })
+      const made = withTimeout('made', '1s', () => never, { fallback: (expired) => expired.wait })
+      const empty = withTimeout('empty', '1s', () => never, { fallback: undefined })
+      const promised = withTimeout('promised', '1s', () => never, { fallback: async () => 'cached' })
       await clock.advance('1s')
       assert.deepEqual(await Promise.all([value, made, empty, promised]), [[], 'made', undefined, 'cached'])
       assert.deepEqual(outcomes(scope), [
@@ -150,31 +153,31 @@ describe('within', () => {
         'promised degraded',
         'promised: fallback ok',
       ])
-      assert.equal(scope.ledger.count('degraded'), 4)
+      assert.equal(scope.waits.count('degraded'), 4)
     }))
 
   it('a fallback that fails or hangs leaves the expiry, with what went wrong as its cause', () =>
     scoped(async (scope) => {
       const failure = new Error('planted')
-      const fails = within('fails', '1s', () => never, { fallback: () => Promise.reject(failure) })
-      const throws = within('throws', '1s', () => never, {
+      const fails = withTimeout('fails', '1s', () => never, { fallback: () => Promise.reject(failure) })
+      const throws = withTimeout('throws', '1s', () => never, {
         fallback: () => {
           throw failure
         },
       })
-      const hangs = within('hangs', '1s', () => never, { fallback: () => never })
+      const hangs = withTimeout('hangs', '1s', () => never, { fallback: () => never })
       const checked = Promise.all([
         assert.rejects(fails, { wait: 'fails', cause: failure }),
         assert.rejects(throws, { wait: 'throws', cause: failure }),
         assert.rejects(hangs, (error) => {
-          assert.ok(error instanceof WaitExpiredError && error.cause instanceof WaitExpiredError)
-          assert.deepEqual([error.wait, error.cause.wait, error.cause.limit], ['hangs', 'hangs: fallback', 1_000])
+          assert.ok(error instanceof WaitTimeoutError && error.cause instanceof WaitTimeoutError)
+          assert.deepEqual([error.wait, error.cause.wait, error.cause.timeout], ['hangs', 'hangs: fallback', 1_000])
           return true
         }),
       ])
       await clock.advance('2s')
       await checked
-      assert.equal(scope.ledger.count('expired'), 4)
+      assert.equal(scope.waits.count('timed-out'), 4)
     }))
 
   it('disposes of a late result, drops a late rejection, and counts the zombie until then', () =>
@@ -183,19 +186,19 @@ describe('within', () => {
       const failure = pending<string>()
       const disposed: string[] = []
       const waits = [
-        within('late', '1s', () => result.promise, { dispose: (late) => disposed.push(late) }),
-        within('late', '1s', () => failure.promise),
+        withTimeout('late', '1s', () => result.promise, { dispose: (late) => disposed.push(late) }),
+        withTimeout('late', '1s', () => failure.promise),
       ]
-      const checked = Promise.all(waits.map((wait) => assert.rejects(wait, WaitExpiredError)))
+      const checked = Promise.all(waits.map((wait) => assert.rejects(wait, WaitTimeoutError)))
       await clock.advance('1s')
       await checked
-      assert.equal(zombieWaits().get('late'), 2)
+      assert.equal(abandonedOperations().get('late'), 2)
       failure.reject(new Error('nobody hears this'))
       await clock.settle()
-      assert.equal(zombieWaits().get('late'), 1)
+      assert.equal(abandonedOperations().get('late'), 1)
       result.resolve('a connection')
       await clock.settle()
-      assert.equal(zombieWaits().has('late'), false)
+      assert.equal(abandonedOperations().has('late'), false)
       assert.deepEqual(disposed, ['a connection'])
     }))
 
@@ -204,9 +207,9 @@ describe('within', () => {
       const result = pending<string>()
       const other = pending<string>()
       const rejected = [
-        assert.rejects(within('thrown', '1s', () => result.promise, { dispose: () => assert.fail('planted') })),
+        assert.rejects(withTimeout('thrown', '1s', () => result.promise, { dispose: () => assert.fail('planted') })),
         assert.rejects(
-          within('async', '1s', () => other.promise, { dispose: () => Promise.reject(new Error('planted')) }),
+          withTimeout('async', '1s', () => other.promise, { dispose: () => Promise.reject(new Error('planted')) }),
         ),
       ]
       await clock.advance('1s')
@@ -221,11 +224,11 @@ describe('within', () => {
 
   it('a scope that is given up rejects its waits with the very reason, which is no time-out and takes no fallback', () =>
     scoped(async (scope) => {
-      const gone = new ClientGoneError()
+      const gone = new ClientDisconnectedError()
       let signal: AbortSignal | undefined
       const result = pending<string>()
       const disposed: string[] = []
-      const wait = within(
+      const wait = withTimeout(
         'query',
         '5s',
         (told) => {
@@ -240,7 +243,7 @@ describe('within', () => {
       assert.equal(signal?.reason, gone)
       assert.equal(scope.signal.reason, gone)
       await assert.rejects(
-        within('after', '5s', () => assert.fail('begun'), { fallback: 1 }),
+        withTimeout('after', '5s', () => assert.fail('begun'), { fallback: 1 }),
         gone,
       )
       assert.deepEqual(outcomes(scope), ['query aborted', 'after refused'])
@@ -251,18 +254,18 @@ describe('within', () => {
 
   it('is given up while its fallback is made, too', () =>
     scoped(async (scope) => {
-      const wait = within('query', '1s', () => never, { fallback: () => never })
+      const wait = withTimeout('query', '1s', () => never, { fallback: () => never })
       await clock.advance('1s')
       scope.abort(new ShutdownError())
       await assert.rejects(wait, { kind: 'shutdown' })
-      assert.equal(scope.ledger.count('expired'), 0)
-      assert.equal(scope.ledger.count('aborted'), 2)
+      assert.equal(scope.waits.count('timed-out'), 0)
+      assert.equal(scope.waits.count('aborted'), 2)
     }))
 
   it('is given up by its own work, whatever that returns then', () =>
     scoped(async (scope) => {
       const disposed: number[] = []
-      const wait = within(
+      const wait = withTimeout(
         'suicide',
         '5s',
         () => {
@@ -279,8 +282,8 @@ describe('within', () => {
   it('is given up by a signal that it was given', () =>
     scoped(async (scope) => {
       const controller = new AbortController()
-      const wait = within('query', '5s', () => never, { signal: controller.signal })
-      const done = within('done', '5s', async () => 1, { signal: controller.signal })
+      const wait = withTimeout('query', '5s', () => never, { signal: controller.signal })
+      const done = withTimeout('done', '5s', async () => 1, { signal: controller.signal })
       assert.equal(await done, 1)
       controller.abort('changed my mind')
       await assert.rejects(
@@ -288,7 +291,7 @@ describe('within', () => {
         (reason) => reason === 'changed my mind',
       )
       await assert.rejects(
-        () => within('after', '5s', () => assert.fail('begun'), { signal: controller.signal }),
+        () => withTimeout('after', '5s', () => assert.fail('begun'), { signal: controller.signal }),
         (reason) => reason === 'changed my mind',
       )
       assert.deepEqual(outcomes(scope), ['query aborted', 'done ok', 'after refused'])
@@ -298,32 +301,32 @@ describe('within', () => {
     scoped(async (scope) => {
       let inner: Promise<unknown> = Promise.resolve()
       let innerTold: WaitContext | undefined
-      const outer = within('outer', '1s', () => {
-        inner = within('inner', '5s', (told) => {
+      const outer = withTimeout('outer', '1s', () => {
+        inner = withTimeout('inner', '5s', (told) => {
           innerTold = told
           return never
         })
         return inner
       })
       assert.equal(innerTold?.remaining, 1_000)
-      const checked = Promise.all([assert.rejects(outer, WaitExpiredError), assert.rejects(inner, WaitExpiredError)])
+      const checked = Promise.all([assert.rejects(outer, WaitTimeoutError), assert.rejects(inner, WaitTimeoutError)])
       await clock.advance('1s')
       await checked
       assert.equal(innerTold?.signal.aborted, true)
-      assert.equal(scope.ledger.count('expired'), 2)
+      assert.equal(scope.waits.count('timed-out'), 2)
     }))
 
   it('after an await the work says itself what a wait belongs to', () =>
     scoped(async () => {
       const gate = pending<void>()
-      const outer = within('outer', '1s', async (wait) => {
+      const outer = withTimeout('outer', '1s', async (wait) => {
         await gate.promise
-        const loose = within('loose', '5s', () => never)
+        const loose = withTimeout('loose', '5s', () => never)
         loose.catch(() => {})
         await Promise.all([
           assert
             .rejects(
-              within('bound', '5s', () => never, { parent: wait }),
+              withTimeout('bound', '5s', () => never, { parent: wait }),
               { limit: 600, because: 'deadline' },
             )
             .catch(() => {}),
@@ -336,17 +339,17 @@ describe('within', () => {
       await clock.settle()
       const open = currentWaits()
         ?.open()
-        .map(({ name, limit }) => `${name} ${limit}`)
+        .map(({ name, timeout: limit }) => `${name} ${limit}`)
       assert.deepEqual(open, ['outer 1000', 'loose 5000', 'bound 600'])
       await clock.advance('10s')
-      await assert.rejects(outer, WaitExpiredError)
+      await assert.rejects(outer, WaitTimeoutError)
     }))
 
   it('a wait that outlives the one around it is given up with the scope', () =>
     scoped(async (scope) => {
       let inner: Promise<unknown> = Promise.resolve()
-      await within('outer', '5s', () => {
-        inner = within('inner', '5s', () => never)
+      await withTimeout('outer', '5s', () => {
+        inner = withTimeout('inner', '5s', () => never)
       })
       scope.abort(new ShutdownError())
       await assert.rejects(inner, { kind: 'shutdown' })
@@ -355,38 +358,40 @@ describe('within', () => {
   it('one without parent belongs to nothing', () =>
     scoped(async (scope) => {
       const work = pending<number>()
-      const detached = within('detached', '5s', () => work.promise, { parent: null })
+      const detached = withTimeout('detached', '5s', () => work.promise, { parent: null })
       scope.abort(new ShutdownError())
       work.resolve(3)
       assert.equal(await detached, 3)
-      assert.deepEqual(scope.ledger.recorded, [])
+      assert.deepEqual(scope.waits.recorded, [])
     }))
 
   it('one without parent is what a wait in its function belongs to', () =>
     scoped(async (scope) => {
       const work = pending<number>()
-      const detached = within('outer', '5s', () => within('inner', '5s', () => work.promise), { parent: null })
+      const detached = withTimeout('outer', '5s', () => withTimeout('inner', '5s', () => work.promise), {
+        parent: null,
+      })
       scope.abort(new ShutdownError())
       work.resolve(3)
       assert.equal(await detached, 3)
-      assert.deepEqual(scope.ledger.recorded, [])
-      const expired = within('outer', '5ms', () => within('inner', '5s', () => never), { parent: null })
+      assert.deepEqual(scope.waits.recorded, [])
+      const expired = withTimeout('outer', '5ms', () => withTimeout('inner', '5s', () => never), { parent: null })
       await assert.rejects(expired, { wait: 'outer' })
     }))
 
   it('needs no scope', async () => {
     assert.equal(currentWaits(), undefined)
-    assert.equal(await within('value', '5s', async () => 7), 7)
+    assert.equal(await withTimeout('value', '5s', async () => 7), 7)
     await assert.rejects(
-      within('user', '5ms', () => never),
-      { name: 'WaitExpiredError', wait: 'user', because: 'limit' },
+      withTimeout('user', '5ms', () => never),
+      { name: 'WaitTimeoutError', wait: 'user', because: 'timeout' },
     )
   })
 
   it('listeners of the signal and fallbacks run in the scope of the work', () =>
     scoped(async (scope) => {
       const seen: unknown[] = []
-      const wait = within(
+      const wait = withTimeout(
         'query',
         '1s',
         ({ signal }) => {
@@ -402,16 +407,16 @@ describe('within', () => {
 
   it('wrong limits and parents are rejections that say what is wrong', async () => {
     await assert.rejects(
-      within('user', Number.NaN, () => 1),
-      { name: 'InvalidOptionError', details: { option: 'limit', given: Number.NaN } },
+      withTimeout('user', Number.NaN, () => 1),
+      { name: 'InvalidOptionError', details: { option: 'timeout', given: Number.NaN } },
     )
     await assert.rejects(
-      within('user', '5s', () => 1, { atLeast: -1 }),
+      withTimeout('user', '5s', () => 1, { atLeast: -1 }),
       { name: 'InvalidOptionError', details: { option: 'atLeast', given: -1 } },
     )
     const signal = new AbortController().signal as unknown as WaitContext
     await assert.rejects(
-      within('user', '5s', () => 1, { parent: signal }),
+      withTimeout('user', '5s', () => 1, { parent: signal }),
       { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'parent', given: signal } },
     )
   })

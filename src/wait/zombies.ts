@@ -6,7 +6,7 @@ const zombies = new Map<string, number>()
 let total = 0
 
 /** How much abandoned work goes on in this process, by name of the wait; names without any are absent. */
-export function zombieWaits(): ReadonlyMap<string, number> {
+export function abandonedOperations(): ReadonlyMap<string, number> {
   return new Map(zombies)
 }
 
@@ -15,12 +15,12 @@ export function zombieCount(): number {
   return total
 }
 
-export function addZombie(name: string): void {
+export function addAbandoned(name: string): void {
   total++
   zombies.set(name, (zombies.get(name) ?? 0) + 1)
 }
 
-export function removeZombie(name: string): void {
+export function removeAbandoned(name: string): void {
   total--
   const left = (zombies.get(name) ?? 0) - 1
   if (left > 0) zombies.set(name, left)

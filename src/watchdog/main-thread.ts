@@ -72,7 +72,7 @@ export class MainThread {
   /** Whom the main thread served when it was looked at before; null before the first look of a stall. */
   #servedBefore: number | null = null
   /** What to do when the pause lands. */
-  #mode: 'look' | 'cut' | 'freeze' = 'look'
+  #mode: 'look' | 'interrupt' | 'freeze' = 'look'
   #order: CutOrder | null = null
   #waiters: ((capture: Capture | null) => void)[] = []
   #last: Capture | null = null
@@ -103,7 +103,7 @@ export class MainThread {
    * but Node's own code.
    */
   cut(order: CutOrder): void {
-    this.#mode = 'cut'
+    this.#mode = 'interrupt'
     this.#order = order
     this.#ask()
   }
@@ -196,7 +196,7 @@ export class MainThread {
     this.#last = capture
     for (const waiter of this.#waiters) waiter(capture)
     if (this.#mode === 'freeze') return
-    if (this.#mode === 'cut' && this.#order !== null) this.#cutOrLookAgain(session, this.#order, capture)
+    if (this.#mode === 'interrupt' && this.#order !== null) this.#cutOrLookAgain(session, this.#order, capture)
     this.#servedBefore = capture.sequence
     this.#resuming = true
     session.post('Debugger.resume')
@@ -216,7 +216,7 @@ export class MainThread {
    * the main thread, nor must one that landed late and may have found a loop that turns again.
    */
   #isBetweenCalls(stack: readonly StackFrame[], afterMs: number, now: number): boolean {
-    if (this.#mode !== 'cut' || afterMs > PROMPT || now - this.#landedAt > STEPPING) return false
+    if (this.#mode !== 'interrupt' || afterMs > PROMPT || now - this.#landedAt > STEPPING) return false
     return isNodesOwn(stack)
   }
 
@@ -234,7 +234,7 @@ export class MainThread {
     }
     if (late) this.#lateLandings++
     after(LOOK_AGAIN, () => {
-      if (this.#session === session && this.#mode === 'cut') this.#ask()
+      if (this.#session === session && this.#mode === 'interrupt') this.#ask()
     })
   }
 }

@@ -24,7 +24,7 @@ const table = new ConnectionTable(data.table)
 const link = new ArbiterLink(data.link, hear, orphaned)
 const watchman = new Watchman(pulse, table, settings, (message) => link.send(message))
 const heap = new HeapEstimate(pulse)
-const bootWatch = new BootWatch(pulse, settings.bootReport, (bootMs, worst) =>
+const bootWatch = new BootWatch(pulse, settings.slowBootThreshold, (bootMs, worst) =>
   link.send({ type: 'boot-slow', bootMs, worst }),
 )
 let halves = 0
@@ -89,7 +89,7 @@ function tellVitals(loopLagMs: number): void {
       waiting: table.waiting,
       wouldBeShed: table.wouldBeShed,
       overloaded: table.overloaded,
-      zombieWaits: table.zombies,
+      abandonedOperations: table.zombies,
       rss: process.memoryUsage.rss(),
       heapUsed: pulse.booting ? pulse.heapUsed : heap.look(),
       heapLimit: pulse.heapLimit,

@@ -19,7 +19,7 @@ function watch(judge: Judge, from: number, to: number, look: Partial<Look>): [nu
 test('each stage is due once, when its limit has passed', () => {
   assert.deepEqual(watch(new Judge(LIMITS, INTERVAL), 1_000, 9_000, {}), [
     [2_000, 'report'],
-    [3_000, 'cut'],
+    [3_000, 'interrupt'],
     [4_000, 'kill'],
   ])
 })
@@ -28,7 +28,7 @@ test('a reported stall is cut at the deadline of its request, if that is sooner'
   const limits: VerdictLimits = { report: ms(1_000), cut: ms(8_000), kill: ms(9_000), action: 'kill' }
   assert.deepEqual(watch(new Judge(limits, INTERVAL), 1_000, 6_000, { cutAt: 3_500 }), [
     [2_000, 'report'],
-    [3_500, 'cut'],
+    [3_500, 'interrupt'],
   ])
   // One that has passed already does not make it sooner than its explanation.
   const [first, second] = watch(new Judge(limits, INTERVAL), 1_000, 6_000, { cutAt: 0 })
@@ -36,7 +36,7 @@ test('a reported stall is cut at the deadline of its request, if that is sooner'
     [first, second],
     [
       [2_000, 'report'],
-      [2_025, 'cut'],
+      [2_025, 'interrupt'],
     ],
   )
   const told: VerdictLimits = { ...limits, action: 'report' }
@@ -77,7 +77,7 @@ test('the next stall is judged from its own start', () => {
   assert.deepEqual(watch(judge, 3_025, 5_025, {}), [
     [3_025, 'ended'],
     [4_025, 'report'],
-    [5_025, 'cut'],
+    [5_025, 'interrupt'],
   ])
 })
 
@@ -85,7 +85,7 @@ test('a stall goes no further than the action allows', () => {
   const stages = (action: VerdictLimits['action']): Verdict[] =>
     watch(new Judge({ ...LIMITS, action }, INTERVAL), 1_000, 9_000, {}).map(([, verdict]) => verdict)
   assert.deepEqual(stages('report'), ['report'])
-  assert.deepEqual(stages('cut'), ['report', 'cut'])
+  assert.deepEqual(stages('interrupt'), ['report', 'interrupt'])
 })
 
 test('while a worker boots a stall is only reported', () => {
@@ -117,7 +117,7 @@ test('a worker that is debugged is left alone, and its stall counts from the end
 test('a long turn counts from the end of its limit', () => {
   assert.deepEqual(watch(new Judge(LIMITS, INTERVAL), 1_000, 9_000, { longTurnUntil: 6_000 }), [
     [7_000, 'report'],
-    [8_000, 'cut'],
+    [8_000, 'interrupt'],
     [9_000, 'kill'],
   ])
 })

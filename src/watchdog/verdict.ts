@@ -1,7 +1,7 @@
 import type { Milliseconds } from '../wait/duration.ts'
 
 /** What is due now. Each stage of a stall is said once. */
-export type Verdict = 'none' | 'report' | 'cut' | 'kill' | 'ended'
+export type Verdict = 'none' | 'report' | 'interrupt' | 'kill' | 'ended'
 
 /** Read at every look: they may be changed between two. */
 export interface VerdictLimits {
@@ -9,7 +9,7 @@ export interface VerdictLimits {
   readonly cut: Milliseconds
   readonly kill: Milliseconds
   /** How far a stall may be taken. */
-  readonly action: 'report' | 'cut' | 'kill'
+  readonly action: 'report' | 'interrupt' | 'kill'
 }
 
 /** What one look at the pulse shows. */
@@ -25,9 +25,9 @@ export interface Look {
   readonly cutAt?: number
 }
 
-type Stage = 'none' | 'report' | 'cut' | 'kill'
+type Stage = 'none' | 'report' | 'interrupt' | 'kill'
 
-const RANK = { none: 0, report: 1, cut: 2, kill: 3 } as const
+const RANK = { none: 0, report: 1, interrupt: 2, kill: 3 } as const
 
 /**
  * Decides from looks at the heartbeat what is due. Pure: it reads no clock.
@@ -80,11 +80,11 @@ export class Judge {
     const furthest: Stage = look.booting ? 'report' : action
     for (const [stage, limit] of [
       ['kill', kill],
-      ['cut', cut],
+      ['interrupt', cut],
       ['report', report],
     ] as const) {
       if (RANK[stage] > RANK[furthest]) continue
-      if (this.#stalledFor < limit && !(stage === 'cut' && this.#isLate(look))) continue
+      if (this.#stalledFor < limit && !(stage === 'interrupt' && this.#isLate(look))) continue
       if (RANK[this.#reached] >= RANK[stage]) return 'none'
       this.#reached = stage
       return stage

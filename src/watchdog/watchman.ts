@@ -63,7 +63,7 @@ export class Watchman {
     const debugged = still && this.debugged(now)
     const verdict = this.#judge.look({ now, lastBeat, booting, longTurnUntil, debugged, cutAt: this.#cutAt() })
     if (verdict === 'report') this.#reporting = this.#report()
-    else if (verdict === 'cut') void this.#cut()
+    else if (verdict === 'interrupt') void this.#cut()
     else if (verdict === 'kill') void this.die('stall')
     else if (verdict === 'ended') void this.#ended(this.#judge.stalledFor)
   }
@@ -87,8 +87,8 @@ export class Watchman {
     const kernel = this.#kernel.evidence()
     const capture = await this.#main.freeze(FREEZE_LIMIT)
     const evidence = this.#evidence(why === 'boot' ? 'boot' : 'kill', capture ?? this.#main.last, kernel)
-    const lastAnswers = giveLastAnswers(this.#table, this.#lastAnswer, LAST_ANSWERS_LIMIT)
-    this.#send({ type: 'killing', why, evidence, lastAnswers })
+    const emergencyResponses = giveLastAnswers(this.#table, this.#lastAnswer, LAST_ANSWERS_LIMIT)
+    this.#send({ type: 'killing', why, evidence, emergencyResponses })
     killAll(descendants(process.pid))
     process.kill(process.pid, 'SIGKILL')
   }
@@ -113,7 +113,7 @@ export class Watchman {
       isSpinning,
       hasEnded: () => this.#pulse.lastBeat !== lastBeat,
       onCut: (capture) => {
-        evidence = this.#evidence('cut', capture)
+        evidence = this.#evidence('interrupt', capture)
         this.#pulse.tainted = true
         this.#pulse.orderCut(this.#sequence(capture) || -1)
         this.#wasCut = true
@@ -134,7 +134,7 @@ export class Watchman {
       turned = await this.#turns(lastBeat, Number.POSITIVE_INFINITY)
     }
     if (turned && evidence !== null) {
-      this.#send({ type: 'stall-cut', stalledForMs: Math.round(this.#pulse.lastBeat - lastBeat), evidence })
+      this.#send({ type: 'stall-interrupted', stalledForMs: Math.round(this.#pulse.lastBeat - lastBeat), evidence })
     }
   }
 
@@ -148,7 +148,7 @@ export class Watchman {
   }
 
   #cutFailed(why: NotCutReason): void {
-    this.#send({ type: 'cut-impossible', why, evidence: this.#evidence('cut', this.#main.last) })
+    this.#send({ type: 'interrupt-impossible', why, evidence: this.#evidence('interrupt', this.#main.last) })
   }
 
   async #ended(stalledFor: number): Promise<void> {
@@ -189,7 +189,7 @@ export class Watchman {
         heapUsed: this.#pulse.heapUsed,
         heapLimit: this.#pulse.heapLimit,
       },
-      longTurn: this.#pulse.longTurnName,
+      allowBlocking: this.#pulse.longTurnName,
     }
   }
 
@@ -216,13 +216,13 @@ export class Watchman {
 function limitsOf(settings: Settings): VerdictLimits {
   return {
     get report() {
-      return settings.stallReport
+      return settings.stallReportAfter
     },
     get cut() {
-      return settings.stallCut
+      return settings.stallInterruptAfter
     },
     get kill() {
-      return settings.stallKill
+      return settings.stallKillAfter
     },
     get action() {
       return settings.stallAction

@@ -20,8 +20,8 @@ export function cleanUpCut(traffic: Traffic, sequence: number): void {
 
   const others = new Set<RequestScope>([...traffic.inFlight].filter((scope) => scope !== culprit))
   const total = others.size
-  tellArbiter({ type: 'cut-done', culprit: answer, others: total })
-  if (total === 0) return tellArbiter({ type: 'cut-served', served: 0, others: 0 })
+  tellArbiter({ type: 'interrupt-done', culprit: answer, others: total })
+  if (total === 0) return tellArbiter({ type: 'interrupt-served', served: 0, others: 0 })
 
   let served = 0
   const { onEnded } = traffic
@@ -29,6 +29,6 @@ export function cleanUpCut(traffic: Traffic, sequence: number): void {
     onEnded?.(scope, outcome)
     if (!others.delete(scope)) return
     if (scope.response.writableEnded && !scope.abandoned) served++
-    if (others.size === 0) tellArbiter({ type: 'cut-served', served, others: total })
+    if (others.size === 0) tellArbiter({ type: 'interrupt-served', served, others: total })
   }
 }

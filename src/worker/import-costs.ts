@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { BootProfile, CostlyImport, ImportCost } from '../report/rooms/boot-report.ts'
-import { tellDuration } from '../wait/duration.ts'
+import { formatElapsed } from '../wait/duration.ts'
 import type { ImportLedger, ModuleEntry } from './import-ledger.ts'
 
 const MOST_NODES = 200
@@ -54,7 +54,7 @@ export function worstImports(ledger: ImportLedger, cwd: string): readonly Costly
 /** The tree as lines of text, for the log. */
 export function tellProfile({ tree, modules, evaluatedMs, readMs, leftOut }: BootProfile): string[] {
   const lines = [
-    `boot profile: ${modules} modules, ${tellDuration(evaluatedMs)} to evaluate and ${tellDuration(readMs)} to read them; total, self and memory of each:`,
+    `boot profile: ${modules} modules, ${formatElapsed(evaluatedMs)} to evaluate and ${formatElapsed(readMs)} to read them; total, self and memory of each:`,
   ]
   let untold = leftOut
   const tell = (cost: ImportCost, depth: number): void => {
@@ -65,7 +65,7 @@ export function tellProfile({ tree, modules, evaluatedMs, readMs, leftOut }: Boo
     const memory = `${(cost.memoryBytes / 1024 / 1024).toFixed(1)} MiB`
     const did = cost.did.length === 0 ? '' : `  [${cost.did.join('; ')}]`
     lines.push(
-      `${tellDuration(cost.totalMs).padStart(8)} ${tellDuration(cost.selfMs).padStart(8)} ${memory.padStart(10)}  ${'  '.repeat(depth)}${cost.module}${did}`,
+      `${formatElapsed(cost.totalMs).padStart(8)} ${formatElapsed(cost.selfMs).padStart(8)} ${memory.padStart(10)}  ${'  '.repeat(depth)}${cost.module}${did}`,
     )
     for (const inner of cost.imports) tell(inner, depth + 1)
   }
@@ -97,7 +97,7 @@ function costOf(branch: Branch, kept: ReadonlySet<Branch>, cwd: string): ImportC
   if (!kept.has(branch)) return []
   const { entry, children, totalMs } = branch
   const did = [...entry.did].map(([what, { count, ms }]) => {
-    return `${count === 1 ? '' : `${count} × `}${what}${ms >= 1 ? `, ${tellDuration(ms)}` : ''}`
+    return `${count === 1 ? '' : `${count} × `}${what}${ms >= 1 ? `, ${formatElapsed(ms)}` : ''}`
   })
   return [
     {

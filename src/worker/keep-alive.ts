@@ -1,7 +1,7 @@
 import type net from 'node:net'
 import type { WorkerConfig } from '../protocol/worker-config.ts'
 import { http } from '../request/node-http.ts'
-import { formatDuration, tellDuration } from '../wait/duration.ts'
+import { formatDuration, formatElapsed } from '../wait/duration.ts'
 
 /**
  * Applies the `keepAlive` setting to a server: always when somebody set it, else only where the app has left Node's own default, because an
@@ -14,7 +14,7 @@ export function applyKeepAlive(server: net.Server, { settings, chosen }: WorkerC
   const untouched = server.keepAliveTimeout === new http.Server().keepAliveTimeout
   if (!untouched && !chosen.includes('keepAlive')) {
     if (server.keepAliveTimeout === settings.keepAlive) return null
-    const own = server.keepAliveTimeout === 0 ? 'unbounded' : tellDuration(server.keepAliveTimeout)
+    const own = server.keepAliveTimeout === 0 ? 'unbounded' : formatElapsed(server.keepAliveTimeout)
     return `keepAlive (${formatDuration(settings.keepAlive)}) does not apply: the app keeps idle connections for ${own}; set --keep-alive to overrule it`
   }
   // Node writes "without limit" as 0.

@@ -124,8 +124,8 @@ describe('leaving', () => {
     const client = await connect()
     await client.ask('/')
     const { done } = leave({
-      drainLimit: '100ms',
-      requestDeadline: '100ms',
+      drainTimeout: '100ms',
+      requestTimeout: '100ms',
       upgradeGrace: '50ms',
       stallAction: 'report',
     })

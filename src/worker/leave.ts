@@ -61,7 +61,7 @@ export class Leaving {
     }
     traffic.stopAccepting()
     this.#stopLooking = every(LOOK_EVERY, () => setImmediate(() => this.#look()), { keepAlive: true })
-    after(settings.drainLimit, () => this.abort(), { keepAlive: false })
+    after(settings.drainTimeout, () => this.abort(), { keepAlive: false })
   }
 
   /** Waits no longer for clients that have rested for half a second. */
@@ -78,7 +78,7 @@ export class Leaving {
       // Its client has its answer, and is still to take it.
       if (scope.abandoned) continue
       this.#aborted++
-      scope.verdict ??= 'stopped'
+      scope.verdict ??= 'shutdown'
       scope.enter(() => scope.giveUp(new ShutdownError()))
       answerInstead(this.#traffic, scope, answer)
     }

@@ -99,12 +99,12 @@ export class Line implements WorkerLine {
     this.#unheard.set(topic, unheard)
   }
 
-  /** Requests have ended; the rooms finish what they can within what is left of the drain limit. */
+  /** Requests have ended; the modules finish what they can within what is left of the drain limit. */
   async drain(): Promise<void> {
     if (this.#drains.size > 0) {
-      const { drainLimit, stopLimit } = this.#settings
+      const { drainTimeout, stopTimeout } = this.#settings
       const past = monotonicNow() - this.#leavingSince
-      const limit = Math.max(0, Math.min(Math.max(LEAST_DRAIN, drainLimit - past), stopLimit - past - BEFORE_KILL))
+      const limit = Math.max(0, Math.min(Math.max(LEAST_DRAIN, drainTimeout - past), stopTimeout - past - BEFORE_KILL))
       const done = Promise.allSettled([...this.#drains.values()].map((drained) => drained(limit)))
       await waitAtMost(ms(limit), done)
     }
@@ -118,8 +118,8 @@ export class Line implements WorkerLine {
 
   #tellReports(): void {
     if (this.#reports.size === 0) return
-    const rooms: Record<string, unknown> = {}
-    for (const [topic, snapshot] of this.#reports) rooms[topic] = snapshot()
-    tellArbiter({ type: 'rooms', rooms })
+    const modules: Record<string, unknown> = {}
+    for (const [topic, snapshot] of this.#reports) modules[topic] = snapshot()
+    tellArbiter({ type: 'modules', modules })
   }
 }

@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { longTurn } from './long-turn.ts'
+import { allowBlocking } from './long-turn.ts'
 import { publishRuntime } from './runtime.ts'
 
-describe('longTurn', () => {
+describe('allowBlocking', () => {
   it('outside a worker only runs the job', () => {
     assert.equal(
-      longTurn('report', '2s', () => 42),
+      allowBlocking('report', '2s', () => 42),
       42,
     )
-    assert.throws(() => longTurn('report', '2s', () => assert.fail('mine')), /mine/)
+    assert.throws(() => allowBlocking('report', '2s', () => assert.fail('mine')), /mine/)
   })
 
   it('refuses what is no finite length of time, and does not run the job', () => {
     for (const limit of ['unbounded', '2', '', 'soon', 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
       assert.throws(
-        () => longTurn('report', limit, () => assert.fail('it ran')),
-        { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'limit', given: limit } },
+        () => allowBlocking('report', limit, () => assert.fail('it ran')),
+        { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'timeout', given: limit } },
         String(limit),
       )
     }
@@ -26,14 +26,14 @@ describe('longTurn', () => {
     const said: unknown[] = []
     publishRuntime({
       sequenceOf: () => 0,
-      beginLongTurn: (name, limit) => {
+      beginBlocking: (name, limit) => {
         said.push(`begin ${name} ${limit}`)
         return () => said.push(`end ${name}`)
       },
     })
-    longTurn('outer', '1m', () => longTurn('inner', 250, () => said.push('job')))
+    allowBlocking('outer', '1m', () => allowBlocking('inner', 250, () => said.push('job')))
     assert.deepEqual(said.splice(0), ['begin outer 60000', 'begin inner 250', 'job', 'end inner', 'end outer'])
-    assert.throws(() => longTurn('failing', '1s', () => assert.fail('mine')), /mine/)
+    assert.throws(() => allowBlocking('failing', '1s', () => assert.fail('mine')), /mine/)
     assert.deepEqual(said, ['begin failing 1000', 'end failing'])
   })
 })

@@ -13,12 +13,17 @@ import { findRuntime } from './runtime.ts'
  * @returns what the job returns
  * @throws RangeError for a limit that is not a finite positive length of time; whatever the job throws
  */
-export function longTurn<T>(name: string, limit: string | number, job: () => T): T {
+export function allowBlocking<T>(name: string, limit: string | number, job: () => T): T {
   const allowed: Milliseconds | undefined = typeof limit === 'number' ? ms(limit) : parseDuration(limit)
   if (allowed === undefined || !(allowed > 0) || !Number.isFinite(allowed)) {
-    throw new InvalidOptionError(`longTurn "${name}"`, 'limit', limit, "must be finite and greater than 0, e.g. '20s'")
+    throw new InvalidOptionError(
+      `allowBlocking "${name}"`,
+      'limit',
+      limit,
+      "must be finite and greater than 0, e.g. '20s'",
+    )
   }
-  const end = findRuntime()?.beginLongTurn(name, allowed)
+  const end = findRuntime()?.beginBlocking(name, allowed)
   try {
     return job()
   } finally {

@@ -5,7 +5,7 @@ export interface Runtime {
   /** Sequence number of the request being executed: by AsyncLocalStorage, else the one `self` (a frame's `this`) belongs to; 0 for none. */
   readonly sequenceOf: (self: unknown) => number
   /** Announces a long synchronous job; returns how to say that it is over. */
-  readonly beginLongTurn: (name: string, limitMs: number) => () => void
+  readonly beginBlocking: (name: string, limitMs: number) => () => void
 }
 
 const runtime = new ProcessGlobal<Runtime>('runtime')

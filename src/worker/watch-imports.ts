@@ -4,7 +4,7 @@ import { ProcessGlobal } from '../system/process-global.ts'
 import { monotonicNow } from '../wait/clock.ts'
 import type { ImportLedger } from './import-ledger.ts'
 
-/** Where the modules under measurement find their ledger. */
+/** Where the modules under measurement find their list of waits. */
 const imports = new ProcessGlobal<ImportLedger>('imports')
 const ESM = new Set(['module', 'module-typescript'])
 
@@ -12,7 +12,7 @@ const ESM = new Set(['module', 'module-typescript'])
 const commonJs = Module.prototype as unknown as { load(filename: string): unknown }
 
 /**
- * Writes into the ledger whatever is imported from now on. CommonJS is measured around Node's own loading of it. An ES module is evaluated where nothing of
+ * Writes into the list of waits whatever is imported from now on. CommonJS is measured around Node's own loading of it. An ES module is evaluated where nothing of
  * ours is on the stack, so a call is put in front of its first line and one behind its last: lines stay what they are, the columns of the first move.
  *
  * @returns stops it

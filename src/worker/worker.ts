@@ -9,7 +9,7 @@ import { AccessLog } from '../request/access-log.ts'
 import type { Admission } from '../request/admission/admission.ts'
 import { admit } from '../request/admission/admit.ts'
 import { ConnectionTable } from '../request/connection-table.ts'
-import { expireRequest } from '../request/expire-request.ts'
+import { timeOutRequest } from '../request/expire-request.ts'
 import { giveLastAnswers } from '../request/last-answers.ts'
 import { rawAnswer } from '../request/raw-answer.ts'
 import { hookServers } from '../request/server-hooks.ts'
@@ -68,11 +68,11 @@ export class Worker {
     this.config = config
     const table = new ConnectionTable()
     this.traffic = new Traffic(table, config.settings)
-    const expired = rawAnswer('PUNCTUAL_REQUEST_EXPIRED', config.settings.expiredStatus === '504' ? 504 : 503)
-    this.traffic.deadlines.onExpired = (scope) => expireRequest(this.traffic, scope, expired)
+    const expired = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT', config.settings.timeoutStatus === '504' ? 504 : 503)
+    this.traffic.deadlines.onTimeout = (scope) => timeOutRequest(this.traffic, scope, expired)
     this.#pulse.booting = true
     watchAsyncHooks(this.#pulse)
-    publishRuntime({ sequenceOf, beginLongTurn: (name, limit) => this.#beginLongTurn(name, limit) })
+    publishRuntime({ sequenceOf, beginBlocking: (name, limit) => this.#beginBlocking(name, limit) })
     onLeak((leak) => tellArbiter({ type: 'leak', leak }))
     publishQueryRules(config.settings)
     this.#line = new Line(config, () => this.traffic.inFlight.size)
@@ -207,7 +207,7 @@ export class Worker {
     process.channel?.unref()
   }
 
-  #beginLongTurn(name: string, limit: number): () => void {
+  #beginBlocking(name: string, limit: number): () => void {
     const outer = { name: this.#pulse.longTurnName, until: this.#pulse.longTurnUntil }
     this.#pulse.setLongTurn(name, monotonicNow() + limit)
     return () => this.#pulse.setLongTurn(outer.name ?? '', outer.until)

@@ -59,7 +59,7 @@ describe('npm run check', () => {
     assert.match(output, /src\/arbiter\/planted-two\.ts:2: arbiter .*\brequest\b/)
   })
 
-  it('names an import between rooms that must not know each other', async () => {
+  it('names an import between modules that must not know each other', async () => {
     plant('src/cache/planted.ts', "const x = await import('../defer/planted.ts')\n")
     plant('src/defer/planted.ts', 'export const planted = 1\n')
     const { output } = await check('layers')
@@ -74,7 +74,7 @@ describe('npm run check', () => {
     assert.match(output, /: report\/planted-a\.ts -> report\/planted-b\.ts -> report\/planted-a\.ts/)
   })
 
-  it('names a cycle of rooms that no two files make', async () => {
+  it('names a cycle of modules that no two files make', async () => {
     plant('src/report/planted-a.ts', "import type { B } from '../settings/planted-b.ts'\nexport type A = B\n")
     plant('src/settings/planted-b.ts', 'export type B = string\n')
     plant('src/settings/planted-c.ts', "import type { D } from '../report/planted-d.ts'\nexport type C = D\n")

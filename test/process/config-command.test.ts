@@ -49,7 +49,7 @@ describe('punctual config', () => {
     assert.match(stdout, /^ {2}workers +3 +flag: --workers$/m)
     assert.match(stdout, /^ {2}port +5000 +environment: PUNCTUAL_PORT$/m)
     assert.match(stdout, /^ {2}keepAlive +2s +file: punctual\.config\.mjs$/m)
-    assert.match(stdout, /^ {2}bootLimit +1m +default$/m)
+    assert.match(stdout, /^ {2}bootTimeout +1m +default$/m)
     assert.match(stdout, /^ {2}import +.*\/a\.ts,b +flag: --import$/m)
   })
 
@@ -58,12 +58,12 @@ describe('punctual config', () => {
     const report = JSON.parse(stdout)
     assert.deepEqual(report.settings.maxMemory, { value: '512MiB', origin: 'flag', source: '--max-memory' })
     assert.equal(report.configFile, null)
-    const nested = report.rules.find(({ says }: { says: string }) => says === 'stallCut < stallKill')
+    const nested = report.rules.find(({ says }: { says: string }) => says === 'stallInterruptAfter < stallKillAfter')
     assert.deepEqual([nested.applies, nested.holds], [true, true])
   })
 
   it('all faults are told at once, without a stack, with exit code 2', async () => {
-    const { code, stdout, stderr } = await punctual(['config', '--workers', '0', '--request-deadline', 'NaN'], {
+    const { code, stdout, stderr } = await punctual(['config', '--workers', '0', '--request-timeout', 'NaN'], {
       PUNCTUAL_WROKERS: '3',
     })
     assert.equal(code, 2)
@@ -71,7 +71,7 @@ describe('punctual config', () => {
     assert.match(stderr, /^punctual: /)
     assert.match(stderr, /\(PUNCTUAL_SETTINGS_INVALID\)\n$/)
     assert.equal(stderr.trim().split('\n').length, 4)
-    const json = await punctual(['config', '--json', '--workers', '0', '--request-deadline', 'NaN'], {
+    const json = await punctual(['config', '--json', '--workers', '0', '--request-timeout', 'NaN'], {
       PUNCTUAL_WROKERS: '3',
     })
     assert.deepEqual([json.code, json.stdout], [2, ''])
@@ -79,7 +79,7 @@ describe('punctual config', () => {
     assert.deepEqual(
       details.faults.map(({ source, kind, suggestion }) => [source, kind, suggestion ?? null]).toSorted(),
       [
-        ['--request-deadline', 'invalid', null],
+        ['--request-timeout', 'invalid', null],
         ['--workers', 'too-small', null],
         ['PUNCTUAL_WROKERS', 'unknown-name', 'PUNCTUAL_WORKERS'],
       ],
@@ -119,7 +119,7 @@ describe('punctual', () => {
     assert.match(command.stderr, /^punctual: .*\bconfig\b.* \(PUNCTUAL_USAGE\)\n$/)
     const flag = await punctual(['config', '--stall-ct', '3s'])
     assert.equal(flag.code, 2)
-    assert.match(flag.stderr, /^punctual: .*--stall-cut\b.* \(PUNCTUAL_USAGE\)\n$/)
+    assert.match(flag.stderr, /^punctual: .*--stall-interrupt-after\b.* \(PUNCTUAL_USAGE\)\n$/)
   })
 
   it('a flag without its value is refused with exit code 2', async () => {
@@ -141,7 +141,7 @@ describe('punctual', () => {
   it('every setting is in the help, with default and variable', async () => {
     const { stdout } = await punctual(['help', 'config'])
     const words = stdout.replaceAll(/\s+/g, ' ')
-    assert.match(words, /--request-deadline <duration> .*\[30s; PUNCTUAL_REQUEST_DEADLINE\]/)
+    assert.match(words, /--request-deadline <duration> .*\[30s; PUNCTUAL_REQUEST_TIMEOUT\]/)
     assert.match(stdout, /^Stalls:$/m)
   })
 })

@@ -187,8 +187,9 @@ describe('incidents', () => {
     kind: 'stall',
     at: '2026-11-22T00:43:31.123Z',
     worker: { id: 2, pid: 7, generation: 1 },
-    story: 'worker 2 (pid 7) stalled 5.0 s in verify (src/login.ts:42) for POST /login, spinning; cut and answered 503',
-    outcome: 'cut',
+    summary:
+      'worker 2 (pid 7) stalled 5.0 s in verify (src/login.ts:42) for POST /login, spinning; cut and answered 503',
+    outcome: 'interrupted',
     evidence: [],
   }
 
@@ -198,7 +199,7 @@ describe('incidents', () => {
   }
 
   test('are listed from the files, newest first, also when no arbiter runs', LIMIT, async () => {
-    keep(incident, { ...incident, id: '20261123T000000000-w3-crash', story: 'worker 3 crashed\u001b[31m' })
+    keep(incident, { ...incident, id: '20261123T000000000-w3-crash', summary: 'worker 3 crashed\u001b[31m' })
     const { code, stdout } = await punctual(['incidents'])
     assert.equal(code, 0)
     const lines = stdout.split('\n')

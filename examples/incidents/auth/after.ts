@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database/schema.ts'
-import { currentRequest, type DurableQueue, fallbackTo, QueryExpiredError, withQueryLimit } from '../punctual.ts'
+import { currentRequest, type DurableQueue, QueryTimeoutError, withFallback, withQueryTimeout } from '../punctual.ts'
 import type { AuthLimits } from './auth-limits.ts'
 import type { ApiKey, AuthResult, AuthService, Identity } from './contract.ts'
 import type { Referral } from './deferred-referrals.ts'
@@ -22,7 +22,7 @@ export interface AuthParts {
  * failed, there is still an answer, which says so (`degraded`); without the user there is none, and the error of the guard is a 503.
  */
 export function createAuthAfter(parts: AuthParts): AuthService {
-  return { auth: (identity) => withQueryLimit('auth', parts.limits.whole.value, () => auth(parts, identity)) }
+  return { auth: (identity) => withQueryTimeout('auth', parts.limits.whole.value, () => auth(parts, identity)) }
 }
 
 async function auth(parts: AuthParts, identity: Identity): Promise<AuthResult> {
@@ -33,13 +33,13 @@ async function auth(parts: AuthParts, identity: Identity): Promise<AuthResult> {
 
 /** The user with his keys, from the cache; only when that takes too long, which may be the fault of the keys, the user alone. */
 function lookUp({ db, users, limits }: AuthParts, identity: Identity): Promise<Found> {
-  return withQueryLimit('user look-up', limits.lookUp.value, () =>
-    fallbackTo(
+  return withQueryTimeout('user look-up', limits.lookUp.value, () =>
+    withFallback(
       'API keys',
       () => users.byPrivyId.get(identity.privyId),
       () => findAndStamp(db, identity),
       // A pool that is dry will not give a second connection sooner than the first.
-      { when: (error) => error instanceof QueryExpiredError },
+      { when: (error) => error instanceof QueryTimeoutError },
     ),
   )
 }
@@ -65,7 +65,7 @@ async function signUp(parts: AuthParts, identity: Identity): Promise<AuthResult>
 async function signInByName({ db, users, limits }: AuthParts, identity: Identity): Promise<AuthResult> {
   const holder = await users.byUsername.get(identity.username)
   if (typeof holder?.privyId === 'string' && holder.privyId !== identity.privyId) return 'username taken'
-  const known = await withQueryLimit('user look-up', limits.lookUp.value, () => findAndStampWithKeys(db, identity))
+  const known = await withQueryTimeout('user look-up', limits.lookUp.value, () => findAndStampWithKeys(db, identity))
   await users.forget(identity)
   return known === undefined || known === 'username taken' ? 'username taken' : signedIn(known)
 }
@@ -89,5 +89,5 @@ function signedIn(known: {
 
 /** Whether something else has taken the place of what this request asked for, such as an old value out of the cache. */
 function wasDegraded(): boolean {
-  return (currentRequest()?.ledger.count('degraded') ?? 0) > 0
+  return (currentRequest()?.waits.count('degraded') ?? 0) > 0
 }

@@ -1,13 +1,13 @@
-import { type HotValue, hotLimit, type Milliseconds } from '../punctual.ts'
+import { type Milliseconds, type RuntimeValue, runtimeTimeout } from '../punctual.ts'
 
 /** The limits of the second incident; `punctual set auth.limit 30s` puts the one of before in the place of one, in all workers. */
 export interface AuthLimits {
   /** The client is answered within 8 s, whatever the database does; what is left of them after the queries is for the answer itself. */
-  readonly whole: HotValue<Milliseconds>
+  readonly whole: RuntimeValue<Milliseconds>
   /** To know who it is. The look-up with the keys takes part in it. */
-  readonly lookUp: HotValue<Milliseconds>
+  readonly lookUp: RuntimeValue<Milliseconds>
   /** A table of keys that hangs leaves enough of the above to look up the user alone. */
-  readonly withKeys: HotValue<Milliseconds>
+  readonly withKeys: RuntimeValue<Milliseconds>
   /** Takes the names back. */
   close(): void
 }
@@ -15,9 +15,9 @@ export interface AuthLimits {
 /** Declares them: `auth.limit`, `auth.lookUp` and `auth.withKeys`. */
 export function authLimits(): AuthLimits {
   const limits = {
-    whole: hotLimit('auth.limit', '7.8s'),
-    lookUp: hotLimit('auth.lookUp', '5s'),
-    withKeys: hotLimit('auth.withKeys', '3s'),
+    whole: runtimeTimeout('auth.limit', '7.8s'),
+    lookUp: runtimeTimeout('auth.lookUp', '5s'),
+    withKeys: runtimeTimeout('auth.withKeys', '3s'),
   }
   return {
     ...limits,

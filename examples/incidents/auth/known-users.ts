@@ -3,28 +3,28 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../database/schema.ts'
 import {
   type CacheEvent,
-  type HotValue,
-  type Limit,
+  type Duration,
   type Milliseconds,
   type ReadThrough,
+  type RuntimeValue,
   readThrough,
-  withQueryLimit,
+  withQueryTimeout,
 } from '../punctual.ts'
 import type { Identity } from './contract.ts'
 import { findByPrivyId, findHolder, type KnownUser, type NameHolder } from './user-queries.ts'
 
 /** How long somebody is remembered; he is stamped as seen when he is looked up, so once in this time. */
-const REMEMBERED: Limit = '300s'
+const REMEMBERED: Duration = '300s'
 /** While the database fails, he is answered with what was known of him for so long. */
-const REMEMBERED_AT_WORST: Limit = '1h'
+const REMEMBERED_AT_WORST: Duration = '1h'
 /** For one look-up, whoever waits for it. */
-const LOOK_UP_LIMIT: Limit = '5s'
+const LOOK_UP_LIMIT: Duration = '5s'
 
 export interface KnownUsersSettings {
   /** Shared by all workers and machines; undefined leaves each worker its own memory. */
   readonly redis: Redis | undefined
   /** For the user and his keys, of the above. */
-  readonly withKeysLimit: HotValue<Milliseconds>
+  readonly withKeysTimeout: RuntimeValue<Milliseconds>
   readonly onEvent: (event: CacheEvent) => void
 }
 
@@ -41,7 +41,7 @@ export interface KnownUsers {
 
 /** Look-ups that are asked of the database once in five minutes, of all workers together where there is a Redis. */
 export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings): KnownUsers {
-  const { redis, withKeysLimit, onEvent } = settings
+  const { redis, withKeysTimeout, onEvent } = settings
   const common = {
     ttl: REMEMBERED,
     grace: REMEMBERED_AT_WORST,
@@ -51,12 +51,12 @@ export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings
   }
   const byPrivyId = readThrough<string, KnownUser>('auth:privy_id', {
     ...common,
-    load: (privyId) => withQueryLimit('user with API keys', withKeysLimit.value, () => findByPrivyId(db, privyId)),
+    load: (privyId) => withQueryTimeout('user with API keys', withKeysTimeout.value, () => findByPrivyId(db, privyId)),
   })
   const byUsername = readThrough<string, NameHolder>('auth:username', {
     ...common,
     // For its name; how long it may take is what is left of the look-up.
-    load: (username) => withQueryLimit('user name', 'unbounded', () => findHolder(db, username)),
+    load: (username) => withQueryTimeout('user name', 'unbounded', () => findHolder(db, username)),
   })
   return {
     byPrivyId,

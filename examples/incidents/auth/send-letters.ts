@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import { createTransport } from 'nodemailer'
 import type { Database } from '../database/schema.ts'
-import { within } from '../punctual.ts'
+import { withTimeout } from '../punctual.ts'
 
 /** One letter, from connecting to the server's word that it has it. */
 const LETTER_LIMIT = '10s'
@@ -46,7 +46,7 @@ export function openLetters(db: Kysely<Database>, url: string | undefined): Lett
         text: `${username} has joined with your code. Thank you!\n`,
       }
       // What is given up leaves the pool, too: it would go out later, beside the one in its place.
-      await within('letter', LETTER_LIMIT, ({ signal }) => server.sendMail({ ...letter, signal }))
+      await withTimeout('letter', LETTER_LIMIT, ({ signal }) => server.sendMail({ ...letter, signal }))
       await db.updateTable('email_outbox').set({ sent_at: sql<Date>`now()` }).where('id', '=', id).execute()
     }
   }

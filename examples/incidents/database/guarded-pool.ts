@@ -20,5 +20,5 @@ export function openGuardedPool({ url, max = 10, name = 'after', onEvent }: Guar
     idleTimeoutMillis: 600_000,
     application_name: `incidents ${name}`,
   })
-  return guardPool(pool, { name, queryLimit: '10s', onEvent })
+  return guardPool(name, pool, { queryTimeout: '10s', onEvent })
 }

@@ -1,4 +1,4 @@
-import { tellDuration } from '../../../src/wait/duration.ts'
+import { formatElapsed } from '../../../src/wait/duration.ts'
 
 export interface MigrationReport {
   /** Names of the migrations that were run now; empty when all were in place. */
@@ -20,9 +20,9 @@ export type ReleaseReport = MigrationReport & SeedReport
 export function tellMigrations({ migrations, migrationMs, database }: MigrationReport): string {
   if (migrations.length === 0) return `${database}: all migrations are in place`
   const count = migrations.length === 1 ? '1 migration' : `${migrations.length} migrations`
-  return `${database}: ${count} run in ${tellDuration(migrationMs)} (${migrations.join(', ')})`
+  return `${database}: ${count} run in ${formatElapsed(migrationMs)} (${migrations.join(', ')})`
 }
 
 export function tellSeed({ seeded, seedMs }: SeedReport): string {
-  return seeded === 0 ? 'all users are there' : `${seeded} users seeded in ${tellDuration(seedMs)}`
+  return seeded === 0 ? 'all users are there' : `${seeded} users seeded in ${formatElapsed(seedMs)}`
 }

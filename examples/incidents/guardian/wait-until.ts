@@ -1,6 +1,6 @@
 import { after, monotonicNow, pause } from '../../../src/wait/clock.ts'
 import type { Milliseconds } from '../../../src/wait/duration.ts'
-import { tellDuration } from '../../../src/wait/duration.ts'
+import { formatElapsed } from '../../../src/wait/duration.ts'
 
 /** Asks until the answer is true. False: the limit passed first. */
 export async function waitUntil(
@@ -19,7 +19,7 @@ export async function waitUntil(
 /** Waits for work that cannot be cancelled, but not for ever: rejects after `limit` with `what` in the message. */
 export function within<T>(limit: Milliseconds, what: string, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const cancel = after(limit, () => reject(new Error(`${what} took longer than ${tellDuration(limit)}`)))
+    const cancel = after(limit, () => reject(new Error(`${what} took longer than ${formatElapsed(limit)}`)))
     work.then(resolve, reject).finally(cancel)
   })
 }

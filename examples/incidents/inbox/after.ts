@@ -1,4 +1,4 @@
-import { type Alternatives, alternatives, within } from '../punctual.ts'
+import { type FallbackChain, fallbackChain, withTimeout } from '../punctual.ts'
 import type { Inbox, Source } from './contract.ts'
 import type { PartnerMessage } from './partner.ts'
 import { askPartner, PartnerError } from './partner-client.ts'
@@ -16,9 +16,8 @@ export function createInboxAfter(partnerUrl: string): Inbox {
   const asking =
     (source: Source): Ask =>
     (id) =>
-      within('partner messages', PARTNER_LIMIT, ({ signal }) => askPartner(partnerUrl, source, id, signal))
-  const discussions: Alternatives<Record<Source, Ask>> = alternatives({
-    name: 'discussion',
+      withTimeout('partner messages', PARTNER_LIMIT, ({ signal }) => askPartner(partnerUrl, source, id, signal))
+  const discussions: FallbackChain<Record<Source, Ask>> = fallbackChain('discussion', {
     sources: { messaging: asking('messaging'), issue: asking('issue') },
     next: (error) => error instanceof PartnerError && error.status === 422,
   })

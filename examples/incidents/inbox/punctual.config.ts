@@ -12,7 +12,7 @@ const config: PunctualConfig = defineConfig({
         const { migrateInbox } = await import('./migrate-inbox.ts')
         for (const name of migrateInbox(inboxDatabase())) log(`${name} was run`)
       },
-      limit: '5m',
+      timeout: '5m',
     },
   ],
   releaseLock: `sqlite:${inboxDatabase()}`,

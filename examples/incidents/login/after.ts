@@ -1,4 +1,4 @@
-import { type Limit, withQueryLimit } from '../punctual.ts'
+import { type Duration, withQueryTimeout } from '../punctual.ts'
 import type { Audit } from './audit.ts'
 import type { LoginService } from './contract.ts'
 import { createLoginService } from './login-service.ts'
@@ -8,11 +8,11 @@ import type { LoginStore } from './login-store.ts'
  * The login on Punctual: the audit is deferred, so that nobody who signs in waits for it. What is waited for shares `limit`, on a guarded database; then its error
  * is a 503.
  */
-export function createLoginAfter(store: LoginStore, audit: Audit, limit: Limit): LoginService {
+export function createLoginAfter(store: LoginStore, audit: Audit, limit: Duration): LoginService {
   const service = createLoginService(store, audit)
   return {
-    login: (credentials, client) => withQueryLimit('login', limit, () => service.login(credentials, client)),
-    me: (token) => withQueryLimit('session', limit, () => service.me(token)),
-    logout: (token, client) => withQueryLimit('logout', limit, () => service.logout(token, client)),
+    login: (credentials, client) => withQueryTimeout('login', limit, () => service.login(credentials, client)),
+    me: (token) => withQueryTimeout('session', limit, () => service.me(token)),
+    logout: (token, client) => withQueryTimeout('logout', limit, () => service.logout(token, client)),
   }
 }

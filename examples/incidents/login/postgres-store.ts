@@ -27,7 +27,7 @@ export function createPostgresStore(db: Kysely<Database>): LoginStore {
 
     async startSession(userId, tokenHash) {
       await db
-        .with('expired', (query) =>
+        .with('timed-out', (query) =>
           query.deleteFrom('sessions').where('user_id', '=', userId).where('expires_at', '<=', sql<Date>`now()`),
         )
         .insertInto('sessions')

@@ -60,7 +60,7 @@ function takeLock(db: SqliteDatabase, over: Promise<void>, length: Milliseconds,
       locked()
       await over
     }
-    db.transaction(hold, { limit: LOCK_LIMIT + length }).catch((error: unknown) => {
+    db.transaction(hold, { timeout: LOCK_LIMIT + length }).catch((error: unknown) => {
       giveUp()
       refused(error)
     })

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../database/schema.ts'
-import { type Batch, batch, withQueryLimit } from '../punctual.ts'
+import { type Batch, batch, withQueryTimeout } from '../punctual.ts'
 import { changeReferral, changeTest } from './change-queries.ts'
 import type { PractitionerPage, ReferralPage, ReferralService, Window } from './contract.ts'
 import { isTechnician, seenBy, summaryOf } from './owners.ts'
@@ -33,7 +33,7 @@ export function createReferralsAfter(db: Kysely<Database>): ReferralService {
     max: MOST_REFERRALS,
     missing: () => [],
   })
-  const limited = <T>(work: () => Promise<T>): Promise<T> => withQueryLimit('referrals', LIMIT, work)
+  const limited = <T>(work: () => Promise<T>): Promise<T> => withQueryTimeout('referrals', LIMIT, work)
   return {
     ofPractitioner: (id, window) => limited(() => ofPractitioner(db, testsOf, id, window)),
     ofTechnician: (id, window) => limited(() => ofTechnician(db, testsOf, id, window)),

@@ -1,6 +1,6 @@
 import type { ReleaseStatus } from '../../../src/report/release-report.ts'
 import { pause } from '../../../src/wait/clock.ts'
-import { ms, tellDuration } from '../../../src/wait/duration.ts'
+import { formatElapsed, ms } from '../../../src/wait/duration.ts'
 import { readDatabaseUrl } from '../database/database-url.ts'
 import { SEED_PASSWORD } from '../database/seed.ts'
 import type { RunFlags } from './run-flags.ts'
@@ -39,7 +39,7 @@ export async function announceReleased(flags: RunFlags, ended: AbortSignal): Pro
   const status = await waitFor(flags, ended, ({ release }) => release?.state === 'done' || release?.state === 'skipped')
   if (status?.release === undefined || status.release === null) return false
   const { state, told, record } = status.release
-  const steps = record?.steps.map(({ name, durationMs }) => `${name} ${tellDuration(durationMs)}`)
+  const steps = record?.steps.map(({ name, durationMs }) => `${name} ${formatElapsed(durationMs)}`)
   say('release', state === 'skipped' || steps === undefined ? told : `done (${steps.join(', ')})`)
   return true
 }

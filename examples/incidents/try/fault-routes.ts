@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { FAULTS_SCHEMA, type Faults } from '../outside/faults.ts'
 import { problem, sendProblem } from '../problem.ts'
-import { within } from '../punctual.ts'
+import { withTimeout } from '../punctual.ts'
 
 /** Above what the other side takes at most to lock a table. */
 const FAULTS_LIMIT = '25s'
@@ -24,7 +24,7 @@ export function addFaultRoutes(app: FastifyInstance, faultsUrl: string | undefin
         code: 'NO_OUTSIDE',
       })
     }
-    const { status, body } = await within('faults', FAULTS_LIMIT, async ({ signal }) => {
+    const { status, body } = await withTimeout('faults', FAULTS_LIMIT, async ({ signal }) => {
       const answer = await fetch(faultsUrl, {
         method,
         signal,

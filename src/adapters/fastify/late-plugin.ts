@@ -1,7 +1,7 @@
 import { PunctualError } from '../../errors/punctual-error.ts'
-import { WaitExpiredError } from '../../wait/abort-reason.ts'
-import { type Milliseconds, ms, tellDuration, UNBOUNDED } from '../../wait/duration.ts'
-import { within } from '../../wait/within.ts'
+import { WaitTimeoutError } from '../../wait/abort-reason.ts'
+import { formatElapsed, type Milliseconds, ms, UNBOUNDED } from '../../wait/duration.ts'
+import { withTimeout } from '../../wait/within.ts'
 import { GATE, Gate } from './gates.ts'
 import type { Avvio, Internals, Keys } from './internals.ts'
 
@@ -213,13 +213,13 @@ async function runOnceHooks(
 async function runOnceHook(hook: OnceHook, scope: object, name: OnceHookName, limit: Milliseconds): Promise<void> {
   const wait = `${name} hook of deferred routes`
   try {
-    await within(wait, limit, () => callHook(hook, scope))
+    await withTimeout(wait, limit, () => callHook(hook, scope))
   } catch (error) {
-    if (!(error instanceof WaitExpiredError && error.wait === wait)) throw error
+    if (!(error instanceof WaitTimeoutError && error.wait === wait)) throw error
     const which = hook.name === '' ? '' : ` "${hook.name}"`
     throw new PunctualError(
       'PUNCTUAL_ROUTES_FAILED',
-      `the ${name} hook${which} did not finish within ${tellDuration(limit)} (Fastify's pluginTimeout); if it takes a callback, call it`,
+      `the ${name} hook${which} did not finish within ${formatElapsed(limit)} (Fastify's pluginTimeout); if it takes a callback, call it`,
       { cause: error, details: { reason: 'hook-timeout', hook: name, name: hook.name, timeoutMs: limit } },
     )
   }

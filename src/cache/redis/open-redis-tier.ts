@@ -10,7 +10,7 @@ import { RedisLink } from './redis-link.ts'
 import { RedisTier } from './redis-tier.ts'
 
 export interface RedisTierHooks {
-  readonly softLimit: () => Milliseconds
+  readonly softTimeout: () => Milliseconds
   readonly undecodable: () => void
   /** Another machine has invalidated this. */
   readonly hearDrop: (drop: Drop) => void
@@ -43,7 +43,7 @@ export function openRedisTier<Key extends CacheKey, Value>(
     codec: options.codec ?? jsonCodec,
     hasTags: options.tags !== undefined,
     queue: most,
-    softLimit: hooks.softLimit,
+    softTimeout: hooks.softTimeout,
     undecodable: (error) => {
       hooks.undecodable()
       if (hasToldUndecodable) return

@@ -5,7 +5,7 @@ import { type Cancel, every, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
 import { isFailureOfWork } from '../../wait/refusal.ts'
 import type { WaitContext } from '../../wait/wait-node.ts'
-import { within } from '../../wait/within.ts'
+import { withTimeout } from '../../wait/within.ts'
 import type { CacheEvent } from '../cache-events.ts'
 import { InvalidationStream } from './invalidation-stream.ts'
 import { connectionOf, type RedisClient, type RedisConnection } from './redis-client.ts'
@@ -65,11 +65,10 @@ export class RedisLink {
     this.#client = client
     this.#connection = connectionOf(client)
     this.#connection.onTurn(() => this.#turned())
-    this.#breaker = breaker({
-      name: 'redis',
+    this.#breaker = breaker('redis', {
       openFor: '1s',
       openAtMost: '5s',
-      probeLimit: PROBE_LIMIT,
+      probeTimeout: PROBE_LIMIT,
       counts: (error) => isFailureOfWork(error) && !(error instanceof Error && WELL.test(error.message)),
     })
   }
@@ -184,7 +183,7 @@ export class RedisLink {
     try {
       return await this.#breaker.run(
         (around) =>
-          within(
+          withTimeout(
             what,
             limit,
             async () => {
@@ -277,7 +276,7 @@ export class RedisLink {
 
   #probe(): Promise<unknown> {
     return this.#breaker.run(
-      (around) => within('redis: probe', PROBE_LIMIT, () => this.#connection.send(['PING']), { parent: around }),
+      (around) => withTimeout('redis: probe', PROBE_LIMIT, () => this.#connection.send(['PING']), { parent: around }),
       { parent: null },
     )
   }

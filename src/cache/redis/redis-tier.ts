@@ -46,7 +46,7 @@ export interface RedisTierOptions {
   /** How many invalidations are kept while Redis is away. */
   readonly queue: number
   /** How long one command may take. */
-  readonly softLimit: () => Milliseconds
+  readonly softTimeout: () => Milliseconds
   readonly undecodable: (error: unknown) => void
   readonly tell: (event: CacheEvent) => void
 }
@@ -158,7 +158,7 @@ export class RedisTier {
   async release(key: string, { token }: Lease): Promise<void> {
     const lease = { key, token }
     this.#lost.add(lease)
-    await this.#giveBack([lease], this.#options.softLimit())
+    await this.#giveBack([lease], this.#options.softTimeout())
   }
 
   /**
@@ -198,7 +198,7 @@ export class RedisTier {
   async drop(drop: Drop): Promise<boolean> {
     const pending = this.#add(drop)
     if (!this.#link.isUp) return false
-    return this.#tellDrop(pending, this.#options.softLimit())
+    return this.#tellDrop(pending, this.#options.softTimeout())
   }
 
   /** All that Redis was not told yet; null for nothing. */
@@ -282,7 +282,7 @@ export class RedisTier {
     script: typeof READ,
     keys: readonly string[],
     args: (run: string) => readonly string[],
-    limit = this.#options.softLimit(),
+    limit = this.#options.softTimeout(),
   ): Promise<unknown> {
     try {
       return await this.#link.ask(`redis: ${what}`, limit, parent, script, keys, args)

@@ -68,7 +68,7 @@ async function ask(guarded: GuardedClient, processId: number): Promise<Answer | 
   const setting = (name: string): string => `coalesce(current_setting('${name}', true), '0')::int`
   const sql = `select pg_backend_pid() = ${processId} as direct, ${setting('max_connections')} as most, ${setting('superuser_reserved_connections')} + ${setting('reserved_connections')} as reserved`
   try {
-    const { rows } = (await guarded.own(sql, guarded.connectLimit)) as { readonly rows: readonly Answer[] }
+    const { rows } = (await guarded.own(sql, guarded.connectTimeout)) as { readonly rows: readonly Answer[] }
     return rows[0]
   } catch {
     // A database that does not know these settings is used without the check.

@@ -1,10 +1,10 @@
-import type { LedgerHolder } from '../../wait/wait-node.ts'
+import type { WaitsHolder } from '../../wait/wait-node.ts'
 import type { CountedQuery, InTest } from './counted-query.ts'
 import { expectations } from './expectation.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { tellSql } from './normalise-sql.ts'
 import { reportQueries } from './query-book.ts'
-import { QueryBudgetError } from './query-budget-error.ts'
+import { TooManyQueriesError } from './query-budget-error.ts'
 import { requestTally } from './query-holder.ts'
 import { queryText } from './query-text.ts'
 import { QueryUse } from './query-use.ts'
@@ -22,7 +22,7 @@ export function countQuery(
   pool: string,
   isPostgres: boolean,
   now: number,
-  home: LedgerHolder | null,
+  home: WaitsHolder | null,
 ): CountedQuery | null {
   const text = queryText(sql, pool, isPostgres)
   const { fingerprint } = text
@@ -46,5 +46,5 @@ function inTest(
 ): InTest | null {
   const fails = over !== null && (also !== null || process.env.NODE_ENV === 'test')
   if (also === null && !fails) return null
-  return { also: also ?? [], refusal: fails ? new QueryBudgetError(over.max, tellSql(text)) : null }
+  return { also: also ?? [], refusal: fails ? new TooManyQueriesError(over.max, tellSql(text)) : null }
 }

@@ -1,6 +1,6 @@
 import type { Fingerprint } from './fingerprint.ts'
 import { bookQuery } from './query-book.ts'
-import type { QueryBudgetError } from './query-budget-error.ts'
+import type { TooManyQueriesError } from './query-budget-error.ts'
 
 /**
  * A query that is counted, from the call to its end. There is one object for each query: what implements this extends nothing, because objects of derived
@@ -27,7 +27,7 @@ export interface InTest {
   /** The same, in what is expected. */
   readonly also: readonly CountedQuery[]
   /** Why it must not be sent. */
-  readonly refusal: QueryBudgetError | null
+  readonly refusal: TooManyQueriesError | null
 }
 
 /** What `ended` does, the first time. The instants are handed on as they came: a number that is worked out for a call is an object too. */

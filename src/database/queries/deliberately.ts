@@ -11,9 +11,9 @@ let used = false
  * @param reason why, for whoever reads the code
  * @throws {InvalidOptionError} without a reason
  */
-export function deliberately<T>(reason: string, work: () => T): T {
+export function allowRepeatedQueries<T>(reason: string, work: () => T): T {
   if (typeof reason !== 'string' || reason.trim() === '') {
-    throw new InvalidOptionError('deliberately', 'reason', reason, 'must be a string that says why')
+    throw new InvalidOptionError('allowRepeatedQueries', 'reason', reason, 'must be a string that says why')
   }
   used = true
   return reasons.run(reason, work)

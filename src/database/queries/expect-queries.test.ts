@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { openSqlite } from '../sqlite/open-sqlite.ts'
 import type { SqliteDatabase } from '../sqlite/sqlite-database.ts'
-import { deliberately } from './deliberately.ts'
+import { allowRepeatedQueries } from './deliberately.ts'
 import { expectNoRepeats, expectQueries } from './expect-queries.ts'
 
 async function open(t: TestContext): Promise<SqliteDatabase> {
@@ -77,6 +77,6 @@ describe('expectQueries', () => {
       expectNoRepeats(() => {}, { repeats: 1 }),
       { code, details: { option: 'repeats', given: 1 } },
     )
-    assert.throws(() => deliberately('', () => {}), { code, details: { option: 'reason', given: '' } })
+    assert.throws(() => allowRepeatedQueries('', () => {}), { code, details: { option: 'reason', given: '' } })
   })
 })

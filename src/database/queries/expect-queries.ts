@@ -42,7 +42,7 @@ export async function expectQueries<T>(expected: ExpectedQueries, work: () => T 
 }
 
 export interface RepeatOptions {
-  /** Runs of one query from one place that are too many. Default: the setting `queryRepeats`, which is 5. */
+  /** Runs of one query from one place that are too many. Default: the setting `repeatedQueryThreshold`, which is 5. */
   readonly repeats?: number
 }
 
@@ -55,7 +55,7 @@ export interface RepeatOptions {
  * @throws {InvalidOptionError} (as a rejection) for a number that is none
  */
 export async function expectNoRepeats<T>(work: () => T | PromiseLike<T>, options: RepeatOptions = {}): Promise<T> {
-  const { repeats = Math.min(queryRules().queryRepeats, 1_000) } = options
+  const { repeats = Math.min(queryRules().repeatedQueryThreshold, 1_000) } = options
   if (!Number.isSafeInteger(repeats) || repeats < 2) {
     throw new InvalidOptionError('expectNoRepeats', 'repeats', repeats, 'must be a whole number of at least 2')
   }

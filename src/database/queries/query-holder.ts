@@ -8,7 +8,7 @@ interface QueryHolder extends WaitNode {
   /** Null until it asks a database. */
   queries: RequestQueries | null
   /** How many queries it may run; null where that is the setting's. */
-  readonly queryBudget: number | null
+  readonly maxQueriesPerRequest: number | null
   readonly ended: boolean
 }
 
@@ -29,7 +29,7 @@ export function requestTally(home: object | null): RequestTally | null {
     }
     // One that another copy of this package has made is counted there.
     if (!(tally instanceof RequestTally)) return null
-    if (holder.queryBudget !== null) tally.max = holder.queryBudget
+    if (holder.maxQueriesPerRequest !== null) tally.max = holder.maxQueriesPerRequest
     return tally
   }
   return null

@@ -1,6 +1,6 @@
 import type { QueryRules } from '../../report/query-rules.ts'
 import type { EndedRequest, QueryFinding, RequestQueries, TellFinding } from '../../report/request-queries.ts'
-import { tellDuration } from '../../wait/duration.ts'
+import { formatElapsed } from '../../wait/duration.ts'
 import { findRepeats } from './find-repeats.ts'
 import { tellSql } from './normalise-sql.ts'
 import { bookRepeat, bookRequest } from './query-book.ts'
@@ -14,9 +14,9 @@ export class RequestTally implements RequestQueries {
   /** How many it may run. */
   max: number
 
-  constructor({ queryRepeats, queryBudget }: QueryRules) {
-    this.tally = new QueryTally(queryRepeats, false)
-    this.max = queryBudget
+  constructor({ repeatedQueryThreshold, maxQueriesPerRequest }: QueryRules) {
+    this.tally = new QueryTally(repeatedQueryThreshold, false)
+    this.max = maxQueriesPerRequest
   }
 
   ended(request: EndedRequest, tell: TellFinding | null): void {
@@ -51,7 +51,7 @@ export class RequestTally implements RequestQueries {
     return {
       event: 'query-budget-exceeded',
       did: `ran ${total} queries, and its budget is ${max}${mostly}`,
-      fields: { queries: total, queryBudget: max, mostRepeated: repeated },
+      fields: { queries: total, maxQueriesPerRequest: max, mostRepeated: repeated },
     }
   }
 }
@@ -93,6 +93,6 @@ export function adviceOn({ kind, use }: Pick<Repeat, 'kind' | 'use'>): keyof typ
 export function tellRepeat(repeat: Repeat): string {
   const { use, count, place, via } = repeat
   const through = via === null ? '' : `, through ${via}`
-  const times = `${count} times (${tellDuration(use.busyMs)})`
+  const times = `${count} times (${formatElapsed(use.busyMs)})`
   return `"${tellSql(use.fingerprint.text)}" ${times} at ${place}${through}; ${ADVICE[adviceOn(repeat)]}`
 }

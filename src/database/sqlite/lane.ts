@@ -43,8 +43,8 @@ export class Lane {
     const seatOwner: SeatOwner = {
       thread: owner.thread,
       threadName: owner.threadName,
-      cancelLimit: owner.cancelLimit,
-      openLimit: owner.openLimit,
+      cancelTimeout: owner.cancelTimeout,
+      openTimeout: owner.openTimeout,
       mayStart: () => owner.mayStart(),
       opened: (seat, journalMode) => {
         this.#free.push(seat)

@@ -5,16 +5,16 @@ import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { until, within } from '../../../test/process/support/until.ts'
 import { UsageError } from '../../errors/punctual-error.ts'
-import { ClientGoneError, isExpiry, ShutdownError } from '../../wait/abort-reason.ts'
+import { ClientDisconnectedError, isTimeout, ShutdownError } from '../../wait/abort-reason.ts'
 import { NO_DEADLINE } from '../../wait/deadline.ts'
-import { runWithin } from '../../wait/run-within.ts'
+import { withDeadline } from '../../wait/run-within.ts'
 import { WaitScope } from '../../wait/wait-scope.ts'
-import { zombieWaits } from '../../wait/zombies.ts'
-import { ConnectionLostError, QueryExpiredError } from '../query-errors.ts'
-import { withQueryLimit } from '../query-limit.ts'
+import { abandonedOperations } from '../../wait/zombies.ts'
+import { ConnectionLostError, QueryTimeoutError } from '../query-errors.ts'
+import { withQueryTimeout } from '../query-limit.ts'
 import { openSqlite, sqliteHealth } from './open-sqlite.ts'
 import type { SqliteDatabase, SqliteQueries } from './sqlite-database.ts'
-import { SqliteError, type SqliteRule, TransactionExpiredError, WriteExpiredError } from './sqlite-errors.ts'
+import { SqliteError, type SqliteRule, TransactionTimeoutError, WriteTimeoutError } from './sqlite-errors.ts'
 import type { SqliteOptions } from './sqlite-options.ts'
 
 function directory(t: TestContext): string {
@@ -28,7 +28,7 @@ async function open(t: TestContext, options: SqliteOptions = {}): Promise<Sqlite
   const db = openSqlite(join(path, 'test.db'), { name: 'test', onEvent: () => {}, ...options })
   t.after(() => within('the database to close', db.close()))
   // With a limit of their own: the first calls wait for the threads to start.
-  await withQueryLimit('set-up', '20s', async () => {
+  await withQueryTimeout('set-up', '20s', async () => {
     await db.exec('create table users (id integer primary key, email text not null unique, data)')
     await db.get('select 1')
   })
@@ -229,59 +229,64 @@ describe('errors', () => {
 
 describe('limits', () => {
   test('a query that runs out is ended, with the typed error of the guarded pools', async (t) => {
-    const db = await open(t, { queryLimit: '100ms' })
+    const db = await open(t, { queryTimeout: '100ms' })
     await assert.rejects(db.all(ENDLESS), (error) => {
-      assert.ok(error instanceof QueryExpiredError && isExpiry(error))
-      assert.deepEqual([error.pool, error.cutBy], ['test', 'own'])
+      assert.ok(error instanceof QueryTimeoutError && isTimeout(error))
+      assert.deepEqual([error.pool, error.timedOutBy], ['test', 'own'])
       assert.match(error.sql, /^with recursive c\(n\)/)
       assert.match(error.stack ?? '', /open-sqlite\.test\.ts/)
       return true
     })
     await until('its thread to be free', () => sqliteHealth(db).readers.busy === 0)
     const { counts, abandoned } = sqliteHealth(db)
-    assert.deepEqual([counts.expired, counts.replaced, abandoned], [1, 0, 0])
-    assert.equal(zombieWaits().size, 0)
+    assert.deepEqual([counts.timedOut, counts.replaced, abandoned], [1, 0, 0])
+    assert.equal(abandonedOperations().size, 0)
   })
 
   test('an operation gives its name and its limit to all calls in it', async (t) => {
     const db = await open(t)
-    await withQueryLimit('auth', '500ms', async () => {
+    await withQueryTimeout('auth', '500ms', async () => {
       await db.get('select 1')
       await assert.rejects(db.all(ENDLESS), (error) => {
-        assert.ok(error instanceof QueryExpiredError)
-        assert.deepEqual([error.operation, error.cutBy], ['auth', 'operation'])
+        assert.ok(error instanceof QueryTimeoutError)
+        assert.deepEqual([error.operation, error.timedOutBy], ['auth', 'operation'])
         return true
       })
       await assert.rejects(db.run('delete from users'), (error) => {
-        assert.ok(error instanceof WriteExpiredError)
+        assert.ok(error instanceof WriteTimeoutError)
         assert.deepEqual([error.started, error.carriedOut], [false, 'no'])
         return true
       })
     })
   })
 
-  test('a call is cut to what is left of the request, and is in its ledger', async (t) => {
+  test('a call is cut to what is left of the request, and is in its waits', async (t) => {
     const db = await open(t)
-    await runWithin({ name: 'request', limit: '900ms', reserve: '300ms' }, async (scope) => {
-      await db.get('select 1')
-      await assert.rejects(db.all(ENDLESS), (error) => {
-        assert.ok(error instanceof QueryExpiredError)
-        assert.equal(error.because, 'deadline')
-        return true
-      })
-      assert.deepEqual(
-        scope.ledger.recorded.map(({ name, outcome }) => [name.slice(0, 16), outcome]),
-        [
-          ['pool test: selec', 'ok'],
-          ['pool test: with ', 'expired'],
-        ],
-      )
-    })
+    await withDeadline(
+      'request',
+      '900ms',
+      async (scope) => {
+        await db.get('select 1')
+        await assert.rejects(db.all(ENDLESS), (error) => {
+          assert.ok(error instanceof QueryTimeoutError)
+          assert.equal(error.because, 'deadline')
+          return true
+        })
+        assert.deepEqual(
+          scope.waits.recorded.map(({ name, outcome }) => [name.slice(0, 16), outcome]),
+          [
+            ['pool test: selec', 'ok'],
+            ['pool test: with ', 'timed-out'],
+          ],
+        )
+      },
+      { reserve: '300ms' },
+    )
   })
 
   test('a client that leaves, or a shutdown, ends its query and is no time-out', async (t) => {
     const db = await open(t)
-    for (const reason of [new ClientGoneError(), new ShutdownError()]) {
+    for (const reason of [new ClientDisconnectedError(), new ShutdownError()]) {
       const scope = new WaitScope(performance.now(), NO_DEADLINE)
       const call = scope.enter(() => db.all(ENDLESS))
       await until('it to run', () => sqliteHealth(db).readers.busy === 1)
@@ -293,7 +298,7 @@ describe('limits', () => {
         (error) => error === reason,
       )
     }
-    const { expired, aborted, replaced } = sqliteHealth(db).counts
+    const { timedOut: expired, aborted, replaced } = sqliteHealth(db).counts
     assert.deepEqual([expired, aborted, replaced], [0, 4, 0])
   })
 
@@ -301,12 +306,12 @@ describe('limits', () => {
     const db = await open(t)
     const held = db.transaction(async (tx) => {
       await tx.run("insert into users (email) values ('tx@x')")
-      await until('the other to have run out', () => sqliteHealth(db).counts.expired > 0)
+      await until('the other to have run out', () => sqliteHealth(db).counts.timedOut > 0)
     })
     await assert.rejects(
-      withQueryLimit('audit', '100ms', () => db.run("insert into users (email) values ('late@x')")),
+      withQueryTimeout('audit', '100ms', () => db.run("insert into users (email) values ('late@x')")),
       (error) => {
-        assert.ok(error instanceof WriteExpiredError)
+        assert.ok(error instanceof WriteTimeoutError)
         assert.equal(error.carriedOut, 'no')
         assert.equal(error.blockedBy, 'transaction')
         return true
@@ -426,14 +431,14 @@ describe('a transaction', () => {
       async (tx) => {
         await tx.run("insert into users (email) values ('a@x')")
         await until('it to be over', () => sqliteHealth(db).writer.busy === 0)
-        assert.deepEqual(zombieWaits(), new Map([['pool test', 1]]))
+        assert.deepEqual(abandonedOperations(), new Map([['pool test', 1]]))
         later = await tx.run('delete from users').catch((error: unknown) => error)
         tell()
       },
-      { limit: '500ms' },
+      { timeout: '500ms' },
     )
     await assert.rejects(expired, (error) => {
-      assert.ok(error instanceof TransactionExpiredError && isExpiry(error))
+      assert.ok(error instanceof TransactionTimeoutError && isTimeout(error))
       assert.equal(error.carriedOut, 'no')
       assert.deepEqual([error.pool, error.blockedBy], ['test', null])
       return true
@@ -441,8 +446,8 @@ describe('a transaction', () => {
     await db.run("insert into users (email) values ('b@x')")
     assert.deepEqual(await db.all('select email from users'), [{ email: 'b@x' }])
     await within('its later call to be refused', told)
-    assert.ok(later instanceof TransactionExpiredError, String(later))
-    await until('no zombie to be left', () => zombieWaits().size === 0)
+    assert.ok(later instanceof TransactionTimeoutError, String(later))
+    await until('no zombie to be left', () => abandonedOperations().size === 0)
     assert.deepEqual(events, ['transaction-expired'])
   })
 
@@ -451,10 +456,10 @@ describe('a transaction', () => {
     await assert.rejects(
       db.transaction(async (tx) => {
         await tx.run("insert into users (email) values ('a@x')")
-        await withQueryLimit('look-up', '100ms', () => tx.all(ENDLESS)).catch(() => {})
-        await assert.rejects(tx.run("insert into users (email) values ('b@x')"), QueryExpiredError)
+        await withQueryTimeout('look-up', '100ms', () => tx.all(ENDLESS)).catch(() => {})
+        await assert.rejects(tx.run("insert into users (email) values ('b@x')"), QueryTimeoutError)
       }),
-      QueryExpiredError,
+      QueryTimeoutError,
     )
     assert.deepEqual(await all(db), [])
     assert.equal(sqliteHealth(db).counts.replaced, 0)
@@ -463,7 +468,7 @@ describe('a transaction', () => {
   test('is given up with its request, while it waits and while it is open', async (t) => {
     const db = await open(t)
     const scope = new WaitScope(performance.now(), NO_DEADLINE)
-    const reason = new ClientGoneError()
+    const reason = new ClientDisconnectedError()
     const opened = scope.enter(() =>
       db.transaction(async (tx) => {
         await tx.run("insert into users (email) values ('a@x')")
@@ -556,7 +561,7 @@ describe('closing', () => {
 
   test('gives up what is not done within its limit', async (t) => {
     const path = directory(t)
-    const db = openSqlite(join(path, 'test.db'), { closeLimit: '100ms', queryLimit: 'unbounded' })
+    const db = openSqlite(join(path, 'test.db'), { closeTimeout: '100ms', queryTimeout: 'unbounded' })
     const endless = assert.rejects(db.all(ENDLESS), lostBecause('close-limit'))
     const stuck = assert.rejects(
       db.transaction(() => new Promise(() => {})),

@@ -41,8 +41,8 @@ export interface SeatTask {
 export interface SeatOwner {
   readonly thread: Omit<ThreadData, 'control'>
   readonly threadName: string
-  readonly cancelLimit: Milliseconds
-  readonly openLimit: Milliseconds
+  readonly cancelTimeout: Milliseconds
+  readonly openTimeout: Milliseconds
   /** Whether a thread may be started, or too many have been given up already. */
   mayStart(): boolean
   opened(seat: Seat, journalMode: string): void
@@ -92,7 +92,7 @@ export class Seat {
   /** Starts a thread and opens the file, unless that is so, under way, or not allowed now. */
   open(): void {
     if (this.#thread !== null || !this.#owner.mayStart()) return
-    const { thread, threadName, openLimit } = this.#owner
+    const { thread, threadName, openTimeout } = this.#owner
     this.#thread = new SqliteThread(thread, threadName, {
       onMessage: (message) => this.#hear(message),
       onLost: (why) => {
@@ -116,7 +116,7 @@ export class Seat {
           this.#owner.notOpened(this, outcome)
         },
       },
-      openLimit,
+      openTimeout,
     )
   }
 
@@ -131,7 +131,7 @@ export class Seat {
     this.#send()
   }
 
-  /** Nobody waits for the task any more. It is settled as soon as it has ended, or when `cancelLimit` has passed. */
+  /** Nobody waits for the task any more. It is settled as soon as it has ended, or when `cancelTimeout` has passed. */
   stop(): CarriedOut {
     if (this.#task === null || this.#stopped) return 'no'
     this.#stopped = true
@@ -143,7 +143,7 @@ export class Seat {
       return 'no'
     }
     const cancelled = this.#thread?.cancel() !== false
-    this.#overdue ??= this.#giveUpAfter(this.#owner.cancelLimit, 'not-ended')
+    this.#overdue ??= this.#giveUpAfter(this.#owner.cancelTimeout, 'not-ended')
     return cancelled ? 'no' : 'unknown'
   }
 

@@ -1,15 +1,15 @@
-import { isExpiry } from '../../wait/abort-reason.ts'
+import { isTimeout } from '../../wait/abort-reason.ts'
 import type { Milliseconds } from '../../wait/duration.ts'
 import type { WaitOutcome } from '../../wait/ledger.ts'
-import { addZombie, removeZombie } from '../../wait/zombies.ts'
+import { addAbandoned, removeAbandoned } from '../../wait/zombies.ts'
 import { DatabaseWait } from '../database-wait.ts'
 import type { CountedQuery } from '../queries/counted-query.ts'
-import { ConnectionLostError, QueryExpiredError } from '../query-errors.ts'
+import { ConnectionLostError, QueryTimeoutError } from '../query-errors.ts'
 import { shortenSql } from '../shorten-sql.ts'
 import type { Turn } from './lane.ts'
 import { isReadOnly } from './result-codes.ts'
 import type { LostOutcome, Outcome, Seat } from './seat.ts'
-import { type CarriedOut, errorOf, type Failure, type Obstacle, WriteExpiredError } from './sqlite-errors.ts'
+import { type CarriedOut, errorOf, type Failure, type Obstacle, WriteTimeoutError } from './sqlite-errors.ts'
 import type { JobEnd, ScriptJob, StatementJob } from './thread-protocol.ts'
 
 /** Where a call waits for its turn: a lane, or the transaction it is part of. */
@@ -26,7 +26,7 @@ export type CallJob = StatementJob | ScriptJob
 
 /** What a call counts as when it ends badly. */
 export interface CallCounts {
-  expired: number
+  timedOut: number
   aborted: number
 }
 
@@ -86,7 +86,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
     if (this.outcome === null) this.#home.enqueue(this)
     return promise.catch((error: unknown) => {
       // The trace of whoever asked, instead of the timer's or the thread's. The reason of an abort is shared, and keeps what it has.
-      if (error instanceof Error && (error !== this.reason || error instanceof QueryExpiredError)) {
+      if (error instanceof Error && (error !== this.reason || error instanceof QueryTimeoutError)) {
         Error.captureStackTrace(error)
       }
       throw error
@@ -116,21 +116,21 @@ export class SqliteCall extends DatabaseWait implements Turn {
     // A call that waited for a lock has ended by now.
     if (this.#seat !== null) {
       this.#zombie = true
-      addZombie(this.#zombieName)
+      addAbandoned(this.#zombieName)
       this.beginUnfinished()
     } else if (!running) {
       this.#home.withdraw(this)
     }
-    this.#options.counts[isExpiry(reason) ? 'expired' : 'aborted']++
+    this.#options.counts[isTimeout(reason) ? 'timedOut' : 'aborted']++
     this.#home.gaveUp?.(reason)
     this.#tell(reason)
   }
 
-  protected override expired(): QueryExpiredError {
+  protected override expired(): QueryTimeoutError {
     const sql = shortenSql(this.#job.sql)
-    if (!this.#writes) return new QueryExpiredError(this.expiry, sql)
-    const obstacle = this.limit > 0 ? this.#home.obstacle : null
-    return new WriteExpiredError(this.expiry, sql, this.#stop(), obstacle)
+    if (!this.#writes) return new QueryTimeoutError(this.expiry, sql)
+    const obstacle = this.timeout > 0 ? this.#home.obstacle : null
+    return new WriteTimeoutError(this.expiry, sql, this.#stop(), obstacle)
   }
 
   protected override finish(outcome: WaitOutcome): void {
@@ -197,7 +197,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
     this.#forget()
   }
 
-  /** A record may stay in a ledger for long after. */
+  /** A record may stay in a list of waits for long after. */
   #forget(): void {
     this.#resolve = null
     this.#reject = null
@@ -208,7 +208,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
   #ended(): void {
     if (!this.#zombie) return
     this.#zombie = false
-    removeZombie(this.#zombieName)
+    removeAbandoned(this.#zombieName)
     this.endUnfinished()
   }
 

@@ -1,5 +1,5 @@
-import type { Limit } from '../../wait/limit.ts'
-import { DatabaseExpiredError } from '../query-errors.ts'
+import type { Duration } from '../../wait/limit.ts'
+import { DatabaseTimeoutError } from '../query-errors.ts'
 import type { SqliteEngine } from './sqlite-engine.ts'
 import { readPositive } from './sqlite-options.ts'
 import type { SqliteParameters, SqliteRow } from './sqlite-values.ts'
@@ -30,15 +30,15 @@ export interface SqliteQueries {
 export interface SqliteTransactionOptions {
   /** `immediate` (the default) takes the file's write lock at once; `deferred` with the first write, which another process may then have made impossible. */
   readonly mode?: TransactionMode
-  /** From the call to its end. Default: `transactionLimit` of the database. */
-  readonly limit?: Limit
+  /** From the call to its end. Default: `transactionTimeout` of the database. */
+  readonly timeout?: Duration
 }
 
 /**
- * A SQLite database whose file is touched in threads only. Every call is a wait: its limit is `queryLimit`, or what `withQueryLimit` gives, cut to what is
- * left of the request; it is in the request's ledger and given up with it.
+ * A SQLite database whose file is touched in threads only. Every call is a wait: its limit is `queryTimeout`, or what `withQueryTimeout` gives, cut to what is
+ * left of the request; it is in the request's list of waits and given up with it.
  *
- * Calls reject with a `QueryExpiredError` (a `WriteExpiredError` when it writes), with the reason when what is around them is given up, with a
+ * Calls reject with a `QueryTimeoutError` (a `WriteTimeoutError` when it writes), with the reason when what is around them is given up, with a
  * `SqliteError` when SQLite refuses, with a `ConnectionLostError` when the thread dies or the database has been closed, and with a `UsageError` for
  * parameters SQLite has no type for, or a statement that does not belong there.
  */
@@ -76,16 +76,16 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
    * Calls `work` with the writer for itself, and commits when it returns. It is rolled back when `work` throws, when a call in it runs out, and when its own
    * limit does; then later calls in it are refused, and the promise rejects without waiting for `work`.
    *
-   * @returns what `work` returns; rejects with what it throws, or with a `TransactionExpiredError`
+   * @returns what `work` returns; rejects with what it throws, or with a `TransactionTimeoutError`
    */
   async transaction<T>(
     work: (tx: SqliteQueries) => T | PromiseLike<T>,
-    { mode = 'immediate', limit }: SqliteTransactionOptions = {},
+    { mode = 'immediate', timeout: limit }: SqliteTransactionOptions = {},
   ): Promise<T> {
     const engine = this.#engine
     const own =
       limit === undefined
-        ? engine.settings.transactionLimit
+        ? engine.settings.transactionTimeout
         : readPositive(`transaction on database ${engine.settings.name}`, 'limit', limit)
     const transaction = engine.begin(mode, own)
     try {
@@ -93,12 +93,12 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
       return await runInside(engine, transaction, work)
     } catch (error) {
       // The trace of whoever asked, instead of the timer's.
-      if (error === transaction.reason && error instanceof DatabaseExpiredError) Error.captureStackTrace(error)
+      if (error === transaction.reason && error instanceof DatabaseTimeoutError) Error.captureStackTrace(error)
       throw error
     }
   }
 
-  /** Takes no more calls, lets what is under way and what waits end within `closeLimit`, gives up the rest, and closes the file. */
+  /** Takes no more calls, lets what is under way and what waits end within `closeTimeout`, gives up the rest, and closes the file. */
   close(): Promise<void> {
     return this.#engine.close()
   }

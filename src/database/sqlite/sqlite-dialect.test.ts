@@ -6,8 +6,8 @@ import { type TestContext, test } from 'node:test'
 import { type Generated, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { until, within } from '../../../test/process/support/until.ts'
-import { QueryExpiredError } from '../query-errors.ts'
-import { withQueryLimit } from '../query-limit.ts'
+import { QueryTimeoutError } from '../query-errors.ts'
+import { withQueryTimeout } from '../query-limit.ts'
 import { openSqlite, sqliteHealth } from './open-sqlite.ts'
 import type { SqliteDatabase } from './sqlite-database.ts'
 import { sqliteDialect } from './sqlite-dialect.ts'
@@ -94,8 +94,8 @@ test('a query of Kysely has the limits of the database, and ends with its signal
   const { db, sqlite } = open(t)
   const endless = sql<{ n: number }>`with recursive c(n) as (select 1 union all select n + 1 from c) select n from c`
   await assert.rejects(
-    withQueryLimit('report', '100ms', () => endless.execute(db)),
-    QueryExpiredError,
+    withQueryTimeout('report', '100ms', () => endless.execute(db)),
+    QueryTimeoutError,
   )
   const controller = new AbortController()
   const { signal } = controller
@@ -112,7 +112,7 @@ test('a transaction of Kysely that runs out is rolled back, and the writer serve
   const { db } = open(t)
   await createUsers(db)
   await assert.rejects(
-    withQueryLimit('sign-up', '150ms', () =>
+    withQueryTimeout('sign-up', '150ms', () =>
       db.transaction().execute(async (trx) => {
         await trx.insertInto('users').values({ email: 'a@x' }).execute()
         await until(

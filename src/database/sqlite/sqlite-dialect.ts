@@ -117,7 +117,7 @@ export class SqliteKyselyConnection {
   }
 
   async begin(): Promise<void> {
-    const transaction = this.#engine.begin('immediate', this.#engine.settings.transactionLimit)
+    const transaction = this.#engine.begin('immediate', this.#engine.settings.transactionTimeout)
     await transaction.open()
     this.#transaction = transaction
   }

@@ -1,5 +1,5 @@
 import { after } from '../../wait/clock.ts'
-import { type Milliseconds, tellDuration } from '../../wait/duration.ts'
+import { formatElapsed, type Milliseconds } from '../../wait/duration.ts'
 import { callWithin } from '../../wait/wait-scope.ts'
 import { countQuery } from '../queries/count-query.ts'
 import { ConnectionLostError } from '../query-errors.ts'
@@ -43,8 +43,8 @@ export class SqliteEngine {
   readonly settings: SqliteSettings
   readonly #writer: Lane
   readonly #readers: Lane
-  readonly #counts: { expired: number; aborted: number; busyRetries: number; replaced: number } = {
-    expired: 0,
+  readonly #counts: { timedOut: number; aborted: number; busyRetries: number; replaced: number } = {
+    timedOut: 0,
     aborted: 0,
     busyRetries: 0,
     replaced: 0,
@@ -68,7 +68,7 @@ export class SqliteEngine {
     const { sql, yields, transaction, signal } = question
     // A transaction that was open before the database was closed goes on to its end.
     if (transaction === undefined) this.#checkOver()
-    const { name, queryLimit } = this.settings
+    const { name, queryTimeout } = this.settings
     const check = yields === 'script' ? checkScript : checkStatement
     const kind = check(sql, name, transaction !== undefined)
     const byReader = transaction === undefined && this.#isForReader(kind, question)
@@ -77,7 +77,7 @@ export class SqliteEngine {
     const make = (): SqliteCall =>
       new SqliteCall({
         database: name,
-        limit: queryLimit,
+        limit: queryTimeout,
         job,
         writes: kind !== 'read' && !byReader,
         home: transaction ?? (byReader ? this.#readers : this.#writer),
@@ -99,16 +99,16 @@ export class SqliteEngine {
 
   begin(mode: TransactionMode, limit: Milliseconds): TransactionWait {
     this.#checkOver()
-    const { name, cancelLimit } = this.settings
+    const { name, cancelTimeout } = this.settings
     refuseInsideTransaction(this, 'a transaction')
     return new TransactionWait({
       database: name,
       limit,
-      cancelLimit,
+      cancelTimeout,
       mode,
       lane: this.#writer,
       counts: this.#counts,
-      onExpired: (message, operation) => this.#tell('transaction-expired', 'warn', message, { operation }),
+      onTimeout: (message, operation) => this.#tell('transaction-expired', 'warn', message, { operation }),
     })
   }
 
@@ -135,21 +135,21 @@ export class SqliteEngine {
   }
 
   async #close(): Promise<void> {
-    const { name, closeLimit, cancelLimit } = this.settings
+    const { name, closeTimeout, cancelTimeout } = this.settings
     const lanes = [this.#readers, this.#writer]
-    const stop = after(closeLimit, () => {
+    const stop = after(closeTimeout, () => {
       const reason = new ConnectionLostError(
         name,
-        `it was not done ${tellDuration(closeLimit)} after the database was closed`,
+        `it was not done ${formatElapsed(closeTimeout)} after the database was closed`,
         undefined,
-        { reason: 'close-limit', limit: closeLimit },
+        { reason: 'close-limit', limit: closeTimeout },
       )
       for (const lane of lanes) lane.giveUpAll(reason)
     })
     await Promise.all(lanes.map((lane) => lane.whenIdle()))
     stop()
     // The writer last: only the last connection that may write puts the log back into the file and removes it.
-    for (const lane of lanes) await orAfter(cancelLimit, Promise.all(lane.close()))
+    for (const lane of lanes) await orAfter(cancelTimeout, Promise.all(lane.close()))
   }
 
   #isForReader(kind: StatementKind, { sql, yields }: Question): boolean {
@@ -174,13 +174,13 @@ export class SqliteEngine {
   }
 
   #laneOwner(role: 'writer' | 'reader'): LaneOwner {
-    const { name, path, synchronous, bigints, statements, cancelLimit, openLimit } = this.settings
+    const { name, path, synchronous, bigints, statements, cancelTimeout, openTimeout } = this.settings
     const writes = role === 'writer'
     return {
       thread: { path, readOnly: !writes, synchronous, bigints, statements },
       threadName: `${name} ${role}`,
-      cancelLimit,
-      openLimit,
+      cancelTimeout,
+      openTimeout,
       mayStart: () => this.#mayStart,
       ready: () => writes || this.#isCreated(),
       opened: (journalMode) => {
@@ -244,14 +244,14 @@ export class SqliteEngine {
   }
 
   #threadAbandoned(role: 'writer' | 'reader', reason: AbandonReason, exited: Promise<void>): void {
-    const { name, abandoned, cancelLimit } = this.settings
+    const { name, abandoned, cancelTimeout } = this.settings
     this.#abandoned++
     const replaced = this.#mayStart
     const rest = replaced
       ? 'another one takes its place'
       : `no other one takes its place until one of ${this.#abandoned} has ended (abandoned: ${abandoned})`
     const told =
-      reason === 'not-ended' ? `did not end its query within ${tellDuration(cancelLimit)}` : ABANDON_TEXT[reason]
+      reason === 'not-ended' ? `did not end its query within ${formatElapsed(cancelTimeout)}` : ABANDON_TEXT[reason]
     const message = `database ${name}: the thread of a ${role} ${told} and goes on by itself; ${rest}`
     this.#tell('abandoned', 'error', message, { role, reason, replaced, abandoned: this.#abandoned })
     this.#replaced(role === 'writer')

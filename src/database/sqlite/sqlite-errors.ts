@@ -1,5 +1,5 @@
 import { PunctualError, UsageError } from '../../errors/punctual-error.ts'
-import { DatabaseExpiredError, type DatabaseExpiry, QueryExpiredError } from '../query-errors.ts'
+import { type DatabaseTimeout, DatabaseTimeoutError, QueryTimeoutError } from '../query-errors.ts'
 import { shortenSql } from '../shorten-sql.ts'
 import { isSnapshotLost, nameOfCode } from './result-codes.ts'
 
@@ -89,16 +89,16 @@ export class SqliteError extends PunctualError {
 export type CarriedOut = 'no' | 'unknown'
 
 /** A write was not done within its limit. */
-export class WriteExpiredError extends QueryExpiredError {
+export class WriteTimeoutError extends QueryTimeoutError {
   static {
-    WriteExpiredError.prototype.name = 'WriteExpiredError'
+    WriteTimeoutError.prototype.name = 'WriteTimeoutError'
   }
 
   readonly carriedOut: CarriedOut
   /** What it waited for; null if that was nothing in particular. */
   readonly blockedBy: Obstacle['kind'] | null
 
-  constructor(expiry: DatabaseExpiry, sql: string, carriedOut: CarriedOut, obstacle: Obstacle | null) {
+  constructor(expiry: DatabaseTimeout, sql: string, carriedOut: CarriedOut, obstacle: Obstacle | null) {
     super(expiry, sql)
     this.carriedOut = carriedOut
     this.blockedBy = obstacle?.kind ?? null
@@ -107,16 +107,16 @@ export class WriteExpiredError extends QueryExpiredError {
 }
 
 /** A transaction was not over within its limit. */
-export class TransactionExpiredError extends DatabaseExpiredError {
+export class TransactionTimeoutError extends DatabaseTimeoutError {
   static {
-    TransactionExpiredError.prototype.name = 'TransactionExpiredError'
+    TransactionTimeoutError.prototype.name = 'TransactionTimeoutError'
   }
 
   readonly carriedOut: CarriedOut
   /** What it waited for; null if that was nothing in particular. */
   readonly blockedBy: Obstacle['kind'] | null
 
-  constructor(expiry: DatabaseExpiry, carriedOut: CarriedOut, obstacle: Obstacle | null) {
+  constructor(expiry: DatabaseTimeout, carriedOut: CarriedOut, obstacle: Obstacle | null) {
     super('transaction', expiry, tellRest(carriedOut, obstacle))
     this.carriedOut = carriedOut
     this.blockedBy = obstacle?.kind ?? null

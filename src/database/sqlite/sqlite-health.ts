@@ -1,7 +1,7 @@
 /** Since the database was opened. */
 export interface SqliteCounts {
   /** Calls and transactions that ran out of their limit. */
-  readonly expired: number
+  readonly timedOut: number
   /** Calls and transactions that were given up for another reason: the client went away, a shutdown. */
   readonly aborted: number
   /** How often a locked file was asked again. */

@@ -28,8 +28,8 @@ test('invalid options are refused, each by its name', () => {
   }
   invalid('readers', -1)
   invalid('readers', 1.5)
-  invalid('queryLimit', 0)
-  invalid('queryLimit', 'soon')
+  invalid('queryTimeout', 0)
+  invalid('queryTimeout', 'soon')
   invalid('synchronous', 'NORMAL; DROP')
   invalid('name', '')
 })

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 import { safeListener } from '../../report/safe-listener.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
-import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
+import { type Duration, readCount, readDuration } from '../../wait/limit.ts'
 import { type SqliteEvent, tellConsole } from './sqlite-events.ts'
 import type { Synchronous } from './thread-protocol.ts'
 
@@ -13,15 +13,15 @@ export interface SqliteOptions {
   /** How many threads answer reads. Default 2; none for `:memory:`. With 0 the writer answers them too, one after the other. */
   readonly readers?: number
   /** One call, waiting for its turn and for locks included. Default `30s`. */
-  readonly queryLimit?: Limit
+  readonly queryTimeout?: Duration
   /** One transaction, from the call to its end. Default `30s`. */
-  readonly transactionLimit?: Limit
+  readonly transactionTimeout?: Duration
   /** How long a query that nobody waits for any more, or a rollback, may go on before its thread is given up. Default `2s`. */
-  readonly cancelLimit?: Limit
+  readonly cancelTimeout?: Duration
   /** Starting a thread and opening the file, not counting time in which it is locked. Default `10s`. */
-  readonly openLimit?: Limit
+  readonly openTimeout?: Duration
   /** How long `close` lets what is under way go on. Default `5s`. */
-  readonly closeLimit?: Limit
+  readonly closeTimeout?: Duration
   /** How many threads that could not be ended may be replaced at a time. Default 4. */
   readonly abandoned?: number
   /** `PRAGMA synchronous`. Default `normal`: a commit survives the death of the process, and the last ones may be lost with the machine's power. */
@@ -40,11 +40,11 @@ export interface SqliteSettings {
   readonly path: string
   readonly inMemory: boolean
   readonly readers: number
-  readonly queryLimit: Milliseconds
-  readonly transactionLimit: Milliseconds
-  readonly cancelLimit: Milliseconds
-  readonly openLimit: Milliseconds
-  readonly closeLimit: Milliseconds
+  readonly queryTimeout: Milliseconds
+  readonly transactionTimeout: Milliseconds
+  readonly cancelTimeout: Milliseconds
+  readonly openTimeout: Milliseconds
+  readonly closeTimeout: Milliseconds
   readonly abandoned: number
   readonly synchronous: Synchronous
   readonly bigints: boolean
@@ -72,18 +72,18 @@ export function readSqliteOptions(file: string | URL, options: SqliteOptions): S
   if (!SYNCHRONOUS.includes(synchronous)) {
     throw new InvalidOptionError(where, 'synchronous', synchronous, `must be one of ${SYNCHRONOUS.join(', ')}`)
   }
-  const limit = (key: keyof SqliteOptions & `${string}Limit`, preset: number): Milliseconds =>
+  const limit = (key: keyof SqliteOptions & `${string}Timeout`, preset: number): Milliseconds =>
     readPositive(where, key, options[key] ?? ms(preset))
   return {
     name,
     path,
     inMemory,
     readers,
-    queryLimit: limit('queryLimit', 30_000),
-    transactionLimit: limit('transactionLimit', 30_000),
-    cancelLimit: limit('cancelLimit', 2_000),
-    openLimit: limit('openLimit', 10_000),
-    closeLimit: limit('closeLimit', 5_000),
+    queryTimeout: limit('queryTimeout', 30_000),
+    transactionTimeout: limit('transactionTimeout', 30_000),
+    cancelTimeout: limit('cancelTimeout', 2_000),
+    openTimeout: limit('openTimeout', 10_000),
+    closeTimeout: limit('closeTimeout', 5_000),
     abandoned: readCount(where, 'abandoned', options.abandoned ?? 4, 0),
     synchronous,
     bigints,
@@ -92,8 +92,8 @@ export function readSqliteOptions(file: string | URL, options: SqliteOptions): S
   }
 }
 
-export function readPositive(of: string, option: string, limit: Limit): Milliseconds {
-  const value = readLimit(of, option, limit)
+export function readPositive(of: string, option: string, limit: Duration): Milliseconds {
+  const value = readDuration(of, option, limit)
   if (value > 0) return value
   throw new InvalidOptionError(of, option, limit, "must be greater than 0; use 'unbounded' for no limit")
 }

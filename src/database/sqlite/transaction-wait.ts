@@ -1,9 +1,9 @@
-import { isExpiry } from '../../wait/abort-reason.ts'
+import { isTimeout } from '../../wait/abort-reason.ts'
 import { monotonicNow } from '../../wait/clock.ts'
-import { type Milliseconds, tellDuration } from '../../wait/duration.ts'
-import { addZombie, removeZombie } from '../../wait/zombies.ts'
+import { formatElapsed, type Milliseconds } from '../../wait/duration.ts'
+import { addAbandoned, removeAbandoned } from '../../wait/zombies.ts'
 import { DatabaseWait } from '../database-wait.ts'
-import { ConnectionLostError, type DatabaseExpiredError } from '../query-errors.ts'
+import { ConnectionLostError, type DatabaseTimeoutError } from '../query-errors.ts'
 import type { Lane, Turn } from './lane.ts'
 import type { Outcome, Seat } from './seat.ts'
 import { type CallCounts, type CallHome, lostError, type SqliteCall } from './sqlite-call.ts'
@@ -14,19 +14,19 @@ import {
   misuse,
   type Obstacle,
   SqliteError,
-  TransactionExpiredError,
+  TransactionTimeoutError,
 } from './sqlite-errors.ts'
 import type { ThreadJob, TransactionMode } from './thread-protocol.ts'
 
 export interface TransactionOptions {
   readonly database: string
   readonly limit: Milliseconds
-  readonly cancelLimit: Milliseconds
+  readonly cancelTimeout: Milliseconds
   readonly mode: TransactionMode
   readonly lane: Lane
   readonly counts: CallCounts
   /** It was open beyond its limit. */
-  readonly onExpired: (message: string, operation: string | null) => void
+  readonly onTimeout: (message: string, operation: string | null) => void
 }
 
 /**
@@ -74,7 +74,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
   get occupation(): Obstacle {
     const age = monotonicNow() - (this.#openedAt || this.startedAt)
     const of = this.operation === null ? '' : ` of ${this.operation}`
-    return { kind: 'transaction', text: `a transaction${of} that has been open for ${tellDuration(age)}` }
+    return { kind: 'transaction', text: `a transaction${of} that has been open for ${formatElapsed(age)}` }
   }
 
   /** Calls in it wait for the one before. */
@@ -175,10 +175,10 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
   }
 
   protected override given(reason: unknown): void {
-    const { counts, lane, onExpired } = this.#options
+    const { counts, lane, onTimeout } = this.#options
     this.#stop()
-    counts[isExpiry(reason) ? 'expired' : 'aborted']++
-    if (this.#openedAt > 0 && isExpiry(reason)) onExpired((reason as Error).message, this.operation)
+    counts[isTimeout(reason) ? 'timedOut' : 'aborted']++
+    if (this.#openedAt > 0 && isTimeout(reason)) onTimeout((reason as Error).message, this.operation)
     if (this.#state === 'waiting') {
       this.#state = 'over'
       lane.withdraw(this)
@@ -191,19 +191,19 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     this.onGiven?.(reason)
   }
 
-  protected override expired(): DatabaseExpiredError {
+  protected override expired(): DatabaseTimeoutError {
     const waits = this.#state === 'waiting' ? this.#options.lane.obstacle : this.obstacle
-    const obstacle = this.limit > 0 ? waits : null
-    return new TransactionExpiredError(this.expiry, this.#stop(), obstacle)
+    const obstacle = this.timeout > 0 ? waits : null
+    return new TransactionTimeoutError(this.expiry, this.#stop(), obstacle)
   }
 
   /** Work in its function goes on although it was given up. */
   trackZombie(work: Promise<unknown>): void {
     const zombie = this.operation ?? `pool ${this.pool}`
-    addZombie(zombie)
+    addAbandoned(zombie)
     this.beginUnfinished()
     const end = (): void => {
-      removeZombie(zombie)
+      removeAbandoned(zombie)
       this.endUnfinished()
     }
     work.then(end, end)
@@ -273,7 +273,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     this.#state = 'ending'
     this.#ending = 'rollback'
     if (this.#seat?.isOpen !== true) return this.#leave(false)
-    this.#run({ kind: 'rollback' }, (_, inTransaction) => this.#leave(inTransaction), this.#options.cancelLimit)
+    this.#run({ kind: 'rollback' }, (_, inTransaction) => this.#leave(inTransaction), this.#options.cancelTimeout)
   }
 
   #run(job: ThreadJob, settled: (outcome: Outcome, inTransaction: boolean) => void, limit?: Milliseconds): void {

@@ -1,9 +1,9 @@
 import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
-import { WaitExpiredError } from '../../wait/abort-reason.ts'
+import { WaitTimeoutError } from '../../wait/abort-reason.ts'
 import { after } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
-import { type Limit, readCount, readLimit } from '../../wait/limit.ts'
-import { within } from '../../wait/within.ts'
+import { type Duration, readCount, readDuration } from '../../wait/limit.ts'
+import { withTimeout } from '../../wait/within.ts'
 import type { QueueContext } from '../call-handler.ts'
 import type { QueueTransport, ViaLink, ViaQueue } from '../via.ts'
 import type { GraphileModule, PgPool } from './graphile-shapes.ts'
@@ -21,11 +21,11 @@ export interface GraphileWorkerOptions {
   /** Jobs that this process carries out at a time; `queueConcurrency` bounds them too. Default 1. */
   readonly concurrency?: number
   /** How often it is looked for jobs that nobody announced: those that are to be tried again. Default `2s`. */
-  readonly pollInterval?: Limit
+  readonly pollInterval?: Duration
   /** How often this process says that it lives. Default `10s`. */
-  readonly heartbeat?: Limit
+  readonly heartbeat?: Duration
   /** After so long a silence its jobs are given to others; at least three heartbeats. Default `45s`. */
-  readonly releaseAfter?: Limit
+  readonly releaseAfter?: Duration
 }
 
 /** Connections of our own beside one for each job: to listen, and to say that we live. */
@@ -45,14 +45,14 @@ export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}
   if (typeof pool?.query !== 'function' || typeof pool.options !== 'object') {
     throw new InvalidOptionError('graphileWorker', 'pool', pool, 'must be a pg.Pool: new pg.Pool({ connectionString })')
   }
-  const heartbeat = readLimit('graphileWorker', 'heartbeat', options.heartbeat ?? '10s')
-  const releaseAfter = readLimit('graphileWorker', 'releaseAfter', options.releaseAfter ?? '45s')
+  const heartbeat = readDuration('graphileWorker', 'heartbeat', options.heartbeat ?? '10s')
+  const releaseAfter = readDuration('graphileWorker', 'releaseAfter', options.releaseAfter ?? '45s')
   if (!Number.isFinite(releaseAfter) || heartbeat <= 0 || releaseAfter < 3 * heartbeat) {
     const must = `must be bounded and at least three times heartbeat (${options.heartbeat ?? '10s'}), otherwise jobs of live processes are released`
     throw new InvalidOptionError('graphileWorker', 'releaseAfter', options.releaseAfter, must)
   }
   const { schema = 'graphile_worker', run = true } = options
-  const pollInterval = readLimit('graphileWorker', 'pollInterval', options.pollInterval ?? '2s')
+  const pollInterval = readDuration('graphileWorker', 'pollInterval', options.pollInterval ?? '2s')
   const concurrency = readCount('graphileWorker', 'concurrency', options.concurrency ?? 1, 1)
   return new GraphileVia(pool, run, { schema, concurrency, pollInterval, heartbeat, releaseAfter })
 }
@@ -131,14 +131,14 @@ class GraphileVia implements QueueTransport {
 
   /** Loads graphile-worker and sees to the tables, once; what fails is tried again by the next who asks. */
   #prepared(): Promise<RunnerGround> {
-    this.#ground ??= within('preparing graphile-worker', PREPARE_LIMIT, () => this.#prepare(), { parent: null }).catch(
-      (error: unknown) => {
-        this.#ground = null
-        // The next try must not wait for the same answer.
-        if (error instanceof WaitExpiredError) this.#own?.breakAll()
-        throw error
-      },
-    )
+    this.#ground ??= withTimeout('preparing graphile-worker', PREPARE_LIMIT, () => this.#prepare(), {
+      parent: null,
+    }).catch((error: unknown) => {
+      this.#ground = null
+      // The next try must not wait for the same answer.
+      if (error instanceof WaitTimeoutError) this.#own?.breakAll()
+      throw error
+    })
     return this.#ground
   }
 

@@ -1,5 +1,5 @@
 import type { Milliseconds } from '../../wait/duration.ts'
-import { within } from '../../wait/within.ts'
+import { withTimeout } from '../../wait/within.ts'
 import type { Connected, OwnClient, OwnPool, PgPool } from './graphile-shapes.ts'
 
 const CONNECT_LIMIT = 10_000
@@ -41,7 +41,7 @@ export class JobConnections {
 
   /** Never rejects. Those still in use when the limit has passed are broken. */
   async end(limit: Milliseconds): Promise<void> {
-    await within('closing the connections of jobs', limit, () => this.pool.end(), { parent: null }).catch(() =>
+    await withTimeout('closing the connections of jobs', limit, () => this.pool.end(), { parent: null }).catch(() =>
       this.breakAll(),
     )
   }

@@ -1,10 +1,10 @@
 import { hostname } from 'node:os'
-import { WaitExpiredError } from '../../wait/abort-reason.ts'
+import { WaitTimeoutError } from '../../wait/abort-reason.ts'
 import { after, type Cancel, every, monotonicNow } from '../../wait/clock.ts'
 import { type Milliseconds, ms } from '../../wait/duration.ts'
-import type { Limit } from '../../wait/limit.ts'
+import type { Duration } from '../../wait/limit.ts'
 import { retry } from '../../wait/retry.ts'
-import { within } from '../../wait/within.ts'
+import { withTimeout } from '../../wait/within.ts'
 import { type QueueEvent, tellError } from '../defer-events.ts'
 import type { PgPool } from './graphile-shapes.ts'
 import type { JobConnections } from './job-connections.ts'
@@ -19,7 +19,7 @@ const BEAT_LIMIT = '8s'
 /** An answer may be there already, and not be read because the event loop was blocked. */
 const READ_FIRST = ms(100)
 /** What broke a connection may have broken others, of which the pool has not heard yet. */
-const LEAVING = retry({ name: 'leaving the jobs', attempts: 5 })
+const LEAVING = retry('leaving the jobs', { attempts: 5 })
 
 export interface PulseOptions {
   readonly heartbeat: Milliseconds
@@ -75,7 +75,9 @@ export class JobPulse {
     this.#stop()
     const end = monotonicNow() + limit
     // A beat that is written after we have left would have us missed.
-    await within('the last heartbeat of jobs', ms(limit / 2), () => this.#beating, { parent: null }).catch(() => {})
+    await withTimeout('the last heartbeat of jobs', ms(limit / 2), () => this.#beating, { parent: null }).catch(
+      () => {},
+    )
     const leave = (): Promise<void> => this.#store.leave(this.#connections.pool, this.#self.id)
     await this.#ask('leaving the jobs', ms(end - monotonicNow()), () => LEAVING.run(leave, { parent: null }))
   }
@@ -91,7 +93,7 @@ export class JobPulse {
       this.#at = at
     } catch (error) {
       // Else what waits on connections as silent as this one, and what is locked by it, would wait with it.
-      if (error instanceof WaitExpiredError) {
+      if (error instanceof WaitTimeoutError) {
         after(READ_FIRST, () => isOver || this.#connections.breakAll(), { keepAlive: false })
       }
       throw error
@@ -129,7 +131,7 @@ export class JobPulse {
   }
 
   /** Outside of every request, whoever set the clock. */
-  #ask<Answer>(name: string, limit: Limit, question: () => Promise<Answer>): Promise<Answer> {
-    return within(name, limit, question, { parent: null })
+  #ask<Answer>(name: string, limit: Duration, question: () => Promise<Answer>): Promise<Answer> {
+    return withTimeout(name, limit, question, { parent: null })
   }
 }

@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events'
 import { ShutdownError } from '../../wait/abort-reason.ts'
 import { delayAfter } from '../../wait/back-off.ts'
 import { after, type Cancel, monotonicNow } from '../../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../../wait/duration.ts'
-import { within } from '../../wait/within.ts'
+import { formatElapsed, type Milliseconds, ms } from '../../wait/duration.ts'
+import { withTimeout } from '../../wait/within.ts'
 import { type QueueEvent, tellError } from '../defer-events.ts'
 import type { GraphileModule, GraphileRunner, RunOptions } from './graphile-shapes.ts'
 import type { JobConnections } from './job-connections.ts'
@@ -69,7 +69,7 @@ export class JobRunner {
     this.#wake()
     const cancel = after(ms(limit * PATIENCE), () => this.#stop.abort(new ShutdownError()), { keepAlive: false })
     void this.#runner?.stop().catch(() => {})
-    await within('the jobs of this process', limit, () => this.#ended, { parent: null }).catch(() => {})
+    await withTimeout('the jobs of this process', limit, () => this.#ended, { parent: null }).catch(() => {})
     cancel()
   }
 
@@ -85,7 +85,7 @@ export class JobRunner {
         const delay = delayAfter(BACK_OFF, ++failures, 0)
         const why = tellError(error)
         this.#tell(
-          `deferred work: the jobs of graphile-worker cannot be run here: ${why}; the next try is in ${tellDuration(delay)}`,
+          `deferred work: the jobs of graphile-worker cannot be run here: ${why}; the next try is in ${formatElapsed(delay)}`,
           { error: why, retryInMs: delay },
         )
         await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 import type { QueueJobsReport } from '../../report/rooms/defer-report.ts'
 import { monotonicNow } from '../../wait/clock.ts'
-import { within } from '../../wait/within.ts'
+import { withTimeout } from '../../wait/within.ts'
 import { newBatch } from '../batch.ts'
 import { callHandler } from '../call-handler.ts'
 import { DeferredItem } from '../deferred-item.ts'
@@ -85,7 +85,7 @@ export class QueueTask {
   /** Dead letter first: whatever dies in between leaves it there twice at worst. If either fails the job comes again, and knows why it is given up. */
   async #giveUp(item: DeferredItem, attempts: number, error: unknown): Promise<void> {
     if (!(await this.queue.bury(item, attempts, error))) throw error
-    await within('forgetting a job', FORGET_LIMIT, () => this.#forget(item.id), { parent: null }).catch(() => {
+    await withTimeout('forgetting a job', FORGET_LIMIT, () => this.#forget(item.id), { parent: null }).catch(() => {
       throw error
     })
   }

@@ -1,5 +1,5 @@
 import { after, type Cancel, monotonicNow } from '../../wait/clock.ts'
-import { ms, tellDuration } from '../../wait/duration.ts'
+import { formatElapsed, ms } from '../../wait/duration.ts'
 import { type DiskFault, diskFault } from './disk-fault.ts'
 import { inDiskLane } from './disk-lane.ts'
 import type { Segment } from './segment.ts'
@@ -75,7 +75,7 @@ export class DiskTrial {
         this.#succeededAt = monotonicNow()
         return onSuccess(segment)
       }
-      onFault({ kind: 'slow', why: `a trial of ${directory} took ${tellDuration(trial.took)}` })
+      onFault({ kind: 'slow', why: `a trial of ${directory} took ${formatElapsed(trial.took)}` })
     } catch (error) {
       onFault(diskFault(error, directory))
     }

@@ -1,7 +1,7 @@
 import { fdatasyncSync, rmdirSync } from 'node:fs'
 import { rmdir, stat } from 'node:fs/promises'
 import { after, monotonicNow } from '../../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../../wait/duration.ts'
 import { type DiskFault, diskFault } from './disk-fault.ts'
 import { DiskTrial } from './disk-trial.ts'
 import { GroupCommit } from './group-commit.ts'
@@ -246,7 +246,7 @@ export class SpoolWriter implements Spool {
 
   #took(took: number): void {
     if (this.#slow.tooSlow(took))
-      this.#degrade({ kind: 'slow', why: `a write to ${this.#home} took ${tellDuration(took)}` })
+      this.#degrade({ kind: 'slow', why: `a write to ${this.#home} took ${formatElapsed(took)}` })
   }
 
   #remove(segment: Segment): void {

@@ -125,7 +125,7 @@ export class PostgresBackup implements BackupMaker {
     const client: PgClient = await openSession(configFile, {
       url,
       applicationName: 'punctual release backup',
-      queryLimit: QUERY_LIMIT,
+      queryTimeout: QUERY_LIMIT,
     })
     try {
       return (await client.query(text)).rows

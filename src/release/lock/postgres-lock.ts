@@ -47,7 +47,7 @@ export class PostgresLock implements ReleaseLock {
 
   static async open(configFile: string, url: string, app: AppIdentity): Promise<PostgresLock> {
     const applicationName = `punctual release ${hostname().slice(0, LONGEST_HOST)}:${process.pid}`
-    const client = await openSession(configFile, { url, applicationName, queryLimit: QUERY_LIMIT })
+    const client = await openSession(configFile, { url, applicationName, queryTimeout: QUERY_LIMIT })
     for (const [name, value] of Object.entries(KEEP_ALIVE)) {
       // Where it cannot be set (an old server, a pooler), the lock holds all the same.
       await client.query(`set ${name} = ${value}`).catch(() => {})

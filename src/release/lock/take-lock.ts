@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { LockHolder } from '../../report/release-report.ts'
 import { monotonicNow, pause } from '../../wait/clock.ts'
-import { ms, tellDuration } from '../../wait/duration.ts'
+import { formatElapsed, ms } from '../../wait/duration.ts'
 import { ReleaseError } from '../release-error.ts'
 import { type ReleaseLock, type TakeOptions, tellHolder } from './release-lock.ts'
 
@@ -29,7 +29,7 @@ export async function takeLock(lock: ReleaseLock, { limit, signal, onWait }: Tak
     if (monotonicNow() > end) {
       const holder = told ?? null
       throw new ReleaseError(
-        `the release lock in ${lock.where} was not to be had within ${tellDuration(limit)}: it is held by ${tellHolder(holder)}; wait for that release, or end it`,
+        `the release lock in ${lock.where} was not to be had within ${formatElapsed(limit)}: it is held by ${tellHolder(holder)}; wait for that release, or end it`,
         { phase: 'lock', reason: 'held', holder },
       )
     }

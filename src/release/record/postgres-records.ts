@@ -157,7 +157,7 @@ export class PostgresRecords implements ReleaseRecords {
     const opening = openSession(this.#configFile, {
       url: this.#url,
       applicationName: 'punctual release record',
-      queryLimit: QUERY_LIMIT,
+      queryTimeout: QUERY_LIMIT,
     })
     this.#client = opening
     const forget = (): void => this.#forget(opening)

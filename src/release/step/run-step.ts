@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { ReleaseFailure } from '../../report/release-report.ts'
 import { delayAfter } from '../../wait/back-off.ts'
 import { after, monotonicNow, pause } from '../../wait/clock.ts'
-import { type Milliseconds, ms, tellDuration } from '../../wait/duration.ts'
+import { formatElapsed, type Milliseconds, ms } from '../../wait/duration.ts'
 import { endTree, TREE_VARIABLE } from '../end-tree.ts'
 import type { FromStep, StepEnd, StepTask, ToStep } from '../messages.ts'
 import { OutputTail } from '../output-tail.ts'
@@ -28,7 +28,7 @@ export interface RunStepOptions {
 }
 
 export interface StepResult {
-  readonly outcome: 'done' | 'already-done' | 'failed' | 'expired' | 'aborted'
+  readonly outcome: 'done' | 'already-done' | 'failed' | 'timed-out' | 'aborted'
   /** Why it is not done; empty if it is. */
   readonly why: string
   /** The same in fields; null if it is done. */
@@ -59,7 +59,8 @@ export async function runStep(task: Omit<StepTask, 'attempt'>, options: RunStepO
     const durationMs = Math.round(monotonicNow() - start)
     const delay = delayAfter({ jitter: 'full', base: 500, most: 5_000, random: Math.random }, attempt, 0)
     if (!once.locked || options.signal.aborted || monotonicNow() + delay >= end) {
-      const why = once.outcome === 'expired' ? `it was ended at its limit of ${tellDuration(options.limit)}` : once.why
+      const why =
+        once.outcome === 'timed-out' ? `it was ended at its limit of ${formatElapsed(options.limit)}` : once.why
       const { outcome, failure, tail } = once
       return { outcome, why, failure, tail, attempts: attempt, durationMs }
     }
@@ -82,16 +83,16 @@ function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
       serialization: 'advanced',
     })
     let said: StepEnd | null = null
-    let cut: 'expired' | 'aborted' | null = null
+    let cut: 'timed-out' | 'aborted' | null = null
     let ending: Promise<void> | null = null
-    const endIt = (outcome: 'expired' | 'aborted', why: string): void => {
+    const endIt = (outcome: 'timed-out' | 'aborted', why: string): void => {
       if (cut !== null || said !== null) return
       cut = outcome
       if (child.connected) child.send({ type: 'abort', why } satisfies ToStep, () => {})
       ending = endTree(child, mark, true)
     }
     const onAbort = (): void => endIt('aborted', String((options.signal.reason as Error).message))
-    const cancel = after(options.limit, () => endIt('expired', 'its limit has passed'))
+    const cancel = after(options.limit, () => endIt('timed-out', 'its limit has passed'))
     options.signal.addEventListener('abort', onAbort, { once: true })
     const finish = async (code: number | null, signal: string | null): Promise<void> => {
       cancel()
@@ -130,12 +131,12 @@ function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
 function outcomeOf(
   task: StepTask,
   said: StepEnd | null,
-  cut: 'expired' | 'aborted' | null,
+  cut: 'timed-out' | 'aborted' | null,
   signal: AbortSignal,
   tail: string,
   exit: { readonly exitCode: number | null; readonly signal: string | null },
 ): Once {
-  if (cut === 'expired') return { outcome: cut, why: '', failure: { reason: 'timed-out' }, tail, locked: false }
+  if (cut === 'timed-out') return { outcome: cut, why: '', failure: { reason: 'timed-out' }, tail, locked: false }
   if (cut !== null) {
     const failure = { reason: 'aborted', cause: failureOf(signal.reason) } as const
     return { outcome: cut, why: (signal.reason as Error).message, failure, tail, locked: false }

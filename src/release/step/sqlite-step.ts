@@ -9,7 +9,7 @@ const MARKS = `create table if not exists punctual_release_steps (
 
 type Values = Parameters<ReturnType<DatabaseSync['prepare']>['all']>
 
-/** Synchronous in this process, which does nothing else; a lock is waited for for `releaseTableLock`. */
+/** Synchronous in this process, which does nothing else; a lock is waited for for `releaseTableLockTimeout`. */
 export function openSqliteStep(task: StepTask, path: string): StepDatabase {
   let open: Promise<DatabaseSync> | null = null
   const database = (): Promise<DatabaseSync> => {

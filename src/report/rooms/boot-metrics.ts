@@ -1,7 +1,7 @@
 import type { BootReport } from './boot-report.ts'
-import type { RoomMetric } from './room-metric.ts'
+import type { ModuleMetric } from './room-metric.ts'
 
-export const bootMetrics: readonly RoomMetric<BootReport>[] = [
+export const bootMetrics: readonly ModuleMetric<BootReport>[] = [
   {
     name: 'punctual_worker_import_seconds',
     help: 'What the costliest imports of a profiled boot took by themselves.',

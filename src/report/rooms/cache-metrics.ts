@@ -1,7 +1,7 @@
 import type { CacheCounts, CacheRedisReport, CacheReport, CacheRoomReport } from './cache-report.ts'
-import type { RoomMetric } from './room-metric.ts'
+import type { ModuleMetric } from './room-metric.ts'
 
-type CacheMetric = RoomMetric<CacheRoomReport>
+type CacheMetric = ModuleMetric<CacheRoomReport>
 
 const CACHE = ['cache']
 

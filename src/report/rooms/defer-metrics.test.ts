@@ -31,7 +31,7 @@ test('each figure of each queue is there once, in base units, with the labels th
   const seen = new Set<string>()
   const figures = new Map<string, number>()
   for (const { name, type, labels, values } of deferMetrics) {
-    assert.match(name, type === 'counter' ? /^punctual_deferred_\w+_total$/ : /^punctual_deferred_\w+(?<!_total)$/)
+    assert.match(name, type === 'counter' ? /^punctual_queue_\w+_total$/ : /^punctual_queue_\w+(?<!_total)$/)
     assert.ok(!seen.has(name))
     seen.add(name)
     for (const { labels: given, value } of values(REPORT)) {
@@ -39,13 +39,13 @@ test('each figure of each queue is there once, in base units, with the labels th
       figures.set(`${name} ${Object.values(given).join(' ')}`, value)
     }
   }
-  assert.equal(figures.get('punctual_deferred_items one'), 12)
-  assert.equal(figures.get('punctual_deferred_oldest_age_seconds one'), 1.5)
-  assert.equal(figures.get('punctual_deferred_oldest_age_seconds two'), 0)
-  assert.equal(figures.get('punctual_deferred_degraded one'), 1)
-  assert.equal(figures.get('punctual_deferred_degraded two'), 0)
-  assert.equal(figures.get('punctual_deferred_handler_running_seconds one'), 0.25)
-  assert.equal(figures.get('punctual_deferred_batches_total one failed'), 2)
-  assert.equal(figures.get('punctual_deferred_dropped_total one full'), 5)
-  assert.ok(![...figures.keys()].some((key) => key.startsWith('punctual_deferred_dropped_total two')))
+  assert.equal(figures.get('punctual_queue_items one'), 12)
+  assert.equal(figures.get('punctual_queue_oldest_age_seconds one'), 1.5)
+  assert.equal(figures.get('punctual_queue_oldest_age_seconds two'), 0)
+  assert.equal(figures.get('punctual_queue_degraded one'), 1)
+  assert.equal(figures.get('punctual_queue_degraded two'), 0)
+  assert.equal(figures.get('punctual_queue_handler_running_seconds one'), 0.25)
+  assert.equal(figures.get('punctual_queue_batches_total one failed'), 2)
+  assert.equal(figures.get('punctual_queue_dropped_total one full'), 5)
+  assert.ok(![...figures.keys()].some((key) => key.startsWith('punctual_queue_dropped_total two')))
 })

@@ -53,7 +53,7 @@ test('each figure of the queries is there once, in base units, with the labels t
       ['punctual_queries_total', 1_000],
       ['punctual_queries_failed_total', 10],
       ['punctual_query_rows_total', 5_000],
-      ['punctual_requests_over_query_budget_total', 3],
+      ['punctual_requests_over_query_limit_total', 3],
       ['punctual_route_queries_total GET /one', 200],
       ['punctual_route_query_requests_total GET /one', 50],
       ['punctual_route_queries_max GET /one', 7],

@@ -1,12 +1,12 @@
 import type { QueriesReport } from './queries-report.ts'
-import type { RoomMetric } from './room-metric.ts'
+import type { ModuleMetric } from './room-metric.ts'
 
 const SECONDS = 1 / 1_000
 
 const one = (value: number): readonly { labels: Record<string, string>; value: number }[] => [{ labels: {}, value }]
 
 /** What `/metrics` says of the queries of each worker. */
-export const queriesMetrics: readonly RoomMetric<QueriesReport>[] = [
+export const queriesMetrics: readonly ModuleMetric<QueriesReport>[] = [
   {
     name: 'punctual_queries_total',
     type: 'counter',
@@ -29,7 +29,7 @@ export const queriesMetrics: readonly RoomMetric<QueriesReport>[] = [
     values: ({ rows }) => one(rows),
   },
   {
-    name: 'punctual_requests_over_query_budget_total',
+    name: 'punctual_requests_over_query_limit_total',
     type: 'counter',
     help: 'Requests that ran more queries than their route may.',
     labels: [],

@@ -1,5 +1,5 @@
 /** One metric of a room of the toolkit, as data; the arbiter makes it from what workers report, and adds the label `worker`. */
-export interface RoomMetric<Snapshot> {
+export interface ModuleMetric<Snapshot> {
   /** Prometheus style: base units, `_total` on counters. */
   readonly name: string
   readonly help: string

@@ -7,11 +7,11 @@ import { deferMetrics } from './defer-metrics.ts'
 import { DEFER_TOPIC } from './defer-report.ts'
 import { queriesMetrics } from './queries-metrics.ts'
 import { QUERIES_TOPIC } from './queries-report.ts'
-import type { RoomMetric } from './room-metric.ts'
+import type { ModuleMetric } from './room-metric.ts'
 import { routesMetrics } from './routes-metrics.ts'
 import { ROUTES_TOPIC } from './routes-report.ts'
 
-/** The metrics of the rooms, by the topic under which they report. */
+/** The metrics of the modules, by the topic under which they report. */
 const ROOMS: readonly MetricDefinition[] = [
   ...ofRoom(DEFER_TOPIC, deferMetrics),
   ...ofRoom(QUERIES_TOPIC, queriesMetrics),
@@ -21,15 +21,15 @@ const ROOMS: readonly MetricDefinition[] = [
 ]
 
 /** The metrics of one room, made from what the workers that live have reported under its topic. */
-function ofRoom<Snapshot>(topic: string, metrics: readonly RoomMetric<Snapshot>[]): readonly MetricDefinition[] {
+function ofRoom<Snapshot>(topic: string, metrics: readonly ModuleMetric<Snapshot>[]): readonly MetricDefinition[] {
   return metrics.map(({ name, help, type, labels, values }) => ({
     name,
     help,
     type,
     labels: ['worker', ...labels],
     samples: (status) =>
-      status.workers.flatMap(({ id, state, rooms }) => {
-        const snapshot = rooms[topic]
+      status.workers.flatMap(({ id, state, modules }) => {
+        const snapshot = modules[topic]
         if (state === 'exited' || snapshot === undefined) return []
         return values(snapshot as Snapshot).map((one) => ({ ...one, labels: { worker: String(id), ...one.labels } }))
       }),

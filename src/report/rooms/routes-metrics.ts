@@ -1,9 +1,9 @@
-import type { RoomMetric } from './room-metric.ts'
+import type { ModuleMetric } from './room-metric.ts'
 import type { RoutesReport } from './routes-report.ts'
 
 const STATES = ['waiting', 'loading', 'loaded', 'failed'] as const
 
-export const routesMetrics: readonly RoomMetric<RoutesReport>[] = [
+export const routesMetrics: readonly ModuleMetric<RoutesReport>[] = [
   {
     name: 'punctual_routes_deferred',
     help: 'Modules of deferred routes, by how far they are.',

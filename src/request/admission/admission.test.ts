@@ -10,7 +10,7 @@ import { until, within } from '../../../test/process/support/until.ts'
 import { ShedError } from '../../wait/abort-reason.ts'
 import { monotonicNow } from '../../wait/clock.ts'
 import { ms, UNBOUNDED } from '../../wait/duration.ts'
-import { expireRequest } from '../expire-request.ts'
+import { timeOutRequest } from '../expire-request.ts'
 import { rawAnswer } from '../raw-answer.ts'
 import { type RequestScope, runningRequest } from '../scope.ts'
 import { hookServers } from '../server-hooks.ts'
@@ -19,15 +19,15 @@ import type { Admission, AdmissionLimits } from './admission.ts'
 import { admit } from './admit.ts'
 
 // The prototypes are wrapped once for the process, as in a worker.
-const traffic = new Traffic(undefined, { requestDeadline: UNBOUNDED, queueLimit: ms(60_000) })
-const expired = rawAnswer('PUNCTUAL_REQUEST_EXPIRED')
-traffic.deadlines.onExpired = (scope) => expireRequest(traffic, scope, expired)
+const traffic = new Traffic(undefined, { requestTimeout: UNBOUNDED, maxProxyQueueTime: ms(60_000) })
+const expired = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT')
+traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, expired)
 hookServers(traffic)
 
 const LIMITS: AdmissionLimits = {
-  admission: 'on',
-  maxInFlight: 1,
-  maxWaiting: 10,
+  loadShedding: 'on',
+  maxConcurrentRequests: 1,
+  maxQueuedRequests: 10,
   queueTarget: ms(30_000),
   queueInterval: ms(60_000),
   priorityRoutes: ['/health'],
@@ -101,7 +101,7 @@ after(() => {
 
 describe('the door', () => {
   test('lets in as many as may be in work, and the others in the order in which they came', async () => {
-    withLimits({ maxInFlight: 2 })
+    withLimits({ maxConcurrentRequests: 2 })
     const server = await held()
     const sent = []
     for (const path of ['/1', '/2', '/3', '/4']) sent.push(await server.send(path))
@@ -116,7 +116,7 @@ describe('the door', () => {
     for (const { outcome } of sent) assert.equal((await outcome).status, 200)
   })
 
-  test('a request that waited runs in its own scope and context, and has the wait in its ledger', async () => {
+  test('a request that waited runs in its own scope and context, and has the wait in its waits', async () => {
     withLimits()
     const store = new AsyncLocalStorage<string>()
     const seen: unknown[] = []
@@ -138,15 +138,15 @@ describe('the door', () => {
       ['/1', '/2'],
     )
     assert.deepEqual(
-      server.scopes[1]?.ledger.recorded.map(({ name, outcome }) => ({ name, outcome })),
-      [{ name: 'admission', outcome: 'ok' }],
+      server.scopes[1]?.waits.recorded.map(({ name, outcome }) => ({ name, outcome })),
+      [{ name: 'loadShedding', outcome: 'ok' }],
     )
     assert.equal(server.scopes[0]?.hasWaited, false)
     assert.equal(runningRequest(), undefined)
   })
 
   test('who comes to a full door is told at once, and keeps the connection', async () => {
-    withLimits({ maxWaiting: 1 })
+    withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const first = await server.send('/1')
     const second = await server.send('/2')
@@ -170,7 +170,7 @@ describe('the door', () => {
   })
 
   test('health routes need not wait', async () => {
-    withLimits({ maxWaiting: 1 })
+    withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const waiting = [await server.send('/1'), await server.send('/2')]
     assert.equal((await server.get('/health?x')).body, 'well')
@@ -192,7 +192,7 @@ describe('the door', () => {
     client.destroy()
     await until('it to be gone', () => ended.length === 1)
     assert.equal(ended[0]?.verdict, 'gone')
-    assert.equal(ended[0]?.ledger.recorded[0]?.outcome, 'aborted')
+    assert.equal(ended[0]?.waits.recorded[0]?.outcome, 'aborted')
     const third = await server.send('/3')
     server.answer('/1')
     await until('the third to be let in', () => server.begun.length === 2)
@@ -207,11 +207,11 @@ describe('the door', () => {
     const first = await server.send('/1')
     const late = await server.get('/late', { headers: { 'request-timeout': '50' } })
     assert.equal(late.status, 503)
-    assert.equal(JSON.parse(late.body).type, 'urn:punctual:error:request-expired')
-    assert.equal(ended[0]?.verdict, 'expired')
+    assert.equal(JSON.parse(late.body).type, 'urn:punctual:error:request-timeout')
+    assert.equal(ended[0]?.verdict, 'timed-out')
     assert.deepEqual(
       ended[0]?.unanswered?.map(({ name }) => name),
-      ['admission'],
+      ['loadShedding'],
     )
     server.answer('/1')
     await first.outcome
@@ -221,7 +221,7 @@ describe('the door', () => {
 
 describe('a shed request', () => {
   test('that is still sending its body is answered, and the connection can be used again', async () => {
-    withLimits({ maxWaiting: 1 })
+    withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const waiting = [await server.send('/1'), await server.send('/2')]
     const client = net.connect(server.port, '127.0.0.1').setEncoding('utf8')
@@ -243,7 +243,7 @@ describe('a shed request', () => {
   })
 
   test('that never sends the rest of its body is closed', async () => {
-    withLimits({ maxWaiting: 1 })
+    withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const waiting = [await server.send('/1'), await server.send('/2')]
     const client = net.connect(server.port, '127.0.0.1').resume()
@@ -257,7 +257,7 @@ describe('a shed request', () => {
   })
 
   test('behind another on the same connection is answered in its turn', async () => {
-    withLimits({ maxWaiting: 1 })
+    withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const first = await server.send('/1')
     const client = net.connect(server.port, '127.0.0.1').setEncoding('utf8')
@@ -277,7 +277,7 @@ describe('a shed request', () => {
   })
 
   test('that asks before it sends its body is not told to go on', async () => {
-    withLimits({ maxWaiting: 1 })
+    withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     server.server.on('checkContinue', (request: http.IncomingMessage, response: http.ServerResponse) => {
       response.writeContinue()
@@ -301,7 +301,7 @@ describe('a shed request', () => {
   })
 
   test('over HTTP/2 is answered on its stream, and the session lives on', async () => {
-    withLimits({ maxWaiting: 1 })
+    withLimits({ maxQueuedRequests: 1 })
     const server = await held((listener) => http2.createServer(listener as never))
     const session = http2.connect(`http://127.0.0.1:${server.port}`)
     const get = (
@@ -336,7 +336,7 @@ const waitedFor = (milliseconds: number): { headers: http.OutgoingHttpHeaders } 
 
 describe('overload', () => {
   test('the newest are let in first, and who has waited too long is shed though nothing ends', async () => {
-    const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxWaiting: 4 })
+    const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 4 })
     const server = await held()
     const first = await server.send('/1')
     // Longer than the target, shorter than twice it; nothing of it is known to the law yet.
@@ -367,7 +367,7 @@ describe('overload', () => {
   })
 
   test('a full door pushes out the oldest', async () => {
-    const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxWaiting: 2 })
+    const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 2 })
     const server = await held()
     const first = await server.send('/1')
     const old = await server.send('/old', waitedFor(25_000))
@@ -387,7 +387,7 @@ describe('overload', () => {
   })
 
   test('a loop that did not turn for an interval is overload, and the next requests are shed', async () => {
-    const admission = withLimits({ maxInFlight: UNBOUNDED, queueTarget: ms(50), queueInterval: ms(200) })
+    const admission = withLimits({ maxConcurrentRequests: UNBOUNDED, queueTarget: ms(50), queueInterval: ms(200) })
     const server = await held((listener) =>
       http.createServer((request, response) => {
         if (request.url?.startsWith('/health') === true) return listener(request, response)
@@ -424,7 +424,7 @@ describe('overload', () => {
 })
 
 test('dark, it counts what it would shed and sheds nothing', async () => {
-  withLimits({ admission: 'dark', maxWaiting: 1 })
+  withLimits({ loadShedding: 'dry-run', maxQueuedRequests: 1 })
   const server = await held()
   const sent = []
   const before = traffic.table.wouldBeShed
@@ -436,7 +436,7 @@ test('dark, it counts what it would shed and sheds nothing', async () => {
 })
 
 test('off, every request passes, and none is counted', async () => {
-  withLimits({ admission: 'off', maxWaiting: 1 })
+  withLimits({ loadShedding: 'off', maxQueuedRequests: 1 })
   const server = await held()
   const sent = []
   const before = traffic.table.wouldBeShed
@@ -448,7 +448,7 @@ test('off, every request passes, and none is counted', async () => {
 })
 
 test('switched off or to dark, it lets in who waits; switched on, it keeps the door again', async () => {
-  for (const admission of ['off', 'dark'] as const) {
+  for (const loadShedding of ['off', 'dry-run'] as const) {
     const limits: { -readonly [Name in keyof AdmissionLimits]: AdmissionLimits[Name] } = { ...LIMITS }
     ended.length = 0
     traffic.onEnded = (scope) => void ended.push(scope)
@@ -457,18 +457,18 @@ test('switched off or to dark, it lets in who waits; switched on, it keeps the d
     const sent = []
     for (const path of ['/1', '/2', '/3']) sent.push(await server.send(path))
     assert.deepEqual(server.begun, ['/1'])
-    limits.admission = admission
+    limits.loadShedding = loadShedding
     door.changed()
     await until('all to be let in', () => server.begun.length === 3)
     assert.equal(traffic.table.waiting, 0)
     sent.push(await server.send('/4'))
     assert.deepEqual(server.begun, ['/1', '/2', '/3', '/4'])
-    limits.admission = 'on'
+    limits.loadShedding = 'on'
     door.changed()
     sent.push(await server.send('/5'))
     assert.equal(server.begun.length, 4)
     // A wider door, too.
-    limits.maxInFlight = 5
+    limits.maxConcurrentRequests = 5
     door.changed()
     await until('the fifth to be let in', () => server.begun.length === 5)
     for (const path of server.begun) server.answer(path)

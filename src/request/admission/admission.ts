@@ -11,11 +11,11 @@ import { WaitingRequest } from './waiting-request.ts'
 
 export type AdmissionLimits = Pick<
   Settings,
-  'admission' | 'maxInFlight' | 'maxWaiting' | 'queueTarget' | 'queueInterval' | 'priorityRoutes'
+  'loadShedding' | 'maxConcurrentRequests' | 'maxQueuedRequests' | 'queueTarget' | 'queueInterval' | 'priorityRoutes'
 >
 
 /**
- * Which requests are begun, and when. At most `maxInFlight` are in work; who comes then waits at the door. What waits too long, wherever it has
+ * Which requests are begun, and when. At most `maxConcurrentRequests` are in work; who comes then waits at the door. What waits too long, wherever it has
  * waited, is shed while there is overload, and then the newest is let in first: its client is the likeliest to be still there. (B. Maurer, "Fail at
  * Scale", ACM Queue 13.8, 2015, calls it adaptive LIFO.)
  *
@@ -50,7 +50,7 @@ export class Admission implements Strain {
     this.#limits = limits
     this.#priority = new PriorityRoutes(limits.priorityRoutes)
     this.#codel = new Codel(codelLimits(limits), this)
-    this.#calmUpTo = limits.maxInFlight
+    this.#calmUpTo = limits.maxConcurrentRequests
     this.#calmFor = limits.queueTarget
     this.#settle()
   }
@@ -87,7 +87,7 @@ export class Admission implements Strain {
   /** On every turn of a regular timer, before anything is read from the network. */
   turned(lag: number): void {
     const now = monotonicNow()
-    if (this.#limits.admission !== 'off' && lag >= this.#limits.queueTarget) this.#heldUp(lag)
+    if (this.#limits.loadShedding !== 'off' && lag >= this.#limits.queueTarget) this.#heldUp(lag)
     if (this.#calmUpTo >= 0) return
     this.#codel.look(now)
     // Nothing ends, or too little: those that have waited too long hear of it all the same.
@@ -114,15 +114,15 @@ export class Admission implements Strain {
   }
 
   isHigh(): boolean {
-    return this.#inFlight.size > this.#limits.maxInFlight || this.#utilisation.isFull
+    return this.#inFlight.size > this.#limits.maxConcurrentRequests || this.#utilisation.isFull
   }
 
   /** Dark or off: it passes in any case. */
   #onlyCount(scope: RequestScope, now: number): true {
-    const { maxInFlight, maxWaiting } = this.#limits
+    const { maxConcurrentRequests, maxQueuedRequests } = this.#limits
     const tooLate = this.#codel.take(this.#waited(scope, now), now)
-    const tooMany = this.#inFlight.size > maxInFlight + maxWaiting
-    const isCounted = this.#limits.admission === 'dark' && (tooLate || tooMany)
+    const tooMany = this.#inFlight.size > maxConcurrentRequests + maxQueuedRequests
+    const isCounted = this.#limits.loadShedding === 'dry-run' && (tooLate || tooMany)
     if (isCounted && !this.#isFirst(scope)) this.#table.countWouldBeShed()
     return true
   }
@@ -140,7 +140,7 @@ export class Admission implements Strain {
   /** Always false: it is not to begin now. */
   #hold(scope: RequestScope, now: number, begin: () => void): false {
     if (scope.verdict !== null) return false
-    if (this.#door.size >= this.#limits.maxWaiting) {
+    if (this.#door.size >= this.#limits.maxQueuedRequests) {
       const { oldest } = this.#door
       // Who is let in last is the one to go.
       if (!this.#codel.isOverloaded || oldest === null) {
@@ -154,13 +154,13 @@ export class Admission implements Strain {
   }
 
   get #sheds(): boolean {
-    return this.#limits.admission === 'on'
+    return this.#limits.loadShedding === 'on'
   }
 
   /** How many more may be begun, those in work all counted; the one that has just come counts as in work. */
   get #room(): number {
     if (!this.#sheds) return Number.POSITIVE_INFINITY
-    return this.#limits.maxInFlight - (this.#inFlight.size - this.#door.size - this.#refused.size)
+    return this.#limits.maxConcurrentRequests - (this.#inFlight.size - this.#door.size - this.#refused.size)
   }
 
   #shed(scope: RequestScope): void {
@@ -234,9 +234,9 @@ export class Admission implements Strain {
     this.#table.waiting = size
     this.#table.overloaded = this.#codel.isOverloaded
     // Who waited when it was switched off is let in, and who was shed is answered; from then on nobody is looked at.
-    if (this.#limits.admission === 'off' && size === 0 && this.#refused.size === 0) return this.#rest()
+    if (this.#limits.loadShedding === 'off' && size === 0 && this.#refused.size === 0) return this.#rest()
     if (size > 0 || this.#refused.size > 0 || this.#lag > 0 || !this.#codel.isCalm) return this.#beWary()
-    this.#calmUpTo = this.#limits.maxInFlight
+    this.#calmUpTo = this.#limits.maxConcurrentRequests
     this.#calmFor = this.#limits.queueTarget
   }
 

@@ -1,22 +1,22 @@
 import { AsyncResource } from 'node:async_hooks'
-import { isExpiry } from '../../wait/abort-reason.ts'
+import { isTimeout } from '../../wait/abort-reason.ts'
 import type { Milliseconds } from '../../wait/duration.ts'
 import type { WaitOutcome, WaitRecord } from '../../wait/ledger.ts'
 import { WaitNode } from '../../wait/wait-node.ts'
 import { type RequestScope, scopes } from '../scope.ts'
 import type { AtDoor, Door } from './door.ts'
 
-/** What such a wait is called in the ledger of its request. */
+/** What such a wait is called in the list of waits of its request. */
 const NAME = 'admission'
 
 /**
- * A request that waits at the door: the first wait in its ledger. It is given up with its request, whether because the deadline passed, the client
+ * A request that waits at the door: the first wait in its list of waits. It is given up with its request, whether because the deadline passed, the client
  * left or the worker goes, and leaves the door at that moment.
  */
 export class WaitingRequest extends WaitNode implements WaitRecord, AtDoor {
   readonly name: string = NAME
   readonly scope: RequestScope
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   outcome: WaitOutcome | null = null
   endedAt: number | null = null
   older: this | null = null
@@ -31,10 +31,10 @@ export class WaitingRequest extends WaitNode implements WaitRecord, AtDoor {
   constructor(scope: RequestScope, door: Door<WaitingRequest>, now: number, begin: () => void) {
     super(scope, now, scope.deadline)
     this.scope = scope
-    this.limit = scope.remaining
+    this.timeout = scope.remaining
     this.#door = door
     this.#begin = begin
-    scope.ledger.begin(this)
+    scope.waits.begin(this)
     this.join()
     door.join(this)
   }
@@ -48,7 +48,7 @@ export class WaitingRequest extends WaitNode implements WaitRecord, AtDoor {
 
   override giveUp(reason: unknown): void {
     if (this.over) return
-    this.#end(isExpiry(reason) ? 'expired' : 'aborted', this.wheel.now())
+    this.#end(isTimeout(reason) ? 'timed-out' : 'aborted', this.wheel.now())
     super.giveUp(reason)
   }
 
@@ -57,7 +57,7 @@ export class WaitingRequest extends WaitNode implements WaitRecord, AtDoor {
     if (this.outcome !== null) return
     this.outcome = outcome
     this.endedAt = now
-    this.scope.ledger.end(this)
+    this.scope.waits.end(this)
   }
 }
 

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { within } from '../../wait/within.ts'
+import { withTimeout } from '../../wait/within.ts'
 import { type OpenWait, openWaits } from '../open-waits.ts'
 import { type RequestScope, runningRequest } from '../scope.ts'
 import { hookServers } from '../server-hooks.ts'
@@ -242,7 +242,7 @@ describe('a socket', () => {
     let socket: net.Socket | undefined
     await inRequest(
       () => {
-        const work = within('stock', '20s', ({ signal }) => {
+        const work = withTimeout('stock', '20s', ({ signal }) => {
           socket = net.connect(port, '127.0.0.1')
           socket.write('how many?')
           return once(socket, 'data', { signal })
@@ -263,7 +263,7 @@ describe('a socket', () => {
     let socket: net.Socket | undefined
     await inRequest(
       async () => {
-        const waits = [within('one', '20s', () => done.promise), within('two', '20s', () => done.promise)]
+        const waits = [withTimeout('one', '20s', () => done.promise), withTimeout('two', '20s', () => done.promise)]
         socket = net.connect(port, '127.0.0.1')
         socket.write('hello')
         await Promise.all(waits)
@@ -400,7 +400,7 @@ describe('the deadline of a call', () => {
   }
 
   test('is that of the wait it is made in', async () => {
-    const [left] = await headersOf((url) => within('short', '5s', () => get(url)), 60_000)
+    const [left] = await headersOf((url) => withTimeout('short', '5s', () => get(url)), 60_000)
     assert.ok(Number(left) <= 5_000, left)
   })
 

@@ -45,10 +45,10 @@ function find(tree: readonly ImportCost[], module: string): ImportCost | undefin
 test('a profiled boot says what every import cost and what it did, in the log and in the status', async () => {
   await using server = await startServer({ files: FILES, settings: { workers: 1 }, flags: ['--boot-profile'] })
   await server.log('boot-profile')
-  const status = await server.until('the report', ({ workers }) => workers[0]?.rooms.boot !== undefined)
+  const status = await server.until('the report', ({ workers }) => workers[0]?.modules.boot !== undefined)
   const [worker] = status.workers
   assert.ok(worker)
-  const { worst, profile } = worker.rooms.boot as BootReport
+  const { worst, profile } = worker.modules.boot as BootReport
   const costly = worst.slice(0, 3).map(({ module }) => module)
   assert.equal(costly[0], 'heavy.mjs')
   // Whether it is before routes.mjs is up to the machine: that starts a process.
@@ -99,11 +99,11 @@ test('a slow boot is told with the imports that cost most', async () => {
     files,
     settings: {
       workers: 1,
-      bootReport: '1s',
-      stallReport: '20s',
-      stallCut: '21s',
-      stallKill: '22s',
-      freezeKill: '25s',
+      slowBootThreshold: '1s',
+      stallReportAfter: '20s',
+      stallInterruptAfter: '21s',
+      stallKillAfter: '22s',
+      frozenKillAfter: '25s',
     },
   })
   const { level, bootMs, imports } = await server.log('boot-slow')
@@ -117,7 +117,7 @@ test('a slow boot is told with the imports that cost most', async () => {
 test('a boot that hangs is told with who imports the module it hangs in', async () => {
   const files = { ...FILES, 'heavy.mjs': 'for (;;);\n' }
   // Enough to come to that module where cores are few and busy.
-  await using server = await startServer({ files, settings: { workers: 1, bootLimit: '12s' }, ready: false })
+  await using server = await startServer({ files, settings: { workers: 1, bootTimeout: '12s' }, ready: false })
   assert.equal((await within('the arbiter to give up', server.exit, 60_000)).code, 3)
   const [incident] = await server.incidents()
   assert.equal(incident?.kind, 'boot')

@@ -37,7 +37,7 @@ if (!existsSync('mended')) throw new Error('no licence')
 }
 
 function routesOf(status: Status): Partial<RoutesReport> {
-  return (status.workers[0]?.rooms.routes ?? {}) as Partial<RoutesReport>
+  return (status.workers[0]?.modules.routes ?? {}) as Partial<RoutesReport>
 }
 
 test('a worker serves while its deferred routes load, and a request for them waits within its deadline', async () => {
@@ -45,11 +45,11 @@ test('a worker serves while its deferred routes load, and a request for them wai
     files: FILES,
     settings: {
       workers: 1,
-      requestDeadline: '1s',
+      requestTimeout: '1s',
       stallAction: 'report',
-      stallReport: '700ms',
-      stallCut: '800ms',
-      stallKill: '900ms',
+      stallReportAfter: '700ms',
+      stallInterruptAfter: '800ms',
+      stallKillAfter: '900ms',
     },
   })
   assert.equal((await request(server.url)).body, 'critical')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
-import type { Limit } from '../../../src/wait/limit.ts'
+import type { Duration } from '../../../src/wait/limit.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { CLIENTS, type ConnectedClient } from './clients.ts'
@@ -35,13 +35,13 @@ describe('what is invalidated while Redis is away', { skip: missing ?? false }, 
   })
   after(() => redis?.stop())
 
-  async function cacheOver(url: string, prefix: string, run: Run, softLimit: Limit = '5s') {
+  async function cacheOver(url: string, prefix: string, run: Run, softTimeout: Duration = '5s') {
     const connected = await CLIENTS.ioredis(url)
     clients.push(connected)
     const cache = run(() =>
       readThrough<string, number>(prefix, {
         load: (key) => source.get(key),
-        softLimit,
+        softTimeout,
         redis: connected.client,
         onEvent: () => {},
       }),

@@ -47,8 +47,8 @@ describe('three workers under Punctual', () => {
     await server.until(
       'all to be ready and to know each other',
       ({ workers }) =>
-        workers.filter(({ state, rooms }) => {
-          const cache = rooms.cache as CacheRoomReport | undefined
+        workers.filter(({ state, modules }) => {
+          const cache = modules.cache as CacheRoomReport | undefined
           return state === 'ready' && cache?.peers === 2
         }).length === 3,
     )

@@ -18,9 +18,9 @@ const QUEUE = 10
 /** Milliseconds that a busy machine may add. What it is on a quiet one, `npm run bench -- cache` says. */
 const SLACK = 400
 /** Where Redis is expected to answer, however busy the machine is. */
-const PATIENT = { softLimit: '5s' } as const
+const PATIENT = { softTimeout: '5s' } as const
 
-type Options = Partial<Pick<ReadThroughOptions<string, number>, 'limit' | 'softLimit'>>
+type Options = Partial<Pick<ReadThroughOptions<string, number>, 'timeout' | 'softTimeout'>>
 
 interface Machine {
   readonly cache: ReadThrough<string, number>
@@ -54,7 +54,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
           await sleep(2)
           return source.get(key) ?? 1
         },
-        softLimit: SOFT_LIMIT,
+        softTimeout: SOFT_LIMIT,
         onEvent: ({ type }: CacheEvent) => events.push(type),
         ...(connected === null ? {} : { redis: { client: connected.client, queue: QUEUE } }),
         ...options,
@@ -240,7 +240,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const proxy = await startShapedProxy(redis.port)
       proxies.push(proxy)
       // Longer than the test: it does not end by itself.
-      const one = await machine(proxy.url, { limit: '60s' })
+      const one = await machine(proxy.url, { timeout: '60s' })
       await until('it to be used', () => one.cache.report().redis?.hears)
       await storesAgain(one, redis)
       const lease = 'punctual:lease:faults:k'

@@ -33,7 +33,7 @@ describe('a value in Redis that is past its time is loaded anew', { skip: missin
     const all = {
       load: () => version,
       redis: connected.client,
-      softLimit: '5s',
+      softTimeout: '5s',
       onEvent: () => {},
       ...options,
     } as ReadThroughOptions<string, number>

@@ -87,8 +87,8 @@ function remembered(identity: Identity): Promise<unknown> {
 /** What each worker says of the cache of users. */
 async function reports(): Promise<CacheReport[]> {
   const { workers } = await server.status()
-  return workers.flatMap(({ rooms }) =>
-    ((rooms.cache as CacheRoomReport | undefined)?.caches ?? []).filter(({ name }) => name === BY_IDENTITY),
+  return workers.flatMap(({ modules }) =>
+    ((modules.cache as CacheRoomReport | undefined)?.caches ?? []).filter(({ name }) => name === BY_IDENTITY),
   )
 }
 
@@ -197,7 +197,7 @@ test('users are in Redis under the keys of the incident for 300 s and the hour a
 }, async () => {
   const { privyId, username } = seeded(5)
   // What is stored is stored only where Redis answers within the soft limit, which a busy machine may not.
-  await command('set', 'cache.auth:privy_id.softLimit', '5s', 'cache.auth:username.softLimit', '5s')
+  await command('set', 'cache.auth:privy_id.softTimeout', '5s', 'cache.auth:username.softTimeout', '5s')
   await signIn(seeded(5))
   await until('him to be stored', async () => (await redis?.command('EXISTS', `auth:privy_id:${privyId}`)) === 1)
   const left = Number(await redis?.command('PTTL', `auth:privy_id:${privyId}`))

@@ -50,7 +50,7 @@ describe('a client of the app', { skip: missing ?? false }, () => {
     client: ReadThroughOptions<string, number>['redis'] & object,
     options: Partial<ReadThroughOptions<string, number>> = {},
   ): ReadThrough<string, number> {
-    const all = { load: () => version, softLimit: '5s', onEvent: () => {}, redis: client, ...options }
+    const all = { load: () => version, softTimeout: '5s', onEvent: () => {}, redis: client, ...options }
     const cache = onOwnMachine(() =>
       readThrough<string, number>('client', all as unknown as ReadThroughOptions<string, number>),
     )
@@ -116,7 +116,7 @@ describe('a client of the app', { skip: missing ?? false }, () => {
     try {
       const client = connect(proxy.url)
       // Longer than the test: no lease ends by itself.
-      const options = { softLimit: '50ms', limit: '60s' } as const
+      const options = { softTimeout: '50ms', limit: '60s' } as const
       const leases = cacheOver(client, { ...options, prefix: 'leases' })
       const drops = cacheOver(client, { ...options, prefix: 'drops' })
       await allHear()

@@ -51,7 +51,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
             return version === undefined ? null : { id, version, at: new Date(version), big: BigInt(version) }
           },
           redis: connected.client,
-          softLimit: '5s',
+          softTimeout: '5s',
           onEvent: () => {},
           ...options,
           prefix,
@@ -94,7 +94,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       await Promise.all([one.get('1'), other.get('1')])
       assert.deepEqual([loads, most], [1, 1])
       const [impatient, slow] = await machines('lease 2', {
-        peerLimit: '30ms',
+        peerTimeout: '30ms',
         load: async (id) => {
           loads++
           await sleep(1_000)

@@ -48,7 +48,7 @@ const DRILLS: readonly Drill[] = [
 ]
 
 function reports({ workers }: Status): CacheReport[] {
-  return workers.flatMap(({ rooms }) => (rooms.cache as CacheRoomReport | undefined)?.caches ?? [])
+  return workers.flatMap(({ modules }) => (modules.cache as CacheRoomReport | undefined)?.caches ?? [])
 }
 
 /** Two servers with two workers each, as two machines run them, which share a Redis over a way that can be made slow. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { guardPool, type PoolEvent, poolHealth, QueryExpiredError, withQueryLimit } from '../../../src/index.ts'
+import { guardPool, type PoolEvent, poolHealth, QueryTimeoutError, withQueryTimeout } from '../../../src/index.ts'
 import { until, within } from '../support/until.ts'
 import { type Bouncer, hasBouncer, startBouncer } from './bouncer.ts'
 import { startPostgres, type TestServer } from './postgres.ts'
@@ -26,9 +26,8 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     max: number,
   ): { pool: pg.Pool; events: PoolEvent[] } {
     const events: PoolEvent[] = []
-    const pool = guardPool(new pg.Pool({ ...server.options(name, bouncer.port), max }), {
-      name,
-      queryLimit: '20s',
+    const pool = guardPool(name, new pg.Pool({ ...server.options(name, bouncer.port), max }), {
+      queryTimeout: '20s',
       onEvent: (event) => events.push(event),
     })
     t.after(() => within('the pool to end', pool.end()))
@@ -53,8 +52,8 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     const innocent = Array.from({ length: 2 }, () => pool.query('select pg_sleep(0.4), 1 as n'))
     await until('the others to run', async () => (await runningSleeps()) === 2)
     await assert.rejects(
-      withQueryLimit('doomed', '100ms', () => pool.query('select pg_sleep(20)')),
-      QueryExpiredError,
+      withQueryTimeout('doomed', '100ms', () => pool.query('select pg_sleep(20)')),
+      QueryTimeoutError,
     )
     for (const answer of await Promise.all(innocent)) assert.equal(answer.rows[0].n, 1)
     await until('nothing to run', async () => (await runningSleeps()) === 0)
@@ -88,8 +87,8 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     await client.query('begin')
     await client.query('insert into kept values (1)')
     await assert.rejects(
-      withQueryLimit('doomed', '60ms', () => client.query('select pg_sleep(20)')),
-      QueryExpiredError,
+      withQueryTimeout('doomed', '60ms', () => client.query('select pg_sleep(20)')),
+      QueryTimeoutError,
     )
     client.release()
     assert.equal((await pool.query('select 1 from kept')).rowCount, 0)
@@ -101,7 +100,7 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     let cancelled = 0
     const worker = async (): Promise<void> => {
       while (cancelled < 100) {
-        await withQueryLimit('doomed', 0.1 + Math.random() * 12, () =>
+        await withQueryTimeout('doomed', 0.1 + Math.random() * 12, () =>
           pool.query('select pg_sleep($1)', [Math.random() * 0.012]),
         ).catch(() => {
           cancelled++

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
-import { guardPool, poolHealth, withQueryLimit } from '../../../src/index.ts'
-import { ClientGoneError, isExpiry } from '../../../src/wait/abort-reason.ts'
+import { guardPool, poolHealth, withQueryTimeout } from '../../../src/index.ts'
+import { ClientDisconnectedError, isTimeout } from '../../../src/wait/abort-reason.ts'
 import { NO_DEADLINE } from '../../../src/wait/deadline.ts'
 import { WaitScope } from '../../../src/wait/wait-scope.ts'
 import { until, within } from '../support/until.ts'
@@ -22,8 +22,7 @@ before(async () => {
 after(() => server.stop())
 
 test(`of ${CANCELS} cancels at random instants none hits another query`, async (t) => {
-  const pool = guardPool(new pg.Pool({ ...server.options('fuzz'), max: CONNECTIONS }), {
-    name: 'fuzz',
+  const pool = guardPool('fuzz', new pg.Pool({ ...server.options('fuzz'), max: CONNECTIONS }), {
     onEvent: () => {},
   })
   t.after(() => within('the pool to end', pool.end()))
@@ -36,12 +35,12 @@ test(`of ${CANCELS} cancels at random instants none hits another query`, async (
     const delay = Math.random() * LONGEST_DELAY
     const length = (Math.random() * LONGEST_DELAY) / 1_000
     const scope = new WaitScope(performance.now(), NO_DEADLINE)
-    const byLimit = Math.random() < 0.5
-    const timer = byLimit ? undefined : setTimeout(() => scope.abort(new ClientGoneError()), delay)
+    const byTimeout = Math.random() < 0.5
+    const timer = byTimeout ? undefined : setTimeout(() => scope.abort(new ClientDisconnectedError()), delay)
     const doomed = (run: () => Promise<unknown>): Promise<unknown> =>
-      byLimit ? withQueryLimit('doomed', delay + 0.1, run) : scope.enter(run)
+      byTimeout ? withQueryTimeout('doomed', delay + 0.1, run) : scope.enter(run)
     const note = (error: unknown): void => {
-      assert.ok(isExpiry(error) || error instanceof ClientGoneError, `unexpected: ${String(error)}`)
+      assert.ok(isTimeout(error) || error instanceof ClientDisconnectedError, `unexpected: ${String(error)}`)
       cancelled++
     }
     const innocent = async (ask: (text: string, values: unknown[]) => Promise<pg.QueryResult>): Promise<void> => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { guardPool, poolHealth, QueryExpiredError } from '../../../src/index.ts'
+import { guardPool, poolHealth, QueryTimeoutError } from '../../../src/index.ts'
 import { until, within } from '../support/until.ts'
 import { startPostgres, type TestServer } from './postgres.ts'
 import { startSilentProxy } from './silent-proxy.ts'
@@ -18,15 +18,14 @@ async function cancels(
   name: string,
   config: pg.PoolConfig,
 ): Promise<void> {
-  const pool = guardPool(new pg.Pool({ ...server.options(name), max: 1, ...config }), {
-    name,
-    queryLimit: '150ms',
+  const pool = guardPool(name, new pg.Pool({ ...server.options(name), max: 1, ...config }), {
+    queryTimeout: '150ms',
     onEvent: () => {},
   })
   t.after(() => within('the pool to end', pool.end()))
   const { rows } = await pool.query('select ssl from pg_stat_ssl where pid = pg_backend_pid()')
   assert.deepEqual(rows, [{ ssl: config.ssl !== undefined }])
-  await assert.rejects(pool.query('select pg_sleep(60)'), QueryExpiredError)
+  await assert.rejects(pool.query('select pg_sleep(60)'), QueryTimeoutError)
   await until('the query to be ended', async () => (await server.running(name)).length === 0)
   await until('the pool to have everything back', () => poolHealth(pool).active === 0)
   assert.equal(poolHealth(pool).counts.destroyed, 0)

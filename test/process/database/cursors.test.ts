@@ -4,8 +4,8 @@ import type { Readable } from 'node:stream'
 import { after, before, describe, test } from 'node:test'
 import { Kysely, PostgresDialect, type PostgresDialectConfig, sql } from 'kysely'
 import pg from 'pg'
-import { type GuardOptions, guardPool, poolHealth, QueryExpiredError } from '../../../src/index.ts'
-import { ClientGoneError } from '../../../src/wait/abort-reason.ts'
+import { type GuardOptions, guardPool, poolHealth, QueryTimeoutError } from '../../../src/index.ts'
+import { ClientDisconnectedError } from '../../../src/wait/abort-reason.ts'
 import { NO_DEADLINE } from '../../../src/wait/deadline.ts'
 import { WaitScope } from '../../../src/wait/wait-scope.ts'
 import { until, within } from '../support/until.ts'
@@ -39,14 +39,14 @@ describe('cursors and streams', { skip }, () => {
     name: string,
     options: Partial<GuardOptions> = {},
   ): pg.Pool {
-    const pool = guardPool(new pg.Pool({ ...server.options(name), max: 1 }), { name, onEvent: () => {}, ...options })
+    const pool = guardPool(name, new pg.Pool({ ...server.options(name), max: 1 }), { onEvent: () => {}, ...options })
     t.after(() => within('the pool to end', pool.end()))
     return pool
   }
   const submit = <T>(client: pg.PoolClient, submittable: T): T => client.query(submittable as T & pg.Submittable)
 
   test('read in peace for longer than the limit of a query, as long as the server answers', async (t) => {
-    const pool = poolOf(t, 'slow reader', { queryLimit: '500ms' })
+    const pool = poolOf(t, 'slow reader', { queryTimeout: '500ms' })
     const client = await pool.connect()
     const cursor = submit(
       client,
@@ -67,14 +67,14 @@ describe('cursors and streams', { skip }, () => {
   })
 
   test('are ended with the typed error when the server does not answer in time', async (t) => {
-    const pool = poolOf(t, 'slow server', { queryLimit: '120ms' })
+    const pool = poolOf(t, 'slow server', { queryTimeout: '120ms' })
     const client = await pool.connect()
     const cursor = submit(
       client,
       new Cursor('select n, pg_sleep(case n when 6 then 60 else 0 end) from generate_series(1, 10) as n', []),
     )
     assert.equal((await cursor.read(5)).length, 5)
-    await assert.rejects(cursor.read(5), QueryExpiredError)
+    await assert.rejects(cursor.read(5), QueryTimeoutError)
     await until('the query to end', async () => (await server.running('slow server')).length === 0)
     client.release()
     assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
@@ -87,7 +87,7 @@ describe('cursors and streams', { skip }, () => {
     const client = await pool.connect()
     const cursor = scope.enter(() => submit(client, new Cursor('select n from generate_series(1, 10) as n', [])))
     assert.equal((await cursor.read(5)).length, 5)
-    const reason = new ClientGoneError()
+    const reason = new ClientDisconnectedError()
     scope.abort(reason)
     await assert.rejects(cursor.read(5), (error) => error === reason)
     client.release()
@@ -95,7 +95,7 @@ describe('cursors and streams', { skip }, () => {
   })
 
   test('of pg-query-stream run to the end, and fail with the typed error', async (t) => {
-    const pool = poolOf(t, 'stream', { queryLimit: '120ms' })
+    const pool = poolOf(t, 'stream', { queryTimeout: '120ms' })
     const client = await pool.connect()
     const rows: unknown[] = []
     for await (const row of submit(client, new QueryStream('select n from generate_series(1, 250) as n')))
@@ -104,7 +104,7 @@ describe('cursors and streams', { skip }, () => {
     const failing = submit(client, new QueryStream('select pg_sleep(60)'))
     await assert.rejects(async () => {
       for await (const row of failing) assert.fail(String(row))
-    }, QueryExpiredError)
+    }, QueryTimeoutError)
     client.release()
     assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
   })

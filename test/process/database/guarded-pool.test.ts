@@ -7,10 +7,10 @@ import {
   guardPool,
   type PoolEvent,
   poolHealth,
-  QueryExpiredError,
-  withQueryLimit,
+  QueryTimeoutError,
+  withQueryTimeout,
 } from '../../../src/index.ts'
-import { ClientGoneError, isExpiry } from '../../../src/wait/abort-reason.ts'
+import { ClientDisconnectedError, isTimeout } from '../../../src/wait/abort-reason.ts'
 import { deadlineIn } from '../../../src/wait/deadline.ts'
 import { ms } from '../../../src/wait/duration.ts'
 import { WaitScope } from '../../../src/wait/wait-scope.ts'
@@ -40,7 +40,7 @@ function poolOf(
   options: Partial<GuardOptions> = {},
   max = 4,
 ): pg.Pool {
-  const pool = guardPool(new pg.Pool({ ...server.options(name), max }), { name, onEvent: () => {}, ...options })
+  const pool = guardPool(name, new pg.Pool({ ...server.options(name), max }), { onEvent: () => {}, ...options })
   t.after(() => within('the pool to end', pool.end()))
   return pool
 }
@@ -139,65 +139,65 @@ describe('the ways to ask', () => {
   })
 
   test('a limit that is no limit, a pool without a name and a pool guarded twice are refused', (t) => {
-    const guard = (options: object): unknown => guardPool(new pg.Pool(), { name: 'bad', ...options })
+    const guard = (options: object): unknown => guardPool('bad', new pg.Pool(), { ...options })
     const invalid = (option: string, given: unknown): object => ({
       code: 'PUNCTUAL_INVALID_OPTION',
       details: { option, given },
     })
-    assert.throws(() => guard({ queryLimit: 'soon' }), invalid('queryLimit', 'soon'))
-    assert.throws(() => guard({ queryLimit: 0 }), invalid('queryLimit', 0))
+    assert.throws(() => guard({ queryTimeout: 'soon' }), invalid('queryTimeout', 'soon'))
+    assert.throws(() => guard({ queryTimeout: 0 }), invalid('queryTimeout', 0))
     assert.throws(() => guard({ name: '' }), invalid('name', ''))
     assert.throws(() => guard({ serverLimit: 'maybe' }), invalid('serverLimit', 'maybe'))
     const pipelined = new pg.Pool({ pipeline: true } as pg.PoolConfig)
-    assert.throws(() => guardPool(pipelined, { name: 'p' }), invalid('pipeline', true))
-    assert.throws(() => guardPool(poolOf(t, 'twice'), { name: 'again' }), {
+    assert.throws(() => guardPool('p', pipelined), invalid('pipeline', true))
+    assert.throws(() => guardPool('again', poolOf(t, 'twice')), {
       code: 'PUNCTUAL_USAGE',
       details: { problem: 'guarded-already', pool: 'twice' },
     })
     assert.throws(() => poolHealth(new pg.Pool()), { code: 'PUNCTUAL_USAGE', details: { problem: 'not-guarded' } })
-    assert.throws(() => withQueryLimit('x', 'soon' as '1s', () => 0), invalid('limit', 'soon'))
+    assert.throws(() => withQueryTimeout('x', 'soon' as '1s', () => 0), invalid('limit', 'soon'))
   })
 })
 
 describe('a query that runs out', () => {
   test('says so with name, limit and statement, and is ended on the server', async (t) => {
-    const pool = poolOf(t, 'locked', { queryLimit: '150ms' })
+    const pool = poolOf(t, 'locked', { queryTimeout: '150ms' })
     await whileLocked(async () => {
       const outcomes = await Promise.allSettled(
         Array.from({ length: 20 }, () => pool.query(`select * from locked where name = 'secret' and id = $1`, [7])),
       )
       for (const outcome of outcomes) {
         assert.equal(outcome.status, 'rejected')
-        assert.ok(outcome.reason instanceof QueryExpiredError, String(outcome.reason))
-        assert.ok(isExpiry(outcome.reason))
-        assert.equal(outcome.reason.code, 'PUNCTUAL_WAIT_EXPIRED')
-        assert.equal(outcome.reason.limit, 150)
+        assert.ok(outcome.reason instanceof QueryTimeoutError, String(outcome.reason))
+        assert.ok(isTimeout(outcome.reason))
+        assert.equal(outcome.reason.code, 'PUNCTUAL_WAIT_TIMEOUT')
+        assert.equal(outcome.reason.timeout, 150)
         assert.equal(outcome.reason.pool, 'locked')
         assert.equal(outcome.reason.sql, 'select * from locked where name = ? and id = $1')
         assert.match(outcome.reason.stack ?? '', /guarded-pool\.test\.ts/)
       }
       await nothingRuns('locked')
       await isClean(pool)
-      assert.equal(poolHealth(pool).counts.expired, 20)
+      assert.equal(poolHealth(pool).counts.timedOut, 20)
       assert.equal(poolHealth(pool).counts.destroyed, 0)
     })
     assert.equal((await pool.query('select * from locked')).rowCount, 1)
   })
 
   test('by a callback is told there', async (t) => {
-    const pool = poolOf(t, 'callback', { queryLimit: '100ms' })
+    const pool = poolOf(t, 'callback', { queryTimeout: '100ms' })
     const error = await new Promise((resolve) => {
       pool.query('select pg_sleep(20)', resolve)
     })
-    assert.ok(error instanceof QueryExpiredError)
+    assert.ok(error instanceof QueryTimeoutError)
     await nothingRuns('callback')
     await isClean(pool)
   })
 
   test('on a connection that is kept leaves it ready for the next', async (t) => {
-    const pool = poolOf(t, 'kept', { queryLimit: '100ms' }, 1)
+    const pool = poolOf(t, 'kept', { queryTimeout: '100ms' }, 1)
     const client = await pool.connect()
-    await assert.rejects(client.query('select pg_sleep(20)'), QueryExpiredError)
+    await assert.rejects(client.query('select pg_sleep(20)'), QueryTimeoutError)
     assert.deepEqual((await client.query('select 1 as n')).rows, [{ n: 1 }])
     client.release()
     await isClean(pool)
@@ -208,8 +208,8 @@ describe('a query that runs out', () => {
     const pool = poolOf(t, 'behind', {}, 1)
     const client = await pool.connect()
     const first = client.query('select pg_sleep(0.3)')
-    const second = withQueryLimit('impatient', '50ms', () => client.query('select 2'))
-    await assert.rejects(second, { name: 'QueryExpiredError', operation: 'impatient', cutBy: 'operation' })
+    const second = withQueryTimeout('impatient', '50ms', () => client.query('select 2'))
+    await assert.rejects(second, { name: 'QueryTimeoutError', operation: 'impatient', timedOutBy: 'operation' })
     await first
     client.release()
     assert.equal(poolHealth(pool).counts.cancels, 0)
@@ -220,16 +220,16 @@ describe('a query that runs out', () => {
     const pool = poolOf(t, 'server', {}, 1)
     const client = await pool.connect()
     await client.query(`set statement_timeout = '50ms'`)
-    await assert.rejects(client.query('select pg_sleep(20)'), { name: 'QueryExpiredError', cutBy: 'server' })
+    await assert.rejects(client.query('select pg_sleep(20)'), { name: 'QueryTimeoutError', timedOutBy: 'server' })
     client.release(true)
   })
 
   test('as a submittable is told with the same error', async (t) => {
-    const pool = poolOf(t, 'submitted', { queryLimit: '100ms' }, 1)
+    const pool = poolOf(t, 'submitted', { queryTimeout: '100ms' }, 1)
     const client = await pool.connect()
     const query = client.query(new pg.Query('select pg_sleep(20)'))
     const error = await new Promise((resolve) => query.on('error', resolve))
-    assert.ok(error instanceof QueryExpiredError, String(error))
+    assert.ok(error instanceof QueryTimeoutError, String(error))
     assert.deepEqual((await client.query('select 1 as n')).rows, [{ n: 1 }])
     client.release()
     await isClean(pool)
@@ -239,8 +239,8 @@ describe('a query that runs out', () => {
     const pool = poolOf(t, 'early', {}, 1)
     for (let round = 0; round < 5; round++) {
       await assert.rejects(
-        withQueryLimit('early', 3, () => pool.query('select pg_sleep(20)')),
-        isExpiry,
+        withQueryTimeout('early', 3, () => pool.query('select pg_sleep(20)')),
+        isTimeout,
       )
     }
     await nothingRuns('early')
@@ -250,20 +250,20 @@ describe('a query that runs out', () => {
 
 describe('limits by name', () => {
   test('an operation has its limit for all its queries together, and the pool its own for the rest', async (t) => {
-    const pool = poolOf(t, 'named', { queryLimit: '10s' })
+    const pool = poolOf(t, 'named', { queryTimeout: '10s' })
     const asked: string[] = []
-    const error = await withQueryLimit('auth', '400ms', async () => {
+    const error = await withQueryTimeout('auth', '400ms', async () => {
       for (;;) {
         await pool.query('select pg_sleep(0.15)')
         asked.push('one')
       }
     }).catch((fault: unknown) => fault)
-    assert.ok(error instanceof QueryExpiredError)
+    assert.ok(error instanceof QueryTimeoutError)
     assert.equal(error.operation, 'auth')
     assert.ok(asked.length <= 2, `${asked.length} queries of 150 ms in 400 ms`)
-    await withQueryLimit('auth', '20s', () =>
+    await withQueryTimeout('auth', '20s', () =>
       assert.rejects(
-        withQueryLimit('user look-up', '50ms', () => pool.query('select pg_sleep(20)')),
+        withQueryTimeout('user look-up', '50ms', () => pool.query('select pg_sleep(20)')),
         { operation: 'user look-up' },
       ),
     )
@@ -271,15 +271,15 @@ describe('limits by name', () => {
   })
 
   test('the database itself has a limit a little above, which follows a longer operation and comes back', async (t) => {
-    const pool = poolOf(t, 'own limit', { queryLimit: '10s' }, 1)
+    const pool = poolOf(t, 'own limit', { queryTimeout: '10s' }, 1)
     const show = async (): Promise<unknown> => (await pool.query('show statement_timeout')).rows[0].statement_timeout
     assert.equal(await show(), '11s')
-    assert.equal(await withQueryLimit('report', '2m', show), '121s')
+    assert.equal(await withQueryTimeout('report', '2m', show), '121s')
     assert.equal(await show(), '11s')
-    assert.equal(await withQueryLimit('nightly', 'unbounded', show), '0')
+    assert.equal(await withQueryTimeout('nightly', 'unbounded', show), '0')
     const client = await pool.connect()
     await client.query('begin')
-    const { rows } = await withQueryLimit('report', '1m', () => client.query('show statement_timeout'))
+    const { rows } = await withQueryTimeout('report', '1m', () => client.query('show statement_timeout'))
     // In a transaction it is set anew for each query, to what is left: `61s` where no millisecond had gone by, else e.g. `60993ms`.
     assert.match(rows[0].statement_timeout, /^(?:61s|60\d{3}ms)$/)
     await client.query('rollback')
@@ -296,15 +296,15 @@ describe('a request', () => {
     const scope = request(60_000)
     const answer = scope.enter(() => pool.query('select pg_sleep(20)'))
     await until('the query to run', async () => (await server.running('gone')).length === 1)
-    const reason = new ClientGoneError()
+    const reason = new ClientDisconnectedError()
     scope.abort(reason)
     await assert.rejects(answer, (error) => error === reason)
     await nothingRuns('gone')
-    const { expired, aborted } = poolHealth(pool).counts
+    const { timedOut: expired, aborted } = poolHealth(pool).counts
     assert.deepEqual({ expired, aborted }, { expired: 0, aborted: 1 })
     await isClean(pool)
-    assert.deepEqual([...scope.ledger.recorded].map(({ outcome }) => outcome).at(-1), 'aborted')
-    assert.equal(scope.ledger.recorded.at(-1)?.name, 'pool gone: select pg_sleep(?)')
+    assert.deepEqual([...scope.waits.recorded].map(({ outcome }) => outcome).at(-1), 'aborted')
+    assert.equal(scope.waits.recorded.at(-1)?.name, 'pool gone: select pg_sleep(?)')
   })
 
   test('that is over gets neither connection nor query, but its rollback is done', async (t) => {
@@ -313,16 +313,16 @@ describe('a request', () => {
     const client = await scope.enter(() => pool.connect())
     await scope.enter(() => client.query('begin'))
     await scope.enter(() => client.query(`insert into open (name) values ('never')`))
-    scope.abort(new ClientGoneError())
+    scope.abort(new ClientDisconnectedError())
     await assert.rejects(
       scope.enter(() => client.query('commit')),
-      ClientGoneError,
+      ClientDisconnectedError,
     )
     await scope.enter(() => client.query('rollback'))
     client.release()
     await assert.rejects(
       scope.enter(() => pool.query('select 1')),
-      ClientGoneError,
+      ClientDisconnectedError,
     )
     assert.equal((await pool.query(`select 1 from open where name = 'never'`)).rowCount, 0)
     assert.equal(poolHealth(pool).counts.destroyed, 0)
@@ -333,9 +333,9 @@ describe('a request', () => {
     const error = await request(200)
       .enter(() => pool.query('select pg_sleep(20)'))
       .catch((fault: unknown) => fault)
-    assert.ok(error instanceof QueryExpiredError)
+    assert.ok(error instanceof QueryTimeoutError)
     assert.equal(error.because, 'deadline')
-    assert.ok(error.limit <= 200)
+    assert.ok(error.timeout <= 200)
     await nothingRuns('deadline')
   })
 })
@@ -347,8 +347,8 @@ describe('a transaction', () => {
     await client.query('begin')
     await client.query(`insert into open (name) values ('lost')`)
     await assert.rejects(
-      withQueryLimit('slow', '50ms', () => client.query('select pg_sleep(20)')),
-      QueryExpiredError,
+      withQueryTimeout('slow', '50ms', () => client.query('select pg_sleep(20)')),
+      QueryTimeoutError,
     )
     await assert.rejects(client.query('select 1'), { code: '25P02' })
     assert.equal((await client.query('commit')).command, 'ROLLBACK')
@@ -365,8 +365,8 @@ describe('a transaction', () => {
       .then(() => client.query('select pg_sleep(0.3)'))
     await until('the transaction to be busy', async () => (await server.running('unsent')).length === 1)
     await assert.rejects(
-      withQueryLimit('impatient', '50ms', () => client.query(`insert into open (name) values ('other half')`)),
-      QueryExpiredError,
+      withQueryTimeout('impatient', '50ms', () => client.query(`insert into open (name) values ('other half')`)),
+      QueryTimeoutError,
     )
     await first
     assert.equal((await client.query('commit')).command, 'ROLLBACK')
@@ -406,9 +406,9 @@ describe('a transaction', () => {
     await whileLocked(async () => {
       const work = db.transaction().execute(async (trx) => {
         await trx.updateTable('open').set({ name: 'undone' }).where('id', '=', 1).execute()
-        await withQueryLimit('locked', '80ms', () => trx.selectFrom('locked').selectAll().execute())
+        await withQueryTimeout('locked', '80ms', () => trx.selectFrom('locked').selectAll().execute())
       })
-      await assert.rejects(work, QueryExpiredError)
+      await assert.rejects(work, QueryTimeoutError)
       await nothingRuns('kysely')
     })
     const row = await db.selectFrom('open').select('name').where('id', '=', 1).executeTakeFirstOrThrow()

@@ -12,9 +12,9 @@ const files = {
   'app.mjs': `
 import http from 'node:http'
 import pg from '${PG}'
-import { guardPool, withQueryLimit } from '${INDEX}'
-const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { name: 'main', leakLimit: '200ms' })
-async function forgetful() { await withQueryLimit('forget', '5s', () => pool.connect()) }
+import { guardPool, withQueryTimeout } from '${INDEX}'
+const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { name: 'main', leakThreshold: '200ms' })
+async function forgetful() { await withQueryTimeout('forget', '5s', () => pool.connect()) }
 http.createServer(async (request, response) => {
   if (request.url === '/leak') await forgetful()
   response.end('ok')

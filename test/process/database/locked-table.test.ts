@@ -21,7 +21,7 @@ import http from 'node:http'
 import pg from '${PG}'
 import { bulkhead, guardPool, poolHealth } from '${INDEX}'
 const open = (name) => new pg.Pool({ ...JSON.parse(process.env.DATABASE), application_name: name, max: 10 })
-const guarded = guardPool(open('guarded'), { name: 'main', queryLimit: '2s', acquireLimit: '2s' })
+const guarded = guardPool(open('guarded'), { name: 'main', queryTimeout: '2s', acquireTimeout: '2s' })
 const bare = open('bare')
 bare.on('error', () => {})
 // Half of the pool at most, so that a table that hangs cannot take all of it.
@@ -48,7 +48,7 @@ test('with one table locked every request is answered by its deadline, other rou
   after(() => postgres.stop())
   const outsider = await postgres.outsider()
   await outsider.query('create table orders (id int); create table users (id int)')
-  const settings = { workers: 1, stallAction: 'report', requestDeadline: `${DEADLINE}ms` }
+  const settings = { workers: 1, stallAction: 'report', requestTimeout: `${DEADLINE}ms` }
   const env = { DATABASE: JSON.stringify(postgres.options('app')) }
   await using server = await startServer({ files, settings, env })
   const ask = (path: string): ReturnType<typeof request> => request(`${server.url}${path}`)
@@ -101,7 +101,10 @@ test('a client that leaves takes its query with it, and is not counted as a time
   const leftAt = performance.now()
   await until('the query to be gone from the server', async () => (await postgres.running('guarded')).length === 0)
   t.diagnostic(`the query was gone ${Math.round(performance.now() - leftAt)} ms after its client`)
-  const { workers } = await server.until('it to be counted', ({ workers: [worker] }) => worker?.outcomes.gone === 1)
-  assert.equal(workers[0]?.outcomes.expired, 0)
+  const { workers } = await server.until(
+    'it to be counted',
+    ({ workers: [worker] }) => worker?.outcomes['client-disconnected'] === 1,
+  )
+  assert.equal(workers[0]?.outcomes['timed-out'], 0)
   await until('the pool to be healthy', async () => (await request(`${server.url}/health`)).body.includes('HEALTHY'))
 })

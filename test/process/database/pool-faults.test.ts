@@ -2,15 +2,15 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import {
-  AcquireExpiredError,
-  ConnectExpiredError,
+  AcquireTimeoutError,
   ConnectionLostError,
+  ConnectTimeoutError,
   type GuardOptions,
   guardPool,
   type PoolEvent,
   poolHealth,
-  QueryExpiredError,
-  withQueryLimit,
+  QueryTimeoutError,
+  withQueryTimeout,
 } from '../../../src/index.ts'
 import { freePort } from '../support/free-port.ts'
 import { until, within } from '../support/until.ts'
@@ -32,8 +32,7 @@ type Context = { after(run: () => Promise<void>): void }
 
 function poolOf(t: Context, name: string, options: Partial<GuardOptions> = {}, max = 3, port?: number): Guarded {
   const events: PoolEvent[] = []
-  const pool = guardPool(new pg.Pool({ ...server.options(name, port), max }), {
-    name,
+  const pool = guardPool(name, new pg.Pool({ ...server.options(name, port), max }), {
     onEvent: (event) => events.push(event),
     ...options,
   })
@@ -55,7 +54,12 @@ const isHealthy = (pool: pg.Pool): Promise<boolean> =>
   })
 
 describe('a database that falls silent', () => {
-  const limits = { queryLimit: '150ms', cancelLimit: '150ms', connectLimit: '300ms', acquireLimit: '300ms' } as const
+  const limits = {
+    queryTimeout: '150ms',
+    cancelTimeout: '150ms',
+    connectTimeout: '300ms',
+    acquireTimeout: '300ms',
+  } as const
 
   test('makes every query fail in time with a typed error, and the pool recovers when it speaks', async (t) => {
     const proxy = await proxyOf(t)
@@ -64,7 +68,7 @@ describe('a database that falls silent', () => {
     proxy.silence()
     const first = await Promise.allSettled([1, 2, 3].map(() => pool.query('select 1')))
     for (const outcome of first) {
-      assert.ok(outcome.status === 'rejected' && outcome.reason instanceof QueryExpiredError)
+      assert.ok(outcome.status === 'rejected' && outcome.reason instanceof QueryTimeoutError)
     }
     await until('the silent connections to be destroyed', () => poolHealth(pool).counts.destroyed === 3)
     for (const event of events) {
@@ -74,7 +78,7 @@ describe('a database that falls silent', () => {
     for (const outcome of second) {
       assert.ok(outcome.status === 'rejected')
       assert.ok(
-        outcome.reason instanceof ConnectExpiredError || outcome.reason instanceof AcquireExpiredError,
+        outcome.reason instanceof ConnectTimeoutError || outcome.reason instanceof AcquireTimeoutError,
         String(outcome.reason),
       )
     }
@@ -87,10 +91,10 @@ describe('a database that falls silent', () => {
 
   test('in which no cancel gets through costs connections, and the database ends their statements itself', async (t) => {
     const proxy = await proxyOf(t)
-    const { pool } = poolOf(t, 'deaf', { queryLimit: '200ms', cancelLimit: '200ms' }, 1, proxy.port)
+    const { pool } = poolOf(t, 'deaf', { queryTimeout: '200ms', cancelTimeout: '200ms' }, 1, proxy.port)
     await pool.query('select 1')
     proxy.refuse()
-    await assert.rejects(pool.query('select pg_sleep(60)'), QueryExpiredError)
+    await assert.rejects(pool.query('select pg_sleep(60)'), QueryTimeoutError)
     await until('the connection to be destroyed', () => poolHealth(pool).counts.destroyed === 1)
     await until('its statement to end', async () => (await server.running('deaf')).length === 0)
   })
@@ -99,7 +103,7 @@ describe('a database that falls silent', () => {
     const proxy = await proxyOf(t)
     proxy.silence()
     const { pool } = poolOf(t, 'opening', limits, 1, proxy.port)
-    await assert.rejects(pool.query('select 1'), { name: 'ConnectExpiredError', limit: 300 })
+    await assert.rejects(pool.query('select 1'), { name: 'ConnectTimeoutError', limit: 300 })
     const { pool: nowhere } = poolOf(t, 'nowhere', {}, 1, await freePort())
     await assert.rejects(nowhere.query('select 1'), { code: 'ECONNREFUSED' })
   })
@@ -128,13 +132,13 @@ test('a server that restarts costs the queries in flight, typed, and nothing aft
 
 describe('a pool that is run dry', () => {
   test('fails in time, names who holds the connections, and serves again when they come back', async (t) => {
-    const { pool, events } = poolOf(t, 'dry', { acquireLimit: '150ms', leakLimit: '100ms' }, 2)
+    const { pool, events } = poolOf(t, 'dry', { acquireTimeout: '150ms', leakThreshold: '100ms' }, 2)
     async function forgetful(): Promise<pg.PoolClient> {
       return pool.connect()
     }
-    const leaked = await Promise.all([forgetful(), withQueryLimit('export', '1m', forgetful)])
+    const leaked = await Promise.all([forgetful(), withQueryTimeout('export', '1m', forgetful)])
     const error = await pool.query('select 1').catch((fault: unknown) => fault)
-    assert.ok(error instanceof AcquireExpiredError)
+    assert.ok(error instanceof AcquireTimeoutError)
     assert.deepEqual([error.health.active, error.health.maximum, error.health.utilisation], [2, 2, 1])
     assert.match(error.health.oldestBorrow?.by ?? '', /^forgetful \(.*pool-faults\.test\.ts:\d+\)$/)
     assert.equal(poolHealth(pool).level, 'CRITICAL')
@@ -149,7 +153,7 @@ describe('a pool that is run dry', () => {
   })
 
   test('takes connections back from who keeps them too long, when told to', async (t) => {
-    const { pool, events } = poolOf(t, 'reclaim', { reclaimLimit: '100ms', acquireLimit: '10s' }, 1)
+    const { pool, events } = poolOf(t, 'reclaim', { reclaimTimeout: '100ms', acquireTimeout: '10s' }, 1)
     const leaked = await pool.connect()
     assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
     assert.ok(events.some(({ type }) => type === 'reclaimed'))
@@ -176,8 +180,7 @@ describe('a pool that is run dry', () => {
 
   test('tells who waits when it is ended', async (t) => {
     const events: PoolEvent[] = []
-    const pool = guardPool(new pg.Pool({ ...server.options('ended'), max: 1 }), {
-      name: 'ended',
+    const pool = guardPool('ended', new pg.Pool({ ...server.options('ended'), max: 1 }), {
       onEvent: (e) => events.push(e),
     })
     const client = await pool.connect()

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import {
-  ClientGoneError,
+  abandonedOperations,
+  ClientDisconnectedError,
   openSqlite,
   sqliteHealth,
-  TransactionExpiredError,
-  WriteExpiredError,
-  withQueryLimit,
-  zombieWaits,
+  TransactionTimeoutError,
+  WriteTimeoutError,
+  withQueryTimeout,
 } from '../../../src/index.ts'
 import { NO_DEADLINE } from '../../../src/wait/deadline.ts'
 import { WaitScope } from '../../../src/wait/wait-scope.ts'
@@ -51,15 +51,15 @@ test(`of ${WRITES} writes given up at random instants each is carried out exactl
     const limit = Math.random() * LONGEST_LIMIT
     const leaves = Math.random() < 0.3
     const scope = new WaitScope(performance.now(), NO_DEADLINE)
-    const timer = leaves ? setTimeout(() => scope.abort(new ClientGoneError()), limit) : undefined
-    const call = leaves ? scope.enter(() => write(id)) : withQueryLimit('write', limit, () => write(id))
+    const timer = leaves ? setTimeout(() => scope.abort(new ClientDisconnectedError()), limit) : undefined
+    const call = leaves ? scope.enter(() => write(id)) : withQueryTimeout('write', limit, () => write(id))
     const fate = await call.then(
       () => 'yes' as const,
       (error: unknown) => {
-        if (error instanceof WriteExpiredError || error instanceof TransactionExpiredError) return error.carriedOut
+        if (error instanceof WriteTimeoutError || error instanceof TransactionTimeoutError) return error.carriedOut
         // A reason that is shared can say nothing of the one write; a read in a transaction that ran out ends it.
-        if (error instanceof ClientGoneError) return 'unknown'
-        return String((error as Error).name) === 'QueryExpiredError' ? 'no' : Promise.reject(error)
+        if (error instanceof ClientDisconnectedError) return 'unknown'
+        return String((error as Error).name) === 'QueryTimeoutError' ? 'no' : Promise.reject(error)
       },
     )
     clearTimeout(timer)
@@ -86,6 +86,6 @@ test(`of ${WRITES} writes given up at random instants each is carried out exactl
   assert.ok(count.yes > 0 && count.no > 0, JSON.stringify(count))
   const { counts, abandoned } = sqliteHealth(db)
   assert.deepEqual([counts.replaced, abandoned], [0, 0])
-  await until('no zombie to be left', () => zombieWaits().size === 0)
+  await until('no zombie to be left', () => abandonedOperations().size === 0)
   t.diagnostic(`${JSON.stringify(count)}, ${written.size} in the file`)
 })

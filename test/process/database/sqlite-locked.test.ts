@@ -5,16 +5,16 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import {
-  isExpiry,
+  isTimeout,
   openSqlite,
-  runWithin,
   type SqliteDatabase,
   SqliteError,
   type SqliteOptions,
   sqliteHealth,
-  TransactionExpiredError,
-  WriteExpiredError,
-  withQueryLimit,
+  TransactionTimeoutError,
+  WriteTimeoutError,
+  withDeadline,
+  withQueryTimeout,
 } from '../../../src/index.ts'
 import { until, within } from '../support/until.ts'
 import { holdLock, type LockHolder } from './sqlite-holder.ts'
@@ -40,8 +40,8 @@ async function hold(t: TestContext, path: string): Promise<LockHolder> {
 test('while another process holds the file, reads go on, writes run out in time, and both go on after', async (t) => {
   const path = filePath(t)
   // Enough for the reads, all of which must succeed, and little enough for the writes, none of which can.
-  const db = open(t, path, { queryLimit: '1500ms' })
-  await withQueryLimit('set-up', '20s', async () => {
+  const db = open(t, path, { queryTimeout: '1500ms' })
+  await withQueryTimeout('set-up', '20s', async () => {
     await db.exec(
       "create table users (id integer primary key, email text unique); insert into users (email) values ('a@x')",
     )
@@ -66,15 +66,15 @@ test('while another process holds the file, reads go on, writes run out in time,
   })
   const reads = Array.from({ length: 100 }, () => db.get('select email from users'))
   assert.ok((await Promise.all(reads)).every((row) => row?.email === 'a@x'))
-  assert.equal(sqliteHealth(db).counts.expired, 0, 'the reads have not waited for the writes')
+  assert.equal(sqliteHealth(db).counts.timedOut, 0, 'the reads have not waited for the writes')
   const ends = await Promise.all(callers)
   clearInterval(timer)
 
   for (const { error } of ends) {
-    assert.ok(error instanceof WriteExpiredError && isExpiry(error), String(error))
+    assert.ok(error instanceof WriteTimeoutError && isTimeout(error), String(error))
     assert.equal(error.carriedOut, 'no')
   }
-  assert.ok(ends[0]?.error instanceof WriteExpiredError)
+  assert.ok(ends[0]?.error instanceof WriteTimeoutError)
   assert.equal(ends[0].error.blockedBy, 'file-lock')
   const longest = Math.max(...ends.map(({ took }) => took))
   t.diagnostic(
@@ -86,7 +86,7 @@ test('while another process holds the file, reads go on, writes run out in time,
   assert.equal(sqliteHealth(db).counts.replaced, 0)
 
   await holder.release()
-  await withQueryLimit('after', '20s', async () => {
+  await withQueryTimeout('after', '20s', async () => {
     assert.equal((await db.run("insert into users (email) values ('after@x')")).changes, 1)
     assert.deepEqual(await db.get('select count(*) as n from users'), { n: 2 })
   })
@@ -125,18 +125,18 @@ test('a transaction that does not get the lock runs out, and so does one that ne
   await db.exec('create table t (n)')
   const holder = await hold(t, path)
   await assert.rejects(
-    db.transaction(async () => assert.fail('it must not begin'), { limit: '150ms' }),
-    (error) => error instanceof TransactionExpiredError && error.blockedBy === 'file-lock',
+    db.transaction(async () => assert.fail('it must not begin'), { timeout: '150ms' }),
+    (error) => error instanceof TransactionTimeoutError && error.blockedBy === 'file-lock',
   )
   await assert.rejects(
     db.transaction(
       async (tx) => {
         assert.deepEqual(await tx.all('select n from t'), [])
-        await withQueryLimit('late', '150ms', () => tx.run('insert into t values (1)'))
+        await withQueryTimeout('late', '150ms', () => tx.run('insert into t values (1)'))
       },
       { mode: 'deferred' },
     ),
-    WriteExpiredError,
+    WriteTimeoutError,
   )
   await holder.release()
   assert.deepEqual(await db.get('select count(*) as n from t'), { n: 0 })
@@ -176,8 +176,8 @@ test('a file that is locked while it is opened is the business of who waits for 
   const db = open(t, path)
   const patient = db.get('select n from t')
   await assert.rejects(
-    runWithin({ name: 'request', limit: '300ms' }, () => db.get('select n from t')),
-    (error) => isExpiry(error),
+    withDeadline('request', '300ms', () => db.get('select n from t')),
+    (error) => isTimeout(error),
   )
   assert.equal(sqliteHealth(db).journalMode, '')
   await holder.release()

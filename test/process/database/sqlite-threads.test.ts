@@ -9,16 +9,16 @@ import { pathToFileURL } from 'node:url'
 import type { Worker } from 'node:worker_threads'
 import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
 import {
+  abandonedOperations,
   ConnectionLostError,
   openSqlite,
-  QueryExpiredError,
+  QueryTimeoutError,
   type SqliteDatabase,
   type SqliteEvent,
   type SqliteHealth,
   type SqliteOptions,
   sqliteHealth,
-  withQueryLimit,
-  zombieWaits,
+  withQueryTimeout,
 } from '../../../src/index.ts'
 import { until, within } from '../support/until.ts'
 
@@ -40,7 +40,12 @@ function open(
 ): { db: SqliteDatabase; events: SqliteEvent[]; path: string } {
   const events: SqliteEvent[] = []
   const path = join(directory(t), 'test.db')
-  const db = openSqlite(path, { name: 'test', cancelLimit: '50ms', onEvent: (event) => events.push(event), ...options })
+  const db = openSqlite(path, {
+    name: 'test',
+    cancelTimeout: '50ms',
+    onEvent: (event) => events.push(event),
+    ...options,
+  })
   t.after(() => within('the database to close', db.close()))
   return { db, events, path }
 }
@@ -67,20 +72,20 @@ describe('a query that cannot be ended', () => {
     await db.exec('create table t (n); insert into t values (1)')
     await db.get('select n from t')
     const hung = assert.rejects(
-      withQueryLimit('report', '50ms', () => db.get(HUNG)),
-      QueryExpiredError,
+      withQueryTimeout('report', '50ms', () => db.get(HUNG)),
+      QueryTimeoutError,
     )
     await until('it to run', () => sqliteHealth(db).readers.busy === 1)
     const waiting = db.get('select n from t')
     await hung
-    assert.deepEqual(zombieWaits(), new Map([['report', 1]]))
+    assert.deepEqual(abandonedOperations(), new Map([['report', 1]]))
     assert.deepEqual(await waiting, { n: 1 })
     assert.deepEqual([then[0]?.abandoned, then[0]?.level === 'HEALTHY'], [1, false])
     assert.equal(sqliteHealth(db).counts.replaced, 1)
     assert.equal(events[0]?.type, 'abandoned')
     assert.deepEqual(events[0].details, { role: 'reader', reason: 'not-ended', replaced: true, abandoned: 1 })
     await until('it to have ended', () => sqliteHealth(db).abandoned === 0)
-    assert.equal(zombieWaits().size, 0)
+    assert.equal(abandonedOperations().size, 0)
     assert.equal(sqliteHealth(db).level, 'HEALTHY')
   })
 
@@ -90,9 +95,9 @@ describe('a query that cannot be ended', () => {
     await assert.rejects(
       db.transaction(async (tx) => {
         await tx.run('insert into t values (1)')
-        await withQueryLimit('report', '50ms', () => tx.get(HUNG))
+        await withQueryTimeout('report', '50ms', () => tx.get(HUNG))
       }),
-      QueryExpiredError,
+      QueryTimeoutError,
     )
     assert.equal((await db.run('insert into t values (2)')).changes, 1)
     assert.deepEqual(await db.all('select n from t'), [{ n: 2 }])
@@ -103,12 +108,12 @@ describe('a query that cannot be ended', () => {
   })
 
   test('and writes is undone when its step is done, although nobody asks any more', async (t) => {
-    const { db } = open(t, { cancelLimit: '20s' })
+    const { db } = open(t, { cancelTimeout: '20s' })
     await db.exec('create table t (n)')
     const slow = `insert into t ${HUNG}`
     await assert.rejects(
-      withQueryLimit('import', '50ms', () => db.run(slow)),
-      (error) => error instanceof QueryExpiredError && 'carriedOut' in error && error.carriedOut === 'no',
+      withQueryTimeout('import', '50ms', () => db.run(slow)),
+      (error) => error instanceof QueryTimeoutError && 'carriedOut' in error && error.carriedOut === 'no',
     )
     assert.deepEqual(await db.get('select count(*) as n from t'), { n: 0 })
     await until('its thread to be free', () => sqliteHealth(db).writer.busy === 0)
@@ -121,8 +126,8 @@ describe('a query that cannot be ended', () => {
     await db.exec('create table t (n); insert into t values (1)')
     await db.get('select n from t')
     await assert.rejects(
-      withQueryLimit('report', '50ms', () => db.get(HUNG)),
-      QueryExpiredError,
+      withQueryTimeout('report', '50ms', () => db.get(HUNG)),
+      QueryTimeoutError,
     )
     await until('it to be given up', () => sqliteHealth(db).abandoned === 1)
     assert.equal(events[0]?.type, 'abandoned')
@@ -134,12 +139,12 @@ describe('a query that cannot be ended', () => {
 
   test('in memory takes the data with it, and later calls say so', async (t) => {
     const events: SqliteEvent[] = []
-    const db = openSqlite(':memory:', { name: 'test', cancelLimit: '50ms', onEvent: (event) => events.push(event) })
+    const db = openSqlite(':memory:', { name: 'test', cancelTimeout: '50ms', onEvent: (event) => events.push(event) })
     t.after(() => db.close())
     await db.exec('create table t (n)')
     await assert.rejects(
-      withQueryLimit('report', '50ms', () => db.get(HUNG)),
-      QueryExpiredError,
+      withQueryTimeout('report', '50ms', () => db.get(HUNG)),
+      QueryTimeoutError,
     )
     await until('its thread to be given up', () => events.length === 1)
     await assert.rejects(db.get('select n from t'), (error) => {
@@ -273,7 +278,7 @@ describe('a process', () => {
       t,
       path,
       `await db.exec('create table t (n)')
-       punctual.withQueryLimit('seed', 'unbounded', () => db.run('insert into t values (1)')).then(() => console.log('done'))`,
+       punctual.withQueryTimeout('seed', 'unbounded', () => db.run('insert into t values (1)')).then(() => console.log('done'))`,
     )
     assert.equal(await within('it to end', app.ended), 0)
     assert.equal(app.output(), 'done\n')
@@ -297,7 +302,7 @@ describe('a process', () => {
          const note = (error: any) => { names.push(error.name + ' ' + (error.errname ?? '')) }
          await db.run("insert into t (n) values ('one')").catch(note)
          const endless = 'with recursive c(n) as (select 1 union all select n + 1 from c) select n from c'
-         await punctual.withQueryLimit('x', '100ms', () => db.all(endless)).catch(note)
+         await punctual.withQueryTimeout('x', '100ms', () => db.all(endless)).catch(note)
          await db.transaction(async (tx) => { await tx.run("insert into t (n) values ('two')"); throw new Error() }).catch(note)
          await db.close()
          tell({ rows, names, replaced: punctual.sqliteHealth(db).counts.replaced })
@@ -307,7 +312,7 @@ describe('a process', () => {
       )
       assert.deepEqual(await hear(app), {
         rows: [{ n: 'one' }],
-        names: ['SqliteError SQLITE_CONSTRAINT_UNIQUE', 'QueryExpiredError ', 'Error '],
+        names: ['SqliteError SQLITE_CONSTRAINT_UNIQUE', 'QueryTimeoutError ', 'Error '],
         replaced: 0,
       })
       assert.equal(await within('it to end', app.ended), 0)

@@ -56,8 +56,8 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
 
   // It reports once a second: what it said last may be of a time when they were in work.
   await server.until('the worker to report them', ({ workers }) =>
-    workers.some(({ rooms }) => {
-      const { depth, deadLetters: buried } = (rooms[DEFER_TOPIC] as DeferReport | undefined)?.queues.mails ?? {}
+    workers.some(({ modules }) => {
+      const { depth, deadLetters: buried } = (modules[DEFER_TOPIC] as DeferReport | undefined)?.queues.mails ?? {}
       return depth === 0 && buried === 3
     }),
   )

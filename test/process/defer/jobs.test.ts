@@ -38,7 +38,7 @@ before(async () => {
   server = await startPostgres()
   pool = new pg.Pool({ ...server.options('test'), max: 4 })
   pool.on('error', () => {})
-  guardPool(pool, { name: 'test', onEvent: () => {} })
+  guardPool('test', pool, { onEvent: () => {} })
 })
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'punctual-jobs-'))

@@ -88,7 +88,7 @@ async function eventsOf(mark: string): Promise<readonly string[]> {
 
 async function depth(): Promise<number> {
   const { workers } = await server.status()
-  const reports = workers.map(({ rooms }) => rooms.defer as DeferReport | undefined)
+  const reports = workers.map(({ modules }) => modules.defer as DeferReport | undefined)
   return reports.flatMap((report) => Object.values(report?.queues ?? {})).reduce((sum, queue) => sum + queue.depth, 0)
 }
 

@@ -32,10 +32,10 @@ http.createServer((request, response) => {
 
 /** Leaves within a second; the other limits must be below. */
 const HASTY = {
-  drainLimit: '1s',
-  requestDeadline: '1s',
+  drainTimeout: '1s',
+  requestTimeout: '1s',
   stallAction: 'report',
-  stallReport: '500ms',
+  stallReportAfter: '500ms',
   upgradeGrace: '1s',
 } as const
 
@@ -47,7 +47,7 @@ function handled(server: TestServer): readonly { readonly n: number; readonly pi
 }
 
 function reportOf(worker: WorkerStatus): DeferReport['queues'][string] | undefined {
-  return (worker.rooms.defer as DeferReport | undefined)?.queues.events
+  return (worker.modules.defer as DeferReport | undefined)?.queues.events
 }
 
 async function push(server: TestServer, n: number): Promise<number> {
@@ -79,8 +79,8 @@ test('when a worker is killed another takes over what it had deferred, and statu
   assert.ok(handled(server).every(({ pid }) => pid !== victim))
   await server.until('the queues to be empty', (status) => depths(status) === 0)
   const metrics = (await request(`${server.admin}/metrics`)).body
-  assert.match(metrics, /^punctual_deferred_delivered_total\{worker="\d+",queue="events"\} \d+$/m)
-  assert.match(metrics, new RegExp(`^punctual_deferred_adopted_total\\{.*\\} ${taken}$`, 'm'))
+  assert.match(metrics, /^punctual_queue_delivered_total\{worker="\d+",queue="events"\} \d+$/m)
+  assert.match(metrics, new RegExp(`^punctual_queue_adopted_total\\{.*\\} ${taken}$`, 'm'))
 })
 
 test('at the stop what is deferred is delivered before the workers leave', async () => {

@@ -69,7 +69,7 @@ const CASES: readonly Case[] = [
   {
     what: 'that never listens',
     files: { 'app.js': 'setInterval(() => {}, 1000)\n' },
-    settings: { bootLimit: '1s' },
+    settings: { bootTimeout: '1s' },
     incident: { outcome: 'killed' },
   },
   {

@@ -35,10 +35,10 @@ function waiting(server: TestServer, count: number): Promise<unknown> {
 /** Short limits, in the order that the rules between them ask for. */
 const SHORT = {
   stallAction: 'report',
-  requestDeadline: '1s',
-  drainLimit: '1s',
+  requestTimeout: '1s',
+  drainTimeout: '1s',
   upgradeGrace: '300ms',
-  stopLimit: '10s',
+  stopTimeout: '10s',
 }
 
 describe('a worker that leaves', () => {
@@ -145,17 +145,17 @@ process.on('SIGTERM', () => setInterval(() => {}, 1000))
 export default (request, response) => response.end('ok')
 `,
       },
-      settings: { workers: 1, ...SHORT, stopLimit: '1500ms' },
+      settings: { workers: 1, ...SHORT, stopTimeout: '1500ms' },
     })
     const { id } = await server.worker()
     assert.equal((await server.command('reload')).code, 0)
     const { restarts } = await server.until('it to be gone', ({ workers }) =>
       workers.every((worker) => worker.id !== id),
     )
-    assert.deepEqual(restarts, { 'stop-limit': 1 })
+    assert.deepEqual(restarts, { 'stop-timeout': 1 })
     const line = await server.log('worker-killed')
-    const lastAnswers = { inFlight: 0, unread: 0, closed: 0 }
-    assert.partialDeepStrictEqual(line, { worker: id, reason: 'stop-limit', lastAnswers })
+    const emergencyResponses = { inFlight: 0, unread: 0, closed: 0 }
+    assert.partialDeepStrictEqual(line, { worker: id, reason: 'stop-timeout', emergencyResponses })
   })
 
   it('leaves by itself when its own SIGTERM listener only closes things', async () => {

@@ -189,7 +189,7 @@ describe('every form of entry is served by two workers', { concurrency: 2 }, () 
   it('an entry that exports nothing that can be served, and does not listen, is told so', async () => {
     await using server = await startServer({
       files: { 'app.js': 'export default { serve: true }\nsetInterval(() => {}, 1000)' },
-      settings: { workers: 1, bootLimit: '1s' },
+      settings: { workers: 1, bootTimeout: '1s' },
       ready: false,
     })
     assert.equal((await server.exit).code, 3)
@@ -263,14 +263,14 @@ http.createServer((request, response) => response.end('app')).listen(process.env
       },
       settings: {
         workers: 1,
-        requestDeadline: '500ms',
-        stallReport: '100ms',
-        stallCut: '200ms',
-        stallKill: '400ms',
-        freezeKill: '5s',
-        drainLimit: '500ms',
+        requestTimeout: '500ms',
+        stallReportAfter: '100ms',
+        stallInterruptAfter: '200ms',
+        stallKillAfter: '400ms',
+        frozenKillAfter: '5s',
+        drainTimeout: '500ms',
         upgradeGrace: '100ms',
-        stopLimit: '10s',
+        stopTimeout: '10s',
       },
     })
     assert.equal(await echo(server, 'hello'), 'hello')

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 
-/** An app that uses the line as the rooms of the toolkit do. */
+/** An app that uses the line as the modules of the toolkit do. */
 const APP = `
 import { writeFileSync } from 'node:fs'
 import http from 'node:http'
@@ -25,17 +25,19 @@ http.createServer((request, response) => {
 }).listen(process.env.PORT)
 `
 
-const roomOf = ({ rooms }: { rooms: Readonly<Record<string, unknown>> }): { heard: unknown[]; dir: string } =>
-  rooms.test as { heard: unknown[]; dir: string }
+const roomOf = ({ modules }: { modules: Readonly<Record<string, unknown>> }): { heard: unknown[]; dir: string } =>
+  modules.test as { heard: unknown[]; dir: string }
 
 test('what a room says in one worker is heard in the others, its report is in /status, and a worker leaves when it has drained', async () => {
   await using server = await startServer({
     files: { 'app.mjs': APP },
-    settings: { workers: 2, requestDeadline: '20s', drainLimit: '20s' },
+    settings: { workers: 2, requestTimeout: '20s', drainTimeout: '20s' },
   })
   const from = Number((await request(`${server.url}/said`)).body)
   const status = await server.until('the other worker to have heard it', ({ workers }) =>
-    workers.some((worker) => worker.id !== from && worker.rooms.test !== undefined && roomOf(worker).heard.length > 0),
+    workers.some(
+      (worker) => worker.id !== from && worker.modules.test !== undefined && roomOf(worker).heard.length > 0,
+    ),
   )
   for (const worker of status.workers) {
     assert.deepEqual(roomOf(worker).heard, worker.id === from ? [] : [{ from, path: '/said' }])

@@ -124,7 +124,7 @@ http.createServer((request, response) => response.end('broken')).listen(process.
   ]
 
   it('one that cannot boot, or does not stay, is dropped; the old keeps serving, and the command fails with the reason', async () => {
-    await using server = await startServer({ files: release('v1'), settings: { workers: 2, bootLimit: '3s' } })
+    await using server = await startServer({ files: release('v1'), settings: { workers: 2, bootTimeout: '3s' } })
     const pids = async (): Promise<unknown> => (await server.status()).workers.map(({ pid }) => pid)
     const before = await pids()
     await using load = new Load(server.url, 4, true)
@@ -159,7 +159,7 @@ http.createServer((request, response) => response.end('broken')).listen(process.
   it('an old worker that dies while a release boots is replaced at once', async () => {
     await using server = await startServer({
       files: release('v1'),
-      settings: { workers: 1, bootLimit: '20s', restartDelayMin: '10ms' },
+      settings: { workers: 1, bootTimeout: '20s', restartDelayMin: '10ms' },
     })
     const { pid } = await server.worker()
     server.directory.write({ 'app.js': 'setInterval(() => {}, 1000)' })

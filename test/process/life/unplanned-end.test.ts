@@ -83,7 +83,7 @@ describe('a worker that ends unasked has a stated reason, and is replaced', () =
     const incident = await server.incident('of the kill', ({ kind }) => kind === 'crash')
     assert.deepEqual(incident.exit, { code: null, signal: 'SIGKILL' })
     const { restarts } = await server.until('a replacement', ({ ready }) => ready)
-    assert.deepEqual(restarts, { 'killed-from-outside': 1 })
+    assert.deepEqual(restarts, { 'killed-externally': 1 })
   })
 
   for (const [how, grow] of [

@@ -102,8 +102,8 @@ describe('the package', () => {
       join(project, 'server.js'),
       `
 import http from 'node:http'
-import { longTurn } from 'punctual'
-http.createServer((request, response) => response.end(longTurn('greeting', '1s', () => 'from the package'))).listen(process.env.PORT)
+import { allowBlocking } from 'punctual'
+http.createServer((request, response) => response.end(allowBlocking('greeting', '1s', () => 'from the package'))).listen(process.env.PORT)
 `,
     )
     const port = await freePort()
@@ -159,11 +159,11 @@ http.createServer((request, response) => response.end(longTurn('greeting', '1s',
   it('has types for what it exports', () => {
     writeFileSync(
       join(project, 'use.ts'),
-      `import { longTurn } from 'punctual'\nexport const length: number = longTurn('job', '2s', () => 'text').length\n`,
+      `import { allowBlocking } from 'punctual'\nexport const length: number = allowBlocking('job', '2s', () => 'text').length\n`,
     )
     writeFileSync(
       join(project, 'misuse.ts'),
-      `import { longTurn } from 'punctual'\nexport const length: string = longTurn('job', '2s', () => 5)\n`,
+      `import { allowBlocking } from 'punctual'\nexport const length: string = allowBlocking('job', '2s', () => 5)\n`,
     )
     const tsc = join(ROOT, 'node_modules/.bin/tsc')
     const flags = [

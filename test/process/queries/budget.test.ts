@@ -11,7 +11,7 @@ const ROOT = join(import.meta.dirname, '../../..')
 const files = {
   'app.mjs': `
 import fastify from 'fastify'
-import { currentRequest, expectQueries, openSqlite, QueryBudgetError } from '${ROOT}/src/index.ts'
+import { currentRequest, expectQueries, openSqlite, TooManyQueriesError } from '${ROOT}/src/index.ts'
 import { punctual } from '${ROOT}/src/adapters/fastify.ts'
 
 const db = openSqlite(':memory:', { name: 'lite' })
@@ -26,7 +26,7 @@ app.after(() => {
   app.get('/three/:id', { config: { queries: { max: 3 } } }, (request) => ask(Number(request.query.n)))
   app.get('/allowed', () => {
     currentRequest().allow({ queries: { max: 1 } })
-    return ask(2).catch((error) => String(error instanceof QueryBudgetError) + ' ' + error.code)
+    return ask(2).catch((error) => String(error instanceof TooManyQueriesError) + ' ' + error.code)
   })
   app.get('/wrong', { config: { queries: { max: -1 } } }, () => ask(1))
   app.get('/later', async (request, reply) => {
@@ -44,7 +44,7 @@ describe('a budget of queries', () => {
   test('is a line in the log of a server, once for each route, and harms nobody', async () => {
     await using server = await startServer({
       files,
-      settings: { workers: 1, stallAction: 'report', queryBudget: 8 },
+      settings: { workers: 1, stallAction: 'report', maxQueriesPerRequest: 8 },
       env: { NODE_ENV: 'production' },
     })
     const get = async (path: string): Promise<string> => (await request(`${server.url}${path}`)).body
@@ -58,14 +58,14 @@ describe('a budget of queries', () => {
       server.log(({ event, route }) => event === 'query-budget-exceeded' && route === wanted)
     const three = await overBudget('/three/:id')
     const sql = 'select id, ? from t where id = ?'
-    assert.deepEqual([three.queries, three.queryBudget, three.mostRepeated], [4, 3, { sql, count: 4 }])
+    assert.deepEqual([three.queries, three.maxQueriesPerRequest, three.mostRepeated], [4, 3, { sql, count: 4 }])
     const allowed = await overBudget('/allowed')
-    assert.deepEqual([allowed.queries, allowed.queryBudget, allowed.mostRepeated], [2, 1, { sql, count: 2 }])
+    assert.deepEqual([allowed.queries, allowed.maxQueriesPerRequest, allowed.mostRepeated], [2, 1, { sql, count: 2 }])
     assert.deepEqual(JSON.parse(await get('/expecting')), { actual: 2, expected: 1, operator: 'expectQueries' })
-    const reportOf = (rooms: Readonly<Record<string, unknown>> | undefined): QueriesReport | undefined =>
-      rooms?.queries as QueriesReport | undefined
-    const status = await server.until('the report', ({ workers }) => reportOf(workers[0]?.rooms)?.overBudget === 3)
-    const { routes = [] } = reportOf(status.workers[0]?.rooms) ?? {}
+    const reportOf = (modules: Readonly<Record<string, unknown>> | undefined): QueriesReport | undefined =>
+      modules?.queries as QueriesReport | undefined
+    const status = await server.until('the report', ({ workers }) => reportOf(workers[0]?.modules)?.overBudget === 3)
+    const { routes = [] } = reportOf(status.workers[0]?.modules) ?? {}
     assert.deepEqual(
       routes.find(({ route }) => route === 'GET /three/:id'),
       { route: 'GET /three/:id', requests: 3, queries: 11, max: 4 },
@@ -78,7 +78,7 @@ describe('a budget of queries', () => {
     assert.equal(server.lines.filter(({ event }) => event === 'query-budget-exceeded').length, 2)
     const metrics = await request(`${server.admin}/metrics`)
     assert.match(metrics.body, /^punctual_route_queries_total\{worker="1",route="GET \/three\/:id"\} 11$/m)
-    assert.match(metrics.body, /^punctual_requests_over_query_budget_total\{worker="1"\} 3$/m)
+    assert.match(metrics.body, /^punctual_requests_over_query_limit_total\{worker="1"\} 3$/m)
   })
 
   test('fails in tests, by the query that is too many', async () => {
@@ -87,7 +87,7 @@ describe('a budget of queries', () => {
       settings: { workers: 1, stallAction: 'report' },
       env: { NODE_ENV: 'test' },
     })
-    assert.equal((await request(`${server.url}/allowed`)).body, 'true PUNCTUAL_QUERY_BUDGET')
+    assert.equal((await request(`${server.url}/allowed`)).body, 'true PUNCTUAL_MAX_QUERIES_PER_REQUEST')
     assert.equal((await request(`${server.url}/three/1?n=4`)).status, 503)
     assert.equal((await request(`${server.url}/three/1?n=3`)).status, 200)
   })

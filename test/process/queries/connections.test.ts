@@ -64,8 +64,7 @@ describe('the connections of a server', () => {
   test('that are enough are not told of, and one more is: of all pools at once, and without a reload where there is none', async (t) => {
     const shortages: ConnectionShortage[] = []
     const open = (name: string, max: number): pg.Pool => {
-      const pool = guardPool(new pg.Pool({ ...postgres.options(name), max }), {
-        name,
+      const pool = guardPool(name, new pg.Pool({ ...postgres.options(name), max }), {
         onEvent: (event) => {
           if (event.type === 'connections') shortages.push(event.details)
         },
@@ -96,7 +95,7 @@ describe('the connections of a server', () => {
 describe('the life of a connection', () => {
   test('is 10 minutes, or what the pool or the guard says', async (t) => {
     const lifetime = (options: pg.PoolConfig, maxLifetime?: '1m' | 'unbounded'): unknown => {
-      const pool = guardPool(new pg.Pool(options), { name: 'x', ...(maxLifetime === undefined ? {} : { maxLifetime }) })
+      const pool = guardPool('x', new pg.Pool(options), { ...(maxLifetime === undefined ? {} : { maxLifetime }) })
       t.after(() => pool.end())
       return (pool.options as { maxLifetimeSeconds?: number }).maxLifetimeSeconds
     }
@@ -104,15 +103,14 @@ describe('the life of a connection', () => {
     assert.equal(lifetime({ maxLifetimeSeconds: 30 }), 30)
     assert.equal(lifetime({ maxLifetimeSeconds: 30 }, '1m'), 60)
     assert.equal(lifetime({}, 'unbounded'), 0)
-    assert.throws(() => guardPool(new pg.Pool(), { name: 'x', maxLifetime: 0 }), {
+    assert.throws(() => guardPool('x', new pg.Pool(), { maxLifetime: 0 }), {
       code: 'PUNCTUAL_INVALID_OPTION',
       details: { option: 'maxLifetime', given: 0 },
     })
   })
 
   test('ends between two queries, and the next has another one', async (t) => {
-    const pool = guardPool(new pg.Pool({ ...postgres.options('short'), max: 1 }), {
-      name: 'short',
+    const pool = guardPool('short', new pg.Pool({ ...postgres.options('short'), max: 1 }), {
       maxLifetime: '200ms',
       onEvent: () => {},
     })

@@ -40,7 +40,7 @@ before(async () => {
     env: { DATABASE: JSON.stringify(postgres.options('app')), THE_DATABASE: url },
   })
   assert.equal((await request(server.url)).status, 200)
-  await server.until('the queries to be reported', (status) => queries(status.workers[0]?.rooms).length === 4)
+  await server.until('the queries to be reported', (status) => queries(status.workers[0]?.modules).length === 4)
   const client2 = await postgres.outsider()
   await client2.query('insert into tests (id) values (7) on conflict do nothing')
   await client2.end()
@@ -50,8 +50,8 @@ after(async () => {
   await postgres?.stop()
 })
 
-function queries(rooms: Readonly<Record<string, unknown>> | undefined): QueriesReport['slowest'] {
-  return (rooms?.queries as QueriesReport | undefined)?.slowest ?? []
+function queries(modules: Readonly<Record<string, unknown>> | undefined): QueriesReport['slowest'] {
+  return (modules?.queries as QueriesReport | undefined)?.slowest ?? []
 }
 
 /** What a command that was asked for JSON has printed of its error. */
@@ -62,7 +62,7 @@ function errorOf({ stderr }: CommandResult): { readonly code: string; readonly p
 
 async function idOf(part: string): Promise<string> {
   const { workers } = await server.status()
-  return queries(workers[0]?.rooms).find(({ sql }) => sql.includes(part))?.fingerprint ?? ''
+  return queries(workers[0]?.modules).find(({ sql }) => sql.includes(part))?.fingerprint ?? ''
 }
 
 describe('punctual explain', () => {

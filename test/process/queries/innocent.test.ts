@@ -4,7 +4,13 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
-import { deliberately, expectNoRepeats, guardPool, openSqlite, type SqliteDatabase } from '../../../src/index.ts'
+import {
+  allowRepeatedQueries,
+  expectNoRepeats,
+  guardPool,
+  openSqlite,
+  type SqliteDatabase,
+} from '../../../src/index.ts'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
 
 /** It comes without types of its own. */
@@ -19,7 +25,7 @@ let lite: SqliteDatabase
 
 before(async () => {
   server = await startPostgres()
-  pool = guardPool(new pg.Pool({ ...server.options('innocent'), max: 5 }), { name: 'main' })
+  pool = guardPool('main', new pg.Pool({ ...server.options('innocent'), max: 5 }))
   db = new Kysely({ dialect: new PostgresDialect({ pool }) })
   lite = openSqlite(':memory:', { name: 'lite' })
   const table = 'create table tests (id integer primary key, referral_id integer, status text)'
@@ -165,7 +171,7 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
     }
   },
   'a loop by design': () =>
-    deliberately('the partner allows one at a time', () => times((n) => pool.query(BY_REFERRAL, [n]))),
+    allowRepeatedQueries('the partner allows one at a time', () => times((n) => pool.query(BY_REFERRAL, [n]))),
   'waiting for something to change': () =>
     times(async () => {
       await pool.query('select status from tests where id = $1', [1])

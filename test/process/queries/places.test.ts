@@ -46,7 +46,7 @@ describe('the line that repeats a query', () => {
       server.lines.filter(({ event, route }) => event === 'query-repeated' && route === wanted)
     assert.match(String(repeatedBy('/helper')[0]?.via), /^ask \(src\/helpers\.ts:\d+\)$/)
     for (let index = 0; index < 3; index++) await request(`${server.url}/loop`)
-    const reportOf = ({ workers }: Status): QueriesReport | undefined => workers[0]?.rooms.queries as QueriesReport
+    const reportOf = ({ workers }: Status): QueriesReport | undefined => workers[0]?.modules.queries as QueriesReport
     const status = await server.until('the queries to be reported', (now) => {
       return reportOf(now)?.routes.find(({ route }) => route === 'GET /loop')?.requests === 4
     })

@@ -11,8 +11,8 @@ export const ROWS = 10
 const DATABASE = `
 import { Kysely, PostgresDialect, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
 import pg from 'pg'
-import { currentRequest, deliberately, guardPool, openSqlite, sqliteDialect } from '${INDEX}'
-export { currentRequest, deliberately }
+import { currentRequest, allowRepeatedQueries, guardPool, openSqlite, sqliteDialect } from '${INDEX}'
+export { currentRequest, allowRepeatedQueries }
 export const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 5 }), { name: 'main' })
 export const db = new Kysely({ dialect: new PostgresDialect({ pool }) })
 export const lite = openSqlite(process.env.SQLITE_FILE, { name: 'lite' })

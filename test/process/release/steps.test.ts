@@ -221,7 +221,7 @@ describe('the lock', () => {
     const first = one.start()
     await until('the step to have begun', () => existsSync(join(one.directory.path, 'begun')))
     await using other = place('limited', `{ name: 'slow', run: 'true' }`)
-    const { code, end } = await other.release('--release-limit', '500ms', '--release-lock-limit', '1s')
+    const { code, end } = await other.release('--release-timeout', '500ms', '--release-lock-timeout', '1s')
     assert.equal(code, 4)
     assert.deepEqual(pick(end?.failure, 'phase', 'reason'), { phase: 'lock', reason: 'held' })
     const { holder } = end?.failure ?? {}
@@ -307,7 +307,7 @@ describe('a lock of the site in the way of a migration', { concurrency: 3 }, () 
     it(`${form} gives way to the site and is tried again`, async () => {
       const name = form.replace(/^a /, '')
       await outsider.query(`create table busy_${name} (id int)`)
-      await using at = place(name, step.replaceAll('%n', name), `releaseTableLock: '300ms'`)
+      await using at = place(name, step.replaceAll('%n', name), `releaseTableLockTimeout: '300ms'`)
       at.directory.write({
         'alter.js': `
 import pg from 'pg'

@@ -56,7 +56,7 @@ describe('releases at the same time', { concurrency: 3 }, () => {
     await until('the step to have begun', () => existsSync(ran))
     const stopped = at.processes()
     signalAll(stopped, 'SIGSTOP')
-    const { code, end } = await at.release('--release-limit', '500ms', '--release-lock-limit', '1s')
+    const { code, end } = await at.release('--release-timeout', '500ms', '--release-lock-timeout', '1s')
     assert.equal(code, 4)
     assert.deepEqual(pick(end?.failure, 'phase', 'reason'), { phase: 'lock', reason: 'held' })
     assert.ok(stopped.includes(end?.failure?.holder?.pid ?? 0), JSON.stringify(end?.failure))
@@ -206,7 +206,7 @@ describe('on PostgreSQL', () => {
     const site = await postgres.outsider()
     await site.query('begin')
     await site.query('select * from taken')
-    const running = at.start('--release-table-lock', '300ms')
+    const running = at.start('--release-table-lock-timeout', '300ms')
     await until('a second attempt', () =>
       running.said.find((line) => line.event === 'release-step-output' && line.line === 'attempt 2'),
     )

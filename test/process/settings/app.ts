@@ -13,14 +13,14 @@ const FILES: Readonly<Record<string, string>> = {
   'app.mjs': `
 import { existsSync } from 'node:fs'
 import http from 'node:http'
-import { hotLimit } from ${JSON.stringify(HOT)}
-const ttl = hotLimit('cache.auth:user.ttl', process.env.TTL ?? '5m')
+import { runtimeTimeout } from ${JSON.stringify(HOT)}
+const ttl = runtimeTimeout('cache.auth:user.ttl', process.env.TTL ?? '5m')
 let late = null
 http.createServer((request, response) => {
   if (request.url === '/hang') return
   if (request.url === '/spin') for (const end = Date.now() + 60_000; Date.now() < end; );
   if (request.url === '/spin-until-released') while (!existsSync('released'));
-  if (request.url === '/late') late ??= hotLimit('upstream.limit', '1s')
+  if (request.url === '/late') late ??= runtimeTimeout('upstream.limit', '1s')
   response.end(process.pid + ' ' + ttl.value + ' ' + (late?.value ?? 'none'))
 }).listen(process.env.PORT, process.env.HOST)
 `,

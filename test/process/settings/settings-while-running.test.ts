@@ -9,36 +9,36 @@ import { config, done, refused, startHotServer } from './app.ts'
 
 test('a deadline that is set holds from the next request on, in every worker', async () => {
   await using server = await startHotServer({ settings: { stallAction: 'report' } })
-  const { message: _, ...outcome } = await done<SetOutcome>(server, 'set', 'requestDeadline', '300ms')
-  const change = { name: 'requestDeadline', value: '300ms', before: '30s', after: '300ms' }
+  const { message: _, ...outcome } = await done<SetOutcome>(server, 'set', 'requestTimeout', '300ms')
+  const change = { name: 'requestTimeout', value: '300ms', before: '30s', after: '300ms' }
   assert.deepEqual(outcome, { changes: [change], confirmed: [1, 2], unconfirmed: [], isSaved: true })
   const hung = await Promise.all(Array.from({ length: 6 }, () => request(`${server.url}/hang`)))
   for (const { status, body } of hung) {
     assert.equal(status, 503)
-    assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-expired')
+    assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-timeout')
   }
   const { event: __, level, name, value, before } = await server.log('setting-changed')
-  assert.deepEqual([level, name, value, before], ['info', 'requestDeadline', '300ms', '30s'])
+  assert.deepEqual([level, name, value, before], ['info', 'requestTimeout', '300ms', '30s'])
   const { settings, set } = await config(server)
-  assert.deepEqual(settings.requestDeadline, { value: '300ms', origin: 'set', source: 'set' })
-  assert.equal(set.requestDeadline?.value, '300ms')
+  assert.deepEqual(settings.requestTimeout, { value: '300ms', origin: 'set', source: 'set' })
+  assert.equal(set.requestTimeout?.value, '300ms')
 })
 
 test('what breaks a rule is refused with a command that does not, and that command works', async () => {
   await using server = await startHotServer({ settings: { workers: 1 } })
-  const { code, details } = await refused(server, 'set', 'requestDeadline', '60s')
+  const { code, details } = await refused(server, 'set', 'requestTimeout', '60s')
   assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
   assert.deepEqual(
     details.faults?.map(({ rule }) => rule),
-    ['requestDeadline <= drainLimit'],
+    ['requestTimeout <= drainTimeout'],
   )
   const { changes } = await done(server, 'set', ...Object.entries(details.fitting ?? {}).flat())
-  assert.deepEqual(changes[0], { name: 'requestDeadline', value: '1m', before: '30s', after: '1m' })
+  assert.deepEqual(changes[0], { name: 'requestTimeout', value: '1m', before: '30s', after: '1m' })
   // One of them alone cannot be taken back.
-  const alone = await refused(server, 'unset', 'drainLimit')
+  const alone = await refused(server, 'unset', 'drainTimeout')
   assert.deepEqual(
     alone.details.faults?.map(({ rule }) => rule),
-    ['requestDeadline <= drainLimit'],
+    ['requestTimeout <= drainTimeout'],
   )
   await done(server, 'unset', '--all')
   assert.deepEqual((await server.status()).set, {})
@@ -52,9 +52,9 @@ test('what cannot be changed while running, or is no setting, is refused with wh
     [['keepAlive', 'not-changeable']],
   )
   const misspelled = await refused(server, 'set', 'requestdeadline', '3s')
-  assert.deepEqual(misspelled.details, { name: 'requestdeadline', nearest: 'requestDeadline' })
-  const odd = await refused(server, 'set', 'requestDeadline', '3s', 'stallCut')
-  assert.deepEqual([odd.code, odd.details], ['PUNCTUAL_USAGE', { name: 'stallCut', reason: 'no-value' }])
+  assert.deepEqual(misspelled.details, { name: 'requestdeadline', nearest: 'requestTimeout' })
+  const odd = await refused(server, 'set', 'requestTimeout', '3s', 'stallInterruptAfter')
+  assert.deepEqual([odd.code, odd.details], ['PUNCTUAL_USAGE', { name: 'stallInterruptAfter', reason: 'no-value' }])
   assert.equal((await refused(server, 'unset')).code, 'PUNCTUAL_USAGE')
   const unknown = await refused(server, 'unset', 'nothing.like')
   assert.deepEqual(unknown.details, { name: 'nothing.like', nearest: null })
@@ -62,7 +62,13 @@ test('what cannot be changed while running, or is no setting, is refused with wh
 
 test('a stall under way is spared when stalls are no longer cut', async () => {
   await using server = await startHotServer({
-    settings: { workers: 1, stallReport: '300ms', stallCut: '5s', stallKill: '6s', freezeKill: '20s' },
+    settings: {
+      workers: 1,
+      stallReportAfter: '300ms',
+      stallInterruptAfter: '5s',
+      stallKillAfter: '6s',
+      frozenKillAfter: '20s',
+    },
   })
   const spinning = request(`${server.url}/spin`, { limit: 60_000 })
   await server.until('it to stall', ({ workers }) => workers[0]?.state === 'stalled')
@@ -104,7 +110,7 @@ test('the log says more, or every request, when it is told to', async () => {
 
 test('requests wait and are shed from the moment admission is on', async () => {
   await using server = await startHotServer({
-    settings: { workers: 1, maxInFlight: 1, maxWaiting: 1, queueTarget: '25s', queueInterval: '60s' },
+    settings: { workers: 1, maxConcurrentRequests: 1, maxQueuedRequests: 1, queueTarget: '25s', queueInterval: '60s' },
   })
   await done(server, 'set', 'admission', 'on')
   const hanging = [request(`${server.url}/hang`), request(`${server.url}/hang`)]
@@ -117,9 +123,9 @@ test('requests wait and are shed from the moment admission is on', async () => {
   await done(
     server,
     'set',
-    'drainLimit',
+    'drainTimeout',
     '100ms',
-    'requestDeadline',
+    'requestTimeout',
     '100ms',
     'upgradeGrace',
     '0s',
@@ -132,8 +138,8 @@ test('requests wait and are shed from the moment admission is on', async () => {
 
 test('a start goes on without what was set and does not apply any more, and says so', async () => {
   const set = {
-    requestDeadline: { value: '25s', at: '2026-11-22T00:00:00.000Z' },
-    drainLimit: { value: '1s', at: '2026-11-22T00:00:01.000Z' },
+    requestTimeout: { value: '25s', at: '2026-11-22T00:00:00.000Z' },
+    drainTimeout: { value: '1s', at: '2026-11-22T00:00:01.000Z' },
     maxRequests: { value: '500', at: '2026-11-22T00:00:02.000Z' },
   }
   const files = { 'app.mjs': "export default (request, response) => response.end('ok')" }
@@ -147,24 +153,24 @@ test('a start goes on without what was set and does not apply any more, and says
   {
     await using server = await startServer({ files, settings, prepare: withSet(JSON.stringify({ version: 1, set })) })
     const { setting, value, rule } = await server.log('set-value-ignored')
-    assert.deepEqual([setting, value, rule], ['drainLimit', '1s', 'requestDeadline <= drainLimit'])
-    assert.deepEqual((await server.status()).set, { requestDeadline: '25s', maxRequests: '500' })
+    assert.deepEqual([setting, value, rule], ['drainTimeout', '1s', 'requestTimeout <= drainTimeout'])
+    assert.deepEqual((await server.status()).set, { requestTimeout: '25s', maxRequests: '500' })
   }
   await using server = await startServer({ files, settings, prepare: withSet('{"version":1,"set":{"requ') })
   const { path, movedTo } = await server.log('set-file-invalid')
   assert.equal(movedTo, `${path}.damaged`)
   assert.deepEqual((await server.status()).set, {})
-  await done(server, 'set', 'requestDeadline', '25s')
+  await done(server, 'set', 'requestTimeout', '25s')
 })
 
 test('config says where a start from here would differ from what runs', async () => {
   await using server = await startHotServer({ settings: { workers: 1 } })
-  server.directory.write({ 'punctual.config.mjs': "export default { slowRequest: '2s' }" })
+  server.directory.write({ 'punctual.config.mjs': "export default { slowRequestThreshold: '2s' }" })
   const { pid, settings, nextStart } = await config(server)
   assert.equal(pid, server.pid)
-  assert.equal(settings.slowRequest.value, '1s')
-  assert.deepEqual(nextStart, { slowRequest: { value: '2s', origin: 'file', source: 'punctual.config.mjs' } })
+  assert.equal(settings.slowRequestThreshold.value, '1s')
+  assert.deepEqual(nextStart, { slowRequestThreshold: { value: '2s', origin: 'file', source: 'punctual.config.mjs' } })
   // With a flag it is a trial, and the arbiter is not asked.
-  const trial = await config(server, '--slow-request', '3s')
-  assert.deepEqual([trial.pid, trial.settings.slowRequest.value], [undefined, '3s'])
+  const trial = await config(server, '--slow-request-threshold', '3s')
+  assert.deepEqual([trial.pid, trial.settings.slowRequestThreshold.value], [undefined, '3s'])
 })

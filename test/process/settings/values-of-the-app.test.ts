@@ -34,7 +34,7 @@ test('a value of the app is changed in every worker, seen in config and status, 
 
 test('what is set holds for a worker that comes later, a reload, and a restart of the arbiter', async () => {
   await using server = await startHotServer({ settings: { workers: 1 } })
-  await done(server, 'set', TTL, '1s', 'requestDeadline', '25s')
+  await done(server, 'set', TTL, '1s', 'requestTimeout', '25s')
   assert.equal((await server.command('scale', '2')).code, 0)
   await server.until('the second', ({ workers }) => workers.filter(({ state }) => state === 'ready').length === 2)
   assert.deepEqual(await valuesOf(server), ['1000 none', '1000 none'])
@@ -48,7 +48,7 @@ test('what is set holds for a worker that comes later, a reload, and a restart o
   const kept = await readFile(join(server.stateDirectory, 'set.json'), 'utf8')
   await using next = await startServer({
     files,
-    settings: { workers: 1, requestDeadline: '20s' },
+    settings: { workers: 1, requestTimeout: '20s' },
     prepare: (directory) => {
       mkdirSync(join(directory, 'state'), { mode: 0o700 })
       writeFileSync(join(directory, 'state', 'set.json'), kept)
@@ -56,14 +56,14 @@ test('what is set holds for a worker that comes later, a reload, and a restart o
   })
   const isLogged = (name: string, value: string) => (line: LogLine) =>
     line.event === 'setting' && line.setting === name && line.value === value && line.origin === 'set'
-  await next.log(isLogged('requestDeadline', '25s'))
+  await next.log(isLogged('requestTimeout', '25s'))
   await next.log(isLogged(TTL, '1s'))
   assert.deepEqual(await valuesOf(next), ['1000 none'])
   const kept25 = { value: '25s', origin: 'set', source: 'set' }
-  assert.deepEqual((await config(next)).settings.requestDeadline, kept25)
+  assert.deepEqual((await config(next)).settings.requestTimeout, kept25)
   await done(next, 'unset', '--all')
-  const given = { value: '20s', origin: 'flag', source: '--request-deadline' }
-  assert.deepEqual((await config(next)).settings.requestDeadline, given)
+  const given = { value: '20s', origin: 'flag', source: '--request-timeout' }
+  assert.deepEqual((await config(next)).settings.requestTimeout, given)
   assert.deepEqual(await valuesOf(next), ['300000 none'])
 })
 
@@ -91,7 +91,7 @@ test('a value that no worker has is refused with those that there are; forced, i
 
 test('what the app does not allow is refused in its words, and changes nothing', async () => {
   await using server = await startHotServer()
-  const { code, details } = await refused(server, 'set', TTL, '5', 'requestDeadline', '25s')
+  const { code, details } = await refused(server, 'set', TTL, '5', 'requestTimeout', '25s')
   assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
   assert.deepEqual([details.name, details.value], [TTL, '5'])
   assert.match(String(details.worker), /^[12]$/)
@@ -100,7 +100,7 @@ test('what the app does not allow is refused in its words, and changes nothing',
 })
 
 test('a worker that stalls holds up nobody: the others have the value, it is said who has not, and it follows', async () => {
-  await using server = await startHotServer({ settings: { stallReport: '500ms', stallAction: 'report' } })
+  await using server = await startHotServer({ settings: { stallReportAfter: '500ms', stallAction: 'report' } })
   const spinning = request(`${server.url}/spin-until-released`)
   const { workers } = await server.until('one to stall', (status) =>
     status.workers.some(({ state }) => state === 'stalled'),

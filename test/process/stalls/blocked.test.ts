@@ -12,7 +12,13 @@ import { type NodeUnderTest, onEveryNode } from './nodes.ts'
 import { frameIn, placeOf } from './place.ts'
 
 const APP = join(import.meta.dirname, 'apps/blocked.ts')
-const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '1s', stallKill: '4s', freezeKill: '20s' }
+const LIMITS = {
+  workers: 1,
+  stallReportAfter: '300ms',
+  stallInterruptAfter: '1s',
+  stallKillAfter: '4s',
+  frozenKillAfter: '20s',
+}
 const IN_FLIGHT = 20
 const UNREAD = 20
 
@@ -44,7 +50,7 @@ onEveryNode('a worker that is blocked is explained, and nobody is left without a
       kernel.children.some((command) => command.includes('sleep 60')),
       `${kernel.children} holds the child`,
     )
-    assert.equal(incident.notCut, 'blocked-in-system-call')
+    assert.equal(incident.notInterrupted, 'blocked-in-system-call')
     assert.deepEqual(
       server.children().filter(({ command }) => command.includes('sleep')),
       [],
@@ -97,7 +103,7 @@ async function blockAndAnswer(
     assertLastAnswers([...answers, ...unreadAnswers], incident)
     assert.equal(incident.exit?.signal, 'SIGKILL')
   } else {
-    assert.equal(incident.outcome, 'cut')
+    assert.equal(incident.outcome, 'interrupted')
     assert.deepEqual(tally(answers), { 200: IN_FLIGHT, 503: 1 })
     assert.deepEqual(tally(unreadAnswers), { 200: UNREAD })
   }
@@ -139,7 +145,7 @@ function assertLastAnswers(answers: readonly Outcome[], incident: Incident): voi
     assert.match(headers['retry-after'] ?? '', /^\d+$/)
     assert.equal(JSON.parse(body).status, 503)
   }
-  const { inFlight, unread, closed } = incident.lastAnswers ?? {}
+  const { inFlight, unread, closed } = incident.emergencyResponses ?? {}
   assert.deepEqual({ inFlight, unread, closed }, { inFlight: IN_FLIGHT + 1, unread: UNREAD, closed: 0 })
 }
 

@@ -12,7 +12,13 @@ import { frameIn, placeOf } from './place.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
 const TSC = join(import.meta.dirname, '../../../node_modules/.bin/tsc')
-const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '600ms', stallKill: '1s', freezeKill: '20s' }
+const LIMITS = {
+  workers: 1,
+  stallReportAfter: '300ms',
+  stallInterruptAfter: '600ms',
+  stallKillAfter: '1s',
+  frozenKillAfter: '20s',
+}
 
 /** What the compiler leaves out moves every line below it. */
 const TYPESCRIPT = `import http from 'node:http'
@@ -38,7 +44,7 @@ server.listen(Number(process.env.PORT), process.env.HOST)
 onEveryNode('what an app is loaded from, and how, does not hide a stall', (node) => {
   test('an app that spins while it loads is reported, and killed at the boot limit alone', async () => {
     const entry = join(APPS, 'spins-at-load.ts')
-    const settings = { ...LIMITS, bootLimit: '8s' }
+    const settings = { ...LIMITS, bootTimeout: '8s' }
     await using server = await startServer({ entry, settings, node: node.binary, ready: false })
     const exit = await within('the arbiter to give up', server.exit)
     assert.equal(exit.code, 3)
@@ -62,7 +68,7 @@ onEveryNode('what an app is loaded from, and how, does not hide a stall', (node)
     await using server = await startServer({
       files,
       entry: 'dist/app.js',
-      settings: { ...LIMITS, stallKill: '8s' },
+      settings: { ...LIMITS, stallKillAfter: '8s' },
       node: node.binary,
       prepare: (directory) => compile(directory),
     })
@@ -70,7 +76,7 @@ onEveryNode('what an app is loaded from, and how, does not hide a stall', (node)
     const written = placeOf(join(server.directory.path, 'app.ts'), 'compiled').line
     assert.ok(!compiled[written - 1]?.includes('here: compiled'), 'the compiler has moved the line')
     assert.equal((await request(server.url)).status, 503)
-    const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+    const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
     node.note('a spin in compiled TypeScript', incident.outcome)
     const frame = frameIn(incident, join(server.directory.path, 'app.ts'))
     assert.deepEqual([frame?.function, frame?.line], ['price', written])

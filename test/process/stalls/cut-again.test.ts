@@ -7,7 +7,13 @@ import { startServer, type TestServer } from '../support/server.ts'
 import { type NodeUnderTest, onEveryNode } from './nodes.ts'
 
 const entry = join(import.meta.dirname, 'apps/stubborn.ts')
-const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '800ms', stallKill: '2500ms', freezeKill: '20s' }
+const LIMITS = {
+  workers: 1,
+  stallReportAfter: '300ms',
+  stallInterruptAfter: '800ms',
+  stallKillAfter: '2500ms',
+  frozenKillAfter: '20s',
+}
 
 onEveryNode('when one cut is not enough', (node) => {
   test('a second stall in a tainted worker ends in a kill with last answers', async () => {
@@ -23,11 +29,11 @@ onEveryNode('when one cut is not enough', (node) => {
 
     await server.incident('killed', ({ outcome, exit }) => outcome === 'killed' && exit !== undefined)
     const [cut, killed] = (await server.incidents()).filter(({ worker }) => worker?.id === old.id)
-    assert.equal(cut?.outcome, 'cut')
+    assert.equal(cut?.outcome, 'interrupted')
     assert.equal(cut.culprit, '503')
     assert.equal(killed?.outcome, 'killed')
-    assert.equal(killed.notCut, 'cut-before')
-    const { inFlight = 0, unread = 0, closed } = killed.lastAnswers ?? {}
+    assert.equal(killed.notInterrupted, 'cut-before')
+    const { inFlight = 0, unread = 0, closed } = killed.emergencyResponses ?? {}
     assert.deepEqual([inFlight + unread, closed], [11, 0])
     node.note('a second stall in a tainted worker', killed.outcome)
     await serves(server, old.id)
@@ -64,7 +70,7 @@ async function endsWithAnswers(
     return worker?.id === old.id && outcome !== 'ongoing' && exit !== undefined
   })
   node.note(title, incident.outcome)
-  assert.ok(['cut', 'killed'].includes(incident.outcome), incident.story)
+  assert.ok(['interrupted', 'killed'].includes(incident.outcome), incident.summary)
   assertAnswered(culprits, ['503'], incident)
   assertAnswered(others, ['200', '503'], incident)
   await serves(server, old.id)
@@ -73,7 +79,7 @@ async function endsWithAnswers(
 function assertAnswered(outcomes: readonly Outcome[], words: readonly string[], incident: Incident): void {
   const counts = tally(outcomes)
   const others = Object.keys(counts).filter((word) => !words.includes(word))
-  assert.deepEqual(others, [], `${JSON.stringify([counts, incident.lastAnswers])} ${incident.story}`)
+  assert.deepEqual(others, [], `${JSON.stringify([counts, incident.emergencyResponses])} ${incident.summary}`)
 }
 
 /** Another worker serves in its place. */

@@ -9,7 +9,13 @@ import { frameIn, placeOf } from './place.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
 const CULPRITS = join(APPS, 'culprits.ts')
-const LIMITS = { workers: 1, stallReport: '300ms', stallCut: '1s', stallKill: '25s', freezeKill: '28s' }
+const LIMITS = {
+  workers: 1,
+  stallReportAfter: '300ms',
+  stallInterruptAfter: '1s',
+  stallKillAfter: '25s',
+  frozenKillAfter: '28s',
+}
 
 interface Case {
   /** Path of the request, and name of the line that stalls. */
@@ -84,7 +90,7 @@ async function cutCosts(server: TestServer, one: Case, node: NodeUnderTest): Pro
   assert.equal(next.status, 200, 'a new request is served')
 
   const incident = await server.incident('cut, and the worker replaced', ({ worker, outcome, exit, replacement }) => {
-    return worker?.id === old.id && outcome === 'cut' && exit !== undefined && replacement !== undefined
+    return worker?.id === old.id && outcome === 'interrupted' && exit !== undefined && replacement !== undefined
   })
   node.note(one.title, 'cut')
   assertExplained(incident, one, method)
@@ -109,7 +115,7 @@ function assertStalled(culprit: Outcome): void {
 function assertExplained(incident: Incident, one: Case, method: string): void {
   const place = placeOf(one.file ?? CULPRITS, one.path)
   const frame = frameIn(incident, place.file)
-  assert.equal(frame?.function, one.function, incident.story)
+  assert.equal(frame?.function, one.function, incident.summary)
   assert.equal(frame.line, place.line)
   const { request: line, kernel } = incident.evidence.at(-1) ?? {}
   assert.deepEqual({ method: line?.method, target: line?.target }, { method, target: `/${one.path}` })

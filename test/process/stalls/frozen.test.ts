@@ -8,7 +8,13 @@ import { assertInPeace } from './in-peace.ts'
 import { onEveryNode } from './nodes.ts'
 
 const entry = join(import.meta.dirname, 'apps/controlled.ts')
-const LIMITS = { workers: 1, stallReport: '1s', stallCut: '2s', stallKill: '3s', freezeKill: '5s' }
+const LIMITS = {
+  workers: 1,
+  stallReportAfter: '1s',
+  stallInterruptAfter: '2s',
+  stallKillAfter: '3s',
+  frozenKillAfter: '5s',
+}
 const FREEZE_KILL = 5_000
 
 onEveryNode(
@@ -31,11 +37,11 @@ onEveryNode(
       const incident = await server.incident('the replacement serves', ({ kind, replacement }) => {
         return kind === 'frozen' && replacement !== undefined
       })
-      node.note('SIGSTOP beyond freezeKill', incident.outcome)
+      node.note('SIGSTOP beyond frozenKillAfter', incident.outcome)
       assert.equal(incident.outcome, 'killed')
       assert.equal(incident.evidence[0]?.kernel?.doing, 'stopped')
       assert.equal(incident.evidence[0]?.inFlightCount, 10)
-      assert.equal(incident.lastAnswers?.closed, 15)
+      assert.equal(incident.emergencyResponses?.closed, 15)
       assert.equal(incident.replacement?.worker, 2)
       assert.deepEqual((await server.status()).restarts, { frozen: 1 })
       assert.equal((await request(`${server.url}/ok`)).status, 200)
@@ -48,7 +54,7 @@ onEveryNode(
     })
 
     test('and goes on within the limit is said to be alive again, and works on', async () => {
-      const settings = { ...LIMITS, freezeKill: '60s' }
+      const settings = { ...LIMITS, frozenKillAfter: '60s' }
       await using server = await startServer({ entry, settings, node: node.binary })
       const old = await server.worker()
       const slow = requests(10, `${server.url}/slow`)

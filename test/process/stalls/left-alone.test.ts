@@ -11,7 +11,13 @@ import { onEveryNode } from './nodes.ts'
 import { frameIn } from './place.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
-const LIMITS = { workers: 1, stallReport: '500ms', stallCut: '1500ms', stallKill: '3s', freezeKill: '20s' }
+const LIMITS = {
+  workers: 1,
+  stallReportAfter: '500ms',
+  stallInterruptAfter: '1500ms',
+  stallKillAfter: '3s',
+  frozenKillAfter: '20s',
+}
 
 onEveryNode(
   'what must not be cut is not',
@@ -57,12 +63,12 @@ onEveryNode(
       const incident = await server.incident('over', ({ outcome, exit }) => outcome !== 'ongoing' && exit !== undefined)
       node.note('a spin under a live async_hooks hook', incident.outcome)
       assert.equal(incident.outcome, 'killed')
-      assert.equal(incident.notCut, 'async-hooks')
+      assert.equal(incident.notInterrupted, 'async-hooks')
       assert.equal(frameIn(incident, join(APPS, 'hooked.ts'))?.function, 'spin')
       const { request: named, kernel } = incident.evidence.at(-1) ?? {}
       assert.deepEqual([named?.method, named?.target, kernel?.doing], ['GET', '/spin', 'spinning'])
       assert.equal(incident.exit?.signal, 'SIGKILL')
-      assert.equal(incident.lastAnswers?.inFlight, 11)
+      assert.equal(incident.emergencyResponses?.inFlight, 11)
     })
   },
   2,

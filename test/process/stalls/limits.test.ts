@@ -8,19 +8,25 @@ import { onEveryNode } from './nodes.ts'
 import { frameIn, placeOf } from './place.ts'
 
 const entry = join(import.meta.dirname, 'apps/controlled.ts')
-const LIMITS = { workers: 1, stallReport: '500ms', stallCut: '1s', stallKill: '6s', freezeKill: '20s' }
+const LIMITS = {
+  workers: 1,
+  stallReportAfter: '500ms',
+  stallInterruptAfter: '1s',
+  stallKillAfter: '6s',
+  frozenKillAfter: '20s',
+}
 const env = { STOP_FILE: './stop' }
 
 onEveryNode('a limit says how far a stall may go', (node) => {
   test('a stall that ends by itself is reported as ended, with its length, and nothing else happens', async () => {
     const settings = {
       ...LIMITS,
-      stallCut: '30s',
-      stallKill: '31s',
-      freezeKill: '60s',
-      requestDeadline: '40s',
-      drainLimit: '41s',
-      stopLimit: '42s',
+      stallInterruptAfter: '30s',
+      stallKillAfter: '31s',
+      frozenKillAfter: '60s',
+      requestTimeout: '40s',
+      drainTimeout: '41s',
+      stopTimeout: '42s',
     }
     await using server = await startServer({ entry, settings, env, node: node.binary })
     const { pid } = await server.worker()
@@ -45,19 +51,19 @@ onEveryNode('a limit says how far a stall may go', (node) => {
     await using server = await startServer({ entry, settings: LIMITS, env, node: node.binary })
     const { pid } = await server.worker()
     assert.equal((await request(`${server.url}/report`)).body, String(pid), '2.5 s, with a cut at 1 s')
-    const told = (await server.incidents()).flatMap(({ evidence }) => evidence).map((seen) => seen.longTurn)
+    const told = (await server.incidents()).flatMap(({ evidence }) => evidence).map((seen) => seen.allowBlocking)
     assert.ok(!told.includes('report'), 'a busy machine may stall it otherwise, but not for this')
     const long = await request(`${server.url}/export`)
     assert.equal(long.status, 503)
-    const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+    const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
     node.note('a long turn beyond its limit', incident.outcome)
-    assert.equal(incident.evidence.at(-1)?.longTurn, 'export')
+    assert.equal(incident.evidence.at(-1)?.allowBlocking, 'export')
     const frame = frameIn(incident, entry)
     assert.deepEqual([frame?.function, frame?.line], ['spin', placeOf(entry, 'spin').line])
   })
 
   test('stallAction report: told, and never cut or killed', async () => {
-    const settings = { ...LIMITS, stallKill: '2s', stallAction: 'report' }
+    const settings = { ...LIMITS, stallKillAfter: '2s', stallAction: 'report' }
     await using server = await startServer({ entry, settings, env, node: node.binary })
     const { pid } = await server.worker()
     const answer = request(`${server.url}/until-file`)
@@ -73,7 +79,7 @@ onEveryNode('a limit says how far a stall may go', (node) => {
   })
 
   test('stallAction cut: what cannot be cut is left to end, and the worker goes on', async () => {
-    const settings = { ...LIMITS, stallKill: '2s', stallAction: 'cut' }
+    const settings = { ...LIMITS, stallKillAfter: '2s', stallAction: 'interrupt' }
     await using server = await startServer({ entry, settings, env, node: node.binary })
     const { pid } = await server.worker()
     const answer = request(`${server.url}/child`)
@@ -86,7 +92,7 @@ onEveryNode('a limit says how far a stall may go', (node) => {
     })
     node.note('stallAction cut, blocked in a system call', incident.outcome)
     assert.equal(incident.outcome, 'ended')
-    assert.equal(incident.notCut, 'blocked-in-system-call')
+    assert.equal(incident.notInterrupted, 'blocked-in-system-call')
     assert.equal((await request(`${server.url}/ok`)).body, String(pid))
   })
 })

@@ -16,7 +16,7 @@ onEveryNode('while one of two workers is blocked', (node) => {
   test('the other answers 200 of 200 new connections, and every probe is answered', async (t) => {
     await using server = await startServer({
       entry,
-      settings: { workers: 2, stallReport: '1500ms', stallAction: 'report' },
+      settings: { workers: 2, stallReportAfter: '1500ms', stallAction: 'report' },
       env: { STOP_FILE: './stop' },
       node: node.binary,
     })
@@ -45,7 +45,7 @@ onEveryNode('while one of two workers is blocked', (node) => {
   test('a SIGKILL of the arbiter leaves no process, although a worker spins', async () => {
     await using server = await startServer({
       entry,
-      settings: { workers: 2, stallReport: '1500ms', stallAction: 'report' },
+      settings: { workers: 2, stallReportAfter: '1500ms', stallAction: 'report' },
       env: { STOP_FILE: './stop' },
       node: node.binary,
     })

@@ -23,7 +23,7 @@ export interface ServerOptions {
   readonly entry?: string
   /** Called with the directory once the files are in it: to compile them, to make a certificate. */
   readonly prepare?: (directory: string) => void | Promise<void>
-  /** Settings by name, as they are written in a flag: `{ workers: 2, stallCut: '1s' }`. */
+  /** Settings by name, as they are written in a flag: `{ workers: 2, stallInterruptAfter: '1s' }`. */
   readonly settings?: Readonly<Record<string, string | number>>
   /** More of the command line, behind the entry. */
   readonly flags?: readonly string[]
@@ -332,7 +332,7 @@ function markerVariable(marker: string): Record<string, string> {
   return { [marker.slice(0, at)]: marker.slice(at + 1) }
 }
 
-/** `{ stallCut: '1s' }` is `--stall-cut 1s`. */
+/** `{ stallInterruptAfter: '1s' }` is `--stall-interrupt-after 1s`. */
 function flagsOf(settings: Readonly<Record<string, string | number>>): string[] {
   return Object.entries(settings).flatMap(([name, value]) => [
     `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,

@@ -19,7 +19,7 @@ http.createServer((request, response) => {
 `,
 }
 
-const settings = { workers: 1, stallAction: 'report', requestDeadline: '300ms' }
+const settings = { workers: 1, stallAction: 'report', requestTimeout: '300ms' }
 
 /** The lines of the access log among all that was printed. */
 function accessLines(lines: readonly LogLine[]): LogLine[] {
@@ -33,7 +33,7 @@ const isAbout =
 
 describe('the access log of a worker', { concurrency: 2 }, () => {
   it('tells problems as they happen, and costs a worker without any not even the loading of a log', async () => {
-    await using server = await startServer({ files, settings: { ...settings, slowRequest: 'unbounded' } })
+    await using server = await startServer({ files, settings: { ...settings, slowRequestThreshold: 'unbounded' } })
     assert.equal((await request(`${server.url}/?password=secret`)).body, 'false')
     const headers = { 'x-request-id': 'abc', authorization: 'secret' }
     const outcomes = await Promise.all([
@@ -52,12 +52,12 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
       level: 'warn',
       method: 'POST',
       status: 503,
-      outcome: 'expired',
+      outcome: 'timed-out',
       worker: 1,
       requestId: 'abc',
     })
     assert.ok(Number(expired.durationMs) >= 290)
-    assert.partialDeepStrictEqual(stream, { status: 200, outcome: 'expired', cut: true })
+    assert.partialDeepStrictEqual(stream, { status: 200, outcome: 'timed-out', cut: true })
     assert.partialDeepStrictEqual(failed, { status: 500, outcome: 'failed' })
     // What the check above looks for is there once a line has been written.
     assert.equal((await request(server.url)).body, 'true')
@@ -112,14 +112,14 @@ const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
     })
     assert.equal((await request(server.url)).status, 503)
     const { outcome, waiting } = await server.log('request')
-    assert.equal(outcome, 'expired')
+    assert.equal(outcome, 'timed-out')
     const [wait] = waiting as readonly { readonly name: string; readonly ms: number }[]
     assert.match(wait?.name ?? '', /^127\.0\.0\.1:\d+$/)
     assert.ok((wait?.ms ?? 0) > 0)
   })
 
   it('counts what is slow as a problem', async () => {
-    await using server = await startServer({ files, settings: { ...settings, slowRequest: '1ms' } })
+    await using server = await startServer({ files, settings: { ...settings, slowRequestThreshold: '1ms' } })
     const headers = { 'x-request-start': String(Date.now() - 100) }
     assert.equal((await request(server.url, { headers })).status, 200)
     const { status, outcome, queuedMs } = await server.log('request')

@@ -99,7 +99,7 @@ test('with more than can be done, answers come in time, the rest is refused quic
 })
 
 test('dark, overload is counted and nothing is shed', async () => {
-  await using server = await serve('dark')
+  await using server = await serve('dry-run')
   const { answered, health } = await load(server)
   assert.deepEqual(Object.keys(tally([...answered, ...health])), ['200'])
   const { workers } = await server.until('the counter to be told', (status) => {

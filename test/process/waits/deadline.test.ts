@@ -18,7 +18,7 @@ http.createServer((request, response) => {
 }
 
 test('a request that never gets its answer gets a 503 at its deadline, and is counted by how it ended', async () => {
-  const settings = { workers: 1, stallAction: 'report', requestDeadline: '25s' }
+  const settings = { workers: 1, stallAction: 'report', requestTimeout: '25s' }
   await using server = await startServer({ files, settings })
   assert.equal((await request(`${server.url}/`)).body, 'ok')
   // These two have less time than the one that is left hanging.
@@ -26,23 +26,26 @@ test('a request that never gets its answer gets a 503 at its deadline, and is co
   const expired = await request(`${server.url}/hang`, { headers })
   assert.equal(expired.status, 503)
   assert.equal(expired.headers['content-type'], 'application/problem+json')
-  assert.equal(JSON.parse(expired.body).type, 'urn:punctual:error:request-expired')
+  assert.equal(JSON.parse(expired.body).type, 'urn:punctual:error:request-timeout')
   assert.equal((await request(`${server.url}/stream`, { headers })).kind, 'cut-short')
   const client = net.connect(server.port, '127.0.0.1')
   client.write('GET /hang HTTP/1.1\r\nhost: x\r\n\r\n')
   // In a report from after the other two have ended.
   await server.until(
     'the request to be seen',
-    ({ workers: [worker] }) => worker?.inFlight === 1 && worker.outcomes.expired === 2,
+    ({ workers: [worker] }) => worker?.inFlight === 1 && worker.outcomes['timed-out'] === 2,
   )
   client.destroy()
-  const { workers } = await server.until('all to be counted', ({ workers: [worker] }) => worker?.outcomes.gone === 1)
-  const { sent, expired: late, gone, failed } = workers[0]?.outcomes ?? {}
+  const { workers } = await server.until(
+    'all to be counted',
+    ({ workers: [worker] }) => worker?.outcomes['client-disconnected'] === 1,
+  )
+  const { completed: sent, 'timed-out': late, 'client-disconnected': gone, failed } = workers[0]?.outcomes ?? {}
   assert.deepEqual({ sent, late, gone, failed }, { sent: 1, late: 2, gone: 1, failed: 0 })
 })
 
 test('whoever stands in for others may say 504', async () => {
-  const settings = { workers: 1, stallAction: 'report', requestDeadline: '200ms', expiredStatus: 504 }
+  const settings = { workers: 1, stallAction: 'report', requestTimeout: '200ms', timeoutStatus: 504 }
   await using server = await startServer({ files, settings })
   const { status, body } = await request(`${server.url}/hang`)
   assert.equal(status, 504)
@@ -52,11 +55,11 @@ test('whoever stands in for others may say 504', async () => {
 test('code that spins past the deadline of its request is cut then, sooner than any other', async () => {
   const settings = {
     workers: 1,
-    stallReport: '500ms',
-    stallCut: '18s',
-    stallKill: '19s',
-    requestDeadline: '20s',
-    queueLimit: '19s',
+    stallReportAfter: '500ms',
+    stallInterruptAfter: '18s',
+    stallKillAfter: '19s',
+    requestTimeout: '20s',
+    maxProxyQueueTime: '19s',
   }
   await using server = await startServer({ files, settings })
   // It has waited for 18 s in front of its proxy: 2 s are left.
@@ -64,15 +67,21 @@ test('code that spins past the deadline of its request is cut then, sooner than 
   const { status, body } = await request(`${server.url}/spin`, { headers })
   assert.equal(status, 503)
   assert.equal(JSON.parse(body).type, 'urn:punctual:error:stalled')
-  const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+  const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
   assert.ok((incident.stalledForMs ?? 0) < 15_000, `${incident.stalledForMs} ms`)
 })
 
 test('a caller who asks for less cannot have our code cut', async () => {
-  const settings = { workers: 1, stallReport: '500ms', stallCut: '3s', stallKill: '8s', requestDeadline: '20s' }
+  const settings = {
+    workers: 1,
+    stallReportAfter: '500ms',
+    stallInterruptAfter: '3s',
+    stallKillAfter: '8s',
+    requestTimeout: '20s',
+  }
   await using server = await startServer({ files, settings })
   const { status } = await request(`${server.url}/spin`, { headers: { 'request-timeout': '100' } })
   assert.equal(status, 503)
-  const incident = await server.incident('cut', ({ outcome }) => outcome === 'cut')
+  const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
   assert.ok((incident.stalledForMs ?? 0) >= 3_000, `${incident.stalledForMs} ms`)
 })

@@ -17,9 +17,9 @@ function punctual(path: string): string {
 /** Waits that run out, and a breaker that is open. */
 const FAILING = `
 import { BreakerOpenError } from '${punctual('wait/breaker.ts')}'
-import { within } from '${punctual('wait/within.ts')}'
+import { withTimeout } from '${punctual('wait/within.ts')}'
 const never = () => new Promise(() => {})
-const expire = () => within('prices', '20ms', never)
+const expire = () => withTimeout('prices', '20ms', never)
 const trip = () => { throw new BreakerOpenError('partner', 4200, undefined) }
 `
 
@@ -179,7 +179,7 @@ export default new Koa()
   },
 ]
 
-const settings = { workers: 1, stallAction: 'report', requestDeadline: '500ms', accessLog: 'all' }
+const settings = { workers: 1, stallAction: 'report', requestTimeout: '500ms', accessLog: 'all' }
 
 /** Sends the half of a body. */
 function halfBody(url: string): Promise<Outcome['status'] | string> {
@@ -202,7 +202,7 @@ function isExpired({ status, headers, body }: Outcome): void {
   assert.equal(status, 503)
   assert.equal(headers['content-type'], 'application/problem+json')
   assert.equal(headers['retry-after'], '1')
-  assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-expired')
+  assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-timeout')
 }
 
 /** A line of the access log by how its request was answered, and its method. */
@@ -226,12 +226,12 @@ describe('an unchanged app', { concurrency: 2 }, () => {
       for (const outcome of [never, unknown, error]) isExpired(outcome)
       assert.equal(body, 503)
       assert.deepEqual([stream.kind, stream.status, stream.body], ['cut-short', 200, 'first'])
-      await server.log(ended('POST', '/body', { status: 503, outcome: 'expired' }))
-      await server.log(ended('GET', '/nowhere', { status: 503, outcome: 'expired' }))
-      await server.log(ended('GET', '/stream', { status: 200, outcome: 'expired', cut: true }))
+      await server.log(ended('POST', '/body', { status: 503, outcome: 'timed-out' }))
+      await server.log(ended('GET', '/nowhere', { status: 503, outcome: 'timed-out' }))
+      await server.log(ended('GET', '/stream', { status: 200, outcome: 'timed-out', cut: true }))
       // Express leaves the pattern on the request; the others keep it to themselves.
       const users = name === 'Express' ? '/users/:id' : '/users/7'
-      await server.log(ended('GET', users, { status: 200, outcome: 'sent' }))
+      await server.log(ended('GET', users, { status: 200, outcome: 'completed' }))
     })
   }
 
@@ -245,8 +245,8 @@ describe('an unchanged app', { concurrency: 2 }, () => {
       await using server = await startServer({ files: { 'app.js': `${FAILING}${app}` }, settings })
       const { status, headers } = await request(server.url)
       assert.deepEqual([status, headers['retry-after']], [503, '1'])
-      const { waits } = await server.log(ended('GET', '/', { status: 503, outcome: 'expired' }))
-      assert.partialDeepStrictEqual(waits, [{ name: 'prices', outcome: 'expired' }])
+      const { waits } = await server.log(ended('GET', '/', { status: 503, outcome: 'timed-out' }))
+      assert.partialDeepStrictEqual(waits, [{ name: 'prices', outcome: 'timed-out' }])
     })
   }
 })
@@ -270,14 +270,14 @@ describe('an app with its adapter', { concurrency: 2 }, () => {
       assert.equal(expired.status, 503)
       assert.equal(expired.headers['content-type'], 'application/problem+json')
       const { type, instance } = JSON.parse(expired.body)
-      assert.deepEqual([type, instance], ['urn:punctual:error:wait-expired', 'abc'])
+      assert.deepEqual([type, instance], ['urn:punctual:error:wait-timeout', 'abc'])
       assert.deepEqual([tripped.status, tripped.headers['retry-after']], [503, '5'])
       assert.equal(JSON.parse(tripped.body).type, 'urn:punctual:error:breaker-open')
       // Errors of the app's own stay its own.
       assert.equal(own.status, 418)
       assert.match(own.body, /own/)
       await server.log(ended('GET', '/users/:id', { status: 200 }))
-      await server.log(ended('GET', '/never/:id', { status: 503, outcome: 'expired' }))
+      await server.log(ended('GET', '/never/:id', { status: 503, outcome: 'timed-out' }))
       await server.log(ended('GET', '/nowhere', { status: 404 }))
     })
   }
@@ -294,7 +294,7 @@ new WebSocketServer({ server }).on('connection', (socket) => socket.on('message'
 server.listen(process.env.PORT, process.env.HOST)
 `,
     },
-    settings: { ...settings, requestDeadline: '300ms' },
+    settings: { ...settings, requestTimeout: '300ms' },
   })
   const socket = new WebSocket(`ws://127.0.0.1:${server.port}/`)
   await within('the WebSocket to open', new Promise((resolve) => socket.once('open', resolve)))

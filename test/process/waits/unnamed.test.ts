@@ -57,7 +57,7 @@ describe('a request that expires says what it has waited for', () => {
   const start = (settings: Record<string, string> = {}): Promise<TestServer> =>
     startServer({
       files: { 'app.mjs': APP },
-      settings: { workers: 1, requestDeadline: '1500ms', stallAction: 'report', logFormat: 'json', ...settings },
+      settings: { workers: 1, requestTimeout: '1500ms', stallAction: 'report', logFormat: 'json', ...settings },
       env: {
         PACKAGES: import.meta.url,
         GUARD: new URL('../../../src/database/guard-pool.ts', import.meta.url).href,
@@ -68,7 +68,7 @@ describe('a request that expires says what it has waited for', () => {
     })
   const expired = async (server: TestServer, path: string): Promise<LogLine> => {
     assert.equal((await request(`${server.url}${path}`)).status, 503)
-    return server.log(({ event, route, outcome }) => event === 'request' && route === path && outcome === 'expired')
+    return server.log(({ event, route, outcome }) => event === 'request' && route === path && outcome === 'timed-out')
   }
   /** The names of what the request waited for when its time ran out. */
   const waiting = (line: LogLine | undefined): string[] =>
@@ -86,7 +86,7 @@ describe('a request that expires says what it has waited for', () => {
   test('a guarded query, which ends by itself in time to be made something of, by its name alone', async () => {
     await using server = await start()
     const line = await expired(server, '/guarded')
-    assert.partialDeepStrictEqual(line.waits, [{ name: 'pool shop: select * from locked', outcome: 'expired' }])
+    assert.partialDeepStrictEqual(line.waits, [{ name: 'pool shop: select * from locked', outcome: 'timed-out' }])
     assert.deepEqual(waiting(line), [])
   })
 

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
 import { ms } from '../../../../src/wait/duration.ts'
 import { lockFile } from '../../outside/file-lock.ts'
-import { withQueryLimit } from '../../punctual.ts'
+import { withQueryTimeout } from '../../punctual.ts'
 import { release } from '../release.ts'
 import { SEED_USERS } from '../seed.ts'
 import { openSqliteDatabase } from './open-sqlite-database.ts'
@@ -69,12 +69,12 @@ test('a migration that fails leaves nothing behind, and is named', async () => {
 test('the fault that locks the file keeps writes out and lets reads in, until it is released', async () => {
   const db = openSqliteDatabase(path)
   const touch = () =>
-    withQueryLimit('touch', '300ms', () => db.updateTable('users').set({ last_login_at: null }).execute())
+    withQueryTimeout('touch', '300ms', () => db.updateTable('users').set({ last_login_at: null }).execute())
   try {
     await db.selectFrom('users').select('id').execute()
     const lock = await lockFile(path, 'users', ms(60_000))
     assert.ok(lock.left > 0)
-    await assert.rejects(touch(), { code: 'PUNCTUAL_WAIT_EXPIRED' })
+    await assert.rejects(touch(), { code: 'PUNCTUAL_WAIT_TIMEOUT' })
     assert.equal((await db.selectFrom('users').select('id').execute()).length, SEED_USERS.length)
     await lock.release()
     assert.equal(lock.left, 0)

@@ -1,7 +1,7 @@
 import { execSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import http from 'node:http'
-import { longTurn } from '../../../../src/index.ts'
+import { allowBlocking } from '../../../../src/index.ts'
 import { slow } from './slow.ts'
 
 /** An app whose stalls the test itself ends, by making a file; or that takes long turns. */
@@ -31,8 +31,8 @@ function waitForChild(): void {
 const handlers: Readonly<Record<string, () => void>> = {
   'until-file': spinUntilFile,
   child: waitForChild,
-  report: () => longTurn('report', '20s', () => spinFor(2_500)),
-  export: () => longTurn('export', '1500ms', spin),
+  report: () => allowBlocking('report', '20s', () => spinFor(2_500)),
+  export: () => allowBlocking('export', '1500ms', spin),
   spin,
 }
 
