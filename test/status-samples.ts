@@ -1,5 +1,5 @@
-import { NO_OUTCOMES } from '../src/report/outcomes.ts'
-import type { Status, WorkerStatus } from '../src/report/status.ts'
+import { NO_OUTCOMES } from '../src/diagnostics/outcomes.ts'
+import type { Status, WorkerStatus } from '../src/diagnostics/status.ts'
 
 /** A worker as `/status` shows it, for tests. */
 export function aWorker(given: Partial<WorkerStatus> = {}): WorkerStatus {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import type { Identity } from '../../examples/incidents/auth/contract.ts'
-import { SEED_AUTH_USERS, seededAuthUser } from '../../examples/incidents/database/seed-auth.ts'
+import type { Identity } from '../../test/reference-app/auth/contract.ts'
+import { SEED_AUTH_USERS, seededAuthUser } from '../../test/reference-app/database/seed-auth.ts'
 
 export const SIDES = ['before', 'after'] as const
 export type Side = (typeof SIDES)[number]

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import type { FaultStatus, Faults } from '../../examples/incidents/outside/faults.ts'
-import type { CacheRoomReport } from '../../src/report/rooms/cache-report.ts'
-import type { Status } from '../../src/report/status.ts'
+import type { CacheRoomReport } from '../../src/diagnostics/modules/cache-report.ts'
+import type { Status } from '../../src/diagnostics/status.ts'
+import type { FaultStatus, Faults } from '../../test/reference-app/outside/faults.ts'
 import { freePort } from '../http/served-app.ts'
 
 const BIN = join(import.meta.dirname, '../../bin/punctual.js')
-const START = join(import.meta.dirname, '../../examples/incidents/start.ts')
+const START = join(import.meta.dirname, '../../test/reference-app/start.ts')
 const execute = promisify(execFile)
 /** Includes `initdb`. */
 const START_LIMIT = 180_000

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SLOW_ROUTES } from '../../examples/incidents/campaigns/generate-routes.ts'
+import { SLOW_ROUTES } from '../../test/reference-app/campaigns/generate-routes.ts'
 import type { BenchOptions } from '../bench.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'

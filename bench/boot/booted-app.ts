@@ -40,7 +40,7 @@ export class BootedApp {
     this.#port = port
     this.#adminPort = adminPort
     this.#directory = mkdtempSync(join(tmpdir(), 'punctual-bench-boot-'))
-    const entry = join(ROOT, `examples/incidents/campaigns/${form}.ts`)
+    const entry = join(ROOT, `test/reference-app/campaigns/${form}.ts`)
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PUNCTUAL_')))
     this.#child = spawn(
       process.execPath,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import pg from 'pg'
-import { durableQueue } from '../../src/defer/defer.ts'
+import { durableQueue } from '../../src/queue/defer.ts'
 import { EVENT } from './contenders.ts'
 
 export interface Drained {

@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import { thisOwner } from '../../src/defer/spool/owner.ts'
-import { openSpool, type Place } from '../../src/defer/spool/spool.ts'
-import { splitUlid } from '../../src/defer/ulid.ts'
-import { monotonicNow } from '../../src/wait/clock.ts'
-import { ms } from '../../src/wait/duration.ts'
+import { thisOwner } from '../../src/queue/spool/owner.ts'
+import { openSpool, type Place } from '../../src/queue/spool/spool.ts'
+import { splitUlid } from '../../src/queue/ulid.ts'
+import { monotonicNow } from '../../src/resilience/clock.ts'
+import { ms } from '../../src/resilience/duration.ts'
 
 const [durability = 'process', seconds = '3'] = process.argv.slice(2)
 const EVENT = JSON.stringify({ kind: 'login', user: 4711, address: '192.0.2.17', agent: 'x'.repeat(200) }).slice(0, 198)

@@ -4,10 +4,10 @@
 // handler, and the hooks around them. System calls, which cost several times as much, are the same for both sides.
 import http from 'node:http'
 import net from 'node:net'
-import { hookServers } from '../../src/request/server-hooks.ts'
-import { Traffic } from '../../src/request/traffic.ts'
-import { hookUnnamedWaits } from '../../src/request/unnamed/hook-unnamed-waits.ts'
-import { ms } from '../../src/wait/duration.ts'
+import { hookServers } from '../../src/http/server-hooks.ts'
+import { Traffic } from '../../src/http/traffic.ts'
+import { hookUnnamedWaits } from '../../src/http/unnamed/hook-unnamed-waits.ts'
+import { ms } from '../../src/resilience/duration.ts'
 
 const [side, mode, seconds] = process.argv.slice(2)
 if (side === 'hooked') {

@@ -1,9 +1,10 @@
 // One side of `bench queries`: node queries-loop.ts <mode> <counted|bare> <seconds>. Prints nanoseconds of CPU by query.
-import { countQuery } from '../../src/database/queries/count-query.ts'
-import type { RequestQueries } from '../../src/report/request-queries.ts'
-import { monotonicNow } from '../../src/wait/clock.ts'
-import { NO_DEADLINE } from '../../src/wait/deadline.ts'
-import { surroundings, WaitScope } from '../../src/wait/wait-scope.ts'
+
+import type { RequestQueries } from '../../src/diagnostics/request-queries.ts'
+import { countQuery } from '../../src/query-insight/count-query.ts'
+import { monotonicNow } from '../../src/resilience/clock.ts'
+import { NO_DEADLINE } from '../../src/resilience/deadline.ts'
+import { surroundings, WaitScope } from '../../src/resilience/wait-scope.ts'
 
 const [mode = '', side = '', seconds] = process.argv.slice(2)
 

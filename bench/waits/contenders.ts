@@ -1,5 +1,5 @@
-import { TimerWheel, WheelEntry } from '../../src/wait/timer-wheel.ts'
-import { withTimeout } from '../../src/wait/within.ts'
+import { TimerWheel, WheelEntry } from '../../src/resilience/timer-wheel.ts'
+import { withTimeout } from '../../src/resilience/with-timeout.ts'
 
 interface Contender<Job> {
   readonly title: string

@@ -1,5 +1,5 @@
 // One side of `bench waits`: node waits-loop.ts <alone|request|timer> <contender> <seconds>. Prints nanoseconds of CPU by wait.
-import { withDeadline } from '../../src/wait/run-within.ts'
+import { withDeadline } from '../../src/resilience/with-deadline.ts'
 import { TIMERS, WAITS } from './contenders.ts'
 
 const [mode = '', name = '', seconds] = process.argv.slice(2)

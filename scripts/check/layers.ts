@@ -5,46 +5,48 @@ import { importsOf } from './imports.ts'
 import { rawTimersOf } from './raw-timers.ts'
 import { type Token, tokenize } from './tokens.ts'
 
-/** The modules of `src`, the lowest layer first. A room imports from lower layers, and from its own where `neighbours` says so. */
+/** The modules of `src`, the lowest layer first. A module imports from lower layers, and from its own where `neighbours` says so. */
 const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbours: boolean }[] = [
-  { modules: ['wait', 'errors', 'system'], neighbours: true },
-  { modules: ['settings', 'report', 'protocol', 'hot'], neighbours: true },
-  { modules: ['request', 'cache', 'defer', 'database', 'routes'], neighbours: false },
+  { modules: ['resilience', 'errors', 'system'], neighbours: true },
+  { modules: ['settings', 'diagnostics', 'ipc', 'runtime'], neighbours: true },
+  { modules: ['database', 'query-insight'], neighbours: true },
+  { modules: ['http', 'postgres', 'sqlite', 'batch', 'cache', 'queue', 'routes'], neighbours: false },
   { modules: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
-  { modules: ['dashboard', 'drills', 'adapters', 'cli', 'index'], neighbours: true },
+  { modules: ['adapters', 'cli', 'index'], neighbours: true },
 ]
 
-/** Rooms that may see less than their layer: the arbiter never loads what belongs to the app's process. */
+/** Modules that may see less than their layer: the arbiter never loads what belongs to the app's process. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
-  arbiter: ['wait', 'errors', 'system', 'settings', 'report', 'protocol', 'release'],
+  arbiter: ['resilience', 'errors', 'system', 'settings', 'diagnostics', 'ipc', 'release'],
 }
 
-/** The one room that may touch the platform's timers and clocks. */
-const ROOM_OF_TIMERS = 'wait'
+/** The one module that may touch the platform's timers and clocks. */
+const TIMER_MODULE = 'resilience'
 
 interface SourceFile {
   /** Relative to `src`, with forward slashes. */
   readonly path: string
-  readonly room: string
+  readonly module: string
   readonly tokens: readonly Token[]
 }
 
-/** Every breach of the house's order under `<root>/src`, each as a line that says where and why. Tests may import what they like. */
+/** Every breach of the layering rules under `<root>/src`, each as a line that says where and why. Tests may import what they like. */
 export function checkLayers(root: string): readonly string[] {
   const source = join(root, 'src')
   const files = globSync('**/*.ts', { cwd: source })
     .filter((path) => !path.endsWith('.test.ts'))
     .toSorted()
     .map((path): SourceFile => {
-      const room = path.includes('/') ? path.slice(0, path.indexOf('/')) : path.replace(/\.ts$/, '')
-      return { path, room, tokens: tokenize(readFileSync(join(source, path), 'utf8')) }
+      const module = path.includes('/') ? path.slice(0, path.indexOf('/')) : path.replace(/\.ts$/, '')
+      return { path, module, tokens: tokenize(readFileSync(join(source, path), 'utf8')) }
     })
   const known = new Map(files.map((file) => [file.path, file]))
   const faults: string[] = []
   const fileGraph = new Map<string, Set<string>>()
-  const roomGraph = new Map<string, Set<string>>()
+  const moduleGraph = new Map<string, Set<string>>()
   for (const file of files) {
-    if (layerOf(file.room) === -1) faults.push(`src/${file.path}: the room "${file.room}" is not on the map of layers`)
+    if (layerOf(file.module) === -1)
+      faults.push(`src/${file.path}: the module "${file.module}" is not on the map of layers`)
     const imported = new Set<string>()
     fileGraph.set(file.path, imported)
     for (const { specifier, line } of importsOf(file.tokens)) {
@@ -57,22 +59,22 @@ export function checkLayers(root: string): readonly string[] {
         continue
       }
       imported.add(path)
-      if (target.room !== file.room) entryOf(roomGraph, file.room).add(target.room)
-      const why = whyNot(file.room, target.room)
-      if (why !== undefined) faults.push(`${where}: ${file.room} must not import ${target.room} (${why})`)
+      if (target.module !== file.module) entryOf(moduleGraph, file.module).add(target.module)
+      const why = whyNot(file.module, target.module)
+      if (why !== undefined) faults.push(`${where}: ${file.module} must not import ${target.module} (${why})`)
     }
-    if (file.room === ROOM_OF_TIMERS) continue
+    if (file.module === TIMER_MODULE) continue
     for (const { what, line } of rawTimersOf(file.tokens)) {
-      faults.push(`src/${file.path}:${line}: ${what} outside src/${ROOM_OF_TIMERS}; use its clock and timers`)
+      faults.push(`src/${file.path}:${line}: ${what} outside src/${TIMER_MODULE}; use its clock and timers`)
     }
   }
   for (const cycle of findCycles(fileGraph)) faults.push(`cycle of files: ${cycle.join(' -> ')}`)
-  for (const cycle of findCycles(roomGraph)) faults.push(`cycle of modules: ${cycle.join(' -> ')}`)
+  for (const cycle of findCycles(moduleGraph)) faults.push(`cycle of modules: ${cycle.join(' -> ')}`)
   return faults
 }
 
-function layerOf(room: string): number {
-  return LAYERS.findIndex(({ modules }) => modules.includes(room))
+function layerOf(module: string): number {
+  return LAYERS.findIndex(({ modules }) => modules.includes(module))
 }
 
 function whyNot(from: string, to: string): string | undefined {

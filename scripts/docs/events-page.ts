@@ -1,7 +1,7 @@
 import { generatedFrom, markdownTable } from './markdown.ts'
 
-type Events = typeof import('../../src/report/events.ts')
-type Outcomes = typeof import('../../src/report/outcomes.ts')
+type Events = typeof import('../../src/diagnostics/events.ts')
+type Outcomes = typeof import('../../src/diagnostics/outcomes.ts')
 
 const INTRODUCTION = `# Events
 
@@ -20,7 +20,7 @@ export function eventsPage(
       Object.entries(rows).map(([name, meaning]) => [`\`${name}\``, meaning]),
     )
   return `${[
-    generatedFrom('src/report/events.ts and outcomes.ts'),
+    generatedFrom('src/diagnostics/events.ts and outcomes.ts'),
     INTRODUCTION,
     '## Incidents by kind',
     table('Kind', INCIDENT_KINDS),

@@ -15,9 +15,9 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
     load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
     load<typeof import('../../src/errors/exit-codes.ts')>('errors/exit-codes.ts'),
     load<typeof import('../../src/errors/problem.ts')>('errors/problem.ts'),
-    load<typeof import('../../src/report/metrics.ts')>('report/metrics.ts'),
-    load<typeof import('../../src/report/events.ts')>('report/events.ts'),
-    load<typeof import('../../src/report/outcomes.ts')>('report/outcomes.ts'),
+    load<typeof import('../../src/diagnostics/metrics.ts')>('diagnostics/metrics.ts'),
+    load<typeof import('../../src/diagnostics/events.ts')>('diagnostics/events.ts'),
+    load<typeof import('../../src/diagnostics/outcomes.ts')>('diagnostics/outcomes.ts'),
   ])
   return new Map([
     ['docs/reference/settings.md', settingsPage(records, rules)],

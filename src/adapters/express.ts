@@ -1,5 +1,5 @@
-import { currentRequest } from '../request/current-request.ts'
-import { expressPattern } from '../request/route-of.ts'
+import { currentRequest } from '../http/current-request.ts'
+import { expressPattern } from '../http/route-of.ts'
 import { problemReply } from './problem-reply.ts'
 
 export { deferRoutes } from './express-deferral.ts'

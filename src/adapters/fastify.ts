@@ -1,4 +1,4 @@
-import { currentRequest } from '../request/current-request.ts'
+import { currentRequest } from '../http/current-request.ts'
 import { problemReply } from './problem-reply.ts'
 
 export { deferRoutes } from './fastify/defer-routes.ts'

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors/punctual-error.ts'
-import { currentRequest } from '../request/current-request.ts'
+import { currentRequest } from '../http/current-request.ts'
 import { askForRoutes, problemWithoutRoutes } from '../routes/ask-for-routes.ts'
 import { type DeferralOptions, readDeferralOptions } from '../routes/deferral-options.ts'
 import { DeferredModule } from '../routes/deferred-module.ts'

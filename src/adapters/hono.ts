@@ -1,4 +1,4 @@
-import { currentRequest } from '../request/current-request.ts'
+import { currentRequest } from '../http/current-request.ts'
 import { type HonoRouteLike, patternOf } from './hono-pattern.ts'
 import { problemReply } from './problem-reply.ts'
 

@@ -1,4 +1,4 @@
-import { type CurrentRequest, currentRequest } from '../request/current-request.ts'
+import { type CurrentRequest, currentRequest } from '../http/current-request.ts'
 import { problemReply } from './problem-reply.ts'
 
 /** What is used of Koa's context. */

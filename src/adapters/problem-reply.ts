@@ -1,7 +1,7 @@
 import { CODES, type RequestErrorCode } from '../errors/codes.ts'
 import { type ProblemAnswer, problemAnswer } from '../errors/problem.ts'
 import { retrySeconds } from '../errors/punctual-error.ts'
-import { currentRequest } from '../request/current-request.ts'
+import { currentRequest } from '../http/current-request.ts'
 
 /**
  * What a client is to be told of this error: `application/problem+json` with `Retry-After`; null for an error that is none of Punctual's. By its code,

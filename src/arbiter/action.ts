@@ -1,7 +1,7 @@
+import type { RestartReason } from '../diagnostics/events.ts'
 import type { ExitCode } from '../errors/exit-codes.ts'
-import type { KillReason } from '../protocol/messages.ts'
-import type { RestartReason } from '../report/events.ts'
-import type { Milliseconds } from '../wait/duration.ts'
+import type { KillReason } from '../ipc/messages.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 import type { Timer } from './event.ts'
 import type { RecycleReason } from './state.ts'
 

@@ -1,6 +1,6 @@
-import type { IncidentSummary } from '../report/incident.ts'
-import type { Status, WorkerStatus } from '../report/status.ts'
-import { formatElapsed } from '../wait/duration.ts'
+import type { IncidentSummary } from '../diagnostics/incident.ts'
+import type { Status, WorkerStatus } from '../diagnostics/status.ts'
+import { formatElapsed } from '../resilience/duration.ts'
 
 /** The page may show what it holds and load nothing. */
 export const PAGE_POLICY =

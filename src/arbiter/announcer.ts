@@ -1,5 +1,5 @@
-import type { Log } from '../report/log.ts'
-import { formatElapsed } from '../wait/duration.ts'
+import type { Log } from '../diagnostics/log.ts'
+import { formatElapsed } from '../resilience/duration.ts'
 import type { Announcement } from './action.ts'
 import type { ServiceManager } from './service-manager.ts'
 import type { RecycleReason, State } from './state.ts'

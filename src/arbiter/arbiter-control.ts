@@ -1,5 +1,5 @@
-import type { Incident, IncidentSummary } from '../report/incident.ts'
-import type { Status } from '../report/status.ts'
+import type { Incident, IncidentSummary } from '../diagnostics/incident.ts'
+import type { Status } from '../diagnostics/status.ts'
 import type { SettingsControl } from './settings-control.ts'
 
 /** What can be asked of a running arbiter, whatever asks: the control socket, the admin server. */

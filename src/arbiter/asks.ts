@@ -1,5 +1,5 @@
-import { after } from '../wait/clock.ts'
-import type { Milliseconds } from '../wait/duration.ts'
+import { after } from '../resilience/clock.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 
 /** What a worker said to an ask; `left` when its process went before it did, `silent` when the limit passed. */
 export type Reply =

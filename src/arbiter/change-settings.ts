@@ -1,5 +1,5 @@
+import { ms } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
-import { ms } from '../wait/duration.ts'
 import type { Action } from './action.ts'
 import { jittered } from './jitter.ts'
 import type { State, WorkerState } from './state.ts'

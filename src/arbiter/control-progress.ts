@@ -1,4 +1,4 @@
-import type { Status, WorkerStatus } from '../report/status.ts'
+import type { Status, WorkerStatus } from '../diagnostics/status.ts'
 
 /** How far the arbiter is with what it is doing: `generation 2: 1 of 2 workers ready, 1 booting; 2 old draining`. */
 export function tellProgress(status: Status): string {

@@ -1,5 +1,5 @@
-import type { Incident, IncidentSummary } from '../report/incident.ts'
-import type { Status } from '../report/status.ts'
+import type { Incident, IncidentSummary } from '../diagnostics/incident.ts'
+import type { Status } from '../diagnostics/status.ts'
 import type { ScaleChange } from './arbiter-control.ts'
 import type { SetOutcome, SettingsInForce } from './settings-control.ts'
 

@@ -1,4 +1,4 @@
-import { formatDuration } from '../wait/duration.ts'
+import { formatDuration } from '../resilience/duration.ts'
 import type { Action } from './action.ts'
 import { beginRelease } from './begin-release.ts'
 import { beginServing } from './begin-serving.ts'

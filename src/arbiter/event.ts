@@ -1,4 +1,4 @@
-import type { FromMain, FromWatchdog } from '../protocol/messages.ts'
+import type { FromMain, FromWatchdog } from '../ipc/messages.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /** What can happen to an arbiter. Everything that happens becomes one of these, is queued, and is decided one after the other. */

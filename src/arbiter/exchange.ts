@@ -1,4 +1,4 @@
-import type { FromMain, FromWatchdog } from '../protocol/messages.ts'
+import type { FromMain, FromWatchdog } from '../ipc/messages.ts'
 
 type Say = (topic: string, message: unknown) => void
 type TopicListener = (worker: number, message: unknown) => void

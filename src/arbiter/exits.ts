@@ -1,5 +1,5 @@
+import type { RestartReason } from '../diagnostics/events.ts'
 import { EXIT } from '../errors/exit-codes.ts'
-import type { RestartReason } from '../report/events.ts'
 import type { Action } from './action.ts'
 import { stopNow } from './commands.ts'
 import { countFailure, countReasons } from './failures.ts'

@@ -1,4 +1,4 @@
-import type { RestartReason } from '../report/events.ts'
+import type { RestartReason } from '../diagnostics/events.ts'
 import type { State, WorkerState } from './state.ts'
 
 /**

@@ -1,11 +1,11 @@
 import { isAbsolute } from 'node:path'
-import { importChain } from '../report/import-chain.ts'
-import type { Incident, StallEvidence } from '../report/incident.ts'
-import type { IncidentStore } from '../report/incident-store.ts'
-import type { Log } from '../report/log.ts'
-import { SourcePositions } from '../report/source-positions.ts'
-import { tellStory, type Untold } from '../report/story.ts'
-import { wallClock } from '../wait/clock.ts'
+import { importChain } from '../diagnostics/import-chain.ts'
+import type { Incident, StallEvidence } from '../diagnostics/incident.ts'
+import type { IncidentStore } from '../diagnostics/incident-store.ts'
+import type { Log } from '../diagnostics/log.ts'
+import { SourcePositions } from '../diagnostics/source-positions.ts'
+import { tellStory, type Untold } from '../diagnostics/story.ts'
+import { wallClock } from '../resilience/clock.ts'
 import type { WorkerState } from './state.ts'
 
 type Draft = { -readonly [Key in keyof Untold]: Untold[Key] }

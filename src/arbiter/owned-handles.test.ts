@@ -6,7 +6,7 @@ import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
-import { ms } from '../wait/duration.ts'
+import { ms } from '../resilience/duration.ts'
 import { type OwnedHandles, ownListeningHandles } from './owned-handles.ts'
 
 const LIMIT = 20_000

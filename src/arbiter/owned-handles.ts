@@ -1,6 +1,6 @@
 import net from 'node:net'
-import { monotonicNow } from '../wait/clock.ts'
-import type { Milliseconds } from '../wait/duration.ts'
+import { monotonicNow } from '../resilience/clock.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 
 type Handle = { close: (callback?: () => void) => void }
 type CreateHandle = (...address: unknown[]) => Handle | number

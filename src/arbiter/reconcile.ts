@@ -1,4 +1,4 @@
-import { ms } from '../wait/duration.ts'
+import { ms } from '../resilience/duration.ts'
 import type { Action } from './action.ts'
 import { jittered } from './jitter.ts'
 import type { State, WorkerState } from './state.ts'

@@ -1,9 +1,9 @@
+import type { Log } from '../diagnostics/log.ts'
+import type { ReleaseRecord, ReleaseStatus } from '../diagnostics/release-report.ts'
 import type { ReleaseEnd } from '../release/messages.ts'
 import { type RunningRelease, startRelease } from '../release/start-release.ts'
-import type { Log } from '../report/log.ts'
-import type { ReleaseRecord, ReleaseStatus } from '../report/release-report.ts'
+import { wallClock } from '../resilience/clock.ts'
 import type { Settings } from '../settings/settings.ts'
-import { wallClock } from '../wait/clock.ts'
 
 export interface ReleaserOptions {
   readonly configFile: string | null

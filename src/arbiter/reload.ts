@@ -1,4 +1,4 @@
-import type { RestartReason } from '../report/events.ts'
+import type { RestartReason } from '../diagnostics/events.ts'
 import type { Action } from './action.ts'
 import { beginRelease } from './begin-release.ts'
 import { drain } from './reconcile.ts'

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import type { Log } from '../report/log.ts'
-import { after, type Cancel, every, monotonicNow } from '../wait/clock.ts'
-import { type Milliseconds, ms } from '../wait/duration.ts'
+import type { Log } from '../diagnostics/log.ts'
+import { after, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
 
 /** What the service manager (systemd) is told of the arbiter's life. Nothing here throws, waits or rejects. */
 export interface ServiceManager {

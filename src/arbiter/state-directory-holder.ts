@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { connect } from 'node:net'
+import { after, wallClock } from '../resilience/clock.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { isProcessRunning, thisProcess } from '../system/process-identity.ts'
-import { after, wallClock } from '../wait/clock.ts'
-import { type Milliseconds, ms } from '../wait/duration.ts'
 
 /** How often a holder touches its lock. */
 export const LOCK_TOUCH: Milliseconds = ms(5_000)

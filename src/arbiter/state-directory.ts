@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { type Cancel, every, pause, wallClock } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
+import { type Cancel, every, pause, wallClock } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
 import { isAlive, LOCK_TOUCH, type LockHolder, ourselves, parseHolder } from './state-directory-holder.ts'
 
 /** A Unix socket's path is held in a field of this many bytes, its end included. */

@@ -1,6 +1,6 @@
+import type { RestartReason } from '../diagnostics/events.ts'
 import type { ExitCode } from '../errors/exit-codes.ts'
-import type { Vitals } from '../protocol/messages.ts'
-import type { RestartReason } from '../report/events.ts'
+import type { Vitals } from '../ipc/messages.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /**

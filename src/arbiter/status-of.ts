@@ -1,5 +1,5 @@
-import { NO_OUTCOMES } from '../report/outcomes.ts'
-import type { Status, WorkerStatus } from '../report/status.ts'
+import { NO_OUTCOMES } from '../diagnostics/outcomes.ts'
+import type { Status, WorkerStatus } from '../diagnostics/status.ts'
 import { isReady, type State } from './state.ts'
 
 export interface StatusFacts {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ms } from '../wait/duration.ts'
+import { ms } from '../resilience/duration.ts'
 import type { Reply } from './asks.ts'
 import { tellChange, tellReplies } from './tell-change.ts'
 

@@ -1,4 +1,4 @@
-import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
+import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
 import type { Reply } from './asks.ts'
 import type { SettingChange } from './settings-control.ts'
 

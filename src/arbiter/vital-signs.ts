@@ -1,4 +1,4 @@
-import type { FromMain, FromWatchdog, Vitals } from '../protocol/messages.ts'
+import type { FromMain, FromWatchdog, Vitals } from '../ipc/messages.ts'
 import type { Action } from './action.ts'
 import type { RecycleReason, State, WorkerState } from './state.ts'
 

@@ -1,10 +1,10 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { line, readLines } from '../protocol/lines.ts'
-import type { FromMain, FromWatchdog, MainEnvelope, ToWorker } from '../protocol/messages.ts'
-import { descendants, killAll } from '../protocol/process-tree.ts'
-import { encodeWorkerConfig, LINK_DESCRIPTOR, type WorkerConfig } from '../protocol/worker-config.ts'
+import { line, readLines } from '../ipc/lines.ts'
+import type { FromMain, FromWatchdog, MainEnvelope, ToWorker } from '../ipc/messages.ts'
+import { descendants, killAll } from '../ipc/process-tree.ts'
+import { encodeWorkerConfig, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
 
 /** What a worker's process does, as it is told to the arbiter. */
 export interface WorkerListener {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ClientDisconnectedError } from '../wait/abort-reason.ts'
-import { ms } from '../wait/duration.ts'
+import { ClientDisconnectedError } from '../resilience/abort-reason.ts'
+import { ms } from '../resilience/duration.ts'
 import { BatchLoad } from './batch-load.ts'
 
 describe('keys that are loaded together', () => {

@@ -1,7 +1,7 @@
-import type { Milliseconds } from '../wait/duration.ts'
-import { withDeadline } from '../wait/run-within.ts'
-import type { TimerWheel } from '../wait/timer-wheel.ts'
-import type { WaitContext } from '../wait/wait-node.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
+import type { TimerWheel } from '../resilience/timer-wheel.ts'
+import type { WaitContext } from '../resilience/wait-node.ts'
+import { withDeadline } from '../resilience/with-deadline.ts'
 import { asNobody } from './nobody.ts'
 
 export interface BatchLoadOptions<Key, Value> {

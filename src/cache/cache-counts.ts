@@ -1,4 +1,4 @@
-import type { CacheCounts } from '../report/rooms/cache-report.ts'
+import type { CacheCounts } from '../diagnostics/modules/cache-report.ts'
 
 /** What a cache counts, from 0. */
 export type RunningCounts = { -readonly [Name in keyof CacheCounts]: number }

@@ -1,5 +1,5 @@
-import { type WorkerLine, workerLine } from '../protocol/worker-line.ts'
-import { CACHE_TOPIC, type CacheReport, type CacheRoomReport } from '../report/rooms/cache-report.ts'
+import { CACHE_TOPIC, type CacheReport, type CacheRoomReport } from '../diagnostics/modules/cache-report.ts'
+import { type WorkerLine, workerLine } from '../ipc/worker-line.ts'
 import type { Drop } from './drop.ts'
 import { Peers } from './workers/peers.ts'
 import type { Steadiness } from './workers/steadiness.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { publishWorkerLine, type WorkerLine } from '../protocol/worker-line.ts'
+import { publishWorkerLine, type WorkerLine } from '../ipc/worker-line.ts'
 import { readThrough } from './read-through.ts'
 
 afterEach(() => publishWorkerLine(null))

@@ -1,7 +1,7 @@
-import { runtimeTimeout } from '../hot/hot-limit.ts'
-import type { RuntimeValue } from '../hot/hot-value.ts'
-import type { Milliseconds } from '../wait/duration.ts'
-import { type Duration, readDuration } from '../wait/limit.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
+import { type Duration, readDuration } from '../resilience/limit.ts'
+import { runtimeTimeout } from '../runtime/runtime-timeout.ts'
+import type { RuntimeValue } from '../runtime/runtime-value.ts'
 import type { Lifetimes } from './cache-entry.ts'
 
 export interface CacheLimits {

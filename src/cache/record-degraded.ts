@@ -1,5 +1,5 @@
-import { ms } from '../wait/duration.ts'
-import type { WaitNode } from '../wait/wait-node.ts'
+import { ms } from '../resilience/duration.ts'
+import type { WaitNode } from '../resilience/wait-node.ts'
 
 /** Writes down that the work was given something older than it asked for. */
 export function recordDegraded(parent: WaitNode, name: string): void {

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
-import type { WaitContext } from '../wait/wait-node.ts'
+import type { WaitContext } from '../resilience/wait-node.ts'
 import type { CacheKey, Loaded, LoadedMany, ReadThroughOptions } from './read-through-options.ts'
 
 /** Where values come from, be it given for one key or for many. */

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Milliseconds, parseDuration } from '../resilience/duration.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
-import { type Milliseconds, parseDuration } from '../wait/duration.ts'
 
 /** Gives a command the flag that names the arbiter it is meant for. */
 export function addStateDirFlag(command: Command): Command {

@@ -9,7 +9,7 @@ import { aStatus } from '../../test/status-samples.ts'
 import type { ArbiterControl, CommandOutcome } from '../arbiter/arbiter-control.ts'
 import { type ControlServer, startControlServer } from '../arbiter/control-server.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { ms } from '../wait/duration.ts'
+import { ms } from '../resilience/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { parseScale } from './scale-command.ts'
 

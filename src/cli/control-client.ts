@@ -9,9 +9,9 @@ import type {
 import { controlSocketPath } from '../arbiter/state-directory.ts'
 import { CODES, type ErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { line, readLines } from '../protocol/lines.ts'
-import { after, type Cancel } from '../wait/clock.ts'
-import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
+import { line, readLines } from '../ipc/lines.ts'
+import { after, type Cancel } from '../resilience/clock.ts'
+import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 
 export interface AskOptions {
   /** Longest silence. A living arbiter gives a sign of life every second. Default: 10 s. */

@@ -2,8 +2,8 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
-import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
-import { withTimeout } from '../wait/within.ts'
+import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
+import { withTimeout } from '../resilience/with-timeout.ts'
 
 /** What is used of `pg`, which is the app's own. */
 interface Client {

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { Milliseconds } from '../wait/duration.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
 import { printAndExit, printProgress } from './print.ts'

@@ -1,5 +1,5 @@
 import type { SettingsInForce } from '../arbiter/settings-control.ts'
-import { type Column, textTable } from '../report/text-table.ts'
+import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { SETTING_NAMES, type SettingName } from '../settings/records.ts'
 import type { ReportedSetting, SettingsReport } from '../settings/settings-table.ts'
 

@@ -1,12 +1,12 @@
-import { isTimeout } from '../wait/abort-reason.ts'
-import { monotonicNow } from '../wait/clock.ts'
-import { deadlineAt } from '../wait/deadline.ts'
-import { type Milliseconds, ms } from '../wait/duration.ts'
-import type { WaitOutcome, WaitRecord } from '../wait/ledger.ts'
-import { DETACHED, WaitNode } from '../wait/wait-node.ts'
-import { surroundings } from '../wait/wait-scope.ts'
+import { isTimeout } from '../resilience/abort-reason.ts'
+import { monotonicNow } from '../resilience/clock.ts'
+import { deadlineAt } from '../resilience/deadline.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
+import { DETACHED, WaitNode } from '../resilience/wait-node.ts'
+import { surroundings } from '../resilience/wait-scope.ts'
+import type { WaitOutcome, WaitRecord } from '../resilience/waits.ts'
 import type { DatabaseTimeout, TimedOutBy } from './query-errors.ts'
-import { currentOperation } from './query-limit.ts'
+import { currentOperation } from './query-timeout.ts'
 
 /** How long a wait may take, and why no longer. */
 interface Allowance {

@@ -1,7 +1,6 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import { WaitTimeoutError } from '../wait/abort-reason.ts'
-import { formatElapsed, ms } from '../wait/duration.ts'
-import { healthLine, type PoolHealth } from './pool-health.ts'
+import { WaitTimeoutError } from '../resilience/abort-reason.ts'
+import { formatElapsed, ms } from '../resilience/duration.ts'
 
 /**
  * Whose limit ran out: the wait's own, that of `withQueryTimeout`, the deadline of the request or of the wait around it, or `statement_timeout` in
@@ -54,32 +53,6 @@ export class QueryTimeoutError extends DatabaseTimeoutError {
   constructor(expiry: DatabaseTimeout, sql: string, cause?: unknown) {
     super('query', expiry, `: ${sql}`, cause)
     this.sql = sql
-  }
-}
-
-/** No connection became free within the limit. */
-export class AcquireTimeoutError extends DatabaseTimeoutError {
-  static {
-    AcquireTimeoutError.prototype.name = 'AcquireTimeoutError'
-  }
-
-  /** The pool at that moment. */
-  readonly health: PoolHealth
-
-  constructor(expiry: DatabaseTimeout, health: PoolHealth) {
-    super('connection', expiry, `; ${healthLine(health)}`)
-    this.health = health
-  }
-}
-
-/** The database did not take a new connection within the limit. */
-export class ConnectTimeoutError extends DatabaseTimeoutError {
-  static {
-    ConnectTimeoutError.prototype.name = 'ConnectTimeoutError'
-  }
-
-  constructor(expiry: DatabaseTimeout, address: string) {
-    super('connecting', expiry, `; ${address}, or the network to it, does not answer`)
   }
 }
 

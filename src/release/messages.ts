@@ -1,4 +1,4 @@
-import type { ReleaseFailure, ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseFailure, ReleaseRecord } from '../diagnostics/release-report.ts'
 import type { DatabaseAddress } from '../settings/release-config.ts'
 import type { Settings } from '../settings/settings.ts'
 

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
-import { after } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
+import { after } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
 import { sessionUrl } from './session-url.ts'
 

@@ -1,5 +1,5 @@
+import type { ReleaseFailure } from '../diagnostics/release-report.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import type { ReleaseFailure } from '../report/release-report.ts'
 
 /** What keeps a release from succeeding. Code `PUNCTUAL_RELEASE_FAILED`; `details` says the same as the message in fields. */
 export class ReleaseError extends PunctualError {

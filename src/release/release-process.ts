@@ -1,9 +1,10 @@
 // The entry of the process that carries out a release. The arbiter starts it, so that it need not load the app's own modules itself.
+
+import type { ReleaseFailure } from '../diagnostics/release-report.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import type { ReleaseFailure } from '../report/release-report.ts'
+import { after } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
 import { SettingsError } from '../settings/settings-error.ts'
-import { after } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
 import { carryOutRequest } from './carry-out-request.ts'
 import type { FromRelease, ReleaseEnd, ReleaseRequest, ToRelease } from './messages.ts'
 import { failureOf, ReleaseError } from './release-error.ts'

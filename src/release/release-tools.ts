@@ -1,4 +1,4 @@
-import type { ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseRecord } from '../diagnostics/release-report.ts'
 import type { ReleasePlan } from '../settings/release-config.ts'
 import type { AppIdentity } from './app-identity.ts'
 import type { BackupStore } from './backup/backup-store.ts'

@@ -1,4 +1,4 @@
-import type { ReleaseFailure, ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseFailure, ReleaseRecord } from '../diagnostics/release-report.ts'
 import type { ReleaseEnd } from './messages.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { RunRecord } from './run-record.ts'

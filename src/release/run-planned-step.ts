@@ -1,5 +1,5 @@
+import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
 import type { PlannedStep } from '../settings/release-config.ts'
-import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
 import { ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
 import { runStep, type StepResult } from './step/run-step.ts'

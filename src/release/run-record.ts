@@ -1,4 +1,4 @@
-import type { ReleaseRecord } from '../report/release-report.ts'
+import type { ReleaseRecord } from '../diagnostics/release-report.ts'
 import { failureOf, type ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { ReleaseRecord, ReleaseStepRecord } from '../report/release-report.ts'
+import type { ReleaseRecord, ReleaseStepRecord } from '../diagnostics/release-report.ts'
 import type { ReleaseMark } from './record/release-records.ts'
 import { asTheyStand, findDone, findToUndo } from './standing-steps.ts'
 

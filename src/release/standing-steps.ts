@@ -1,4 +1,4 @@
-import type { ReleaseRecord, ReleaseStepRecord } from '../report/release-report.ts'
+import type { ReleaseRecord, ReleaseStepRecord } from '../diagnostics/release-report.ts'
 import type { ReleaseVersion } from './find-version.ts'
 import type { ReleaseMark } from './record/release-records.ts'
 

@@ -1,5 +1,5 @@
-import { after, monotonicNow } from '../wait/clock.ts'
-import { formatElapsed, type Milliseconds, ms } from '../wait/duration.ts'
+import { after, monotonicNow } from '../resilience/clock.ts'
+import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import { ReleaseError } from './release-error.ts'
 
 export interface TimeLimit {

@@ -1,5 +1,5 @@
-import type { ReleaseFailure, ReleaseRecord, ReleaseUndo } from '../report/release-report.ts'
-import { formatElapsed, type Milliseconds } from '../wait/duration.ts'
+import type { ReleaseFailure, ReleaseRecord, ReleaseUndo } from '../diagnostics/release-report.ts'
+import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
 import type { BackupStore } from './backup/backup-store.ts'
 import { failureOf, type ReleaseError } from './release-error.ts'
 import type { ReleaseTools } from './release-tools.ts'

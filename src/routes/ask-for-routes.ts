@@ -1,8 +1,8 @@
 import { problemAnswer } from '../errors/problem.ts'
 import { retrySeconds } from '../errors/punctual-error.ts'
-import { isAbortReason, isTimeout } from '../wait/abort-reason.ts'
-import { monotonicNow } from '../wait/clock.ts'
-import { withTimeout } from '../wait/within.ts'
+import { isAbortReason, isTimeout } from '../resilience/abort-reason.ts'
+import { monotonicNow } from '../resilience/clock.ts'
+import { withTimeout } from '../resilience/with-timeout.ts'
 import type { DeferredModule } from './deferred-module.ts'
 import { RoutesFailedError, RoutesNotLoadedError } from './routes-errors.ts'
 

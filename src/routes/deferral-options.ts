@@ -1,7 +1,7 @@
+import { safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { safeListener } from '../report/safe-listener.ts'
-import { type Milliseconds, ms } from '../wait/duration.ts'
-import { type Duration, readDuration } from '../wait/limit.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
+import { type Duration, readDuration } from '../resilience/limit.ts'
 
 /** Something worth a line in the log. */
 export interface DeferralEvent {

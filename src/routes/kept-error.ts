@@ -1,5 +1,5 @@
-import { after } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
+import { after } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
 
 /** What Node keeps it gives at once; a module that takes longer still waits for something at its top level. */
 const ANSWER_LIMIT = ms(100)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it } from 'node:test'
-import { WaitTimeoutError } from '../wait/abort-reason.ts'
+import { WaitTimeoutError } from '../resilience/abort-reason.ts'
 import { lazy } from './lazy.ts'
 
 describe('lazy', () => {

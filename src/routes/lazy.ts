@@ -1,7 +1,7 @@
-import { delayAfter } from '../wait/back-off.ts'
-import { monotonicNow } from '../wait/clock.ts'
-import { type Duration, readDuration } from '../wait/limit.ts'
-import { withTimeout } from '../wait/within.ts'
+import { delayAfter } from '../resilience/back-off.ts'
+import { monotonicNow } from '../resilience/clock.ts'
+import { type Duration, readDuration } from '../resilience/limit.ts'
+import { withTimeout } from '../resilience/with-timeout.ts'
 import { importAgain } from './import-again.ts'
 import { outsideRequests } from './outside-requests.ts'
 

@@ -1,6 +1,6 @@
-import type { DeferredModuleReport, RoutesReport } from '../report/rooms/routes-report.ts'
-import { after, monotonicNow } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
+import type { DeferredModuleReport, RoutesReport } from '../diagnostics/modules/routes-report.ts'
+import { after, monotonicNow } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
 import { LoadBudget } from './load-budget.ts'
 import { RequestPulse } from './request-pulse.ts'
 

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { workerBoot } from '../protocol/worker-boot.ts'
-import { workerLine } from '../protocol/worker-line.ts'
-import { ROUTES_TOPIC } from '../report/rooms/routes-report.ts'
+import { ROUTES_TOPIC } from '../diagnostics/modules/routes-report.ts'
+import { workerBoot } from '../ipc/worker-boot.ts'
+import { workerLine } from '../ipc/worker-line.ts'
 import { ModuleQueue, type QueuedModule } from './module-queue.ts'
 
 /** Published by Node when a server has begun to listen. */

@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { monotonicNow } from '../wait/clock.ts'
+import { monotonicNow } from '../resilience/clock.ts'
 
 const START = 'http.server.request.start'
 const FINISH = 'http.server.response.finish'

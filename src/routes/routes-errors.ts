@@ -1,5 +1,5 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import { formatElapsed } from '../wait/duration.ts'
+import { formatElapsed } from '../resilience/duration.ts'
 
 /** The routes that a request needs were not loaded in the time it had. They go on loading. */
 export class RoutesNotLoadedError extends PunctualError {

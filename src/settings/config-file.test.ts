@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { ms } from '../wait/duration.ts'
+import { ms } from '../resilience/duration.ts'
 import { loadConfigFile } from './config-file.ts'
 import { type SettingFault, SettingsError } from './settings-error.ts'
 

@@ -1,4 +1,4 @@
-import type { Milliseconds } from '../wait/duration.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 import type { ReleaseConfig } from './release-config.ts'
 import type { Bytes, Settings } from './settings.ts'
 

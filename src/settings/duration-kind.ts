@@ -1,4 +1,4 @@
-import { formatDuration, type Milliseconds, ms, parseDuration, UNBOUNDED } from '../wait/duration.ts'
+import { formatDuration, type Milliseconds, ms, parseDuration, UNBOUNDED } from '../resilience/duration.ts'
 import { accepted, type Kind, refused, refuseUnlessUnbounded, wordKind } from './kind.ts'
 
 /** The platform's timers hold 2^31 - 1 ms, a little more than this. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ms } from '../wait/duration.ts'
+import { ms } from '../resilience/duration.ts'
 import { readReleasePlan } from './read-release-plan.ts'
 import type { ReleasePlan } from './release-config.ts'
 import type { SettingFault } from './settings-error.ts'

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { formatDuration, type Milliseconds, parseDuration, UNBOUNDED } from '../wait/duration.ts'
+import { formatDuration, type Milliseconds, parseDuration, UNBOUNDED } from '../resilience/duration.ts'
 import type { FaultKind } from './kind.ts'
 import { nearestName } from './nearest-name.ts'
 import type { DatabaseAddress, PlannedBackup, PlannedStep, ReleasePlan, ReleaseWork } from './release-config.ts'

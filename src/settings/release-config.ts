@@ -1,4 +1,4 @@
-import type { Milliseconds } from '../wait/duration.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 
 /** What a step is given when it is a function. */
 export interface ReleaseContext {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { UNBOUNDED } from '../wait/duration.ts'
+import { UNBOUNDED } from '../resilience/duration.ts'
 import { flagOf, recordOf, SETTING_NAMES, variableOf } from './records.ts'
 import { type ResolvedSettings, type ResolveOptions, resolveSettings } from './resolve.ts'
 import { type SettingFault, SettingsError } from './settings-error.ts'

@@ -1,4 +1,4 @@
-import type { Milliseconds } from '../wait/duration.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 
 declare const bytes: unique symbol
 

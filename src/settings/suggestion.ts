@@ -1,4 +1,4 @@
-import { ms } from '../wait/duration.ts'
+import { ms } from '../resilience/duration.ts'
 import { SETTING_NAMES, type SettingName } from './records.ts'
 import { brokenRules } from './rules.ts'
 import type { Settings } from './settings.ts'

@@ -1,7 +1,7 @@
 import { type Profiler, Session } from 'node:inspector'
-import type { CostlyImport } from '../report/rooms/boot-report.ts'
-import { monotonicNow } from '../wait/clock.ts'
-import type { Milliseconds } from '../wait/duration.ts'
+import type { CostlyImport } from '../diagnostics/modules/boot-report.ts'
+import { monotonicNow } from '../resilience/clock.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 import type { Pulse } from './pulse.ts'
 import { sampledImports } from './sampled-imports.ts'
 

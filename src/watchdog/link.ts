@@ -1,6 +1,6 @@
 import net from 'node:net'
-import { line, readLines } from '../protocol/lines.ts'
-import type { FromWatchdog, ToWorker } from '../protocol/messages.ts'
+import { line, readLines } from '../ipc/lines.ts'
+import type { FromWatchdog, ToWorker } from '../ipc/messages.ts'
 
 /**
  * The watchdog's own way to the arbiter: a socket that needs nothing of the main thread. When it ends, the arbiter has died.

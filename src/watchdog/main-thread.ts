@@ -1,10 +1,10 @@
 import { type Debugger, type Runtime, Session } from 'node:inspector'
 import { fileURLToPath } from 'node:url'
-import type { StackFrame } from '../report/incident.ts'
+import type { StackFrame } from '../diagnostics/incident.ts'
+import { after, monotonicNow } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
+import { promiseAtMost } from '../resilience/wait-at-most.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
-import { after, monotonicNow } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
-import { promiseAtMost } from '../wait/wait-at-most.ts'
 
 /** Scripts may be given any URL (`//# sourceURL=file://app/x.js`), and not every one is a path. */
 function pathOf(url: string): string {

@@ -1,6 +1,6 @@
 import type { Profiler } from 'node:inspector'
 import { fileURLToPath } from 'node:url'
-import type { CostlyImport } from '../report/rooms/boot-report.ts'
+import type { CostlyImport } from '../diagnostics/modules/boot-report.ts'
 
 const MOST = 3
 /** Below this a sample or two decide, and chance with them. Milliseconds. */

@@ -1,4 +1,4 @@
-import type { WorkerConfig } from '../protocol/worker-config.ts'
+import type { WorkerConfig } from '../ipc/worker-config.ts'
 
 /** What the main thread hands its watchdog at the start. */
 export interface ThreadData {

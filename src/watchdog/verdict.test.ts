@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ms, UNBOUNDED } from '../wait/duration.ts'
+import { ms, UNBOUNDED } from '../resilience/duration.ts'
 import { Judge, type Look, type Verdict, type VerdictLimits } from './verdict.ts'
 
 const INTERVAL = ms(25)

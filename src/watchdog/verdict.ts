@@ -1,4 +1,4 @@
-import type { Milliseconds } from '../wait/duration.ts'
+import type { Milliseconds } from '../resilience/duration.ts'
 
 /** What is due now. Each stage of a stall is said once. */
 export type Verdict = 'none' | 'report' | 'interrupt' | 'kill' | 'ended'

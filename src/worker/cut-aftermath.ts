@@ -1,7 +1,7 @@
-import { answerInstead } from '../request/answer-instead.ts'
-import { rawAnswer } from '../request/raw-answer.ts'
-import type { RequestScope } from '../request/scope.ts'
-import type { Traffic } from '../request/traffic.ts'
+import { answerInstead } from '../http/answer-instead.ts'
+import { rawAnswer } from '../http/raw-answer.ts'
+import type { RequestScope } from '../http/scope.ts'
+import type { Traffic } from '../http/traffic.ts'
 import { tellArbiter } from './main-channel.ts'
 
 /**

@@ -2,8 +2,8 @@ import type { RequestListener, Server } from 'node:http'
 import Module from 'node:module'
 import { pathToFileURL } from 'node:url'
 import type { FetchHandler } from 'srvx'
-import { http } from '../request/node-http.ts'
-import type { Traffic } from '../request/traffic.ts'
+import { http } from '../http/node-http.ts'
+import type { Traffic } from '../http/traffic.ts'
 
 /** Called when the worker leaves, where the framework has a way to be closed. */
 export type CloseApp = () => Promise<unknown>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ImportCost } from '../report/rooms/boot-report.ts'
+import type { ImportCost } from '../diagnostics/modules/boot-report.ts'
 import { tellProfile } from './import-costs.ts'
 
 const cost = (module: string, given: Partial<ImportCost>): ImportCost => ({

@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BootProfile, CostlyImport, ImportCost } from '../report/rooms/boot-report.ts'
-import { formatElapsed } from '../wait/duration.ts'
+import type { BootProfile, CostlyImport, ImportCost } from '../diagnostics/modules/boot-report.ts'
+import { formatElapsed } from '../resilience/duration.ts'
 import type { ImportLedger, ModuleEntry } from './import-ledger.ts'
 
 const MOST_NODES = 200

@@ -1,5 +1,5 @@
+import { monotonicNow } from '../resilience/clock.ts'
 import { ImportGraph } from '../routes/import-graph.ts'
-import { monotonicNow } from '../wait/clock.ts'
 
 /** What one module did and took while it was imported. */
 export interface ModuleEntry {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import http from 'node:http'
 import net from 'node:net'
 import { describe, it } from 'node:test'
-import type { WorkerConfig } from '../protocol/worker-config.ts'
+import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import { applyKeepAlive } from './keep-alive.ts'
 

@@ -1,7 +1,7 @@
 import type net from 'node:net'
-import type { WorkerConfig } from '../protocol/worker-config.ts'
-import { http } from '../request/node-http.ts'
-import { formatDuration, formatElapsed } from '../wait/duration.ts'
+import { http } from '../http/node-http.ts'
+import type { WorkerConfig } from '../ipc/worker-config.ts'
+import { formatDuration, formatElapsed } from '../resilience/duration.ts'
 
 /**
  * Applies the `keepAlive` setting to a server: always when somebody set it, else only where the app has left Node's own default, because an

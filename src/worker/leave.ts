@@ -1,13 +1,13 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { answerInstead } from '../request/answer-instead.ts'
-import { rawAnswer } from '../request/raw-answer.ts'
-import type { Connection } from '../request/scope.ts'
-import type { Traffic } from '../request/traffic.ts'
+import { answerInstead } from '../http/answer-instead.ts'
+import { rawAnswer } from '../http/raw-answer.ts'
+import type { Connection } from '../http/scope.ts'
+import type { Traffic } from '../http/traffic.ts'
+import { ShutdownError } from '../resilience/abort-reason.ts'
+import { after, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
-import { ShutdownError } from '../wait/abort-reason.ts'
-import { after, type Cancel, every, monotonicNow } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
 
 /** How often a draining worker looks whether it is done. */
 const LOOK_EVERY = ms(25)

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import type { WorkerConfig } from '../protocol/worker-config.ts'
-import { publishWorkerLine, type WorkerLine } from '../protocol/worker-line.ts'
-import { type Cancel, every, monotonicNow } from '../wait/clock.ts'
-import { ms } from '../wait/duration.ts'
-import { waitAtMost } from '../wait/wait-at-most.ts'
+import type { WorkerConfig } from '../ipc/worker-config.ts'
+import { publishWorkerLine, type WorkerLine } from '../ipc/worker-line.ts'
+import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
+import { ms } from '../resilience/duration.ts'
+import { waitAtMost } from '../resilience/wait-at-most.ts'
 import { tellArbiter } from './main-channel.ts'
 
 const REPORT_EVERY = ms(1_000)

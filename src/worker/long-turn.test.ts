@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { allowBlocking } from './long-turn.ts'
+import { allowBlocking } from './allow-blocking.ts'
 import { publishRuntime } from './runtime.ts'
 
 describe('allowBlocking', () => {

@@ -1,6 +1,6 @@
-import type { FromMain, MainEnvelope } from '../protocol/messages.ts'
-import { ms } from '../wait/duration.ts'
-import { promiseAtMost } from '../wait/wait-at-most.ts'
+import type { FromMain, MainEnvelope } from '../ipc/messages.ts'
+import { ms } from '../resilience/duration.ts'
+import { promiseAtMost } from '../resilience/wait-at-most.ts'
 
 /** How long the last word to the arbiter may take before the process leaves anyway. */
 const LAST_WORD_LIMIT = ms(500)

@@ -1,4 +1,4 @@
-import type { BootReport } from '../report/rooms/boot-report.ts'
+import type { BootReport } from '../diagnostics/modules/boot-report.ts'
 import { bootProfile, tellProfile, worstImports } from './import-costs.ts'
 import { ImportLedger } from './import-ledger.ts'
 import { watchDeeds } from './watch-deeds.ts'

@@ -1,4 +1,4 @@
-import type { ReportedError } from '../report/incident.ts'
+import type { ReportedError } from '../diagnostics/incident.ts'
 
 /** Where Punctual's own code lies: as a URL, and as CommonJS frames write it. */
 const OWN = new URL('..', import.meta.url)

@@ -1,4 +1,4 @@
-import { http } from '../request/node-http.ts'
+import { http } from '../http/node-http.ts'
 import {
   type Connection,
   connectionOf,
@@ -6,7 +6,7 @@ import {
   runningRequest,
   scopeOf,
   scopeOfResponse,
-} from '../request/scope.ts'
+} from '../http/scope.ts'
 
 /**
  * Sequence number of the request being executed: by AsyncLocalStorage, else the one `self` (a frame's `this`) belongs to; 0 for none. Apart from `runtime.ts`, which apps load

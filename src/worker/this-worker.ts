@@ -1,4 +1,4 @@
-import { decodeWorkerConfig } from '../protocol/worker-config.ts'
+import { decodeWorkerConfig } from '../ipc/worker-config.ts'
 import { Worker } from './worker.ts'
 
 let worker: Worker | null = null

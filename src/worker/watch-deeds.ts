@@ -5,8 +5,8 @@ import { syncBuiltinESMExports } from 'node:module'
 import net from 'node:net'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { monotonicNow } from '../wait/clock.ts'
-import { formatDuration, ms } from '../wait/duration.ts'
+import { monotonicNow } from '../resilience/clock.ts'
+import { formatDuration, ms } from '../resilience/duration.ts'
 import type { ImportLedger } from './import-ledger.ts'
 
 type Callable = (this: unknown, ...args: unknown[]) => unknown

@@ -1,7 +1,7 @@
 import Module, { type LoadFnOutput } from 'node:module'
 import { pathToFileURL } from 'node:url'
+import { monotonicNow } from '../resilience/clock.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
-import { monotonicNow } from '../wait/clock.ts'
 import type { ImportLedger } from './import-ledger.ts'
 
 /** Where the modules under measurement find their list of waits. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { Incident } from '../../src/report/incident.ts'
+import type { Incident } from '../../src/diagnostics/incident.ts'
 
 const LIMIT = { timeout: 60_000 }
 const BIN = fileURLToPath(new URL('../../bin/punctual.js', import.meta.url))

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 
-const LOG = new URL('../../src/report/log.ts', import.meta.url).href
+const LOG = new URL('../../src/diagnostics/log.ts', import.meta.url).href
 
 const PROGRAM = `
   import { createLog } from ${JSON.stringify(LOG)}

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { createServiceManager, type ServiceManager } from '../../src/arbiter/service-manager.ts'
-import type { LogFields } from '../../src/report/log.ts'
-import { ms } from '../../src/wait/duration.ts'
+import type { LogFields } from '../../src/diagnostics/log.ts'
+import { ms } from '../../src/resilience/duration.ts'
 
 /** Stands where systemd does: prints each datagram that arrives as one JSON line. Descriptors that come along are closed unread. */
 const RECEIVER = `

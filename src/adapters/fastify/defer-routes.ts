@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { UsageError } from '../../errors/punctual-error.ts'
-import { currentRequest } from '../../request/current-request.ts'
+import { currentRequest } from '../../http/current-request.ts'
 import { answerWithoutRoutes, askForRoutes } from '../../routes/ask-for-routes.ts'
 import { type DeferralOptions, readDeferralOptions } from '../../routes/deferral-options.ts'
 import { DeferredModule } from '../../routes/deferred-module.ts'

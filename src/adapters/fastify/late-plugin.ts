@@ -1,7 +1,7 @@
 import { PunctualError } from '../../errors/punctual-error.ts'
-import { WaitTimeoutError } from '../../wait/abort-reason.ts'
-import { formatElapsed, type Milliseconds, ms, UNBOUNDED } from '../../wait/duration.ts'
-import { withTimeout } from '../../wait/within.ts'
+import { WaitTimeoutError } from '../../resilience/abort-reason.ts'
+import { formatElapsed, type Milliseconds, ms, UNBOUNDED } from '../../resilience/duration.ts'
+import { withTimeout } from '../../resilience/with-timeout.ts'
 import { GATE, Gate } from './gates.ts'
 import type { Avvio, Internals, Keys } from './internals.ts'
 

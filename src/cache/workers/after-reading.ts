@@ -1,5 +1,5 @@
-import { after, type Cancel, monotonicNow } from '../../wait/clock.ts'
-import type { Milliseconds } from '../../wait/duration.ts'
+import { after, type Cancel, monotonicNow } from '../../resilience/clock.ts'
+import type { Milliseconds } from '../../resilience/duration.ts'
 
 /**
  * Calls `run` once `length` has passed and the loop has read after that: timers alone may run late, one behind the other, with nothing read in between.

@@ -1,5 +1,5 @@
-import { type Cancel, every, monotonicNow } from '../../wait/clock.ts'
-import { ms } from '../../wait/duration.ts'
+import { type Cancel, every, monotonicNow } from '../../resilience/clock.ts'
+import { ms } from '../../resilience/duration.ts'
 import { afterReading } from './after-reading.ts'
 
 /** Milliseconds. */

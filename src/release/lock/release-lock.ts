@@ -1,5 +1,5 @@
-import type { LockHolder } from '../../report/release-report.ts'
-import type { Milliseconds } from '../../wait/duration.ts'
+import type { LockHolder } from '../../diagnostics/release-report.ts'
+import type { Milliseconds } from '../../resilience/duration.ts'
 
 /** Of all that release one app, one at a time. It is a session's or a process's: whoever is killed has given it up. */
 export interface ReleaseLock {

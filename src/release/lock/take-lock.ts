@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { LockHolder } from '../../report/release-report.ts'
-import { monotonicNow, pause } from '../../wait/clock.ts'
-import { formatElapsed, ms } from '../../wait/duration.ts'
+import type { LockHolder } from '../../diagnostics/release-report.ts'
+import { monotonicNow, pause } from '../../resilience/clock.ts'
+import { formatElapsed, ms } from '../../resilience/duration.ts'
 import { ReleaseError } from '../release-error.ts'
 import { type ReleaseLock, type TakeOptions, tellHolder } from './release-lock.ts'
 

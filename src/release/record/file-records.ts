@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { ReleaseRecord } from '../../report/release-report.ts'
+import type { ReleaseRecord } from '../../diagnostics/release-report.ts'
+import { wallClock } from '../../resilience/clock.ts'
 import { makeDirectory } from '../../system/make-directory.ts'
-import { wallClock } from '../../wait/clock.ts'
 import { RECORDS_KEPT, type ReleaseMark, type ReleaseRecords } from './release-records.ts'
 
 const BUSY_LIMIT = 5_000

@@ -1,4 +1,4 @@
-import type { ReleaseRecord } from '../../report/release-report.ts'
+import type { ReleaseRecord } from '../../diagnostics/release-report.ts'
 
 /** How many runs are looked back on, and kept in a file. */
 export const RECORDS_KEPT = 500

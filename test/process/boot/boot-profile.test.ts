@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BootReport, CostlyImport, ImportCost } from '../../../src/report/rooms/boot-report.ts'
+import type { BootReport, CostlyImport, ImportCost } from '../../../src/diagnostics/modules/boot-report.ts'
 import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
 

@@ -2,20 +2,20 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
-import type { Identity, SignedIn } from '../../../examples/incidents/auth/contract.ts'
-import { release } from '../../../examples/incidents/database/release.ts'
-import { seededAuthUser } from '../../../examples/incidents/database/seed-auth.ts'
-import { type Outside, startOutside } from '../../../examples/incidents/outside/outside.ts'
-import { makeTestDatabase, type TestDatabase } from '../../../examples/incidents/testing/database.ts'
 import type { DeclaredInForce, SettingsInForce } from '../../../src/arbiter/settings-control.ts'
-import type { CacheReport, CacheRoomReport } from '../../../src/report/rooms/cache-report.ts'
-import type { AccessWait } from '../../../src/request/access-record.ts'
+import type { CacheReport, CacheRoomReport } from '../../../src/diagnostics/modules/cache-report.ts'
+import type { AccessWait } from '../../../src/http/access-record.ts'
+import type { Identity, SignedIn } from '../../reference-app/auth/contract.ts'
+import { release } from '../../reference-app/database/release.ts'
+import { seededAuthUser } from '../../reference-app/database/seed-auth.ts'
+import { type Outside, startOutside } from '../../reference-app/outside/outside.ts'
+import { makeTestDatabase, type TestDatabase } from '../../reference-app/testing/database.ts'
 import { type Outcome, request } from '../support/client.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-const ENTRY = join(import.meta.dirname, '../../../examples/incidents/app.ts')
+const ENTRY = join(import.meta.dirname, '../../reference-app/app.ts')
 const BY_IDENTITY = 'auth:privy_id'
 /** Longer than the test. */
 const LONG_HANG = 120_000
@@ -94,7 +94,7 @@ async function reports(): Promise<CacheReport[]> {
 
 /** The names and values that the guide of the app gives for it. */
 function rollBack(): readonly string[] {
-  const guide = readFileSync(join(import.meta.dirname, '../../../examples/incidents/README.md'), 'utf8')
+  const guide = readFileSync(join(import.meta.dirname, '../../reference-app/README.md'), 'utf8')
   return (/^ +node bin\/punctual\.js set (.+)$/m.exec(guide)?.[1] ?? '').split(' ')
 }
 

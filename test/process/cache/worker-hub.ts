@@ -1,5 +1,5 @@
-import { publishWorkerLine, type WorkerLine } from '../../../src/protocol/worker-line.ts'
-import type { CacheRoomReport } from '../../../src/report/rooms/cache-report.ts'
+import type { CacheRoomReport } from '../../../src/diagnostics/modules/cache-report.ts'
+import { publishWorkerLine, type WorkerLine } from '../../../src/ipc/worker-line.ts'
 
 /** The arbiter's part, for several workers in one process: what one broadcasts all others hear, in order, a little later. */
 export class WorkerHub {

@@ -10,10 +10,10 @@ import {
   QueryTimeoutError,
   withQueryTimeout,
 } from '../../../src/index.ts'
-import { ClientDisconnectedError, isTimeout } from '../../../src/wait/abort-reason.ts'
-import { deadlineIn } from '../../../src/wait/deadline.ts'
-import { ms } from '../../../src/wait/duration.ts'
-import { WaitScope } from '../../../src/wait/wait-scope.ts'
+import { ClientDisconnectedError, isTimeout } from '../../../src/resilience/abort-reason.ts'
+import { deadlineIn } from '../../../src/resilience/deadline.ts'
+import { ms } from '../../../src/resilience/duration.ts'
+import { WaitScope } from '../../../src/resilience/wait-scope.ts'
 import { until, within } from '../support/until.ts'
 import { startPostgres, type TestServer } from './postgres.ts'
 

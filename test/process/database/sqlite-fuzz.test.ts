@@ -12,8 +12,8 @@ import {
   WriteTimeoutError,
   withQueryTimeout,
 } from '../../../src/index.ts'
-import { NO_DEADLINE } from '../../../src/wait/deadline.ts'
-import { WaitScope } from '../../../src/wait/wait-scope.ts'
+import { NO_DEADLINE } from '../../../src/resilience/deadline.ts'
+import { WaitScope } from '../../../src/resilience/wait-scope.ts'
 import { until, within } from '../support/until.ts'
 
 /** How many writes are begun. `WRITES=20000` is a long form. */

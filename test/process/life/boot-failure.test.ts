@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import net, { type AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
-import type { Incident } from '../../../src/report/incident.ts'
+import type { Incident } from '../../../src/diagnostics/incident.ts'
 import { assertOneMessage, assertShows, runToEnd } from './ended-run.ts'
 
 interface Case {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Incident } from '../../../src/report/incident.ts'
+import type { Incident } from '../../../src/diagnostics/incident.ts'
 import { printedCode } from '../support/printed-error.ts'
 import { type ServerOptions, startServer, type TestServer } from '../support/server.ts'
 import { WAIT_LIMIT, within } from '../support/until.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Status } from '../../../src/report/status.ts'
+import type { Status } from '../../../src/diagnostics/status.ts'
 import { request } from '../support/client.ts'
 import type { LogLine } from '../support/log-lines.ts'
 import { startServer, type TestServer } from '../support/server.ts'

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import type { Status } from '../../../src/report/status.ts'
+import type { Status } from '../../../src/diagnostics/status.ts'
 import { request } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
 import { LogLines } from '../support/log-lines.ts'

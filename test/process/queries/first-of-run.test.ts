@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openStateDirectory } from '../../../src/arbiter/state-directory.ts'
-import { isFirstOfRun } from '../../../src/database/queries/first-of-run.ts'
+import { isFirstOfRun } from '../../../src/postgres/first-of-run.ts'
 
 test('what is told once is told once a run of each server, also where each run has the pid of the last', async (t) => {
   const path = await mkdtemp(join(tmpdir(), 'punctual-told-'))

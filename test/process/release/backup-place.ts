@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ReleaseRecord } from '../../../src/report/release-report.ts'
+import type { ReleaseRecord } from '../../../src/diagnostics/release-report.ts'
 import type { DebianPostgres } from './debian-postgres.ts'
 import { ReleasePlace } from './place.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { Incident } from '../../../src/report/incident.ts'
+import type { Incident } from '../../../src/diagnostics/incident.ts'
 import { keepAliveClients, type Outcome, request, requests, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { type NodeUnderTest, onEveryNode } from './nodes.ts'

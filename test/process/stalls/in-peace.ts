@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Incident } from '../../../src/report/incident.ts'
+import type { Incident } from '../../../src/diagnostics/incident.ts'
 
 /**
  * Nothing was cut or killed, and nothing counted as a stall for as long as `shorterThan` milliseconds. Not "no incident at all": on a crowded machine

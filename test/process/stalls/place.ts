@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Incident, StackFrame } from '../../../src/report/incident.ts'
+import type { Incident, StackFrame } from '../../../src/diagnostics/incident.ts'
 
 /** The place in a source that a test expects in an incident: the line that says `here: <name>`. */
 export function placeOf(file: string, name: string): { readonly file: string; readonly line: number } {

@@ -16,8 +16,8 @@ function punctual(path: string): string {
 
 /** Waits that run out, and a breaker that is open. */
 const FAILING = `
-import { BreakerOpenError } from '${punctual('wait/breaker.ts')}'
-import { withTimeout } from '${punctual('wait/within.ts')}'
+import { BreakerOpenError } from '${punctual('resilience/breaker.ts')}'
+import { withTimeout } from '${punctual('resilience/with-timeout.ts')}'
 const never = () => new Promise(() => {})
 const expire = () => withTimeout('prices', '20ms', never)
 const trip = () => { throw new BreakerOpenError('partner', 4200, undefined) }
@@ -64,7 +64,7 @@ export default express()
     adapted: `
 import express from 'express'
 import { problems, punctual } from '${punctual('adapters/express.ts')}'
-import { currentRequest } from '${punctual('request/current-request.ts')}'
+import { currentRequest } from '${punctual('http/current-request.ts')}'
 const users = express.Router().get('/:id', (request, response) => response.send(currentRequest().route))
 export default express()
   .use(punctual())
@@ -94,7 +94,7 @@ export default app
     adapted: `
 import fastify from 'fastify'
 import { punctual } from '${punctual('adapters/fastify.ts')}'
-import { currentRequest } from '${punctual('request/current-request.ts')}'
+import { currentRequest } from '${punctual('http/current-request.ts')}'
 const app = fastify()
 app.register(punctual())
 app.register(async (scope) => scope.get('/:id', async () => currentRequest().route), { prefix: '/users' })
@@ -124,7 +124,7 @@ export default app
     adapted: `
 import { Hono } from 'hono'
 import { problems, punctual } from '${punctual('adapters/hono.ts')}'
-import { currentRequest } from '${punctual('request/current-request.ts')}'
+import { currentRequest } from '${punctual('http/current-request.ts')}'
 const users = new Hono()
   .use(async (context, next) => { await next() })
   .get('/:id', (context) => context.text(currentRequest().route))
@@ -161,7 +161,7 @@ export default new Koa()
     adapted: `
 import Koa from 'koa'
 import { punctual } from '${punctual('adapters/koa.ts')}'
-import { currentRequest } from '${punctual('request/current-request.ts')}'
+import { currentRequest } from '${punctual('http/current-request.ts')}'
 // What @koa/router does with a context: it writes the pattern there before it calls the handler.
 const route = (pattern, path, handler) => async (context, next) => {
   if (!path.test(context.path)) return next()

@@ -60,7 +60,7 @@ describe('a request that expires says what it has waited for', () => {
       settings: { workers: 1, requestTimeout: '1500ms', stallAction: 'report', logFormat: 'json', ...settings },
       env: {
         PACKAGES: import.meta.url,
-        GUARD: new URL('../../../src/database/guard-pool.ts', import.meta.url).href,
+        GUARD: new URL('../../../src/postgres/guard-pool.ts', import.meta.url).href,
         DATABASE: JSON.stringify(database.options('unnamed')),
         SOCKETS: database.socketDirectory,
         CERTIFICATE: certificate,

@@ -1,7 +1,7 @@
 // node adopt-all.ts <directory>: once told to on stdin, adopts whatever it gets, and prints each owner with the number of its items.
 import { once } from 'node:events'
-import { adopt, listOwners } from '../../../../src/defer/spool/adopt.ts'
-import { isOwnerAlive, thisOwner } from '../../../../src/defer/spool/owner.ts'
+import { adopt, listOwners } from '../../../../src/queue/spool/adopt.ts'
+import { isOwnerAlive, thisOwner } from '../../../../src/queue/spool/owner.ts'
 
 const [directory = ''] = process.argv.slice(2)
 console.log('ready')

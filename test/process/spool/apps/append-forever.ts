@@ -1,11 +1,11 @@
 // node append-forever.ts <directory> <segment bytes>: appends and settles until it is killed, and prints each id that was taken, by a write that does not wait in any buffer.
 import { writeSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
-import { adopt, listOwners } from '../../../../src/defer/spool/adopt.ts'
-import { isOwnerAlive, thisOwner } from '../../../../src/defer/spool/owner.ts'
-import { openSpool, type Place } from '../../../../src/defer/spool/spool.ts'
-import { ulid } from '../../../../src/defer/ulid.ts'
-import { ms } from '../../../../src/wait/duration.ts'
+import { adopt, listOwners } from '../../../../src/queue/spool/adopt.ts'
+import { isOwnerAlive, thisOwner } from '../../../../src/queue/spool/owner.ts'
+import { openSpool, type Place } from '../../../../src/queue/spool/spool.ts'
+import { ulid } from '../../../../src/queue/ulid.ts'
+import { ms } from '../../../../src/resilience/duration.ts'
 
 const [directory = '', segmentBytes = '65536'] = process.argv.slice(2)
 const owner = thisOwner()

@@ -1,9 +1,9 @@
 // node append-large.ts <directory>: appends large items for ever, settles each at once, and prints each change of the spool's state.
 import { setImmediate as turn } from 'node:timers/promises'
-import { thisOwner } from '../../../../src/defer/spool/owner.ts'
-import { openSpool } from '../../../../src/defer/spool/spool.ts'
-import { ulid } from '../../../../src/defer/ulid.ts'
-import { ms } from '../../../../src/wait/duration.ts'
+import { thisOwner } from '../../../../src/queue/spool/owner.ts'
+import { openSpool } from '../../../../src/queue/spool/spool.ts'
+import { ulid } from '../../../../src/queue/ulid.ts'
+import { ms } from '../../../../src/resilience/duration.ts'
 
 const spool = openSpool({
   directory: process.argv[2] ?? '',

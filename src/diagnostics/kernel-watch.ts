@@ -1,0 +1,188 @@
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import { monotonicNow } from '../resilience/clock.ts'
+import type { KernelEvidence } from './incident.ts'
+
+/** Numbers of the system calls in which a JavaScript thread can be found waiting, by architecture (Linux's own tables). */
+const SYSCALLS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+  x64: {
+    0: 'read', 1: 'write', 7: 'poll', 17: 'pread64', 18: 'pwrite64', 19: 'readv', 20: 'writev', 23: 'select', 35: 'nanosleep',
+    42: 'connect', 44: 'sendto', 45: 'recvfrom', 46: 'sendmsg', 47: 'recvmsg', 61: 'wait4', 72: 'fcntl', 73: 'flock',
+    74: 'fsync', 75: 'fdatasync', 82: 'rename', 87: 'unlink', 202: 'futex', 230: 'clock_nanosleep', 232: 'epoll_wait',
+    247: 'waitid', 257: 'openat', 270: 'pselect6', 271: 'ppoll', 281: 'epoll_pwait', 441: 'epoll_pwait2',
+  },
+  arm64: {
+    22: 'epoll_pwait', 25: 'fcntl', 32: 'flock', 35: 'unlinkat', 56: 'openat', 63: 'read', 64: 'write', 65: 'readv', 66: 'writev',
+    67: 'pread64', 68: 'pwrite64', 72: 'pselect6', 73: 'ppoll', 82: 'fsync', 83: 'fdatasync', 95: 'waitid', 98: 'futex',
+    101: 'nanosleep', 115: 'clock_nanosleep', 203: 'connect', 206: 'sendto', 207: 'recvfrom', 211: 'sendmsg', 212: 'recvmsg',
+    260: 'wait4', 441: 'epoll_pwait2',
+  },
+} // biome-ignore format: a table
+
+/** The system calls whose first argument is a descriptor. */
+const ON_DESCRIPTOR = new Set([
+  'read',
+  'write',
+  'readv',
+  'writev',
+  'pread64',
+  'pwrite64',
+  'flock',
+  'fsync',
+  'fdatasync',
+  'fcntl',
+  'connect',
+  'sendto',
+  'recvfrom',
+  'sendmsg',
+  'recvmsg',
+])
+
+/** Which argument of a system call points to a path; opening a pipe without a writer waits, too. */
+const PATH_ARGUMENT: Readonly<Record<string, number>> = { openat: 1, unlinkat: 1, unlink: 0, rename: 0 }
+const LONGEST_PATH = 256
+/** The smallest page of any machine: where it is larger, no text is read in more pieces than it has. */
+const PAGE = 4_096
+
+/** Above this share of a CPU a thread counts as spinning. */
+const SPINNING = 0.5
+const MOST_CHILDREN = 5
+
+interface Sample {
+  readonly at: number
+  readonly cpuMs: number
+  /** Time it was ready to run and had to wait for a CPU: on a crowded machine a spinning thread gets only its share. */
+  readonly queuedMs: number
+}
+
+/**
+ * Watches, from another thread, what the kernel says of the main thread of a process: whether it burns CPU or waits, and what for.
+ * Where there is no /proc (macOS) it knows nothing.
+ */
+export class KernelWatch {
+  readonly #task: string
+  readonly #process: string
+  #first: Sample | null = null
+
+  constructor(pid: number = process.pid) {
+    this.#process = `/proc/${pid}`
+    // On Linux the main thread's id is that of its process.
+    this.#task = `/proc/${pid}/task/${pid}`
+  }
+
+  /** Begins to measure the CPU time of the main thread, unless it is being measured already. */
+  begin(): void {
+    this.#first ??= this.#sample()
+  }
+
+  /** Forgets the measurement: the stall has ended. */
+  reset(): void {
+    this.#first = null
+  }
+
+  evidence(): KernelEvidence | null {
+    if (process.platform !== 'linux') return null
+    const first = this.#first
+    const last = this.#sample()
+    const wall = first === null || last === null ? 0 : last.at - first.at
+    const share = (of: 'cpuMs' | 'queuedMs'): number =>
+      first === null || last === null || wall <= 0 ? 0 : Math.min(1, (last[of] - first[of]) / wall)
+    const cpuShare = share('cpuMs')
+    const state = field(read(`${this.#task}/stat`), 0)
+    const stopped = state === 'T' || state === 't'
+    const busy = cpuShare + share('queuedMs') > SPINNING
+    const call = this.#syscall()
+    return {
+      doing: stopped ? 'stopped' : wall <= 0 ? 'unknown' : busy ? 'spinning' : 'waiting',
+      cpuShare: Math.round(cpuShare * 100) / 100,
+      wchan: word(read(`${this.#task}/wchan`)),
+      syscall: call.name,
+      target: call.target,
+      children: this.#children(),
+    }
+  }
+
+  #sample(): Sample | null {
+    const text = read(`${this.#task}/schedstat`)
+    // Nanoseconds on the CPU; kernels without it have ticks of 10 ms in `stat`.
+    if (text !== '') {
+      const [cpu, queued] = text.split(' ').map((nanoseconds) => Number(nanoseconds) / 1e6)
+      return { at: monotonicNow(), cpuMs: cpu ?? 0, queuedMs: queued ?? 0 }
+    }
+    const stat = read(`${this.#task}/stat`)
+    if (stat === '') return null
+    return { at: monotonicNow(), cpuMs: (Number(field(stat, 11)) + Number(field(stat, 12))) * 10, queuedMs: 0 }
+  }
+
+  #syscall(): { name: string | null; target: string | null } {
+    const [number, ...values] = read(`${this.#task}/syscall`).split(' ')
+    if (number === undefined || !/^\d+$/.test(number)) return { name: null, target: null }
+    const name = SYSCALLS[process.arch]?.[Number(number)] ?? `system call ${number}`
+    try {
+      return { name, target: this.#target(name, values) }
+    } catch {
+      return { name, target: null }
+    }
+  }
+
+  /** What the call is about, from its arguments. Throws where that cannot be read. */
+  #target(name: string, values: readonly string[]): string | null {
+    if (ON_DESCRIPTOR.has(name)) return readlinkSync(`${this.#process}/fd/${Number(values[0])}`)
+    const pointer = values[PATH_ARGUMENT[name] ?? -1]
+    return pointer === undefined ? null : this.#text(BigInt(pointer))
+  }
+
+  /** The text at an address of the process. Another process's may be closed to us. */
+  #text(address: bigint): string {
+    const memory = openSync(`${this.#process}/mem`, 'r')
+    try {
+      const bytes = Buffer.alloc(LONGEST_PATH)
+      // To the end of its page, and on only where the text goes on: the page behind may not be there.
+      const here = Math.min(LONGEST_PATH, PAGE - Number(address % BigInt(PAGE)))
+      readSync(memory, bytes, 0, here, address)
+      if (!bytes.subarray(0, here).includes(0) && here < LONGEST_PATH) {
+        readSync(memory, bytes, here, LONGEST_PATH - here, address + BigInt(here))
+      }
+      const end = bytes.indexOf(0)
+      return bytes.toString('utf8', 0, end === -1 ? LONGEST_PATH : end)
+    } finally {
+      closeSync(memory)
+    }
+  }
+
+  #children(): string[] {
+    const found: string[] = []
+    for (const task of list(`${this.#process}/task`)) {
+      for (const pid of read(`${this.#process}/task/${task}/children`).split(' ')) {
+        if (pid === '' || found.length >= MOST_CHILDREN) continue
+        const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
+        if (command !== '') found.push(command.slice(0, 200))
+      }
+    }
+    return found
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1').trim()
+  } catch {
+    return ''
+  }
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
+}
+
+/** A field of /proc/…/stat counted from the state on; the name before it may contain spaces and parentheses. */
+function field(stat: string, index: number): string | undefined {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[index]
+}
+
+function word(text: string): string | null {
+  return text === '' || text === '0' ? null : text
+}

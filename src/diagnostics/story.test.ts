@@ -1,0 +1,352 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { KernelEvidence, StackFrame, StallEvidence } from './incident.ts'
+import { tellStory, type Untold } from './story.ts'
+
+const CWD = '/app'
+
+const frame = (name: string, file: string, line: number): StackFrame => ({ function: name, file, line, column: 1 })
+
+const kernel = (given: Partial<KernelEvidence>): KernelEvidence => ({
+  doing: 'waiting',
+  cpuShare: 0,
+  wchan: null,
+  syscall: null,
+  target: null,
+  children: [],
+  ...given,
+})
+
+const SPINNING = kernel({ doing: 'spinning', cpuShare: 1 })
+const LOGIN = { method: 'POST', target: '/login', ageMs: 5_003 }
+const STACK = [
+  frame('pbkdf2Sync', 'node:internal/crypto/pbkdf2', 62),
+  frame('hash', '/app/node_modules/hasher/index.js', 7),
+  frame('verify', '/app/src/login.ts', 42),
+  frame('handler', '/app/src/routes.ts', 3),
+]
+
+const evidence = (given: Partial<StallEvidence> = {}): StallEvidence => ({
+  stage: 'report',
+  stalledForMs: 1_000,
+  stack: STACK,
+  request: LOGIN,
+  inFlight: [LOGIN],
+  inFlightCount: 15,
+  kernel: SPINNING,
+  loopLag: [],
+  memory: { rss: 80e6, heapUsed: 20e6, heapLimit: 4_000e6 },
+  allowBlocking: null,
+  ...given,
+})
+
+const incident = (given: Partial<Untold> = {}): Untold => ({
+  id: '20261122T004331123-w2-stall',
+  kind: 'stall',
+  at: '2026-11-22T00:43:31.123Z',
+  worker: { id: 2, pid: 7, generation: 1 },
+  outcome: 'ongoing',
+  evidence: [evidence()],
+  ...given,
+})
+
+const summary = (given: Partial<Untold> = {}): string => tellStory(incident(given), CWD)
+
+describe('a stall', () => {
+  test('while it lasts says where, for whom, what the thread does and who waits', () => {
+    assert.equal(
+      summary(),
+      'worker 2 (pid 7) has been stalled for 1.0 s in verify (src/login.ts:42) for POST /login, spinning; 14 other requests in flight',
+    )
+  })
+
+  test('that was cut and replaced is the example of the README', () => {
+    const told = summary({
+      outcome: 'interrupted',
+      stalledForMs: 5_010,
+      evidence: [evidence(), evidence({ stage: 'interrupt', stalledForMs: 5_000 })],
+      culprit: '503',
+      others: { inFlight: 14, served: 14 },
+      replacement: { worker: 5, afterMs: 212 },
+    })
+    assert.equal(
+      told,
+      'worker 2 (pid 7) stalled 5.0 s in verify (src/login.ts:42) for POST /login, spinning; cut and answered 503; 14 other requests served; worker 5 took over after 212 ms',
+    )
+  })
+
+  test('that ended by itself says so', () => {
+    assert.match(
+      summary({ outcome: 'ended', stalledForMs: 2_345 }),
+      /^worker 2 \(pid 7\) stalled 2\.3 s in verify .*; it ended by itself and the worker goes on$/,
+    )
+  })
+
+  test('whose culprit had begun its response was closed, and one without culprit just cut', () => {
+    assert.match(
+      summary({ outcome: 'interrupted', culprit: 'closed' }),
+      /; cut and its connection closed, as the response had begun$/,
+    )
+    assert.match(summary({ outcome: 'interrupted', culprit: 'none' }), /; cut$/)
+  })
+
+  test('tells how many of the others were served while some were not', () => {
+    assert.match(
+      summary({ outcome: 'interrupted', culprit: '503', others: { inFlight: 14, served: 12 } }),
+      /; 12 of 14 other requests served$/,
+    )
+    assert.match(
+      summary({ outcome: 'interrupted', culprit: '503', others: { inFlight: 1, served: 1 } }),
+      /; 1 other request served$/,
+    )
+    assert.match(
+      summary({ outcome: 'interrupted', culprit: '503', others: { inFlight: 0, served: 0 } }),
+      /answered 503$/,
+    )
+  })
+
+  test('in the kernel without a stack names the wait, the child and the oldest request', () => {
+    const told = summary({
+      outcome: 'killed',
+      stalledForMs: 15_000,
+      evidence: [
+        evidence({
+          stage: 'kill',
+          stack: null,
+          request: null,
+          inFlight: [{ method: 'GET', target: '/report?key=secret', ageMs: 15_100 }],
+          inFlightCount: 3,
+          kernel: kernel({ wchan: 'do_wait', syscall: 'wait4', children: ['sleep 20'] }),
+        }),
+      ],
+      emergencyResponses: { inFlight: 20, unread: 21, closed: 2, tookMs: 12 },
+      replacement: { worker: 5, afterMs: 1_400 },
+    })
+    assert.equal(
+      told,
+      'worker 2 (pid 7) stalled 15.0 s, waiting in the kernel (do_wait, wait4) for child "sleep 20", oldest of 3 requests in flight: GET /report (15.1 s); killed; 41 clients answered 503, 2 closed; worker 5 took over after 1.4 s',
+    )
+  })
+
+  test('on a file names it, and a child it does not wait for is not mentioned', () => {
+    const on = kernel({ wchan: 'pipe_read', syscall: 'read', target: '/tmp/fifo', children: ['helper'] })
+    assert.match(
+      summary({ evidence: [evidence({ kernel: on })] }),
+      /, waiting in the kernel \(pipe_read, read\) on \/tmp\/fifo;/,
+    )
+    const futex = kernel({ wchan: 'futex_wait_queue', syscall: 'futex', children: ['helper'] })
+    assert.match(
+      summary({ evidence: [evidence({ kernel: futex })] }),
+      /, waiting in the kernel \(futex_wait_queue, futex\);/,
+    )
+  })
+
+  test('keeps the stack of an earlier stage when the last has none', () => {
+    const told = summary({
+      evidence: [evidence(), evidence({ stage: 'kill', stack: null, request: null })],
+      outcome: 'killed',
+    })
+    assert.match(told, /in verify \(src\/login\.ts:42\) for POST \/login/)
+  })
+
+  test('where a cut did not help, or could not be made, is killed and says so', () => {
+    const cut = [evidence(), evidence({ stage: 'interrupt' }), evidence({ stage: 'kill' })]
+    assert.match(summary({ outcome: 'killed', evidence: cut }), /; a cut did not help; killed; 15 requests lost$/)
+    assert.match(
+      summary({
+        outcome: 'killed',
+        notInterrupted: 'async-hooks',
+        emergencyResponses: { inFlight: 0, unread: 0, closed: 3, tookMs: 1 },
+      }),
+      /; not cut, because an async_hooks hook is enabled, under which a cut may abort the process; killed; 3 clients closed$/,
+    )
+    assert.match(
+      summary({ outcome: 'killed', emergencyResponses: { inFlight: 1, unread: 0, closed: 0, tookMs: 1 } }),
+      /; killed; 1 client answered 503$/,
+    )
+    assert.match(
+      summary({ outcome: 'killed', emergencyResponses: { inFlight: 0, unread: 0, closed: 0, tookMs: 1 } }),
+      /; killed; no client was waiting$/,
+    )
+  })
+
+  test('in a long turn names it', () => {
+    assert.match(
+      summary({ evidence: [evidence({ allowBlocking: 'reindex' })] }),
+      /\(src\/login\.ts:42\) past the limit of long turn "reindex" for POST/,
+    )
+  })
+
+  test('with a heap that is nearly full says so: the collector may be what spins', () => {
+    const memory = { rss: 5e9, heapUsed: 3.9e9, heapLimit: 4e9 }
+    assert.match(summary({ evidence: [evidence({ memory })] }), /, spinning, its heap 98 % full;/)
+  })
+})
+
+describe('the telling frame', () => {
+  const told = (stack: readonly StackFrame[]): string => summary({ evidence: [evidence({ stack })] })
+
+  test('is the innermost of the app’s own', () => {
+    assert.match(told(STACK), / in verify \(src\/login\.ts:42\)/)
+  })
+
+  test('is the innermost of all where the app has none', () => {
+    assert.match(told(STACK.slice(0, 2)), / in pbkdf2Sync \(node:internal\/crypto\/pbkdf2:62\)/)
+  })
+
+  test('is never one of Punctual itself, and outside the working directory has its whole path', () => {
+    const own = frame('wrapped', fileURLToPath(new URL('../http/server-hooks.ts', import.meta.url)), 9)
+    assert.match(told([own, frame('work', 'file:///srv/other/job.ts', 8)]), / in work \(\/srv\/other\/job\.ts:8\)/)
+  })
+
+  test('without a name is called so', () => {
+    assert.match(told([frame('', '/app/a.ts', 1)]), / in an anonymous function \(a\.ts:1\)/)
+  })
+
+  test('of an empty stack is none', () => {
+    assert.match(told([]), /stalled for 1\.0 s for POST \/login/)
+  })
+})
+
+test('a frozen process that was killed tells who was lost; one that came back says so', () => {
+  const frozen = evidence({
+    stage: 'frozen',
+    stalledForMs: 20_000,
+    stack: null,
+    request: null,
+    inFlight: [],
+    inFlightCount: 12,
+    kernel: kernel({ doing: 'stopped' }),
+  })
+  assert.equal(
+    summary({ kind: 'frozen', outcome: 'killed', evidence: [frozen], replacement: { worker: 3, afterMs: 300 } }),
+    'worker 2 (pid 7) gave no sign of life for 20.0 s, stopped by a signal; killed; 12 requests lost; worker 3 took over after 300 ms',
+  )
+  assert.match(summary({ kind: 'frozen', outcome: 'ended', evidence: [frozen] }), /; it is alive again$/)
+})
+
+test('a boot that takes too long says where it stands', () => {
+  const boot = evidence({
+    stage: 'boot',
+    stalledForMs: 60_000,
+    request: null,
+    inFlight: [],
+    inFlightCount: 0,
+    stack: [frame('loadModels', '/app/models.ts', 10)],
+  })
+  assert.equal(
+    summary({ kind: 'boot', outcome: 'killed', evidence: [boot] }),
+    'worker 2 (pid 7) was not ready after 60.0 s in loadModels (models.ts:10), spinning; killed',
+  )
+  const imports = ['/app/models.ts', '/app/routes.ts', '/app/server.ts']
+  assert.match(
+    summary({ kind: 'boot', outcome: 'killed', evidence: [boot], imports }),
+    / in loadModels \(models\.ts:10\), .*imported by routes\.ts, imported by server\.ts/,
+  )
+  assert.equal(
+    summary({ kind: 'boot', outcome: 'killed', evidence: [], stalledForMs: 60_000 }),
+    'worker 2 (pid 7) was not ready after 60.0 s; killed',
+  )
+})
+
+test('a boot that throws, or ends, says why', () => {
+  const error = { name: 'SyntaxError', message: 'Unexpected token\nmore', stack: '' }
+  assert.equal(
+    summary({ kind: 'boot', outcome: 'exited', evidence: [], error, exit: { code: 1, signal: null } }),
+    'worker 2 (pid 7) could not boot: SyntaxError: Unexpected token; exit code 1',
+  )
+  assert.equal(
+    summary({ kind: 'boot', outcome: 'exited', evidence: [], exit: { code: 0, signal: null } }),
+    'worker 2 (pid 7) left before it was ready: exit code 0',
+  )
+})
+
+test('a crash names the error, or the signal and whose it may be', () => {
+  const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
+  assert.equal(
+    summary({
+      kind: 'crash',
+      outcome: 'exited',
+      evidence: [],
+      error,
+      exit: { code: 1, signal: null },
+      replacement: { worker: 4, afterMs: 90 },
+    }),
+    'worker 2 (pid 7) crashed: TypeError: x is not a function; exit code 1; worker 4 took over after 90 ms',
+  )
+  assert.match(
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGKILL' } }),
+    /^worker 2 \(pid 7\) died: killed by SIGKILL from outside/,
+  )
+  assert.match(
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGSEGV' } }),
+    /died: killed by SIGSEGV$/,
+  )
+  assert.match(
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: 3, signal: null } }),
+    /died: exit code 3$/,
+  )
+})
+
+test('a full heap is told with its size, also at the end of a stall', () => {
+  const heap = { used: 48 * 2 ** 20, limit: 48 * 2 ** 20 }
+  const exit = { code: null, signal: 'SIGABRT' }
+  assert.equal(
+    summary({ kind: 'crash', outcome: 'exited', evidence: [], exit, heap }),
+    'worker 2 (pid 7) ran out of memory: its heap was full (48 MiB of 48 MiB)',
+  )
+  assert.match(
+    summary({ kind: 'stall', outcome: 'exited', exit, heap }),
+    /^worker 2 \(pid 7\) stalled .*; then it ran out of memory: its heap was full \(48 MiB of 48 MiB\)$/,
+  )
+  assert.match(
+    summary({ kind: 'stall', outcome: 'exited', exit: { code: 3, signal: null } }),
+    /; then it died: exit code 3$/,
+  )
+})
+
+test('a worker replaced for its memory tells how much it had and might have', () => {
+  const memory = { rss: 612 * 2 ** 20, limit: 512 * 2 ** 20 }
+  assert.equal(
+    summary({ kind: 'memory', outcome: 'exited', evidence: [], memory, replacement: { worker: 5, afterMs: 400 } }),
+    'worker 2 (pid 7) used 612 MiB of memory, above its limit of 512 MiB; replaced; worker 5 took over after 400 ms',
+  )
+})
+
+test('a leak names the pool, the borrower and how long', () => {
+  const leak = { pool: 'main', borrower: 'auth (listUsers (src/users.ts:42))', heldForMs: 61_000 }
+  assert.equal(
+    summary({ kind: 'leak', outcome: 'ongoing', evidence: [], leak }),
+    'worker 2 (pid 7) has lent a connection of pool main to auth (listUsers (src/users.ts:42)) for 61.0 s; if it is never released the pool runs dry',
+  )
+})
+
+test('a crash loop counts its reasons and names the last error', () => {
+  const error = { name: 'Error', message: 'no database', stack: '' }
+  assert.equal(
+    summary({
+      kind: 'crash-loop',
+      worker: null,
+      outcome: 'exited',
+      evidence: [],
+      failures: { withinMs: 60_000, reasons: { boot: 3, crash: 7 } },
+      error,
+    }),
+    'workers failed 10 times within 60.0 s (7 crash, 3 boot); gave up; the last error: Error: no database',
+  )
+})
+
+test('an arbiter that failed tells its error and what it was doing', () => {
+  const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
+  assert.equal(
+    summary({ kind: 'internal-error', worker: null, outcome: 'exited', evidence: [], during: 'tick', error }),
+    'the arbiter failed while it handled the event "tick": TypeError: x is not a function; it stopped its workers',
+  )
+})
+
+test('a summary is one line and shows no query, whatever the client sent', () => {
+  const request = { method: 'GET', target: `/a\u001b[31m\nforged?token=secret&${'x'.repeat(500)}`, ageMs: 1 }
+  const told = summary({ evidence: [evidence({ request })] })
+  assert.ok(!told.includes('\n') && !told.includes('\u001b') && !told.includes('secret'))
+})

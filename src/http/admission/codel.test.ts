@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { ms } from '../../resilience/duration.ts'
+import { Codel } from './codel.ts'
+
+const TARGET = 100
+const INTERVAL = 1_000
+
+/** A server on a clock of its own: requests come at given instants, wait in one queue, and take some time each. */
+class Simulation {
+  now = 0
+  /** Milliseconds that one request takes. */
+  cost = 10
+  isHigh = true
+  readonly codel = new Codel(
+    { target: ms(TARGET), interval: ms(INTERVAL) },
+    { begin: () => {}, isHigh: () => this.isHigh },
+  )
+  readonly #queue: number[] = []
+  #nextAt = 0
+
+  /** Lets requests come every `gap` milliseconds, for `length` of them, and says how each came out. */
+  run(length: number, gap: number): { waits: number[]; shed: number } {
+    const end = this.now + length
+    const waits: number[] = []
+    let shed = 0
+    this.#nextAt = Math.max(this.#nextAt, this.now)
+    while (this.now < end) {
+      for (; this.#nextAt <= this.now; this.#nextAt += gap) this.#queue.push(this.#nextAt)
+      const came = this.#queue.shift()
+      if (came === undefined) {
+        this.now = this.#nextAt
+      } else if (this.codel.take(this.now - came, this.now)) {
+        shed++
+        // To answer 503 is not for nothing, either.
+        this.now += 0.05
+      } else {
+        waits.push(this.now - came)
+        this.now += this.cost
+      }
+    }
+    return { waits, shed }
+  }
+
+  /** So many at once. */
+  burst(count: number): void {
+    for (let index = 0; index < count; index++) this.#queue.push(this.now)
+  }
+}
+
+describe('controlled delay', () => {
+  test('a load that can be served is left alone', () => {
+    const simulation = new Simulation()
+    const { shed } = simulation.run(60_000, 11)
+    assert.equal(shed, 0)
+    assert.equal(simulation.codel.isCalm, true)
+  })
+
+  test('a burst is let through, however long its last one waits', () => {
+    const simulation = new Simulation()
+    for (let second = 0; second < 10; second++) {
+      simulation.burst(80)
+      const { waits, shed } = simulation.run(2_000, 50)
+      assert.equal(shed, 0)
+      assert.ok(Math.max(...waits) > 5 * TARGET, `${Math.max(...waits)}`)
+    }
+  })
+
+  test('a standing queue is shed until the delay is bounded, and the server stays busy', () => {
+    const simulation = new Simulation()
+    // Twice what can be done.
+    simulation.run(3_000, 5)
+    assert.equal(simulation.codel.isOverloaded, true)
+    const { waits, shed } = simulation.run(20_000, 5)
+    assert.ok(Math.max(...waits) <= 2 * TARGET, `${Math.max(...waits)}`)
+    assert.ok(shed > 0.4 * (shed + waits.length), `${shed} of ${shed + waits.length}`)
+    assert.ok(waits.length > 0.9 * (20_000 / simulation.cost), `${waits.length}`)
+  })
+
+  test('a hundred times too much is met as well', () => {
+    const simulation = new Simulation()
+    simulation.run(3_000, 0.1)
+    const { waits } = simulation.run(10_000, 0.1)
+    assert.ok(Math.max(...waits) <= 2 * TARGET, `${Math.max(...waits)}`)
+    assert.ok(waits.length > 0.4 * (10_000 / simulation.cost), `${waits.length}`)
+  })
+
+  test('a little too much is shed a little, by the law', () => {
+    const simulation = new Simulation()
+    simulation.run(30_000, 9.5)
+    const { waits, shed } = simulation.run(30_000, 9.5)
+    assert.ok(shed > 0)
+    assert.ok(shed < 0.1 * (shed + waits.length), `${shed} of ${shed + waits.length}`)
+  })
+
+  test('between the target and twice it, one is shed after each interval divided by the root of their number', () => {
+    const codel = new Codel({ target: ms(TARGET), interval: ms(INTERVAL) }, { begin: () => {}, isHigh: () => true })
+    const shedAt: number[] = []
+    for (let now = 0; now < 4_000; now++) if (codel.take(150, now)) shedAt.push(now)
+    const expected = [1_000]
+    for (let count = 1, at = 1_000; shedAt.length > expected.length; count++) {
+      at += INTERVAL / Math.sqrt(count)
+      expected.push(Math.ceil(at))
+    }
+    assert.ok(shedAt.length > 4)
+    assert.deepEqual(shedAt, expected)
+  })
+
+  test('it recovers: an interval after the load has fallen nothing is shed any more', () => {
+    const simulation = new Simulation()
+    simulation.run(10_000, 5)
+    simulation.run(2 * INTERVAL, 20)
+    assert.equal(simulation.codel.isOverloaded, false)
+    assert.equal(simulation.run(10_000, 11).shed, 0)
+    assert.equal(simulation.codel.isCalm, true)
+  })
+
+  test('overload ends without a request, too', () => {
+    const simulation = new Simulation()
+    simulation.run(5_000, 5)
+    assert.equal(simulation.codel.isOverloaded, true)
+    simulation.codel.look(simulation.now + INTERVAL / 2)
+    assert.equal(simulation.codel.isOverloaded, true)
+    simulation.codel.look(simulation.now + INTERVAL + 1)
+    assert.equal(simulation.codel.isOverloaded, false)
+    assert.equal(simulation.codel.isCalm, true)
+  })
+
+  test('what has waited elsewhere is not shed by a server that has time', () => {
+    const simulation = new Simulation()
+    simulation.isHigh = false
+    for (let now = 0; now < 10_000; now += 10) assert.equal(simulation.codel.take(5_000, now), false)
+    simulation.isHigh = true
+    let shed = 0
+    for (let now = 10_000; now < 12_100; now += 10) if (simulation.codel.take(5_000, now)) shed++
+    assert.ok(shed > 0)
+    // And when it has time again it stops.
+    simulation.isHigh = false
+    for (let now = 12_100; now < 13_200; now += 10) simulation.codel.take(5_000, now)
+    assert.equal(simulation.codel.isOverloaded, false)
+  })
+
+  test('strain is measured over the interval in which the queue stood', () => {
+    const begun: number[] = []
+    let clock = 0
+    const strain = { begin: () => void begun.push(clock), isHigh: () => true }
+    const codel = new Codel({ target: ms(TARGET), interval: ms(INTERVAL) }, strain)
+    for (clock = 0; clock < 500; clock += 10) codel.take(0, clock)
+    for (clock = 500; clock <= 1_500; clock += 10) codel.take(150, clock)
+    assert.deepEqual(begun, [500, 1_500])
+    assert.equal(codel.isOverloaded, true)
+  })
+})

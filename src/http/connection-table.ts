@@ -1,0 +1,269 @@
+import type { RequestLine } from '../diagnostics/incident.ts'
+import { OUTCOMES, type OutcomeCounts } from '../diagnostics/outcomes.ts'
+
+/**
+ * Every open connection of a worker and the request on it, in shared memory: written by the main thread as it serves, read by
+ * the watchdog thread while the main thread stands still. It is what an explanation lists ("14 requests in flight") and what
+ * last answers are addressed to, so a row is cleared before its descriptor is closed and never after.
+ *
+ * One row is 192 bytes: four 32-bit integers (descriptor, flags, sequence, text length), the start of the request as a
+ * 64-bit float of monotonic milliseconds, the instant its code may be cut for having taken too long, and 160 bytes of text (`POST /login`). Rows that were never used
+ * cost address space, not memory.
+ */
+
+const ROW = 192
+const TEXT_AT = 32
+const TEXT_ROOM = ROW - TEXT_AT
+/** 24 floats: six totals, two unused, then how the requests have ended, by place in `OUTCOMES`; the last three are admission's. */
+const HEADER = 192
+const OUTCOMES_AT = 8
+const WOULD_BE_SHED_AT = 21
+const WAITING_AT = 22
+const OVERLOADED_AT = 23
+
+/** Bits of a row's flags. */
+const OPEN = 1
+/** A request has been read whose response has not begun. */
+export const WAITING = 2
+/** A response has begun and not yet been sent whole. */
+export const BEGUN = 4
+/** Nothing can be written to it by descriptor: TLS, HTTP/2, upgraded, not HTTP at all. */
+export const OPAQUE = 8
+
+/** Rows of a table unless told otherwise; connections beyond are served, but neither listed nor given last answers. */
+const CAPACITY = 16_384
+
+const INTEGERS = ROW / 4
+const FLOATS = ROW / 8
+
+/** What the watchdog thread reads in a row. */
+export interface ConnectionRow {
+  readonly slot: number
+  /** Descriptor of the socket, or -1 where it is not known. */
+  readonly fd: number
+  readonly flags: number
+}
+
+export class ConnectionTable {
+  readonly memory: SharedArrayBuffer
+  readonly #integers: Int32Array
+  readonly #floats: Float64Array
+  readonly #bytes: Buffer
+  readonly #totals: Float64Array
+  readonly #free: number[] = []
+  readonly #capacity: number
+  /** Rows from here on were never used. */
+  #used = 0
+  #sequence = 0
+
+  /** Without an argument: a new table. With the memory of one: a view of it, for another thread. */
+  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(HEADER + ROW * CAPACITY)) {
+    this.memory = memory
+    this.#totals = new Float64Array(memory, 0, HEADER / 8)
+    this.#integers = new Int32Array(memory, HEADER)
+    this.#floats = new Float64Array(memory, HEADER)
+    this.#bytes = Buffer.from(memory, HEADER)
+    this.#capacity = (memory.byteLength - HEADER) / ROW
+  }
+
+  /** Takes a row for a new connection; -1 when the table is full. */
+  open(fd: number, flags: number, now: number): number {
+    let slot = this.#free.pop()
+    if (slot === undefined) {
+      if (this.#used === this.#capacity) return -1
+      slot = this.#used++
+      this.#totals[2] = this.#used
+    }
+    const at = slot * INTEGERS
+    this.#integers[at] = fd
+    this.#floats[slot * FLOATS + 2] = now
+    this.#integers[at + 1] = OPEN | flags
+    this.#add(3, 1)
+    return slot
+  }
+
+  /** Gives the row back; to be called before the descriptor is closed, because its number is used again at once. */
+  close(slot: number): void {
+    if (slot < 0) return
+    this.#integers[slot * INTEGERS + 1] = 0
+    this.#integers[slot * INTEGERS] = -1
+    this.#free.push(slot)
+    this.#add(3, -1)
+  }
+
+  /** A request has been read on this connection. Returns its sequence number, by which a later look knows it again. */
+  begin(slot: number, method: string, target: string, now: number, cutAt: number = Number.POSITIVE_INFINITY): number {
+    const begun = (this.#totals[0] as number) + 1
+    this.#totals[0] = begun
+    // Never 0, which means none; not by a remainder of floats, which costs more than all else here.
+    this.#sequence = this.#sequence === 0x7fffffff ? 1 : this.#sequence + 1
+    const sequence = this.#sequence
+    this.#add(1, 1)
+    if (slot < 0) return sequence
+    const at = slot * INTEGERS
+    this.#integers[at + 3] = this.#write(slot * ROW + TEXT_AT, method, target)
+    this.#floats[slot * FLOATS + 2] = now
+    this.#floats[slot * FLOATS + 3] = cutAt
+    this.#integers[at + 2] = sequence
+    this.#integers[at + 1] = ((this.#integers[at + 1] as number) & ~BEGUN) | WAITING
+    return sequence
+  }
+
+  /** The first byte of the response is about to leave. */
+  answering(slot: number): void {
+    if (slot < 0) return
+    const at = slot * INTEGERS + 1
+    this.#integers[at] = ((this.#integers[at] as number) & ~WAITING) | BEGUN
+  }
+
+  /** A request has ended; `idle` when no other waits behind it on the same connection. */
+  end(slot: number, idle: boolean): void {
+    this.#add(1, -1)
+    if (slot < 0) return
+    const at = slot * INTEGERS + 1
+    const rest = (this.#integers[at] as number) & ~(WAITING | BEGUN)
+    this.#integers[at] = idle ? rest : rest | WAITING
+  }
+
+  /** The connection speaks something else from now on (an upgrade). */
+  makeOpaque(slot: number): void {
+    if (slot < 0) return
+    const at = slot * INTEGERS + 1
+    this.#integers[at] = ((this.#integers[at] as number) & ~(WAITING | BEGUN)) | OPAQUE
+  }
+
+  /**
+   * Sequence number of the request whose handler the main thread has entered and not yet left; 0 when it is in none, or past an `await`.
+   * All that is known of who runs when a system call lets no stack be had.
+   */
+  get running(): number {
+    return this.#totals[4] as number
+  }
+
+  set running(sequence: number) {
+    this.#totals[4] = sequence
+  }
+
+  /** Requests begun since the worker started. */
+  get requests(): number {
+    return this.#totals[0] as number
+  }
+
+  get inFlight(): number {
+    return this.#totals[1] as number
+  }
+
+  get connections(): number {
+    return this.#totals[3] as number
+  }
+
+  /** Every open connection. */
+  *rows(): Generator<ConnectionRow> {
+    const used = this.#totals[2] as number
+    for (let slot = 0; slot < used; slot++) {
+      const flags = this.#integers[slot * INTEGERS + 1] as number
+      if ((flags & OPEN) !== 0) yield { slot, fd: this.#integers[slot * INTEGERS] as number, flags }
+    }
+  }
+
+  /** Method and target of the request last begun on a connection, as far as they fit. */
+  textOf(slot: number): string {
+    const length = this.#integers[slot * INTEGERS + 3] as number
+    return this.#bytes.toString('latin1', slot * ROW + TEXT_AT, slot * ROW + TEXT_AT + length)
+  }
+
+  sequenceOf(slot: number): number {
+    return this.#integers[slot * INTEGERS + 2] as number
+  }
+
+  /** Monotonic milliseconds from which on the code of the request on this connection may be cut; infinite for never. */
+  cutAtOf(slot: number): number {
+    return this.#floats[slot * FLOATS + 3] as number
+  }
+
+  setCutAt(slot: number, instant: number): void {
+    if (slot >= 0) this.#floats[slot * FLOATS + 3] = instant
+  }
+
+  /** A request has ended. @param outcome its place in `OUTCOMES` */
+  countOutcome(outcome: number): void {
+    this.#add(OUTCOMES_AT + outcome, 1)
+  }
+
+  /** How many requests have ended in which way, since the worker started. */
+  outcomes(): OutcomeCounts {
+    return Object.fromEntries(
+      OUTCOMES.map((outcome, at) => [outcome, this.#totals[OUTCOMES_AT + at] as number]),
+    ) as OutcomeCounts
+  }
+
+  /** Work that goes on although nobody awaits it any more. */
+  get zombies(): number {
+    return this.#totals[5] as number
+  }
+
+  set zombies(count: number) {
+    this.#totals[5] = count
+  }
+
+  /** Admission, in its dark mode, would have shed a request. */
+  countWouldBeShed(): void {
+    this.#add(WOULD_BE_SHED_AT, 1)
+  }
+
+  get wouldBeShed(): number {
+    return this.#totals[WOULD_BE_SHED_AT] as number
+  }
+
+  /** Requests that wait to be let in; they are in flight, and their handlers have not been called. */
+  get waiting(): number {
+    return this.#totals[WAITING_AT] as number
+  }
+
+  set waiting(count: number) {
+    this.#totals[WAITING_AT] = count
+  }
+
+  /** Admission has found that more comes than can be done. */
+  get overloaded(): boolean {
+    return this.#totals[OVERLOADED_AT] === 1
+  }
+
+  set overloaded(value: boolean) {
+    this.#totals[OVERLOADED_AT] = value ? 1 : 0
+  }
+
+  line(slot: number, now: number): RequestLine {
+    const text = this.textOf(slot)
+    const space = text.indexOf(' ')
+    return {
+      method: text.slice(0, space),
+      target: text.slice(space + 1),
+      ageMs: Math.round(now - (this.#floats[slot * FLOATS + 2] as number)),
+    }
+  }
+
+  /** The requests in flight, the oldest first. */
+  lines(now: number, most: number): RequestLine[] {
+    const found: RequestLine[] = []
+    for (const { slot, flags } of this.rows()) {
+      if ((flags & (WAITING | BEGUN)) !== 0) found.push(this.line(slot, now))
+    }
+    return found.sort((a, b) => b.ageMs - a.ageMs).slice(0, most)
+  }
+
+  /** By hand, because most are short: joining the two, and a call into Node to copy them, take three times as long. */
+  #write(start: number, method: string, target: string): number {
+    const bytes = this.#bytes
+    let at = start
+    for (let index = 0; index < method.length; index++) bytes[at++] = method.charCodeAt(index)
+    bytes[at++] = 32
+    const length = Math.min(target.length, start + TEXT_ROOM - at)
+    for (let index = 0; index < length; index++) bytes[at++] = target.charCodeAt(index)
+    return at - start
+  }
+
+  #add(total: number, by: number): void {
+    this.#totals[total] = (this.#totals[total] as number) + by
+  }
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { openSync } from 'node:fs'
+import { type TestContext, test } from 'node:test'
+import { PunctualError } from '../../errors/punctual-error.ts'
+import { ms } from '../../resilience/duration.ts'
+import { inSyncLane } from './disk-lane.ts'
+import { GroupCommit } from './group-commit.ts'
+import { Segment } from './segment.ts'
+
+function isNotSynced(reason: string): (error: unknown) => boolean {
+  return (error) =>
+    error instanceof PunctualError && error.code === 'PUNCTUAL_QUEUE_NOT_SYNCED' && error.details?.reason === reason
+}
+
+/** The device takes what is written to it and refuses to sync (EINVAL). */
+const REFUSES = '/dev/null'
+
+function segmentAt(context: TestContext, path: string): Segment {
+  const segment = new Segment(1, path, openSync(path, 'r'), 0)
+  context.after(() => segment.close())
+  return segment
+}
+
+test('what the disk has refused is rejected for as long as it is not settled, though another sync would say nothing of it', async (t) => {
+  const faults: unknown[] = []
+  const commit = new GroupCommit(ms(1), (error) => faults.push(error))
+  const refused = segmentAt(t, REFUSES)
+  commit.appended(refused)
+  await assert.rejects(commit.synced(), isNotSynced('EINVAL'))
+  assert.equal(faults.length, 1)
+  await assert.rejects(commit.synced(), isNotSynced('EINVAL'))
+  commit.appended(segmentAt(t, import.meta.filename))
+  await assert.rejects(commit.synced(), isNotSynced('EINVAL'))
+  commit.forget(refused)
+  await commit.synced()
+  await commit.close()
+})
+
+test('who asks again as soon as it is answered is answered too', async (t) => {
+  const commit = new GroupCommit(ms(1), () => assert.fail('no fault'))
+  const segment = segmentAt(t, import.meta.filename)
+  const answers: number[] = []
+  const ask = (): Promise<void> => commit.synced()
+  for (let round = 0; round < 3; round++) {
+    commit.appended(segment)
+    await ask()
+      .then(ask)
+      .then(() => answers.push(round))
+    await ask()
+  }
+  assert.deepEqual(answers, [0, 1, 2])
+  await commit.close()
+})
+
+test('who asks while it is being synced is answered with it', async (t) => {
+  const commit = new GroupCommit(ms(1), () => assert.fail('no fault'))
+  const { promise, resolve } = Promise.withResolvers<void>()
+  void inSyncLane(() => promise)
+  commit.appended(segmentAt(t, import.meta.filename))
+  const closed = commit.close()
+  const asked = commit.synced()
+  resolve()
+  await Promise.all([closed, asked])
+  await commit.synced()
+})
+
+test('what was not synced when the spool was closed is rejected, for who waits and who asks later', async (t) => {
+  const commit = new GroupCommit(ms(3_600_000), () => {})
+  const segment = segmentAt(t, import.meta.filename)
+  commit.appended(segment)
+  const waiting = assert.rejects(commit.synced(), isNotSynced('closed'))
+  commit.abandon()
+  segment.close()
+  await waiting
+  await assert.rejects(commit.synced(), isNotSynced('closed'))
+})
+
+test('a segment whose items were all settled while it was synced fails nobody', async (t) => {
+  const commit = new GroupCommit(ms(1), () => assert.fail('no fault'))
+  const segment = segmentAt(t, REFUSES)
+  commit.appended(segment)
+  const synced = commit.synced()
+  commit.forget(segment)
+  segment.close()
+  await synced
+})

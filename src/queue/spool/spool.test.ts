@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { until } from '../../../test/process/support/until.ts'
+import { ms } from '../../resilience/duration.ts'
+import { ulid } from '../ulid.ts'
+import { adopt, type Leftover, listOwners } from './adopt.ts'
+import { thisOwner } from './owner.ts'
+import { openSpool, type Place, type Spool, type SpoolOptions, type SpoolState } from './spool.ts'
+
+const OWNER = `dead-1-1.${thisOwner().slice(-8)}`
+const BY = `living-2-2.${thisOwner().slice(-8)}`
+
+function temporary(context: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-spool-'))
+  context.after(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+function open(context: TestContext, directory: string, options: Partial<SpoolOptions> = {}): Spool {
+  const spool = openSpool({
+    directory,
+    queue: 'q',
+    owner: OWNER,
+    durability: 'process',
+    syncEvery: ms(5),
+    maxBytes: 64 * 1024 * 1024,
+    onState: () => {},
+    ...options,
+  })
+  context.after(() => spool.closeSync())
+  return spool
+}
+
+/** Appends until it has been taken: a machine that stops for half a second makes a spool degrade. */
+async function append(spool: Spool, json: string, id = ulid()): Promise<Place> {
+  return await until('an item to be spooled', () => spool.append(id, json) ?? undefined)
+}
+
+async function appendAll(spool: Spool, count: number, from = 0): Promise<Place[]> {
+  const places: Place[] = []
+  for (let number = from; number < from + count; number++) {
+    places.push(await append(spool, JSON.stringify({ number, filler: 'x'.repeat(100) })))
+    // Segments are made while the event loop turns.
+    if (number % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  return places
+}
+
+const numbers = (items: readonly Leftover[]): number[] =>
+  items.map(({ json }) => (JSON.parse(json) as { number: number }).number)
+const range = (from: number, end: number): number[] => Array.from({ length: end - from }, (_, index) => from + index)
+const segmentsOf = (directory: string): string[] =>
+  existsSync(directory)
+    ? readdirSync(directory, { recursive: true })
+        .map(String)
+        .filter((name) => name.endsWith('.spool'))
+    : []
+
+test('what was appended is there for the next, in order and to the letter', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory)
+  const items = ['{}', '"Grüße, 世界 🌍"', JSON.stringify('x'.repeat(300_000)), '[1,2]'].map((json) => ({
+    id: ulid(),
+    json,
+  }))
+  for (const { id, json } of items) await append(spool, json, id)
+  await spool.close()
+  assert.deepEqual(listOwners(directory, 'q'), [OWNER])
+  const adopted = adopt(directory, 'q', OWNER, BY)
+  assert.deepEqual(
+    adopted?.items.map(({ id, json }) => ({ id, json })),
+    items,
+  )
+  assert.deepEqual(adopted?.damaged, [])
+})
+
+test('what is settled does not come back, and its files go', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory, { segmentBytes: 4_096 })
+  const places: Place[] = []
+  await until('some segments', async () => {
+    places.push(...(await appendAll(spool, 50, places.length)))
+    return segmentsOf(directory).length > 4
+  })
+  const first = join(directory, 'q', OWNER, '00000001.spool')
+  assert.ok(existsSync(first))
+  const end = places.length
+  spool.settle(places.filter((_, number) => number < end - 50 || number % 7 === 0))
+  await until('the first segment to go', () => !existsSync(first))
+  await spool.close()
+  const adopted = adopt(directory, 'q', OWNER, BY)
+  assert.deepEqual(
+    numbers(adopted?.items ?? []),
+    range(end - 50, end).filter((number) => number % 7 !== 0),
+  )
+})
+
+test('a spool whose items are all settled leaves nothing behind', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory, { segmentBytes: 4_096 })
+  const places = await appendAll(spool, 200)
+  for (const place of places.toReversed()) spool.settle([place, place])
+  await spool.close()
+  assert.deepEqual(readdirSync(join(directory, 'q')), [])
+  assert.equal(adopt(directory, 'q', OWNER, BY), null)
+  assert.deepEqual(readdirSync(join(directory, 'q')), [])
+})
+
+test('a segment goes on growing as long as the event loop does not turn, and the caller never waits for the next', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory, { segmentBytes: 4_096 })
+  await append(spool, '{"number":0}')
+  let taken = 1
+  for (let number = 1; number < 1_000; number++) if (spool.append(ulid(), `{"number":${number}}`) !== null) taken++
+  assert.ok(statSync(join(directory, 'q', OWNER, '00000001.spool')).size > 40_000)
+  await until('the next segment to be made', async () => {
+    if (spool.append(ulid(), `{"number":${taken}}`) !== null) taken++
+    return segmentsOf(directory).length > 1
+  })
+  await spool.close()
+  assert.equal(adopt(directory, 'q', OWNER, BY)?.items.length, taken)
+})
+
+test('what is beyond the limit in bytes is refused, and taken again when something is settled', async (t) => {
+  const spool = open(t, temporary(t), { maxBytes: 1_000 })
+  const first = await append(spool, JSON.stringify('x'.repeat(598)))
+  assert.equal(spool.append(ulid(), JSON.stringify('x'.repeat(399))), null)
+  assert.ok(await append(spool, JSON.stringify('x'.repeat(398))))
+  spool.settle([first])
+  assert.ok(await append(spool, JSON.stringify('x'.repeat(598))))
+  assert.ok(spool.bytes > 1_600)
+})
+
+test('what has no id of 26 characters is refused', (t) => {
+  const spool = open(t, temporary(t))
+  assert.equal(spool.append('short', '{}'), null)
+})
+
+test('with durability disk, synced resolves when what was appended is synced, and not before', async (t) => {
+  const spool = open(t, temporary(t), { durability: 'disk', syncEvery: ms(3_600_000) })
+  await spool.synced()
+  await append(spool, '{}')
+  let synced = 0
+  const both = Promise.all([spool.synced(), spool.synced()].map((one) => one.then(() => synced++)))
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(synced, 0)
+  await spool.close()
+  await both
+  await spool.synced()
+})
+
+test('with durability disk, several segments are synced together, again and again', async (t) => {
+  const spool = open(t, temporary(t), { durability: 'disk', segmentBytes: 4_096 })
+  for (let round = 0; round < 3; round++) {
+    await appendAll(spool, 100)
+    await until('them to be synced', () => spool.synced().then(() => true))
+  }
+})
+
+test('when items that stay hold so many files that nothing more fits, that is told, and it is over when they are settled', async (t) => {
+  const states: SpoolState[] = []
+  const onState = (state: SpoolState): void => void states.push(state)
+  const spool = open(t, temporary(t), { maxBytes: 2_000, segmentBytes: 4_096, onState })
+  const stay: Place[] = []
+  await until('the files to be full', async () => {
+    for (;;) {
+      const place = spool.append(ulid(), JSON.stringify('x'.repeat(50)))
+      if (place === null) return spool.state.state === 'degraded' && spool.state.reason === 'files-full'
+      // The first of each segment stays.
+      if (place.segment === stay.at(-1)?.segment) spool.settle([place])
+      else stay.push(place)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })
+  assert.ok(states.some((state) => state.state === 'degraded' && state.reason === 'files-full'))
+  spool.settle(stay)
+  await append(spool, '{}')
+  await until('it to be said', () => states.at(-1)?.state === 'ok')
+})
+
+test('a spool that is closed takes nothing, and closing again does nothing', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory)
+  const place = await append(spool, '{"number":1}')
+  await spool.close()
+  assert.equal(spool.append(ulid(), '{}'), null)
+  spool.settle([place])
+  await spool.close()
+  spool.closeSync()
+  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), [1])
+})
+
+test('closing in the last moment leaves the same as closing', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory, { durability: 'disk', segmentBytes: 4_096 })
+  const places = await appendAll(spool, 200)
+  spool.settle(places.slice(0, 150))
+  spool.closeSync()
+  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), range(150, 200))
+})
+
+test('a second spool of the same owner does not touch what the first has left, and adopting oneself finds it', async (t) => {
+  const directory = temporary(t)
+  const first = open(t, directory)
+  await appendAll(first, 3)
+  await first.close()
+  const second = open(t, directory)
+  await appendAll(second, 2, 3)
+  const adopted = adopt(directory, 'q', OWNER, OWNER)
+  assert.deepEqual(numbers(adopted?.items ?? []), [0, 1, 2])
+  assert.equal(adopt(directory, 'q', OWNER, OWNER), null, 'it is in hand')
+  adopted?.settle(adopted.items.map(({ place }) => place))
+  await second.close()
+  adopted?.release()
+  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), [3, 4])
+})
+
+test('a directory that is a file makes the spool degrade, say why, and work once it is gone', async (t) => {
+  const directory = temporary(t)
+  const states: SpoolState[] = []
+  writeFileSync(join(directory, 'q'), '')
+  const spool = open(t, directory, { onState: (state) => states.push(state) })
+  assert.equal(spool.state.state, 'degraded')
+  assert.equal(spool.append(ulid(), '{}'), null)
+  await until('the state to be told', () => states.length > 0)
+  assert.match((states[0] as { reason: string }).reason, /^(EEXIST|ENOTDIR)$/)
+  rmSync(join(directory, 'q'))
+  await append(spool, '{"number":1}')
+  assert.equal(spool.state.state, 'ok')
+  assert.deepEqual(
+    states.map(({ state }) => state),
+    ['degraded', 'ok'],
+  )
+  await spool.close()
+  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), [1])
+})
+
+test('a directory that is removed midway is noticed, and what was in it is written again', async (t) => {
+  const directory = temporary(t)
+  const states: string[] = []
+  const spool = open(t, directory, { segmentBytes: 4_096, onState: ({ state }) => states.push(state) })
+  const places = await appendAll(spool, 200)
+  spool.settle(places.slice(0, 10))
+  rmSync(join(directory, 'q'), { recursive: true })
+  await until('it to be noticed', () => states.includes('degraded'))
+  spool.settle(places.slice(10, 20))
+  await append(spool, '{"number":200}')
+  await spool.close()
+  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), range(20, 201))
+})
+
+test('a directory that is replaced by a file midway makes it degrade until the file is gone', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory)
+  await appendAll(spool, 50)
+  rmSync(join(directory, 'q'), { recursive: true })
+  writeFileSync(join(directory, 'q'), '')
+  await until('it to be noticed', () => spool.state.state === 'degraded')
+  assert.equal(spool.append(ulid(), '{}'), null)
+  rmSync(join(directory, 'q'))
+  await append(spool, '{"number":50}')
+  await spool.close()
+  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), range(0, 51))
+})
+
+test('nobody else can read what is in it', async (t) => {
+  const directory = temporary(t)
+  const spool = open(t, directory)
+  await append(spool, '{}')
+  const home = join(directory, 'q', OWNER)
+  assert.equal(statSync(home).mode & 0o77, 0)
+  for (const name of segmentsOf(directory)) assert.equal(statSync(join(directory, name)).mode & 0o77, 0)
+  assert.match(readFileSync(join(home, '00000001.spool'), 'latin1'), /^PUNCTSPL/)
+})

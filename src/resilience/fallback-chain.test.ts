@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ClientDisconnectedError } from './abort-reason.ts'
+import { fallbackChain } from './fallback-chain.ts'
+import { withDeadline } from './with-deadline.ts'
+
+class HttpError extends Error {
+  readonly status: number
+
+  constructor(status: number) {
+    super(`HTTP ${status}`)
+    this.status = status
+  }
+}
+
+/** Threads are even, issues are odd, and 13 is nowhere. */
+function make(remember?: number) {
+  const asked: string[] = []
+  const source = (name: string, has: (id: number) => boolean) => async (id: number) => {
+    asked.push(`${name} ${id}`)
+    if (id === 500) throw new HttpError(500)
+    if (!has(id)) throw new HttpError(422)
+    return { [name]: id }
+  }
+  const discussions = fallbackChain('discussion', {
+    sources: {
+      messaging: source('messaging', (id) => id % 2 === 0),
+      issue: source('issue', (id) => id % 2 === 1 && id !== 13),
+    },
+    next: (error) => error instanceof HttpError && error.status === 422,
+    ...(remember === undefined ? {} : { remember }),
+  })
+  return { asked, discussions }
+}
+
+describe('fallbackChain', () => {
+  it('ask the next source on the errors that are named, and say which one answered', async () => {
+    const { asked, discussions } = make()
+    assert.deepEqual(await discussions.ask(2), { source: 'messaging', value: { messaging: 2 } })
+    assert.deepEqual(await discussions.ask(3), { source: 'issue', value: { issue: 3 } })
+    assert.deepEqual(asked, ['messaging 2', 'messaging 3', 'issue 3'])
+  })
+
+  it('go first to the source that answered the last time, whatever the caller supposes', async () => {
+    const { asked, discussions } = make()
+    await discussions.ask(3)
+    asked.length = 0
+    assert.equal((await discussions.ask(3, { first: 'messaging' })).source, 'issue')
+    assert.deepEqual(asked, ['issue 3'])
+    assert.equal(discussions.remembered(3), 'issue')
+  })
+
+  it('begin with what the caller supposes where nothing is remembered', async () => {
+    const { asked, discussions } = make()
+    await discussions.ask(5, { first: 'issue' })
+    assert.deepEqual(asked, ['issue 5'])
+  })
+
+  it('pass on any other error as it is, and the last one when no source has it', async () => {
+    const { asked, discussions } = make()
+    await assert.rejects(discussions.ask(500), { status: 500 })
+    assert.deepEqual(asked, ['messaging 500'])
+    await assert.rejects(discussions.ask(13), { status: 422 })
+    assert.equal(discussions.remembered(13), undefined)
+  })
+
+  it('remember a bounded number of keys, those used last', async () => {
+    const { discussions } = make(2)
+    for (const id of [1, 3, 1, 5]) await discussions.ask(id)
+    assert.deepEqual(
+      [1, 3, 5].map((id) => discussions.remembered(id)),
+      ['issue', undefined, 'issue'],
+    )
+    const { discussions: forgetful } = make(0)
+    await forgetful.ask(1)
+    assert.equal(forgetful.remembered(1), undefined)
+  })
+
+  it('ask nobody else once what is around was given up', () =>
+    withDeadline('work', '1m', async () => {
+      const asked: string[] = []
+      await withDeadline('work', '1m', async (scope) => {
+        const both = fallbackChain('discussion', {
+          sources: {
+            one: (_id: number) => {
+              asked.push('one')
+              scope.abort(new ClientDisconnectedError())
+              throw new HttpError(422)
+            },
+            two: (_id: number) => asked.push('two'),
+          },
+          next: () => true,
+        })
+        await assert.rejects(both.ask(1), ClientDisconnectedError)
+      }).catch(() => {})
+      assert.deepEqual(asked, ['one'])
+    }))
+
+  it('without sources are refused', () => {
+    assert.throws(() => fallbackChain('none', { sources: {}, next: () => true }), {
+      code: 'PUNCTUAL_INVALID_OPTION',
+      details: { option: 'sources', given: {} },
+    })
+  })
+})

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { ClientDisconnectedError, WaitTimeoutError } from './abort-reason.ts'
+import { BreakerOpenError } from './breaker.ts'
+import { ms } from './duration.ts'
+import { ManualClock } from './manual-clock.ts'
+import { type RetryOptions, retry } from './retry.ts'
+import type { WaitScope } from './wait-scope.ts'
+import { withDeadline } from './with-deadline.ts'
+import { withTimeout } from './with-timeout.ts'
+
+const ill = new Error('planted')
+
+/** Work that fails so many times, and notes when it was called. */
+function failing(
+  clock: ManualClock,
+  times: number,
+  error: unknown = ill,
+): { calls: number[]; work: () => Promise<string> } {
+  const calls: number[] = []
+  return {
+    calls,
+    work: async () => {
+      calls.push(clock.now())
+      if (calls.length <= times) throw error
+      return 'well'
+    },
+  }
+}
+
+function scoped<Value>(
+  job: (clock: ManualClock, scope: WaitScope) => Promise<Value>,
+  limit: number | '10m' = '10m',
+): Promise<Value> {
+  const clock = new ManualClock()
+  return withDeadline('work', limit, (scope) => job(clock, scope), { wheel: clock.wheel })
+}
+
+function make(clock: ManualClock, options: Partial<RetryOptions> = {}): ReturnType<typeof retry> {
+  return retry('partner', { base: '100ms', random: () => 0.5, wheel: clock.wheel, ...options })
+}
+
+describe('a retry', () => {
+  it('tries again after a growing delay, until it succeeds', () =>
+    scoped(async (clock, scope) => {
+      const { calls, work } = failing(clock, 2)
+      const attempts: number[] = []
+      const result = make(clock).run((_wait, attempt) => {
+        attempts.push(attempt)
+        return work()
+      })
+      await clock.advance('1s')
+      assert.equal(await result, 'well')
+      assert.deepEqual(calls, [0, 50, 150])
+      assert.deepEqual(attempts, [1, 2, 3])
+      assert.deepEqual(
+        scope.waits.recorded.map(({ name, outcome }) => `${name} ${outcome}`),
+        ['partner: back-off ok', 'partner: back-off ok'],
+      )
+    }))
+
+  it('gives the last error when it has no attempts left', () =>
+    scoped(async (clock) => {
+      const { calls, work } = failing(clock, 9)
+      const checked = assert.rejects(make(clock, { attempts: 2 }).run(work), ill)
+      await clock.advance('1s')
+      await checked
+      assert.equal(calls.length, 2)
+    }))
+
+  it('tries only once what is not worth another attempt', () =>
+    scoped(async (clock) => {
+      const open = new BreakerOpenError('partner', ms(5_000), ill)
+      const unbegun = new WaitTimeoutError({
+        wait: 'call',
+        timeout: ms(0),
+        elapsed: ms(0),
+        because: 'deadline',
+        started: false,
+      })
+      for (const error of [open, unbegun, new ClientDisconnectedError()]) {
+        const { calls, work } = failing(clock, 9, error)
+        await assert.rejects(make(clock).run(work), error)
+        assert.equal(calls.length, 1)
+      }
+      const { calls, work } = failing(clock, 9)
+      await assert.rejects(make(clock, { when: (error) => error !== ill }).run(work), ill)
+      assert.equal(calls.length, 1)
+    }))
+
+  it('does not begin a delay that outlasts the deadline', () =>
+    scoped(async (clock) => {
+      const { calls, work } = failing(clock, 9)
+      await assert.rejects(make(clock, { base: '1s', attempts: 9 }).run(work), ill)
+      assert.deepEqual(calls, [0])
+      assert.equal(clock.now(), 0)
+    }, 400))
+
+  it('does not outlive the wait around it', () =>
+    scoped(async (clock) => {
+      const { calls, work } = failing(clock, 99)
+      const wait = withTimeout('page', '1s', () =>
+        make(clock, { attempts: 99, random: () => 0.999, budget: { most: 99 } }).run(work),
+      )
+      const checked = assert.rejects(wait, ill)
+      await clock.advance('1m')
+      await checked
+      assert.ok(calls.length > 1)
+      assert.ok(calls.every((at) => at < 1_000))
+    }))
+
+  it('stops in the middle of a delay when its client leaves', () =>
+    scoped(async (clock) => {
+      const gone = new ClientDisconnectedError()
+      const { calls, work } = failing(clock, 9)
+      let inside: WaitScope | undefined
+      const wait = withDeadline('work', '1m', (scope) => {
+        inside = scope
+        return make(clock, { base: '10s', most: '10s' }).run(work)
+      })
+      const checked = assert.rejects(wait, gone)
+      await clock.advance('1s')
+      inside?.abort(gone)
+      await checked
+      await clock.advance('1m')
+      assert.equal(calls.length, 1)
+    }))
+
+  it('spends no more retries than its budget, over all calls', () =>
+    scoped(async (clock) => {
+      const policy = make(clock, { attempts: 2, budget: { share: 0.1, perSecond: 0, most: 5 } })
+      let calls = 0
+      const all = Array.from({ length: 200 }, () =>
+        policy
+          .run(async () => {
+            calls++
+            throw ill
+          })
+          .catch(() => {}),
+      )
+      await clock.advance('1m')
+      await Promise.all(all)
+      assert.equal(calls, 205)
+      for (let count = 0; count < 100; count++) {
+        const again = policy.run(() => {
+          calls++
+          throw ill
+        })
+        const checked = assert.rejects(again, ill)
+        await clock.advance('1s')
+        await checked
+      }
+      assert.ok(calls >= 314 && calls <= 316, `${calls}`)
+    }))
+
+  it('options that do not apply are refused', () => {
+    const clock = new ManualClock()
+    for (const [wrong, option] of [
+      [{ attempts: 0 }, 'attempts'],
+      [{ base: -1 }, 'base'],
+      [{ most: Number.NaN }, 'most'],
+      [{ budget: { share: -1 } }, 'budget.share'],
+      [{ budget: { most: Number.POSITIVE_INFINITY } }, 'budget.most'],
+    ] as const) {
+      assert.throws(
+        () => make(clock, wrong),
+        (error) => error instanceof InvalidOptionError && error.details.option === option,
+        option,
+      )
+    }
+  })
+})

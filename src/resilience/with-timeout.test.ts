@@ -1,0 +1,437 @@
+import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { afterEach, describe, it } from 'node:test'
+import { abandonedOperations } from './abandoned.ts'
+import { ClientDisconnectedError, ShutdownError, WaitTimeoutError } from './abort-reason.ts'
+import { ManualClock } from './manual-clock.ts'
+import type { WaitContext } from './wait-node.ts'
+import { currentWaits, type WaitScope } from './wait-scope.ts'
+import { withDeadline } from './with-deadline.ts'
+import { withTimeout } from './with-timeout.ts'
+
+/** Work that ends when it is told to. */
+function pending<Value>(): {
+  promise: Promise<Value>
+  resolve: (value: Value) => void
+  reject: (error: unknown) => void
+} {
+  return Promise.withResolvers<Value>()
+}
+
+/** How a promise has settled, without waiting for it. */
+async function settled(promise: Promise<unknown>): Promise<unknown> {
+  const open = Symbol('open')
+  const state = await Promise.race([
+    promise.then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    ),
+    Promise.resolve(open),
+  ])
+  return state === open ? 'open' : state
+}
+
+let clock = new ManualClock()
+
+/** Runs a test in a scope that goes by the manual clock. */
+function scoped<Value>(job: (scope: WaitScope) => Promise<Value>, limit = 30_000, reserve = 0): Promise<Value> {
+  clock = new ManualClock(1_000)
+  return withDeadline('test', limit, job, { reserve, wheel: clock.wheel })
+}
+
+function outcomes(scope: WaitScope): string[] {
+  return scope.waits.recorded.map(({ name, outcome }) => `${name} ${outcome}`)
+}
+
+const never = new Promise<never>(() => {})
+
+afterEach(() => {
+  assert.equal(clock.wheel.size, 0, 'timers are left behind')
+})
+
+describe('within', () => {
+  it('gives what the work gives, at once or later, and writes it down', () =>
+    scoped(async (scope) => {
+      assert.equal(await withTimeout('value', '5s', () => 7), 7)
+      assert.equal(await withTimeout('promise', '5s', async () => 'later'), 'later')
+      // biome-ignore lint/suspicious/noThenProperty: a promise of somebody else's making is what is tested
+      const foreign = { then: (resolve: (value: number) => void) => resolve(9) }
+      assert.equal(await withTimeout('thenable', '5s', () => foreign as PromiseLike<number>), 9)
+      assert.deepEqual(outcomes(scope), ['value ok', 'promise ok', 'thenable ok'])
+      const [first] = scope.waits.recorded
+      assert.deepEqual([first?.startedAt, first?.timeout, first?.endedAt], [1_000, 5_000, 1_000])
+      assert.equal(clock.wheel.size, 1)
+    }))
+
+  it('passes on what the work throws or rejects with', () =>
+    scoped(async (scope) => {
+      const error = new Error('planted')
+      const thrower = (): never => {
+        throw error
+      }
+      await assert.rejects(withTimeout('throws', '5s', thrower, { fallback: 1 }), error)
+      await assert.rejects(
+        withTimeout('rejects', '5s', () => Promise.reject(error)),
+        error,
+      )
+      assert.deepEqual(outcomes(scope), ['throws failed', 'rejects failed'])
+    }))
+
+  it('ends at its limit, with its name, limit, length and cause, and aborts the signal with the same error', () =>
+    scoped(async (scope) => {
+      let told: WaitContext | undefined
+      const wait = withTimeout('user', '5s', (given) => {
+        told = given
+        assert.equal(given.remaining, 5_000)
+        assert.equal(given.signal.aborted, false)
+        return never
+      })
+      await clock.advance('4999ms')
+      assert.equal(await settled(wait), 'open')
+      assert.equal(told?.remaining, 1)
+      assert.deepEqual(
+        scope.open().map(({ name }) => name),
+        ['user'],
+      )
+      await clock.advance('1ms')
+      const error = await wait.catch((reason: unknown) => reason)
+      assert.ok(error instanceof WaitTimeoutError)
+      const { wait: name, timeout: limit, elapsed, because, started } = error
+      assert.deepEqual([name, limit, elapsed, because, started], ['user', 5_000, 5_000, 'timeout', true])
+      assert.equal(told?.signal.reason, error)
+      assert.equal(told?.remaining, 0)
+      assert.deepEqual(outcomes(scope), ['user expired'])
+      assert.deepEqual(scope.open(), [])
+    }))
+
+  it('ends by the deadline less the reserve, if that is sooner, and says so', () =>
+    scoped(
+      async () => {
+        const wait = assert.rejects(
+          withTimeout('user', '5s', () => never),
+          { wait: 'user', limit: 900, elapsed: 900, because: 'deadline', started: true },
+        )
+        await clock.advance('900ms')
+        await wait
+        await clock.advance('50ms')
+        const late = withTimeout('late', '5s', () => assert.fail('begun'))
+        await assert.rejects(late, { wait: 'late', limit: 0, because: 'deadline', started: false })
+        assert.equal(
+          await withTimeout('late', '5s', () => assert.fail('begun'), { fallback: 'otherwise' }),
+          'otherwise',
+        )
+      },
+      1_000,
+      100,
+    ))
+
+  it('is not begun with less time than it is worth', () =>
+    scoped(async (scope) => {
+      await clock.advance('990ms')
+      await assert.rejects(
+        withTimeout('mail', '5s', () => assert.fail('begun'), { atLeast: '20ms' }),
+        { started: false, because: 'deadline' },
+      )
+      assert.equal(await withTimeout('mail', '5s', () => 1, { atLeast: '5ms' }), 1)
+      assert.deepEqual(outcomes(scope), ['mail refused', 'mail ok'])
+    }, 1_000))
+
+  it('takes the fallback when it expires, and is degraded then', () =>
+    scoped(async (scope) => {
+      const value = withTimeout('value', '1s', () => never, { fallback: [] as string[] })
+      const made = withTimeout('made', '1s', () => never, { fallback: (expired) => expired.wait })
+      const empty = withTimeout('empty', '1s', () => never, { fallback: undefined })
+      const promised = withTimeout('promised', '1s', () => never, { fallback: async () => 'cached' })
+      await clock.advance('1s')
+      assert.deepEqual(await Promise.all([value, made, empty, promised]), [[], 'made', undefined, 'cached'])
+      assert.deepEqual(outcomes(scope), [
+        'value degraded',
+        'made degraded',
+        'empty degraded',
+        'promised degraded',
+        'promised: fallback ok',
+      ])
+      assert.equal(scope.waits.count('degraded'), 4)
+    }))
+
+  it('a fallback that fails or hangs leaves the expiry, with what went wrong as its cause', () =>
+    scoped(async (scope) => {
+      const failure = new Error('planted')
+      const fails = withTimeout('fails', '1s', () => never, { fallback: () => Promise.reject(failure) })
+      const throws = withTimeout('throws', '1s', () => never, {
+        fallback: () => {
+          throw failure
+        },
+      })
+      const hangs = withTimeout('hangs', '1s', () => never, { fallback: () => never })
+      const checked = Promise.all([
+        assert.rejects(fails, { wait: 'fails', cause: failure }),
+        assert.rejects(throws, { wait: 'throws', cause: failure }),
+        assert.rejects(hangs, (error) => {
+          assert.ok(error instanceof WaitTimeoutError && error.cause instanceof WaitTimeoutError)
+          assert.deepEqual([error.wait, error.cause.wait, error.cause.timeout], ['hangs', 'hangs: fallback', 1_000])
+          return true
+        }),
+      ])
+      await clock.advance('2s')
+      await checked
+      assert.equal(scope.waits.count('timed-out'), 4)
+    }))
+
+  it('disposes of a late result, drops a late rejection, and counts the zombie until then', () =>
+    scoped(async () => {
+      const result = pending<string>()
+      const failure = pending<string>()
+      const disposed: string[] = []
+      const waits = [
+        withTimeout('late', '1s', () => result.promise, { dispose: (late) => disposed.push(late) }),
+        withTimeout('late', '1s', () => failure.promise),
+      ]
+      const checked = Promise.all(waits.map((wait) => assert.rejects(wait, WaitTimeoutError)))
+      await clock.advance('1s')
+      await checked
+      assert.equal(abandonedOperations().get('late'), 2)
+      failure.reject(new Error('nobody hears this'))
+      await clock.settle()
+      assert.equal(abandonedOperations().get('late'), 1)
+      result.resolve('a connection')
+      await clock.settle()
+      assert.equal(abandonedOperations().has('late'), false)
+      assert.deepEqual(disposed, ['a connection'])
+    }))
+
+  it('a disposal that fails is a warning, not an error', () =>
+    scoped(async () => {
+      const result = pending<string>()
+      const other = pending<string>()
+      const rejected = [
+        assert.rejects(withTimeout('thrown', '1s', () => result.promise, { dispose: () => assert.fail('planted') })),
+        assert.rejects(
+          withTimeout('async', '1s', () => other.promise, { dispose: () => Promise.reject(new Error('planted')) }),
+        ),
+      ]
+      await clock.advance('1s')
+      await Promise.all(rejected)
+      for (const late of [result, other]) {
+        const warned = once(process, 'warning', { signal: AbortSignal.timeout(10_000) })
+        late.resolve('x')
+        const [warning] = (await warned) as [Error & { code: string }]
+        assert.equal(warning.code, 'PUNCTUAL_DISPOSE_FAILED')
+      }
+    }))
+
+  it('a scope that is given up rejects its waits with the very reason, which is no time-out and takes no fallback', () =>
+    scoped(async (scope) => {
+      const gone = new ClientDisconnectedError()
+      let signal: AbortSignal | undefined
+      const result = pending<string>()
+      const disposed: string[] = []
+      const wait = withTimeout(
+        'query',
+        '5s',
+        (told) => {
+          signal = told.signal
+          return result.promise
+        },
+        { fallback: 'otherwise', dispose: (late) => disposed.push(late) },
+      )
+      scope.abort(gone)
+      scope.abort(new ShutdownError())
+      await assert.rejects(wait, gone)
+      assert.equal(signal?.reason, gone)
+      assert.equal(scope.signal.reason, gone)
+      await assert.rejects(
+        withTimeout('after', '5s', () => assert.fail('begun'), { fallback: 1 }),
+        gone,
+      )
+      assert.deepEqual(outcomes(scope), ['query aborted', 'after refused'])
+      result.resolve('late')
+      await clock.settle()
+      assert.deepEqual(disposed, ['late'])
+    }))
+
+  it('is given up while its fallback is made, too', () =>
+    scoped(async (scope) => {
+      const wait = withTimeout('query', '1s', () => never, { fallback: () => never })
+      await clock.advance('1s')
+      scope.abort(new ShutdownError())
+      await assert.rejects(wait, { kind: 'shutdown' })
+      assert.equal(scope.waits.count('timed-out'), 0)
+      assert.equal(scope.waits.count('aborted'), 2)
+    }))
+
+  it('is given up by its own work, whatever that returns then', () =>
+    scoped(async (scope) => {
+      const disposed: number[] = []
+      const wait = withTimeout(
+        'suicide',
+        '5s',
+        () => {
+          scope.abort(new ShutdownError())
+          return 7
+        },
+        { dispose: (late) => disposed.push(late) },
+      )
+      await assert.rejects(wait, { kind: 'shutdown' })
+      await clock.settle()
+      assert.deepEqual(disposed, [7])
+    }))
+
+  it('is given up by a signal that it was given', () =>
+    scoped(async (scope) => {
+      const controller = new AbortController()
+      const wait = withTimeout('query', '5s', () => never, { signal: controller.signal })
+      const done = withTimeout('done', '5s', async () => 1, { signal: controller.signal })
+      assert.equal(await done, 1)
+      controller.abort('changed my mind')
+      await assert.rejects(
+        () => wait,
+        (reason) => reason === 'changed my mind',
+      )
+      await assert.rejects(
+        () => withTimeout('after', '5s', () => assert.fail('begun'), { signal: controller.signal }),
+        (reason) => reason === 'changed my mind',
+      )
+      assert.deepEqual(outcomes(scope), ['query aborted', 'done ok', 'after refused'])
+    }))
+
+  it('a wait begun by the work of another ends with it', () =>
+    scoped(async (scope) => {
+      let inner: Promise<unknown> = Promise.resolve()
+      let innerTold: WaitContext | undefined
+      const outer = withTimeout('outer', '1s', () => {
+        inner = withTimeout('inner', '5s', (told) => {
+          innerTold = told
+          return never
+        })
+        return inner
+      })
+      assert.equal(innerTold?.remaining, 1_000)
+      const checked = Promise.all([assert.rejects(outer, WaitTimeoutError), assert.rejects(inner, WaitTimeoutError)])
+      await clock.advance('1s')
+      await checked
+      assert.equal(innerTold?.signal.aborted, true)
+      assert.equal(scope.waits.count('timed-out'), 2)
+    }))
+
+  it('after an await the work says itself what a wait belongs to', () =>
+    scoped(async () => {
+      const gate = pending<void>()
+      const outer = withTimeout('outer', '1s', async (wait) => {
+        await gate.promise
+        const loose = withTimeout('loose', '5s', () => never)
+        loose.catch(() => {})
+        await Promise.all([
+          assert
+            .rejects(
+              withTimeout('bound', '5s', () => never, { parent: wait }),
+              { limit: 600, because: 'deadline' },
+            )
+            .catch(() => {}),
+          loose,
+        ])
+      })
+      outer.catch(() => {})
+      await clock.advance('400ms')
+      gate.resolve()
+      await clock.settle()
+      const open = currentWaits()
+        ?.open()
+        .map(({ name, timeout: limit }) => `${name} ${limit}`)
+      assert.deepEqual(open, ['outer 1000', 'loose 5000', 'bound 600'])
+      await clock.advance('10s')
+      await assert.rejects(outer, WaitTimeoutError)
+    }))
+
+  it('a wait that outlives the one around it is given up with the scope', () =>
+    scoped(async (scope) => {
+      let inner: Promise<unknown> = Promise.resolve()
+      await withTimeout('outer', '5s', () => {
+        inner = withTimeout('inner', '5s', () => never)
+      })
+      scope.abort(new ShutdownError())
+      await assert.rejects(inner, { kind: 'shutdown' })
+    }))
+
+  it('one without parent belongs to nothing', () =>
+    scoped(async (scope) => {
+      const work = pending<number>()
+      const detached = withTimeout('detached', '5s', () => work.promise, { parent: null })
+      scope.abort(new ShutdownError())
+      work.resolve(3)
+      assert.equal(await detached, 3)
+      assert.deepEqual(scope.waits.recorded, [])
+    }))
+
+  it('one without parent is what a wait in its function belongs to', () =>
+    scoped(async (scope) => {
+      const work = pending<number>()
+      const detached = withTimeout('outer', '5s', () => withTimeout('inner', '5s', () => work.promise), {
+        parent: null,
+      })
+      scope.abort(new ShutdownError())
+      work.resolve(3)
+      assert.equal(await detached, 3)
+      assert.deepEqual(scope.waits.recorded, [])
+      const expired = withTimeout('outer', '5ms', () => withTimeout('inner', '5s', () => never), { parent: null })
+      await assert.rejects(expired, { wait: 'outer' })
+    }))
+
+  it('needs no scope', async () => {
+    assert.equal(currentWaits(), undefined)
+    assert.equal(await withTimeout('value', '5s', async () => 7), 7)
+    await assert.rejects(
+      withTimeout('user', '5ms', () => never),
+      { name: 'WaitTimeoutError', wait: 'user', because: 'timeout' },
+    )
+  })
+
+  it('listeners of the signal and fallbacks run in the scope of the work', () =>
+    scoped(async (scope) => {
+      const seen: unknown[] = []
+      const wait = withTimeout(
+        'query',
+        '1s',
+        ({ signal }) => {
+          signal.addEventListener('abort', () => seen.push(currentWaits()))
+          return never
+        },
+        { fallback: () => seen.push(currentWaits()) },
+      )
+      await new AsyncLocalStorage().exit(() => clock.advance('1s'))
+      await wait
+      assert.deepEqual(seen, [scope, scope])
+    }))
+
+  it('wrong limits and parents are rejections that say what is wrong', async () => {
+    await assert.rejects(
+      withTimeout('user', Number.NaN, () => 1),
+      { name: 'InvalidOptionError', details: { option: 'timeout', given: Number.NaN } },
+    )
+    await assert.rejects(
+      withTimeout('user', '5s', () => 1, { atLeast: -1 }),
+      { name: 'InvalidOptionError', details: { option: 'atLeast', given: -1 } },
+    )
+    const signal = new AbortController().signal as unknown as WaitContext
+    await assert.rejects(
+      withTimeout('user', '5s', () => 1, { parent: signal }),
+      { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'parent', given: signal } },
+    )
+  })
+
+  it('keeps the process alive until it ends, and no longer', () => {
+    const url = JSON.stringify(new URL('./with-timeout.ts', import.meta.url).href)
+    const run = (code: string): string =>
+      execFileSync(process.execPath, ['--input-type=module', '-e', `import { within } from ${url}\n${code}`], {
+        encoding: 'utf8',
+        timeout: 60_000,
+      })
+    assert.equal(
+      run("await within('user', '20ms', () => new Promise(() => {})).catch((error) => console.log(error.wait))"),
+      'user\n',
+    )
+    assert.equal(run("await within('user', '10m', async () => console.log('done'))"), 'done\n')
+  })
+})

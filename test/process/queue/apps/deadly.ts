@@ -1,0 +1,16 @@
+// Handles a hundred items, of which one kills the process that handles it. deadly.ts <state directory> <handled>
+import { appendFileSync } from 'node:fs'
+import { durableQueue } from '../../../../src/queue/defer.ts'
+
+const [stateDir = '', handled = '', first] = process.argv.slice(2)
+const log = durableQueue<number>(
+  'deadly',
+  (items) => {
+    if (items.includes(42)) process.kill(process.pid, 'SIGKILL')
+    appendFileSync(handled, items.map((item) => `${item}\n`).join(''))
+  },
+  { stateDir, onEvent: () => {} },
+)
+if (first === 'first') for (let n = 0; n < 100; n++) log.push(n)
+await log.flush('20s')
+await log.close()

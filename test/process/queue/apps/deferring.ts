@@ -1,0 +1,45 @@
+// Defers numbered items as fast as it can and writes down each that was acknowledged; the handler writes down each that it got.
+//
+// deferring.ts <state directory> <acknowledged> <handled> <run> | deferring.ts <state directory> - <handled> -   (which only delivers, and ends)
+import { openSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { durableQueue } from '../../../../src/queue/defer.ts'
+import { appendLines } from './whole-lines.ts'
+
+const [stateDir = '', acknowledged = '', handled = '', run = ''] = process.argv.slice(2)
+const PAYLOAD = 'x'.repeat(150)
+/** Items between two turns of the loop, and what may wait before more are made: the handler is to keep up. */
+const BURST = 100
+const MOST_WAITING = 20_000
+
+interface Item {
+  readonly run: string
+  readonly n: number
+  readonly payload: string
+}
+
+const log = durableQueue<Item>(
+  'kills',
+  (items, { ids }) => {
+    appendLines(
+      handled,
+      items.map(({ run: of, n }, index) => `${ids[index]} ${of} ${n}`),
+    )
+  },
+  { stateDir, maxItems: 100_000, linger: '5ms', onEvent: ({ message }) => console.log(message) },
+)
+
+if (run === '-') {
+  do await log.flush('20s')
+  while (log.stats().depth > 0)
+  await log.close()
+} else {
+  const file = openSync(acknowledged, 'a')
+  for (let n = 0; ; n++) {
+    if (log.push({ run, n, payload: PAYLOAD }) === 'persisted') appendLines(file, [`${run} ${n}`])
+    if (n === 0) console.log('deferring')
+    if (n % BURST !== 0) continue
+    do await setImmediate()
+    while (log.stats().depth > MOST_WAITING)
+  }
+}

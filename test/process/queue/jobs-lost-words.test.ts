@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import net, { type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import pg from 'pg'
+import { type DurableQueue, durableQueue } from '../../../src/queue/defer.ts'
+import { type GraphileWorkerOptions, graphileWorker } from '../../../src/queue/graphile/graphile-worker.ts'
+import { JobStore } from '../../../src/queue/graphile/job-store.ts'
+import { startPostgres, type TestServer } from '../database/postgres.ts'
+import { until } from '../support/until.ts'
+
+const LIMIT = 60_000
+
+let server: TestServer
+let outsider: pg.Client
+let pool: pg.Pool
+let proxy: LossyProxy
+let directory: string
+let queue: DurableQueue<number>
+let begun: number[]
+/** Of each of these, how often the job had been taken by then. */
+let attempts: number[]
+let handler: (items: number[]) => unknown
+
+/** Passes everything on, but for the first answer that holds what it is to lose: that one goes, and its connection with it. */
+interface LossyProxy {
+  readonly port: number
+  /** What it is to lose; null once it has. */
+  loses: string | null
+  /** As after a failover of which nobody was told: no byte comes through the connections that are open, and they do not end. New ones work. */
+  desert(): void
+  close(): Promise<void>
+}
+
+async function startLossyProxy(target: number): Promise<LossyProxy> {
+  const sockets = new Set<net.Socket>()
+  const listener = net.createServer((near) => {
+    const far = net.connect(target, '127.0.0.1')
+    for (const socket of [near, far]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => sockets.delete(socket))
+    }
+    near.on('data', (bytes) => far.write(bytes))
+    far.on('data', (bytes) => {
+      if (proxy.loses === null || !bytes.includes(proxy.loses)) return near.write(bytes)
+      proxy.loses = null
+      near.destroy()
+    })
+    near.on('close', () => far.destroy())
+    far.on('close', () => near.destroy())
+  })
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  const proxy: LossyProxy = {
+    port: (listener.address() as AddressInfo).port,
+    loses: null,
+    desert: () => {
+      for (const socket of sockets) socket.pause()
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy()
+      return new Promise((resolve) => {
+        listener.close(() => resolve())
+      })
+    },
+  }
+  return proxy
+}
+
+before(async () => {
+  server = await startPostgres()
+  outsider = await server.outsider()
+  proxy = await startLossyProxy(server.port)
+})
+after(async () => {
+  await outsider?.end()
+  await proxy?.close()
+  await server?.stop()
+})
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'punctual-jobs-'))
+  begun = []
+  attempts = []
+  handler = () => {}
+  pool = new pg.Pool({ ...server.options('test', proxy.port), max: 2 })
+  pool.on('error', () => {})
+})
+afterEach(async () => {
+  await queue?.close()
+  await pool.end()
+  await outsider.query('drop schema if exists graphile_worker cascade')
+  await outsider.query('drop table if exists punctual_forwarded, punctual_job_pools')
+  rmSync(directory, { recursive: true, force: true })
+})
+
+/** With heartbeats that nobody has to wait for, and a silence longer than this test waits: only we ourselves can give our jobs back. */
+function open(options: GraphileWorkerOptions = {}): void {
+  queue = durableQueue<number>(
+    'jobs',
+    (items, { attempt }) => {
+      begun.push(...items)
+      attempts.push(attempt)
+      return handler(items)
+    },
+    {
+      stateDir: directory,
+      transport: graphileWorker(pool, { heartbeat: '200ms', releaseAfter: '10m', pollInterval: '100ms', ...options }),
+      backOff: { to: '200ms' },
+      onEvent: () => {},
+    },
+  )
+}
+
+async function left(): Promise<number> {
+  const { rows } = await outsider.query('select count(*)::int as n from graphile_worker.jobs')
+  return rows[0].n
+}
+
+for (const jobs of [1, 2]) {
+  test(`with ${jobs} at a time, a job whose end cannot be written fails nothing else, and does not stay locked`, async () => {
+    const ends: (() => void)[] = []
+    handler = () => new Promise<void>((resolve) => ends.push(resolve))
+    open({ concurrency: jobs })
+    for (let n = 1; n <= jobs; n++) queue.push(n)
+    await until('the jobs to begin', () => begun.length === jobs, LIMIT)
+    handler = () => {}
+    // Another session than the one that looks: within a transaction `pg_stat_activity` stays as it was seen first.
+    const locker = await server.outsider()
+    try {
+      await locker.query('begin')
+      await locker.query('select 1 from graphile_worker._private_jobs for update')
+      const waiting = `from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from %_private_jobs%'`
+      for (const [index, end] of ends.entries()) {
+        // One after the other: those of one moment are one statement.
+        end()
+        const written = async (): Promise<boolean> =>
+          (await outsider.query(`select 1 ${waiting}`)).rowCount === index + 1
+        await until('the end of the job to wait for the lock', written, LIMIT)
+      }
+      await outsider.query(`select pg_terminate_backend(pid) ${waiting}`)
+    } finally {
+      await locker.end()
+    }
+    // Without a word of its end it is carried out again.
+    await until('the jobs to be gone', async () => (await left()) === 0, LIMIT)
+    const numbers = Array.from({ length: jobs }, (_, index) => index + 1)
+    assert.deepEqual(begun.toSorted(), [...numbers, ...numbers].toSorted())
+    queue.push(9)
+    await until('the next job to be carried out', () => begun.includes(9), LIMIT)
+  })
+}
+
+test('a job that was taken and whose taking was never heard of does not stay locked', async () => {
+  open()
+  queue.push(1)
+  await until('the first job to be gone', async () => begun.length === 1 && (await left()) === 0, LIMIT)
+  proxy.loses = '"item" : 4711'
+  queue.push(4711)
+  await until('the answer with the job to be lost', () => proxy.loses === null, LIMIT)
+  await until('the job to be carried out', () => begun.includes(4711), LIMIT)
+  await until('the job to be gone', async () => (await left()) === 0, LIMIT)
+  assert.deepEqual(
+    [begun, attempts],
+    [
+      [1, 4711],
+      [1, 2],
+    ],
+  )
+})
+
+test('connections that fall silent and do not end are given up, and jobs go on over others', async () => {
+  open()
+  queue.push(1)
+  await until('the first job to be gone', async () => begun.length === 1 && (await left()) === 0, LIMIT)
+  proxy.desert()
+  const store = new JobStore('graphile_worker')
+  // The way of its own: `pool` has fallen silent too.
+  const direct = new pg.Pool(server.options('direct'))
+  try {
+    await store.forward(direct, 'punctual:jobs', ['4711'], ['4711'])
+  } finally {
+    await direct.end()
+  }
+  await until('the job to be carried out', () => begun.includes(4711), LIMIT)
+  await until('the job to be gone', async () => (await left()) === 0, LIMIT)
+  assert.deepEqual(begun, [1, 4711])
+})

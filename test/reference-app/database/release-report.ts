@@ -1,0 +1,28 @@
+import { formatElapsed } from '../../../src/resilience/duration.ts'
+
+export interface MigrationReport {
+  /** Names of the migrations that were run now; empty when all were in place. */
+  readonly migrations: readonly string[]
+  readonly migrationMs: number
+  /** What it ran on, e.g. `PostgreSQL 18.4`. */
+  readonly database: string
+}
+
+export interface SeedReport {
+  /** Users the seed has added: those of the login and, over PostgreSQL, those of auth. */
+  readonly seeded: number
+  readonly seedMs: number
+}
+
+/** What a release has done. */
+export type ReleaseReport = MigrationReport & SeedReport
+
+export function tellMigrations({ migrations, migrationMs, database }: MigrationReport): string {
+  if (migrations.length === 0) return `${database}: all migrations are in place`
+  const count = migrations.length === 1 ? '1 migration' : `${migrations.length} migrations`
+  return `${database}: ${count} run in ${formatElapsed(migrationMs)} (${migrations.join(', ')})`
+}
+
+export function tellSeed({ seeded, seedMs }: SeedReport): string {
+  return seeded === 0 ? 'all users are there' : `${seeded} users seeded in ${formatElapsed(seedMs)}`
+}

@@ -1,0 +1,124 @@
+import { chmodSync, mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Cancel } from '../../../src/resilience/clock.ts'
+import { every } from '../../../src/resilience/clock.ts'
+import { ms } from '../../../src/resilience/duration.ts'
+import { AppError } from '../app-error.ts'
+import type { Cluster } from './cluster.ts'
+import type { LockOwner, LockResult } from './directory-lock.ts'
+import { inUseError, isStartAlive, takeLock } from './directory-lock.ts'
+import type { FromGuardian, ToGuardian } from './messages.ts'
+import { endProcess, identifyProcess } from './process-identity.ts'
+import { waitUntil } from './wait-until.ts'
+
+/**
+ * The process that outlives `npm start` by as long as it takes to tidy up. It runs PostgreSQL, knows the pid of Punctual,
+ * and learns through the end of its channel that `npm start` is gone, however it went: then it drains Punctual,
+ * stops PostgreSQL and leaves. It has a session of its own, so neither Ctrl-C nor a closed terminal reaches it.
+ */
+
+let cluster: Cluster | undefined
+let opening: Promise<void> = Promise.resolve()
+let stopWatch: Cancel = () => {}
+let releaseDirectory: () => void = () => {}
+let watched: number | undefined
+let leaving = false
+
+function tell(message: FromGuardian): void {
+  // Nobody to tell is no error here: the other side may be gone, which is what this process is for.
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
+}
+
+async function openPostgres(directory: string, ephemeral: boolean): Promise<void> {
+  mkdirSync(directory, { recursive: true })
+  releaseDirectory = await lockDirectory(directory)
+  if (leaving) return
+  // Loaded late: importing it takes hold of the signals.
+  const { openCluster } = await import('./cluster.ts')
+  ignoreSignals()
+  cluster = await openCluster({ directory, ephemeral })
+  const { pid, url } = cluster
+  const identity = identifyProcess(pid)
+  stopWatch = every(ms(1_000), () => {
+    if (identifyProcess(pid) === identity) return
+    stopWatch()
+    tell({ type: 'postgres-lost' })
+  })
+  tell({ type: 'postgres', url })
+}
+
+/** Refuses when another `npm start` lives; waits for one that is gone and whose guardian is still tidying up. */
+async function lockDirectory(directory: string): Promise<() => void> {
+  // The lock must be ours to write even where PostgreSQL's own user owns the data beside it.
+  if (process.getuid?.() === 0) chmodSync(directory, statSync(directory).mode | 0o011)
+  const owner: LockOwner = {
+    pid: process.pid,
+    identity: identifyProcess(process.pid) ?? '',
+    startPid: process.ppid,
+    startIdentity: identifyProcess(process.ppid) ?? '',
+  }
+  const path = join(directory, 'lock')
+  let result: LockResult = takeLock(path, owner)
+  if (!result.held && !isStartAlive(result.by)) {
+    tell({ type: 'waiting', why: `an earlier run (guardian, pid ${result.by.pid}) is still stopping; waiting for it` })
+    await waitUntil(
+      () => {
+        result = takeLock(path, owner)
+        return leaving || result.held || isStartAlive(result.by)
+      },
+      ms(90_000),
+      ms(100),
+    )
+  }
+  if (result.held) return result.release
+  if (isStartAlive(result.by)) throw inUseError(result.by, directory)
+  throw new AppError(
+    'DATABASE_NOT_RELEASED',
+    `an earlier run (guardian, pid ${result.by.pid}) holds ${directory} and does not end. End it: kill -9 ${result.by.pid}`,
+    { guardian: result.by.pid, directory },
+  )
+}
+
+async function leave(): Promise<void> {
+  if (leaving) return
+  leaving = true
+  stopWatch()
+  if (watched !== undefined) {
+    // TERM drains, which has its own limits (30 s, and some more to stop); after that nothing is waited for.
+    await endProcess(watched, [
+      { signal: 'SIGTERM', limit: ms(45_000) },
+      { signal: 'SIGKILL', limit: ms(5_000) },
+    ])
+  }
+  await opening
+  await cluster?.stop()
+  releaseDirectory()
+  process.exit(0)
+}
+
+/** A service manager may send TERM to every process. The order matters, and `npm start` gives it: first Punctual, then us. */
+function ignoreSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.removeAllListeners(signal)
+    process.on(signal, () => {})
+  }
+}
+
+process.on('message', (message: ToGuardian) => {
+  if (message.type === 'open-postgres') {
+    opening = openPostgres(message.directory, message.ephemeral).catch((error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error)
+      tell({
+        type: 'failed',
+        message,
+        ...(error instanceof AppError ? { code: error.code, details: error.details } : {}),
+      })
+    })
+  } else if (message.type === 'watch') watched = message.pid
+  else if (message.type === 'forget') watched = undefined
+  else void leave()
+})
+process.on('disconnect', () => void leave())
+process.on('exit', () => releaseDirectory())
+ignoreSignals()
+tell({ type: 'up' })

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { request } from '../process/support/client.ts'
+import { startServer } from '../process/support/server.ts'
+import { within } from '../process/support/until.ts'
+
+const BEFORE = fileURLToPath(import.meta.resolve('./inbox/before-app.ts'))
+const AFTER = fileURLToPath(import.meta.resolve('./inbox/after-app.ts'))
+const CONFIG = fileURLToPath(import.meta.resolve('./inbox/punctual.config.ts'))
+
+describe('the start of the inbox', { concurrency: 2 }, () => {
+  it('before: every worker migrates, all are killed at the boot limit, and nothing has been migrated', async () => {
+    await using server = await startServer({
+      entry: BEFORE,
+      settings: { workers: 2, bootTimeout: '5s' },
+      ready: false,
+    })
+    assert.equal((await within('the arbiter to give up', server.exit)).code, 3)
+    const incidents = await server.incidents()
+    // Killed while they waited: no error of SQLite ever reached the app. The first that is killed ends the start, so the other may end by that.
+    assert.deepEqual(
+      incidents.map(({ outcome, error }) => [outcome, error]),
+      [
+        ['killed', undefined],
+        ['killed', undefined],
+      ],
+      server.output,
+    )
+    const late = incidents.filter(({ kind, stalledForMs = 0 }) => kind === 'boot' && stalledForMs >= 5_000)
+    assert.ok(late.length > 0, server.output)
+    const path = join(server.directory.path, '.punctual/inbox.db')
+    // On a machine that is slow enough none has come so far as to make it.
+    if (!existsSync(path)) return
+    const database = new DatabaseSync(path)
+    assert.deepEqual(database.prepare('select name from sqlite_master').all(), [])
+    database.close()
+  })
+
+  it('after: the release step migrates once, then both workers come up, and the log tells just that, in that order', async () => {
+    await using server = await startServer({
+      entry: AFTER,
+      flags: ['--config', CONFIG],
+      settings: { bootTimeout: '60s' },
+    })
+    const found = JSON.parse((await request(`${server.url}/discussions?word=Thread%2010`)).body ?? '[]')
+    assert.deepEqual(found[0], { id: 10, source: 'messaging', subject: 'A question about thread 10' })
+    await server.log('running')
+    // A stall is a word about this machine, on which other tests run too.
+    const told = server.lines.filter(({ level }) => level !== 'warn')
+    const begin = told.findIndex(({ event }) => event === 'releasing')
+    const events = told.slice(begin).map(({ event }) => event)
+    assert.deepEqual(events.slice(0, 7), [
+      'releasing',
+      'release-step-started',
+      'release-step-output',
+      'release-step-output',
+      'release-step-done',
+      'released',
+      'starting',
+    ])
+    const output = told.filter(({ event }) => event === 'release-step-output').map(({ line }) => String(line))
+    assert.ok(
+      output[0]?.includes('0001-discussions') && output[1]?.includes('0002-words-of-the-subject'),
+      output.join(),
+    )
+    assert.deepEqual(events.slice(7).toSorted(), ['running', 'worker-ready', 'worker-ready'])
+    const pids = (await server.status()).workers.map(({ pid }) => pid)
+    const ready = told.filter(({ event }) => event === 'worker-ready').map(({ workerPid }) => workerPid)
+    assert.deepEqual(ready.toSorted(), pids.toSorted())
+  })
+})

@@ -1,0 +1,68 @@
+import { after, type Cancel, monotonicNow } from '../../../src/resilience/clock.ts'
+import { type Milliseconds, ms } from '../../../src/resilience/duration.ts'
+import { AppError } from '../app-error.ts'
+import { openSqlite, type SqliteDatabase } from '../punctual.ts'
+import type { TableHang } from './table-hang.ts'
+
+/** How long the lock itself may be waited for, behind whoever writes. */
+const LOCK_LIMIT = ms(5_000)
+
+/**
+ * Keeps the file's write lock until it is released, the time is over, or this process ends. SQLite locks files, not tables: with one table all others
+ * take no writes; they can be read.
+ *
+ * @throws {Error} when there is no such table, or the file stays in use for 5 s; the message is for whoever asked
+ */
+export async function lockFile(path: string, table: string, length: Milliseconds): Promise<TableHang> {
+  const db = openSqlite(path, { name: 'fault', readers: 0, onEvent: () => {} })
+  const over = Promise.withResolvers<void>()
+  let ended: Promise<void> | undefined
+  let cancel: Cancel = () => {}
+  const release = (): Promise<void> => {
+    cancel()
+    over.resolve()
+    ended ??= db.close()
+    return ended
+  }
+  try {
+    const found = await db.get('select 1 from sqlite_schema where type = ? and name = ?', ['table', table])
+    if (found === undefined) throw new AppError('TABLE_UNKNOWN', `There is no table "${table}" to hang.`, { table })
+    await takeLock(db, over.promise, length, `The file with "${table}"`)
+  } catch (error) {
+    await release()
+    throw error
+  }
+  const end = monotonicNow() + length
+  cancel = after(length, () => void release(), { keepAlive: false })
+  return {
+    table,
+    get left() {
+      return ended === undefined ? Math.max(0, Math.round(end - monotonicNow())) : 0
+    },
+    release,
+  }
+}
+
+/** Resolves when a transaction has the lock, which it keeps until `over`; the file's lock is all there is to it. */
+function takeLock(db: SqliteDatabase, over: Promise<void>, length: Milliseconds, what: string): Promise<void> {
+  return new Promise((locked, refused) => {
+    const busy = (): void => {
+      refused(
+        new AppError(
+          'TABLE_BUSY',
+          `${what} was in use for ${LOCK_LIMIT / 1_000} s and could not be locked. Try again.`,
+        ),
+      )
+    }
+    const giveUp = after(LOCK_LIMIT, busy, { keepAlive: false })
+    const hold = async (): Promise<void> => {
+      giveUp()
+      locked()
+      await over
+    }
+    db.transaction(hold, { timeout: LOCK_LIMIT + length }).catch((error: unknown) => {
+      giveUp()
+      refused(error)
+    })
+  })
+}

@@ -1,0 +1,69 @@
+import pg from 'pg'
+import type { Cancel } from '../../../src/resilience/clock.ts'
+import { after, monotonicNow } from '../../../src/resilience/clock.ts'
+import type { Milliseconds } from '../../../src/resilience/duration.ts'
+import { AppError } from '../app-error.ts'
+
+/** How long the lock itself may be waited for, behind whoever uses the table. */
+const LOCK_LIMIT_MS = 5_000
+
+/** A table that answers nobody: a session of ours holds `LOCK TABLE … IN ACCESS EXCLUSIVE MODE`. */
+export interface TableHang {
+  readonly table: string
+  /** Milliseconds left; 0 when it is over. */
+  readonly left: number
+  /** Lets go before the time. Safe to call twice. */
+  release(): Promise<void>
+}
+
+/**
+ * Hangs a table until it is released, the time is over, or this process ends: with the session goes its lock.
+ *
+ * @throws {Error} when there is no such table, or it stays in use for 5 s; the message is for whoever asked
+ */
+export async function hangTable(url: string, table: string, length: Milliseconds): Promise<TableHang> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'incidents fault',
+  })
+  // Unheard, a connection that breaks would end the process. With it the fault is over, which is all there is to do.
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const { rowCount } = await client.query(
+      'select from pg_tables where schemaname = current_schema and tablename = $1',
+      [table],
+    )
+    if (rowCount === 0) throw new AppError('TABLE_UNKNOWN', `There is no table "${table}" to hang.`, { table })
+    await client.query(`begin; set local lock_timeout = ${LOCK_LIMIT_MS}`)
+    await client.query(`lock table ${pg.escapeIdentifier(table)} in access exclusive mode`)
+  } catch (error) {
+    await client.end()
+    if ((error as { code?: string }).code !== '55P03') throw error
+    throw new AppError(
+      'TABLE_BUSY',
+      `"${table}" was in use for ${LOCK_LIMIT_MS / 1_000} s and could not be locked. Try again.`,
+    )
+  }
+  const end = monotonicNow() + length
+  let ended: Promise<void> | undefined
+  let over = false
+  client.once('end', () => {
+    over = true
+  })
+  let cancel: Cancel = () => {}
+  const release = (): Promise<void> => {
+    cancel()
+    ended ??= client.end()
+    return ended
+  }
+  cancel = after(length, () => void release(), { keepAlive: false })
+  return {
+    table,
+    get left() {
+      return over || ended !== undefined ? 0 : Math.max(0, Math.round(end - monotonicNow()))
+    },
+    release,
+  }
+}

@@ -1,0 +1,226 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ms } from '../../src/resilience/duration.ts'
+import { tellWithCode } from './app-error.ts'
+import { type DatabaseAddress, databaseUrlOf, readDatabaseUrl } from './database/database-url.ts'
+import { inUseError, isStartAlive, lockHolder } from './guardian/directory-lock.ts'
+import type { Guard } from './guardian/guard.ts'
+import { startGuard } from './guardian/guard.ts'
+import { within } from './guardian/wait-until.ts'
+import { readFaults } from './outside/faults.ts'
+import { type Outside, startOutside } from './outside/outside.ts'
+import { announceReady, announceReleased, cacheText, say, tellDatabase } from './starting/announce.ts'
+import { checkPort } from './starting/check-port.ts'
+import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
+import type { StartSignal } from './starting/signals.ts'
+import { hearSignals } from './starting/signals.ts'
+
+/**
+ * What `npm start` runs: a database (`DATABASE_URL`, or a PostgreSQL of its own under the state directory), what the app meets outside of itself (a
+ * partner's API, and faults to order), then Punctual with the release (migrations and seed) and the app, and in the end everything back again. Exits with Punctual's code; 1 when the database could
+ * not be had, 2 for a port that is taken or a `DATABASE_URL` that is none, 4 when the release failed.
+ */
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const PUNCTUAL = join(ROOT, 'bin', 'punctual.js')
+/** Punctual's exit code for that. */
+const RELEASE_FAILED = 4
+const ENTRY = fileURLToPath(new URL('app.ts', import.meta.url))
+
+/** Ends `npm start` with a message and a code. */
+class StartFailure extends Error {
+  readonly exitCode: number
+  constructor(message: string, exitCode: number) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
+
+/** The Punctual that runs now. */
+let punctual: { readonly command: 'release' | 'run'; readonly child: ChildProcess } | undefined
+let guard: Guard | undefined
+let outside: Outside | undefined
+/** Set by the first signal that asks to stop; what has not been started by then is not. */
+let stopAsked: StartSignal | undefined
+
+async function start(given: readonly string[]): Promise<number> {
+  if (!existsSync(PUNCTUAL)) throw new StartFailure(`${PUNCTUAL} is missing: this is no whole checkout of Punctual.`, 1)
+  if (given.includes('--help') || given.includes('-h')) return run(['run', '--help'], process.env).ended
+  const flags = readRunFlags(given, process.env)
+  const faults = await attempt(2, async () => readFaults(process.env))
+  const address = await attempt(2, async () => givenDatabase(process.env))
+  // Where the data of our own PostgreSQL is, if we run one.
+  const directory = join(resolve(ROOT, flags.stateDir), 'postgres')
+  const other = address === undefined ? lockHolder(join(directory, 'lock')) : undefined
+  if (other !== undefined && isStartAlive(other)) throw new StartFailure(tellWithCode(inUseError(other, directory)), 1)
+  if (!flags.hasConfig) {
+    await attempt(2, () => checkPort(flags.host, flags.port, '--port', 'the app'))
+    await attempt(2, () => checkPort(flags.adminHost, flags.adminPort, '--admin-port', 'the admin server'))
+  }
+  guard = await startGuard({
+    waiting: (why) => say('database', why),
+    lost: (what) => {
+      console.error(`npm start: ${what} is gone unexpectedly; stopping`)
+      passOn('SIGTERM')
+    },
+  })
+  const databaseUrl = address === undefined ? await openDatabaseServer(guard, directory) : databaseUrlOf(address)
+  if (stopAsked !== undefined) return codeOf(null, stopAsked)
+  say('database', `${address?.kind === 'sqlite' ? 'SQLite' : 'PostgreSQL'} at ${tellDatabase(databaseUrl)}`)
+  if (address?.kind === 'sqlite') {
+    say('database', 'the login only: /api/auth and /before/api/auth need PostgreSQL, and are not there')
+  }
+  const surroundings = await attempt(1, () => startOutside(databaseUrl))
+  outside = surroundings
+  if (address?.kind !== 'sqlite') say('cache', cacheText(process.env.REDIS_URL))
+  if (stopAsked !== undefined) return codeOf(null, stopAsked)
+
+  const env = {
+    ...process.env,
+    DATABASE_URL: surroundings.databaseUrl,
+    DIRECT_DATABASE_URL: databaseUrl,
+    PARTNER_URL: surroundings.partnerUrl,
+    SMTP_URL: surroundings.smtpUrl,
+    FAULTS_URL: surroundings.faultsUrl,
+    ADMIN_URL: urlOf(flags.adminHost, flags.adminPort),
+  }
+  // Faults are for the app, and some need its tables: they come when these are there.
+  const orderFaults = (): Promise<void> =>
+    attempt(2, () => surroundings.order(faults), 'the faults of the environment (FAULT_…) cannot be had')
+  if (flags.hasConfig) {
+    // Somebody's own config file says nothing of this app's migrations.
+    const code = await runGuarded(guard, 'release', ['--config', RELEASE_CONFIG], env)
+    if (stopAsked !== undefined) return codeOf(null, stopAsked)
+    if (code !== 0) return code
+    await orderFaults()
+    if (stopAsked !== undefined) return codeOf(null, stopAsked)
+  }
+  const ended = runGuarded(guard, 'run', [ENTRY, ...flags.args], env)
+  const over = new AbortController()
+  let refused: unknown
+  const announce = async (): Promise<void> => {
+    if (!flags.hasConfig) {
+      if (!(await announceReleased(flags, over.signal))) return
+      await orderFaults()
+    }
+    await announceReady(flags, over.signal)
+  }
+  const announced = announce().catch((error: unknown) => {
+    refused = error
+    passOn('SIGTERM')
+  })
+  const code = await ended
+  over.abort()
+  await announced
+  if (refused !== undefined) throw refused
+  if (code === RELEASE_FAILED && address !== undefined) {
+    console.error(
+      `npm start: the release was on ${tellDatabase(databaseUrl)} (DATABASE_URL; unset it to use a PostgreSQL of our own)`,
+    )
+  }
+  return code
+}
+
+/** The database of `DATABASE_URL`; undefined when it is not set, and we run a PostgreSQL of our own. */
+function givenDatabase(env: NodeJS.ProcessEnv): DatabaseAddress | undefined {
+  const { DATABASE_URL: given } = env
+  return given === undefined || given === '' ? undefined : readDatabaseUrl(given)
+}
+
+/** @param directory where its data is */
+async function openDatabaseServer(guarding: Guard, directory: string): Promise<string> {
+  const state = dirname(directory)
+  await attempt(1, async () => {
+    mkdirSync(state, { recursive: true })
+    // As root, PostgreSQL runs as the user `postgres`, who must be able to pass through to his data.
+    if (process.getuid?.() === 0) chmodSync(state, statSync(state).mode | 0o011)
+  })
+  if (!existsSync(join(directory, 'data'))) say('database', `making one under ${directory} (once, some seconds)`)
+  return attempt(1, () => guarding.openPostgres(directory))
+}
+
+/**
+ * Punctual gets a session of its own. A Ctrl-C in the terminal then reaches only this process, which passes it on: once,
+ * as Punctual takes a second one for "stop now".
+ */
+function run(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): { readonly child: ChildProcess; readonly ended: Promise<number> } {
+  const child = spawn(process.execPath, [PUNCTUAL, ...args], { cwd: ROOT, env, stdio: 'inherit', detached: true })
+  const ended = new Promise<number>((done, failed) => {
+    child.once('error', failed)
+    child.once('exit', (code, signal) => done(codeOf(code, signal)))
+  })
+  return { child, ended }
+}
+
+/** The same, until it ends: signals go to it, and should this process be killed, the guardian ends it. */
+async function runGuarded(
+  guarding: Guard,
+  command: 'release' | 'run',
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  const { child, ended } = run([command, ...args], env)
+  punctual = { command, child }
+  if (child.pid !== undefined) guarding.watch(child.pid)
+  try {
+    return await ended
+  } finally {
+    punctual = undefined
+    guarding.forget()
+  }
+}
+
+// As shells do: 128 and the number of the signal.
+function codeOf(code: number | null, signal: NodeJS.Signals | null): number {
+  const numbers: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: 130, SIGKILL: 137, SIGTERM: 143 }
+  return code ?? (signal === null ? 1 : (numbers[signal] ?? 1))
+}
+
+function passOn(signal: StartSignal): void {
+  if (signal !== 'SIGHUP') stopAsked ??= signal
+  // A release has nothing to reload, and would take it for its end.
+  else if (punctual?.command === 'release') return
+  punctual?.child.kill(signal)
+}
+
+async function attempt<T>(exitCode: number, work: () => Promise<T>, context?: string): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const reason = error instanceof Error ? tellError(error) : String(error)
+    throw new StartFailure(context === undefined ? reason : `${context}: ${reason}`, exitCode)
+  }
+}
+
+// A refused connection to a name with several addresses has an empty message, and its reasons inside.
+function tellError(error: Error): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
+  return tellWithCode(error)
+}
+
+// A closed terminal, or a reader that left (`npm start | head`), is no reason to fail: there is somebody to stop.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+hearSignals(passOn)
+let exitCode: number
+try {
+  exitCode = await start(process.argv.slice(2))
+} catch (error) {
+  console.error(
+    `npm start: ${error instanceof StartFailure ? error.message : error instanceof Error ? error.stack : String(error)}`,
+  )
+  exitCode = error instanceof StartFailure ? error.exitCode : 1
+}
+for (const end of [outside?.close, guard?.stop]) {
+  try {
+    if (end !== undefined) await within(ms(90_000), 'tidying up', end())
+  } catch (error) {
+    console.error(`npm start: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+process.exit(exitCode)

@@ -1,0 +1,58 @@
+import { execSync } from 'node:child_process'
+import type { FastifyInstance } from 'fastify'
+import { pause } from '../../../src/resilience/clock.ts'
+import { ms } from '../../../src/resilience/duration.ts'
+import { checkName } from './check-name.ts'
+import { spin } from './spin.ts'
+
+const MILLISECONDS = { type: 'string', pattern: '^\\d{1,5}$' } as const
+
+/**
+ * Faults to order, so that a person can see what the server around the app does with them. All but `slow` and
+ * `newcomer` block the event loop; run without Punctual they take the whole process with them.
+ */
+export function addTryRoutes(app: FastifyInstance): void {
+  app.get<{ Querystring: { ms?: string } }>(
+    '/try/slow',
+    { schema: { querystring: query({ ms: MILLISECONDS }) } },
+    async (request) => {
+      const waited = Number(request.query.ms ?? 2_000)
+      await pause(ms(waited))
+      return { waited, pid: process.pid }
+    },
+  )
+
+  // Somebody who comes now, on a connection of his own: `Connection: close` keeps the browser from using it again.
+  app.get('/try/newcomer', (_request, reply) => {
+    reply.header('connection', 'close')
+    reply.header('cache-control', 'no-store')
+    return reply.send({ pid: process.pid })
+  })
+
+  app.get<{ Querystring: { ms?: string } }>(
+    '/try/spin',
+    { schema: { querystring: query({ ms: MILLISECONDS }) } },
+    async (request) => {
+      const turns = request.query.ms === undefined ? spin() : spin(Number(request.query.ms))
+      return { turns, pid: process.pid }
+    },
+  )
+
+  app.get<{ Querystring: { text?: string } }>(
+    '/try/regex',
+    { schema: { querystring: query({ text: { type: 'string', maxLength: 200 } }) } },
+    async (request) => {
+      const text = request.query.text ?? `${'a'.repeat(45)}!`
+      return { text, isName: checkName(text), pid: process.pid }
+    },
+  )
+
+  app.get('/try/exec', async () => {
+    execSync('sleep 20')
+    return { slept: 20_000, pid: process.pid }
+  })
+}
+
+function query(properties: Record<string, object>): object {
+  return { type: 'object', additionalProperties: false, properties }
+}
