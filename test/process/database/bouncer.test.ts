@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { guardPool, type PoolEvent, poolHealth, QueryTimeoutError, withQueryTimeout } from '../../../src/index.ts'
+import {
+  guardPool,
+  type PoolEvent,
+  poolHealth,
+  QueryTimeoutError,
+  withQueryTimeout,
+} from '../../../src/postgres/index.ts'
 import { until, within } from '../support/until.ts'
 import { type Bouncer, hasBouncer, startBouncer } from './bouncer.ts'
 import { startPostgres, type TestServer } from './postgres.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
-import { guardPool, poolHealth, withQueryTimeout } from '../../../src/index.ts'
+import { guardPool, poolHealth, withQueryTimeout } from '../../../src/postgres/index.ts'
 import { ClientDisconnectedError, isTimeout } from '../../../src/resilience/abort-reason.ts'
 import { NO_DEADLINE } from '../../../src/resilience/deadline.ts'
 import { WaitScope } from '../../../src/resilience/wait-scope.ts'

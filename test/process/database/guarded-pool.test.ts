@@ -9,7 +9,7 @@ import {
   poolHealth,
   QueryTimeoutError,
   withQueryTimeout,
-} from '../../../src/index.ts'
+} from '../../../src/postgres/index.ts'
 import { ClientDisconnectedError, isTimeout } from '../../../src/resilience/abort-reason.ts'
 import { deadlineIn } from '../../../src/resilience/deadline.ts'
 import { ms } from '../../../src/resilience/duration.ts'

@@ -19,7 +19,8 @@ const files = {
   'app.mjs': `
 import http from 'node:http'
 import pg from '${PG}'
-import { bulkhead, guardPool, poolHealth } from '${INDEX}'
+import { bulkhead } from '${INDEX}'
+import { guardPool, poolHealth } from '${INDEX.replace('index.ts', 'postgres/index.ts')}'
 const open = (name) => new pg.Pool({ ...JSON.parse(process.env.DATABASE), application_name: name, max: 10 })
 const guarded = guardPool(open('guarded'), { name: 'main', queryTimeout: '2s', acquireTimeout: '2s' })
 const bare = open('bare')

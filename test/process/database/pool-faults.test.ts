@@ -11,7 +11,7 @@ import {
   poolHealth,
   QueryTimeoutError,
   withQueryTimeout,
-} from '../../../src/index.ts'
+} from '../../../src/postgres/index.ts'
 import { freePort } from '../support/free-port.ts'
 import { until, within } from '../support/until.ts'
 import { startPostgres, type TestServer } from './postgres.ts'

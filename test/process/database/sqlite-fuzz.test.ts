@@ -3,17 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { abandonedOperations, ClientDisconnectedError } from '../../../src/index.ts'
+import { NO_DEADLINE } from '../../../src/resilience/deadline.ts'
+import { WaitScope } from '../../../src/resilience/wait-scope.ts'
 import {
-  abandonedOperations,
-  ClientDisconnectedError,
   openSqlite,
   sqliteHealth,
   TransactionTimeoutError,
   WriteTimeoutError,
   withQueryTimeout,
-} from '../../../src/index.ts'
-import { NO_DEADLINE } from '../../../src/resilience/deadline.ts'
-import { WaitScope } from '../../../src/resilience/wait-scope.ts'
+} from '../../../src/sqlite/index.ts'
 import { until, within } from '../support/until.ts'
 
 /** How many writes are begun. `WRITES=20000` is a long form. */

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
+import { isTimeout, withDeadline } from '../../../src/index.ts'
 import {
-  isTimeout,
   openSqlite,
   type SqliteDatabase,
   SqliteError,
@@ -13,9 +13,8 @@ import {
   sqliteHealth,
   TransactionTimeoutError,
   WriteTimeoutError,
-  withDeadline,
   withQueryTimeout,
-} from '../../../src/index.ts'
+} from '../../../src/sqlite/index.ts'
 import { until, within } from '../support/until.ts'
 import { holdLock, type LockHolder } from './sqlite-holder.ts'
 

@@ -8,8 +8,8 @@ import { describe, type TestContext, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import type { Worker } from 'node:worker_threads'
 import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
+import { abandonedOperations } from '../../../src/index.ts'
 import {
-  abandonedOperations,
   ConnectionLostError,
   openSqlite,
   QueryTimeoutError,
@@ -19,10 +19,10 @@ import {
   type SqliteOptions,
   sqliteHealth,
   withQueryTimeout,
-} from '../../../src/index.ts'
+} from '../../../src/sqlite/index.ts'
 import { until, within } from '../support/until.ts'
 
-const INDEX = pathToFileURL(join(import.meta.dirname, '../../../src/index.ts')).href
+const INDEX = pathToFileURL(join(import.meta.dirname, '../../../src/sqlite/index.ts')).href
 
 /** One step of SQLite that takes about a second, and that nothing can end. */
 const HUNG =

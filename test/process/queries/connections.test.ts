@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { type ConnectionShortage, guardPool, poolHealth } from '../../../src/index.ts'
+import { type ConnectionShortage, guardPool, poolHealth } from '../../../src/postgres/index.ts'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
@@ -19,7 +19,7 @@ const files = {
   'app.mjs': `
 import http from 'node:http'
 import pg from '${import.meta.resolve('pg')}'
-import { guardPool } from '${join(import.meta.dirname, '../../../src/index.ts')}'
+import { guardPool } from '${join(import.meta.dirname, '../../../src/postgres/index.ts')}'
 const options = JSON.parse(process.env.DATABASE)
 // Each of them alone has enough.
 const pools = { main: 18, jobs: 5 }

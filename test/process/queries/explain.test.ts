@@ -14,7 +14,8 @@ const files = {
   'app.mjs': `
 import http from 'node:http'
 import pg from '${import.meta.resolve('pg')}'
-import { guardPool, openSqlite } from '${join(import.meta.dirname, '../../../src/index.ts')}'
+import { guardPool } from '${join(import.meta.dirname, '../../../src/postgres/index.ts')}'
+import { openSqlite } from '${join(import.meta.dirname, '../../../src/sqlite/index.ts')}'
 const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { name: 'main' })
 const lite = openSqlite(':memory:', { name: 'lite' })
 http.createServer(async (request, response) => {

@@ -4,13 +4,9 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
-import {
-  allowRepeatedQueries,
-  expectNoRepeats,
-  guardPool,
-  openSqlite,
-  type SqliteDatabase,
-} from '../../../src/index.ts'
+import { allowRepeatedQueries, guardPool } from '../../../src/postgres/index.ts'
+import { openSqlite, type SqliteDatabase } from '../../../src/sqlite/index.ts'
+import { expectNoRepeats } from '../../../src/testing.ts'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
 
 /** It comes without types of its own. */

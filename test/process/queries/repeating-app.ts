@@ -11,7 +11,9 @@ export const ROWS = 10
 const DATABASE = `
 import { Kysely, PostgresDialect, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
 import pg from 'pg'
-import { currentRequest, allowRepeatedQueries, guardPool, openSqlite, sqliteDialect } from '${INDEX}'
+import { currentRequest } from '${INDEX}'
+import { allowRepeatedQueries, guardPool } from '${INDEX.replace('index.ts', 'postgres/index.ts')}'
+import { openSqlite, sqliteDialect } from '${INDEX.replace('index.ts', 'sqlite/index.ts')}'
 export { currentRequest, allowRepeatedQueries }
 export const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 5 }), { name: 'main' })
 export const db = new Kysely({ dialect: new PostgresDialect({ pool }) })

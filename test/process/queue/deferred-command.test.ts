@@ -14,7 +14,7 @@ const files = {
   'app.mjs': `
 import { appendFileSync, existsSync } from 'node:fs'
 import http from 'node:http'
-import { durableQueue } from '${INDEX}'
+import { durableQueue } from '${INDEX.replace('index.ts', 'queue/index.ts')}'
 
 const mails = durableQueue('mails', (items, { ids }) => {
   if (!existsSync('mended') && items.some(({ to }) => to.startsWith('bad'))) throw new Error('no such\\nmailbox')

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { durableQueue, type QueueEvent } from '../../../src/index.ts'
+import { durableQueue, type QueueEvent } from '../../../src/queue/index.ts'
 import { until } from '../support/until.ts'
 
 const KIB = 1024

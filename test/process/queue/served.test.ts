@@ -15,7 +15,7 @@ const files = {
 import { appendFileSync, existsSync } from 'node:fs'
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { durableQueue } from '${INDEX}'
+import { durableQueue } from '${INDEX.replace('index.ts', 'queue/index.ts')}'
 
 const log = durableQueue('events', async (items, { ids, signal }) => {
   // Nothing is handled before the test says so.

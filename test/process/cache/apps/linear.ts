@@ -1,7 +1,7 @@
 // What `linearisable.test.ts` and `two-servers.test.ts` ask: a cache over a source that the test keeps, in each of several workers.
 import { createServer } from 'node:http'
 import { Redis } from 'ioredis'
-import { readThrough } from '../../../../src/index.ts'
+import { readThrough } from '../../../../src/cache/index.ts'
 
 const source = process.env.SOURCE_URL ?? ''
 const redis = process.env.REDIS_URL

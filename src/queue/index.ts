@@ -1,0 +1,10 @@
+/** `punctual/queue`: durable queues. */
+export type { DropReason, QueueJobsReport, QueueReport, QueueState } from '../diagnostics/modules/defer-report.ts'
+export type { QueueContext, QueueHandler } from './call-handler.ts'
+export { type DurableQueue, durableQueue, queueConcurrency } from './defer.ts'
+export type { QueueEvent, QueueEventType } from './defer-events.ts'
+export type { Durability, DurableQueueOptions, OnFull, Size } from './defer-options.ts'
+export type { PushResult } from './defer-queue.ts'
+export { type GraphileWorkerOptions, graphileWorker } from './graphile/graphile-worker.ts'
+export { PermanentError } from './permanent-error.ts'
+export type { QueueTransport } from './via.ts'
