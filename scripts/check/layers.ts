@@ -42,6 +42,11 @@ export function checkLayers(root: string): readonly string[] {
     })
   const known = new Map(files.map((file) => [file.path, file]))
   const faults: string[] = []
+  const modules = new Set(files.map(({ module }) => module))
+  for (const name of [...LAYERS.flatMap((layer) => layer.modules), ...Object.keys(ONLY)]) {
+    if (!modules.has(name))
+      faults.push(`scripts/check/layers.ts: the layers name "${name}", and src has no such module`)
+  }
   const fileGraph = new Map<string, Set<string>>()
   const moduleGraph = new Map<string, Set<string>>()
   for (const file of files) {

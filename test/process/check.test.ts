@@ -50,13 +50,13 @@ describe('npm run check', () => {
   })
 
   it('names an import that leads upwards, be it only of a type', async () => {
-    plant('src/report/planted-one.ts', "import type { Command } from '../cli/main.ts'\n")
-    plant('src/arbiter/planted-two.ts', "\nexport { planted } from '../request/planted-three.ts'\n")
-    plant('src/request/planted-three.ts', 'export const planted = 1\n')
+    plant('src/diagnostics/planted-one.ts', "import type { Command } from '../cli/main.ts'\n")
+    plant('src/arbiter/planted-two.ts', "\nexport { planted } from '../http/planted-three.ts'\n")
+    plant('src/http/planted-three.ts', 'export const planted = 1\n')
     const { code, output } = await check('layers')
     assert.equal(code, 1)
-    assert.match(output, /src\/report\/planted-one\.ts:1: report .*\bcli\b/)
-    assert.match(output, /src\/arbiter\/planted-two\.ts:2: arbiter .*\brequest\b/)
+    assert.match(output, /src\/diagnostics\/planted-one\.ts:1: diagnostics .*\bcli\b/)
+    assert.match(output, /src\/arbiter\/planted-two\.ts:2: arbiter .*\bhttp\b/)
   })
 
   it('names an import between modules that must not know each other', async () => {
@@ -67,18 +67,18 @@ describe('npm run check', () => {
   })
 
   it('names a cycle that only types make', async () => {
-    plant('src/report/planted-a.ts', "import type { B } from './planted-b.ts'\nexport interface A { b: B }\n")
-    plant('src/report/planted-b.ts', "import type { A } from './planted-a.ts'\nexport interface B { a: A }\n")
+    plant('src/diagnostics/planted-a.ts', "import type { B } from './planted-b.ts'\nexport interface A { b: B }\n")
+    plant('src/diagnostics/planted-b.ts', "import type { A } from './planted-a.ts'\nexport interface B { a: A }\n")
     const { code, output } = await check('layers')
     assert.equal(code, 1)
     assert.match(output, /: report\/planted-a\.ts -> report\/planted-b\.ts -> report\/planted-a\.ts/)
   })
 
   it('names a cycle of modules that no two files make', async () => {
-    plant('src/report/planted-a.ts', "import type { B } from '../settings/planted-b.ts'\nexport type A = B\n")
+    plant('src/diagnostics/planted-a.ts', "import type { B } from '../settings/planted-b.ts'\nexport type A = B\n")
     plant('src/settings/planted-b.ts', 'export type B = string\n')
     plant('src/settings/planted-c.ts', "import type { D } from '../report/planted-d.ts'\nexport type C = D\n")
-    plant('src/report/planted-d.ts', 'export type D = string\n')
+    plant('src/diagnostics/planted-d.ts', 'export type D = string\n')
     const { output } = await check('layers')
     assert.match(output, /: report -> settings -> report/)
   })
@@ -89,11 +89,11 @@ describe('npm run check', () => {
       "const told = 'Date.now()'",
       'export const timer = setTimeout(() => {}, Date.now())',
     ]
-    plant('src/report/planted.ts', lines.join('\n'))
+    plant('src/diagnostics/planted.ts', lines.join('\n'))
     const { code, output } = await check('layers')
     assert.equal(code, 1)
-    assert.match(output, /src\/report\/planted\.ts:3: setTimeout /)
-    assert.match(output, /src\/report\/planted\.ts:3: Date\.now /)
+    assert.match(output, /src\/diagnostics\/planted\.ts:3: setTimeout /)
+    assert.match(output, /src\/diagnostics\/planted\.ts:3: Date\.now /)
     assert.equal(output.match(/planted\.ts/g)?.length, 2)
   })
 
