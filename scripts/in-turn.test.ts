@@ -10,7 +10,7 @@ async function inTurn(programs: readonly string[]): Promise<{ readonly code: num
   const commands = programs.map((program) => ['--eval', program])
   const run = `
     import { runInTurn } from ${JSON.stringify(IN_TURN)}
-    process.exitCode = await runInTurn(${JSON.stringify(commands)}, { stdio: 'inherit' })`
+    process.exitCode = await runInTurn(process.execPath, ${JSON.stringify(commands)}, { stdio: 'inherit' })`
   const child = spawn(process.execPath, ['--input-type=module', '--eval', run], {
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: 30_000,

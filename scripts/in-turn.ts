@@ -1,15 +1,16 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 
-/** Arguments of one process of this Node. */
+/** Arguments of one process. */
 type Command = readonly string[]
 
 /**
  * Runs one process after the other, also when one fails. An INT or TERM to this process goes to the one that runs, and none follows it.
  *
+ * @param node path of the Node that runs them
  * @returns the first exit code that is not 0, 1 for a process that was killed; 128 and the number of the signal when it was told to stop
  */
-export async function runInTurn(commands: readonly Command[], options: SpawnOptions): Promise<number> {
+export async function runInTurn(node: string, commands: readonly Command[], options: SpawnOptions): Promise<number> {
   let running: ChildProcess | undefined
   let stopped: NodeJS.Signals | undefined
   const stop = (signal: NodeJS.Signals): void => {
@@ -20,7 +21,7 @@ export async function runInTurn(commands: readonly Command[], options: SpawnOpti
   let result = 0
   for (const command of commands) {
     if (stopped !== undefined) break
-    running = spawn(process.execPath, command, options)
+    running = spawn(node, command, options)
     const code = await exitCodeOf(running)
     running = undefined
     if (result === 0) result = code

@@ -1,15 +1,18 @@
-// Runs the tests under this Node: `npm test`, or `npm test -- path/to/x.test.ts --test-name-pattern=…`. Fails also if a process
-// that a test started is still there afterwards.
+// Runs the tests: `npm test`, `npm run test:unit`, `npm run test:process -- stalls`, `npm test -- src/settings --test-name-pattern=…`. An
+// argument is a file, a folder, or a part of a path. `--in=src,scripts` looks only there; `--node=22` runs the tests, and the servers that they
+// start, on that version of Node. Fails also if a process that a test started is still there afterwards.
 import { randomUUID } from 'node:crypto'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { runInTurn } from './in-turn.ts'
 import { type LeftProcess, processesWith } from './left-behind.ts'
+import { type NodeMajor, nodeBinary } from './nodes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
-const PLACES = ['src', 'scripts', 'examples', 'test']
+const PLACES = 'src,scripts,examples,test'
 /** For a whole test file. A single wait in a test has its own, shorter limit. */
 const FILE_LIMIT = '--test-timeout=600000'
 /** Until a process that was told to end counts as left behind. */
@@ -19,15 +22,21 @@ const GRACE = 3_000
 const MARKER = `PUNCTUAL__TEST_RUN=${randomUUID()}`
 const [markerName = '', markerValue = ''] = MARKER.split('=')
 
-const given = process.argv.slice(2)
-const flags = given.filter((argument) => argument.startsWith('-'))
-const paths = given.filter((argument) => !argument.startsWith('-'))
-const patterns = paths.length > 0 ? paths : PLACES.map((place) => `${place}/**/*.test.ts`)
-const files = patterns.flatMap((pattern) =>
-  globSync(pattern.endsWith('.ts') ? pattern : `${pattern}/**/*.test.ts`, { cwd: ROOT }),
-)
+const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--test-'))
+const { values, positionals } = parseArgs({
+  args: process.argv.slice(2).filter((argument) => !flags.includes(argument)),
+  options: { in: { type: 'string', default: PLACES }, node: { type: 'string', default: '24' } },
+  allowPositionals: true,
+})
+if (!['22', '24', '26'].includes(values.node)) {
+  console.error(`--node must be 22, 24 or 26, got ${values.node}`)
+  process.exit(2)
+}
+const node = nodeBinary(Number(values.node) as NodeMajor)
+const all = values.in.split(',').flatMap((place) => globSync(`${place}/**/*.test.ts`, { cwd: ROOT }))
+const files = positionals.length === 0 ? all : all.filter((file) => positionals.some((part) => file.includes(part)))
 if (files.length === 0) {
-  console.error(`no test files match ${patterns.join(' ')}`)
+  console.error(`no test files in ${values.in} match ${positionals.join(' ')}`)
   process.exit(2)
 }
 
@@ -57,9 +66,9 @@ function runAll(): Promise<number> {
     ...testing('together', sorted.filter(isOther), 2),
     ...testing('alone', sorted.filter(isCalm), 1),
   ]
-  const PATH = `${join(ROOT, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`
+  const PATH = [dirname(node), join(ROOT, 'node_modules/.bin'), process.env.PATH ?? ''].join(delimiter)
   const env = { ...process.env, [markerName]: markerValue, PATH }
-  return runInTurn(parts, { cwd: ROOT, stdio: 'inherit', env })
+  return runInTurn(node, parts, { cwd: ROOT, stdio: 'inherit', env })
 }
 
 /** What failed in either part, once more at the end: of a long output many see only that. */
@@ -79,7 +88,9 @@ function testing(name: string, chosen: readonly string[], atOnce: number): reado
     ['spec', 'stdout'],
     [join(import.meta.dirname, 'failures-reporter.ts'), join(reports, name)],
   ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`])
-  return [['--test', `--test-concurrency=${atOnce}`, FILE_LIMIT, ...reporters, ...flags, ...chosen]]
+  // Node 22 does not parse `await using`, in which tests are written.
+  const lowered = values.node === '22' ? ['--import', join(import.meta.dirname, 'lower-using.ts')] : []
+  return [[...lowered, '--test', `--test-concurrency=${atOnce}`, FILE_LIMIT, ...reporters, ...flags, ...chosen]]
 }
 
 async function leftBehind(): Promise<readonly LeftProcess[]> {
