@@ -20,13 +20,13 @@ import { countReasons } from './failures.ts'
 import { appointHeirs } from './heirs.ts'
 import { ownListeningHandles } from './owned-handles.ts'
 import { Releaser } from './releaser.ts'
-import { type HotSettingsOptions, RuntimeSettings } from './runtime-settings.ts'
+import { RuntimeSettings, type RuntimeSettingsOptions } from './runtime-settings.ts'
 import type { ServiceManager } from './service-manager.ts'
 import { initialState, isWhole, type State } from './state.ts'
 import { statusOf } from './status-of.ts'
 import { WorkerHandle } from './worker-handle.ts'
 
-export interface ArbiterOptions extends Pick<HotSettingsOptions, 'base' | 'set' | 'configFile'> {
+export interface ArbiterOptions extends Pick<RuntimeSettingsOptions, 'base' | 'set' | 'configFile'> {
   readonly version: string
   /** What every worker is told at its start, but for its id, its generation and the settings. */
   readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation' | 'settings' | 'set'>
@@ -282,7 +282,7 @@ export class Arbiter implements ArbiterControl {
         },
       )
       this.#handles.set(id, handle)
-      this.#exchange.joined(id, (topic, message) => handle.order({ type: 'line', topic, message }))
+      this.#exchange.joined(id, (topic, message) => handle.order({ type: 'relay', topic, message }))
       if (handle.pid !== null) this.#post({ type: 'spawned', worker: id, pid: handle.pid, at: monotonicNow() })
     } catch (error) {
       this.#post({ type: 'spawn-failed', worker: id, why: (error as Error).message, at: monotonicNow() })

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Log } from '../diagnostics/log.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { line, readLines } from '../ipc/lines.ts'
+import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import { after, every } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
@@ -46,7 +46,7 @@ export async function startControlServer(
   const server = createServer((socket) => {
     if (open.size >= clients) {
       socket.on('error', () => {})
-      socket.end(line(refusal(null, 'PUNCTUAL_COMMAND_REFUSED', `the arbiter talks to ${clients} clients already`)))
+      socket.end(jsonLine(refusal(null, 'PUNCTUAL_COMMAND_REFUSED', `the arbiter talks to ${clients} clients already`)))
       return
     }
     open.add(socket)
@@ -102,7 +102,7 @@ function converse(socket: Socket, control: ArbiterControl, idleTimeout: Millisec
   const queue: ControlRequest[] = []
   let busy = false
   const say = (answer: ControlAnswer): void => {
-    if (socket.writable) socket.write(line(answer))
+    if (socket.writable) socket.write(jsonLine(answer))
   }
   const malformed = (id: number | null, why: string): void => {
     say(refusal(id, 'PUNCTUAL_USAGE', why))
@@ -116,7 +116,7 @@ function converse(socket: Socket, control: ArbiterControl, idleTimeout: Millisec
     }
     busy = false
   }
-  const read = readLines(
+  const read = readJsonLines(
     (value) => {
       if (!socket.writable) return
       const request = parseRequest(value)

@@ -16,13 +16,13 @@ function exchangeOf(...workers: readonly number[]): { exchange: Exchange; said: 
 function ownerOf(exchange: Exchange): (worker: number) => boolean {
   return (worker) => {
     const message = { type: 'owner', owner: `o${worker}` }
-    return exchange.told(worker, { type: 'line', to: 'arbiter', topic: 'defer', message })
+    return exchange.told(worker, { type: 'relay', to: 'arbiter', topic: 'defer', message })
   }
 }
 
 test('what a worker broadcasts is heard by all others, and not by itself', () => {
   const { exchange, said } = exchangeOf(1, 2, 3)
-  assert.equal(exchange.told(2, { type: 'line', to: 'others', topic: 'cache', message: ['key'] }), true)
+  assert.equal(exchange.told(2, { type: 'relay', to: 'others', topic: 'cache', message: ['key'] }), true)
   assert.deepEqual(said, ['1 cache ["key"]', '3 cache ["key"]'])
 })
 
@@ -64,7 +64,7 @@ test('what comes from a worker that is gone is still heard by the others, and do
   own(2)
   exchange.left(3)
   own(3)
-  exchange.told(3, { type: 'line', to: 'others', topic: 'cache', message: ['key'] })
+  exchange.told(3, { type: 'relay', to: 'others', topic: 'cache', message: ['key'] })
   assert.deepEqual(said, ['1 cache ["key"]', '2 cache ["key"]'])
   exchange.left(1)
   assert.deepEqual(said.slice(2), ['2 defer {"type":"adopt","owner":"o1"}'])

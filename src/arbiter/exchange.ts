@@ -31,7 +31,7 @@ export class Exchange {
       if (this.#workers.has(worker)) this.#reports.set(worker, message.modules)
       return true
     }
-    if (message.type !== 'line') return false
+    if (message.type !== 'relay') return false
     // Others hear also what has come late, such as which of their values are stale; nobody here must keep anything for a worker that is gone.
     if (message.to === 'others') this.sayAll(message.topic, message.message, worker)
     else if (this.#workers.has(worker)) this.#listeners.get(message.topic)?.(worker, message.message)

@@ -1,4 +1,4 @@
-import { FULL_HEAP } from '../ipc/full-heap.ts'
+import { FULL_HEAP } from '../ipc/messages.ts'
 import type { WorkerState } from './state.ts'
 
 /** The heap of a worker whose process aborted because it was full, in bytes, by the last that was heard of it; null if that was not why it ended. */

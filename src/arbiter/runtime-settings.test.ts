@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { LogFields } from '../diagnostics/log.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import type { ToWorker } from '../ipc/messages.ts'
-import type { RuntimeToArbiter, RuntimeToWorker } from '../ipc/runtime-messages.ts'
+import type { RuntimeToArbiter, RuntimeToWorker, ToWorker } from '../ipc/messages.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
 import { Exchange } from './exchange.ts'
@@ -88,7 +87,7 @@ class Bench {
   }
 
   #told(id: number, message: RuntimeToArbiter): void {
-    this.exchange.told(id, { type: 'line', to: 'arbiter', topic: 'settings', message })
+    this.exchange.told(id, { type: 'relay', to: 'arbiter', topic: 'settings', message })
   }
 }
 

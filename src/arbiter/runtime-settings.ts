@@ -1,9 +1,14 @@
 import type { Log } from '../diagnostics/log.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import type { FromMain, FromWatchdog, ToWorker } from '../ipc/messages.ts'
-import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/runtime-messages.ts'
-import { encodeChange } from '../ipc/settings-change.ts'
-import type { WorkerConfig } from '../ipc/worker-config.ts'
+import {
+  type FromMain,
+  type FromWatchdog,
+  RUNTIME_TOPIC,
+  type RuntimeToArbiter,
+  type RuntimeToWorker,
+  type ToWorker,
+} from '../ipc/messages.ts'
+import { encodeChange, type WorkerConfig } from '../ipc/worker-config.ts'
 import { wallClock } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import { isSetting, overlaySettings, type SetTexts } from '../settings/overlay.ts'
@@ -22,7 +27,7 @@ import { unknownName } from './unknown-name.ts'
 /** How long workers have to say whether they take a value, and again to say that they have it. */
 const ANSWER_LIMIT: Milliseconds = ms(2_000)
 
-export interface HotSettingsOptions {
+export interface RuntimeSettingsOptions {
   /** As they are where nothing is set. */
   readonly base: ResolvedSettings
   /** What was set before this start and still applies. */
@@ -46,7 +51,7 @@ type Change = ReadonlyMap<string, string | null>
  * start with it, and told to all that run.
  */
 export class RuntimeSettings implements SettingsControl {
-  readonly #options: HotSettingsOptions
+  readonly #options: RuntimeSettingsOptions
   readonly #declared = new DeclaredValues()
   readonly #asks = new Asks()
   readonly #set: Map<string, SetValue>
@@ -54,7 +59,7 @@ export class RuntimeSettings implements SettingsControl {
   /** One change after the other: each is checked against what the last has left. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(options: HotSettingsOptions) {
+  constructor(options: RuntimeSettingsOptions) {
     this.#options = options
     this.#set = new Map(options.set)
     this.#resolved = overlaySettings(options.base, this.#texts(isSetting))

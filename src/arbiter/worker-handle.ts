@@ -1,10 +1,10 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { line, readLines } from '../ipc/lines.ts'
+import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import type { FromMain, FromWatchdog, MainEnvelope, ToWorker } from '../ipc/messages.ts'
-import { descendants, killAll } from '../ipc/process-tree.ts'
 import { encodeWorkerConfig, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
+import { descendants, killAll } from '../system/process-tree.ts'
 
 /** What a worker's process does, as it is told to the arbiter. */
 export interface WorkerListener {
@@ -37,7 +37,7 @@ export class WorkerHandle {
     this.#link = this.#worker.process.stdio[LINK_DESCRIPTOR] as Duplex
     this.#link.on(
       'data',
-      readLines(
+      readJsonLines(
         (message) => listener.onTold(message as FromWatchdog),
         () => {},
       ),
@@ -62,7 +62,7 @@ export class WorkerHandle {
   }
 
   order(message: ToWorker): void {
-    if (!this.#link.destroyed) this.#link.write(line(message))
+    if (!this.#link.destroyed) this.#link.write(jsonLine(message))
   }
 
   /** SIGKILL, to the process and to whatever it has started. */

@@ -1,5 +1,5 @@
 import { CACHE_TOPIC, type CacheReport, type CacheRoomReport } from '../diagnostics/modules/cache-report.ts'
-import { type WorkerLine, workerLine } from '../ipc/worker-line.ts'
+import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
 import type { Drop } from './drop.ts'
 import { Peers } from './workers/peers.ts'
 import type { Steadiness } from './workers/steadiness.ts'
@@ -21,16 +21,16 @@ const ALONE = {}
 /** All caches of this process that speak over one line. */
 export class CacheRoom {
   readonly #caches = new Map<string, Set<RoomCache>>()
-  readonly #line: WorkerLine | null
+  readonly #line: WorkerChannel | null
   #peers: Peers | null = null
   #unreport: () => void = () => {}
 
-  private constructor(line: WorkerLine | null) {
+  private constructor(line: WorkerChannel | null) {
     this.#line = line
   }
 
   static current(): CacheRoom {
-    const line = workerLine()
+    const line = workerChannel()
     const holder = line ?? ALONE
     let room = modules.get(holder)
     if (room === undefined) {

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { publishWorkerLine, type WorkerLine } from '../ipc/worker-line.ts'
+import { publishWorkerChannel, type WorkerChannel } from '../ipc/worker-channel.ts'
 import { readThrough } from './read-through.ts'
 
-afterEach(() => publishWorkerLine(null))
+afterEach(() => publishWorkerChannel(null))
 
 test('what `punctual set` says is in force at once, and taking it back restores what the app has', async () => {
   const listeners = new Map<string, (message: unknown) => void>()
-  const line: WorkerLine = {
+  const line: WorkerChannel = {
     worker: 1,
     stateDir: '/nowhere',
     set: {},
-    tell: () => {},
+    send: () => {},
     broadcast: () => {},
-    hear: (topic, listener) => {
+    subscribe: (topic, listener) => {
       listeners.set(topic, listener)
       return () => listeners.delete(topic)
     },
@@ -22,7 +22,7 @@ test('what `punctual set` says is in force at once, and taking it back restores 
     onDrain: () => () => {},
     load: () => ({ utilisation: 0, inFlight: 0 }),
   }
-  publishWorkerLine(line)
+  publishWorkerChannel(line)
   let loads = 0
   const cache = readThrough<string, number>('auth:user', { load: () => ++loads })
   const say = (message: object): void => listeners.get('settings')?.({ ask: 1, ...message })

@@ -9,7 +9,7 @@ import type {
 import { controlSocketPath } from '../arbiter/state-directory.ts'
 import { CODES, type ErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { line, readLines } from '../ipc/lines.ts'
+import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import { after, type Cancel } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 
@@ -58,7 +58,7 @@ export function askArbiter<C extends ControlCommand>(
       cancels.pop()?.()
       cancels.push(after(silenceTimeout, silent))
     }
-    const read = readLines(
+    const read = readJsonLines(
       (value) => {
         heard()
         if (!isAnswer(value)) {
@@ -77,7 +77,7 @@ export function askArbiter<C extends ControlCommand>(
       64 * 1024 * 1024,
     )
     socket.setEncoding('utf8')
-    socket.once('connect', () => socket.write(line({ id: 1, ...ask })))
+    socket.once('connect', () => socket.write(jsonLine({ id: 1, ...ask })))
     socket.on('data', read)
     socket.on('error', (error: NodeJS.ErrnoException) => end(unreachable(stateDir, error)))
     socket.once('close', () => {

@@ -2,56 +2,57 @@ import type { EmergencyResponses, NotCutReason, ReportedError, StallEvidence } f
 import type { LeakReport } from '../diagnostics/leak-report.ts'
 import type { CostlyImport } from '../diagnostics/modules/boot-report.ts'
 import type { OutcomeCounts } from '../diagnostics/outcomes.ts'
-import type { SettingsChange } from './settings-change.ts'
+import type { SettingsChange } from './worker-config.ts'
 
 /**
- * What the arbiter and a worker say to each other. Two ways lead out of a worker: its main thread speaks over the IPC channel
- * of `node:cluster` (`FromMain`), its watchdog thread over a socket of its own (`FromWatchdog`), which works while the main
- * thread stands still. Everything the arbiter says goes to the watchdog (`ToWorker`), so that an app that listens to
- * `process.on('message')` never sees a word of it, and so that a blocked worker still hears that it must go.
+ * The messages between the arbiter and a worker. A worker sends over two connections: its main
+ * thread over the IPC channel of `node:cluster` (`FromMain`), its watchdog thread over a socket of
+ * its own (`FromWatchdog`), which works while the main thread is blocked. The arbiter sends to the
+ * watchdog only (`ToWorker`): an app's `process.on('message')` sees none of it, and a blocked worker
+ * still receives the order to exit.
  */
 
-/** From the main thread: how its life proceeds. */
+/** From the main thread: the life cycle of the worker. */
 export type FromMain =
   | {
       readonly type: 'ready'
       readonly bootMs: number
       readonly address: string
-      /** Settings that do not apply in this worker, and why, as sentences. */
+      /** Settings that have no effect in this worker, each with the reason, as sentences. */
       readonly notes: readonly string[]
-      /** What its imports cost, as lines for the log, where the boot was profiled. */
+      /** What the imports cost, as lines for the log, where the boot was profiled. */
       readonly profile?: readonly string[]
     }
   | { readonly type: 'boot-failed'; readonly error: ReportedError }
-  /** It threw, or rejected, and nobody caught it: the process is about to end. */
+  /** An exception or rejection was not caught: the process is about to exit. */
   | { readonly type: 'crashing'; readonly error: ReportedError }
-  /** The main thread turns again after a cut. */
+  /** The event loop turns again after an interrupt. */
   | { readonly type: 'interrupt-done'; readonly culprit: '503' | 'closed' | 'none'; readonly others: number }
-  /** All requests that were in flight at the cut have ended. */
+  /** All requests that were in flight at the interrupt have ended. */
   | { readonly type: 'interrupt-served'; readonly served: number; readonly others: number }
   | SettingsChanged
-  /** A pool of the app has lent a connection for longer than its limit. */
+  /** A connection of a pool has been checked out for longer than allowed. */
   | { readonly type: 'leak'; readonly leak: LeakReport }
-  /** A room of the toolkit speaks over the worker's line: to the arbiter, or to all other workers. */
-  | { readonly type: 'line'; readonly to: 'arbiter' | 'others'; readonly topic: string; readonly message: unknown }
-  /** What the modules of the toolkit report of themselves, by topic; about once a second. */
+  /** A message of the worker channel, for the arbiter or for all other workers. */
+  | { readonly type: 'relay'; readonly to: 'arbiter' | 'others'; readonly topic: string; readonly message: unknown }
+  /** What the modules of the toolkit report, by topic; about once a second. */
   | { readonly type: 'modules'; readonly modules: Readonly<Record<string, unknown>> }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
 
-/** The envelope that tells ours from an app's own `process.send`. */
+/** The envelope that tells Punctual's messages from those of the app's own `process.send`. */
 export interface MainEnvelope {
   readonly punctual: FromMain
 }
 
-/** The change of settings with that number is in force here. */
+/** Confirms that the change of settings with this number is in force in the worker. */
 export interface SettingsChanged {
   readonly type: 'settings-changed'
   readonly ask: number
 }
 
 /**
- * Why a worker is killed: `boot` and `stop-limit` when that limit has passed, `stall` by its own watchdog, `frozen` by the arbiter, `stop`
- * when everything stops at once.
+ * Why a worker is killed: `boot` and `stop-timeout` after that timeout, `stall` by its own watchdog,
+ * `frozen` by the arbiter, `stop` on an immediate stop.
  */
 export type KillReason = 'boot' | 'stall' | 'frozen' | 'stop-timeout' | 'stop'
 
@@ -59,12 +60,12 @@ export type KillReason = 'boot' | 'stall' | 'frozen' | 'stop-timeout' | 'stop'
 export type FromWatchdog =
   | SettingsChanged
   | { readonly type: 'beat'; readonly vitals: Vitals }
-  /** It became ready, and later than `slowBootThreshold` allows. */
+  /** The worker became ready later than `slowBootThreshold`. */
   | { readonly type: 'boot-slow'; readonly bootMs: number; readonly worst: readonly CostlyImport[] }
   | { readonly type: 'stall-reported'; readonly evidence: StallEvidence }
   | { readonly type: 'stall-ended'; readonly stalledForMs: number; readonly evidence: StallEvidence | null }
   | { readonly type: 'stall-interrupted'; readonly stalledForMs: number; readonly evidence: StallEvidence }
-  /** Why a cut was due and did not happen. */
+  /** Why the code was not interrupted although the stall was long enough. */
   | { readonly type: 'interrupt-impossible'; readonly why: NotCutReason; readonly evidence: StallEvidence }
   | {
       readonly type: 'killing'
@@ -76,27 +77,31 @@ export type FromWatchdog =
 /** From the arbiter, one JSON line each. */
 export type ToWorker =
   /**
-   * Stop accepting, finish, leave. The limits count from the first receipt. `keepIdle`: others serve on, so an idle connection is not
-   * closed before its keep-alive time is over; a later order may take that back.
+   * Stop accepting, finish the requests in flight and exit. The timeouts count from the first order.
+   * `keepIdle`: other workers keep serving, so idle connections stay open until their keep-alive time
+   * is over; a later order may revoke that.
    */
   | { readonly type: 'drain'; readonly keepIdle: boolean }
-  /** Answer 503 to whatever is still unanswered, and leave. */
+  /** Answer 503 to every unanswered request, and exit. */
   | { readonly type: 'abort' }
-  /** Give last answers, then SIGKILL yourself. */
+  /** Send emergency responses, then kill the process with SIGKILL. */
   | { readonly type: 'die'; readonly why: KillReason }
-  /** Settings have been changed by `punctual set`; whoever of the two applies them says so. */
+  /** `punctual set` has changed settings. The thread named in `by` applies and confirms them. */
   | {
       readonly type: 'settings'
       readonly ask: number
       readonly change: SettingsChange
       readonly by: 'watchdog' | 'worker'
     }
-  /** For a room of the toolkit, from the arbiter or from another worker. */
-  | { readonly type: 'line'; readonly topic: string; readonly message: unknown }
+  /** A message for the worker channel, from the arbiter or another worker. */
+  | { readonly type: 'relay'; readonly topic: string; readonly message: unknown }
 
-/** How a worker is, twice a second, told by its watchdog from shared memory: true even while the main thread stands still. */
+/**
+ * The state of a worker, which its watchdog reads from shared memory and sends twice a second: also
+ * true while the main thread is blocked.
+ */
 export interface Vitals {
-  /** How long the main thread has not turned, in milliseconds; about 0 when healthy. */
+  /** Milliseconds since the event loop last turned; about 0 when healthy. */
   readonly heartbeatAgeMs: number
   /** The largest lag of the event loop in the last second, in milliseconds. */
   readonly loopLagMs: number
@@ -105,17 +110,49 @@ export interface Vitals {
   readonly connections: number
   /** How the requests have ended so far. */
   readonly outcomes: OutcomeCounts
-  /** Requests that wait to be let in; they are counted in `inFlight`. */
+  /** Requests queued by load shedding; also counted in `inFlight`. */
   readonly waiting: number
-  /** Requests that admission would have shed if it were `on`; 0 unless it is `dark`. */
+  /** Requests that would have been shed with `loadShedding: on`; 0 unless it is `dry-run`. */
   readonly wouldBeShed: number
-  /** More comes than can be done. */
+  /** The worker receives more requests than it can process. */
   readonly overloaded: boolean
-  /** Work that goes on although nobody awaits it any more. */
+  /** Operations that still run although their wait has ended. */
   readonly abandonedOperations: number
   readonly rss: number
   readonly heapUsed: number
   readonly heapLimit: number
-  /** Somebody else's inspector is attached, so the watch stands down. */
+  /** Another inspector is attached, so the watchdog does nothing. */
   readonly debugged: boolean
 }
+
+/** A heap above this share of its limit is named as the reason why a process aborted. */
+export const FULL_HEAP = 0.75
+
+/** The topic of the worker channel for runtime values of the app. */
+export const RUNTIME_TOPIC = 'settings'
+
+/** From a worker about the runtime values that its app declares, as `punctual set` writes them. */
+export type RuntimeToArbiter =
+  | {
+      readonly type: 'declare'
+      readonly name: string
+      /** In force in this worker now. */
+      readonly value: string
+      /** The app's own value, in force where none is set. */
+      readonly standard: string
+      /** Why the value that is set does not apply in this worker, as a sentence. */
+      readonly refused: string | null
+    }
+  | { readonly type: 'withdraw'; readonly name: string }
+  | RuntimeAnswer
+
+/** The answer to the request with that number; `value` is the text as this worker writes it. */
+export type RuntimeAnswer =
+  | { readonly type: 'answer'; readonly ask: number; readonly ok: true; readonly value: string }
+  | { readonly type: 'answer'; readonly ask: number; readonly ok: false; readonly why: string }
+
+/** To a worker that has declared the name. Each is answered; `check` changes nothing. */
+export type RuntimeToWorker =
+  | { readonly type: 'check'; readonly ask: number; readonly name: string; readonly text: string }
+  | { readonly type: 'set'; readonly ask: number; readonly name: string; readonly text: string }
+  | { readonly type: 'unset'; readonly ask: number; readonly name: string }

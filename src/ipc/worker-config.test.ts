@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { resolveSettings } from '../settings/resolve.ts'
 import { decodeWorkerConfig, encodeWorkerConfig } from './worker-config.ts'
 
-test('what a worker is told arrives as it was, unbounded limits too', () => {
+test('a worker config arrives unchanged, unbounded limits included', () => {
   const { settings } = resolveSettings({ flags: {}, env: {}, file: undefined, cwd: '/srv', isTerminal: false })
   assert.equal(settings.maxRequests, Number.POSITIVE_INFINITY)
   const config = {

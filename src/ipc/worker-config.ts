@@ -1,31 +1,54 @@
 import { deserialize, serialize } from 'node:v8'
 import type { Settings } from '../settings/settings.ts'
 
-/** What a worker must know before it loads anything; it travels as one argument of its command line. */
+/** What a worker must know before it loads anything; passed as one argument of its command line. */
 export interface WorkerConfig {
   readonly id: number
   readonly generation: number
   /** Absolute path of the app's entry. */
   readonly entry: string
   readonly appArguments: readonly string[]
-  /** Node's own flags as the app and its child processes are to see them: without those that Punctual adds. */
+  /** Node's flags as the app and its child processes see them: without those that Punctual adds. */
   readonly appFlags: readonly string[]
-  /** Those in force; a worker changes them in place when it is told to. */
+  /** The settings in force. A worker changes them in place (`applyChange`). */
   readonly settings: Settings
-  /** Values of the app that `punctual set` has set, as texts by name. */
+  /** Runtime values of the app that `punctual set` has set, as texts by name. */
   readonly set: Readonly<Record<string, string>>
-  /** The settings that were set by somebody: what an app says itself outranks our defaults, but not these. */
+  /** Settings with an explicit value. Options in the app's code override defaults, but not these. */
   readonly chosen: readonly string[]
 }
 
-/** The descriptor of the watchdog's link in a worker: after stdin, stdout, stderr and the IPC channel. */
+/** The file descriptor of the watchdog's link in a worker, after stdio and the IPC channel. */
 export const LINK_DESCRIPTOR = 4
 
-/** Not JSON, which has no word for "unbounded" (Infinity). */
+/** Uses V8's serialisation because JSON cannot represent `unbounded` (Infinity). */
 export function encodeWorkerConfig(config: WorkerConfig): string {
   return serialize(config).toString('base64url')
 }
 
 export function decodeWorkerConfig(text: string): WorkerConfig {
   return deserialize(Buffer.from(text, 'base64url')) as WorkerConfig
+}
+
+/** Some of the settings as JSON; Infinity is the word `unbounded`. */
+export type SettingsChange = Readonly<Record<string, string | number | readonly string[]>>
+
+const UNBOUNDED_TEXT = 'unbounded'
+
+/** The change that gives a worker the values of these settings. */
+export function encodeChange(settings: Settings, names: readonly (keyof Settings)[]): SettingsChange {
+  return Object.fromEntries(
+    names.map((name) => [name, settings[name] === Number.POSITIVE_INFINITY ? UNBOUNDED_TEXT : settings[name]]),
+  )
+}
+
+/**
+ * Changes the settings of this process in place. Code that reads a field when it needs it, and keeps
+ * no copy, sees the new value. The arbiter replaces its settings object instead.
+ */
+export function applyChange(settings: Settings, change: SettingsChange): void {
+  for (const [name, value] of Object.entries(change)) {
+    const target = settings as unknown as Record<string, unknown>
+    target[name] = value === UNBOUNDED_TEXT ? Number.POSITIVE_INFINITY : value
+  }
 }

@@ -1,5 +1,5 @@
 import { queryRules } from '../diagnostics/query-rules.ts'
-import { workerLine } from '../ipc/worker-line.ts'
+import { workerChannel } from '../ipc/worker-channel.ts'
 import { after } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { type ConnectionShortage, connectionShortage } from './connection-needs.ts'
@@ -50,7 +50,7 @@ export async function checkConnections(guarded: GuardedClient, pool: CheckedPool
       const tellLast = waiting.get(server) ?? tell
       waiting.delete(server)
       const { workers } = queryRules()
-      const reloads = workerLine() !== null
+      const reloads = workerChannel() !== null
       const named = [...pools.values()].map(({ name, max }) => ({ name, max }))
       const shortage = connectionShortage({ workers, pools: named, most, reserved, reloads })
       if (shortage !== null && isFirst(server)) tellLast(shortage)
@@ -80,6 +80,6 @@ async function ask(guarded: GuardedClient, processId: number): Promise<Answer | 
 function isFirst(server: string): boolean {
   if (told.has(server)) return false
   told.add(server)
-  const line = workerLine()
+  const line = workerChannel()
   return line === null || isFirstOfRun(line.stateDir, server)
 }

@@ -6,7 +6,7 @@ import {
   type RouteQueries,
 } from '../diagnostics/modules/queries-report.ts'
 import type { EndedRequest } from '../diagnostics/request-queries.ts'
-import { workerLine } from '../ipc/worker-line.ts'
+import { workerChannel } from '../ipc/worker-channel.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { knownFingerprints, knownInstead } from './known-fingerprints.ts'
 import { tellSql } from './normalise-sql.ts'
@@ -30,7 +30,7 @@ let reported = false
 export function reportQueries(): void {
   if (reported) return
   reported = true
-  workerLine()?.report(QUERIES_TOPIC, queriesReport)
+  workerChannel()?.report(QUERIES_TOPIC, queriesReport)
 }
 
 /** A query has ended. */

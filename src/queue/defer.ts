@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { QueueReport } from '../diagnostics/modules/defer-report.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
-import { workerLine } from '../ipc/worker-line.ts'
+import { workerChannel } from '../ipc/worker-channel.ts'
 import { type Duration, readCount, readDuration } from '../resilience/limit.ts'
 import type { QueueHandler } from './call-handler.ts'
 import { type DurableQueueOptions, readQueueOptions } from './defer-options.ts'
@@ -73,7 +73,7 @@ export function durableQueue<Item>(
       { details: { queue: name, reason: 'name-taken' } },
     )
   }
-  const stateDir = workerLine()?.stateDir ?? resolve(settings.stateDir ?? '.punctual')
+  const stateDir = workerChannel()?.stateDir ?? resolve(settings.stateDir ?? '.punctual')
   const queue = new Queue(settings, handler as QueueHandler<unknown>, stateDir, queues)
   queues.add(queue)
   let closing: Promise<void> | null = null

@@ -1,5 +1,5 @@
 import { DEFER_TOPIC, type DeferReport } from '../diagnostics/modules/defer-report.ts'
-import { workerLine } from '../ipc/worker-line.ts'
+import { workerChannel } from '../ipc/worker-channel.ts'
 import { after, type Cancel, every } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import type { Queue } from './defer-queue.ts'
@@ -53,13 +53,13 @@ class Queues {
     process.on('exit', () => {
       for (const queue of this.#queues.values()) queue.exit()
     })
-    const line = workerLine()
+    const line = workerChannel()
     if (line === null) {
       process.on('beforeExit', () => this.#flushAtExit())
       return
     }
-    line.tell(DEFER_TOPIC, { type: 'owner', owner: thisOwner() })
-    line.hear(DEFER_TOPIC, (message) => {
+    line.send(DEFER_TOPIC, { type: 'owner', owner: thisOwner() })
+    line.subscribe(DEFER_TOPIC, (message) => {
       if ((message as { readonly type?: unknown } | null)?.type !== 'adopt') return
       for (const queue of this.#queues.values()) queue.adopt()
     })

@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { descendants, killAll } from '../ipc/process-tree.ts'
 import { pause } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
+import { descendants, killAll } from '../system/process-tree.ts'
 
 /** The variable by which whatever a step has started is known, however far it has run from its parent. */
 export const TREE_VARIABLE = 'PUNCTUAL__RELEASE_STEP'

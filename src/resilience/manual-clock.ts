@@ -1,5 +1,4 @@
-import type { Duration } from './limit.ts'
-import { readDuration } from './limit.ts'
+import { type Duration, readDuration } from './limit.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import type { Alarm, WheelClock } from './wheel-clock.ts'
 

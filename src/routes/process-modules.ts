@@ -1,7 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { ROUTES_TOPIC } from '../diagnostics/modules/routes-report.ts'
-import { workerBoot } from '../ipc/worker-boot.ts'
-import { workerLine } from '../ipc/worker-line.ts'
+import { workerBoot, workerChannel } from '../ipc/worker-channel.ts'
 import { ModuleQueue, type QueuedModule } from './module-queue.ts'
 
 /** Published by Node when a server has begun to listen. */
@@ -20,7 +19,7 @@ function openQueue(): ModuleQueue {
   const boot = workerBoot()
   const release = boot?.hold() ?? (() => {})
   const opened = new ModuleQueue(release)
-  workerLine()?.report(ROUTES_TOPIC, () => opened.report())
+  workerChannel()?.report(ROUTES_TOPIC, () => opened.report())
   if (boot === null) onListening(() => opened.loadAll(false))
   else boot.onServing((ready) => opened.loadAll(!ready))
   return opened

@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
-import { publishWorkerLine, type WorkerLine } from '../ipc/worker-line.ts'
+import { publishWorkerChannel, type WorkerChannel } from '../ipc/worker-channel.ts'
 import { runtimeTimeout } from './runtime-timeout.ts'
 import { runtimeValue } from './runtime-value.ts'
 
-afterEach(() => publishWorkerLine(null))
+afterEach(() => publishWorkerChannel(null))
 
 /** A line whose other end is the test. */
 function connect(set: Readonly<Record<string, string>> = {}): { say: (message: unknown) => void; told: unknown[] } {
   const told: unknown[] = []
   const listeners = new Set<(message: unknown) => void>()
-  const line: WorkerLine = {
+  const line: WorkerChannel = {
     worker: 1,
     stateDir: '/nowhere',
     set,
-    tell: (topic, message) => void told.push({ topic, ...(message as object) }),
+    send: (topic, message) => void told.push({ topic, ...(message as object) }),
     broadcast: () => {},
-    hear: (_topic, listener) => {
+    subscribe: (_topic, listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
@@ -24,7 +24,7 @@ function connect(set: Readonly<Record<string, string>> = {}): { say: (message: u
     onDrain: () => () => {},
     load: () => ({ utilisation: 0, inFlight: 0 }),
   }
-  publishWorkerLine(line)
+  publishWorkerChannel(line)
   return {
     told,
     say: (message) => {

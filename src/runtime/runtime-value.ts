@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/runtime-messages.ts'
-import { type WorkerLine, workerLine } from '../ipc/worker-line.ts'
+import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/messages.ts'
+import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
 
 export interface RuntimeValueOptions<T> {
   /** In force until somebody sets another, and again when that is taken back. */
@@ -39,7 +39,7 @@ export function runtimeValue<T>(name: string, options: RuntimeValueOptions<T>): 
       `must be what it belongs to, a dot and what it is ("cache.users.ttl"), at most ${LONGEST_NAME} characters`,
     )
   }
-  const line = workerLine()
+  const line = workerChannel()
   const declared = new Declared(name, options)
   if (line !== null) registryOf(line).declare(declared)
   return declared
@@ -87,14 +87,14 @@ class Declared<T> implements RuntimeValue<T> {
 
 /** The hot values of this process. Several of one name are one for the arbiter: all take the value that is set, or none. */
 class Registry {
-  readonly #line: WorkerLine
+  readonly #line: WorkerChannel
   readonly #set: Map<string, string>
   readonly #declared = new Map<string, Set<Declared<unknown>>>()
 
-  constructor(line: WorkerLine) {
+  constructor(line: WorkerChannel) {
     this.#line = line
     this.#set = new Map(Object.entries(line.set ?? {}))
-    line.hear(RUNTIME_TOPIC, (message) => this.#heard(message as RuntimeToWorker))
+    line.subscribe(RUNTIME_TOPIC, (message) => this.#heard(message as RuntimeToWorker))
   }
 
   declare<T>(declared: Declared<T>): void {
@@ -150,13 +150,13 @@ class Registry {
   }
 
   #tell(message: RuntimeToArbiter): void {
-    this.#line.tell(RUNTIME_TOPIC, message)
+    this.#line.send(RUNTIME_TOPIC, message)
   }
 }
 
-const registries = new WeakMap<WorkerLine, Registry>()
+const registries = new WeakMap<WorkerChannel, Registry>()
 
-function registryOf(line: WorkerLine): Registry {
+function registryOf(line: WorkerChannel): Registry {
   const known = registries.get(line)
   if (known !== undefined) return known
   const registry = new Registry(line)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { HOT_SETTINGS, overlaySettings, overlayWhatFits } from './overlay.ts'
+import { overlaySettings, overlayWhatFits, RUNTIME_SETTINGS } from './overlay.ts'
 import { recordOf, SETTING_NAMES } from './records.ts'
 import { resolveSettings } from './resolve.ts'
 import { SettingsError } from './settings-error.ts'
@@ -75,12 +75,12 @@ describe('settings that are set while running', () => {
   })
 
   it('are those of which a default can be read without knowing where: no path, no auto', () => {
-    for (const name of HOT_SETTINGS) {
+    for (const name of RUNTIME_SETTINGS) {
       const { kind } = recordOf(name)
       const text = kind.format(base.settings[name])
       const parsed = kind.parse(text, { cwd: '/elsewhere', isTerminal: true, parallelism: 9 })
       assert.deepEqual(parsed, { ok: true, value: base.settings[name] }, name)
     }
-    assert.ok(HOT_SETTINGS.length > 20 && HOT_SETTINGS.length < SETTING_NAMES.length)
+    assert.ok(RUNTIME_SETTINGS.length > 20 && RUNTIME_SETTINGS.length < SETTING_NAMES.length)
   })
 })

@@ -11,7 +11,9 @@ import { suggestValues } from './suggestion.ts'
 export type SetTexts = Readonly<Record<string, string>>
 
 /** Names of the settings that can be changed while Punctual runs. */
-export const HOT_SETTINGS: readonly SettingName[] = SETTING_NAMES.filter((name) => recordOf(name).runtime !== undefined)
+export const RUNTIME_SETTINGS: readonly SettingName[] = SETTING_NAMES.filter(
+  (name) => recordOf(name).runtime !== undefined,
+)
 
 export function isSetting(name: string): name is SettingName {
   return SETTING_NAMES.includes(name as SettingName)
@@ -97,7 +99,7 @@ function readHot(name: string, text: string): Read {
     fault: { setting: name, source: name, ...refusal, given: text },
   })
   if (!isSetting(name)) {
-    const nearest = nearestName(name, HOT_SETTINGS)
+    const nearest = nearestName(name, RUNTIME_SETTINGS)
     const what = 'there is no such setting'
     if (nearest === undefined) return fault(refused('unknown-name', what, 'see `punctual config`'))
     return fault(refused('unknown-name', what, `did you mean ${nearest}?`, { suggestion: nearest }))

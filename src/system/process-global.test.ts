@@ -6,7 +6,7 @@ import { ProcessGlobal } from './process-global.ts'
 test('a value is shared by all that name it, and can be replaced and removed', () => {
   const one = new ProcessGlobal<number[]>('deferred')
   const other = new ProcessGlobal<number[]>('deferred')
-  const different = new ProcessGlobal<number[]>('line')
+  const different = new ProcessGlobal<number[]>('channel')
   assert.equal(one.get(), undefined)
   const made = one.getOrCreate(() => [1])
   assert.equal(

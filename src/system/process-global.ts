@@ -10,7 +10,7 @@ export type ProcessGlobalName =
   /** Where the modules under measurement report to, with `--boot-profile`. */
   | 'imports'
   /** The toolkit's channel to the arbiter. */
-  | 'line'
+  | 'channel'
   /** The instances of `once`, by name. */
   | 'once'
   /** The settings that the counting of queries goes by. */

@@ -1,4 +1,4 @@
-import { FULL_HEAP } from '../ipc/full-heap.ts'
+import { FULL_HEAP } from '../ipc/messages.ts'
 import type { Pulse } from './pulse.ts'
 
 /**

@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { line, readLines } from '../ipc/lines.ts'
+import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import type { FromWatchdog, ToWorker } from '../ipc/messages.ts'
 
 /**
@@ -17,7 +17,7 @@ export class ArbiterLink {
     const socket = new net.Socket({ fd: descriptor, readable: true, writable: true })
     socket.on(
       'data',
-      readLines(
+      readJsonLines(
         (message) => onMessage(message as ToWorker),
         () => {},
       ),
@@ -28,6 +28,6 @@ export class ArbiterLink {
   }
 
   send(message: FromWatchdog): void {
-    this.#socket?.write(line(message))
+    this.#socket?.write(jsonLine(message))
   }
 }

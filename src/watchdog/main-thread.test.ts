@@ -8,7 +8,7 @@ const MAIN_THREAD = new URL('./main-thread.ts', import.meta.url).href
 /** The thread looks, and orders the cut in the very turn of the capture. Nothing it prints may need the main thread. */
 const THREAD = `
 import { writeSync } from 'node:fs'
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort, workerData, Worker } from 'node:worker_threads'
 import { MainThread } from ${JSON.stringify(MAIN_THREAD)}
 // As a watchdog does: a session alone does not keep its thread alive.
 setInterval(() => {}, 1_000)
@@ -28,7 +28,6 @@ main.cut({
 `
 /** A process whose main thread spins. */
 const program = (spin: string): string => `
-import { Worker } from 'node:worker_threads'
 const wasCut = new Int32Array(new SharedArrayBuffer(4))
 setInterval(() => {
   if (wasCut[0] === 1) process.exit(0)

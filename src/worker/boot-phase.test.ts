@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
-import { publishWorkerBoot, workerBoot } from '../ipc/worker-boot.ts'
+import { publishWorkerBoot, workerBoot } from '../ipc/worker-channel.ts'
 import { BootPhase } from './boot-phase.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

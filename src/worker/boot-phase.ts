@@ -1,4 +1,4 @@
-import { publishWorkerBoot, type WorkerBoot } from '../ipc/worker-boot.ts'
+import { publishWorkerBoot, type WorkerBoot } from '../ipc/worker-channel.ts'
 
 /** The end of a worker's boot, as the toolkit in the app sees it, and what the worker's readiness may have to wait for. */
 export class BootPhase implements WorkerBoot {

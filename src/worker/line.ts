@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { publishWorkerChannel, type WorkerChannel } from '../ipc/worker-channel.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
-import { publishWorkerLine, type WorkerLine } from '../ipc/worker-line.ts'
 import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { waitAtMost } from '../resilience/wait-at-most.ts'
@@ -18,7 +18,7 @@ const BEFORE_KILL = 250
 type Drained = (limit: number) => Promise<void>
 
 /** The line of this worker, as the toolkit in the app finds it. It costs nothing until a room uses it. */
-export class Line implements WorkerLine {
+export class Line implements WorkerChannel {
   readonly worker: number
   readonly stateDir: string
   readonly set: Readonly<Record<string, string>>
@@ -40,18 +40,18 @@ export class Line implements WorkerLine {
     this.set = set
     this.#settings = settings
     this.#inFlight = inFlight
-    publishWorkerLine(this)
+    publishWorkerChannel(this)
   }
 
-  tell(topic: string, message: unknown): void {
-    tellArbiter({ type: 'line', to: 'arbiter', topic, message })
+  send(topic: string, message: unknown): void {
+    tellArbiter({ type: 'relay', to: 'arbiter', topic, message })
   }
 
   broadcast(topic: string, message: unknown): void {
-    tellArbiter({ type: 'line', to: 'others', topic, message })
+    tellArbiter({ type: 'relay', to: 'others', topic, message })
   }
 
-  hear(topic: string, listener: (message: unknown) => void): () => void {
+  subscribe(topic: string, listener: (message: unknown) => void): () => void {
     const listeners = this.#listeners.get(topic) ?? new Set()
     this.#listeners.set(topic, listeners.add(listener))
     const unheard = this.#unheard.get(topic) ?? []

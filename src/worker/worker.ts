@@ -14,8 +14,7 @@ import { timeOutRequest } from '../http/time-out-request.ts'
 import { Traffic } from '../http/traffic.ts'
 import { hookUnnamedWaits } from '../http/unnamed/hook-unnamed-waits.ts'
 import type { ToWorker } from '../ipc/messages.ts'
-import { applyChange } from '../ipc/settings-change.ts'
-import { LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
+import { applyChange, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
 import { zombieCount } from '../resilience/abandoned.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -188,7 +187,7 @@ export class Worker {
       this.#accessLog.changed()
       this.#admission.changed()
       if (order.by === 'worker') tellArbiter({ type: 'settings-changed', ask: order.ask })
-    } else if (order.type === 'line') {
+    } else if (order.type === 'relay') {
       this.#line.heard(order.topic, order.message)
     }
   }

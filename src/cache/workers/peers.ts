@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { CACHE_TOPIC } from '../../diagnostics/modules/cache-report.ts'
-import type { WorkerLine } from '../../ipc/worker-line.ts'
+import type { WorkerChannel } from '../../ipc/worker-channel.ts'
 import { after } from '../../resilience/clock.ts'
 import { ms } from '../../resilience/duration.ts'
 import { type Drop, readDrop } from '../drop.ts'
@@ -45,7 +45,7 @@ export interface PeerHooks {
 /** The other workers of this machine, as far as they have caches: told of every invalidation, and waited for until they say they have carried it out. */
 export class Peers {
   readonly steadiness: Steadiness
-  readonly #line: WorkerLine
+  readonly #line: WorkerChannel
   readonly #self: string
   readonly #known = new Set<string>()
   readonly #open = new Map<number, { readonly missing: Set<string>; readonly done: () => void }>()
@@ -54,12 +54,12 @@ export class Peers {
   readonly #unhear: () => void
   #last = 0
 
-  constructor(line: WorkerLine, hooks: PeerHooks) {
+  constructor(line: WorkerChannel, hooks: PeerHooks) {
     this.#line = line
     this.#hooks = hooks
     this.#self = `${line.worker}-${randomBytes(4).toString('hex')}`
     this.steadiness = new Steadiness()
-    this.#unhear = line.hear(CACHE_TOPIC, (message) => this.#hear(message as PeerMessage))
+    this.#unhear = line.subscribe(CACHE_TOPIC, (message) => this.#hear(message as PeerMessage))
   }
 
   get count(): number {

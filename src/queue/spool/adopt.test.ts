@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { until } from '../../../test/process/support/until.ts'
-import { publishWorkerLine, type WorkerLine } from '../../ipc/worker-line.ts'
+import { publishWorkerChannel, type WorkerChannel } from '../../ipc/worker-channel.ts'
 import { adopt, listOwners } from './adopt.ts'
 import { thisOwner } from './owner.ts'
 import { encodeHeader, RecordBuffer } from './segment-format.ts'
@@ -106,8 +106,8 @@ test('an owner of another container that lives is left alone by the workers of a
   const spool = join(stateDir, 'spool')
   const elsewhere = owner(1, '00000000')
   leave(spool, elsewhere, '00000001.spool', segment(1))
-  publishWorkerLine({ stateDir } as WorkerLine)
-  t.after(() => publishWorkerLine(null))
+  publishWorkerChannel({ stateDir } as WorkerChannel)
+  t.after(() => publishWorkerChannel(null))
   assert.equal(adopt(spool, 'q', elsewhere, BY), null)
   assert.deepEqual(readdirSync(join(spool, 'q')), [elsewhere])
 })

@@ -1,9 +1,9 @@
 import type { CacheRoomReport } from '../../../src/diagnostics/modules/cache-report.ts'
-import { publishWorkerLine, type WorkerLine } from '../../../src/ipc/worker-line.ts'
+import { publishWorkerChannel, type WorkerChannel } from '../../../src/ipc/worker-channel.ts'
 
 /** The arbiter's part, for several workers in one process: what one broadcasts all others hear, in order, a little later. */
 export class WorkerHub {
-  readonly #lines = new Map<number, WorkerLine>()
+  readonly #lines = new Map<number, WorkerChannel>()
   readonly #ears = new Map<number, Map<string, (message: unknown) => void>>()
   readonly #reports = new Map<number, () => unknown>()
   /** Workers that hear nothing for now. */
@@ -12,15 +12,15 @@ export class WorkerHub {
 
   /** Makes something as this worker. */
   run<T>(worker: number, make: () => T): T {
-    publishWorkerLine(this.line(worker))
+    publishWorkerChannel(this.line(worker))
     try {
       return make()
     } finally {
-      publishWorkerLine(null)
+      publishWorkerChannel(null)
     }
   }
 
-  line(worker: number): WorkerLine {
+  line(worker: number): WorkerChannel {
     let line = this.#lines.get(worker)
     if (line === undefined) {
       line = this.#newLine(worker)
@@ -38,13 +38,13 @@ export class WorkerHub {
     for (const deliver of this.#kept.splice(0)) setImmediate(deliver)
   }
 
-  #newLine(worker: number): WorkerLine {
+  #newLine(worker: number): WorkerChannel {
     const ears = new Map<string, (message: unknown) => void>()
     this.#ears.set(worker, ears)
     return {
       worker,
       stateDir: '/nowhere',
-      tell: () => {},
+      send: () => {},
       broadcast: (topic, message) => {
         const text = JSON.stringify(message)
         for (const [other, heard] of this.#ears) {
@@ -54,7 +54,7 @@ export class WorkerHub {
           else setImmediate(deliver)
         }
       },
-      hear: (topic, listener) => {
+      subscribe: (topic, listener) => {
         ears.set(topic, listener)
         return () => ears.delete(topic)
       },

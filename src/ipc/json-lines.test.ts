@@ -1,39 +1,40 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { line, readLines } from './lines.ts'
+import { jsonLine, readJsonLines } from './json-lines.ts'
 
-function reader(longest?: number): { feed: (chunk: string) => void; values: unknown[]; faults: string[] } {
+function reader(maxLength?: number): { feed: (chunk: string) => void; values: unknown[]; faults: string[] } {
   const values: unknown[] = []
   const faults: string[] = []
-  const feed = readLines(
+  const feed = readJsonLines(
     (value) => values.push(value),
-    (why) => faults.push(why),
-    longest,
+    (reason) => faults.push(reason),
+    maxLength,
   )
   return { feed, values, faults }
 }
 
-test('messages are whole however they were cut up on the way', () => {
-  const text = [{ a: 1 }, 'zwei\nlines', [3]].map(line).join('')
+test('values are complete, whatever the size of the chunks', () => {
+  const text = [{ a: 1 }, 'two\nlines', [3]].map(jsonLine).join('')
   for (const size of [1, 2, 5, text.length]) {
     const { feed, values, faults } = reader()
     for (let at = 0; at < text.length; at += size) feed(text.slice(at, at + size))
-    assert.deepEqual(values, [{ a: 1 }, 'zwei\nlines', [3]])
+    assert.deepEqual(values, [{ a: 1 }, 'two\nlines', [3]])
     assert.deepEqual(faults, [])
   }
 })
 
-test('a line that is no JSON is a fault, and the next is read', () => {
+test('a line that is not JSON is reported, and the next line is read', () => {
   const { feed, values, faults } = reader()
   feed('{oops\n\n{"ok":true}\n')
   assert.deepEqual(values, [{ ok: true }])
   assert.equal(faults.length, 1)
 })
 
-test('a line without end is given up, not kept', () => {
+test('a line that grows beyond the maximum is reported and dropped', () => {
   const { feed, values, faults } = reader(100)
   feed('x'.repeat(101))
+  assert.equal(faults.length, 1)
   feed('\n1\n')
-  assert.deepEqual(faults, ['a line is longer than 100 bytes'])
+  assert.equal(faults.length, 1)
   assert.deepEqual(values, [1])
 })
