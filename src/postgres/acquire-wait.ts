@@ -1,4 +1,4 @@
-import { DatabaseWait } from '../database/database-wait.ts'
+import { DatabaseOperation } from '../database/database-operation.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { Borrow } from './borrow.ts'
 import type { GuardedClient } from './guarded-client.ts'
@@ -6,7 +6,7 @@ import { AcquireTimeoutError } from './pool-errors.ts'
 import type { PoolHealth } from './pool-health.ts'
 
 /** Somebody who waits for a connection. */
-export class AcquireWait extends DatabaseWait {
+export class AcquireWait extends DatabaseOperation {
   readonly borrow: Borrow
   readonly #health: () => PoolHealth
   readonly #onGiven: (wait: AcquireWait) => void
@@ -41,21 +41,23 @@ export class AcquireWait extends DatabaseWait {
   }
 
   serve(client: GuardedClient): void {
-    this.finish('ok')
+    this.settle('ok')
+    this.endWork()
     this.#settle(undefined, client)
   }
 
   fail(error: unknown): void {
-    this.finish('failed')
+    this.settle('failed')
+    this.endWork()
     this.#settle(error)
   }
 
-  protected override given(reason: unknown): void {
+  protected override onGivenUp(reason: unknown): void {
     this.#onGiven(this)
     this.#settle(reason)
   }
 
-  protected override expired(): AcquireTimeoutError {
-    return new AcquireTimeoutError(this.expiry, this.#health())
+  protected override timeoutError(): AcquireTimeoutError {
+    return new AcquireTimeoutError(this.timeoutFacts, this.#health())
   }
 }

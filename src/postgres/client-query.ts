@@ -1,9 +1,8 @@
 import { AsyncResource } from 'node:async_hooks'
-import { DatabaseWait } from '../database/database-wait.ts'
+import { DatabaseOperation } from '../database/database-operation.ts'
 import { QueryTimeoutError } from '../database/query-errors.ts'
 import { shortenSql } from '../database/shorten-sql.ts'
 import type { CountedQuery } from '../query-insight/counted-query.ts'
-import { addAbandoned, removeAbandoned } from '../resilience/abandoned.ts'
 import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { WaitOutcome } from '../resilience/waits.ts'
@@ -28,7 +27,7 @@ const QUERY_CANCELED = '57014'
 const LOOKS = 4
 
 /** One query, from the call to the moment its caller is told. The clock runs from the call, not from when it is sent. */
-export class ClientQuery extends DatabaseWait {
+export class ClientQuery extends DatabaseOperation {
   readonly #owner: QueryOwner
   readonly #text: string
   #args: unknown[]
@@ -40,8 +39,6 @@ export class ClientQuery extends DatabaseWait {
   readonly tidies: boolean
   #settle: ((error: unknown, result?: unknown) => void) | null = null
   #run: ((client: PgClient, raw: RawQuery) => void) | null = null
-  #sent = false
-  #zombie = false
   /** When a cursor was last seen to get something, or to be left alone by its reader. */
   #movedAt: number = this.startedAt
   #bytesRead = -1
@@ -50,7 +47,7 @@ export class ClientQuery extends DatabaseWait {
 
   /** @param tidies it is a rollback, which has its limit even when everything around it is over */
   constructor(owner: QueryOwner, args: unknown[], limit: Milliseconds, tidies: boolean) {
-    super(owner.pool, limit, tidies ? 'tidying' : 'query')
+    super(owner.pool, limit, tidies ? 'cleanup' : 'query')
     this.#owner = owner
     this.#args = args
     this.#text = textOf(args[0])
@@ -94,7 +91,7 @@ export class ClientQuery extends DatabaseWait {
     this.#client = client
     if (this.#run === null) this.#send(client, raw)
     else this.#run(client, raw)
-    this.#sent = true
+    this.beginWork()
   }
 
   /** The server is ready for another one: nothing of this query is left there. */
@@ -102,12 +99,8 @@ export class ClientQuery extends DatabaseWait {
     this.wheel.cancel(this)
     this.leave()
     // What became of a text or an object its promise will say, in a moment.
-    if (this.#submittable !== null) this.finish('ok')
-    if (this.#zombie) {
-      this.#zombie = false
-      removeAbandoned(this.#zombieName)
-      this.endUnfinished()
-    }
+    if (this.#submittable !== null) this.settle('ok')
+    this.endWork()
     this.#args = []
   }
 
@@ -116,31 +109,23 @@ export class ClientQuery extends DatabaseWait {
     if (cursorState(this.#submittable) === undefined) super.expire()
   }
 
-  protected override given(reason: unknown): void {
+  protected override onGivenUp(reason: unknown): void {
     const submittable = this.#submittable
     if (submittable === null) this.#tell(reason)
     // One that was sent hears of it when the server has answered, or the connection is gone: told before, it would speak out of turn.
-    else if (!this.#sent) process.nextTick(() => submittable.handleError(reason, undefined))
-    if (this.#sent) {
-      this.#zombie = true
-      addAbandoned(this.#zombieName)
-      this.beginUnfinished()
-    }
+    else if (this.state !== 'abandoned') process.nextTick(() => submittable.handleError(reason, undefined))
     this.#owner.given(this, reason)
   }
 
-  protected override expired(): QueryTimeoutError {
-    return new QueryTimeoutError(this.expiry, shortenSql(this.#text))
+  protected override timeoutError(): QueryTimeoutError {
+    return new QueryTimeoutError(this.timeoutFacts, shortenSql(this.#text))
   }
 
-  get #zombieName(): string {
-    return this.operation ?? `pool ${this.pool}`
-  }
-
-  protected override finish(outcome: WaitOutcome): void {
+  protected override settle(outcome: WaitOutcome): boolean {
     this.#stopWatching?.()
-    super.finish(outcome)
-    this.counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
+    const isFirst = super.settle(outcome)
+    if (isFirst) this.counted?.ended(this.#rows, outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
+    return isFirst
   }
 
   #send(client: PgClient, raw: RawQuery): void {
@@ -161,7 +146,7 @@ export class ClientQuery extends DatabaseWait {
   #answered(error: unknown, result?: unknown): void {
     if (this.#settle !== null) {
       this.#rows = rowsOf(result)
-      this.finish(error === undefined ? 'ok' : 'failed')
+      this.settle(error === undefined ? 'ok' : 'failed')
       this.#tell(error === undefined ? undefined : this.#translate(error), result)
     }
     this.#owner.settled(this)
@@ -196,7 +181,7 @@ export class ClientQuery extends DatabaseWait {
   #guardSubmittable(submittable: Submittable): void {
     const handleError = submittable.handleError
     submittable.handleError = (error, connection) => {
-      this.finish('failed')
+      this.settle('failed')
       handleError.call(submittable, this.reason ?? this.#translate(error), connection)
       queueMicrotask(() => this.#owner.settled(this))
     }
@@ -206,9 +191,9 @@ export class ClientQuery extends DatabaseWait {
   #translate(error: unknown): unknown {
     const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
     if (code !== QUERY_CANCELED || !String(message).includes('statement timeout')) return this.#owner.explain(error)
-    const { elapsed } = this.expiry
+    const { elapsed } = this.timeoutFacts
     return new QueryTimeoutError(
-      { ...this.expiry, timedOutBy: 'server', timeout: elapsed },
+      { ...this.timeoutFacts, timedOutBy: 'server', timeout: elapsed },
       shortenSql(this.#text),
       error,
     )
@@ -217,7 +202,7 @@ export class ClientQuery extends DatabaseWait {
   #watchCursor(): Cancel {
     return every(ms(Math.max(1, this.timeout / LOOKS)), () => {
       if (!this.#moved() && monotonicNow() - this.#movedAt >= this.timeout * (1 + 1 / LOOKS))
-        this.giveUp(this.expired())
+        this.giveUp(this.timeoutError())
     })
   }
 

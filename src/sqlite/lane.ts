@@ -10,7 +10,7 @@ export interface Turn {
   /** It has the seat until it calls `release`, once, and says whether a transaction is still open there. */
   serve(seat: Seat, release: (inTransaction: boolean) => void): void
   /** It gets none. */
-  refuse(error: unknown): void
+  reject(error: unknown): void
   /** It need not go on, whether it has a seat or waits for one. */
   giveUp(reason: unknown): void
 }
@@ -121,7 +121,7 @@ export class Lane {
   refuseAll(error: unknown): void {
     for (const turn of [...this.#queue]) {
       this.#queue.delete(turn)
-      turn.refuse(error)
+      turn.reject(error)
     }
     this.#tellIdle()
   }

@@ -1,8 +1,7 @@
-import { DatabaseWait } from '../database/database-wait.ts'
+import { DatabaseOperation } from '../database/database-operation.ts'
 import { ConnectionLostError, QueryTimeoutError } from '../database/query-errors.ts'
 import { shortenSql } from '../database/shorten-sql.ts'
 import type { CountedQuery } from '../query-insight/counted-query.ts'
-import { addAbandoned, removeAbandoned } from '../resilience/abandoned.ts'
 import { isTimeout } from '../resilience/abort-reason.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { WaitOutcome } from '../resilience/waits.ts'
@@ -48,7 +47,7 @@ export interface CallOptions {
 }
 
 /** One call, from the caller's to the moment its caller is told. The clock runs from the call, not from when a thread takes it. */
-export class SqliteCall extends DatabaseWait implements Turn {
+export class SqliteCall extends DatabaseOperation implements Turn {
   readonly occupation = null
   /** Who is told when it ends; null where it does not count. */
   counted: CountedQuery | null = null
@@ -61,7 +60,6 @@ export class SqliteCall extends DatabaseWait implements Turn {
   #reject: ((error: unknown) => void) | null = null
   /** What is known of a call that was stopped; null while it was not. */
   #carriedOut: CarriedOut | null = null
-  #zombie = false
   #rows = 0
 
   constructor(options: CallOptions) {
@@ -82,8 +80,7 @@ export class SqliteCall extends DatabaseWait implements Turn {
       this.#resolve = resolve
       this.#reject = reject
     })
-    this.begin()
-    if (this.outcome === null) this.#home.enqueue(this)
+    if (this.begin()) this.#home.enqueue(this)
     return promise.catch((error: unknown) => {
       // The trace of whoever asked, instead of the timer's or the thread's. The reason of an abort is shared, and keeps what it has.
       if (error instanceof Error && (error !== this.reason || error instanceof QueryTimeoutError)) {
@@ -95,47 +92,45 @@ export class SqliteCall extends DatabaseWait implements Turn {
 
   serve(seat: Seat, release: (inTransaction: boolean) => void): void {
     this.#seat = seat
+    this.beginWork()
+    let goesOn = false
     seat.run({
       job: this.#job,
       settled: (outcome, inTransaction) => {
         this.#seat = null
         release(inTransaction)
-        this.#settled(outcome)
+        goesOn = this.#settled(outcome)
       },
-      ended: () => this.#ended(),
+      ended: () => {
+        if (!goesOn) this.endWork()
+      },
     })
   }
 
-  refuse(error: unknown): void {
+  reject(error: unknown): void {
     this.#fail(error)
   }
 
-  protected override given(reason: unknown): void {
+  protected override onGivenUp(reason: unknown): void {
     const running = this.#seat !== null
     this.#stop()
-    // A call that waited for a lock has ended by now.
-    if (this.#seat !== null) {
-      this.#zombie = true
-      addAbandoned(this.#zombieName)
-      this.beginUnfinished()
-    } else if (!running) {
-      this.#home.withdraw(this)
-    }
+    if (!running) this.#home.withdraw(this)
     this.#options.counts[isTimeout(reason) ? 'timedOut' : 'aborted']++
     this.#home.gaveUp?.(reason)
     this.#tell(reason)
   }
 
-  protected override expired(): QueryTimeoutError {
+  protected override timeoutError(): QueryTimeoutError {
     const sql = shortenSql(this.#job.sql)
-    if (!this.#writes) return new QueryTimeoutError(this.expiry, sql)
+    if (!this.#writes) return new QueryTimeoutError(this.timeoutFacts, sql)
     const obstacle = this.timeout > 0 ? this.#home.obstacle : null
-    return new WriteTimeoutError(this.expiry, sql, this.#stop(), obstacle)
+    return new WriteTimeoutError(this.timeoutFacts, sql, this.#stop(), obstacle)
   }
 
-  protected override finish(outcome: WaitOutcome): void {
-    super.finish(outcome)
-    this.counted?.ended(this.#rows, this.outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
+  protected override settle(outcome: WaitOutcome): boolean {
+    const isFirst = super.settle(outcome)
+    if (isFirst) this.counted?.ended(this.#rows, outcome !== 'ok', this.startedAt, this.endedAt ?? undefined)
+    return isFirst
   }
 
   #stop(): CarriedOut {
@@ -149,29 +144,30 @@ export class SqliteCall extends DatabaseWait implements Turn {
     return this.#carriedOut
   }
 
-  #settled(outcome: Outcome): void {
+  /** True when the call goes on at the writer. */
+  #settled(outcome: Outcome): boolean {
     // Its caller has been told, or is being told.
-    if (this.outcome !== null || this.#carriedOut !== null) return
+    if (this.outcome !== null || this.#carriedOut !== null) return false
     switch (outcome.kind) {
       case 'rows':
       case 'changes':
       case 'done':
         this.#rows = rowsOf(outcome)
-        this.finish('ok')
+        this.settle('ok')
         this.#resolve?.(outcome)
         this.#forget()
-        return
+        break
       case 'failed':
-        if (!this.#goToWriter(outcome.failure)) {
-          this.#fail(errorOf(outcome.failure, this.pool, this.#job.sql))
-        }
-        return
+        if (this.#goToWriter(outcome.failure)) return true
+        this.#fail(errorOf(outcome.failure, this.pool, this.#job.sql))
+        break
       case 'lost':
         this.#fail(lostError(outcome, this.pool, this.#job.sql))
-        return
+        break
       default:
         this.#fail(new ConnectionLostError(this.pool, `its thread answered ${outcome.kind}`))
     }
+    return false
   }
 
   /** A reader has refused to write. Nothing was done yet. */
@@ -183,12 +179,13 @@ export class SqliteCall extends DatabaseWait implements Turn {
     this.#writes = true
     this.#home = writer
     this.#job = { ...this.#job, guard: 'atomic' }
+    this.deferWork()
     writer.enqueue(this)
     return true
   }
 
   #fail(error: unknown): void {
-    this.finish('failed')
+    this.settle('failed')
     this.#tell(error)
   }
 
@@ -203,17 +200,6 @@ export class SqliteCall extends DatabaseWait implements Turn {
     this.#reject = null
     const { kind, sql, guard } = this.#job
     this.#job = kind === 'script' ? { kind, sql, guard } : { ...this.#job, kind, parameters: [] }
-  }
-
-  #ended(): void {
-    if (!this.#zombie) return
-    this.#zombie = false
-    removeAbandoned(this.#zombieName)
-    this.endUnfinished()
-  }
-
-  get #zombieName(): string {
-    return this.operation ?? `pool ${this.pool}`
   }
 }
 

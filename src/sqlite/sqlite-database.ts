@@ -114,19 +114,14 @@ function runInside<T>(
   work: (tx: SqliteQueries) => T | PromiseLike<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    let working = true
     const value = runInTransaction(engine, transaction, async () => work(queriesIn(engine, transaction)))
-    transaction.onGiven = (reason) => {
-      if (working) transaction.trackZombie(value)
-      reject(reason)
-    }
+    transaction.track(value)
+    transaction.onGiven = reject
     value.then(
       (result) => {
-        working = false
         transaction.commit().then(() => resolve(result), reject)
       },
       (error: unknown) => {
-        working = false
         void transaction.rollBack().then(() => reject(error))
       },
     )

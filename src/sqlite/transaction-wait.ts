@@ -1,6 +1,5 @@
-import { DatabaseWait } from '../database/database-wait.ts'
+import { DatabaseOperation } from '../database/database-operation.ts'
 import { ConnectionLostError, type DatabaseTimeoutError } from '../database/query-errors.ts'
-import { addAbandoned, removeAbandoned } from '../resilience/abandoned.ts'
 import { isTimeout } from '../resilience/abort-reason.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
@@ -39,7 +38,7 @@ type State = 'waiting' | 'beginning' | 'open' | 'ending' | 'over'
 const ABORT_ROLLBACK = 516
 
 /** One transaction: a wait that has the writer for itself, in which calls wait for each other. */
-export class TransactionWait extends DatabaseWait implements Turn, CallHome {
+export class TransactionWait extends DatabaseOperation implements Turn, CallHome {
   readonly #options: TransactionOptions
   readonly #calls = new Set<SqliteCall>()
   #state: State = 'waiting'
@@ -92,8 +91,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     const promise = new Promise<void>((resolve, reject) => {
       this.#onOpen = { resolve, reject }
     })
-    this.begin()
-    if (this.outcome === null) this.#options.lane.enqueue(this)
+    if (this.begin()) this.#options.lane.enqueue(this)
     return promise
   }
 
@@ -110,24 +108,24 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
         this.#openedAt = monotonicNow()
         this.#onOpen?.resolve()
       } else {
-        this.finish('failed')
+        this.settle('failed')
         this.#leave(false)
         this.#onOpen?.reject(this.#errorOf(outcome, 'BEGIN'))
       }
     })
   }
 
-  refuse(error: unknown): void {
+  reject(error: unknown): void {
     this.#state = 'over'
-    this.finish('failed')
+    this.settle('failed')
     this.#over()
     this.#onOpen?.reject(error)
   }
 
   enqueue(call: SqliteCall): void {
-    if (this.#fault !== null) return call.refuse(this.#fault.reason)
+    if (this.#fault !== null) return call.reject(this.#fault.reason)
     if (this.#state !== 'open') {
-      return call.refuse(
+      return call.reject(
         misuse('transaction-over', `a call in a transaction of database ${this.pool} that is over; await it inside`, {
           database: this.pool,
         }),
@@ -155,7 +153,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
         this.#state = 'ending'
         this.#next()
       } else {
-        this.finish('failed')
+        this.settle('failed')
         void this.#whenOver.then(() => reject(reason))
       }
     })
@@ -163,7 +161,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
 
   /** Resolves once nothing of it is left, be it that it was over before. */
   rollBack(): Promise<void> {
-    this.finish('failed')
+    this.settle('failed')
     if (this.#state !== 'over') {
       this.#fail(
         misuse('transaction-rolled-back', `the transaction of database ${this.pool} was rolled back`, {
@@ -174,7 +172,7 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     return this.#whenOver
   }
 
-  protected override given(reason: unknown): void {
+  protected override onGivenUp(reason: unknown): void {
     const { counts, lane, onTimeout } = this.#options
     this.#stop()
     counts[isTimeout(reason) ? 'timedOut' : 'aborted']++
@@ -191,21 +189,16 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     this.onGiven?.(reason)
   }
 
-  protected override expired(): DatabaseTimeoutError {
+  protected override timeoutError(): DatabaseTimeoutError {
     const waits = this.#state === 'waiting' ? this.#options.lane.obstacle : this.obstacle
     const obstacle = this.timeout > 0 ? waits : null
-    return new TransactionTimeoutError(this.expiry, this.#stop(), obstacle)
+    return new TransactionTimeoutError(this.timeoutFacts, this.#stop(), obstacle)
   }
 
-  /** Work in its function goes on although it was given up. */
-  trackZombie(work: Promise<unknown>): void {
-    const zombie = this.operation ?? `pool ${this.pool}`
-    addAbandoned(zombie)
-    this.beginUnfinished()
-    const end = (): void => {
-      removeAbandoned(zombie)
-      this.endUnfinished()
-    }
+  /** The work of the transaction is its function: it counts as abandoned if it goes on after the transaction. */
+  track(work: Promise<unknown>): void {
+    this.beginWork()
+    const end = (): void => this.endWork()
     work.then(end, end)
   }
 
@@ -255,14 +248,14 @@ export class TransactionWait extends DatabaseWait implements Turn, CallHome {
     this.#ending = 'commit'
     this.#run({ kind: 'commit' }, (outcome) => {
       if (outcome.kind === 'done') {
-        this.finish('ok')
+        this.settle('ok')
         this.#leave(false)
         this.#onEnd?.resolve()
         return
       }
       // One that was given up has its reason already, or gets it in this moment.
       if (outcome.kind !== 'cancelled') {
-        this.finish('failed')
+        this.settle('failed')
         this.#fault ??= { reason: this.#errorOf(outcome, 'COMMIT') }
       }
       this.#rollBack()

@@ -13,7 +13,7 @@ const files = {
 import http from 'node:http'
 import pg from '${PG}'
 import { guardPool, withQueryTimeout } from '${INDEX.replace('index.ts', 'postgres/index.ts')}'
-const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { name: 'main', leakThreshold: '200ms' })
+const pool = guardPool('main', new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { leakThreshold: '200ms' })
 async function forgetful() { await withQueryTimeout('forget', '5s', () => pool.connect()) }
 http.createServer(async (request, response) => {
   if (request.url === '/leak') await forgetful()

@@ -22,11 +22,11 @@ import pg from '${PG}'
 import { bulkhead } from '${INDEX}'
 import { guardPool, poolHealth } from '${INDEX.replace('index.ts', 'postgres/index.ts')}'
 const open = (name) => new pg.Pool({ ...JSON.parse(process.env.DATABASE), application_name: name, max: 10 })
-const guarded = guardPool(open('guarded'), { name: 'main', queryTimeout: '2s', acquireTimeout: '2s' })
+const guarded = guardPool('main', open('guarded'), { queryTimeout: '2s', acquireTimeout: '2s' })
 const bare = open('bare')
 bare.on('error', () => {})
 // Half of the pool at most, so that a table that hangs cannot take all of it.
-const orders = bulkhead({ name: 'orders', concurrent: 5, queue: 1000 })
+const orders = bulkhead('orders', { concurrent: 5, queue: 1000 })
 const routes = {
   '/orders': () => orders.run(() => guarded.query('select count(*) from orders')),
   '/users': () => guarded.query('select count(*) from users'),

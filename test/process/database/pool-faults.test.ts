@@ -103,7 +103,7 @@ describe('a database that falls silent', () => {
     const proxy = await proxyOf(t)
     proxy.silence()
     const { pool } = poolOf(t, 'opening', limits, 1, proxy.port)
-    await assert.rejects(pool.query('select 1'), { name: 'ConnectTimeoutError', limit: 300 })
+    await assert.rejects(pool.query('select 1'), { name: 'ConnectTimeoutError', timeout: 300 })
     const { pool: nowhere } = poolOf(t, 'nowhere', {}, 1, await freePort())
     await assert.rejects(nowhere.query('select 1'), { code: 'ECONNREFUSED' })
   })

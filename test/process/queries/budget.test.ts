@@ -11,7 +11,9 @@ const ROOT = join(import.meta.dirname, '../../..')
 const files = {
   'app.mjs': `
 import fastify from 'fastify'
-import { currentRequest, expectQueries, openSqlite, TooManyQueriesError } from '${ROOT}/src/index.ts'
+import { currentRequest } from '${ROOT}/src/index.ts'
+import { openSqlite, TooManyQueriesError } from '${ROOT}/src/sqlite/index.ts'
+import { expectQueries } from '${ROOT}/src/testing.ts'
 import { punctual } from '${ROOT}/src/adapters/fastify.ts'
 
 const db = openSqlite(':memory:', { name: 'lite' })

@@ -26,7 +26,7 @@ const pools = { main: 18, jobs: 5 }
 for (const [name, max] of Object.entries(pools)) {
   // The line is the event itself, beside its sentence.
   const onEvent = ({ type, details, message: msg }) => console.log(JSON.stringify({ type, details, msg }))
-  const pool = guardPool(new pg.Pool({ ...options, max }), { name, onEvent })
+  const pool = guardPool(name, new pg.Pool({ ...options, max }), { onEvent })
   await pool.query('select 1')
 }
 http.createServer((request, response) => response.end('ok')).listen(process.env.PORT, process.env.HOST)

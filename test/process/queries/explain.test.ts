@@ -16,7 +16,7 @@ import http from 'node:http'
 import pg from '${import.meta.resolve('pg')}'
 import { guardPool } from '${join(import.meta.dirname, '../../../src/postgres/index.ts')}'
 import { openSqlite } from '${join(import.meta.dirname, '../../../src/sqlite/index.ts')}'
-const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }), { name: 'main' })
+const pool = guardPool('main', new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }))
 const lite = openSqlite(':memory:', { name: 'lite' })
 http.createServer(async (request, response) => {
   await pool.query("select id from tests, pg_sleep(1) where referral_id = $1 and coalesce(status, 'secret') = 'secret'", [1])

@@ -15,7 +15,7 @@ import { currentRequest } from '${INDEX}'
 import { allowRepeatedQueries, guardPool } from '${INDEX.replace('index.ts', 'postgres/index.ts')}'
 import { openSqlite, sqliteDialect } from '${INDEX.replace('index.ts', 'sqlite/index.ts')}'
 export { currentRequest, allowRepeatedQueries }
-export const pool = guardPool(new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 5 }), { name: 'main' })
+export const pool = guardPool('main', new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 5 }))
 export const db = new Kysely({ dialect: new PostgresDialect({ pool }) })
 export const lite = openSqlite(process.env.SQLITE_FILE, { name: 'lite' })
 export const liteDb = new Kysely({ dialect: sqliteDialect(lite, { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler }) })

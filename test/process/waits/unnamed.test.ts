@@ -15,7 +15,7 @@ const require = createRequire(process.env.PACKAGES)
 const pg = require('pg')
 const { guardPool } = await import(process.env.GUARD)
 const tcp = JSON.parse(process.env.DATABASE)
-const guarded = guardPool(new pg.Pool(tcp), { name: 'shop' })
+const guarded = guardPool('shop', new pg.Pool(tcp))
 const tls = { ...tcp, host: 'localhost', ssl: { ca: process.env.CERTIFICATE } }
 const pools = {
   '/tcp': new pg.Pool(tcp),
