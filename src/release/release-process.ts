@@ -5,7 +5,7 @@ import { PunctualError } from '../errors/punctual-error.ts'
 import { after } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { SettingsError } from '../settings/settings-error.ts'
-import { carryOutRequest } from './carry-out-request.ts'
+import { executeRelease } from './execute-release.ts'
 import type { FromRelease, ReleaseEnd, ReleaseRequest, ToRelease } from './messages.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
 
@@ -35,7 +35,7 @@ process.on('message', (message: ToRelease) => {
 async function begin(request: ReleaseRequest): Promise<void> {
   let end: ReleaseEnd
   try {
-    end = await carryOutRequest(request, abort.signal, {
+    end = await executeRelease(request, abort.signal, {
       log: (level, fields, message) => void say({ type: 'log', line: { level, fields, message } }),
       onRecord: (version, record) => void say({ type: 'record', version, record }),
     })

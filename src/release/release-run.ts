@@ -3,27 +3,25 @@ import { hostname } from 'node:os'
 import type { ReleaseRecord, ReleaseStepRecord } from '../diagnostics/release-report.ts'
 import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
 import type { PlannedStep } from '../settings/release-config.ts'
-import { tellBytes } from './backup/backup-store.ts'
+import { withMarks } from './applied-steps.ts'
+import { formatBytes } from './backup/backup-store.ts'
+import { type ReleaseEnvironment, RunRecord, type SharedTimeout, startTimeout } from './release-environment.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
-import type { ReleaseTools } from './release-tools.ts'
-import { runPlannedStep, stepError } from './run-planned-step.ts'
-import { RunRecord } from './run-record.ts'
-import { withMarks } from './standing-steps.ts'
-import { type TimeLimit, timeTimeout } from './time-limit.ts'
-import { UndoRun } from './undo-run.ts'
+import { Rollback } from './rollback.ts'
+import { runPlannedStep, stepError } from './step/run-step.ts'
 
 /** One run of the steps: recorded as it goes, undone where it fails. */
 export class ReleaseRun {
-  readonly #tools: ReleaseTools
+  readonly #tools: ReleaseEnvironment
   readonly #record: RunRecord
 
-  private constructor(tools: ReleaseTools, record: RunRecord) {
+  private constructor(tools: ReleaseEnvironment, record: RunRecord) {
     this.#tools = tools
     this.#record = record
   }
 
   /** Begins a new run. */
-  static async begin(tools: ReleaseTools): Promise<ReleaseRun> {
+  static async begin(tools: ReleaseEnvironment): Promise<ReleaseRun> {
     const record = new RunRecord(tools, {
       id: randomUUID(),
       app: tools.app.name,
@@ -44,13 +42,13 @@ export class ReleaseRun {
   }
 
   get record(): ReleaseRecord {
-    return this.#record.now
+    return this.#record.current
   }
 
   /** Runs back-up and steps. Resolves to what failed, with what was undone after it; null if nothing did. */
-  async carryOut(): Promise<ReleaseError | null> {
+  async execute(): Promise<ReleaseError | null> {
     const { plan, request, log } = this.#tools
-    const limit = timeTimeout(request.settings.releaseTimeout, this.#tools.signal, 'releaseTimeout')
+    const limit = startTimeout(request.settings.releaseTimeout, this.#tools.signal, 'releaseTimeout')
     try {
       const failure = (await this.#backUp(limit.signal)) ?? (await this.#runSteps(plan.steps, limit))
       if (failure === null) {
@@ -64,7 +62,7 @@ export class ReleaseRun {
         failure.message.split('\n')[0] ?? '',
       )
       const committed = await this.#takeUpMarks()
-      const { message, undo } = await new UndoRun(this.#tools, this.#record).afterFailure(failure)
+      const { message, undo } = await new Rollback(this.#tools, this.#record).afterFailure(failure)
       const unheard = committed ? 'its transaction was committed all the same' : ''
       const whole = new ReleaseError([failure.message, unheard, message].filter((part) => part !== '').join('\n'), {
         ...failure.details,
@@ -98,7 +96,7 @@ export class ReleaseRun {
     // Without the lock they may be somebody else's.
     if (signal.aborted) return
     await records
-      .endLeftovers()
+      .endLeftoverSessions()
       .catch((error: Error) =>
         log('warn', { event: 'release-sessions-left', ...failureOf(error, 'step') }, `release: ${error.message}`),
       )
@@ -107,11 +105,11 @@ export class ReleaseRun {
   /** The answer to a COMMIT can be lost, or the step ended while it waits for it. What was committed is to be undone with the rest. */
   async #takeUpMarks(): Promise<boolean> {
     const { signal, records, log } = this.#tools
-    const last = this.#record.now.steps.at(-1)
+    const last = this.#record.current.steps.at(-1)
     // Where all stops nothing is undone; the next run looks at the marks.
     if (signal.aborted || last === undefined) return false
     try {
-      const { steps } = withMarks(this.#record.now, await records.marks())
+      const { steps } = withMarks(this.#record.current, await records.marks())
       this.#record.change({ steps })
       return steps.at(-1)?.outcome !== last.outcome
     } catch (error) {
@@ -134,7 +132,7 @@ export class ReleaseRun {
       log(
         'info',
         { event: 'release-backup-made', ...backup },
-        `release: backed up to ${backup.path} (${tellBytes(backup.bytes)}, read back) after ${formatElapsed(backup.durationMs)}`,
+        `release: backed up to ${backup.path} (${formatBytes(backup.bytes)}, read back) after ${formatElapsed(backup.durationMs)}`,
       )
     } catch (error) {
       return new ReleaseError(
@@ -146,13 +144,13 @@ export class ReleaseRun {
     return await this.#write('the back-up is made')
   }
 
-  async #runSteps(steps: readonly PlannedStep[], limit: TimeLimit): Promise<ReleaseError | null> {
+  async #runSteps(steps: readonly PlannedStep[], limit: SharedTimeout): Promise<ReleaseError | null> {
     const { request, log } = this.#tools
     for (const step of steps) {
       const own = Math.min(step.timeout ?? request.settings.releaseTimeout, limit.left()) as Milliseconds
       const fields = { step: step.name, phase: 'step' }
       log('info', { event: 'release-step-started', ...fields }, `release step ${step.name}: begins`)
-      const result = await runPlannedStep(this.#tools, this.#record.now.id, step, 'run', own)
+      const result = await runPlannedStep(this.#tools, this.#record.current.id, step, 'run', own)
       const { outcome, durationMs, attempts } = result
       const good = outcome === 'done' || outcome === 'already-done'
       const record: ReleaseStepRecord = {
@@ -163,7 +161,7 @@ export class ReleaseRun {
         rollback: null,
         tail: good ? null : result.tail,
       }
-      this.#record.change({ steps: [...this.#record.now.steps, record] })
+      this.#record.change({ steps: [...this.#record.current.steps, record] })
       if (!good) {
         await this.#record.saveIfPossible()
         return stepError(step.name, 'step', result)

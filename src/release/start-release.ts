@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { ReleaseFailure, ReleaseRecord } from '../diagnostics/release-report.ts'
 import { after, type Cancel } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
-import { endTree, TREE_VARIABLE } from './end-tree.ts'
+import { killTree, TREE_VARIABLE } from './kill-tree.ts'
 import type { FromRelease, ReleaseEnd, ReleaseLogLine, ReleaseRequest, ToRelease } from './messages.ts'
 import { OutputTail } from './output-tail.ts'
 
@@ -51,7 +51,7 @@ export function startRelease(request: ReleaseRequest, listener: ReleaseListener)
     cancels.push(after(ABORT_LIMIT, kill))
   }
   // It ends its steps itself when it loses this channel; killed, it cannot.
-  const kill = (): void => void endTree(child, mark, false)
+  const kill = (): void => void killTree(child, mark, false)
 
   const ended = new Promise<ReleaseEnd>((resolve) => {
     let said: ReleaseEnd | null = null

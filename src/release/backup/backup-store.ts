@@ -7,10 +7,9 @@ import type { ReleaseBackup } from '../../diagnostics/release-report.ts'
 import { monotonicNow, wallClock } from '../../resilience/clock.ts'
 import type { PlannedBackup } from '../../settings/release-config.ts'
 import { makeDirectory } from '../../system/make-directory.ts'
-import type { AppIdentity } from '../app-identity.ts'
 import { ReleaseError } from '../release-error.ts'
-import type { BackupMaker } from './backup-maker.ts'
-import { CommandBackup } from './command-backup.ts'
+import type { AppIdentity } from '../release-identity.ts'
+import { type BackupMaker, CommandBackup } from './backup-maker.ts'
 import { PostgresBackup } from './postgres-backup.ts'
 import { SqliteBackup } from './sqlite-backup.ts'
 
@@ -47,8 +46,8 @@ export class BackupStore {
   }
 
   /** Others that use the database now; null for a kind of database that does not tell. Rejects if one that does could not be asked. */
-  others(): Promise<number | null> {
-    return this.#maker.others()
+  otherSessions(): Promise<number | null> {
+    return this.#maker.otherSessions()
   }
 
   /** @throws Error that says what failed; no file is left then */
@@ -112,7 +111,7 @@ export class BackupStore {
     const free = bavail * bsize
     if (free >= need + SPARE) return
     throw new ReleaseError(
-      `the disk of ${directory} has ${tellBytes(free)} left, and a back-up may need ${tellBytes(need + SPARE)}; make room or name another backup.directory`,
+      `the disk of ${directory} has ${formatBytes(free)} left, and a back-up may need ${formatBytes(need + SPARE)}; make room or name another backup.directory`,
       { phase: 'backup', reason: 'disk-full', free, needed: need + SPARE },
     )
   }
@@ -148,7 +147,7 @@ function digest(path: string): Promise<string> {
 }
 
 /** `12.3 MiB` */
-export function tellBytes(bytes: number): string {
+export function formatBytes(bytes: number): string {
   if (bytes < 1024 * 1024) return `${(bytes / 1024).toFixed(1)} KiB`
   if (bytes < 1024 ** 3) return `${(bytes / 1024 ** 2).toFixed(1)} MiB`
   return `${(bytes / 1024 ** 3).toFixed(1)} GiB`

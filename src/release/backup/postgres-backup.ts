@@ -1,12 +1,10 @@
 import { rm, writeFile } from 'node:fs/promises'
-import type { AppIdentity } from '../app-identity.ts'
-import { endSession, openSession, type PgClient } from '../pg-client.ts'
+import { endSession, openSession, type PgClient, sessionUrl } from '../postgres-session.ts'
 import { RELEASE_TABLES } from '../record/postgres-records.ts'
 import { ReleaseError } from '../release-error.ts'
+import type { AppIdentity } from '../release-identity.ts'
 import type { BackupMaker } from './backup-maker.ts'
-import { libpqAddress } from './libpq-url.ts'
-import { findPgTools, type PgTools } from './pg-tools.ts'
-import { runTool } from './run-tool.ts'
+import { findPgTools, type PgTools, runProgram } from './programs.ts'
 
 const QUERY_LIMIT = 30_000
 /** How long `pg_dump` waits for a table that somebody has locked. */
@@ -51,17 +49,17 @@ export class PostgresBackup implements BackupMaker {
       `--file=${path}`,
       url,
     ]
-    await runTool(dump, args, { signal, env: { ...env, PGAPPNAME: 'punctual release backup', PGOPTIONS: options } })
+    await runProgram(dump, args, { signal, env: { ...env, PGAPPNAME: 'punctual release backup', PGOPTIONS: options } })
     await this.#readBack(restore, path, signal)
   }
 
   /** The list of contents stands at the head of the file, and is whole even where the rest is missing: so all of it is read. */
   async #readBack(restore: string, path: string, signal: AbortSignal): Promise<void> {
     try {
-      const list = await runTool(restore, ['--list', path], { signal })
+      const list = await runProgram(restore, ['--list', path], { signal })
       const promised = Number(/TOC Entries: (\d+)/.exec(list)?.[1])
       if (!(promised > 0)) throw new Error('pg_restore finds no contents in it')
-      await runTool(restore, ['--file=/dev/null', path], { signal })
+      await runProgram(restore, ['--file=/dev/null', path], { signal })
     } catch (error) {
       signal.throwIfAborted()
       throw new ReleaseError(
@@ -86,10 +84,10 @@ export class PostgresBackup implements BackupMaker {
     try {
       // Made whole before the database is touched.
       await writeFile(script, '', { mode: 0o600 })
-      await runTool(restore, ['--clean', '--if-exists', `--file=${script}`, path], { signal })
+      await runProgram(restore, ['--clean', '--if-exists', `--file=${script}`, path], { signal })
       const args = ['-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '--no-password', '-d', url]
       // By its name: of a pipe that breaks, psql takes the end for the end of the script, and commits what it has.
-      await runTool(psql, [...args, '-c', CLEAR, '-f', script, '-c', BRING_BACK], {
+      await runProgram(psql, [...args, '-c', CLEAR, '-f', script, '-c', BRING_BACK], {
         signal,
         env: {
           ...env,
@@ -102,7 +100,7 @@ export class PostgresBackup implements BackupMaker {
     }
   }
 
-  async others(): Promise<number> {
+  async otherSessions(): Promise<number> {
     // Of the sessions of others, a user without pg_read_all_stats sees who and where, but not of what type they are. What has no user is the server's own.
     const rows = await this.#ask(
       `select count(*)::int as others from pg_stat_activity where datname = current_database() and usesysid is not null
@@ -202,3 +200,26 @@ begin
     execute format('drop schema %I', thing.aside);
   end loop;
 end $back$`
+
+/** What libpq's programs are told of a database. The password goes by the environment: a command line can be read by everybody on the machine. */
+export interface LibpqAddress {
+  /** For `--dbname`. */
+  readonly url: string
+  readonly env: Readonly<Record<string, string>>
+  /** For `PGOPTIONS`, before what is to be said there besides. */
+  readonly options: string
+}
+
+/** Words of the query that `pg` knows and libpq refuses. */
+const NOT_LIBPQ = ['ssl', 'uselibpqcompat', 'pool', 'max']
+
+export function libpqAddress(written: string): LibpqAddress {
+  const session = sessionUrl(written, ...NOT_LIBPQ)
+  const url = new URL(session.url)
+  const password = decodeURIComponent(url.password)
+  url.password = ''
+  // Of `pg` alone: TLS without looking at the certificate, which is what `require` means to libpq.
+  if (url.searchParams.get('sslmode') === 'no-verify') url.searchParams.set('sslmode', 'require')
+  const env = { PGCONNECT_TIMEOUT: '10', ...(password === '' ? {} : { PGPASSWORD: password }) }
+  return { url: url.href, env, options: session.options }
+}

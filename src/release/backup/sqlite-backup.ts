@@ -34,7 +34,7 @@ export class SqliteBackup implements BackupMaker {
     await copy(path, this.#path, signal)
   }
 
-  others(): Promise<null> {
+  otherSessions(): Promise<null> {
     return Promise.resolve(null)
   }
 }

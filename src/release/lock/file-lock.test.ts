@@ -7,8 +7,7 @@ import type { LockHolder } from '../../diagnostics/release-report.ts'
 import { ms } from '../../resilience/duration.ts'
 import { ReleaseError } from '../release-error.ts'
 import { FileLock } from './file-lock.ts'
-import { tellHolder } from './release-lock.ts'
-import { takeLock } from './take-lock.ts'
+import { acquireLock, formatHolder } from './release-lock.ts'
 
 let directory: string
 
@@ -24,26 +23,26 @@ describe('the file lock', () => {
   it('is had by one at a time, names its holder, and is free when that has closed it', async () => {
     const path = join(directory, 'deep/release.lock')
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
-    assert.equal(await one.tryTake(), true)
-    assert.equal(await other.tryTake(), false)
+    assert.equal(await one.tryAcquire(), true)
+    assert.equal(await other.tryAcquire(), false)
     const holder = await other.holder()
     assert.deepEqual([holder?.host, holder?.pid], [hostname(), process.pid])
     const waits: (LockHolder | null)[] = []
-    const limited = takeLock(other, { limit: ms(300), signal: never, onWait: (holder) => waits.push(holder) })
+    const limited = acquireLock(other, { limit: ms(300), signal: never, onWait: (holder) => waits.push(holder) })
     await assert.rejects(limited, { details: { phase: 'lock', reason: 'held', holder } })
     assert.deepEqual(waits, [holder])
     await one.close()
-    assert.equal(await other.tryTake(), true)
+    assert.equal(await other.tryAcquire(), true)
     await other.close()
   })
 
   it('is waited for no longer once that is given up', async () => {
     const path = join(directory, 'release.lock')
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
-    await one.tryTake()
+    await one.tryAcquire()
     const giveUp = new AbortController()
     const why = new Error('stopping')
-    const waiting = takeLock(other, {
+    const waiting = acquireLock(other, {
       limit: ms(30_000),
       signal: giveUp.signal,
       onWait: () => giveUp.abort(why),
@@ -57,8 +56,8 @@ describe('the file lock', () => {
     const path = join(directory, 'release.lock')
     mkdirSync(`${path}-holder`)
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
-    assert.equal(await one.tryTake(), true)
-    assert.equal(await other.tryTake(), false)
+    assert.equal(await one.tryAcquire(), true)
+    assert.equal(await other.tryAcquire(), false)
     assert.equal(await other.holder(), null)
     await one.close()
     await other.close()
@@ -77,12 +76,12 @@ describe('the file lock', () => {
 describe('the text for the holder of a lock', () => {
   it('has what is known of it', () => {
     const since = '2026-11-22T07:00:00.000Z'
-    assert.equal(tellHolder({ host: 'web-2', pid: 71, serverPid: null, since }), `web-2 (pid 71, since ${since})`)
+    assert.equal(formatHolder({ host: 'web-2', pid: 71, serverPid: null, since }), `web-2 (pid 71, since ${since})`)
     assert.equal(
-      tellHolder({ host: 'web-2', pid: 71, serverPid: 913, since }),
+      formatHolder({ host: 'web-2', pid: 71, serverPid: 913, since }),
       `web-2 (pid 71, server process 913, connected since ${since})`,
     )
-    assert.equal(tellHolder({ host: null, pid: null, serverPid: 913, since: null }), 'a session (server process 913)')
-    assert.equal(tellHolder(null), 'somebody unknown')
+    assert.equal(formatHolder({ host: null, pid: null, serverPid: 913, since: null }), 'a session (server process 913)')
+    assert.equal(formatHolder(null), 'somebody unknown')
   })
 })

@@ -45,7 +45,7 @@ export class FileLock implements ReleaseLock {
     }
   }
 
-  tryTake(): Promise<boolean> {
+  tryAcquire(): Promise<boolean> {
     try {
       this.#database.exec('begin immediate')
     } catch (error) {

@@ -2,9 +2,9 @@ import { hostname } from 'node:os'
 import type { LockHolder } from '../../diagnostics/release-report.ts'
 import { type Cancel, every } from '../../resilience/clock.ts'
 import { ms } from '../../resilience/duration.ts'
-import type { AppIdentity } from '../app-identity.ts'
-import { endSession, openSession, type PgClient, tellDatabase } from '../pg-client.ts'
+import { endSession, formatDatabase, openSession, type PgClient } from '../postgres-session.ts'
 import { ReleaseError } from '../release-error.ts'
+import type { AppIdentity } from '../release-identity.ts'
 import type { ReleaseLock } from './release-lock.ts'
 
 /** An answer that takes longer is taken for a loss. Below the server's own limit, so that we know before another can have it. */
@@ -40,7 +40,7 @@ export class PostgresLock implements ReleaseLock {
   private constructor(client: PgClient, url: string, app: AppIdentity) {
     this.#client = client
     this.#key = app.lockKey
-    this.where = `PostgreSQL ${tellDatabase(url)}`
+    this.where = `PostgreSQL ${formatDatabase(url)}`
     client.on('error', (error) => this.#lose(error.message))
     client.on('end', () => this.#lose('its connection has ended'))
   }
@@ -59,7 +59,7 @@ export class PostgresLock implements ReleaseLock {
     return this.#lost.signal
   }
 
-  async tryTake(): Promise<boolean> {
+  async tryAcquire(): Promise<boolean> {
     const { rows } = await this.#client.query('select pg_try_advisory_lock($1::bigint) as taken', [this.#key])
     if (rows[0]?.taken !== true) return false
     this.#taken = true

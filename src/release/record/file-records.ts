@@ -55,7 +55,7 @@ export class FileRecords implements ReleaseRecords {
     return rows.map(({ run, step }) => ({ run: String(run), step: String(step) }))
   }
 
-  async forgetMark(version: string, step: string): Promise<void> {
+  async deleteMark(version: string, step: string): Promise<void> {
     await this.#askMarks('delete from punctual_release_steps where app = ? and version = ? and step = ?', [
       this.#app,
       version,
@@ -63,12 +63,12 @@ export class FileRecords implements ReleaseRecords {
     ])
   }
 
-  async forgetMarksOf(run: string): Promise<void> {
+  async deleteMarksOf(run: string): Promise<void> {
     await this.#askMarks('delete from punctual_release_steps where run = ?', [run])
   }
 
   /** What ended with its process needs no ending: SQLite has no server. */
-  endLeftovers(): Promise<void> {
+  endLeftoverSessions(): Promise<void> {
     return Promise.resolve()
   }
 

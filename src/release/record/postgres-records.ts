@@ -1,9 +1,9 @@
 import type { ReleaseRecord } from '../../diagnostics/release-report.ts'
 import { monotonicNow, pause } from '../../resilience/clock.ts'
 import { ms } from '../../resilience/duration.ts'
-import type { AppIdentity } from '../app-identity.ts'
-import { endSession, isLostSession, openSession, type PgClient } from '../pg-client.ts'
+import { endSession, isLostSession, openSession, type PgClient } from '../postgres-session.ts'
 import { ReleaseError } from '../release-error.ts'
+import type { AppIdentity } from '../release-identity.ts'
 import { RECORDS_KEPT, type ReleaseMark, type ReleaseRecords } from './release-records.ts'
 
 const QUERY_LIMIT = 15_000
@@ -95,7 +95,7 @@ export class PostgresRecords implements ReleaseRecords {
     return rows.map(({ run, step }) => ({ run: String(run), step: String(step) }))
   }
 
-  async forgetMark(version: string, step: string): Promise<void> {
+  async deleteMark(version: string, step: string): Promise<void> {
     await this.#query('delete from punctual_release_steps where app = $1 and version = $2 and step = $3', [
       this.#app.name,
       version,
@@ -103,11 +103,11 @@ export class PostgresRecords implements ReleaseRecords {
     ])
   }
 
-  async forgetMarksOf(run: string): Promise<void> {
+  async deleteMarksOf(run: string): Promise<void> {
     await this.#query('delete from punctual_release_steps where run = $1', [run])
   }
 
-  async endLeftovers(): Promise<void> {
+  async endLeftoverSessions(): Promise<void> {
     const end = monotonicNow() + LEFTOVER_LIMIT
     const ours = 'datname = current_database() and application_name = $1 and pid <> pg_backend_pid()'
     let fault: unknown

@@ -25,15 +25,15 @@ export interface ReleaseRecords {
   /** What is marked as applied of the transactional steps, whatever the runs have heard of it. The oldest first. */
   marks(): Promise<readonly ReleaseMark[]>
   /** Forgets that a transactional step of a version was applied, whichever run has done it. */
-  forgetMark(version: string, step: string): Promise<void>
+  deleteMark(version: string, step: string): Promise<void>
   /** Forgets what a run has applied: its back-up, in which the marks of earlier runs are right, was restored. */
-  forgetMarksOf(run: string): Promise<void>
+  deleteMarksOf(run: string): Promise<void>
   /**
    * Ends what an interrupted release may have left working in the database, so that it cannot overlap with ours. Under the lock.
    *
    * @throws Error if it will not end
    */
-  endLeftovers(): Promise<void>
+  endLeftoverSessions(): Promise<void>
   /** Never rejects. */
   close(): Promise<void>
 }

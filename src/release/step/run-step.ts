@@ -6,11 +6,75 @@ import type { ReleaseFailure } from '../../diagnostics/release-report.ts'
 import { delayAfter } from '../../resilience/back-off.ts'
 import { after, monotonicNow, pause } from '../../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../../resilience/duration.ts'
-import { endTree, TREE_VARIABLE } from '../end-tree.ts'
+import type { PlannedStep } from '../../settings/release-config.ts'
+import { killTree, TREE_VARIABLE } from '../kill-tree.ts'
 import type { FromStep, StepEnd, StepTask, ToStep } from '../messages.ts'
 import { OutputTail } from '../output-tail.ts'
-import { failureOf } from '../release-error.ts'
-import { tellsLockTimeout } from './lock-timeout.ts'
+import type { ReleaseEnvironment } from '../release-environment.ts'
+import { failureOf, ReleaseError } from '../release-error.ts'
+import { printsLockTimeout } from './step-database.ts'
+
+/**
+ * Runs a step of the plan, or its roll-back. Never rejects.
+ *
+ * @param run id of the record
+ */
+export function runPlannedStep(
+  { request, plan, app, version, signal, log }: ReleaseEnvironment,
+  run: string,
+  step: PlannedStep,
+  form: 'run' | 'rollback',
+  limit: Milliseconds,
+): Promise<StepResult> {
+  const work = form === 'run' ? step.run : step.rollback
+  const what = form === 'run' ? `release step ${step.name}` : `roll-back of ${step.name}`
+  const fields = { step: step.name, phase: form === 'run' ? 'step' : 'rollback' }
+  return runStep(
+    {
+      configFile: request.configFile,
+      cwd: request.cwd,
+      name: step.name,
+      form,
+      command: typeof work === 'string' ? work : null,
+      transactional: step.transactional && typeof work === 'function',
+      app: app.name,
+      version: version.name,
+      markFor: version.certain ? run : null,
+      database: plan.lock,
+      applicationName: app.stepSessions,
+      tableLock: request.settings.releaseTableLockTimeout,
+    },
+    {
+      limit,
+      signal,
+      onLine: (line) => log('info', { event: 'release-step-output', ...fields, line }, `${what}: ${line}`),
+      onRetry: (attempt) =>
+        log(
+          'warn',
+          { event: 'release-step-retrying', ...fields, attempt },
+          `${what}: a lock of the database was not to be had; it gives way and is tried again (attempt ${attempt})`,
+        ),
+    },
+  )
+}
+
+/** Why a step, or its roll-back, is not done, how long it took and the end of what it printed. */
+export function stepError(name: string, phase: 'step' | 'rollback', result: StepResult): ReleaseError {
+  const { outcome, why, failure, tail, durationMs } = result
+  const how = outcome === 'failed' ? 'failed' : outcome === 'timed-out' ? 'did not end' : 'was aborted'
+  const [first = '', ...rest] = why.split('\n')
+  const stack = rest.length === 0 ? '' : `\n${indent(rest.join('\n'))}`
+  const output = tail === '' ? '' : `\nthe end of its output:\n${indent(tail)}`
+  const front = phase === 'step' ? '' : 'the roll-back of '
+  return new ReleaseError(
+    `${front}release step ${name} ${how} after ${formatElapsed(durationMs)}: ${first}${stack}${output}`,
+    { reason: 'failed', ...failure, phase, step: name },
+  )
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '  ')
+}
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 const ENTRY = fileURLToPath(new URL(`./step-process.${extension}`, import.meta.url))
@@ -42,7 +106,7 @@ export interface StepResult {
  * Runs a step in a process group of its own, ends it at its limit with everything it has started, and tries it again while all that fails is that
  * a lock of the database was not to be had. Never rejects.
  */
-export async function runStep(task: Omit<StepTask, 'attempt'>, options: RunStepOptions): Promise<StepResult> {
+async function runStep(task: Omit<StepTask, 'attempt'>, options: RunStepOptions): Promise<StepResult> {
   const start = monotonicNow()
   const end = start + options.limit
   let lines = 0
@@ -89,7 +153,7 @@ function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
       if (cut !== null || said !== null) return
       cut = outcome
       if (child.connected) child.send({ type: 'abort', why } satisfies ToStep, () => {})
-      ending = endTree(child, mark, true)
+      ending = killTree(child, mark, true)
     }
     const onAbort = (): void => endIt('aborted', String((options.signal.reason as Error).message))
     const cancel = after(options.limit, () => endIt('timed-out', 'its limit has passed'))
@@ -98,7 +162,7 @@ function runOnce(task: StepTask, options: RunStepOptions): Promise<Once> {
       cancel()
       options.signal.removeEventListener('abort', onAbort)
       // What it has left running in the background would outlive the lock.
-      await (ending ?? endTree(child, mark, false))
+      await (ending ?? killTree(child, mark, false))
       child.stdout?.destroy()
       child.stderr?.destroy()
       tail.end()
@@ -151,7 +215,7 @@ function outcomeOf(
     why: said.why,
     failure: said.failure,
     tail,
-    locked: said.locked || (task.command !== null && tellsLockTimeout(tail)),
+    locked: said.locked || (task.command !== null && printsLockTimeout(tail)),
   }
 }
 

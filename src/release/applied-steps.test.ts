@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { ReleaseRecord, ReleaseStepRecord } from '../diagnostics/release-report.ts'
+import { findCompletedRun, findRunToUndo, withCurrentSteps } from './applied-steps.ts'
 import type { ReleaseMark } from './record/release-records.ts'
-import { asTheyStand, findDone, findToUndo } from './standing-steps.ts'
 
 type Step = readonly [name: string, outcome: ReleaseStepRecord['outcome'], rollback?: ReleaseStepRecord['rollback']]
 
@@ -40,7 +40,7 @@ describe('what is to be undone', () => {
     records: readonly ReleaseRecord[],
     byBackup = false,
     marks: readonly ReleaseMark[] = [],
-  ): string | undefined => findToUndo(asTheyStand(records, marks), byBackup)?.id
+  ): string | undefined => findRunToUndo(withCurrentSteps(records, marks), byBackup)?.id
 
   it('is the newest run of which a step stands, also one that was aborted', () => {
     assert.equal(found([run('v2', 'done', [['migrate', 'done']]), v1]), 'v2 done')
@@ -73,7 +73,7 @@ describe('what is to be undone', () => {
       ['migrate', 'done', 'done'],
       ['seed', 'failed'],
     ])
-    const older = findToUndo(asTheyStand([failed, aborted, v1], []), false)
+    const older = findRunToUndo(withCurrentSteps([failed, aborted, v1], []), false)
     assert.equal(older?.id, 'v2 aborted')
     assert.deepEqual(
       older?.steps.map(({ rollback }) => rollback),
@@ -104,7 +104,7 @@ describe('what is to be undone', () => {
 
 describe('what has been done already', () => {
   const found = (record: ReleaseRecord, certain = true): boolean =>
-    findDone(asTheyStand([record], []), { name: 'v1', certain }, '2026-01-01T00:00:02.000Z') !== undefined
+    findCompletedRun(withCurrentSteps([record], []), { name: 'v1', certain }, '2026-01-01T00:00:02.000Z') !== undefined
 
   it('is a run of the version that succeeded', () => {
     assert.equal(found(v1), true)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { libpqAddress } from './libpq-url.ts'
+import { libpqAddress } from './postgres-backup.ts'
 
 describe('the address for the programs of PostgreSQL', () => {
   it('has no password in it: that goes by the environment', () => {

@@ -1,5 +1,39 @@
 import { execFile } from 'node:child_process'
-import { relative } from 'node:path'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+
+/** Which app is released: its lock, its records and its sessions in a shared database are told from those of others by it. */
+export interface AppIdentity {
+  /** The name in the `package.json` nearest to the config file; `app` where there is none. */
+  readonly name: string
+  readonly packageVersion: string | null
+  /** Key of the advisory lock: a signed 64-bit integer, as text. */
+  readonly lockKey: string
+  /** Under which sessions of its steps are seen in `pg_stat_activity`. */
+  readonly stepSessions: string
+}
+
+export function identifyApp(configFile: string): AppIdentity {
+  const found = nearestPackage(dirname(configFile))
+  const name = typeof found?.name === 'string' && found.name !== '' ? found.name : 'app'
+  const digest = createHash('sha256').update(`punctual release ${name}`).digest()
+  return {
+    name,
+    packageVersion: typeof found?.version === 'string' ? found.version : null,
+    lockKey: String(digest.readBigInt64BE(0)),
+    stepSessions: `punctual step ${digest.toString('hex', 8, 16)}`,
+  }
+}
+
+function nearestPackage(directory: string): { readonly name?: unknown; readonly version?: unknown } | null {
+  try {
+    return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { readonly name?: unknown }
+  } catch {
+    const above = dirname(directory)
+    return above === directory ? null : nearestPackage(above)
+  }
+}
 
 /** What is released. */
 export interface ReleaseVersion {
@@ -8,9 +42,9 @@ export interface ReleaseVersion {
   readonly certain: boolean
 }
 
-export interface VersionSurroundings {
+export interface VersionOptions {
   /** The setting `releaseVersion`. */
-  readonly written: string
+  readonly setting: string
   readonly cwd: string
   readonly stateDir: string
   readonly packageVersion: string | null
@@ -23,11 +57,11 @@ const GIT_LIMIT = 10_000
  * little: few raise it with every deployment, and a migration that is skipped for it would be missed only much later.
  */
 export async function findVersion({
-  written,
+  setting: written,
   cwd,
   stateDir,
   packageVersion,
-}: VersionSurroundings): Promise<ReleaseVersion> {
+}: VersionOptions): Promise<ReleaseVersion> {
   if (written !== 'auto') return { name: written, certain: true }
   const front = packageVersion ?? '0'
   const commit = (await git(cwd, ['rev-parse', '--verify', 'HEAD']))?.trim()

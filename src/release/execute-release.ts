@@ -1,28 +1,29 @@
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { ReleaseRecord } from '../diagnostics/release-report.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
 import { readReleasePlan } from '../settings/read-release-plan.ts'
-import type { ReleasePlan } from '../settings/release-config.ts'
+import type { DatabaseAddress, ReleasePlan } from '../settings/release-config.ts'
 import { type SettingFault, SettingsError } from '../settings/settings-error.ts'
-import { type AppIdentity, identifyApp } from './app-identity.ts'
+import { findCompletedRun, withCurrentSteps } from './applied-steps.ts'
 import { BackupStore } from './backup/backup-store.ts'
-import { findVersion, type ReleaseVersion } from './find-version.ts'
-import { openLock } from './lock/open-lock.ts'
-import { type ReleaseLock, tellHolder } from './lock/release-lock.ts'
-import { takeLock } from './lock/take-lock.ts'
+import { FileLock } from './lock/file-lock.ts'
+import { PostgresLock } from './lock/postgres-lock.ts'
+import { acquireLock, formatHolder, type ReleaseLock } from './lock/release-lock.ts'
 import type { ReleaseEnd, ReleaseRequest } from './messages.ts'
-import { openRecords } from './record/open-records.ts'
+import { FileRecords } from './record/file-records.ts'
+import { PostgresRecords } from './record/postgres-records.ts'
 import type { ReleaseRecords } from './record/release-records.ts'
+import type { ReleaseEnvironment } from './release-environment.ts'
 import { failureOf } from './release-error.ts'
+import { type AppIdentity, findVersion, identifyApp, type ReleaseVersion } from './release-identity.ts'
 import { ReleaseRun } from './release-run.ts'
-import type { ReleaseTools } from './release-tools.ts'
-import { rollBack } from './roll-back.ts'
-import { asTheyStand, findDone } from './standing-steps.ts'
+import { undoNewest } from './rollback.ts'
 
 export interface Listener {
-  readonly log: ReleaseTools['log']
+  readonly log: ReleaseEnvironment['log']
   readonly onRecord: (version: string, record: ReleaseRecord | null) => void
 }
 
@@ -33,7 +34,7 @@ type End = Pick<ReleaseEnd, 'outcome'> & Partial<ReleaseEnd>
  *
  * @throws PunctualError for what is wrong with the config file, the lock, the database; the reason of `signal` if that comes before a step
  */
-export async function carryOutRequest(
+export async function executeRelease(
   request: ReleaseRequest,
   signal: AbortSignal,
   listener: Listener,
@@ -44,27 +45,27 @@ export async function carryOutRequest(
   const records = openRecords(plan.lock, { configFile, stateDir: settings.stateDir, app })
   try {
     if (request.mode === 'history') {
-      return whole({ outcome: 'shown', history: await records.list() })
+      return releaseEnd({ outcome: 'shown', history: await records.list() })
     }
     if (plan.steps.length === 0) {
-      return whole({ outcome: 'nothing', message: `${configFile} names no release steps` })
+      return releaseEnd({ outcome: 'nothing', message: `${configFile} names no release steps` })
     }
     const backups = plan.backup === null ? null : new BackupStore(plan.backup, { configFile, cwd, app })
     const version = await findVersion({
-      written: settings.releaseVersion,
+      setting: settings.releaseVersion,
       cwd,
       stateDir: settings.stateDir,
       packageVersion: app.packageVersion,
     })
     listener.onRecord(version.name, null)
-    if (request.mode === 'run') await tellOfBackups(backups, listener)
+    if (request.mode === 'run') await checkBackups(backups, listener)
     const askedAt = await records.now()
     const lock = await openLock(plan.lock, configFile, app)
     try {
-      await take(lock, request, signal, listener)
+      await waitForLock(lock, request, signal, listener)
       const ours = AbortSignal.any([signal, lock.lost])
       const onRecord = (record: ReleaseRecord): void => listener.onRecord(version.name, record)
-      const tools: ReleaseTools = {
+      const tools: ReleaseEnvironment = {
         request,
         plan,
         app,
@@ -76,12 +77,12 @@ export async function carryOutRequest(
         onRecord,
       }
       await records.prepare()
-      await records.endLeftovers()
-      const before = asTheyStand(await closeInterrupted(records, listener), await records.marks())
+      await records.endLeftoverSessions()
+      const before = withCurrentSteps(await closeInterrupted(records, listener), await records.marks())
       ours.throwIfAborted()
-      if (request.mode !== 'run') return whole(await rollBack(tools, before))
-      const done = findDone(before, version, askedAt)
-      if (done !== undefined && isThere(plan)) return whole(tellSkipped(version, done))
+      if (request.mode !== 'run') return releaseEnd(await undoNewest(tools, before))
+      const done = findCompletedRun(before, version, askedAt)
+      if (done !== undefined && databaseExists(plan)) return releaseEnd(skippedEnd(version, done))
       if (done !== undefined) {
         listener.log(
           'warn',
@@ -89,17 +90,17 @@ export async function carryOutRequest(
           `release: ${version.name} has been done, but its database is gone; it is done again`,
         )
       }
-      return whole(await run(tools))
+      return releaseEnd(await run(tools))
     } finally {
       await lock.close()
-      if (lock.lost.aborted || signal.aborted) await endSessions(request, plan, app, records)
+      if (lock.lost.aborted || signal.aborted) await endStepSessions(request, plan, app, records)
     }
   } finally {
     await records.close()
   }
 }
 
-function whole(end: End): ReleaseEnd {
+function releaseEnd(end: End): ReleaseEnd {
   return { message: '', failure: null, version: null, record: null, history: [], ...end }
 }
 
@@ -117,7 +118,7 @@ async function readPlan({ configFile, cwd, settings }: ReleaseRequest): Promise<
 }
 
 /** Whoever relies on back-ups hears at every start that there can be none, and not when one is needed. */
-async function tellOfBackups(backups: BackupStore | null, { log }: Listener): Promise<void> {
+async function checkBackups(backups: BackupStore | null, { log }: Listener): Promise<void> {
   try {
     await backups?.check()
   } catch (error) {
@@ -129,26 +130,26 @@ async function tellOfBackups(backups: BackupStore | null, { log }: Listener): Pr
   }
 }
 
-async function take(
+async function waitForLock(
   lock: ReleaseLock,
   { settings }: ReleaseRequest,
   signal: AbortSignal,
   { log }: Listener,
 ): Promise<void> {
-  await takeLock(lock, {
+  await acquireLock(lock, {
     limit: settings.releaseLockTimeout,
     signal,
     onWait: (holder) =>
       log(
         'info',
         { event: 'release-lock-waiting', lock: lock.where, holder },
-        `release: waiting for the lock in ${lock.where}, held by ${tellHolder(holder)}`,
+        `release: waiting for the lock in ${lock.where}, held by ${formatHolder(holder)}`,
       ),
   })
 }
 
 /** After a lock that was lost, or a stop: what the step has asked the server for goes on there. If nobody else has the lock by now, that is ended. */
-async function endSessions(
+async function endStepSessions(
   { configFile }: ReleaseRequest,
   plan: ReleasePlan,
   app: AppIdentity,
@@ -157,7 +158,7 @@ async function endSessions(
   // What cannot be ended now the next release ends.
   const lock = await openLock(plan.lock, configFile, app).catch(() => null)
   try {
-    if ((await lock?.tryTake()) === true) await records.endLeftovers()
+    if ((await lock?.tryAcquire()) === true) await records.endLeftoverSessions()
   } catch {
   } finally {
     await lock?.close()
@@ -188,20 +189,20 @@ async function closeInterrupted(records: ReleaseRecords, { log }: Listener): Pro
 }
 
 /** The record of SQLite is a file beside it, which stays when somebody removes the database to begin anew. */
-function isThere({ lock }: ReleasePlan): boolean {
+function databaseExists({ lock }: ReleasePlan): boolean {
   return lock.kind !== 'sqlite' || existsSync(lock.path)
 }
 
-function tellSkipped(version: ReleaseVersion, done: ReleaseRecord): End {
+function skippedEnd(version: ReleaseVersion, done: ReleaseRecord): End {
   const message = `release ${version.name} has been done already, by ${done.host} at ${done.endedAt ?? done.startedAt}`
   return { outcome: 'skipped', message, version: version.name, record: done }
 }
 
-async function run(tools: ReleaseTools): Promise<End> {
+async function run(tools: ReleaseEnvironment): Promise<End> {
   const { version, signal } = tools
   const started = monotonicNow()
   const release = await ReleaseRun.begin(tools)
-  const failure = await release.carryOut()
+  const failure = await release.execute()
   const { record } = release
   if (failure !== null) {
     const { message, details } = failure
@@ -215,4 +216,26 @@ async function run(tools: ReleaseTools): Promise<End> {
     version: version.name,
     record,
   }
+}
+
+/** The lock that goes with an address; it is not taken yet. */
+function openLock(address: DatabaseAddress, configFile: string, app: AppIdentity): Promise<ReleaseLock> {
+  if (address.kind === 'postgres') return PostgresLock.open(configFile, address.url, app)
+  return FileLock.open(address.kind === 'file' ? address.path : `${address.path}-release.lock`)
+}
+
+/** The records that go with the address of a lock. Opens nothing yet. */
+function openRecords(
+  address: DatabaseAddress,
+  { configFile, stateDir, app }: { readonly configFile: string; readonly stateDir: string; readonly app: AppIdentity },
+): ReleaseRecords {
+  if (address.kind === 'postgres') return new PostgresRecords(configFile, address.url, app)
+  if (address.kind === 'sqlite') return new FileRecords(`${address.path}-releases.jsonl`, app.name, address.path)
+  const own = join(stateDir, 'release.lock')
+  // Beside the lock: whoever shares that shares what has been done.
+  return new FileRecords(
+    address.path === own ? join(stateDir, 'releases.jsonl') : `${address.path}-releases.jsonl`,
+    app.name,
+    null,
+  )
 }

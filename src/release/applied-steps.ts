@@ -1,9 +1,9 @@
 import type { ReleaseRecord, ReleaseStepRecord } from '../diagnostics/release-report.ts'
-import type { ReleaseVersion } from './find-version.ts'
 import type { ReleaseMark } from './record/release-records.ts'
+import type { ReleaseVersion } from './release-identity.ts'
 
 /** Whether a step has been applied and not undone. */
-export function isStanding(step: ReleaseStepRecord): boolean {
+export function isInEffect(step: ReleaseStepRecord): boolean {
   return isApplied(step) && step.rollback !== 'done'
 }
 
@@ -29,7 +29,7 @@ export function withMarks(record: ReleaseRecord, marks: readonly ReleaseMark[]):
  *
  * @param records the newest first
  */
-export function asTheyStand(
+export function withCurrentSteps(
   records: readonly ReleaseRecord[],
   marks: readonly ReleaseMark[],
 ): readonly ReleaseRecord[] {
@@ -39,7 +39,7 @@ export function asTheyStand(
     const later = undone.get(record.version) ?? new Set()
     undone.set(record.version, later)
     const steps = record.steps.map((step) =>
-      later.has(step.name) && isStanding(step) ? { ...step, rollback: 'done' as const } : step,
+      later.has(step.name) && isInEffect(step) ? { ...step, rollback: 'done' as const } : step,
     )
     if (!record.restored) for (const { name, rollback } of record.steps) if (rollback === 'done') later.add(name)
     return { ...record, steps }
@@ -53,7 +53,7 @@ export function asTheyStand(
  * @param records as they stand, the newest first
  * @param askedAt ISO 8601: when we began to wait
  */
-export function findDone(
+export function findCompletedRun(
   records: readonly ReleaseRecord[],
   version: ReleaseVersion,
   askedAt: string,
@@ -74,9 +74,9 @@ export function findDone(
  * @param records as they stand, the newest first
  * @param byBackup also one of which no step stands, if it has a back-up: a step that has failed may have left something
  */
-export function findToUndo(records: readonly ReleaseRecord[], byBackup: boolean): ReleaseRecord | undefined {
+export function findRunToUndo(records: readonly ReleaseRecord[], byBackup: boolean): ReleaseRecord | undefined {
   return records.find(
     ({ outcome, restored, steps, backup }) =>
-      outcome !== 'rolled-back' && !restored && (steps.some(isStanding) || (byBackup && backup !== null)),
+      outcome !== 'rolled-back' && !restored && (steps.some(isInEffect) || (byBackup && backup !== null)),
   )
 }

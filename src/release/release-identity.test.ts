@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { findVersion, type ReleaseVersion } from './find-version.ts'
+import { findVersion, type ReleaseVersion } from './release-identity.ts'
 
 let cwd: string
 
@@ -15,7 +15,7 @@ beforeEach(() => {
 afterEach(() => rmSync(cwd, { recursive: true }))
 
 function find(written = 'auto'): Promise<ReleaseVersion> {
-  return findVersion({ written, cwd, stateDir: join(cwd, '.punctual'), packageVersion: '1.4.0' })
+  return findVersion({ setting: written, cwd, stateDir: join(cwd, '.punctual'), packageVersion: '1.4.0' })
 }
 
 function git(...args: readonly string[]): void {

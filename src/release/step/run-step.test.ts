@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { stepError } from './run-planned-step.ts'
+import { stepError } from './run-step.ts'
 
 const result = { attempts: 1, durationMs: 1_200, tail: '' }
 

@@ -23,7 +23,7 @@ const ROUNDS = 10
  * @param mark the value of `PUNCTUAL__RELEASE_STEP` in its environment
  * @param gently with a SIGTERM first
  */
-export async function endTree(child: ChildProcess, mark: string, gently: boolean): Promise<void> {
+export async function killTree(child: ChildProcess, mark: string, gently: boolean): Promise<void> {
   if (gently) {
     for (const one of treeOf(child, mark)) signalTo(one, 'SIGTERM')
     for (let waited = 0; waited < GRACE && treeOf(child, mark).length > 0; waited += BETWEEN_LOOKS) {

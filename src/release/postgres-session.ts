@@ -2,7 +2,6 @@ import { createRequire } from 'node:module'
 import { after } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
-import { sessionUrl } from './session-url.ts'
 
 /** What is used of a client of the app's own `pg`. Ours depends on none. */
 export interface PgClient {
@@ -93,7 +92,7 @@ function unreachable(url: string, error: unknown): ReleaseError {
   const reasons = error instanceof AggregateError ? error.errors : [error]
   const why = reasons.map((one) => (one instanceof Error ? one.message : String(one))).join('; ')
   return new ReleaseError(
-    `the database ${tellDatabase(url)} cannot be reached: ${why}; look whether it runs, and at releaseLock and backup.database in the config file`,
+    `the database ${formatDatabase(url)} cannot be reached: ${why}; look whether it runs, and at releaseLock and backup.database in the config file`,
     { ...failureOf(reasons[0]), reason: 'unreachable' },
     { cause: error },
   )
@@ -113,7 +112,27 @@ function clientClass(configFile: string): ClientClass {
 }
 
 /** `host:port/database`, for messages: never the user's password. */
-export function tellDatabase(url: string): string {
+export function formatDatabase(url: string): string {
   const { hostname, port, pathname } = new URL(url)
   return `${hostname}${port === '' ? '' : `:${port}`}${pathname}`
+}
+
+/** A database's URL without what the sessions of a release say themselves. */
+export interface SessionUrl {
+  readonly url: string
+  /** What it had under `options`, for the server: `-c search_path=app`. */
+  readonly options: string
+}
+
+/**
+ * Takes `application_name` and `options` out of a URL. What stands there goes before all else, to `pg` as to libpq: sessions would not be known by the
+ * name by which they are looked for, and wait for locks without a limit.
+ */
+export function sessionUrl(written: string, ...without: readonly string[]): SessionUrl {
+  const url = new URL(written)
+  const options = url.searchParams.get('options') ?? ''
+  for (const name of ['application_name', 'options', ...without]) url.searchParams.delete(name)
+  // To libpq a plus is a plus.
+  url.search = url.search.replaceAll('+', '%20')
+  return { url: url.href, options }
 }
