@@ -3,7 +3,6 @@ export type { ErrorCode } from './errors/codes.ts'
 export { InvalidOptionError } from './errors/invalid-option-error.ts'
 export { PunctualError } from './errors/punctual-error.ts'
 export { type CurrentRequest, currentRequest } from './http/current-request.ts'
-export { abandonedOperations } from './resilience/abandoned.ts'
 export {
   type AbortReason,
   ClientDisconnectedError,
@@ -16,28 +15,29 @@ export {
   WaitTimeoutError,
 } from './resilience/abort-reason.ts'
 export type { Jitter } from './resilience/back-off.ts'
+export { abandonedOperations } from './resilience/bounded-operation.ts'
 export { type Breaker, BreakerOpenError, type BreakerOptions, type BreakerTrip, breaker } from './resilience/breaker.ts'
 export { type Bulkhead, BulkheadFullError, type BulkheadOptions, bulkhead } from './resilience/bulkhead.ts'
-export type { Deadline } from './resilience/deadline.ts'
-export type { Milliseconds } from './resilience/duration.ts'
+export type { Deadline } from './resilience/clock.ts'
+export type { Duration, Milliseconds } from './resilience/duration.ts'
 export {
   type Answer,
   type AskOptions,
   type FallbackChain,
   type FallbackChainOptions,
   fallbackChain,
-} from './resilience/fallback-chain.ts'
-export type { Duration } from './resilience/limit.ts'
+  type WithFallbackOptions,
+  withFallback,
+} from './resilience/fallback.ts'
+export type { RetryBudgetOptions } from './resilience/retry.ts'
 export { type Retry, type RetryOptions, retry } from './resilience/retry.ts'
-export type { RetryBudgetOptions } from './resilience/retry-budget.ts'
-export { singleton } from './resilience/singleton.ts'
 export type { TimerWheel } from './resilience/timer-wheel.ts'
 export type { WaitContext } from './resilience/wait-node.ts'
 export { currentWaits, type Surroundings, type WaitScope } from './resilience/wait-scope.ts'
 export type { WaitOutcome, WaitRecord, Waits } from './resilience/waits.ts'
 export { type WithDeadlineOptions, withDeadline } from './resilience/with-deadline.ts'
-export { type WithFallbackOptions, withFallback } from './resilience/with-fallback.ts'
 export { type WithTimeoutOptions, withTimeout } from './resilience/with-timeout.ts'
 export { defineConfig, type PunctualConfig } from './settings/define-config.ts'
 export type { BackupConfig, ReleaseContext, ReleaseStep } from './settings/release-config.ts'
+export { singleton } from './system/singleton.ts'
 export { allowBlocking } from './worker/allow-blocking.ts'

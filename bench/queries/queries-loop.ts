@@ -2,8 +2,7 @@
 
 import type { RequestQueries } from '../../src/diagnostics/request-queries.ts'
 import { countQuery } from '../../src/query-insight/count-query.ts'
-import { monotonicNow } from '../../src/resilience/clock.ts'
-import { NO_DEADLINE } from '../../src/resilience/deadline.ts'
+import { monotonicNow, NO_DEADLINE } from '../../src/resilience/clock.ts'
 import { surroundings, WaitScope } from '../../src/resilience/wait-scope.ts'
 
 const [mode = '', side = '', seconds] = process.argv.slice(2)

@@ -1,7 +1,7 @@
 import { ms } from '../resilience/duration.ts'
-import { startWait } from '../resilience/wait.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { surroundings } from '../resilience/wait-scope.ts'
+import { startWait } from '../resilience/with-timeout.ts'
 import type { BatchPlan } from './batch-plan.ts'
 import { outermostScope } from './batch-scope.ts'
 import { valuesOf } from './batch-values.ts'

@@ -1,4 +1,4 @@
-import { type Duration, readCount, readDuration } from '../resilience/limit.ts'
+import { type Duration, readCount, readDuration } from '../resilience/duration.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
 import { BatchGroup } from './batch-group.ts'
 import type { BatchPlan } from './batch-plan.ts'

@@ -1,5 +1,4 @@
-import type { Milliseconds } from '../resilience/duration.ts'
-import { type Duration, readDuration } from '../resilience/limit.ts'
+import { type Duration, type Milliseconds, readDuration } from '../resilience/duration.ts'
 import { runtimeTimeout } from '../runtime/runtime-timeout.ts'
 import type { RuntimeValue } from '../runtime/runtime-value.ts'
 import type { Lifetimes } from './cache-entry.ts'

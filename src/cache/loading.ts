@@ -1,6 +1,6 @@
+import { isFailureOfWork } from '../resilience/abort-reason.ts'
 import { pause } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
-import { isFailureOfWork } from '../resilience/refusal.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
 import { callWithin, type WaitScope } from '../resilience/wait-scope.ts'

@@ -1,4 +1,4 @@
-import type { Duration } from '../resilience/limit.ts'
+import type { Duration } from '../resilience/duration.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
 import type { Surroundings } from '../resilience/wait-scope.ts'

@@ -1,6 +1,5 @@
 import { BoundedOperation } from '../resilience/bounded-operation.ts'
-import { monotonicNow } from '../resilience/clock.ts'
-import { deadlineAt } from '../resilience/deadline.ts'
+import { deadlineAt, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { DETACHED } from '../resilience/wait-node.ts'
 import { surroundings } from '../resilience/wait-scope.ts'

@@ -1,7 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { monotonicNow } from '../resilience/clock.ts'
-import { UNBOUNDED } from '../resilience/duration.ts'
-import { type Duration, readDuration } from '../resilience/limit.ts'
+import { type Duration, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 
 /** What the queries started in a piece of work are called, and by when they must be done together. */
 interface Operation {

@@ -1,6 +1,5 @@
-import type { Deadline } from '../resilience/deadline.ts'
-import type { Milliseconds } from '../resilience/duration.ts'
-import type { Duration } from '../resilience/limit.ts'
+import type { Deadline } from '../resilience/clock.ts'
+import type { Duration, Milliseconds } from '../resilience/duration.ts'
 import type { Waits } from '../resilience/waits.ts'
 import { type Allowance, runningRequest } from './scope.ts'
 

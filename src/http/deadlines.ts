@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type Deadline, deadlineAt, NO_DEADLINE } from '../resilience/deadline.ts'
+import { type Deadline, deadlineAt, NO_DEADLINE } from '../resilience/clock.ts'
 import { type Milliseconds, UNBOUNDED } from '../resilience/duration.ts'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
 import { Arrival } from './arrival.ts'

@@ -1,7 +1,6 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
-import { type Duration, readDuration } from '../resilience/limit.ts'
+import { type Duration, type Milliseconds, ms, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import type { PoolOptions } from './pg-shape.ts'
 import type { PoolEvent } from './pool-events.ts'
 

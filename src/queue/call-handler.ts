@@ -1,7 +1,7 @@
 import { after } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
-import { isThenable } from '../resilience/is-thenable.ts'
 import { withDeadline } from '../resilience/with-deadline.ts'
+import { isThenable } from '../system/is-thenable.ts'
 import type { DeferredItem } from './deferred-item.ts'
 import { PermanentError } from './permanent-error.ts'
 

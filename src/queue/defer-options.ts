@@ -1,8 +1,7 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'
-import type { Milliseconds } from '../resilience/duration.ts'
-import { type Duration, readCount, readDuration } from '../resilience/limit.ts'
+import { type Duration, type Milliseconds, readCount, readDuration } from '../resilience/duration.ts'
 import { type QueueEvent, tellConsole } from './defer-events.ts'
 import type { QueueTransport } from './via.ts'
 

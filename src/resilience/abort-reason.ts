@@ -180,3 +180,14 @@ export function isTimeout(reason: unknown): boolean {
 export function isAbortReason(reason: unknown): reason is AbortReason {
   return reason instanceof Error && 'code' in reason && REASONS.has(reason.code)
 }
+
+/**
+ * Whether the error is a failure of the work itself, time-outs included. Not, where the work was not begun (too little time, a full bulkhead, an open
+ * breaker) or given up for a reason that is no time-out: that says nothing about what it depends on, and trying again cannot help.
+ */
+export function isFailureOfWork(error: unknown): boolean {
+  if (isTimeout(error)) return (error as { readonly started?: boolean }).started !== false
+  if (isAbortReason(error)) return false
+  const code = error instanceof PunctualError ? error.code : undefined
+  return code !== 'PUNCTUAL_BREAKER_OPEN' && code !== 'PUNCTUAL_BULKHEAD_FULL'
+}

@@ -1,6 +1,5 @@
-import { addAbandoned, removeAbandoned } from './abandoned.ts'
 import { isTimeout } from './abort-reason.ts'
-import type { Deadline } from './deadline.ts'
+import type { Deadline } from './clock.ts'
 import type { Milliseconds } from './duration.ts'
 import { WaitNode } from './wait-node.ts'
 import type { WaitOutcome, WaitRecord } from './waits.ts'
@@ -37,7 +36,7 @@ export type OperationState =
  * - `onGivenUp(reason)`: called once, after `settle`, when it was refused, timed out or was given up. Stops the work and tells the caller.
  * - `onTimeout(error, outcome)`: only where a timeout need not be an error to the caller, since there is a fallback.
  *
- * Everything is synchronous, and nothing is allocated but the object itself: `within` makes one for each call. That is also why its fields are
+ * Everything is synchronous, and nothing is allocated but the object itself: `withTimeout` makes one for each call. That is also why its fields are
  * declared and set in the constructor, and its members are private to TypeScript only: private names cost 5 % of a wait (`bench -- waits`).
  */
 export abstract class BoundedOperation extends WaitNode implements WaitRecord {
@@ -185,4 +184,33 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     this.become('ended')
     this.onTimeout(error, 'refused')
   }
+}
+
+/**
+ * Work that goes on although nobody awaits it any more: its wait expired or was given up, and it did not heed its signal. It still
+ * occupies a connection, a thread or a query somewhere, so it is counted, by the name of its wait, until it ends.
+ */
+const zombies = new Map<string, number>()
+let total = 0
+
+/** How much abandoned work goes on in this process, by name of the wait; names without any are absent. */
+export function abandonedOperations(): ReadonlyMap<string, number> {
+  return new Map(zombies)
+}
+
+/** How much of it there is in all. */
+export function zombieCount(): number {
+  return total
+}
+
+function addAbandoned(name: string): void {
+  total++
+  zombies.set(name, (zombies.get(name) ?? 0) + 1)
+}
+
+function removeAbandoned(name: string): void {
+  total--
+  const left = (zombies.get(name) ?? 0) - 1
+  if (left > 0) zombies.set(name, left)
+  else zombies.delete(name)
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { describe, it } from 'node:test'
+import { describe, it, test } from 'node:test'
 import { ClientDisconnectedError } from './abort-reason.ts'
-import { type Breaker, BreakerOpenError, type BreakerOptions, breaker } from './breaker.ts'
+import { type Breaker, BreakerOpenError, type BreakerOptions, breaker, FailureWindow } from './breaker.ts'
 import { ManualClock } from './manual-clock.ts'
 import { withDeadline } from './with-deadline.ts'
 import { withTimeout } from './with-timeout.ts'
@@ -101,7 +101,7 @@ describe('a breaker', () => {
     await trip(partner)
     await clock.advance('10s')
     const probe = withDeadline('work', '1m', () => partner.run(() => never), { wheel: clock.wheel })
-    const checked = assert.rejects(probe, { name: 'WaitTimeoutError', wait: 'partner: probe', limit: 1_000 })
+    const checked = assert.rejects(probe, { name: 'WaitTimeoutError', wait: 'partner: probe', timeout: 1_000 })
     await clock.advance('1s')
     await checked
     assert.equal(partner.state, 'open')
@@ -244,4 +244,18 @@ describe('a breaker', () => {
       assert.throws(() => make(wrong), { code: 'PUNCTUAL_INVALID_OPTION', details: { option, given } })
     }
   })
+})
+
+test('a window counts what happened within its length, and forgets it piece by piece', () => {
+  const window = new FailureWindow(1_000)
+  window.count(true, 0)
+  window.count(false, 450)
+  window.count(true, 950)
+  assert.deepEqual(window.read(999), { calls: 3, share: 2 / 3 })
+  assert.deepEqual(window.read(1_000), { calls: 2, share: 1 / 2 })
+  assert.deepEqual(window.read(1_500), { calls: 1, share: 1 })
+  assert.deepEqual(window.read(90_000), { calls: 0, share: 0 })
+  window.count(true, 90_000)
+  window.clear()
+  assert.equal(window.read(90_000).calls, 0)
 })

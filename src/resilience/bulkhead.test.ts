@@ -77,7 +77,7 @@ describe('a bulkhead', () => {
       const checked = Promise.all([
         assert.rejects(
           slots.run(() => 1),
-          { wait: 'partner: queue', limit: 2_000, because: 'timeout' },
+          { wait: 'partner: queue', timeout: 2_000, because: 'timeout' },
         ),
         assert.rejects(
           withTimeout('page', '1s', () => slots.run(() => 1)),
@@ -159,7 +159,7 @@ describe('a bulkhead', () => {
       ['concurrent', 0],
       ['concurrent', 1.5],
       ['queue', -1],
-      ['maxProxyQueueTime', -1],
+      ['queueTimeout', -1],
     ] as const) {
       assert.throws(() => bulkhead('partner', { concurrent: 1, [option]: given }), {
         code: 'PUNCTUAL_INVALID_OPTION',

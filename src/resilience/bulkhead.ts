@@ -1,10 +1,8 @@
 import { PunctualError } from '../errors/punctual-error.ts'
-import type { Milliseconds } from './duration.ts'
-import { type Duration, readCount, readDuration } from './limit.ts'
-import { recordRefusal } from './refusal.ts'
-import { startWait } from './wait.ts'
-import { type WaitContext, WaitNode } from './wait-node.ts'
+import { type Duration, type Milliseconds, readCount, readDuration } from './duration.ts'
+import { recordRefusal, type WaitContext, WaitNode } from './wait-node.ts'
 import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+import { startWait } from './with-timeout.ts'
 
 export interface BulkheadOptions {
   /** How many calls are in work at once. */

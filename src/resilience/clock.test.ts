@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { after, every, monotonicNow, pause } from './clock.ts'
+import {
+  after,
+  deadlineAt,
+  deadlineIn,
+  every,
+  monotonicNow,
+  NO_DEADLINE,
+  pause,
+  remainingUntil,
+  soonerOf,
+} from './clock.ts'
 import { ms, UNBOUNDED } from './duration.ts'
 
 test('the monotonic clock is the same in every thread', async () => {
@@ -50,4 +60,26 @@ test('what runs at an interval runs until it is cancelled', async () => {
   })
   await pause(ms(5))
   assert.equal(runs, 3)
+})
+
+test('what is left of a deadline shrinks with the clock and never falls below zero', () => {
+  const deadline = deadlineIn(ms(250), 1_000)
+  assert.equal(deadline, deadlineAt(1_250))
+  assert.equal(remainingUntil(deadline, 1_000), 250)
+  assert.equal(remainingUntil(deadline, 1_249), 1)
+  assert.equal(remainingUntil(deadline, 9_000), 0)
+})
+
+test('without being told the time, a deadline uses the monotonic clock', () => {
+  const before = monotonicNow()
+  const deadline = deadlineIn(ms(60_000))
+  assert.ok(deadline >= before + 60_000 && deadline <= monotonicNow() + 60_000)
+  assert.ok(remainingUntil(deadline) <= 60_000 && remainingUntil(deadline) > 0)
+})
+
+test('an unbounded limit gives no deadline, and any other is sooner than none', () => {
+  assert.equal(deadlineIn(UNBOUNDED, 5), NO_DEADLINE)
+  assert.equal(remainingUntil(NO_DEADLINE), UNBOUNDED)
+  assert.equal(soonerOf(NO_DEADLINE, deadlineAt(7)), 7)
+  assert.equal(soonerOf(deadlineAt(7), deadlineAt(3)), 3)
 })

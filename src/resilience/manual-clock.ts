@@ -1,6 +1,6 @@
-import { type Duration, readDuration } from './limit.ts'
+import { type Duration, readDuration } from './duration.ts'
+import type { Alarm, WheelClock } from './timer-wheel.ts'
 import { TimerWheel } from './timer-wheel.ts'
-import type { Alarm, WheelClock } from './wheel-clock.ts'
 
 interface PendingAlarm extends Alarm {
   readonly at: number

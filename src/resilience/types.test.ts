@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { breaker } from './breaker.ts'
 import { bulkhead } from './bulkhead.ts'
-import { fallbackChain, type KeyOf } from './fallback-chain.ts'
+import { fallbackChain, type KeyOf, withFallback } from './fallback.ts'
 import { retry } from './retry.ts'
 import { withDeadline } from './with-deadline.ts'
-import { withFallback } from './with-fallback.ts'
 import { withTimeout } from './with-timeout.ts'
 
 type Same<One, Other> = (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false

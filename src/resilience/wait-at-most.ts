@@ -3,7 +3,7 @@ import type { Milliseconds } from './duration.ts'
 
 /**
  * Waits for a promise, but no longer than `timeout`: for what belongs to no request, such as closing a file or the last words of a process. Inside
- * requests `within` gives a wait a name, the deadline and a record.
+ * requests `withTimeout` gives a wait a name, the deadline and a record.
  *
  * The work goes on after the timeout; a late rejection is dropped. The timer keeps the process alive unless `keepAlive` is false.
  *

@@ -1,5 +1,5 @@
 import { type AbortReason, DeadlineExceededError } from './abort-reason.ts'
-import { type Deadline, NO_DEADLINE, remainingUntil } from './deadline.ts'
+import { type Deadline, NO_DEADLINE, remainingUntil } from './clock.ts'
 import { type Milliseconds, ms } from './duration.ts'
 import { type TimerWheel, type WheelEntry, waitWheel } from './timer-wheel.ts'
 import type { Waits } from './waits.ts'
@@ -193,3 +193,12 @@ export class WaitNode implements WheelEntry, WaitContext {
 
 /** What is around a wait that belongs to no scope: no deadline, no list of waits, never given up. */
 export const DETACHED: WaitNode = new WaitNode(null)
+
+/** Writes down that something was not begun at all. */
+export function recordRefusal(parent: WaitNode, name: string): void {
+  if (parent.home === null) return
+  const now = parent.wheel.now()
+  const record = { name, startedAt: now, timeout: ms(0), outcome: 'refused', endedAt: now } as const
+  parent.home.waits.begin(record)
+  parent.home.waits.end(record)
+}

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
-import { type Deadline, NO_DEADLINE } from './deadline.ts'
+import { type Deadline, NO_DEADLINE } from './clock.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { DETACHED, type WaitContext, WaitNode, type WaitsHolder } from './wait-node.ts'
 import { type WaitRecord, Waits } from './waits.ts'

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { DeadlineExceededError, ShutdownError, WaitTimeoutError } from './abort-reason.ts'
-import { monotonicNow } from './clock.ts'
-import { deadlineAt } from './deadline.ts'
+import { deadlineAt, monotonicNow } from './clock.ts'
 import { ManualClock } from './manual-clock.ts'
 import { currentWaits, WaitScope, waitScopes } from './wait-scope.ts'
 import { withDeadline } from './with-deadline.ts'
@@ -34,7 +33,7 @@ describe('withDeadline', () => {
       },
       { reserve: '1s', wheel: clock.wheel },
     )
-    const checked = assert.rejects(whole, { name: 'WaitTimeoutError', wait: 'nightly', limit: 10_000 })
+    const checked = assert.rejects(whole, { name: 'WaitTimeoutError', wait: 'nightly', timeout: 10_000 })
     await clock.advance('9s')
     assert.deepEqual(
       scope?.waits.recorded.map(({ timeout: limit, outcome }) => [limit, outcome]),

@@ -1,9 +1,9 @@
-import { NO_DEADLINE } from './deadline.ts'
-import { type Duration, readDuration } from './limit.ts'
+import { NO_DEADLINE } from './clock.ts'
+import { type Duration, readDuration } from './duration.ts'
 import type { TimerWheel } from './timer-wheel.ts'
-import { startWait, type WaitOptions } from './wait.ts'
 import { WaitNode } from './wait-node.ts'
 import { type Surroundings, surroundingsOf, WaitScope } from './wait-scope.ts'
+import { startWait, type WaitOptions } from './with-timeout.ts'
 
 export interface WithDeadlineOptions extends Surroundings {
   /** What its waits leave of that, so that something can be made of their failure; default 0. */

@@ -3,8 +3,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { afterEach, describe, it } from 'node:test'
-import { abandonedOperations } from './abandoned.ts'
 import { ClientDisconnectedError, ShutdownError, WaitTimeoutError } from './abort-reason.ts'
+import { abandonedOperations } from './bounded-operation.ts'
 import { ManualClock } from './manual-clock.ts'
 import type { WaitContext } from './wait-node.ts'
 import { currentWaits, type WaitScope } from './wait-scope.ts'
@@ -51,7 +51,7 @@ afterEach(() => {
   assert.equal(clock.wheel.size, 0, 'timers are left behind')
 })
 
-describe('within', () => {
+describe('withTimeout', () => {
   it('gives what the work gives, at once or later, and writes it down', () =>
     scoped(async (scope) => {
       assert.equal(await withTimeout('value', '5s', () => 7), 7)
@@ -102,7 +102,7 @@ describe('within', () => {
       assert.deepEqual([name, limit, elapsed, because, started], ['user', 5_000, 5_000, 'timeout', true])
       assert.equal(told?.signal.reason, error)
       assert.equal(told?.remaining, 0)
-      assert.deepEqual(outcomes(scope), ['user expired'])
+      assert.deepEqual(outcomes(scope), ['user timed-out'])
       assert.deepEqual(scope.open(), [])
     }))
 
@@ -111,13 +111,13 @@ describe('within', () => {
       async () => {
         const wait = assert.rejects(
           withTimeout('user', '5s', () => never),
-          { wait: 'user', limit: 900, elapsed: 900, because: 'deadline', started: true },
+          { wait: 'user', timeout: 900, elapsed: 900, because: 'deadline', started: true },
         )
         await clock.advance('900ms')
         await wait
         await clock.advance('50ms')
         const late = withTimeout('late', '5s', () => assert.fail('begun'))
-        await assert.rejects(late, { wait: 'late', limit: 0, because: 'deadline', started: false })
+        await assert.rejects(late, { wait: 'late', timeout: 0, because: 'deadline', started: false })
         assert.equal(
           await withTimeout('late', '5s', () => assert.fail('begun'), { fallback: 'otherwise' }),
           'otherwise',
@@ -327,7 +327,7 @@ describe('within', () => {
           assert
             .rejects(
               withTimeout('bound', '5s', () => never, { parent: wait }),
-              { limit: 600, because: 'deadline' },
+              { timeout: 600, because: 'deadline' },
             )
             .catch(() => {}),
           loose,
@@ -424,14 +424,14 @@ describe('within', () => {
   it('keeps the process alive until it ends, and no longer', () => {
     const url = JSON.stringify(new URL('./with-timeout.ts', import.meta.url).href)
     const run = (code: string): string =>
-      execFileSync(process.execPath, ['--input-type=module', '-e', `import { within } from ${url}\n${code}`], {
+      execFileSync(process.execPath, ['--input-type=module', '-e', `import { withTimeout } from ${url}\n${code}`], {
         encoding: 'utf8',
         timeout: 60_000,
       })
     assert.equal(
-      run("await within('user', '20ms', () => new Promise(() => {})).catch((error) => console.log(error.wait))"),
+      run("await withTimeout('user', '20ms', () => new Promise(() => {})).catch((error) => console.log(error.wait))"),
       'user\n',
     )
-    assert.equal(run("await within('user', '10m', async () => console.log('done'))"), 'done\n')
+    assert.equal(run("await withTimeout('user', '10m', async () => console.log('done'))"), 'done\n')
   })
 })

@@ -1,7 +1,6 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { type Milliseconds, ms } from '../resilience/duration.ts'
-import { type Duration, readDuration } from '../resilience/limit.ts'
+import { type Duration, type Milliseconds, ms, readDuration } from '../resilience/duration.ts'
 
 /** Something worth a line in the log. */
 export interface DeferralEvent {

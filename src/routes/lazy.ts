@@ -1,6 +1,6 @@
 import { delayAfter } from '../resilience/back-off.ts'
 import { monotonicNow } from '../resilience/clock.ts'
-import { type Duration, readDuration } from '../resilience/limit.ts'
+import { type Duration, readDuration } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
 import { importAgain } from './import-again.ts'
 import { outsideRequests } from './outside-requests.ts'

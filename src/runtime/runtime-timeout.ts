@@ -1,5 +1,4 @@
-import { formatDuration, type Milliseconds } from '../resilience/duration.ts'
-import { type Duration, readDuration } from '../resilience/limit.ts'
+import { type Duration, formatDuration, type Milliseconds, readDuration } from '../resilience/duration.ts'
 import { durationKind } from '../settings/duration-kind.ts'
 import { type RuntimeValue, runtimeValue } from './runtime-value.ts'
 

@@ -1,5 +1,5 @@
 import { DatabaseTimeoutError } from '../database/query-errors.ts'
-import type { Duration } from '../resilience/limit.ts'
+import type { Duration } from '../resilience/duration.ts'
 import type { SqliteEngine } from './sqlite-engine.ts'
 import { readPositive } from './sqlite-options.ts'
 import type { SqliteParameters, SqliteRow } from './sqlite-values.ts'

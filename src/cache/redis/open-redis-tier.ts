@@ -1,6 +1,5 @@
 import { safeListener } from '../../diagnostics/safe-listener.ts'
-import type { Milliseconds } from '../../resilience/duration.ts'
-import { readCount } from '../../resilience/limit.ts'
+import { type Milliseconds, readCount } from '../../resilience/duration.ts'
 import { tellConsole } from '../cache-events.ts'
 import { jsonCodec } from '../codec.ts'
 import type { Drop } from '../drop.ts'

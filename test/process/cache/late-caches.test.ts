@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
-import type { Duration } from '../../../src/resilience/limit.ts'
+import type { Duration } from '../../../src/resilience/duration.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { CLIENTS, type ConnectedClient } from './clients.ts'

@@ -6,7 +6,7 @@ import { Kysely, PostgresDialect, type PostgresDialectConfig, sql } from 'kysely
 import pg from 'pg'
 import { type GuardOptions, guardPool, poolHealth, QueryTimeoutError } from '../../../src/postgres/index.ts'
 import { ClientDisconnectedError } from '../../../src/resilience/abort-reason.ts'
-import { NO_DEADLINE } from '../../../src/resilience/deadline.ts'
+import { NO_DEADLINE } from '../../../src/resilience/clock.ts'
 import { WaitScope } from '../../../src/resilience/wait-scope.ts'
 import { until, within } from '../support/until.ts'
 import { startPostgres, type TestServer } from './postgres.ts'

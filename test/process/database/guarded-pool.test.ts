@@ -11,7 +11,7 @@ import {
   withQueryTimeout,
 } from '../../../src/postgres/index.ts'
 import { ClientDisconnectedError, isTimeout } from '../../../src/resilience/abort-reason.ts'
-import { deadlineIn } from '../../../src/resilience/deadline.ts'
+import { deadlineIn } from '../../../src/resilience/clock.ts'
 import { ms } from '../../../src/resilience/duration.ts'
 import { WaitScope } from '../../../src/resilience/wait-scope.ts'
 import { until, within } from '../support/until.ts'

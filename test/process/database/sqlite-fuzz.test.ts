@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { abandonedOperations, ClientDisconnectedError } from '../../../src/index.ts'
-import { NO_DEADLINE } from '../../../src/resilience/deadline.ts'
+import { NO_DEADLINE } from '../../../src/resilience/clock.ts'
 import { WaitScope } from '../../../src/resilience/wait-scope.ts'
 import {
   openSqlite,
