@@ -88,7 +88,10 @@ if (bench === undefined || rest.length > 0) {
   if (name !== undefined) console.error(`no such bench: ${positionals.join(' ')}\n`)
   console.log('usage: npm run bench -- <name> [--rounds n] [--seconds n]')
   for (const [known, { prose }] of Object.entries(BENCHES)) console.log(`  ${known.padEnd(12)} ${prose}`)
-  console.log('http also takes [--only server]… [--app plain|fastify] [--compare another-checkout]')
+  console.log('http also takes [--only server]… [--app plain|fastify]')
+  console.log(
+    'http, per-request, waits, cache and defer take [--compare another-checkout], and then write nothing down',
+  )
   console.log(
     'for auth, --rounds are thousands of requests, and --seconds how long the table hangs (12 for a first look)',
   )

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { redisMissing } from '../../test/process/support/redis.ts'
 import type { BenchOptions } from '../bench.ts'
+import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { installContenders, versionOf } from '../install.ts'
@@ -21,7 +22,17 @@ const MOST_OF_LRU = 2
 const LEAST_OF_BENTO = 3
 
 /** What a hit costs beside lru-cache and bentocache, how often a loader is called by a herd, and what requests see of a Redis that fails. */
-export async function benchCache({ rounds, seconds }: BenchOptions): Promise<void> {
+export async function benchCache({ rounds, seconds, compare }: BenchOptions): Promise<void> {
+  if (compare !== undefined) {
+    const figures = ['punctual', 'punctual-copied'].map((name) => ({
+      title: `hit, ${name} (ns)`,
+      script: 'bench/cache/cache-loop.ts',
+      args: ['hit', name, String(seconds)],
+      read: Number,
+    }))
+    compareFigures(compare, figures, rounds)
+    return
+  }
   installContenders()
   const { cpu, cores, kernel, node } = describeMachine()
   const parts = [

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { redisMissing, startRedis } from '../../test/process/support/redis.ts'
 import { startGuard } from '../../test/reference-app/guardian/guard.ts'
 import type { BenchOptions } from '../bench.ts'
+import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { installContenders, versionOf } from '../install.ts'
@@ -29,7 +30,22 @@ const DRAIN_LONG = 1_000_000
 const execute = promisify(execFile)
 
 /** What it costs to hand an event over, beside three job queues and a plain insert; and what the event loop feels of events that go into PostgreSQL afterwards. */
-export async function benchDefer({ rounds, seconds, long }: BenchOptions): Promise<void> {
+export async function benchDefer({ rounds, seconds, long, compare }: BenchOptions): Promise<void> {
+  if (compare !== undefined) {
+    const figure = (title: string, of: (pushes: Pushes) => number) => ({
+      title,
+      script: 'bench/defer/push-loop.ts',
+      args: ['defer', String(seconds), JSON.stringify({ postgres: '', redis: '' })],
+      read: (output: string) => of(JSON.parse(output) as Pushes),
+    })
+    const figures = [
+      figure('push, median (µs)', ({ median }) => median),
+      figure('push, p99 (µs)', ({ p99 }) => p99),
+      figure('pushes a second (higher is better)', ({ rate }) => rate),
+    ]
+    compareFigures(compare, figures, rounds)
+    return
+  }
   installContenders()
   const missing = redisMissing()
   const { cpu, cores, kernel, node } = describeMachine()

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { BenchOptions } from '../bench.ts'
+import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { type Spread, spreadOf, tellSpread } from '../ratio.ts'
 import { MODES, type Mode } from './load.ts'
@@ -9,7 +10,18 @@ const LOOP = join(import.meta.dirname, 'per-request-loop.ts')
 const ROUNDS_TO_RECORD = 9
 
 /** What the hooks add to a request, in microseconds of one core. Each figure is from a process of its own, and the sides take turns. */
-export async function benchPerRequest({ rounds, seconds }: BenchOptions): Promise<void> {
+export async function benchPerRequest({ rounds, seconds, compare }: BenchOptions): Promise<void> {
+  if (compare !== undefined) {
+    const script = 'bench/http/per-request-loop.ts'
+    const figures = MODES.map((mode) => ({
+      title: `${mode}, with hooks (µs)`,
+      script,
+      args: ['hooked', mode, String(seconds)],
+      read: (output: string) => Number(output) / 1_000,
+    }))
+    compareFigures(compare, figures, rounds)
+    return
+  }
   const rows: string[][] = []
   for (const mode of MODES) {
     const bare: number[] = []

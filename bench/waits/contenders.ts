@@ -9,7 +9,7 @@ interface Contender<Job> {
 
 /** Each awaits the same work, which is done at once, for five seconds at most. */
 export const WAITS: Readonly<Record<string, Contender<() => Promise<unknown>>>> = {
-  within: { title: '`within`', make: () => () => withTimeout('bench', '5s', work) },
+  within: { title: '`withTimeout`', make: () => () => withTimeout('bench', '5s', work) },
   race: { title: '`Promise.race` and `setTimeout`', make: () => raced },
   cooperative: { title: 'cockatiel, cooperative', make: () => policy('Cooperative') },
   aggressive: { title: 'cockatiel, aggressive', make: () => policy('Aggressive') },

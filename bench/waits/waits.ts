@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { BenchOptions } from '../bench.ts'
+import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { installContenders, versionOf } from '../install.ts'
@@ -15,7 +16,22 @@ const MODES = {
 } as const
 
 /** What a wait with a limit costs beside no limit, `Promise.race` and cockatiel. Each figure is from a process of its own; contenders take turns. */
-export async function benchWaits({ rounds, seconds }: BenchOptions): Promise<void> {
+export async function benchWaits({ rounds, seconds, compare }: BenchOptions): Promise<void> {
+  if (compare !== undefined) {
+    const read = Number
+    const script = 'bench/waits/waits-loop.ts'
+    const figures = [
+      ...Object.keys(MODES).map((mode) => ({
+        title: `${mode} (ns)`,
+        script,
+        args: [mode, 'within', String(seconds)],
+        read,
+      })),
+      { title: 'timer (ns)', script, args: ['timer', 'wheel', String(seconds)], read },
+    ]
+    compareFigures(compare, figures, rounds)
+    return
+  }
   installContenders()
   const { cpu, cores, kernel, node } = describeMachine()
   const parts = [
