@@ -2,28 +2,30 @@ import { currentOperation } from '../database/query-timeout.ts'
 import { isAbortReason } from '../resilience/abort-reason.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { surroundings } from '../resilience/wait-scope.ts'
-import type { BatchPlan } from './batch-plan.ts'
-import { type AskedKey, BatchTurn } from './batch-turn.ts'
+import { BatchLoad, type RequestedKey } from './batch-load.ts'
+import type { BatchPlan } from './batch-results.ts'
 
-/** A request may last as long as a WebSocket does; beyond so many keys those loaded first are forgotten. */
-const MOST_KEPT = 10_000
+/**
+ * The most values kept. A request may last as long as a WebSocket; the oldest values are dropped.
+ */
+const MAX_KEPT = 10_000
 
-/** By the operation they are part of; undefined: none. */
+/** Values by the `withQueryTimeout` that the caller is in; undefined outside of any. */
 type ByOperation<Of> = Map<object | undefined, Of>
 
 /**
- * What one request, or everything outside of requests, loads by one batch. An operation's limit holds for the queries begun in it, and must not come to hold
- * for those of others: each loads for itself. What has been loaded is there for all.
+ * The loads of one batch in one request, or outside of all requests. Each `withQueryTimeout` loads
+ * separately, because its timeout applies to its own queries only; loaded values are shared.
  */
 export class BatchGroup<Key, Value> {
   readonly #plan: BatchPlan<Key, Value>
-  /** What was loaded; null where each turn stands alone. */
+  /** Loaded values; null if nothing is kept beyond a turn. */
   readonly #kept: Map<unknown, Promise<Value>> | null
-  /** What is being loaded, and is to be kept. */
-  readonly #asked: ByOperation<Map<unknown, AskedKey<Key, Value>>> = new Map()
-  readonly #collecting: ByOperation<BatchTurn<Key, Value>> = new Map()
+  /** Keys that are loading and whose values will be kept. */
+  readonly #loading: ByOperation<Map<unknown, RequestedKey<Key, Value>>> = new Map()
+  readonly #collecting: ByOperation<BatchLoad<Key, Value>> = new Map()
 
-  /** @param keeps whether results are kept beyond the turn */
+  /** @param keeps whether values are kept beyond the turn */
   constructor(plan: BatchPlan<Key, Value>, keeps: boolean) {
     this.#plan = plan
     this.#kept = keeps ? new Map() : null
@@ -34,74 +36,77 @@ export class BatchGroup<Key, Value> {
   }
 
   clear(...key: [] | [key: Key]): void {
-    for (const found of [this.#kept, ...this.#asked.values()]) {
+    for (const found of [this.#kept, ...this.#loading.values()]) {
       if (key.length === 0) found?.clear()
       else found?.delete(this.#plan.identityOf(key[0] as Key))
     }
   }
 
-  /** @param around what the caller is part of */
-  #loadFor(around: WaitNode, identity: unknown, key: Key): Promise<Value> {
+  /** @param caller the wait or scope that the caller is part of */
+  #loadFor(caller: WaitNode, identity: unknown, key: Key): Promise<Value> {
     const kept = this.#kept?.get(identity)
     if (kept !== undefined) return kept
     const operation = currentOperation()
-    const asked = this.#asked.get(operation)?.get(identity)
-    if (asked === undefined) return this.#ask(around, operation, identity, key)
-    const { turn, promise } = asked
-    if (turn.waitsFor(around)) return promise
-    // It is being loaded for others, who may have less time or be given up; the caller must not fail with them.
+    const requested = this.#loading.get(operation)?.get(identity)
+    if (requested === undefined) return this.#request(caller, operation, identity, key)
+    const { load, promise } = requested
+    if (load.waitsFor(caller)) return promise
+    // It loads for other callers. If they give up or have less time, this caller loads again.
     return promise.catch((error: unknown) => {
-      if (isAbortReason(error) && turn.isDeserted) return this.#loadFor(around, identity, key)
+      if (isAbortReason(error) && load.isDeserted) return this.#loadFor(caller, identity, key)
       throw error
     })
   }
 
-  #ask(around: WaitNode, operation: object | undefined, identity: unknown, key: Key): Promise<Value> {
-    const turn = this.#collecting.get(operation) ?? this.#collect(operation)
-    const asked = turn.ask(identity, key, around)
+  #request(caller: WaitNode, operation: object | undefined, identity: unknown, key: Key): Promise<Value> {
+    const load = this.#collecting.get(operation) ?? this.#collect(operation)
+    const requested = load.request(identity, key, caller)
     if (this.#kept !== null) {
-      const ofOperation = this.#asked.get(operation) ?? new Map()
-      this.#asked.set(operation, ofOperation.set(identity, asked))
+      const loading = this.#loading.get(operation) ?? new Map()
+      this.#loading.set(operation, loading.set(identity, requested))
     }
-    return asked.promise
+    return requested.promise
   }
 
-  #collect(operation: object | undefined): BatchTurn<Key, Value> {
-    const turn = new BatchTurn<Key, Value>(this.#plan, operation, (asked, isLoaded) => this.#ended(asked, isLoaded))
-    this.#collecting.set(operation, turn)
-    this.#untilQuiet(turn, 0)
-    return turn
+  #collect(operation: object | undefined): BatchLoad<Key, Value> {
+    const load = new BatchLoad<Key, Value>(this.#plan, operation, (requested, isLoaded) => {
+      this.#settled(requested, isLoaded)
+    })
+    this.#collecting.set(operation, load)
+    this.#startWhenQuiet(load, 0)
+    return load
   }
 
   /**
-   * Loads when a round of microtasks and ticks has brought no further key. Ticks run when no microtask is left; but a tick of this very moment would come
-   * before the microtasks that are queued by now, and a tick that was queued before brings microtasks of its own.
+   * Starts the load after a round of microtasks and ticks that added no key. A tick runs when no
+   * microtask is left. The tick is queued from a microtask, after the microtasks queued so far;
+   * ticks that run before it may queue microtasks of their own, hence the next round.
    */
-  #untilQuiet(turn: BatchTurn<Key, Value>, seen: number): void {
+  #startWhenQuiet(load: BatchLoad<Key, Value>, seen: number): void {
     queueMicrotask(() =>
       process.nextTick(() => {
-        if (turn.size > seen) {
-          this.#untilQuiet(turn, turn.size)
+        if (load.size > seen) {
+          this.#startWhenQuiet(load, load.size)
           return
         }
-        this.#collecting.delete(turn.operation)
-        turn.load()
+        this.#collecting.delete(load.operation)
+        load.start()
       }),
     )
   }
 
-  #ended({ turn: { operation }, identity, promise }: AskedKey<Key, Value>, isLoaded: boolean): void {
-    const asked = this.#asked.get(operation)
-    // Somebody may have cleared it, and asked again.
-    if (asked?.get(identity)?.promise !== promise) return
-    asked.delete(identity)
-    if (asked.size === 0) this.#asked.delete(operation)
+  #settled({ load: { operation }, identity, promise }: RequestedKey<Key, Value>, isLoaded: boolean): void {
+    const loading = this.#loading.get(operation)
+    // The key may have been cleared and requested again.
+    if (loading?.get(identity)?.promise !== promise) return
+    loading.delete(identity)
+    if (loading.size === 0) this.#loading.delete(operation)
     if (isLoaded) this.#keep(identity, promise)
   }
 
   #keep(identity: unknown, promise: Promise<Value>): void {
     const kept = this.#kept?.set(identity, promise)
-    if (kept === undefined || kept.size <= MOST_KEPT) return
+    if (kept === undefined || kept.size <= MAX_KEPT) return
     for (const oldest of kept.keys()) {
       kept.delete(oldest)
       return

@@ -12,14 +12,14 @@ import { withTimeout } from '../resilience/with-timeout.ts'
 import { type Batch, type BatchOptions, batch } from './batch.ts'
 
 const clock = new ManualClock(1_000)
-afterEach(() => assert.equal(clock.wheel.size, 0, 'timers are left behind'))
+afterEach(() => assert.equal(clock.wheel.size, 0, 'timers are left'))
 
-/** Stands for a request, by a clock that stands still. */
+/** Stands in for a request; its clock does not advance by itself. */
 function request<Value>(job: (scope: WaitScope) => Promise<Value>, limit = 30_000): Promise<Value> {
   return withDeadline('request', limit, job, { wheel: clock.wheel })
 }
 
-/** A batch that doubles, and what it was asked. */
+/** A batch that doubles its keys, and the keys of each load. */
 function doubling(options?: BatchOptions<number>): { double: Batch<number, number>; loads: (readonly number[])[] } {
   const loads: (readonly number[])[] = []
   const load = async (keys: readonly number[]): Promise<readonly number[]> => {
@@ -30,7 +30,7 @@ function doubling(options?: BatchOptions<number>): { double: Batch<number, numbe
   return { double: batch('double', load, options), loads }
 }
 
-/** A batch whose loads end when told to. */
+/** A batch whose loads end when the test ends them. */
 function held(options?: BatchOptions<string>) {
   const loads: { keys: readonly string[]; wait: WaitContext; give: () => void; fail: (error: Error) => void }[] = []
   const load = (keys: readonly string[], wait: WaitContext): Promise<readonly string[]> => {
@@ -41,21 +41,21 @@ function held(options?: BatchOptions<string>) {
   return { upper: batch('upper', load, options), loads }
 }
 
-/** All that can be done without anything from outside is done. */
+/** Resolves when no microtask or tick is left. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 const kinds = (results: readonly PromiseSettledResult<unknown>[]): unknown[] =>
   results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason))
 
-describe('calls of one turn', () => {
-  it('are one load, each gets its own value, and a key that is asked for twice is loaded once', () =>
+describe('calls in one turn', () => {
+  it('share one load, get their own values, and load a repeated key once', () =>
     request(async () => {
       const { double, loads } = doubling()
       assert.deepEqual(await Promise.all([3, 1, 3, 2].map(double)), [6, 2, 6, 4])
       assert.deepEqual(loads, [[3, 1, 2]])
     }))
 
-  it('include those after an await of what is there already, however often', () =>
+  it('include calls after any number of awaits of settled promises', () =>
     request(async () => {
       const { double, loads } = doubling()
       const later = async (key: number, awaits: number): Promise<number> => {
@@ -70,7 +70,7 @@ describe('calls of one turn', () => {
       assert.equal(loads.length, 1)
     }))
 
-  it('are one load for each level of what depends on another', () =>
+  it('make one load for each level of dependent keys', () =>
     request(async () => {
       const { double, loads } = doubling({ cache: false })
       const twice = async (key: number): Promise<number> => double(await double(key))
@@ -81,7 +81,7 @@ describe('calls of one turn', () => {
       ])
     }))
 
-  it('are another load than those of the next turn', () =>
+  it('do not share a load with calls in the next turn', () =>
     request(async () => {
       const { double, loads } = doubling()
       const first = double(1)
@@ -90,7 +90,7 @@ describe('calls of one turn', () => {
       assert.deepEqual(loads, [[1], [2]])
     }))
 
-  it('are split above the maximum, one load after the other, and a failing part fails alone', () =>
+  it('are split above `max` into loads in sequence, and a failing load fails its own keys only', () =>
     request(async () => {
       let inWork = 0
       const loads: (readonly number[])[] = []
@@ -108,7 +108,7 @@ describe('calls of one turn', () => {
       assert.deepEqual(kinds(results), [1, 2, new Error('four'), new Error('four'), 5])
     }))
 
-  it('are told apart by the operation they are part of, whose limit is not for the others', () =>
+  it('are loaded separately for each withQueryTimeout', () =>
     request(async () => {
       const loads: unknown[] = []
       const same = batch('same', (keys: readonly number[]) => {
@@ -122,7 +122,7 @@ describe('calls of one turn', () => {
       ])
     }))
 
-  it('of operations that take turns are one load for each', () =>
+  it('share one load per withQueryTimeout when operations alternate', () =>
     request(async () => {
       const { double, loads } = doubling()
       const inHint = withQueryTimeout('hint', '5s', () => AsyncLocalStorage.snapshot())
@@ -134,7 +134,7 @@ describe('calls of one turn', () => {
       ])
     }))
 
-  it('for the same key are loaded for each operation, so that the end of one is not that of another', () =>
+  it('load the same key once per withQueryTimeout, so that one timeout does not fail another', () =>
     request(async () => {
       let loads = 0
       const same = batch('same', async (keys: readonly number[]) => {
@@ -150,14 +150,14 @@ describe('calls of one turn', () => {
         new RangeError('no time left'),
       ])
       assert.equal(loads, 3)
-      // What is there is there for all.
+      // Loaded values are shared by all operations.
       assert.deepEqual(await Promise.all([same(1), hint()]), [1, 1])
       assert.equal(loads, 3)
     }))
 })
 
-describe('what was loaded', () => {
-  it('is kept until the request ends, and no longer', async () => {
+describe('loaded values', () => {
+  it('are kept until the request ends', async () => {
     const { double, loads } = doubling()
     for (const _ of [1, 2]) {
       await request(async () => {
@@ -169,7 +169,7 @@ describe('what was loaded', () => {
     assert.deepEqual(loads, [[1], [2], [1], [2]])
   })
 
-  it('is kept for the whole request, with what runs in a scope of its own inside it', () =>
+  it('are kept for the whole request, including a withDeadline inside it', () =>
     request(async () => {
       const { double, loads } = doubling()
       await withDeadline('part', '1s', () => Promise.all([1, 2].map(double)))
@@ -177,7 +177,7 @@ describe('what was loaded', () => {
       assert.deepEqual(loads, [[1, 2], [3]])
     }))
 
-  it('is forgotten when told to: one key, or all', () =>
+  it('are dropped by clear: one key, or all of them', () =>
     request(async () => {
       const { double, loads } = doubling()
       await Promise.all([1, 2, 3].map(double))
@@ -188,7 +188,7 @@ describe('what was loaded', () => {
       assert.deepEqual(loads, [[1, 2, 3], [2], [1, 2]])
     }))
 
-  it('after clear comes from a load that has begun after it', () =>
+  it('come from a load that starts after clear', () =>
     request(async () => {
       const { upper, loads } = held()
       const early = upper('a')
@@ -200,13 +200,13 @@ describe('what was loaded', () => {
       const old = new Error('old')
       loads[0]?.fail(old)
       await assert.rejects(early, old)
-      // The failure of the old one does not drop the new one.
+      // The failure of the old load does not drop the new one.
       assert.equal(upper('a'), late)
       loads[1]?.give()
       assert.equal(await late, 'A')
     }))
 
-  it('is not kept with `cache: false`', () =>
+  it('are not kept with `cache: false`', () =>
     request(async () => {
       const { double, loads } = doubling({ cache: false })
       await double(1)
@@ -214,7 +214,7 @@ describe('what was loaded', () => {
       assert.deepEqual(loads, [[1], [1]])
     }))
 
-  it('is bounded: of very many keys the first are forgotten', () =>
+  it('are limited in number: the oldest are dropped', () =>
     request(async () => {
       const { double, loads } = doubling({ max: 1_000_000 })
       await Promise.all(Array.from({ length: 10_001 }, (_, key) => double(key)))
@@ -224,7 +224,7 @@ describe('what was loaded', () => {
 })
 
 describe('requests', () => {
-  it('share nothing, also when they ask in the same turn', async () => {
+  it('share nothing, even in the same turn', async () => {
     const { double, loads } = doubling()
     await Promise.all([
       request(() => Promise.all([1, 2].map(double))),
@@ -234,7 +234,7 @@ describe('requests', () => {
     assert.deepEqual(loads, [[1, 2], [2, 3], [1]])
   })
 
-  it('end without harm to each other: one that is given up leaves the load of the other alone', async () => {
+  it('do not affect each other: giving up one leaves the load of the other running', async () => {
     const { upper, loads } = held()
     const gone = new ClientDisconnectedError()
     const left = request(async (scope) => {
@@ -251,7 +251,7 @@ describe('requests', () => {
     assert.equal(await stays, 'A')
   })
 
-  it('are not needed: outside of them each turn stands alone, and nothing is kept', async () => {
+  it('are optional: outside of them each turn loads for itself, and nothing is kept', async () => {
     const { double, loads } = doubling()
     assert.equal(currentWaits(), undefined)
     assert.deepEqual(await Promise.all([1, 2, 1].map(double)), [2, 4, 2])
@@ -263,7 +263,7 @@ describe('requests', () => {
 })
 
 describe('errors', () => {
-  it('in place of a value are of that key alone, and kept like a value', () =>
+  it('in place of a value reject that key only, and are kept like a value', () =>
     request(async () => {
       let loads = 0
       const load = async (keys: readonly number[]): Promise<(number | Error)[]> => {
@@ -278,7 +278,7 @@ describe('errors', () => {
       assert.equal(loads, 1)
     }))
 
-  it('of a whole load are of all its keys, thrown or rejected, and the next who asks tries again', () =>
+  it('of a load reject all its keys, and the next call retries', () =>
     request(async () => {
       let loads = 0
       const same = batch('same', (keys: readonly number[]): readonly number[] | Promise<readonly number[]> => {
@@ -294,7 +294,7 @@ describe('errors', () => {
       assert.deepEqual(await Promise.all([1, 2].map(same)), [1, 2])
     }))
 
-  it('say so when there are not as many values as keys', () =>
+  it('report a result with a different number of values than keys', () =>
     request(async () => {
       const short = batch('short', (keys: readonly number[]) => keys.slice(1))
       await assert.rejects(Promise.all([1, 2].map(short)), {
@@ -308,7 +308,7 @@ describe('errors', () => {
       })
     }))
 
-  it('say so when the keys of a map are of another type than those that were asked for', () =>
+  it('report a Map whose keys have another type than the requested keys', () =>
     request(async () => {
       const byId = batch(
         'by id',
@@ -320,7 +320,7 @@ describe('errors', () => {
       })
     }))
 
-  it('of options are told where the batch is made', () => {
+  it('in options are thrown when the batch is created', () => {
     const load = async (keys: readonly number[]): Promise<readonly number[]> => keys
     assert.throws(() => batch('x', load, { max: 0 }), {
       code: 'PUNCTUAL_INVALID_OPTION',
@@ -333,13 +333,13 @@ describe('errors', () => {
   })
 })
 
-describe('a map', () => {
+describe('a Map', () => {
   const rows = new Map([
     ['a', 1],
     ['b', 2],
   ])
 
-  it('may lack keys: they get undefined, or what `missing` says', () =>
+  it('may lack keys: they get undefined, or the result of `missing`', () =>
     request(async () => {
       const plain: Batch<string, number | undefined> = batch('plain', async (_: readonly string[]) => rows)
       assert.deepEqual(await Promise.all(['b', 'x', 'a'].map(plain)), [2, undefined, 1])
@@ -357,7 +357,7 @@ describe('a map', () => {
       assert.deepEqual(await empty('x'), [])
     }))
 
-  it('has keys that are objects, compared as `keyOf` says', () =>
+  it('may have objects as keys, compared by `keyOf`', () =>
     request(async () => {
       interface Place {
         readonly row: number
@@ -384,7 +384,7 @@ describe('a map', () => {
 })
 
 describe('a load', () => {
-  it('is a wait by its name in the waits of the request, with its own limit', () =>
+  it('is a named wait of the request, with its own timeout', () =>
     request(async (scope) => {
       const { upper, loads } = held({ timeout: '2s' })
       const results = Promise.allSettled(['a', 'b'].map(upper))
@@ -403,7 +403,7 @@ describe('a load', () => {
       await turn()
     }))
 
-  it('ends by the deadline of the wait it is asked for in', () =>
+  it('ends by the deadline of the wait around the call', () =>
     request(async (scope) => {
       const { upper, loads } = held()
       const result = withTimeout('page', '1s', () => Promise.all(['a', 'b'].map(upper)))
@@ -424,7 +424,7 @@ describe('a load', () => {
       await turn()
     }))
 
-  it('of several ends by the latest of their deadlines: who has less time does not take it from the others', () =>
+  it('with several callers ends by their latest deadline', () =>
     request(async () => {
       const { upper, loads } = held()
       const hasty = assert.rejects(
@@ -442,7 +442,7 @@ describe('a load', () => {
       assert.equal(await calm, 'B')
     }))
 
-  it('of several is given up when all of them are', () =>
+  it('with several callers is given up when all of them are', () =>
     request(async () => {
       const { upper, loads } = held()
       const [one, other] = [new AbortController(), new AbortController()]
@@ -461,7 +461,7 @@ describe('a load', () => {
       await turn()
     }))
 
-  it('that was cut for those it was begun for is begun again for who came later and still waits', () =>
+  it('that ended with its first callers starts again for a later caller that still waits', () =>
     request(async () => {
       const { upper, loads } = held()
       const hasty = assert.rejects(
@@ -481,7 +481,7 @@ describe('a load', () => {
       assert.equal(await calm, 'A')
     }))
 
-  it('that fails by itself is not begun again for who came later', () =>
+  it('that fails is not repeated for a later caller', () =>
     request(async () => {
       const { upper, loads } = held()
       const down = new Error('down')
@@ -496,7 +496,7 @@ describe('a load', () => {
       assert.equal(loads.length, 1)
     }))
 
-  it('is not begun for a request whose time is over', async () => {
+  it('does not start for a request that has been given up', async () => {
     const { upper, loads } = held()
     await request(async (scope) => {
       const result = upper('a')
@@ -510,7 +510,7 @@ describe('a load', () => {
     assert.equal(loads.length, 0)
   })
 
-  it('that is begun by another load belongs to the same request and does not wait for itself', () =>
+  it('started by another load belongs to the same request and does not wait for itself', () =>
     request(async (scope) => {
       const { double, loads } = doubling()
       const both = batch('both', async (keys: readonly number[]) => Promise.all(keys.map(double)))
@@ -523,7 +523,7 @@ describe('a load', () => {
     }))
 })
 
-it('a batch works with timers and real time, outside of any test clock', async () => {
+it('a batch works with the real clock and timers', async () => {
   const late = batch('late', async (keys: readonly number[]) => {
     await sleep(5)
     return keys

@@ -1,60 +1,78 @@
 import { type Duration, readCount, readDuration } from '../resilience/duration.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
 import { BatchGroup } from './batch-group.ts'
-import type { BatchPlan } from './batch-plan.ts'
-import { outermostScope } from './batch-scope.ts'
+import { outermostScope } from './batch-load.ts'
+import type { BatchPlan } from './batch-results.ts'
 
-/** What `loadMany` gives for its keys: a value for each, in their order, or a map. An `Error` in place of a value is for that key alone. */
+/**
+ * The result of `loadMany`: one value per key in the same order, or a `Map` by key. An `Error`
+ * rejects its key only.
+ */
 export type Loaded<Key, Value> = readonly (Value | Error)[] | ReadonlyMap<Key, Value | Error>
 
 export interface BatchOptions<Key> {
-  /** Most keys of one call of `loadMany`; more are loaded by several calls, one after the other. Default: 500. */
+  /**
+   * The most keys of one call of `loadMany`. More keys are loaded by several calls, in sequence.
+   * Default: 500.
+   */
   readonly max?: number
-  /** How long one call of `loadMany` may take, besides what is left to its callers. Default: 30 s. */
+  /**
+   * How long one call of `loadMany` may take, within the deadlines of its callers. Default: 30 s.
+   */
   readonly timeout?: Duration
-  /** By what keys are compared, where they are objects: keys for which it gives the same are one. Default: the key itself. */
+  /**
+   * Returns what keys are compared by. Set it for keys that are objects. Default: the key itself.
+   */
   readonly keyOf?: (key: Key) => unknown
-  /** Whether what was loaded is kept until the request ends. Default: true. */
+  /** Whether values are kept until the request ends. Default: true. */
   readonly cache?: boolean
 }
 
 export interface MissingOption<Key, Value> {
-  /** What a key gets that the map of `loadMany` does not have, e.g. `() => []`. Default: undefined. */
+  /**
+   * Returns the value of a key that the `Map` does not have, e.g. `() => []`. Default: undefined.
+   */
   readonly missing: (key: Key) => Value
 }
 
-/** Loads by key; calls in one turn of a request are one load. */
+/** Loads one key; calls in the same turn of a request share one load. */
 export interface Batch<Key, Value> {
   (key: Key): Promise<Value>
-  /** Forgets what was loaded in this request: for this key, or all of it. For after a write. Outside of requests nothing is kept. */
+  /** Drops one kept value of this request, or all of them. Call it after a write. */
   clear(...key: [] | [key: Key]): void
 }
 
-type LoadMany<Key, Given> = (keys: readonly Key[], wait: WaitContext) => Given | PromiseLike<Given>
+type LoadMany<Key, Result> = (keys: readonly Key[], wait: WaitContext) => Result | PromiseLike<Result>
 
 /**
- * Makes one load out of many: all keys that a request asks for within one turn of the event loop go to `loadMany` together, each once.
+ * Creates a function that loads single keys through `loadMany`. All keys that a request asks for in
+ * one turn of the event loop go to one call of `loadMany`, each once.
  *
  *     const testsOf = batch('tests of a referral', async (ids: readonly number[]) => {
- *       const { rows } = await pool.query('select * from referral_tests where referral_id = any($1)', [ids])
+ *       const { rows } = await pool.query('select * from tests where referral_id = any($1)', [ids])
  *       return Map.groupBy(rows, (row) => row.referral_id)
  *     }, { missing: () => [] })
  *
- *     await Promise.all(referrals.map(async (referral) => ({ ...referral, tests: await testsOf(referral.id) })))
+ *     await Promise.all(rows.map(async (row) => ({ ...row, tests: await testsOf(row.id) })))
  *
- * A turn lasts until nothing is left to do but wait for something outside: calls after an `await` of what is there already still belong to it.
- * Requests share nothing, neither loads nor results. Within one, and within `withDeadline`, results are kept until it ends; so is an `Error` given for one
- * key, but not the failure of a whole load, which is tried again by the next who asks. Outside of both, each turn stands alone and nothing is kept.
+ * A turn lasts until the request only waits for I/O or timers; calls after an `await` of a value
+ * that is already there still belong to it. Collecting works as in DataLoader
+ * (github.com/graphql/dataloader).
  *
- * Each call of `loadMany` is a wait called `name`: it has `limit`, ends by the deadline of those who asked, the latest of them if they differ, and is given
- * up when all of them are. It runs in the asynchronous context of whoever asked first. It rejects, for all its keys, as `loadMany` does;
- * with a `WaitTimeoutError` when it runs out; with a `BatchResultError` when what it gives does not go with the keys.
+ * Requests share neither loads nor values. Inside a request or a `withDeadline` values are kept
+ * until it ends, and so is an `Error` for a single key; a failed load is not kept, and the next
+ * call retries it. Outside of both nothing is kept.
  *
- * The way of collecting calls is that of DataLoader (github.com/graphql/dataloader).
+ * Each call of `loadMany` is a wait called `name`, in the asynchronous context of the first caller.
+ * It has `timeout`, ends by the latest deadline of its callers, and is given up when all of them
+ * are.
  *
- * @param name what is loaded, for list of waits, log and errors; from a small fixed set
- * @param loadMany is given the keys, each once, in the order they were first asked for
- * @throws InvalidOptionError for a `max` or `limit` that is not allowed
+ * A call rejects with the error of `loadMany`, with a `WaitTimeoutError` when it times out, and
+ * with a `BatchResultError` when the result does not match the keys.
+ *
+ * @param name names the wait in the log and in errors; use a small fixed set of names
+ * @param loadMany gets the keys in the order of their first call
+ * @throws InvalidOptionError for an invalid `max` or `timeout`
  */
 export function batch<Key, Value>(
   name: string,

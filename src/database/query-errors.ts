@@ -3,8 +3,8 @@ import { WaitTimeoutError } from '../resilience/abort-reason.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 
 /**
- * Whose limit ran out: the wait's own, that of `withQueryTimeout`, the deadline of the request or of the wait around it, or `statement_timeout` in
- * the database.
+ * Whose limit ran out: the wait's own, that of `withQueryTimeout`, the deadline of the request or
+ * of the wait around it, or `statement_timeout` in the database.
  */
 export type TimedOutBy = 'own' | 'operation' | 'deadline' | 'server'
 
@@ -56,7 +56,10 @@ export class QueryTimeoutError extends DatabaseTimeoutError {
   }
 }
 
-/** The connection under a query is gone: lost, or destroyed because nobody could tell what state it was in. Not a time-out. */
+/**
+ * The connection under a query is gone: lost, or destroyed because nobody could tell what state it
+ * was in. Not a time-out.
+ */
 export class ConnectionLostError extends PunctualError {
   static {
     ConnectionLostError.prototype.name = 'ConnectionLostError'
