@@ -395,7 +395,7 @@ describe('a load', () => {
       const [first, second] = await results
       assert.equal(first?.status, 'rejected')
       assert.ok(first.reason instanceof WaitTimeoutError)
-      assert.deepEqual([first.reason.wait, first.reason.because], ['upper', 'limit'])
+      assert.deepEqual([first.reason.wait, first.reason.because], ['upper', 'timeout'])
       assert.equal(second?.status === 'rejected' && second.reason, first.reason)
       assert.equal(loads[0]?.wait.signal.reason, first.reason)
       assert.equal(scope.waits.count('timed-out'), 1)
