@@ -1,7 +1,7 @@
 import { ms } from '../resilience/duration.ts'
-import { startWait } from '../resilience/wait.ts'
 import type { WaitNode, WaitsHolder } from '../resilience/wait-node.ts'
 import { currentWaits, surroundings } from '../resilience/wait-scope.ts'
+import { startWait } from '../resilience/with-timeout.ts'
 import { type BatchPlan, resultsOf } from './batch-results.ts'
 
 /** A key that callers requested, once or several times. */
