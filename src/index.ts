@@ -1,8 +1,11 @@
 /** `punctual`: timeouts, the current request, errors. Everything here also works in an app that does not run under Punctual. */
+
+export { defineConfig, type PunctualConfig } from './define-config.ts'
 export type { ErrorCode } from './errors/codes.ts'
 export { InvalidOptionError } from './errors/invalid-option-error.ts'
 export { PunctualError } from './errors/punctual-error.ts'
 export { type CurrentRequest, currentRequest } from './http/current-request.ts'
+export type { BackupConfig, ReleaseContext, ReleaseStep } from './release/release-config.ts'
 export {
   type AbortReason,
   ClientDisconnectedError,
@@ -37,7 +40,10 @@ export { currentWaits, type Surroundings, type WaitScope } from './resilience/wa
 export type { WaitOutcome, WaitRecord, Waits } from './resilience/waits.ts'
 export { type WithDeadlineOptions, withDeadline } from './resilience/with-deadline.ts'
 export { type WithTimeoutOptions, withTimeout } from './resilience/with-timeout.ts'
+<<<<<<< HEAD
 export { defineConfig, type PunctualConfig } from './settings/define-config.ts'
 export type { BackupConfig, ReleaseContext, ReleaseStep } from './settings/release-config.ts'
 export { singleton } from './system/singleton.ts'
+=======
+>>>>>>> a3dc6b6 (release: own the part of the config file that is about releases)
 export { allowBlocking } from './worker/allow-blocking.ts'

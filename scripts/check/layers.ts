@@ -12,7 +12,7 @@ const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbour
   { modules: ['database', 'query-insight'], neighbours: true },
   { modules: ['http', 'postgres', 'sqlite', 'batch', 'cache', 'queue', 'routes'], neighbours: false },
   { modules: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
-  { modules: ['adapters', 'cli', 'index', 'testing'], neighbours: true },
+  { modules: ['adapters', 'cli', 'define-config', 'index', 'testing'], neighbours: true },
 ]
 
 /** Modules that may see less than their layer: the arbiter never loads what belongs to the app's process. */

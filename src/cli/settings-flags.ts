@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { RELEASE_SECTION } from '../release/read-release-plan.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
 import type { Written } from '../settings/kind.ts'
 import { flagOf, recordOf, SETTING_NAMES, type SettingName, variableOf } from '../settings/records.ts'
@@ -47,7 +48,14 @@ export async function readSettings(
       recordOf(name).bare ?? given[name],
     ]),
   )
-  const resolved = resolveSettings({ flags, env: process.env, file, cwd, isTerminal: process.stdout.isTTY === true })
+  const resolved = resolveSettings({
+    flags,
+    env: process.env,
+    file,
+    sections: [RELEASE_SECTION],
+    cwd,
+    isTerminal: process.stdout.isTTY === true,
+  })
   const steps = file?.values.release
   return { ...resolved, configFile: file?.path ?? null, releases: Array.isArray(steps) && steps.length > 0 }
 }

@@ -1,6 +1,6 @@
 import type { ReleaseFailure, ReleaseRecord } from '../diagnostics/release-report.ts'
-import type { DatabaseAddress } from '../settings/release-config.ts'
 import type { Settings } from '../settings/settings.ts'
+import type { DatabaseAddress } from './release-config.ts'
 
 /** The settings a release goes by. */
 export type ReleaseSettings = Pick<

@@ -1,10 +1,10 @@
 import type { ReleaseRecord } from '../diagnostics/release-report.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
-import type { ReleasePlan } from '../settings/release-config.ts'
 import type { BackupStore } from './backup/backup-store.ts'
 import type { ReleaseLogLine, ReleaseRequest } from './messages.ts'
 import type { ReleaseRecords } from './record/release-records.ts'
+import type { ReleasePlan } from './release-config.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
 import type { AppIdentity, ReleaseVersion } from './release-identity.ts'
 

@@ -1,6 +1,5 @@
 import type { Written } from './kind.ts'
 import { nearestName } from './nearest-name.ts'
-import { RELEASE_KEYS, readReleasePlan } from './read-release-plan.ts'
 import { flagOf, recordOf, SETTING_NAMES, type SettingName, variableOf } from './records.ts'
 import type { Origin } from './settings.ts'
 import type { SettingFault } from './settings-error.ts'
@@ -10,7 +9,21 @@ export interface SettingSources {
   readonly flags: Readonly<Record<string, Written | undefined>>
   readonly env: Readonly<Record<string, string | undefined>>
   /** The config file's name for messages, and its default export. */
-  readonly file?: { readonly name: string; readonly values: Readonly<Record<string, unknown>> } | undefined
+  readonly file?: ConfigValues | undefined
+  /** What the config file may hold besides settings. Default: nothing. */
+  readonly sections?: readonly ConfigSection[]
+}
+
+export interface ConfigValues {
+  readonly name: string
+  readonly values: Readonly<Record<string, unknown>>
+}
+
+/** Keys of the config file that are not settings, and the check of the module that they belong to. */
+export interface ConfigSection {
+  readonly keys: readonly string[]
+  /** Adds what is wrong with the values of its keys to `faults`. */
+  check(file: ConfigValues, env: SettingSources['env'], faults: SettingFault[]): void
 }
 
 /** A value that somebody gave, not read yet. */
@@ -57,16 +70,16 @@ function defaults(): Candidate[] {
   }))
 }
 
-function fromFile({ file, env }: SettingSources, faults: SettingFault[]): Candidate[] {
+function fromFile({ file, env, sections = [] }: SettingSources, faults: SettingFault[]): Candidate[] {
   if (file === undefined) return []
-  // For its faults: the plan is read again, from the file as it is then, by the process that runs the release.
-  readReleasePlan(file.values, { file: file.name, cwd: '/', env }, faults)
+  for (const section of sections) section.check(file, env, faults)
+  const others = sections.flatMap(({ keys }) => keys)
   const candidates: Candidate[] = []
   for (const [key, written] of Object.entries(file.values)) {
-    if (written === undefined || (RELEASE_KEYS as readonly string[]).includes(key)) continue
+    if (written === undefined || others.includes(key)) continue
     const place = `${file.name}: ${key}`
     if (isSettingName(key)) candidates.push({ name: key, origin: 'file', source: file.name, place, written })
-    else faults.push(unknownName(place, key, [...SETTING_NAMES, ...RELEASE_KEYS]))
+    else faults.push(unknownName(place, key, [...SETTING_NAMES, ...others]))
   }
   return candidates
 }

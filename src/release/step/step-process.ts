@@ -3,8 +3,8 @@
 import { spawn } from 'node:child_process'
 import { inspect } from 'node:util'
 import { loadConfigFile } from '../../settings/config-file.ts'
-import type { ReleaseContext, ReleaseStep, ReleaseWork } from '../../settings/release-config.ts'
 import type { FromStep, StepEnd, StepTask, ToStep } from '../messages.ts'
+import type { ReleaseContext, ReleaseStep, ReleaseWork } from '../release-config.ts'
 import { isLockTimeout, openStepDatabase, type StepDatabase } from './step-database.ts'
 
 const abort = new AbortController()

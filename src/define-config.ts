@@ -1,6 +1,6 @@
-import type { Milliseconds } from '../resilience/duration.ts'
-import type { ReleaseConfig } from './release-config.ts'
-import type { Bytes, Settings } from './settings.ts'
+import type { ReleaseConfig } from './release/release-config.ts'
+import type { Milliseconds } from './resilience/duration.ts'
+import type { Bytes, Settings } from './settings/settings.ts'
 
 /** `250ms`, `5s`, `10m`, `1h`, `2d` or `unbounded`. */
 type DurationText = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | 'unbounded'

@@ -1,12 +1,19 @@
 import { resolve } from 'node:path'
 import { formatDuration, type Milliseconds, parseDuration, UNBOUNDED } from '../resilience/duration.ts'
-import type { FaultKind } from './kind.ts'
-import { nearestName } from './nearest-name.ts'
+import type { FaultKind } from '../settings/kind.ts'
+import { nearestName } from '../settings/nearest-name.ts'
+import type { SettingFault } from '../settings/settings-error.ts'
+import type { ConfigSection } from '../settings/sources.ts'
 import type { DatabaseAddress, PlannedBackup, PlannedStep, ReleasePlan, ReleaseWork } from './release-config.ts'
-import type { SettingFault } from './settings-error.ts'
 
-/** Keys of the config file that are no settings: what they hold cannot be written in a flag or a variable. */
-export const RELEASE_KEYS = ['release', 'releaseLock', 'backup'] as const
+/**
+ * The keys of the config file that are about releases. They are checked whenever the settings are
+ * read; the process that runs a release reads the plan again, from the file as it is then.
+ */
+export const RELEASE_SECTION: ConfigSection = {
+  keys: ['release', 'releaseLock', 'backup'],
+  check: ({ name, values }, env, faults) => void readReleasePlan(values, { file: name, cwd: '/', env }, faults),
+}
 
 const STEP_KEYS = ['name', 'run', 'timeout', 'rollback', 'transactional']
 const BACKUP_KEYS = ['database', 'command', 'restoreCommand', 'directory', 'keep', 'tools', 'restoreOnFailure']

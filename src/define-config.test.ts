@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { defineConfig } from './define-config.ts'
-import { resolveSettings } from './resolve.ts'
+import { resolveSettings } from './settings/resolve.ts'
 
 describe('defineConfig', () => {
   it('what the types accept is what the settings accept', () => {

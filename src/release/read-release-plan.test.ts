@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ms } from '../resilience/duration.ts'
+import type { SettingFault } from '../settings/settings-error.ts'
 import { readReleasePlan } from './read-release-plan.ts'
 import type { ReleasePlan } from './release-config.ts'
-import type { SettingFault } from './settings-error.ts'
 
 const STEPS = [{ name: 'migrate', run: 'npm run migrate' }]
 
