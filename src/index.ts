@@ -40,10 +40,5 @@ export { currentWaits, type Surroundings, type WaitScope } from './resilience/wa
 export type { WaitOutcome, WaitRecord, Waits } from './resilience/waits.ts'
 export { type WithDeadlineOptions, withDeadline } from './resilience/with-deadline.ts'
 export { type WithTimeoutOptions, withTimeout } from './resilience/with-timeout.ts'
-<<<<<<< HEAD
-export { defineConfig, type PunctualConfig } from './settings/define-config.ts'
-export type { BackupConfig, ReleaseContext, ReleaseStep } from './settings/release-config.ts'
 export { singleton } from './system/singleton.ts'
-=======
->>>>>>> a3dc6b6 (release: own the part of the config file that is about releases)
 export { allowBlocking } from './worker/allow-blocking.ts'

@@ -53,7 +53,7 @@ describe('a reload whose release fails', () => {
     assert.deepEqual([generation, workers.length], [1, 2])
 
     // A step that hangs takes the same way.
-    server.directory.write(files('new', `{ name: 'stuck', limit: '1s', run: 'sleep 60' }`))
+    server.directory.write(files('new', `{ name: 'stuck', timeout: '1s', run: 'sleep 60' }`))
     const hung = await server.command('reload')
     assert.equal(hung.code, 1)
     assert.deepEqual(pick((await server.status()).release?.failure, 'phase', 'reason', 'step'), {

@@ -81,7 +81,7 @@ describe('a step that fails', { concurrency: 3 }, () => {
 
   it('that hangs is ended at its limit with its whole process tree, a daemon of its own session included', async () => {
     const stubborn = `trap "" TERM; (setsid sleep 600 & echo $! > daemon); sleep 600 & sleep 601`
-    await using at = place('hangs', `{ name: 'stuck', limit: '1s', run: ${JSON.stringify(stubborn)} }`)
+    await using at = place('hangs', `{ name: 'stuck', timeout: '1s', run: ${JSON.stringify(stubborn)} }`)
     const { code, end } = await at.release()
     assert.equal(code, 4)
     assert.deepEqual(pick(end?.failure, 'phase', 'reason', 'step'), {
@@ -94,7 +94,7 @@ describe('a step that fails', { concurrency: 3 }, () => {
   })
 
   it('that blocks its thread for good is ended too', async () => {
-    await using at = place('spins', `{ name: 'spin', limit: '1s', run: () => { for (;;) {} } }`)
+    await using at = place('spins', `{ name: 'spin', timeout: '1s', run: () => { for (;;) {} } }`)
     const { code, end } = await at.release()
     assert.equal(code, 4)
     assert.deepEqual(pick(end?.failure, 'phase', 'reason', 'step'), {
@@ -383,7 +383,7 @@ describe('wrong configuration', () => {
   it('is told with its place, before anything is run', async () => {
     for (const [config, place] of [
       [`{ release: [{ name: 'a', runn: 'x' }] }`, 'release[0].runn'],
-      [`{ release: [{ name: 'a', run: 'x', limit: '20m' }] }`, 'release[0].limit'],
+      [`{ release: [{ name: 'a', run: 'x', timeout: '20m' }] }`, 'release[0].timeout'],
       [`{ release: [{ name: 'a', run: 'x' }], releaseLock: process.env.NOT_SET }`, 'releaseLock'],
       [`{ release: [{ name: 'a', run: 'x' }], releaseLock: 'env:NOT_SET' }`, 'releaseLock'],
       [`{ release: [{ name: 'a', run: 'x', transactional: true }] }`, 'release[0].transactional'],
