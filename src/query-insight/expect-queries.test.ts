@@ -1,13 +1,12 @@
 import { AssertionError } from 'node:assert'
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { openSqlite } from '../sqlite/open-sqlite.ts'
-import type { SqliteDatabase } from '../sqlite/sqlite-database.ts'
+import { openSqlite, type SqliteDatabase } from '../sqlite/sqlite-database.ts'
 import { allowRepeatedQueries } from './allow-repeated-queries.ts'
 import { expectNoRepeats, expectQueries } from './expect-queries.ts'
 
 async function open(t: TestContext): Promise<SqliteDatabase> {
-  const db = openSqlite(':memory:')
+  const db = openSqlite('lite', ':memory:')
   t.after(() => db.close())
   await db.exec('create table t (id integer primary key)')
   return db

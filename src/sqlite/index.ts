@@ -1,4 +1,4 @@
-/** `punctual/sqlite`: SQLite in threads of its own. */
+/** `punctual/sqlite`: SQLite in worker threads. */
 export {
   ConnectionLostError,
   DatabaseTimeoutError,
@@ -8,12 +8,23 @@ export {
 export { withQueryTimeout } from '../database/query-timeout.ts'
 export { allowRepeatedQueries } from '../query-insight/allow-repeated-queries.ts'
 export { TooManyQueriesError } from '../query-insight/query-budget-error.ts'
-export { openSqlite, sqliteHealth } from './open-sqlite.ts'
-export type { SqliteChanges, SqliteDatabase, SqliteQueries, SqliteTransactionOptions } from './sqlite-database.ts'
+export {
+  openSqlite,
+  type SqliteChanges,
+  type SqliteDatabase,
+  type SqliteQueries,
+  type SqliteTransactionOptions,
+  sqliteHealth,
+} from './sqlite-database.ts'
 export { type KyselyParts, type KyselySqliteDialect, sqliteDialect } from './sqlite-dialect.ts'
-export { type CarriedOut, SqliteError, TransactionTimeoutError, WriteTimeoutError } from './sqlite-errors.ts'
-export type { SqliteEvent, SqliteEventType } from './sqlite-events.ts'
-export type { LaneHealth, SqliteCounts, SqliteHealth } from './sqlite-health.ts'
+export { type Committed, SqliteError, TransactionTimeoutError, WriteTimeoutError } from './sqlite-errors.ts'
+export type {
+  SqliteCounts,
+  SqliteEvent,
+  SqliteEventType,
+  SqliteHealth,
+  SqlitePoolHealth,
+} from './sqlite-health.ts'
 export type { SqliteOptions } from './sqlite-options.ts'
 export type { SqliteInput, SqliteParameters, SqliteRow, SqliteValue } from './sqlite-values.ts'
 export type { Synchronous, TransactionMode } from './thread-protocol.ts'

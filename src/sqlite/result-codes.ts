@@ -1,4 +1,4 @@
-/** Names of SQLite's result codes that an app may see, from https://www.sqlite.org/rescode.html. The low byte is the primary code. */
+/** SQLite's result codes (https://www.sqlite.org/rescode.html). The low byte is the primary code. */
 const NAMES: Readonly<Record<number, string>> = {
   1: 'SQLITE_ERROR',
   2: 'SQLITE_INTERNAL',
@@ -59,13 +59,13 @@ const BUSY = 5
 const READONLY = 8
 const BUSY_SNAPSHOT = 517
 
-/** `SQLITE_CONSTRAINT_UNIQUE` for 2067; the name of the primary code for one that is not known. */
+/** `SQLITE_CONSTRAINT_UNIQUE` for 2067; for an unknown extended code, the name of the primary one. */
 export function nameOfCode(errcode: number): string {
   return NAMES[errcode] ?? NAMES[errcode & 0xff] ?? `SQLITE_${errcode}`
 }
 
-/** A lock that may be gone in a moment. A snapshot that is out of date stays so, however often the statement is repeated. */
-export function isPassing(errcode: number): boolean {
+/** A lock that another connection may release soon. An outdated snapshot stays outdated. */
+export function isRetryable(errcode: number): boolean {
   return (errcode & 0xff) === BUSY && errcode !== BUSY_SNAPSHOT
 }
 
@@ -73,7 +73,7 @@ export function isSnapshotLost(errcode: number): boolean {
   return errcode === BUSY_SNAPSHOT
 }
 
-/** A reader was asked to write. */
+/** A write on a connection that is read-only. */
 export function isReadOnly(errcode: number): boolean {
   return (errcode & 0xff) === READONLY
 }

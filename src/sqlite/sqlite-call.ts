@@ -5,84 +5,84 @@ import type { CountedQuery } from '../query-insight/counted-query.ts'
 import { isTimeout } from '../resilience/abort-reason.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { WaitOutcome } from '../resilience/waits.ts'
-import type { Turn } from './lane.ts'
 import { isReadOnly } from './result-codes.ts'
-import type { LostOutcome, Outcome, Seat } from './seat.ts'
-import { type CarriedOut, errorOf, type Failure, type Obstacle, WriteTimeoutError } from './sqlite-errors.ts'
+import { type Committed, errorOf, type Failure, type Obstacle, WriteTimeoutError } from './sqlite-errors.ts'
+import type { PoolTask } from './thread-pool.ts'
 import type { JobEnd, ScriptJob, StatementJob } from './thread-protocol.ts'
+import type { JobOutcome, LostOutcome, ThreadSlot } from './thread-slot.ts'
 
-/** Where a call waits for its turn: a lane, or the transaction it is part of. */
-export interface CallHome {
-  /** What keeps its calls waiting; null if that is nothing in particular. */
+/** Where a call waits for its slot: a pool, or the transaction it is part of. */
+export interface CallQueue {
+  /** What blocks its calls; null if it is only the calls ahead. */
   readonly obstacle: Obstacle | null
   enqueue(call: SqliteCall): void
   withdraw(call: SqliteCall): void
-  /** It was given up, for this reason, while waiting or while it ran. */
-  gaveUp?(reason: unknown): void
+  /** The call was given up, queued or running. */
+  onCallGivenUp?(reason: unknown): void
 }
 
 export type CallJob = StatementJob | ScriptJob
 
-/** What a call counts as when it ends badly. */
+/** Counts of calls that did not end by themselves. */
 export interface CallCounts {
   timedOut: number
   aborted: number
 }
 
-/** What ends a call well. */
+/** The result of a call. */
 export type Answer = Extract<JobEnd, { readonly kind: 'rows' | 'changes' | 'done' }>
 
 export interface CallOptions {
   readonly database: string
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   readonly job: CallJob
-  /** Whether it may change anything. */
+  /** Whether it may change data. */
   readonly writes: boolean
-  readonly home: CallHome
-  /** Where it goes when a reader finds that it writes. */
-  readonly writer: CallHome | null
+  readonly queue: CallQueue
+  /** Where it goes when a reader refuses to write; null where that cannot happen. */
+  readonly writerQueue: CallQueue | null
   readonly counts: CallCounts
-  /** It turned out to write. */
+  /** Called when a reader has refused to write. */
   readonly onWrites: (sql: string) => void
 }
 
-/** One call, from the caller's to the moment its caller is told. The clock runs from the call, not from when a thread takes it. */
-export class SqliteCall extends DatabaseOperation implements Turn {
-  readonly occupation = null
-  /** Who is told when it ends; null where it does not count. */
+/** One call of the app. Its time runs from the call, not from when a thread takes it. */
+export class SqliteCall extends DatabaseOperation implements PoolTask {
+  readonly asObstacle = null
+  /** Where query statistics are told how it ended; null where it is not counted. */
   counted: CountedQuery | null = null
   readonly #options: CallOptions
   #job: CallJob
   #writes: boolean
-  #home: CallHome
-  #seat: Seat | null = null
+  #queue: CallQueue
+  #slot: ThreadSlot | null = null
   #resolve: ((answer: Answer) => void) | null = null
   #reject: ((error: unknown) => void) | null = null
-  /** What is known of a call that was stopped; null while it was not. */
-  #carriedOut: CarriedOut | null = null
+  /** Set once it has been cancelled. */
+  #committed: Committed | null = null
   #rows = 0
 
   constructor(options: CallOptions) {
-    super(options.database, options.limit, 'query')
+    super(options.database, options.timeout, 'query')
     this.#options = options
     this.#job = options.job
     this.#writes = options.writes
-    this.#home = options.home
+    this.#queue = options.queue
   }
 
   override get name(): string {
     return `${this.operation ?? `pool ${this.pool}`}: ${shortenSql(this.#job.sql)}`
   }
 
-  /** Starts the clock and gets in line. */
+  /** Starts its timer and enters the queue. */
   start(): Promise<Answer> {
     const promise = new Promise<Answer>((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
-    if (this.begin()) this.#home.enqueue(this)
+    if (this.begin()) this.#queue.enqueue(this)
     return promise.catch((error: unknown) => {
-      // The trace of whoever asked, instead of the timer's or the thread's. The reason of an abort is shared, and keeps what it has.
+      // Shows the caller's stack, not that of the timer. The reason of an abort is shared: it keeps its own.
       if (error instanceof Error && (error !== this.reason || error instanceof QueryTimeoutError)) {
         Error.captureStackTrace(error)
       }
@@ -90,19 +90,19 @@ export class SqliteCall extends DatabaseOperation implements Turn {
     })
   }
 
-  serve(seat: Seat, release: (inTransaction: boolean) => void): void {
-    this.#seat = seat
+  runOn(slot: ThreadSlot, release: (inTransaction: boolean) => void): void {
+    this.#slot = slot
     this.beginWork()
-    let goesOn = false
-    seat.run({
+    let movedToWriter = false
+    slot.run({
       job: this.#job,
       settled: (outcome, inTransaction) => {
-        this.#seat = null
+        this.#slot = null
         release(inTransaction)
-        goesOn = this.#settled(outcome)
+        movedToWriter = this.#onSettled(outcome)
       },
       ended: () => {
-        if (!goesOn) this.endWork()
+        if (!movedToWriter) this.endWork()
       },
     })
   }
@@ -112,19 +112,19 @@ export class SqliteCall extends DatabaseOperation implements Turn {
   }
 
   protected override onGivenUp(reason: unknown): void {
-    const running = this.#seat !== null
-    this.#stop()
-    if (!running) this.#home.withdraw(this)
+    const wasRunning = this.#slot !== null
+    this.#cancel()
+    if (!wasRunning) this.#queue.withdraw(this)
     this.#options.counts[isTimeout(reason) ? 'timedOut' : 'aborted']++
-    this.#home.gaveUp?.(reason)
-    this.#tell(reason)
+    this.#queue.onCallGivenUp?.(reason)
+    this.#rejectWith(reason)
   }
 
   protected override timeoutError(): QueryTimeoutError {
     const sql = shortenSql(this.#job.sql)
     if (!this.#writes) return new QueryTimeoutError(this.timeoutFacts, sql)
-    const obstacle = this.timeout > 0 ? this.#home.obstacle : null
-    return new WriteTimeoutError(this.timeoutFacts, sql, this.#stop(), obstacle)
+    const obstacle = this.timeout > 0 ? this.#queue.obstacle : null
+    return new WriteTimeoutError(this.timeoutFacts, sql, this.#cancel(), obstacle)
   }
 
   protected override settle(outcome: WaitOutcome): boolean {
@@ -133,21 +133,21 @@ export class SqliteCall extends DatabaseOperation implements Turn {
     return isFirst
   }
 
-  #stop(): CarriedOut {
-    if (this.#carriedOut !== null) return this.#carriedOut
-    // A call that waits for a lock is settled while it is stopped, and must know by then that it was.
-    this.#carriedOut = 'no'
-    const known = this.#seat?.stop() ?? 'no'
-    // What runs in no transaction of its own is committed when its last step is done, without asking.
-    const loose = this.#seat !== null && this.#job.guard === 'bare' && this.#writes
-    this.#carriedOut = loose ? 'unknown' : known
-    return this.#carriedOut
+  #cancel(): Committed {
+    if (this.#committed !== null) return this.#committed
+    // Set before: a call that waits for a lock settles inside `cancel`.
+    this.#committed = 'no'
+    const committed = this.#slot?.cancel() ?? 'no'
+    // A write outside of any transaction takes effect with its last step, without a commit.
+    const isUnguarded = this.#slot !== null && this.#job.transaction === 'none' && this.#writes
+    this.#committed = isUnguarded ? 'unknown' : committed
+    return this.#committed
   }
 
-  /** True when the call goes on at the writer. */
-  #settled(outcome: Outcome): boolean {
-    // Its caller has been told, or is being told.
-    if (this.outcome !== null || this.#carriedOut !== null) return false
+  /** Returns true when the call continues at the writer. */
+  #onSettled(outcome: JobOutcome): boolean {
+    // The caller has its error, or is about to get it.
+    if (this.outcome !== null || this.#committed !== null) return false
     switch (outcome.kind) {
       case 'rows':
       case 'changes':
@@ -158,55 +158,55 @@ export class SqliteCall extends DatabaseOperation implements Turn {
         this.#forget()
         break
       case 'failed':
-        if (this.#goToWriter(outcome.failure)) return true
+        if (this.#moveToWriter(outcome.failure)) return true
         this.#fail(errorOf(outcome.failure, this.pool, this.#job.sql))
         break
       case 'lost':
         this.#fail(lostError(outcome, this.pool, this.#job.sql))
         break
       default:
-        this.#fail(new ConnectionLostError(this.pool, `its thread answered ${outcome.kind}`))
+        this.#fail(new ConnectionLostError(this.pool, `its thread replied ${outcome.kind}`))
     }
     return false
   }
 
-  /** A reader has refused to write. Nothing was done yet. */
-  #goToWriter(failure: Failure): boolean {
-    const { writer, onWrites } = this.#options
-    if (writer === null || this.#home === writer || failure.type !== 'sqlite') return false
+  /** Moves a call that a reader has refused, before doing anything, because it writes. */
+  #moveToWriter(failure: Failure): boolean {
+    const { writerQueue, onWrites } = this.#options
+    if (writerQueue === null || this.#queue === writerQueue || failure.type !== 'sqlite') return false
     if (!isReadOnly(failure.errcode)) return false
     onWrites(this.#job.sql)
     this.#writes = true
-    this.#home = writer
-    this.#job = { ...this.#job, guard: 'atomic' }
+    this.#queue = writerQueue
+    this.#job = { ...this.#job, transaction: 'own' }
     this.deferWork()
-    writer.enqueue(this)
+    writerQueue.enqueue(this)
     return true
   }
 
   #fail(error: unknown): void {
     this.settle('failed')
-    this.#tell(error)
+    this.#rejectWith(error)
   }
 
-  #tell(error: unknown): void {
+  #rejectWith(error: unknown): void {
     this.#reject?.(error)
     this.#forget()
   }
 
-  /** A record may stay in a list of waits for long after. */
+  /** Frees what it holds: the waits of a request may keep it for long. */
   #forget(): void {
     this.#resolve = null
     this.#reject = null
-    const { kind, sql, guard } = this.#job
-    this.#job = kind === 'script' ? { kind, sql, guard } : { ...this.#job, kind, parameters: [] }
+    const { kind, sql, transaction } = this.#job
+    this.#job = kind === 'script' ? { kind, sql, transaction } : { ...this.#job, kind, parameters: [] }
   }
 }
 
-/** The thread of a statement is gone, and with it what it did. */
+/** The error of a statement whose thread was lost, and its effects with it. */
 export function lostError({ reason, why }: LostOutcome, pool: string, text: string): ConnectionLostError {
   const sql = shortenSql(text)
-  return new ConnectionLostError(pool, `${why}, under: ${sql}`, undefined, { reason, sql })
+  return new ConnectionLostError(pool, `${why}, running: ${sql}`, undefined, { reason, sql })
 }
 
 function rowsOf(answer: Answer): number {

@@ -1,46 +1,53 @@
 import { DatabaseTimeoutError } from '../database/query-errors.ts'
 import type { Duration } from '../resilience/duration.ts'
-import type { SqliteEngine } from './sqlite-engine.ts'
-import { readPositive } from './sqlite-options.ts'
+import { SqliteEngine, type SqliteQuery } from './sqlite-engine.ts'
+import type { SqliteHealth } from './sqlite-health.ts'
+import { readPositive, readSqliteOptions, type SqliteOptions } from './sqlite-options.ts'
+import { runInTransaction, type SqliteTransaction } from './sqlite-transaction.ts'
 import type { SqliteParameters, SqliteRow } from './sqlite-values.ts'
 import type { TransactionMode } from './thread-protocol.ts'
-import { runInTransaction } from './transaction-context.ts'
-import type { TransactionWait } from './transaction-wait.ts'
 
-/** What a write has done. */
+/** The result of a write. Both are numbers; `bigint` with `bigints: true`, and beyond 2^53. */
 export interface SqliteChanges {
-  /** Rows inserted, updated or deleted, without those of triggers and foreign keys. `bigint` with `bigints: true`, and where a number could not hold it. */
+  /** Rows inserted, updated or deleted, not counting those of triggers and foreign keys. */
   readonly changes: number | bigint
-  /** The id of the last row that the writer has inserted; 0 before the first. A number or a `bigint`, as above. */
+  /** Id of the last row that the writer has inserted; 0 before the first. */
   readonly lastInsertRowid: number | bigint
 }
 
-/** What can be asked, of a database or inside a transaction. */
+/** The queries of a database, or of a transaction. */
 export interface SqliteQueries {
-  /** All rows. */
+  /** Returns all rows. */
   all<Row = SqliteRow>(sql: string, parameters?: SqliteParameters): Promise<Row[]>
-  /** The first row; undefined if there is none. */
+  /** Returns the first row; undefined if there is none. */
   get<Row = SqliteRow>(sql: string, parameters?: SqliteParameters): Promise<Row | undefined>
-  /** Carries a statement out. */
+  /** Runs a statement and returns what it changed. */
   run(sql: string, parameters?: SqliteParameters): Promise<SqliteChanges>
-  /** Carries out any number of statements, without parameters: all of them, or none. */
+  /** Runs any number of statements, without parameters, as one transaction. */
   exec(sql: string): Promise<void>
 }
 
 export interface SqliteTransactionOptions {
-  /** `immediate` (the default) takes the file's write lock at once; `deferred` with the first write, which another process may then have made impossible. */
+  /**
+   * `immediate` (the default) takes the write lock of the file at once; `deferred` takes it with the
+   * first write, which fails if another process has written since the first read.
+   */
   readonly mode?: TransactionMode
   /** From the call to its end. Default: `transactionTimeout` of the database. */
   readonly timeout?: Duration
 }
 
 /**
- * A SQLite database whose file is touched in threads only. Every call is a wait: its limit is `queryTimeout`, or what `withQueryTimeout` gives, cut to what is
- * left of the request; it is in the request's list of waits and given up with it.
+ * A SQLite database that is accessed only in worker threads. Each call is a wait: it times out after
+ * `queryTimeout`, or the timeout of `withQueryTimeout`, but no later than its request; it is recorded
+ * in the waits of the request, and is given up with it.
  *
- * Calls reject with a `QueryTimeoutError` (a `WriteTimeoutError` when it writes), with the reason when what is around them is given up, with a
- * `SqliteError` when SQLite refuses, with a `ConnectionLostError` when the thread dies or the database has been closed, and with a `UsageError` for
- * parameters SQLite has no type for, or a statement that does not belong there.
+ * Calls reject with
+ * - `QueryTimeoutError`, or `WriteTimeoutError` for a write, when they time out;
+ * - the abort reason when their request is given up;
+ * - `SqliteError` when SQLite rejects the call;
+ * - `ConnectionLostError` when the thread dies or the database has been closed;
+ * - `UsageError` for parameters that SQLite has no type for, and for statements that may not run there.
  */
 export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
   readonly #engine: SqliteEngine
@@ -49,7 +56,7 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
     this.#engine = engine
   }
 
-  /** For this room. */
+  /** For this module. */
   static engineOf: (database: SqliteDatabase) => SqliteEngine = (database) => database.#engine
 
   get name(): string {
@@ -57,48 +64,50 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
   }
 
   all<Row = SqliteRow>(sql: string, parameters?: SqliteParameters): Promise<Row[]> {
-    return askAll(this.#engine, undefined, sql, parameters)
+    return queryAll(this.#engine, { sql, parameters })
   }
 
   get<Row = SqliteRow>(sql: string, parameters?: SqliteParameters): Promise<Row | undefined> {
-    return askFirst(this.#engine, undefined, sql, parameters)
+    return queryFirst(this.#engine, { sql, parameters })
   }
 
   run(sql: string, parameters?: SqliteParameters): Promise<SqliteChanges> {
-    return askChanges(this.#engine, undefined, sql, parameters)
+    return queryChanges(this.#engine, { sql, parameters })
   }
 
   exec(sql: string): Promise<void> {
-    return askScript(this.#engine, undefined, sql)
+    return execScript(this.#engine, { sql })
   }
 
   /**
-   * Calls `work` with the writer for itself, and commits when it returns. It is rolled back when `work` throws, when a call in it runs out, and when its own
-   * limit does; then later calls in it are refused, and the promise rejects without waiting for `work`.
+   * Runs `work` in a transaction that has the writer for itself, and commits when it returns.
+   *
+   * The transaction is rolled back when `work` throws, when a call in it times out, and when it times
+   * out itself. Later calls in it are then rejected, and the promise rejects without waiting for `work`.
    *
    * @returns what `work` returns; rejects with what it throws, or with a `TransactionTimeoutError`
    */
   async transaction<T>(
     work: (tx: SqliteQueries) => T | PromiseLike<T>,
-    { mode = 'immediate', timeout: limit }: SqliteTransactionOptions = {},
+    { mode = 'immediate', timeout }: SqliteTransactionOptions = {},
   ): Promise<T> {
     const engine = this.#engine
     const own =
-      limit === undefined
+      timeout === undefined
         ? engine.settings.transactionTimeout
-        : readPositive(`transaction on database ${engine.settings.name}`, 'limit', limit)
-    const transaction = engine.begin(mode, own)
+        : readPositive(`transaction on database ${engine.settings.name}`, 'timeout', timeout)
+    const transaction = engine.newTransaction(mode, own)
     try {
       await transaction.open()
-      return await runInside(engine, transaction, work)
+      return await runAndCommit(engine, transaction, work)
     } catch (error) {
-      // The trace of whoever asked, instead of the timer's.
+      // Shows the caller's stack, not that of the timer.
       if (error === transaction.reason && error instanceof DatabaseTimeoutError) Error.captureStackTrace(error)
       throw error
     }
   }
 
-  /** Takes no more calls, lets what is under way and what waits end within `closeTimeout`, gives up the rest, and closes the file. */
+  /** Rejects new calls, waits up to `closeTimeout` for running and queued ones, and closes the file. */
   close(): Promise<void> {
     return this.#engine.close()
   }
@@ -108,9 +117,30 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
   }
 }
 
-function runInside<T>(
+/**
+ * Opens a SQLite database in worker threads: one that writes, and some that read. Creates the file if
+ * it is missing, and puts it into WAL mode.
+ *
+ * Returns at once; the first calls wait for the file. They reject with the reason if it cannot be
+ * opened (no such directory, not a database, a lock), and the next call tries again.
+ *
+ * @param name names the database in errors, the log and `sqliteHealth`
+ * @param file a path, or a `file:` URL without parameters; `:memory:` is a database without readers
+ *   that lives as long as its thread
+ * @throws InvalidOptionError for an invalid name, file or option
+ */
+export function openSqlite(name: string, file: string | URL, options: SqliteOptions = {}): SqliteDatabase {
+  return new SqliteDatabase(new SqliteEngine(readSqliteOptions(name, file, options)))
+}
+
+/** Queues, threads and counts of a database that `openSqlite` opened. */
+export function sqliteHealth(database: SqliteDatabase): SqliteHealth {
+  return SqliteDatabase.engineOf(database).health()
+}
+
+function runAndCommit<T>(
   engine: SqliteEngine,
-  transaction: TransactionWait,
+  transaction: SqliteTransaction,
   work: (tx: SqliteQueries) => T | PromiseLike<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -128,44 +158,34 @@ function runInside<T>(
   })
 }
 
-function queriesIn(engine: SqliteEngine, transaction: TransactionWait): SqliteQueries {
+function queriesIn(engine: SqliteEngine, transaction: SqliteTransaction): SqliteQueries {
   return {
-    all: (sql, parameters) => askAll(engine, transaction, sql, parameters),
-    get: (sql, parameters) => askFirst(engine, transaction, sql, parameters),
-    run: (sql, parameters) => askChanges(engine, transaction, sql, parameters),
-    exec: (sql) => askScript(engine, transaction, sql),
+    all: (sql, parameters) => queryAll(engine, { sql, parameters, transaction }),
+    get: (sql, parameters) => queryFirst(engine, { sql, parameters, transaction }),
+    run: (sql, parameters) => queryChanges(engine, { sql, parameters, transaction }),
+    exec: (sql) => execScript(engine, { sql, transaction }),
   }
 }
 
-type Maybe = TransactionWait | undefined
+type Query = Omit<SqliteQuery, 'result'>
 
-async function askAll<Row>(engine: SqliteEngine, transaction: Maybe, sql: string, parameters: unknown): Promise<Row[]> {
-  const answer = await engine.ask({ sql, parameters, yields: 'rows', transaction })
+async function queryAll<Row>(engine: SqliteEngine, query: Query): Promise<Row[]> {
+  const answer = await engine.run({ ...query, result: 'rows' })
   return answer.kind === 'rows' ? (answer.rows as Row[]) : []
 }
 
-async function askFirst<Row>(
-  engine: SqliteEngine,
-  transaction: Maybe,
-  sql: string,
-  parameters: unknown,
-): Promise<Row | undefined> {
-  const answer = await engine.ask({ sql, parameters, yields: 'first', transaction })
+async function queryFirst<Row>(engine: SqliteEngine, query: Query): Promise<Row | undefined> {
+  const answer = await engine.run({ ...query, result: 'first' })
   return answer.kind === 'rows' ? (answer.rows[0] as Row | undefined) : undefined
 }
 
-async function askChanges(
-  engine: SqliteEngine,
-  transaction: Maybe,
-  sql: string,
-  parameters: unknown,
-): Promise<SqliteChanges> {
-  const answer = await engine.ask({ sql, parameters, yields: 'changes', transaction })
+async function queryChanges(engine: SqliteEngine, query: Query): Promise<SqliteChanges> {
+  const answer = await engine.run({ ...query, result: 'changes' })
   if (answer.kind !== 'changes') return { changes: 0, lastInsertRowid: 0 }
   const { changes, lastInsertRowid } = answer
   return { changes, lastInsertRowid }
 }
 
-async function askScript(engine: SqliteEngine, transaction: Maybe, sql: string): Promise<void> {
-  await engine.ask({ sql, yields: 'script', transaction })
+async function execScript(engine: SqliteEngine, query: Query): Promise<void> {
+  await engine.run({ ...query, result: 'script' })
 }

@@ -8,8 +8,7 @@ import { type Migration, Migrator } from 'kysely/migration'
 import { until, within } from '../../test/process/support/until.ts'
 import { QueryTimeoutError } from '../database/query-errors.ts'
 import { withQueryTimeout } from '../database/query-timeout.ts'
-import { openSqlite, sqliteHealth } from './open-sqlite.ts'
-import type { SqliteDatabase } from './sqlite-database.ts'
+import { openSqlite, type SqliteDatabase, sqliteHealth } from './sqlite-database.ts'
 import { sqliteDialect } from './sqlite-dialect.ts'
 import { SqliteError } from './sqlite-errors.ts'
 
@@ -19,7 +18,7 @@ interface Tables {
 
 function open(t: TestContext): { db: Kysely<Tables>; sqlite: SqliteDatabase } {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-sqlite-'))
-  const sqlite = openSqlite(join(directory, 'test.db'), { name: 'test', onEvent: () => {} })
+  const sqlite = openSqlite('test', join(directory, 'test.db'), { onEvent: () => {} })
   const dialect = sqliteDialect(sqlite, { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler })
   const db = new Kysely<Tables>({ dialect })
   t.after(async () => {
@@ -39,7 +38,7 @@ async function createUsers(db: Kysely<Tables>): Promise<void> {
     .execute()
 }
 
-test('Kysely reads, writes, returns and counts', async (t) => {
+test('Kysely reads, writes, returns rows and counts changes', async (t) => {
   const { db } = open(t)
   await createUsers(db)
   const inserted = await db.insertInto('users').values({ email: 'a@x' }).executeTakeFirstOrThrow()
@@ -63,7 +62,7 @@ test('Kysely reads, writes, returns and counts', async (t) => {
   )
 })
 
-test("Kysely's transactions commit, roll back, and know savepoints", async (t) => {
+test("Kysely's transactions commit, roll back, and support savepoints", async (t) => {
   const { db } = open(t)
   await createUsers(db)
   await db.transaction().execute(async (trx) => {
@@ -90,7 +89,7 @@ test("Kysely's transactions commit, roll back, and know savepoints", async (t) =
   )
 })
 
-test('a query of Kysely has the limits of the database, and ends with its signal', async (t) => {
+test('a query of Kysely has the timeout of the database, and is cancelled by its signal', async (t) => {
   const { db, sqlite } = open(t)
   const endless = sql<{ n: number }>`with recursive c(n) as (select 1 union all select n + 1 from c) select n from c`
   await assert.rejects(
@@ -100,15 +99,15 @@ test('a query of Kysely has the limits of the database, and ends with its signal
   const controller = new AbortController()
   const { signal } = controller
   const aborted = endless.execute(db, { signal, inflightQueryAbortStrategy: 'cancel query' })
-  await until('it to run', () => sqliteHealth(sqlite).readers.busy === 1)
+  await until('the query to run', () => sqliteHealth(sqlite).readers.busy === 1)
   const reason = new Error('enough')
   controller.abort(reason)
   await assert.rejects(aborted, (error) => error === reason)
-  await until('its thread to be free', () => sqliteHealth(sqlite).readers.busy === 0)
+  await until('the reader to be free', () => sqliteHealth(sqlite).readers.busy === 0)
   assert.equal(sqliteHealth(sqlite).counts.replaced, 0)
 })
 
-test('a transaction of Kysely that runs out is rolled back, and the writer serves others', async (t) => {
+test('a transaction of Kysely that times out is rolled back and releases the writer', async (t) => {
   const { db } = open(t)
   await createUsers(db)
   await assert.rejects(
@@ -116,7 +115,7 @@ test('a transaction of Kysely that runs out is rolled back, and the writer serve
       db.transaction().execute(async (trx) => {
         await trx.insertInto('users').values({ email: 'a@x' }).execute()
         await until(
-          'the next query to be refused',
+          'the next query to be rejected',
           async () => {
             await trx.selectFrom('users').selectAll().execute()
             return false
@@ -130,7 +129,7 @@ test('a transaction of Kysely that runs out is rolled back, and the writer serve
   assert.deepEqual(await db.selectFrom('users').select('email').execute(), [{ email: 'b@x' }])
 })
 
-test('a migration that fails leaves nothing of it', async (t) => {
+test('a failed migration is rolled back completely', async (t) => {
   const { db } = open(t)
   const migrations: Record<string, Migration> = {
     '1': { up: (schema) => createUsers(schema) },

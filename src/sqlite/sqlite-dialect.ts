@@ -1,9 +1,9 @@
 import type { Answer } from './sqlite-call.ts'
 import { SqliteDatabase } from './sqlite-database.ts'
 import type { SqliteEngine } from './sqlite-engine.ts'
-import type { TransactionWait } from './transaction-wait.ts'
+import type { SqliteTransaction } from './sqlite-transaction.ts'
 
-/** What Kysely brings along: `import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'`. */
+/** Classes of Kysely: `import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'`. */
 export interface KyselyParts<Adapter extends object, Introspector, Compiler, Db> {
   readonly SqliteAdapter: new () => Adapter
   readonly SqliteIntrospector: new (db: Db) => Introspector
@@ -25,7 +25,7 @@ interface KyselyResult<Row> {
   readonly insertId?: bigint
 }
 
-/** Kysely's `Dialect`, as far as this package may know of it. */
+/** Kysely's `Dialect`, without importing it. */
 export interface KyselySqliteDialect<Adapter, Introspector, Compiler, Db> {
   createDriver(): SqliteKyselyDriver
   createQueryCompiler(): Compiler
@@ -34,8 +34,11 @@ export interface KyselySqliteDialect<Adapter, Introspector, Compiler, Db> {
 }
 
 /**
- * A dialect for Kysely on a database that `openSqlite` opened: `new Kysely({ dialect: sqliteDialect(db, { SqliteAdapter, … }) })`. Each query outside a
- * transaction takes the thread that suits it; transactions begin `immediate`, and so do migrations, each as a whole. `destroy` closes the database.
+ * A dialect of Kysely for a database of `openSqlite`:
+ * `new Kysely({ dialect: sqliteDialect(db, { SqliteAdapter, … }) })`.
+ *
+ * A query outside of a transaction runs on the thread that suits it. Transactions start `immediate`,
+ * and all migrations of one run are one transaction. `destroy` closes the database.
  */
 export function sqliteDialect<Adapter extends object, Introspector, Compiler, Db>(
   database: SqliteDatabase,
@@ -45,7 +48,7 @@ export function sqliteDialect<Adapter extends object, Introspector, Compiler, Db
     createDriver: () => new SqliteKyselyDriver(database),
     createQueryCompiler: () => new parts.SqliteQueryCompiler(),
     createAdapter: () =>
-      // Kysely would else let one query in at a time; and it takes SQLite for unable to roll back what changes the schema.
+      // By default Kysely runs one query at a time, and assumes that SQLite cannot roll back schema changes.
       Object.defineProperties(new parts.SqliteAdapter(), {
         supportsMultipleConnections: { value: true },
         supportsTransactionalDdl: { value: true },
@@ -92,7 +95,7 @@ export class SqliteKyselyDriver {
     return mark(connection, 'RELEASE', name)
   }
 
-  /** One that comes back inside a transaction, which no orderly user leaves, is rolled back. */
+  /** Rolls back a transaction that was left open. */
   releaseConnection(connection: unknown): Promise<void> {
     return (connection as SqliteKyselyConnection).rollBack()
   }
@@ -107,17 +110,17 @@ async function mark(connection: unknown, command: string, name: string): Promise
   await (connection as SqliteKyselyConnection).executeQuery({ sql, parameters: [] })
 }
 
-/** Kysely's `DatabaseConnection`: none of its own until a transaction begins on it. */
+/** Kysely's `DatabaseConnection`. It uses the pools until a transaction begins on it. */
 export class SqliteKyselyConnection {
   readonly #engine: SqliteEngine
-  #transaction: TransactionWait | undefined
+  #transaction: SqliteTransaction | undefined
 
   constructor(engine: SqliteEngine) {
     this.#engine = engine
   }
 
   async begin(): Promise<void> {
-    const transaction = this.#engine.begin('immediate', this.#engine.settings.transactionTimeout)
+    const transaction = this.#engine.newTransaction('immediate', this.#engine.settings.transactionTimeout)
     await transaction.open()
     this.#transaction = transaction
   }
@@ -139,9 +142,9 @@ export class SqliteKyselyConnection {
     const signal = options?.signal
     let answer: Answer
     try {
-      answer = await this.#engine.ask({ sql, parameters, yields: 'either', transaction, signal })
+      answer = await this.#engine.run({ sql, parameters, result: 'either', transaction, signal })
     } catch (error) {
-      // Kysely has told its caller already, and would print what comes now.
+      // Kysely has rejected its caller's promise already, and would log another error.
       if (signal?.aborted === true && error === signal.reason) return { rows: [] }
       throw error
     }
@@ -150,10 +153,10 @@ export class SqliteKyselyConnection {
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
 
-  /** For `inflightQueryAbortStrategy: 'cancel query'`. Its signal has ended the query, whatever the strategy. */
+  /** For `inflightQueryAbortStrategy: 'cancel query'`: the signal has cancelled the query already. */
   async cancelQuery(): Promise<void> {}
 
-  /** In lots, of an answer that is there as a whole: a reader that is slow must not hold a thread and its snapshot. */
+  /** Returns parts of a complete result: a slow consumer must not occupy a thread and its snapshot. */
   async *streamQuery<Row>(
     query: CompiledStatement,
     chunkSize: number,

@@ -2,124 +2,128 @@ import { ConnectionLostError } from '../database/query-errors.ts'
 import { countQuery } from '../query-insight/count-query.ts'
 import { after } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
+import { waitAtMost } from '../resilience/wait-at-most.ts'
 import { callWithin } from '../resilience/wait-scope.ts'
-import { Lane, type LaneOwner } from './lane.ts'
-import { ABANDON_TEXT, type AbandonReason, type Outcome } from './seat.ts'
 import { type Answer, type CallJob, SqliteCall } from './sqlite-call.ts'
 import { errorOfOpening } from './sqlite-errors.ts'
-import type { SqliteEvent, SqliteEventType } from './sqlite-events.ts'
-import { type LaneHealth, type SqliteHealth, sqliteLevel } from './sqlite-health.ts'
+import {
+  type SqliteEvent,
+  type SqliteEventType,
+  type SqliteHealth,
+  type SqlitePoolHealth,
+  sqliteLevel,
+} from './sqlite-health.ts'
 import type { SqliteSettings } from './sqlite-options.ts'
+import { refuseInsideTransaction, SqliteTransaction } from './sqlite-transaction.ts'
 import { sendable } from './sqlite-values.ts'
 import { checkScript, checkStatement, type StatementKind } from './statement-kind.ts'
-import type { TransactionMode, Yields } from './thread-protocol.ts'
-import { refuseInsideTransaction } from './transaction-context.ts'
-import { TransactionWait } from './transaction-wait.ts'
+import { ThreadPool, type ThreadPoolEvents, type ThreadPoolOptions } from './thread-pool.ts'
+import type { ResultKind, TransactionMode } from './thread-protocol.ts'
+import { ABANDON_TEXT, type AbandonReason, type JobOutcome } from './thread-slot.ts'
 
-/** What is asked of a database. */
-export interface Question {
+/** A call of the app. */
+export interface SqliteQuery {
   readonly sql: string
   readonly parameters?: unknown
-  /** `script`: any number of statements, no parameters. */
-  readonly yields: Yields | 'script'
+  /** `script`: any number of statements, without parameters or result. */
+  readonly result: ResultKind | 'script'
   /** The transaction it is part of. */
-  readonly transaction?: TransactionWait | undefined
-  /** Gives it up when it is aborted. */
+  readonly transaction?: SqliteTransaction | undefined
+  /** Gives the call up when it is aborted. */
   readonly signal?: AbortSignal | undefined
 }
 
+type Role = 'writer' | 'reader'
+
 /** Why a database takes no calls. */
-const OVER = {
+const CLOSED = {
   'database-closed': 'the database has been closed',
-  'memory-lost': 'its thread is gone, and with it what was in memory',
+  'memory-lost': 'its thread was lost, and the data in memory with it',
 } as const
 
 const NO_PARAMETERS: readonly never[] = []
-/** How many statements that begin like a read and write are remembered. */
-const MOST_KNOWN = 1_000
+/** How many statements that start like a read, and write, are remembered. */
+const MAX_KNOWN_WRITES = 1_000
 
-/** One database: who answers what, what became of its threads, and its end. */
+/** One database: it sends each call to the writer or the readers, and replaces threads that are lost. */
 export class SqliteEngine {
   readonly settings: SqliteSettings
-  readonly #writer: Lane
-  readonly #readers: Lane
-  readonly #counts: { timedOut: number; aborted: number; busyRetries: number; replaced: number } = {
-    timedOut: 0,
-    aborted: 0,
-    busyRetries: 0,
-    replaced: 0,
-  }
-  readonly #knownToWrite = new Set<string>()
+  readonly #writer: ThreadPool
+  readonly #readers: ThreadPool
+  readonly #counts = { timedOut: 0, aborted: 0, busyRetries: 0, replaced: 0 }
+  readonly #knownWrites = new Set<string>()
+  /** Empty until the file has been opened. */
   #journalMode = ''
+  /** Abandoned threads that have not exited yet. */
   #abandoned = 0
-  /** Why nothing can be asked any more. */
-  #over: keyof typeof OVER | null = null
+  /** Null while it takes calls. */
+  #closedBecause: keyof typeof CLOSED | null = null
   #closing: Promise<void> | null = null
 
   constructor(settings: SqliteSettings) {
     this.settings = settings
-    this.#writer = new Lane(this.#laneOwner('writer'), 1)
-    this.#readers = new Lane(this.#laneOwner('reader'), settings.readers)
-    this.#writer.warm()
+    this.#writer = new ThreadPool(1, this.#poolOptions('writer'), this.#poolEvents('writer'))
+    this.#readers = new ThreadPool(settings.readers, this.#poolOptions('reader'), this.#poolEvents('reader'))
+    this.#writer.openEarly()
   }
 
-  /** @returns the answer; rejects as the methods of `SqliteDatabase` say */
-  async ask(question: Question): Promise<Answer> {
-    const { sql, yields, transaction, signal } = question
-    // A transaction that was open before the database was closed goes on to its end.
-    if (transaction === undefined) this.#checkOver()
+  /** Runs a call. Rejects as described at `SqliteDatabase`. */
+  async run(query: SqliteQuery): Promise<Answer> {
+    const { sql, result, transaction, signal } = query
+    // A transaction that was open before the database was closed runs to its end.
+    if (transaction === undefined) this.#checkOpen()
     const { name, queryTimeout } = this.settings
-    const check = yields === 'script' ? checkScript : checkStatement
+    const check = result === 'script' ? checkScript : checkStatement
     const kind = check(sql, name, transaction !== undefined)
-    const byReader = transaction === undefined && this.#isForReader(kind, question)
+    const byReader = transaction === undefined && this.#isForReader(kind, query)
     if (transaction === undefined && !byReader) refuseInsideTransaction(this, sql)
-    const job = this.#jobOf(question, kind, byReader)
-    const make = (): SqliteCall =>
+    const job = this.#jobOf(query, kind, byReader)
+    const create = (): SqliteCall =>
       new SqliteCall({
         database: name,
-        limit: queryTimeout,
+        timeout: queryTimeout,
         job,
         writes: kind !== 'read' && !byReader,
-        home: transaction ?? (byReader ? this.#readers : this.#writer),
-        writer: byReader ? this.#writer : null,
+        queue: transaction ?? (byReader ? this.#readers : this.#writer),
+        writerQueue: byReader ? this.#writer : null,
         counts: this.#counts,
         onWrites: (text) => {
-          if (this.#knownToWrite.size < MOST_KNOWN) this.#knownToWrite.add(text)
+          if (this.#knownWrites.size < MAX_KNOWN_WRITES) this.#knownWrites.add(text)
         },
       })
-    const call = transaction === undefined ? make() : callWithin(transaction, make)
-    call.counted = countQuery(sql, question.parameters, name, false, call.startedAt, call.home)
+    const call = transaction === undefined ? create() : callWithin(transaction, create)
+    call.counted = countQuery(sql, query.parameters, name, false, call.startedAt, call.home)
     const refusal = call.counted?.inTest?.refusal ?? null
     if (refusal !== null) {
       call.counted?.ended(0, true, call.startedAt)
       throw refusal
     }
-    return signal === undefined ? call.start() : startWith(call, signal)
+    return signal === undefined ? call.start() : startWithSignal(call, signal)
   }
 
-  begin(mode: TransactionMode, limit: Milliseconds): TransactionWait {
-    this.#checkOver()
+  newTransaction(mode: TransactionMode, timeout: Milliseconds): SqliteTransaction {
+    this.#checkOpen()
     const { name, cancelTimeout } = this.settings
     refuseInsideTransaction(this, 'a transaction')
-    return new TransactionWait({
+    return new SqliteTransaction({
       database: name,
-      limit,
+      timeout,
       cancelTimeout,
       mode,
-      lane: this.#writer,
+      writer: this.#writer,
       counts: this.#counts,
-      onTimeout: (message, operation) => this.#tell('transaction-expired', 'warn', message, { operation }),
+      onOpenTimeout: (message, operation) => this.#emit('transaction-timeout', 'warn', message, { operation }),
     })
   }
 
   health(): SqliteHealth {
     const { name, path } = this.settings
-    const [writer, readers] = [laneHealth(this.#writer), laneHealth(this.#readers)]
+    const [writer, readers] = [poolHealth(this.#writer), poolHealth(this.#readers)]
     const longestWait = Math.max(writer.longestWait, readers.longestWait)
     return {
       name,
       path,
-      level: sqliteLevel(longestWait, this.#abandoned, this.#over !== null && this.#closing === null),
+      level: sqliteLevel(longestWait, this.#abandoned, this.#isDataLost),
       journalMode: this.#journalMode,
       writer,
       readers,
@@ -129,75 +133,74 @@ export class SqliteEngine {
   }
 
   close(): Promise<void> {
-    this.#over ??= 'database-closed'
+    this.#closedBecause ??= 'database-closed'
     this.#closing ??= this.#close()
     return this.#closing
   }
 
   async #close(): Promise<void> {
     const { name, closeTimeout, cancelTimeout } = this.settings
-    const lanes = [this.#readers, this.#writer]
-    const stop = after(closeTimeout, () => {
-      const reason = new ConnectionLostError(
-        name,
-        `it was not done ${formatElapsed(closeTimeout)} after the database was closed`,
-        undefined,
-        { reason: 'close-limit', limit: closeTimeout },
-      )
-      for (const lane of lanes) lane.giveUpAll(reason)
+    const pools = [this.#readers, this.#writer]
+    const stopTimer = after(closeTimeout, () => {
+      const why = `it did not finish within ${formatElapsed(closeTimeout)} after the database was closed`
+      const details = { reason: 'close-timeout', timeout: closeTimeout }
+      const error = new ConnectionLostError(name, why, undefined, details)
+      for (const pool of pools) pool.giveUpAll(error)
     })
-    await Promise.all(lanes.map((lane) => lane.whenIdle()))
-    stop()
-    // The writer last: only the last connection that may write puts the log back into the file and removes it.
-    for (const lane of lanes) await orAfter(cancelTimeout, Promise.all(lane.close()))
+    await Promise.all(pools.map((pool) => pool.whenIdle()))
+    stopTimer()
+    // The writer closes last: only the last connection that can write merges the log into the file.
+    for (const pool of pools) await waitAtMost(cancelTimeout, pool.close())
   }
 
-  #isForReader(kind: StatementKind, { sql, yields }: Question): boolean {
-    if (this.#readers.seats === 0 || yields === 'changes' || yields === 'script') return false
-    return kind === 'read' || (kind === 'mixed' && !this.#knownToWrite.has(sql))
+  #isForReader(kind: StatementKind, { sql, result }: SqliteQuery): boolean {
+    if (this.#readers.size === 0 || result === 'changes' || result === 'script') return false
+    return kind === 'read' || (kind === 'maybe-write' && !this.#knownWrites.has(sql))
   }
 
-  #jobOf({ sql, parameters, yields, transaction }: Question, kind: StatementKind, byReader: boolean): CallJob {
-    const bare = byReader || kind === 'bare' || (kind === 'read' && yields !== 'changes')
-    const guard = transaction === undefined ? (bare ? 'bare' : 'atomic') : 'inside'
-    if (yields === 'script') return { kind: 'script', sql, guard }
+  #jobOf({ sql, parameters, result, transaction: open }: SqliteQuery, kind: StatementKind, byReader: boolean): CallJob {
+    const needsNone = byReader || kind === 'no-transaction' || (kind === 'read' && result !== 'changes')
+    const transaction = open !== undefined ? 'open' : needsNone ? 'none' : 'own'
+    if (result === 'script') return { kind: 'script', sql, transaction }
     const values = parameters === undefined ? NO_PARAMETERS : sendable(parameters, this.settings.name, sql)
-    return { kind: 'statement', sql, parameters: values, guard, yields }
+    return { kind: 'statement', sql, parameters: values, transaction, result }
   }
 
-  #checkOver(): void {
-    if (this.#over !== null) throw this.#overError(this.#over)
+  #checkOpen(): void {
+    if (this.#closedBecause !== null) throw this.#closedError(this.#closedBecause)
   }
 
-  #overError(reason: keyof typeof OVER): ConnectionLostError {
-    return new ConnectionLostError(this.settings.name, OVER[reason], undefined, { reason })
+  #closedError(reason: keyof typeof CLOSED): ConnectionLostError {
+    return new ConnectionLostError(this.settings.name, CLOSED[reason], undefined, { reason })
   }
 
-  #laneOwner(role: 'writer' | 'reader'): LaneOwner {
-    const { name, path, synchronous, bigints, statements, cancelTimeout, openTimeout } = this.settings
-    const writes = role === 'writer'
+  #poolOptions(role: Role): ThreadPoolOptions {
+    const { name, path, synchronous, bigints, statementCacheSize, cancelTimeout, openTimeout } = this.settings
+    const isWriter = role === 'writer'
     return {
-      thread: { path, readOnly: !writes, synchronous, bigints, statements },
+      thread: { path, readOnly: !isWriter, synchronous, bigints, statementCacheSize },
       threadName: `${name} ${role}`,
       cancelTimeout,
       openTimeout,
-      mayStart: () => this.#mayStart,
-      ready: () => writes || this.#isCreated(),
+      mayStartThread: () => this.#mayStartThread,
+      mayOpen: () => isWriter || this.#isFileOpened(),
+      // A reader can neither create nor recover the file, so the writer opens it first.
+      neededElsewhere: () => isWriter && this.#journalMode === '' && this.#readers.queued > 0,
+      openError: (outcome) => this.#openError(outcome, isWriter),
+    }
+  }
+
+  #poolEvents(role: Role): ThreadPoolEvents {
+    const { name } = this.settings
+    return {
       opened: (journalMode) => {
-        if (writes) this.#created(journalMode)
+        if (role === 'writer') this.#onFileOpened(journalMode)
       },
-      // A reader can neither create the file nor recover it: the writer goes first.
-      neededElsewhere: () => writes && this.#journalMode === '' && this.#readers.queued > 0,
-      refusal: (outcome) => this.#refusal(outcome, writes),
-      abandoned: (reason, exited) => this.#threadAbandoned(role, reason, exited),
+      abandoned: (reason, exited) => this.#onAbandoned(role, reason, exited),
       crashed: (why) => {
-        this.#tell(
-          'crashed',
-          'error',
-          `database ${name}: the thread of a ${role} died: ${why}; another one takes its place`,
-          { role, replaced: true },
-        )
-        this.#replaced(writes)
+        const message = `database ${name}: a ${role} thread died: ${why}; another thread replaces it`
+        this.#emit('thread-crashed', 'error', message, { role, replaced: true })
+        this.#onReplaced(role)
       },
       retried: () => {
         this.#counts.busyRetries++
@@ -205,71 +208,72 @@ export class SqliteEngine {
     }
   }
 
-  get #mayStart(): boolean {
-    const lost = this.settings.inMemory && this.#over !== null && this.#closing === null
-    return !lost && this.#abandoned <= this.settings.abandoned
+  get #mayStartThread(): boolean {
+    return !(this.settings.inMemory && this.#isDataLost) && this.#abandoned <= this.settings.maxAbandonedThreads
   }
 
-  #isCreated(): boolean {
+  get #isDataLost(): boolean {
+    return this.#closedBecause === 'memory-lost' && this.#closing === null
+  }
+
+  #isFileOpened(): boolean {
     if (this.#journalMode !== '') return true
-    this.#writer.warm()
+    this.#writer.openEarly()
     return false
   }
 
-  #created(journalMode: string): void {
-    const first = this.#journalMode === ''
+  #onFileOpened(journalMode: string): void {
+    const isFirst = this.#journalMode === ''
     this.#journalMode = journalMode
-    if (!first) return
+    if (!isFirst) return
     const { name, inMemory } = this.settings
     if (journalMode !== 'wal' && !inMemory) {
-      const why = `its file cannot be put into WAL mode (it is in ${journalMode} mode), so that each write keeps reads waiting`
-      this.#tell('no-wal', 'warn', `database ${name}: ${why}`, { journalMode })
+      const why = `the file is in ${journalMode} mode and cannot be put into WAL mode, so each write blocks reads`
+      this.#emit('no-wal', 'warn', `database ${name}: ${why}`, { journalMode })
     }
-    this.#readers.warm()
+    this.#readers.openEarly()
   }
 
-  #refusal(outcome: Outcome, byWriter: boolean): unknown {
+  #openError(outcome: JobOutcome, byWriter: boolean): unknown {
     const { name, path } = this.settings
-    const error =
-      outcome.kind === 'failed'
-        ? errorOfOpening(outcome.failure, name, path)
-        : new ConnectionLostError(
-            name,
-            `${path} could not be opened: ${outcome.kind === 'lost' ? outcome.why : outcome.kind}`,
-            undefined,
-            { reason: 'open-failed', path },
-          )
-    if (byWriter && this.#journalMode === '') this.#readers.refuseAll(error)
+    const error = outcome.kind === 'failed' ? errorOfOpening(outcome.failure, name, path) : this.#lostOnOpen(outcome)
+    if (byWriter && this.#journalMode === '') this.#readers.refuseQueue(error)
     return error
   }
 
-  #threadAbandoned(role: 'writer' | 'reader', reason: AbandonReason, exited: Promise<void>): void {
-    const { name, abandoned, cancelTimeout } = this.settings
+  #lostOnOpen(outcome: JobOutcome): ConnectionLostError {
+    const { name, path } = this.settings
+    const why = outcome.kind === 'lost' ? outcome.why : outcome.kind
+    return new ConnectionLostError(name, `could not open ${path}: ${why}`, undefined, { reason: 'open-failed', path })
+  }
+
+  #onAbandoned(role: Role, reason: AbandonReason, exited: Promise<void>): void {
+    const { name, maxAbandonedThreads, cancelTimeout } = this.settings
     this.#abandoned++
-    const replaced = this.#mayStart
-    const rest = replaced
-      ? 'another one takes its place'
-      : `no other one takes its place until one of ${this.#abandoned} has ended (abandoned: ${abandoned})`
-    const told =
-      reason === 'not-ended' ? `did not end its query within ${formatElapsed(cancelTimeout)}` : ABANDON_TEXT[reason]
-    const message = `database ${name}: the thread of a ${role} ${told} and goes on by itself; ${rest}`
-    this.#tell('abandoned', 'error', message, { role, reason, replaced, abandoned: this.#abandoned })
-    this.#replaced(role === 'writer')
+    const within = reason === 'not-cancelled' ? ` within ${formatElapsed(cancelTimeout)}` : ''
+    const what = `a ${role} thread ${ABANDON_TEXT[reason]}${within} and was abandoned`
+    const replaced = this.#mayStartThread
+    const next = replaced
+      ? 'another thread replaces it'
+      : `it is replaced when one of ${this.#abandoned} has exited (maxAbandonedThreads: ${maxAbandonedThreads})`
+    const details = { role, reason, replaced, abandoned: this.#abandoned }
+    this.#emit('thread-abandoned', 'error', `database ${name}: ${what}; ${next}`, details)
+    this.#onReplaced(role)
     void exited.then(() => {
       this.#abandoned--
-      this.#writer.wake()
-      this.#readers.wake()
+      this.#writer.openSlots()
+      this.#readers.openSlots()
     })
   }
 
-  #replaced(isWriter: boolean): void {
+  #onReplaced(role: Role): void {
     this.#counts.replaced++
-    if (!isWriter || !this.settings.inMemory || this.#over !== null) return
-    this.#over = 'memory-lost'
-    this.#writer.refuseAll(this.#overError(this.#over))
+    if (role !== 'writer' || !this.settings.inMemory || this.#closedBecause !== null) return
+    this.#closedBecause = 'memory-lost'
+    this.#writer.refuseQueue(this.#closedError(this.#closedBecause))
   }
 
-  #tell(
+  #emit(
     type: SqliteEventType,
     severity: SqliteEvent['severity'],
     message: string,
@@ -279,25 +283,14 @@ export class SqliteEngine {
   }
 }
 
-function laneHealth({ open, busy, queued, longestWait }: Lane): LaneHealth {
+function poolHealth({ open, busy, queued, longestWait }: ThreadPool): SqlitePoolHealth {
   return { threads: open, busy, queued, longestWait }
 }
 
-function startWith(call: SqliteCall, signal: AbortSignal): Promise<Answer> {
+function startWithSignal(call: SqliteCall, signal: AbortSignal): Promise<Answer> {
   const onAbort = (): void => call.giveUp(signal.reason)
   const answer = call.start()
   if (signal.aborted) onAbort()
   else signal.addEventListener('abort', onAbort, { once: true })
   return answer.finally(() => signal.removeEventListener('abort', onAbort))
-}
-
-/** Resolves with the promise, or without it after the limit. */
-function orAfter(limit: Milliseconds, promise: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = after(limit, resolve)
-    void promise.then(() => {
-      stop()
-      resolve()
-    })
-  })
 }

@@ -3,7 +3,7 @@ import { shortenSql } from '../database/shorten-sql.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import { isSnapshotLost, nameOfCode } from './result-codes.ts'
 
-/** What a call that cannot be carried out as it is written does wrong: `details.rule` of its `UsageError`. */
+/** The rule that a rejected call breaks: `details.rule` of its `UsageError`. */
 export type SqliteRule =
   /** The statement is not a string. */
   | 'statement-type'
@@ -12,42 +12,42 @@ export type SqliteRule =
   /** SQLite has no type for a parameter. */
   | 'parameter-type'
   | 'several-statements'
-  /** BEGIN, COMMIT and the like, where `transaction()` is meant. */
-  | 'transaction-boundary'
-  /** A script of several statements cannot hold what runs in no transaction. */
+  /** BEGIN, COMMIT and the like, where `transaction()` must be used. */
+  | 'transaction-control'
+  /** The script contains a statement that cannot run inside a transaction. */
   | 'script-not-atomic'
   /** The script ends the transaction it runs in. */
   | 'ends-transaction'
   | 'leaves-transaction-open'
   /** A write inside a transaction that is not part of it: it would wait for itself. */
   | 'nested-write'
-  /** A call in a transaction that is over. */
+  /** A call on a transaction that has ended. */
   | 'transaction-over'
   | 'transaction-rolled-back'
-  /** An integer in the answer is beyond 2^53. */
+  /** An integer in the result is beyond 2^53. */
   | 'unsafe-integer'
   | 'text-too-long'
-  /** Refused by `node:sqlite`: `details.nodeCode`. */
+  /** `node:sqlite` rejected the call: `details.nodeCode`. */
   | 'driver'
 
-/** An error, as it crosses to the main thread. */
+/** An error, as the thread sends it to the main thread. */
 export type Failure =
   /** SQLite's own, with its extended result code. */
   | { readonly type: 'sqlite'; readonly errcode: number; readonly message: string }
-  /** The statement does not belong here, its parameters do not fit, or its answer cannot be given. */
+  /** The statement, its parameters or its result break a rule. */
   | { readonly type: 'misuse'; readonly rule: SqliteRule; readonly message: string; readonly nodeCode?: string }
 
-/** What keeps a call waiting. */
+/** What blocks a queued call. */
 export interface Obstacle {
   readonly kind: 'file-lock' | 'transaction' | 'abandoned-threads'
-  /** As the end of a sentence. */
+  /** A noun phrase for a message. */
   readonly text: string
 }
 
 export const FILE_LOCK: Obstacle = { kind: 'file-lock', text: 'a lock that another connection holds on the file' }
-export const ABANDONED_THREADS: Obstacle = { kind: 'abandoned-threads', text: 'queries that cannot be ended' }
+export const ABANDONED_THREADS: Obstacle = { kind: 'abandoned-threads', text: 'queries that could not be cancelled' }
 
-/** What to do about an error, as the end of its message, and for programs. */
+/** What to do about an error: text for the end of its message, and facts for programs. */
 interface Advice {
   readonly text: string
   readonly details: { readonly advice?: 'repeat-transaction' | 'no-begin-in-script'; readonly path?: string }
@@ -55,7 +55,7 @@ interface Advice {
 
 const NO_ADVICE: Advice = { text: '', details: {} }
 
-/** SQLite refused something: a constraint, a fault in the statement, a file that cannot be opened, a full disk. */
+/** SQLite rejected a call: a constraint, an error in the statement, a file that cannot be opened, a full disk. */
 export class SqliteError extends PunctualError {
   static {
     SqliteError.prototype.name = 'SqliteError'
@@ -67,7 +67,7 @@ export class SqliteError extends PunctualError {
   readonly errcode: number
   /** Its name, e.g. `SQLITE_CONSTRAINT_UNIQUE`. */
   readonly errname: string
-  /** The statement, shortened and without values; empty when it was not about one. */
+  /** The statement, shortened and without values; empty if the error is not about a statement. */
   readonly sql: string
 
   constructor(database: string, errcode: number, message: string, sql: string, advice: Advice = NO_ADVICE) {
@@ -85,47 +85,50 @@ export class SqliteError extends PunctualError {
   }
 }
 
-/** Whether what ran out has been carried out. `no`: not, and not in part, so it may be repeated. `unknown`: it ran out while it was being committed. */
-export type CarriedOut = 'no' | 'unknown'
+/**
+ * Whether a write that timed out was committed. `no`: nothing of it was, so it may be repeated.
+ * `unknown`: it timed out during the commit, or ran outside of any transaction.
+ */
+export type Committed = 'no' | 'unknown'
 
-/** A write was not done within its limit. */
+/** A write did not finish within its timeout. */
 export class WriteTimeoutError extends QueryTimeoutError {
   static {
     WriteTimeoutError.prototype.name = 'WriteTimeoutError'
   }
 
-  readonly carriedOut: CarriedOut
-  /** What it waited for; null if that was nothing in particular. */
+  readonly committed: Committed
+  /** What it waited for when it timed out; null if nothing blocked it. */
   readonly blockedBy: Obstacle['kind'] | null
 
-  constructor(expiry: DatabaseTimeout, sql: string, carriedOut: CarriedOut, obstacle: Obstacle | null) {
-    super(expiry, sql)
-    this.carriedOut = carriedOut
+  constructor(timeout: DatabaseTimeout, sql: string, committed: Committed, obstacle: Obstacle | null) {
+    super(timeout, sql)
+    this.committed = committed
     this.blockedBy = obstacle?.kind ?? null
-    this.message += tellRest(carriedOut, obstacle)
+    this.message += formatCommitted(committed, obstacle)
   }
 }
 
-/** A transaction was not over within its limit. */
+/** A transaction did not finish within its timeout. */
 export class TransactionTimeoutError extends DatabaseTimeoutError {
   static {
     TransactionTimeoutError.prototype.name = 'TransactionTimeoutError'
   }
 
-  readonly carriedOut: CarriedOut
-  /** What it waited for; null if that was nothing in particular. */
+  readonly committed: Committed
+  /** What it waited for when it timed out; null if nothing blocked it. */
   readonly blockedBy: Obstacle['kind'] | null
 
-  constructor(expiry: DatabaseTimeout, carriedOut: CarriedOut, obstacle: Obstacle | null) {
-    super('transaction', expiry, tellRest(carriedOut, obstacle))
-    this.carriedOut = carriedOut
+  constructor(timeout: DatabaseTimeout, committed: Committed, obstacle: Obstacle | null) {
+    super('transaction', timeout, formatCommitted(committed, obstacle))
+    this.committed = committed
     this.blockedBy = obstacle?.kind ?? null
   }
 }
 
-function tellRest(carriedOut: CarriedOut, obstacle: Obstacle | null): string {
-  const waited = obstacle === null ? '' : `; it waited for ${obstacle.text}`
-  return `${waited}; it ${carriedOut === 'no' ? 'was not carried out' : 'may have been carried out'}`
+function formatCommitted(committed: Committed, obstacle: Obstacle | null): string {
+  const blocked = obstacle === null ? '' : `; it waited for ${obstacle.text}`
+  return `${blocked}; it ${committed === 'no' ? 'was not committed' : 'may have been committed'}`
 }
 
 /** The error of a call that breaks a rule of this module. */
@@ -133,11 +136,11 @@ export function misuse(rule: SqliteRule, message: string, details: Readonly<Reco
   return new UsageError(message, { details: { rule, ...details } })
 }
 
-/** What a thread said as an error of the main thread. */
+/** Turns what a thread sent into an error. */
 export function errorOf(failure: Failure, database: string, text: string): Error {
   const sql = shortenSql(text)
   if (failure.type === 'sqlite') {
-    return new SqliteError(database, failure.errcode, failure.message, sql, adviceOn(failure.errcode, failure.message))
+    return new SqliteError(database, failure.errcode, failure.message, sql, adviceFor(failure.errcode, failure.message))
   }
   const { rule, message, nodeCode } = failure
   return misuse(rule, `database ${database}: ${message} (${sql})`, {
@@ -147,30 +150,31 @@ export function errorOf(failure: Failure, database: string, text: string): Error
   })
 }
 
-/** The error of those who wait for a file that could not be opened. */
+/** The error of the calls that wait for a file that could not be opened. */
 export function errorOfOpening(failure: Failure, database: string, path: string): Error {
   if (failure.type !== 'sqlite') return errorOf(failure, database, '')
   const advice = { text: `; the file is ${path}`, details: { path } }
   return new SqliteError(database, failure.errcode, failure.message, '', advice)
 }
 
-function adviceOn(errcode: number, message: string): Advice {
+function adviceFor(errcode: number, message: string): Advice {
   if (isSnapshotLost(errcode)) {
+    const why = 'another process has written since this transaction read'
     return {
-      text: '; another process has written since this transaction read: repeat the transaction, or begin it with mode: "immediate"',
+      text: `; ${why}: repeat the transaction, or start it with mode: "immediate"`,
       details: { advice: 'repeat-transaction' },
     }
   }
   if (message.includes('within a transaction')) {
     return {
-      text: '; a script runs as one transaction: leave BEGIN and COMMIT away',
+      text: '; a script runs as one transaction: remove BEGIN and COMMIT',
       details: { advice: 'no-begin-in-script' },
     }
   }
   return NO_ADVICE
 }
 
-/** A fault of syntax quotes the text around it, and there may be a value in that. */
+/** A syntax error quotes the text around it, which may contain a value. */
 function withoutValues(message: string): string {
   return /^(?:near|unrecognized token)/.test(message)
     ? message.replace(/"([\s\S]*)"/, (_, quoted: string) => `"${shortenSql(quoted)}"`)

@@ -3,21 +3,21 @@ import { Worker } from 'node:worker_threads'
 import { type FromThread, PHASE, type ThreadData, type ToThread } from './thread-protocol.ts'
 
 /**
- * Megabytes. Rows cross in lots, so a thread needs little. The limit is above what the longest text V8 can hold takes, because reaching it can end the
- * whole process: V8 asks a thread to stop first, but not when it is one big allocation that fails.
+ * Megabytes. Rows are sent in parts, so a thread needs little. The limit exceeds what the longest
+ * string of V8 takes, because one allocation beyond the limit can end the whole process.
  */
-const MEMORY = 4_096
+const MAX_OLD_GENERATION = 4_096
 
-/** A thread may be made while a request is served; it must not hold on to that request for as long as it lives. */
-const nobody = new AsyncResource('PunctualSqliteThread')
+/** Starts threads outside of any request: a thread would keep its request in memory as long as it lives. */
+const outsideContext = new AsyncResource('PunctualSqliteThread')
 
 export interface ThreadListener {
   onMessage(message: FromThread): void
-  /** It is gone, and was not told to. Called once, and never together with `onMessage` later on. */
+  /** The thread exited unexpectedly. Called once; no `onMessage` follows. */
   onLost(why: string): void
 }
 
-/** The main thread's end of one thread: what can be said to it, and whether it lives. Decides nothing. */
+/** The main thread's handle of one thread. It passes messages and decides nothing. */
 export class SqliteThread {
   readonly #worker: Worker
   readonly #phase: Int32Array
@@ -29,15 +29,19 @@ export class SqliteThread {
     this.#phase = new Int32Array(control)
     this.#listener = listener
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const worker = nobody.runInAsyncScope(
+    const worker = outsideContext.runInAsyncScope(
       () =>
         new Worker(new URL(`./thread.${extension}`, import.meta.url), {
           workerData: { ...data, control } satisfies ThreadData,
           name: `sqlite ${name}`,
-          // Not the app's: its preloads must not run here. `node:sqlite` warns of itself in each thread of Node 22.
+          // Not the app's flags: its preloads must not run here. Node 22 warns about `node:sqlite` in each thread.
           execArgv: ['--disable-warning=ExperimentalWarning'],
           env: {},
-          resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: MEMORY, stackSizeMb: 4 },
+          resourceLimits: {
+            maxYoungGenerationSizeMb: 4,
+            maxOldGenerationSizeMb: MAX_OLD_GENERATION,
+            stackSizeMb: 4,
+          },
         }),
     )
     this.#worker = worker
@@ -51,7 +55,7 @@ export class SqliteThread {
         const lost = this.#listener
         this.#listener = null
         resolve()
-        lost?.onLost(fault === '' ? `it ended with code ${code}` : fault)
+        lost?.onLost(fault === '' ? `it exited with code ${code}` : fault)
       })
     })
     this.rest()
@@ -59,32 +63,32 @@ export class SqliteThread {
 
   send(message: ToThread): void {
     if (message.kind !== 'more') Atomics.store(this.#phase, 0, PHASE.running)
-    // A call that waits keeps the process alive, an idle thread does not.
+    // A pending call keeps the process alive; an idle thread does not.
     this.#worker.ref()
     this.#worker.postMessage(message)
   }
 
-  /** Nothing is awaited from it. */
+  /** Lets the process exit: no reply is pending. */
   rest(): void {
     this.#worker.unref()
   }
 
-  /** Nobody waits for its job any more. False when the job is being committed, and so may be carried out. */
+  /** Cancels the current job. Returns false when the job is being committed, and so may be committed. */
   cancel(): boolean {
     return Atomics.compareExchange(this.#phase, 0, PHASE.running, PHASE.cancelled) !== PHASE.committing
   }
 
-  /** It is heard no more, and ends as soon as it can: at once if it is in JavaScript, else when SQLite's step returns. */
+  /** Ignores the thread from now on. It ends at once if it runs JavaScript, else when SQLite's step returns. */
   abandon(): void {
     this.#listener = null
     this.#worker.unref()
     void this.#worker.terminate()
   }
 
-  /** It closes its file and ends. */
+  /** Closes the file and ends the thread. */
   close(): void {
     this.#listener = null
-    // The process stays until the log has been written back into the file.
+    // Keeps the process alive until the log has been written back into the file.
     this.#worker.ref()
     this.#worker.postMessage({ kind: 'close' } satisfies ToThread)
   }

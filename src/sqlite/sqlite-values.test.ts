@@ -5,20 +5,20 @@ import { sendable } from './sqlite-values.ts'
 
 const check = (parameters: unknown): unknown => sendable(parameters, 'main', "select 'secret', ?, ?")
 
-test('what SQLite has a type for passes, by position and by name', () => {
+test('accepts values that SQLite has a type for, by position and by name', () => {
   const values = [null, 1, 1.5, Number.POSITIVE_INFINITY, 2n ** 60n, 'text', new Uint8Array([1, 2])]
   assert.deepEqual(check(values), values)
   assert.deepEqual(check({ ':id': 1, name: 'x' }), { ':id': 1, name: 'x' })
 })
 
-test('only the bytes of a small buffer cross, not the memory it shares with others', () => {
+test('copies the bytes of a small buffer without the memory it shares', () => {
   const buffer = Buffer.from('abc')
   const [sent] = check([buffer]) as [Uint8Array]
   assert.equal(sent.buffer.byteLength, 3)
   assert.deepEqual([...sent], [...buffer])
 })
 
-test('other values are refused: which and what it is, never the value', () => {
+test('rejects other values: the error names the parameter and its type, never the value', () => {
   const cases: [unknown, object][] = [
     [[1, true], { rule: 'parameter-type', parameter: 2, given: 'boolean' }],
     [{ at: new Date() }, { rule: 'parameter-type', parameter: 'at', given: 'Date' }],
@@ -43,7 +43,7 @@ test('other values are refused: which and what it is, never the value', () => {
   }
 })
 
-test('the message names the parameter and says what to pass instead', () => {
+test('the message names the parameter and what to pass instead', () => {
   const message = (parameters: unknown): string => {
     try {
       check(parameters)
@@ -52,8 +52,8 @@ test('the message names the parameter and says what to pass instead', () => {
       return (error as Error).message
     }
   }
-  const of = (name: string): string => `parameter ${name} of "select ?, ?, ?" (database main)`
-  assert.equal(message([1, true]), `${of('2')} is a boolean, which SQLite has no type for; pass 1 or 0`)
+  const parameter = (name: string): string => `parameter ${name} of "select ?, ?, ?" (database main)`
+  assert.equal(message([1, true]), `${parameter('2')} is a boolean, which SQLite has no type for; pass 1 or 0`)
   assert.match(
     message({ at: new Date() }),
     /is an object \(Date\), .*; pass value\.toISOString\(\) or value\.getTime\(\)$/,

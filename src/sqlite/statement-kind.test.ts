@@ -4,18 +4,18 @@ import { UsageError } from '../errors/punctual-error.ts'
 import type { SqliteRule } from './sqlite-errors.ts'
 import { checkScript, checkStatement, hasSeveralStatements, statementKind } from './statement-kind.ts'
 
-test('a statement is known by its first word, whatever stands before it', () => {
+test('classifies a statement by its first word, after comments and semicolons', () => {
   assert.equal(statementKind('select 1'), 'read')
   assert.equal(statementKind(' \n-- insert\n/* delete */ ; SELECT 1'), 'read')
   assert.equal(statementKind('values (1)'), 'read')
   assert.equal(statementKind('explain query plan delete from t'), 'read')
-  assert.equal(statementKind('with x as (select 1) insert into t select * from x'), 'mixed')
+  assert.equal(statementKind('with x as (select 1) insert into t select * from x'), 'maybe-write')
   assert.equal(statementKind('insert into t values (1)'), 'write')
   assert.equal(statementKind('create table t(n)'), 'write')
-  assert.equal(statementKind('pragma user_version'), 'bare')
-  assert.equal(statementKind('vacuum'), 'bare')
-  assert.equal(statementKind('begin'), 'boundary')
-  assert.equal(statementKind('rollback'), 'boundary')
+  assert.equal(statementKind('pragma user_version'), 'no-transaction')
+  assert.equal(statementKind('vacuum'), 'no-transaction')
+  assert.equal(statementKind('begin'), 'transaction-control')
+  assert.equal(statementKind('rollback'), 'transaction-control')
   assert.equal(statementKind('rollback to place'), 'savepoint')
   assert.equal(statementKind('ROLLBACK /* all */ TRANSACTION TO "place"'), 'savepoint')
   assert.equal(statementKind('savepoint place'), 'savepoint')
@@ -23,8 +23,8 @@ test('a statement is known by its first word, whatever stands before it', () => 
   assert.equal(statementKind('/* never closed'), 'write')
 })
 
-test('several statements are told from one that holds semicolons', () => {
-  for (const one of [
+test('tells several statements from one that contains semicolons', () => {
+  for (const single of [
     'select 1',
     'select 1;',
     'select 1; ; \n',
@@ -37,7 +37,7 @@ test('several statements are told from one that holds semicolons', () => {
     'create trigger g after insert on t begin delete from u; delete from v; end;',
     'CREATE TEMP TRIGGER g after insert on t begin delete from u; end',
   ]) {
-    assert.equal(hasSeveralStatements(one), false, one)
+    assert.equal(hasSeveralStatements(single), false, single)
   }
   for (const several of [
     'select 1; select 2',
@@ -49,7 +49,7 @@ test('several statements are told from one that holds semicolons', () => {
   }
 })
 
-test('what would be lost, or would cross the calls of others, is refused', () => {
+test('rejects statements that would be ignored, or would affect other calls', () => {
   const refused = (rule: SqliteRule, check: typeof checkStatement, sql: unknown, inside = false): void => {
     assert.throws(
       () => check(sql, 'main', inside),
@@ -57,18 +57,18 @@ test('what would be lost, or would cross the calls of others, is refused', () =>
     )
   }
   refused('several-statements', checkStatement, 'delete from t; delete from u')
-  refused('transaction-boundary', checkStatement, 'begin')
-  refused('transaction-boundary', checkStatement, 'savepoint x')
-  refused('transaction-boundary', checkStatement, 'commit', true)
-  refused('transaction-boundary', checkScript, 'begin; delete from t; commit')
+  refused('transaction-control', checkStatement, 'begin')
+  refused('transaction-control', checkStatement, 'savepoint x')
+  refused('transaction-control', checkStatement, 'commit', true)
+  refused('transaction-control', checkScript, 'begin; delete from t; commit')
   refused('script-not-atomic', checkScript, 'pragma foreign_keys = off; delete from t')
   refused('statement-type', checkStatement, undefined)
   assert.equal(checkStatement('savepoint x', 'main', true), 'savepoint')
   assert.equal(checkScript('select 1; delete from t', 'main', false), 'write')
-  assert.equal(checkScript('pragma user_version = 1;', 'main', false), 'bare')
+  assert.equal(checkScript('pragma user_version = 1;', 'main', false), 'no-transaction')
 })
 
-test('a text of megabytes is looked at without running out of anything', () => {
+test('handles a statement of several megabytes', () => {
   const sql = `insert into t values ('${"it''s; ".repeat(500_000)}')`
   assert.equal(hasSeveralStatements(sql), false)
   assert.equal(statementKind(`${' '.repeat(1_000_000)}select 1`), 'read')

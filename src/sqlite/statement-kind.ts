@@ -2,34 +2,34 @@ import { shortenSql } from '../database/shorten-sql.ts'
 import { misuse } from './sqlite-errors.ts'
 
 /**
- * What is done with a statement, by its first word:
- * - `read`: any connection can answer it.
- * - `mixed`: a reader is asked first; if it writes, the reader refuses and the writer gets it.
- * - `write`: the writer, in a transaction of its own.
- * - `bare`: the writer, and in no transaction, where it would fail or do nothing.
- * - `boundary`: begins or ends a transaction, `savepoint`: marks a place in one.
+ * How a statement is run, by its first word:
+ * - `read`: by any connection.
+ * - `maybe-write`: by a reader; if that refuses to write, by the writer.
+ * - `write`: by the writer, in a transaction of its own.
+ * - `no-transaction`: by the writer, outside of any transaction, where it would fail or do nothing.
+ * - `transaction-control`: it begins or ends a transaction; `savepoint`: it needs an open one.
  */
-export type StatementKind = 'read' | 'mixed' | 'write' | 'bare' | 'boundary' | 'savepoint'
+export type StatementKind = 'read' | 'maybe-write' | 'write' | 'no-transaction' | 'transaction-control' | 'savepoint'
 
 const KINDS: Readonly<Record<string, StatementKind>> = {
   SELECT: 'read',
   VALUES: 'read',
   EXPLAIN: 'read',
-  WITH: 'mixed',
-  PRAGMA: 'bare',
-  VACUUM: 'bare',
-  ATTACH: 'bare',
-  DETACH: 'bare',
-  BEGIN: 'boundary',
-  COMMIT: 'boundary',
-  END: 'boundary',
-  ROLLBACK: 'boundary',
+  WITH: 'maybe-write',
+  PRAGMA: 'no-transaction',
+  VACUUM: 'no-transaction',
+  ATTACH: 'no-transaction',
+  DETACH: 'no-transaction',
+  BEGIN: 'transaction-control',
+  COMMIT: 'transaction-control',
+  END: 'transaction-control',
+  ROLLBACK: 'transaction-control',
   SAVEPOINT: 'savepoint',
   RELEASE: 'savepoint',
 }
 
 const FIRST_WORD = /^(?:\s|;|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))*([A-Za-z]*)/
-/** What may hold a semicolon or a word that means nothing. A doubled quote reads as two texts side by side, which comes to the same. */
+/** Comments, strings and quoted names. A doubled quote is read as two strings, with the same result. */
 const OPAQUE = /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'[^']*'?|"[^"]*"?|`[^`]*`?|\[[^\]]*\]?/g
 const TRIGGER = /^[\s;]*CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b/i
 const ROLLBACK_TO = /^[\s;]*ROLLBACK\s+(?:TRANSACTION\s+)?TO\b/i
@@ -40,7 +40,7 @@ export function statementKind(sql: string): StatementKind {
   return word === 'ROLLBACK' && ROLLBACK_TO.test(sql.replace(OPAQUE, ' ')) ? 'savepoint' : kind
 }
 
-/** Whether anything follows the first statement: SQLite would prepare the first and forget the rest without a word. */
+/** Whether anything follows the first statement. SQLite would prepare the first and silently ignore the rest. */
 export function hasSeveralStatements(sql: string): boolean {
   const end = sql.indexOf(';')
   if (end === -1 || sql.slice(end + 1).trim() === '') return false
@@ -48,33 +48,33 @@ export function hasSeveralStatements(sql: string): boolean {
   return !TRIGGER.test(text) && /;\s*[^\s;]/.test(text.replace(/^[\s;]+/, ''))
 }
 
-/** @throws {UsageError} unless it is the text of one statement that belongs where it is to run */
+/** @throws {UsageError} unless `sql` is one statement that may run there */
 export function checkStatement(sql: unknown, database: string, inTransaction: boolean): StatementKind {
   const kind = checkText(sql, database, inTransaction)
   if (hasSeveralStatements(sql as string)) {
     const short = shortenSql(sql as string)
     throw misuse(
       'several-statements',
-      `"${short}" (database ${database}) is several statements, of which only the first would run; use exec, or a call for each`,
+      `"${short}" (database ${database}) has several statements, of which only the first would run; use exec, or one call for each`,
       { database, sql: short },
     )
   }
   return kind
 }
 
-/** @throws {UsageError} unless it is the text of a script that can run as one transaction, or of one statement */
+/** @throws {UsageError} unless `sql` is a script that can run as one transaction, or one statement */
 export function checkScript(sql: unknown, database: string, inTransaction: boolean): StatementKind {
   const kind = checkText(sql, database, inTransaction)
-  if (kind === 'bare' && !inTransaction && hasSeveralStatements(sql as string)) {
+  if (kind === 'no-transaction' && !inTransaction && hasSeveralStatements(sql as string)) {
     const short = shortenSql(sql as string)
     throw misuse(
       'script-not-atomic',
-      `exec on database ${database} runs several statements as one transaction, where "${short}" fails or does nothing; give it a call of its own`,
+      `exec on database ${database} runs several statements as one transaction, where "${short}" fails or does nothing; run it in a separate call`,
       { database, sql: short },
     )
   }
-  // A script that begins with a read may go on with a write.
-  return kind === 'bare' ? kind : 'write'
+  // A script that begins with a read may contain a write.
+  return kind === 'no-transaction' ? kind : 'write'
 }
 
 function checkText(sql: unknown, database: string, inTransaction: boolean): StatementKind {
@@ -86,13 +86,13 @@ function checkText(sql: unknown, database: string, inTransaction: boolean): Stat
     })
   }
   const kind = statementKind(sql)
-  if (kind !== 'boundary' && (kind !== 'savepoint' || inTransaction)) return kind
+  if (kind !== 'transaction-control' && (kind !== 'savepoint' || inTransaction)) return kind
   const short = shortenSql(sql)
   throw misuse(
-    'transaction-boundary',
+    'transaction-control',
     inTransaction
       ? `"${short}" inside transaction() of database ${database}: it commits when its function returns, and rolls back when it throws`
-      : `"${short}" on database ${database}: others use the same connection; use transaction()`,
+      : `"${short}" on database ${database}: the connection is shared; use transaction()`,
     { database, sql: short, inTransaction },
   )
 }

@@ -1,10 +1,9 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { isPassing } from './result-codes.ts'
+import { isRetryable } from './result-codes.ts'
 import type { Failure, SqliteRule } from './sqlite-errors.ts'
 import type { SqliteInput, SqliteParameters, SqliteRow } from './sqlite-values.ts'
-import { StatementCache } from './statement-cache.ts'
 import {
-  type Guard,
+  type InTransaction,
   type JobEnd,
   PHASE,
   type RowsReply,
@@ -14,19 +13,21 @@ import {
   type ThreadJob,
 } from './thread-protocol.ts'
 
-/** The rows that cross at once: few enough that neither thread stands still over them, many enough that crossing is cheap. */
-const ROWS_AT_ONCE = 500
-const BYTES_AT_ONCE = 1_000_000
-const BYTES_OF_A_NUMBER = 8
+/** Rows per message: few enough to block neither thread, enough to make the transfer cheap. */
+const ROWS_PER_MESSAGE = 500
+const BYTES_PER_MESSAGE = 1_000_000
+const BYTES_PER_NUMBER = 8
+/** Longer statements are mostly bulk inserts that are not repeated; they are not kept. */
+const MAX_CACHED_SQL_LENGTH = 20_000
 
 const UNSAFE_INTEGER =
-  'a whole number in the answer is beyond 2^53; open the database with bigints: true, or cast the column to text'
-const TOO_LONG = /^Iterator result undefined/
+  'an integer in the result is beyond 2^53; open the database with bigints: true, or cast the column to text'
+const TEXT_TOO_LONG = /^Iterator result undefined/
 
-/** A job is a generator: it stops at every lot of rows until more is asked for. */
+/** A job is a generator: it stops after each message of rows until the main thread asks for more. */
 type Work = Generator<RowsReply, JobEnd>
 
-/** What is to be undone: nobody waits any more. */
+/** Thrown when the caller has given up, so that the work is rolled back. */
 const CANCELLED = Symbol('cancelled')
 
 class Misuse extends Error {
@@ -38,7 +39,7 @@ class Misuse extends Error {
   }
 }
 
-/** One connection, in its thread. It never waits: a lock is an answer, and who asked decides when to ask again. */
+/** One connection, in its thread. It never waits for a lock: `busy` is a reply, and the main thread retries. */
 export class ThreadConnection {
   readonly #data: ThreadData
   readonly #phase: Int32Array
@@ -55,12 +56,14 @@ export class ThreadConnection {
     return this.#database?.isTransaction === true
   }
 
-  begin(job: ThreadJob): RowsReply | JobEnd {
-    this.#work = this.#start(job)
-    return this.goOn()
+  /** Starts a job and returns its first reply. */
+  start(job: ThreadJob): RowsReply | JobEnd {
+    this.#work = this.#workOf(job)
+    return this.continue()
   }
 
-  goOn(): RowsReply | JobEnd {
+  /** Runs the current job to its next reply. */
+  continue(): RowsReply | JobEnd {
     try {
       const step = (this.#work as Work).next()
       if (step.done !== true) return step.value
@@ -70,7 +73,8 @@ export class ThreadConnection {
       this.#work = null
       if (error === CANCELLED) return { kind: 'cancelled' }
       const failure = failureOf(error)
-      return failure.type === 'sqlite' && isPassing(failure.errcode) ? { kind: 'busy' } : { kind: 'failed', failure }
+      if (failure.type === 'sqlite' && isRetryable(failure.errcode)) return { kind: 'busy' }
+      return { kind: 'failed', failure }
     }
   }
 
@@ -79,37 +83,37 @@ export class ThreadConnection {
     this.#database = null
   }
 
-  #start(job: ThreadJob): Work {
+  #workOf(job: ThreadJob): Work {
     switch (job.kind) {
       case 'open':
-        return this.#one(() => this.#open())
+        return this.#oneStep(() => this.#open())
       case 'begin':
-        return this.#one(() => this.#exec(`BEGIN ${job.mode}`))
+        return this.#oneStep(() => this.#exec(`BEGIN ${job.mode}`))
       case 'commit':
-        return this.#one(() => this.#commit())
+        return this.#oneStep(() => this.#commit())
       case 'rollback':
-        return this.#one(() => this.#rollBack())
+        return this.#oneStep(() => this.#rollBack())
       default:
-        return this.#guarded(job)
+        return this.#runInTransaction(job)
     }
   }
 
   // biome-ignore lint/correctness/useYield: a job of one step
-  *#one(run: () => JobEnd | undefined): Work {
+  *#oneStep(run: () => JobEnd | undefined): Work {
     return run() ?? { kind: 'done' }
   }
 
   #open(): JobEnd {
-    const { path, readOnly, synchronous, bigints, statements } = this.#data
+    const { path, readOnly, synchronous, bigints, statementCacheSize } = this.#data
     this.close()
     const database = new DatabaseSync(path, { readOnly, timeout: 0, enableForeignKeyConstraints: true })
     try {
       const journalMode = readOnly ? journalModeOf(database, '') : journalModeOf(database, ' = WAL')
       if (!readOnly) database.exec(`PRAGMA synchronous = ${synchronous}`)
-      // The pragma answers of a file that is none, or that must be recovered first; reading does not.
+      // The pragma succeeds on a file that is not a database or needs recovery; a read fails there.
       database.prepare('SELECT count(*) FROM sqlite_schema').get()
       this.#database = database
-      this.#statements = new StatementCache(database, statements, bigints)
+      this.#statements = new StatementCache(database, statementCacheSize, bigints)
       return { kind: 'opened', journalMode }
     } catch (error) {
       database.close()
@@ -117,12 +121,12 @@ export class ThreadConnection {
     }
   }
 
-  *#guarded(job: StatementJob | ScriptJob): Work {
-    if (job.guard === 'inside') return yield* this.#run(job)
-    if (job.guard === 'atomic') this.#exec('BEGIN IMMEDIATE')
+  *#runInTransaction(job: StatementJob | ScriptJob): Work {
+    if (job.transaction === 'open') return yield* this.#run(job)
+    if (job.transaction === 'own') this.#exec('BEGIN IMMEDIATE')
     try {
       const end = yield* this.#run(job)
-      this.#finish(job.guard)
+      this.#finish(job.transaction)
       return end
     } catch (error) {
       this.#rollBack()
@@ -130,16 +134,15 @@ export class ThreadConnection {
     }
   }
 
-  #finish(guard: Guard): void {
-    if (guard === 'atomic') {
-      if (!this.inTransaction)
+  #finish(transaction: InTransaction): void {
+    if (transaction === 'own') {
+      if (!this.inTransaction) {
         throw new Misuse('ends-transaction', 'it ends the transaction it runs in; use transaction()')
+      }
       this.#commit()
     } else if (this.inTransaction) {
-      throw new Misuse(
-        'leaves-transaction-open',
-        'it leaves a transaction open on a connection that others use; use transaction()',
-      )
+      const message = 'it leaves a transaction open on a shared connection; use transaction()'
+      throw new Misuse('leaves-transaction-open', message)
     }
   }
 
@@ -149,13 +152,16 @@ export class ThreadConnection {
       return { kind: 'done' }
     }
     const statement = (this.#statements as StatementCache).take(job.sql)
-    const { yields } = job
-    const asRows = yields === 'either' ? statement.columns().length > 0 : yields !== 'changes'
-    if (asRows) return yield* this.#rows(statement, job.parameters, yields === 'first' ? 1 : Number.POSITIVE_INFINITY)
+    const { result } = job
+    const asRows = result === 'either' ? statement.columns().length > 0 : result !== 'changes'
+    if (asRows) return yield* this.#rows(statement, job.parameters, result === 'first' ? 1 : Number.POSITIVE_INFINITY)
     return this.#changes(statement, job.parameters)
   }
 
-  /** Read as bigint in any case: an id that a number cannot hold would be rounded by one Node, and by another be the error of a write that was done. */
+  /**
+   * Always reads bigints: of an id beyond 2^53, some versions of Node return a rounded number, and
+   * others throw after the write has been done.
+   */
   #changes(statement: StatementSync, parameters: SqliteParameters): JobEnd {
     const { bigints } = this.#data
     if (!bigints) statement.setReadBigInts(true)
@@ -168,8 +174,8 @@ export class ThreadConnection {
     }
   }
 
-  /** Row by row, because only between rows can a query be left, by us or by who ends the thread. */
-  *#rows(statement: StatementSync, parameters: SqliteParameters, most: number): Work {
+  /** Iterates, because a query can be cancelled, or its thread terminated, only between two rows. */
+  *#rows(statement: StatementSync, parameters: SqliteParameters, maxRows: number): Work {
     let rows: SqliteRow[] = []
     let bytes = 0
     let count = 0
@@ -177,9 +183,9 @@ export class ThreadConnection {
       for (const row of statement.iterate(...bound(parameters))) {
         if (this.#phase[0] === PHASE.cancelled) throw CANCELLED
         rows.push(row as SqliteRow)
-        if (++count === most) break
+        if (++count === maxRows) break
         bytes += sizeOf(row as SqliteRow)
-        if (rows.length < ROWS_AT_ONCE && bytes < BYTES_AT_ONCE) continue
+        if (rows.length < ROWS_PER_MESSAGE && bytes < BYTES_PER_MESSAGE) continue
         yield { kind: 'some-rows', rows }
         rows = []
         bytes = 0
@@ -197,14 +203,14 @@ export class ThreadConnection {
     database.exec(sql)
   }
 
-  /** Only while somebody waits: from here on it may have been carried out. */
+  /** Commits unless the caller has given up; once `committing` is set, the write may have been committed. */
   #commit(): undefined {
     const before = Atomics.compareExchange(this.#phase, 0, PHASE.running, PHASE.committing)
     if (before === PHASE.cancelled) throw CANCELLED
     try {
       this.#exec('COMMIT')
     } catch (error) {
-      // Not carried out: it may be given up again.
+      // The commit failed as a whole, so the caller may give up again.
       if (this.inTransaction) Atomics.compareExchange(this.#phase, 0, PHASE.committing, PHASE.running)
       throw error
     }
@@ -215,21 +221,54 @@ export class ThreadConnection {
   }
 }
 
+/** The most recently used prepared statements of one connection. */
+export class StatementCache {
+  readonly #database: DatabaseSync
+  readonly #maxSize: number
+  readonly #bigints: boolean
+  /** In the order of their last use, because a `Map` keeps the order in which keys were set. */
+  readonly #statements = new Map<string, StatementSync>()
+
+  constructor(database: DatabaseSync, maxSize: number, bigints: boolean) {
+    this.#database = database
+    this.#maxSize = maxSize
+    this.#bigints = bigints
+  }
+
+  take(sql: string): StatementSync {
+    const found = this.#statements.get(sql)
+    if (found !== undefined) {
+      this.#statements.delete(sql)
+      this.#statements.set(sql, found)
+      return found
+    }
+    const statement = this.#database.prepare(sql)
+    if (this.#bigints) statement.setReadBigInts(true)
+    if (sql.length > MAX_CACHED_SQL_LENGTH || this.#maxSize === 0) return statement
+    this.#statements.set(sql, statement)
+    if (this.#statements.size > this.#maxSize) {
+      const [oldest] = this.#statements.keys()
+      if (oldest !== undefined) this.#statements.delete(oldest)
+    }
+    return statement
+  }
+}
+
 function journalModeOf(database: DatabaseSync, change: string): string {
   return String(database.prepare(`PRAGMA journal_mode${change}`).get()?.journal_mode)
 }
 
-/** Node takes named ones as an object in the first place, which its types tell apart from the others by overloading. */
+/** Node takes named parameters as its first argument, which its types declare as an overload. */
 function bound(parameters: SqliteParameters): readonly SqliteInput[] {
   return Array.isArray(parameters) ? parameters : ([parameters] as unknown as SqliteInput[])
 }
 
-/** A statement that was left by an error of the binding is still under way, and would hold its connection to an old snapshot. */
+/** Ends a statement that an error left open: it would hold its connection to an old snapshot. */
 function reset(statement: StatementSync, parameters: SqliteParameters): void {
   try {
     statement.iterate(...bound(parameters)).return?.()
   } catch {
-    // What could not be begun is not under way.
+    // A statement that cannot be started is not open.
   }
 }
 
@@ -244,7 +283,7 @@ function sizeOf(row: SqliteRow): number {
     const value = row[name]
     if (typeof value === 'string') bytes += value.length
     else if (value instanceof Uint8Array) bytes += value.byteLength
-    else bytes += BYTES_OF_A_NUMBER
+    else bytes += BYTES_PER_NUMBER
   }
   return bytes
 }
@@ -252,12 +291,12 @@ function sizeOf(row: SqliteRow): number {
 function failureOf(error: unknown): Failure {
   const { message, errcode, code } = error as { message?: unknown; errcode?: unknown; code?: unknown }
   if (typeof errcode === 'number') return { type: 'sqlite', errcode, message: String(message) }
-  // Node's own message shows the number.
+  // Node's own message contains the number.
   if (code === 'ERR_OUT_OF_RANGE') return { type: 'misuse', rule: 'unsafe-integer', message: UNSAFE_INTEGER }
   if (error instanceof Misuse) return { type: 'misuse', rule: error.rule, message: error.message }
-  // Node gives no row, and no reason, where V8 could not make a string of a text.
-  if (error instanceof TypeError && TOO_LONG.test(error.message)) {
-    return { type: 'misuse', rule: 'text-too-long', message: 'a text in the answer is longer than a string can be' }
+  // Node returns no row, and no reason, where V8 cannot make a string of the text.
+  if (error instanceof TypeError && TEXT_TOO_LONG.test(error.message)) {
+    return { type: 'misuse', rule: 'text-too-long', message: 'a text in the result exceeds the length of a string' }
   }
   return { type: 'misuse', rule: 'driver', message: String(message), nodeCode: String(code) }
 }

@@ -1,7 +1,7 @@
 import type { Failure } from './sqlite-errors.ts'
 import type { SqliteParameters, SqliteRow } from './sqlite-values.ts'
 
-/** How far a database goes to have what was committed on the disk, see `PRAGMA synchronous`. */
+/** When a commit is flushed to disk: `PRAGMA synchronous`. */
 export type Synchronous = 'off' | 'normal' | 'full' | 'extra'
 
 /** What a thread is started with. */
@@ -10,27 +10,29 @@ export interface ThreadData {
   readonly readOnly: boolean
   readonly synchronous: Synchronous
   readonly bigints: boolean
-  /** How many prepared statements it keeps. */
-  readonly statements: number
-  /** One 32-bit word, the phase of its job: the only thing that reaches a thread while it works. */
+  /** How many prepared statements the thread keeps. */
+  readonly statementCacheSize: number
+  /** One 32-bit word with the phase of the current job: the only input that a busy thread reads. */
   readonly control: SharedArrayBuffer
 }
 
 /**
- * Values of the word. The main thread makes `running` of it, then either `cancelled` (nobody waits any more); the thread makes `committing` of `running`.
- * Whoever is first wins, so both know whether the work can have been carried out.
+ * Values of the control word. The main thread sets `running` with each job, and replaces it by
+ * `cancelled` when the caller gives up; the thread replaces it by `committing`. Only one of the two
+ * can succeed, so both threads know whether the job can have been committed.
  */
 export const PHASE = { running: 1, cancelled: 2, committing: 3 } as const
 
 /**
- * - `bare`: as it is.
- * - `atomic`: in a transaction of its own, which is rolled back if nobody waits any more by then.
- * - `inside`: part of the transaction that is open.
+ * The transaction that a statement runs in:
+ * - `none`: none of ours.
+ * - `own`: one of its own, which is rolled back if the caller has given up before the commit.
+ * - `open`: the one that is open on the connection.
  */
-export type Guard = 'bare' | 'atomic' | 'inside'
+export type InTransaction = 'none' | 'own' | 'open'
 
-/** `either`: rows if the statement has columns, changes if not. */
-export type Yields = 'rows' | 'first' | 'changes' | 'either'
+/** What a statement returns. `either`: rows if it has columns, else changes. */
+export type ResultKind = 'rows' | 'first' | 'changes' | 'either'
 
 export type TransactionMode = 'immediate' | 'deferred'
 
@@ -38,14 +40,14 @@ export interface StatementJob {
   readonly kind: 'statement'
   readonly sql: string
   readonly parameters: SqliteParameters
-  readonly guard: Guard
-  readonly yields: Yields
+  readonly transaction: InTransaction
+  readonly result: ResultKind
 }
 
 export interface ScriptJob {
   readonly kind: 'script'
   readonly sql: string
-  readonly guard: Guard
+  readonly transaction: InTransaction
 }
 
 export type ThreadJob =
@@ -56,28 +58,28 @@ export type ThreadJob =
   | { readonly kind: 'commit' }
   | { readonly kind: 'rollback' }
 
-/** `more`: go on with the rows of the job; `close`: close the file and end. */
+/** `more` asks for the next rows of the current job; `close` closes the file and ends the thread. */
 export type ToThread = ThreadJob | { readonly kind: 'more' } | { readonly kind: 'close' }
 
-/** Rows of which more follow when they are asked for. */
+/** Rows that are followed by more when the main thread asks for them. */
 export interface RowsReply {
   readonly kind: 'some-rows'
   readonly rows: readonly SqliteRow[]
 }
 
-/** What ends a job. */
+/** The last reply to a job. */
 export type JobEnd =
   | { readonly kind: 'opened'; readonly journalMode: string }
   | { readonly kind: 'rows'; readonly rows: readonly SqliteRow[] }
   | { readonly kind: 'changes'; readonly changes: number | bigint; readonly lastInsertRowid: number | bigint }
   | { readonly kind: 'done' }
-  /** The file is locked; nothing was done. */
+  /** The file is locked; the job did nothing. */
   | { readonly kind: 'busy' }
-  /** Nobody waits any more; nothing was done, or all of it undone. */
+  /** The caller has given up; the job did nothing, or was rolled back. */
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'failed'; readonly failure: Failure }
 
-/** What a thread answers. `open` says whether a transaction is open behind it. */
+/** A reply, and whether a transaction is open on the connection behind it. */
 export interface FromThread {
   readonly reply: RowsReply | JobEnd
   readonly inTransaction: boolean

@@ -3,7 +3,7 @@ import { ThreadConnection } from './thread-connection.ts'
 import type { FromThread, ThreadData, ToThread } from './thread-protocol.ts'
 
 const port = parentPort
-if (port === null) throw new Error('this file is the thread of openSqlite and is started by it')
+if (port === null) throw new Error('thread.ts is the entry of the worker threads that openSqlite starts')
 
 const connection = new ThreadConnection(workerData as ThreadData)
 
@@ -13,6 +13,6 @@ port.on('message', (message: ToThread) => {
     port.close()
     return
   }
-  const reply = message.kind === 'more' ? connection.goOn() : connection.begin(message)
+  const reply = message.kind === 'more' ? connection.continue() : connection.start(message)
   port.postMessage({ reply, inTransaction: connection.inTransaction } satisfies FromThread)
 })

@@ -162,8 +162,8 @@ function addOverPostgres(
 }
 
 function openSqliteStores(app: FastifyInstance, closing: Closing, path: string): LoginStores {
-  const open = (options: SqliteOptions) => {
-    const db = openSqliteDatabase(path, {
+  const open = (name: string, options: SqliteOptions = {}) => {
+    const db = openSqliteDatabase(name, path, {
       ...options,
       onEvent: ({ severity, database, type, message }) => app.log[severity]({ database, type }, message),
     })
@@ -171,7 +171,7 @@ function openSqliteStores(app: FastifyInstance, closing: Closing, path: string):
     return { ...createSqliteStore(db), ...createSqliteAuditStore(db) }
   }
   return {
-    after: open({ name: 'login' }),
-    before: () => open({ name: 'before', queryTimeout: 'unbounded', transactionTimeout: 'unbounded' }),
+    after: open('login'),
+    before: () => open('before', { queryTimeout: 'unbounded', transactionTimeout: 'unbounded' }),
   }
 }

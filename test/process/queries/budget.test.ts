@@ -16,7 +16,7 @@ import { openSqlite, TooManyQueriesError } from '${ROOT}/src/sqlite/index.ts'
 import { expectQueries } from '${ROOT}/src/testing.ts'
 import { punctual } from '${ROOT}/src/adapters/fastify.ts'
 
-const db = openSqlite(':memory:', { name: 'lite' })
+const db = openSqlite('lite', ':memory:')
 await db.exec('create table t (id integer primary key); insert into t values (1), (2), (3)')
 const app = fastify()
 app.register(punctual())

@@ -17,7 +17,7 @@ import pg from '${import.meta.resolve('pg')}'
 import { guardPool } from '${join(import.meta.dirname, '../../../src/postgres/index.ts')}'
 import { openSqlite } from '${join(import.meta.dirname, '../../../src/sqlite/index.ts')}'
 const pool = guardPool('main', new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 2 }))
-const lite = openSqlite(':memory:', { name: 'lite' })
+const lite = openSqlite('lite', ':memory:')
 http.createServer(async (request, response) => {
   await pool.query("select id from tests, pg_sleep(1) where referral_id = $1 and coalesce(status, 'secret') = 'secret'", [1])
   await pool.query("delete from tests where id = 7")

@@ -23,7 +23,7 @@ before(async () => {
   server = await startPostgres()
   pool = guardPool('main', new pg.Pool({ ...server.options('innocent'), max: 5 }))
   db = new Kysely({ dialect: new PostgresDialect({ pool }) })
-  lite = openSqlite(':memory:', { name: 'lite' })
+  lite = openSqlite('lite', ':memory:')
   const table = 'create table tests (id integer primary key, referral_id integer, status text)'
   const rows = "insert into tests select n, n / 3, case when n % 2 = 0 then 'new' else 'done' end from"
   await pool.query(table)

@@ -17,7 +17,7 @@ import { openSqlite, sqliteDialect } from '${INDEX.replace('index.ts', 'sqlite/i
 export { currentRequest, allowRepeatedQueries }
 export const pool = guardPool('main', new pg.Pool({ ...JSON.parse(process.env.DATABASE), max: 5 }))
 export const db = new Kysely({ dialect: new PostgresDialect({ pool }) })
-export const lite = openSqlite(process.env.SQLITE_FILE, { name: 'lite' })
+export const lite = openSqlite('lite', process.env.SQLITE_FILE)
 export const liteDb = new Kysely({ dialect: sqliteDialect(lite, { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler }) })
 export const ready = lite.exec('create table if not exists tests (id integer primary key, referral_id integer, status text)')
 `

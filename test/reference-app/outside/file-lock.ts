@@ -14,7 +14,7 @@ const LOCK_LIMIT = ms(5_000)
  * @throws {Error} when there is no such table, or the file stays in use for 5 s; the message is for whoever asked
  */
 export async function lockFile(path: string, table: string, length: Milliseconds): Promise<TableHang> {
-  const db = openSqlite(path, { name: 'fault', readers: 0, onEvent: () => {} })
+  const db = openSqlite('fault', path, { readers: 0, onEvent: () => {} })
   const over = Promise.withResolvers<void>()
   let ended: Promise<void> | undefined
   let cancel: Cancel = () => {}

@@ -72,7 +72,7 @@ export async function openSqliteForTest(): Promise<LoginDatabase> {
   const path = join(directory, 'login.db')
   // SQLite keeps a descriptor that is closed while another connection of this process has the same file.
   const apart = join(directory, 'apart.db')
-  const own = openSqlite(path, { name: 'test', readers: 0 })
+  const own = openSqlite('test', path, { readers: 0 })
   return {
     url: `sqlite:${path}`,
     apartUrl: `sqlite:${apart}`,

@@ -35,7 +35,7 @@ test('of three releases at once, one migrates, one seeds and the others find it 
 
 test('a release that runs again changes nothing', async () => {
   const users = async () => {
-    const db = openSqliteDatabase(path)
+    const db = openSqliteDatabase('release', path)
     try {
       return await db.selectFrom('users').selectAll().orderBy('id').execute()
     } finally {
@@ -50,7 +50,7 @@ test('a release that runs again changes nothing', async () => {
 
 test('a migration that fails leaves nothing behind, and is named', async () => {
   const taken = join(directory, 'taken.db')
-  const db = openSqliteDatabase(taken)
+  const db = openSqliteDatabase('release', taken)
   try {
     await sql`create table user_activity (id integer)`.execute(db)
     await assert.rejects(release(`sqlite:${taken}`), {
@@ -67,7 +67,7 @@ test('a migration that fails leaves nothing behind, and is named', async () => {
 })
 
 test('the fault that locks the file keeps writes out and lets reads in, until it is released', async () => {
-  const db = openSqliteDatabase(path)
+  const db = openSqliteDatabase('release', path)
   const touch = () =>
     withQueryTimeout('touch', '300ms', () => db.updateTable('users').set({ last_login_at: null }).execute())
   try {

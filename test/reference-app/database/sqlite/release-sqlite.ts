@@ -44,7 +44,7 @@ async function usingDatabase<Result>(
   path: string,
   work: (db: Kysely<SqliteTables>) => Promise<Result>,
 ): Promise<Result> {
-  const db = openSqliteDatabase(path, { readers: 0, queryTimeout: '1m', transactionTimeout: '10m' })
+  const db = openSqliteDatabase('release', path, { readers: 0, queryTimeout: '1m', transactionTimeout: '10m' })
   try {
     return await work(db)
   } finally {

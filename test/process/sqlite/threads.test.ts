@@ -24,7 +24,7 @@ import { until, within } from '../support/until.ts'
 
 const INDEX = pathToFileURL(join(import.meta.dirname, '../../../src/sqlite/index.ts')).href
 
-/** One step of SQLite that takes about a second, and that nothing can end. */
+/** One step of SQLite that takes about a second and cannot be cancelled. */
 const HUNG =
   'with recursive c(n) as (select 1 union all select n + 1 from c where n < 4000000) select count(*) as n from c'
 
@@ -40,8 +40,7 @@ function open(
 ): { db: SqliteDatabase; events: SqliteEvent[]; path: string } {
   const events: SqliteEvent[] = []
   const path = join(directory(t), 'test.db')
-  const db = openSqlite(path, {
-    name: 'test',
+  const db = openSqlite('test', path, {
     cancelTimeout: '50ms',
     onEvent: (event) => events.push(event),
     ...options,
@@ -59,11 +58,11 @@ function isIntact(path: string): boolean {
   }
 }
 
-describe('a query that cannot be ended', () => {
-  test('costs its thread: another takes its place, and what waited goes on', async (t) => {
+describe('a query that cannot be cancelled', () => {
+  test('costs its thread: another one replaces it and serves the queue', async (t) => {
     const events: SqliteEvent[] = []
     const then: SqliteHealth[] = []
-    // Looked at there and then: it ends by itself before long.
+    // Read inside the event, because the thread soon exits by itself.
     const onEvent = (event: SqliteEvent): void => {
       events.push(event)
       then.push(sqliteHealth(db))
@@ -75,21 +74,21 @@ describe('a query that cannot be ended', () => {
       withQueryTimeout('report', '50ms', () => db.get(HUNG)),
       QueryTimeoutError,
     )
-    await until('it to run', () => sqliteHealth(db).readers.busy === 1)
+    await until('the query to run', () => sqliteHealth(db).readers.busy === 1)
     const waiting = db.get('select n from t')
     await hung
     assert.deepEqual(abandonedOperations(), new Map([['report', 1]]))
     assert.deepEqual(await waiting, { n: 1 })
     assert.deepEqual([then[0]?.abandoned, then[0]?.level === 'HEALTHY'], [1, false])
     assert.equal(sqliteHealth(db).counts.replaced, 1)
-    assert.equal(events[0]?.type, 'abandoned')
-    assert.deepEqual(events[0].details, { role: 'reader', reason: 'not-ended', replaced: true, abandoned: 1 })
-    await until('it to have ended', () => sqliteHealth(db).abandoned === 0)
+    assert.equal(events[0]?.type, 'thread-abandoned')
+    assert.deepEqual(events[0].details, { role: 'reader', reason: 'not-cancelled', replaced: true, abandoned: 1 })
+    await until('the thread to have exited', () => sqliteHealth(db).abandoned === 0)
     assert.equal(abandonedOperations().size, 0)
     assert.equal(sqliteHealth(db).level, 'HEALTHY')
   })
 
-  test('in the writer, inside a transaction: nothing of it stays, and the next write is carried out', async (t) => {
+  test('inside a transaction is rolled back, and the next write succeeds', async (t) => {
     const { db, path } = open(t)
     await db.exec('create table t (n)')
     await assert.rejects(
@@ -101,19 +100,19 @@ describe('a query that cannot be ended', () => {
     )
     assert.equal((await db.run('insert into t values (2)')).changes, 1)
     assert.deepEqual(await db.all('select n from t'), [{ n: 2 }])
-    await until('its thread to have ended', () => sqliteHealth(db).abandoned === 0)
+    await until('the thread to have exited', () => sqliteHealth(db).abandoned === 0)
     assert.deepEqual(await db.all('select n from t'), [{ n: 2 }])
     await db.close()
     assert.ok(isIntact(path))
   })
 
-  test('and writes is undone when its step is done, although nobody asks any more', async (t) => {
+  test('is rolled back when its step returns, although its caller has given up', async (t) => {
     const { db } = open(t, { cancelTimeout: '20s' })
     await db.exec('create table t (n)')
     const slow = `insert into t ${HUNG}`
     await assert.rejects(
       withQueryTimeout('import', '50ms', () => db.run(slow)),
-      (error) => error instanceof QueryTimeoutError && 'carriedOut' in error && error.carriedOut === 'no',
+      (error) => error instanceof QueryTimeoutError && 'committed' in error && error.committed === 'no',
     )
     assert.deepEqual(await db.get('select count(*) as n from t'), { n: 0 })
     await until('its thread to be free', () => sqliteHealth(db).writer.busy === 0)
@@ -121,8 +120,8 @@ describe('a query that cannot be ended', () => {
     assert.equal(sqliteHealth(db).counts.replaced, 0)
   })
 
-  test('takes no more threads with it than are allowed', async (t) => {
-    const { db, events } = open(t, { readers: 1, abandoned: 0 })
+  test('is not replaced beyond maxAbandonedThreads', async (t) => {
+    const { db, events } = open(t, { readers: 1, maxAbandonedThreads: 0 })
     await db.exec('create table t (n); insert into t values (1)')
     await db.get('select n from t')
     await assert.rejects(
@@ -130,16 +129,16 @@ describe('a query that cannot be ended', () => {
       QueryTimeoutError,
     )
     await until('it to be given up', () => sqliteHealth(db).abandoned === 1)
-    assert.equal(events[0]?.type, 'abandoned')
-    assert.deepEqual(events[0].details, { role: 'reader', reason: 'not-ended', replaced: false, abandoned: 1 })
+    assert.equal(events[0]?.type, 'thread-abandoned')
+    assert.deepEqual(events[0].details, { role: 'reader', reason: 'not-cancelled', replaced: false, abandoned: 1 })
     assert.equal(sqliteHealth(db).readers.threads, 0)
     assert.deepEqual(await db.get('select n from t'), { n: 1 })
     assert.equal(sqliteHealth(db).abandoned, 0)
   })
 
-  test('in memory takes the data with it, and later calls say so', async (t) => {
+  test('loses a database in memory, and later calls reject with that reason', async (t) => {
     const events: SqliteEvent[] = []
-    const db = openSqlite(':memory:', { name: 'test', cancelTimeout: '50ms', onEvent: (event) => events.push(event) })
+    const db = openSqlite('test', ':memory:', { cancelTimeout: '50ms', onEvent: (event) => events.push(event) })
     t.after(() => db.close())
     await db.exec('create table t (n)')
     await assert.rejects(
@@ -153,12 +152,12 @@ describe('a query that cannot be ended', () => {
       return true
     })
     assert.equal(sqliteHealth(db).level, 'CRITICAL')
-    await until('its thread to have ended', () => sqliteHealth(db).abandoned === 0)
+    await until('the thread to have exited', () => sqliteHealth(db).abandoned === 0)
   })
 })
 
 describe('a thread that dies', () => {
-  /** The threads that are started from here on, the writer first. */
+  /** The threads started from now on, the writer first. */
   function watchThreads(t: TestContext): Worker[] {
     const threads: Worker[] = []
     const note = (thread: Worker): void => {
@@ -169,7 +168,7 @@ describe('a thread that dies', () => {
     return threads
   }
 
-  test('fails the call it was at; others go on with another thread', async (t) => {
+  test('rejects its current call; the others run on another thread', async (t) => {
     const threads = watchThreads(t)
     const { db, events } = open(t, { readers: 1 })
     await db.exec('create table t (n); insert into t values (1)')
@@ -181,16 +180,16 @@ describe('a thread that dies', () => {
       return true
     })
     const waiting = db.get('select n from t')
-    await until('it to run', () => sqliteHealth(db).readers.queued === 1)
+    await until('the query to run', () => sqliteHealth(db).readers.queued === 1)
     await threads[1]?.terminate()
     await doomed
     assert.deepEqual(await waiting, { n: 1 })
     assert.equal(sqliteHealth(db).counts.replaced, 1)
-    assert.equal(events[0]?.type, 'crashed')
+    assert.equal(events[0]?.type, 'thread-crashed')
     assert.deepEqual(events[0].details, { role: 'reader', replaced: true })
   })
 
-  test('while idle, or inside a transaction, is replaced without a mix-up', async (t) => {
+  test('is replaced, both while idle and inside a transaction', async (t) => {
     const threads = watchThreads(t)
     const { db } = open(t, { readers: 1 })
     await db.exec('create table t (n)')
@@ -213,10 +212,10 @@ describe('a thread that dies', () => {
 interface Child {
   readonly process: ChildProcess
   readonly output: () => string
-  readonly ended: Promise<number | null>
+  readonly exited: Promise<number | null>
 }
 
-/** An app in a process of its own. Its code finds `db` open, `tell` to speak to the test, and everything `punctual` exports. */
+/** Runs an app in its own process, with `db` open, `punctual` imported, and `send` to message the test. */
 function startApp(
   t: TestContext,
   path: string,
@@ -228,28 +227,28 @@ function startApp(
   writeFileSync(
     file,
     `import * as punctual from ${JSON.stringify(INDEX)}
-const db = punctual.openSqlite(${JSON.stringify(path)}, { name: 'test' })
-const tell = (what: unknown) => process.send?.(what)
+const db = punctual.openSqlite('test', ${JSON.stringify(path)})
+const send = (what: unknown) => process.send?.(what)
 ${code}`,
   )
   const child = spawn(node, [...flags, file], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   t.after(() => child.kill('SIGKILL'))
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text) => (output += text))
-  const ended = new Promise<number | null>((resolve) => child.once('close', (exitCode) => resolve(exitCode)))
-  return { process: child, output: () => output, ended }
+  const exited = new Promise<number | null>((resolve) => child.once('close', (exitCode) => resolve(exitCode)))
+  return { process: child, output: () => output, exited }
 }
 
-function hear(child: Child): Promise<unknown> {
+function nextMessage(child: Child): Promise<unknown> {
   const message = new Promise((resolve, reject) => {
     child.process.once('message', resolve)
-    void child.ended.then((code) => reject(new Error(`it ended with ${code}: ${child.output()}`)))
+    void child.exited.then((code) => reject(new Error(`it exited with ${code}: ${child.output()}`)))
   })
-  return within('the app to speak', message)
+  return within('the app to send a message', message)
 }
 
 describe('a process', () => {
-  test('that is killed inside a transaction leaves the file whole, without it', async (t) => {
+  test('that is killed inside a transaction leaves an intact file without it', async (t) => {
     const path = join(directory(t), 'test.db')
     const app = startApp(
       t,
@@ -257,14 +256,14 @@ describe('a process', () => {
       `await db.exec('create table t (n); insert into t values (1)')
        await db.transaction(async (tx) => {
          await tx.run("insert into t select value from json_each('[' || replace(hex(zeroblob(50000)), '00', '7,') || '7]')")
-         tell('inside')
+         send('inside')
          await new Promise(() => {})
        })`,
     )
-    assert.equal(await hear(app), 'inside')
+    assert.equal(await nextMessage(app), 'inside')
     app.process.kill('SIGKILL')
-    await within('it to end', app.ended)
-    const db = openSqlite(path)
+    await within('the app to exit', app.exited)
+    const db = openSqlite('test', path)
     t.after(() => db.close())
     assert.deepEqual(await db.all('select n from t'), [{ n: 1 }])
     assert.equal((await db.run('insert into t values (2)')).changes, 1)
@@ -272,7 +271,7 @@ describe('a process', () => {
     assert.ok(isIntact(path))
   })
 
-  test('ends by itself while a database is open, and stays while a call waits', async (t) => {
+  test('exits by itself while a database is open, but not while a call waits', async (t) => {
     const path = join(directory(t), 'test.db')
     const app = startApp(
       t,
@@ -280,12 +279,12 @@ describe('a process', () => {
       `await db.exec('create table t (n)')
        punctual.withQueryTimeout('seed', 'unbounded', () => db.run('insert into t values (1)')).then(() => console.log('done'))`,
     )
-    assert.equal(await within('it to end', app.ended), 0)
+    assert.equal(await within('the app to exit', app.exited), 0)
     assert.equal(app.output(), 'done\n')
   })
 
   for (const major of [22, 24, 26] satisfies NodeMajor[]) {
-    test(`of Node ${major} reads, writes, ends what runs out, and prints nothing`, async (t) => {
+    test(`on Node ${major} reads, writes, cancels queries that time out, and prints nothing`, async (t) => {
       const path = join(directory(t), 'test.db')
       const preload = join(directory(t), 'preload.mjs')
       writeFileSync(
@@ -305,17 +304,17 @@ describe('a process', () => {
          await punctual.withQueryTimeout('x', '100ms', () => db.all(endless)).catch(note)
          await db.transaction(async (tx) => { await tx.run("insert into t (n) values ('two')"); throw new Error() }).catch(note)
          await db.close()
-         tell({ rows, names, replaced: punctual.sqliteHealth(db).counts.replaced })
+         send({ rows, names, replaced: punctual.sqliteHealth(db).counts.replaced })
          process.disconnect()`,
         nodeBinary(major),
         ['--disable-warning=ExperimentalWarning', '--import', pathToFileURL(preload).href],
       )
-      assert.deepEqual(await hear(app), {
+      assert.deepEqual(await nextMessage(app), {
         rows: [{ n: 'one' }],
         names: ['SqliteError SQLITE_CONSTRAINT_UNIQUE', 'QueryTimeoutError ', 'Error '],
         replaced: 0,
       })
-      assert.equal(await within('it to end', app.ended), 0)
+      assert.equal(await within('the app to exit', app.exited), 0)
       assert.equal(app.output(), '')
     })
   }

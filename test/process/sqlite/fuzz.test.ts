@@ -15,15 +15,15 @@ import {
 } from '../../../src/sqlite/index.ts'
 import { until, within } from '../support/until.ts'
 
-/** How many writes are begun. `WRITES=20000` is a long form. */
+/** Number of writes. `WRITES=20000` runs the long form. */
 const WRITES = Number(process.env.WRITES ?? 2_000)
 const CALLERS = 20
-/** Milliseconds; some 20 callers' turns, so that many a limit passes while its write runs or is committed. */
-const LONGEST_LIMIT = 4
+/** Milliseconds; about the time of 20 writes, so that many time out while they run or commit. */
+const MAX_TIMEOUT = 4
 
-test(`of ${WRITES} writes given up at random instants each is carried out exactly when its caller is told so`, async (t) => {
+test(`${WRITES} writes given up at random instants are committed exactly when their caller learns so`, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-sqlite-'))
-  const db = openSqlite(join(directory, 'test.db'), { name: 'fuzz', onEvent: () => {} })
+  const db = openSqlite('fuzz', join(directory, 'test.db'), { onEvent: () => {} })
   t.after(async () => {
     await within('the database to close', db.close())
     rmSync(directory, { recursive: true, force: true })
@@ -31,7 +31,7 @@ test(`of ${WRITES} writes given up at random instants each is carried out exactl
   await db.exec('create table t (id integer primary key, part integer)')
 
   const fates = new Map<number, 'yes' | 'no' | 'unknown'>()
-  let begun = 0
+  let started = 0
 
   const write = (id: number): Promise<unknown> => {
     const shape = id % 4
@@ -46,17 +46,17 @@ test(`of ${WRITES} writes given up at random instants each is carried out exactl
   }
 
   const round = async (): Promise<void> => {
-    const id = ++begun
-    const limit = Math.random() * LONGEST_LIMIT
-    const leaves = Math.random() < 0.3
+    const id = ++started
+    const timeout = Math.random() * MAX_TIMEOUT
+    const disconnects = Math.random() < 0.3
     const scope = new WaitScope(performance.now(), NO_DEADLINE)
-    const timer = leaves ? setTimeout(() => scope.abort(new ClientDisconnectedError()), limit) : undefined
-    const call = leaves ? scope.enter(() => write(id)) : withQueryTimeout('write', limit, () => write(id))
+    const timer = disconnects ? setTimeout(() => scope.abort(new ClientDisconnectedError()), timeout) : undefined
+    const call = disconnects ? scope.enter(() => write(id)) : withQueryTimeout('write', timeout, () => write(id))
     const fate = await call.then(
       () => 'yes' as const,
       (error: unknown) => {
-        if (error instanceof WriteTimeoutError || error instanceof TransactionTimeoutError) return error.carriedOut
-        // A reason that is shared can say nothing of the one write; a read in a transaction that ran out ends it.
+        if (error instanceof WriteTimeoutError || error instanceof TransactionTimeoutError) return error.committed
+        // A shared reason cannot describe one write. A read that times out ends its transaction.
         if (error instanceof ClientDisconnectedError) return 'unknown'
         return String((error as Error).name) === 'QueryTimeoutError' ? 'no' : Promise.reject(error)
       },
@@ -66,7 +66,7 @@ test(`of ${WRITES} writes given up at random instants each is carried out exactl
   }
   await Promise.all(
     Array.from({ length: CALLERS }, async () => {
-      while (begun < WRITES) await round()
+      while (started < WRITES) await round()
     }),
   )
 
@@ -76,15 +76,15 @@ test(`of ${WRITES} writes given up at random instants each is carried out exactl
   const count = { yes: 0, no: 0, unknown: 0 }
   for (const [id, fate] of fates) {
     count[fate]++
-    if (fate !== 'unknown') assert.equal(written.has(id), fate === 'yes', `write ${id} is told as ${fate}`)
+    if (fate !== 'unknown') assert.equal(written.has(id), fate === 'yes', `write ${id} is reported as ${fate}`)
   }
   assert.ok(
     rows.every(({ part }) => part === 1),
-    'none is carried out in part',
+    'none is committed in part',
   )
   assert.ok(count.yes > 0 && count.no > 0, JSON.stringify(count))
   const { counts, abandoned } = sqliteHealth(db)
   assert.deepEqual([counts.replaced, abandoned], [0, 0])
-  await until('no zombie to be left', () => abandonedOperations().size === 0)
+  await until('no abandoned operation to be left', () => abandonedOperations().size === 0)
   t.diagnostic(`${JSON.stringify(count)}, ${written.size} in the file`)
 })

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { StatementCache } from './statement-cache.ts'
+import { StatementCache } from './thread-connection.ts'
 
-test('the statements used last stay prepared, and no more than the bound', (t) => {
+test('keeps the most recently used statements, up to its size', (t) => {
   const database = new DatabaseSync(':memory:')
   t.after(() => database.close())
   const cache = new StatementCache(database, 2, false)
@@ -15,7 +15,7 @@ test('the statements used last stay prepared, and no more than the bound', (t) =
   assert.notEqual(cache.take('select 2'), second)
 })
 
-test('with a bound of 0 none does', (t) => {
+test('keeps none with a size of 0', (t) => {
   const database = new DatabaseSync(':memory:')
   t.after(() => database.close())
   const cache = new StatementCache(database, 0, false)

@@ -12,8 +12,7 @@ import { abandonedOperations } from '../resilience/bounded-operation.ts'
 import { NO_DEADLINE } from '../resilience/clock.ts'
 import { WaitScope } from '../resilience/wait-scope.ts'
 import { withDeadline } from '../resilience/with-deadline.ts'
-import { openSqlite, sqliteHealth } from './open-sqlite.ts'
-import type { SqliteDatabase, SqliteQueries } from './sqlite-database.ts'
+import { openSqlite, type SqliteDatabase, type SqliteQueries, sqliteHealth } from './sqlite-database.ts'
 import { SqliteError, type SqliteRule, TransactionTimeoutError, WriteTimeoutError } from './sqlite-errors.ts'
 import type { SqliteOptions } from './sqlite-options.ts'
 
@@ -25,9 +24,9 @@ function directory(t: TestContext): string {
 
 async function open(t: TestContext, options: SqliteOptions = {}): Promise<SqliteDatabase> {
   const path = directory(t)
-  const db = openSqlite(join(path, 'test.db'), { name: 'test', onEvent: () => {}, ...options })
+  const db = openSqlite('test', join(path, 'test.db'), { onEvent: () => {}, ...options })
   t.after(() => within('the database to close', db.close()))
-  // With a limit of their own: the first calls wait for the threads to start.
+  // With a longer timeout, because the first calls wait for the threads to start.
   await withQueryTimeout('set-up', '20s', async () => {
     await db.exec('create table users (id integer primary key, email text not null unique, data)')
     await db.get('select 1')
@@ -35,10 +34,10 @@ async function open(t: TestContext, options: SqliteOptions = {}): Promise<Sqlite
   return db
 }
 
-/** Yields rows for so long that nobody waits for the last. */
+/** Returns rows without end. */
 const ENDLESS = 'with recursive c(n) as (select 1 union all select n + 1 from c) select n from c'
 
-/** That a call is refused because of this rule. */
+/** Asserts that a call is rejected because of this rule. */
 function breaks(rule: SqliteRule, call: Promise<unknown>): Promise<void> {
   return assert.rejects(call, (error) => {
     assert.ok(error instanceof UsageError, String(error))
@@ -50,7 +49,7 @@ function breaks(rule: SqliteRule, call: Promise<unknown>): Promise<void> {
 const all = <Row>(db: SqliteQueries): Promise<Row[]> => db.all<Row>('select id, email from users order by id')
 
 describe('a database', () => {
-  test('answers reads and carries out writes, with parameters by position and by name', async (t) => {
+  test('runs reads and writes with parameters by position and by name', async (t) => {
     const db = await open(t)
     const { changes, lastInsertRowid } = await db.run('insert into users (email) values (?)', ['a@x'])
     assert.deepEqual([changes, lastInsertRowid], [1, 1])
@@ -73,7 +72,7 @@ describe('a database', () => {
     assert.equal((await all(db)).length, 4)
   })
 
-  test('gives a statement to the thread it belongs to, also where its first word does not tell', async (t) => {
+  test('runs a statement on the right thread, even when its first word does not show which', async (t) => {
     const db = await open(t)
     const sql = 'with new(email) as (values (?)) insert into users (email) select email from new returning id'
     assert.deepEqual(await db.all(sql, ['a@x']), [{ id: 1 }])
@@ -86,7 +85,7 @@ describe('a database', () => {
     assert.equal(sqliteHealth(db).journalMode, 'wal')
   })
 
-  test('reads what was written before, by whichever thread', async (t) => {
+  test('reads what was written before, on every reader', async (t) => {
     const db = await open(t, { readers: 3 })
     for (let n = 1; n <= 50; n++) {
       await db.run('insert into users (email) values (?)', [`${n}@x`])
@@ -98,7 +97,7 @@ describe('a database', () => {
     }
   })
 
-  test('gives answers of many rows whole, and in order', async (t) => {
+  test('returns results of many rows complete and in order', async (t) => {
     const db = await open(t)
     const numbers = 'with recursive c(n) as (select 1 union all select n + 1 from c where n < 20000) select n from c'
     const rows = await db.all<{ n: number }>(numbers)
@@ -113,7 +112,7 @@ describe('a database', () => {
     )
   })
 
-  test('keeps whole numbers exact: as bigint where asked for, else as an error', async (t) => {
+  test('never rounds an integer: returns a bigint if configured, else rejects', async (t) => {
     const exact = await open(t, { bigints: true })
     const id = 2n ** 60n + 1n
     assert.equal((await exact.run('insert into users (id, email) values (?, ?)', [id, 'a@x'])).lastInsertRowid, id)
@@ -131,7 +130,7 @@ describe('a database', () => {
   })
 
   test('in memory works without readers', async (t) => {
-    const db = openSqlite(':memory:')
+    const db = openSqlite('memory', ':memory:')
     t.after(() => db.close())
     await db.exec('create table t (n); insert into t values (1), (2)')
     assert.deepEqual(await db.all('with x as (select n from t) select n from x'), [{ n: 1 }, { n: 2 }])
@@ -139,7 +138,7 @@ describe('a database', () => {
     assert.equal(sqliteHealth(db).readers.threads, 0)
   })
 
-  test('serves 100 callers at once', async (t) => {
+  test('serves 100 concurrent callers', async (t) => {
     const db = await open(t)
     const callers = Array.from({ length: 100 }, async (_, n) => {
       await db.run('insert into users (email) values (?)', [`${n}@x`])
@@ -152,7 +151,7 @@ describe('a database', () => {
 })
 
 describe('errors', () => {
-  test("keep SQLite's own code and name, and show no values", async (t) => {
+  test("keep SQLite's code and name, and contain no values", async (t) => {
     const db = await open(t)
     await db.run("insert into users (email) values ('secret@x')")
     const cases: [string, number, string][] = [
@@ -167,18 +166,18 @@ describe('errors', () => {
         assert.deepEqual([error.errcode, error.errname, error.database], [errcode, errname, 'test'])
         assert.equal(error.code, 'PUNCTUAL_SQLITE_FAILED')
         assert.doesNotMatch(error.message, /secret/)
-        assert.match(error.stack ?? '', /open-sqlite\.test\.ts/)
+        assert.match(error.stack ?? '', /sqlite-database\.test\.ts/)
         return true
       })
     }
     assert.equal((await all(db)).length, 1)
   })
 
-  test('of use say what to do, and reach nobody else', async (t) => {
+  test('of misuse name the broken rule, and affect no other call', async (t) => {
     const db = await open(t)
     await breaks('parameter-type', db.run('insert into users (email) values (?)', [true as never]))
     await breaks('driver', db.all('select :a', { b: 1 }))
-    await breaks('transaction-boundary', db.run('begin'))
+    await breaks('transaction-control', db.run('begin'))
     await breaks('several-statements', db.run('delete from users; delete from users'))
     await breaks('ends-transaction', db.exec("insert into users (email) values ('a@x'); commit; select 1"))
     await assert.rejects(db.exec('create table t(n); begin; drop table t'), (error) => {
@@ -191,7 +190,7 @@ describe('errors', () => {
     assert.deepEqual(await db.all("select name from sqlite_schema where type = 'table'"), [{ name: 'users' }])
   })
 
-  test('a script is carried out whole or not at all', async (t) => {
+  test('a script runs completely or not at all', async (t) => {
     const db = await open(t)
     await assert.rejects(
       db.exec("insert into users (email) values ('a@x'); insert into users (email) values (null)"),
@@ -203,9 +202,9 @@ describe('errors', () => {
     assert.deepEqual(await db.get('select count(*) as n from log'), { n: 1 })
   })
 
-  test('a file that cannot be opened is the error of who asks, and tried again for the next', async (t) => {
+  test('a file that cannot be opened rejects the waiting calls, and the next call tries again', async (t) => {
     const path = directory(t)
-    const missing = openSqlite(join(path, 'later/test.db'), { onEvent: () => {} })
+    const missing = openSqlite('later', join(path, 'later/test.db'), { onEvent: () => {} })
     t.after(() => missing.close())
     await assert.rejects(missing.get('select 1'), (error) => {
       assert.ok(error instanceof SqliteError)
@@ -217,33 +216,30 @@ describe('errors', () => {
     mkdirSync(join(path, 'later'))
     assert.deepEqual(await missing.get('select 1 as n'), { n: 1 })
 
-    writeFileSync(
-      join(path, 'text.db'),
-      'this is no database, only a text of some length that stands in for one'.repeat(20),
-    )
-    const text = openSqlite(join(path, 'text.db'), { onEvent: () => {} })
+    writeFileSync(join(path, 'text.db'), 'this file is not a database, only a text of sufficient length'.repeat(20))
+    const text = openSqlite('text', join(path, 'text.db'), { onEvent: () => {} })
     t.after(() => text.close())
     await assert.rejects(text.get('select 1'), { errname: 'SQLITE_NOTADB' })
   })
 })
 
-describe('limits', () => {
-  test('a query that runs out is ended, with the typed error of the guarded pools', async (t) => {
+describe('timeouts', () => {
+  test('a query that times out is cancelled, and rejects with a QueryTimeoutError', async (t) => {
     const db = await open(t, { queryTimeout: '100ms' })
     await assert.rejects(db.all(ENDLESS), (error) => {
       assert.ok(error instanceof QueryTimeoutError && isTimeout(error))
       assert.deepEqual([error.pool, error.timedOutBy], ['test', 'own'])
       assert.match(error.sql, /^with recursive c\(n\)/)
-      assert.match(error.stack ?? '', /open-sqlite\.test\.ts/)
+      assert.match(error.stack ?? '', /sqlite-database\.test\.ts/)
       return true
     })
-    await until('its thread to be free', () => sqliteHealth(db).readers.busy === 0)
+    await until('the reader to be free', () => sqliteHealth(db).readers.busy === 0)
     const { counts, abandoned } = sqliteHealth(db)
     assert.deepEqual([counts.timedOut, counts.replaced, abandoned], [1, 0, 0])
     assert.equal(abandonedOperations().size, 0)
   })
 
-  test('an operation gives its name and its limit to all calls in it', async (t) => {
+  test('an operation gives its name and timeout to all calls in it', async (t) => {
     const db = await open(t)
     await withQueryTimeout('auth', '500ms', async () => {
       await db.get('select 1')
@@ -254,13 +250,13 @@ describe('limits', () => {
       })
       await assert.rejects(db.run('delete from users'), (error) => {
         assert.ok(error instanceof WriteTimeoutError)
-        assert.deepEqual([error.started, error.carriedOut], [false, 'no'])
+        assert.deepEqual([error.started, error.committed], [false, 'no'])
         return true
       })
     })
   })
 
-  test('a call is cut to what is left of the request, and is in its waits', async (t) => {
+  test('a call gets no more than the time left of its request, and is recorded in its waits', async (t) => {
     const db = await open(t)
     await withDeadline(
       'request',
@@ -284,15 +280,15 @@ describe('limits', () => {
     )
   })
 
-  test('a client that leaves, or a shutdown, ends its query and is no time-out', async (t) => {
+  test('a disconnected client and a shutdown cancel the query without counting as timeouts', async (t) => {
     const db = await open(t)
     for (const reason of [new ClientDisconnectedError(), new ShutdownError()]) {
       const scope = new WaitScope(performance.now(), NO_DEADLINE)
       const call = scope.enter(() => db.all(ENDLESS))
-      await until('it to run', () => sqliteHealth(db).readers.busy === 1)
+      await until('the query to run', () => sqliteHealth(db).readers.busy === 1)
       scope.abort(reason)
       await assert.rejects(call, (error) => error === reason)
-      await until('its thread to be free', () => sqliteHealth(db).readers.busy === 0)
+      await until('the reader to be free', () => sqliteHealth(db).readers.busy === 0)
       await assert.rejects(
         scope.enter(() => db.get('select 1')),
         (error) => error === reason,
@@ -302,17 +298,17 @@ describe('limits', () => {
     assert.deepEqual([expired, aborted, replaced], [0, 4, 0])
   })
 
-  test('a write that runs out was not carried out, and says so', async (t) => {
+  test('a write that times out is not committed, and its error says so', async (t) => {
     const db = await open(t)
     const held = db.transaction(async (tx) => {
       await tx.run("insert into users (email) values ('tx@x')")
-      await until('the other to have run out', () => sqliteHealth(db).counts.timedOut > 0)
+      await until('the other write to time out', () => sqliteHealth(db).counts.timedOut > 0)
     })
     await assert.rejects(
       withQueryTimeout('audit', '100ms', () => db.run("insert into users (email) values ('late@x')")),
       (error) => {
         assert.ok(error instanceof WriteTimeoutError)
-        assert.equal(error.carriedOut, 'no')
+        assert.equal(error.committed, 'no')
         assert.equal(error.blockedBy, 'transaction')
         return true
       },
@@ -324,7 +320,7 @@ describe('limits', () => {
     )
   })
 
-  test('the event loop turns while threads work', async (t) => {
+  test('the event loop keeps turning while threads work', async (t) => {
     const db = await open(t)
     let turns = 0
     const timer = setInterval(() => turns++, 5)
@@ -340,7 +336,7 @@ describe('limits', () => {
 })
 
 describe('a transaction', () => {
-  test('commits what its function did, and returns what it returned', async (t) => {
+  test('commits what its function did, and resolves to what it returned', async (t) => {
     const db = await open(t)
     const id = await db.transaction(async (tx) => {
       await tx.run("insert into users (email) values ('a@x')")
@@ -353,7 +349,7 @@ describe('a transaction', () => {
     assert.equal((await all(db)).length, 3)
   })
 
-  test('is rolled back when its function throws, and the error is passed on', async (t) => {
+  test('is rolled back when its function throws, and rejects with that error', async (t) => {
     const db = await open(t)
     const fault = new Error('no')
     await assert.rejects(
@@ -374,7 +370,7 @@ describe('a transaction', () => {
     assert.deepEqual(await all(db), [])
   })
 
-  test('goes on after a statement that failed, if its function does, and knows savepoints', async (t) => {
+  test('can continue after a failed statement, and supports savepoints', async (t) => {
     const db = await open(t)
     await db.transaction(async (tx) => {
       await tx.run("insert into users (email) values ('a@x')")
@@ -390,22 +386,22 @@ describe('a transaction', () => {
     )
   })
 
-  test('has the writer for itself: other writes come after it, reads do not wait', async (t) => {
+  test('has the writer for itself: other writes follow it, reads do not wait', async (t) => {
     const db = await open(t)
     const order: string[] = []
     const held = db.transaction(async (tx) => {
       await tx.run("insert into users (email) values ('a@x')")
-      await until('the other to wait', () => sqliteHealth(db).writer.queued === 1)
+      await until('the other write to wait', () => sqliteHealth(db).writer.queued === 1)
       assert.deepEqual(await db.all('select id from users'), [])
       order.push('transaction')
     })
-    await until('it to have the writer', () => sqliteHealth(db).writer.busy === 1)
+    await until('the transaction to have the writer', () => sqliteHealth(db).writer.busy === 1)
     const other = db.run("insert into users (email) values ('b@x')").then(() => order.push('other'))
     await Promise.all([held, other])
     assert.deepEqual(order, ['transaction', 'other'])
   })
 
-  test('refuses what would wait for itself', async (t) => {
+  test('rejects a call that would wait for its own transaction', async (t) => {
     const db = await open(t)
     await db.transaction(async (tx) => {
       await breaks('nested-write', db.run('delete from users'))
@@ -413,45 +409,45 @@ describe('a transaction', () => {
         'nested-write',
         db.transaction(async () => {}),
       )
-      await breaks('transaction-boundary', tx.run('commit'))
+      await breaks('transaction-control', tx.run('commit'))
       await tx.run("insert into users (email) values ('a@x')")
     })
     assert.equal((await all(db)).length, 1)
   })
 
-  test('that is open for too long is rolled back, its later calls are refused, and who waits goes on', async (t) => {
+  test('that times out is rolled back, rejects its later calls, and releases the writer', async (t) => {
     const events: string[] = []
     const db = await open(t, { onEvent: ({ type }) => events.push(type) })
     let later: unknown
-    let tell: () => void = () => {}
-    const told = new Promise<void>((resolve) => {
-      tell = resolve
+    let onRejected: () => void = () => {}
+    const rejected = new Promise<void>((resolve) => {
+      onRejected = resolve
     })
     const expired = db.transaction(
       async (tx) => {
         await tx.run("insert into users (email) values ('a@x')")
-        await until('it to be over', () => sqliteHealth(db).writer.busy === 0)
+        await until('the transaction to be over', () => sqliteHealth(db).writer.busy === 0)
         assert.deepEqual(abandonedOperations(), new Map([['pool test', 1]]))
         later = await tx.run('delete from users').catch((error: unknown) => error)
-        tell()
+        onRejected()
       },
       { timeout: '500ms' },
     )
     await assert.rejects(expired, (error) => {
       assert.ok(error instanceof TransactionTimeoutError && isTimeout(error))
-      assert.equal(error.carriedOut, 'no')
+      assert.equal(error.committed, 'no')
       assert.deepEqual([error.pool, error.blockedBy], ['test', null])
       return true
     })
     await db.run("insert into users (email) values ('b@x')")
     assert.deepEqual(await db.all('select email from users'), [{ email: 'b@x' }])
-    await within('its later call to be refused', told)
+    await within('its later call to be rejected', rejected)
     assert.ok(later instanceof TransactionTimeoutError, String(later))
-    await until('no zombie to be left', () => abandonedOperations().size === 0)
-    assert.deepEqual(events, ['transaction-expired'])
+    await until('no abandoned operation to be left', () => abandonedOperations().size === 0)
+    assert.deepEqual(events, ['transaction-timeout'])
   })
 
-  test('in which a call ran out is rolled back, even if its function returns', async (t) => {
+  test('in which a call times out is rolled back, even if its function returns', async (t) => {
     const db = await open(t)
     await assert.rejects(
       db.transaction(async (tx) => {
@@ -465,7 +461,7 @@ describe('a transaction', () => {
     assert.equal(sqliteHealth(db).counts.replaced, 0)
   })
 
-  test('is given up with its request, while it waits and while it is open', async (t) => {
+  test('is given up with its request, both while it waits and while it is open', async (t) => {
     const db = await open(t)
     const scope = new WaitScope(performance.now(), NO_DEADLINE)
     const reason = new ClientDisconnectedError()
@@ -475,7 +471,7 @@ describe('a transaction', () => {
         await tx.all(ENDLESS)
       }),
     )
-    await until('it to be open', () => sqliteHealth(db).writer.busy === 1)
+    await until('the transaction to be open', () => sqliteHealth(db).writer.busy === 1)
     const waiting = scope.enter(() => db.transaction(async () => assert.fail('it must not begin')))
     scope.abort(reason)
     await assert.rejects(opened, (error) => error === reason)
@@ -485,7 +481,7 @@ describe('a transaction', () => {
     assert.equal(sqliteHealth(db).counts.replaced, 0)
   })
 
-  test('waits for what it began and did not await, and refuses what comes after', async (t) => {
+  test('waits for calls that were not awaited, and rejects calls that come after its end', async (t) => {
     const db = await open(t)
     let kept: SqliteQueries | undefined
     const floating: Promise<unknown>[] = []
@@ -498,7 +494,7 @@ describe('a transaction', () => {
     await breaks('transaction-over', kept?.run('delete from users') ?? Promise.resolve())
   })
 
-  test('reports what SQLite finds at the end, or has rolled back by itself', async (t) => {
+  test('rejects when the commit fails, or when SQLite has rolled it back', async (t) => {
     const db = await open(t)
     await db.exec(
       'create table child (id integer primary key, parent integer references users(id) deferrable initially deferred)',
@@ -539,9 +535,9 @@ describe('closing', () => {
     return true
   }
 
-  test('lets what is under way and what waits end, refuses what comes, and leaves one file', async (t) => {
+  test('waits for running and queued calls, rejects new ones, and leaves one file', async (t) => {
     const path = directory(t)
-    const db = openSqlite(join(path, 'test.db'))
+    const db = openSqlite('test', join(path, 'test.db'))
     await db.exec('create table t (n)')
     const calls = Array.from({ length: 20 }, (_, n) => db.run('insert into t values (?)', [n]))
     const transaction = db.transaction(async (tx) => {
@@ -554,27 +550,27 @@ describe('closing', () => {
     await within('the database to close', closed)
     assert.equal(db.close(), closed)
     assert.deepEqual(readdirSync(path), ['test.db'])
-    const again = openSqlite(join(path, 'test.db'))
+    const again = openSqlite('test', join(path, 'test.db'))
     t.after(() => again.close())
     assert.deepEqual(await again.get('select count(*) as n from t'), { n: 22 })
   })
 
-  test('gives up what is not done within its limit', async (t) => {
+  test('gives up calls that do not end within closeTimeout', async (t) => {
     const path = directory(t)
-    const db = openSqlite(join(path, 'test.db'), { closeTimeout: '100ms', queryTimeout: 'unbounded' })
-    const endless = assert.rejects(db.all(ENDLESS), lostBecause('close-limit'))
+    const db = openSqlite('test', join(path, 'test.db'), { closeTimeout: '100ms', queryTimeout: 'unbounded' })
+    const endless = assert.rejects(db.all(ENDLESS), lostBecause('close-timeout'))
     const stuck = assert.rejects(
       db.transaction(() => new Promise(() => {})),
-      lostBecause('close-limit'),
+      lostBecause('close-timeout'),
     )
-    await until('both to run', () => sqliteHealth(db).readers.busy === 1 && sqliteHealth(db).writer.busy === 1)
+    await until('both calls to run', () => sqliteHealth(db).readers.busy === 1 && sqliteHealth(db).writer.busy === 1)
     await within('the database to close', db.close())
     await Promise.all([endless, stuck])
     assert.equal(existsSync(join(path, 'test.db-wal')), false)
   })
 
-  test('right after opening is fine', async (t) => {
+  test('is possible right after opening', async (t) => {
     const path = directory(t)
-    await within('the database to close', openSqlite(join(path, 'test.db')).close())
+    await within('the database to close', openSqlite('test', join(path, 'test.db')).close())
   })
 })

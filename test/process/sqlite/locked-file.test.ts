@@ -16,7 +16,7 @@ import {
   withQueryTimeout,
 } from '../../../src/sqlite/index.ts'
 import { until, within } from '../support/until.ts'
-import { holdLock, type LockHolder } from './sqlite-holder.ts'
+import { holdLock, type LockHolder } from './lock-holder.ts'
 
 function filePath(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-sqlite-'))
@@ -25,7 +25,7 @@ function filePath(t: TestContext): string {
 }
 
 function open(t: TestContext, path: string, options: SqliteOptions = {}): SqliteDatabase {
-  const db = openSqlite(path, { name: 'test', onEvent: () => {}, ...options })
+  const db = openSqlite('test', path, { onEvent: () => {}, ...options })
   t.after(() => within('the database to close', db.close()))
   return db
 }
@@ -36,9 +36,9 @@ async function hold(t: TestContext, path: string): Promise<LockHolder> {
   return holder
 }
 
-test('while another process holds the file, reads go on, writes run out in time, and both go on after', async (t) => {
+test('while another process locks the file, reads continue and writes time out; after it both succeed', async (t) => {
   const path = filePath(t)
-  // Enough for the reads, all of which must succeed, and little enough for the writes, none of which can.
+  // Long enough for the reads, which must succeed; the writes cannot.
   const db = open(t, path, { queryTimeout: '1500ms' })
   await withQueryTimeout('set-up', '20s', async () => {
     await db.exec(
@@ -65,21 +65,21 @@ test('while another process holds the file, reads go on, writes run out in time,
   })
   const reads = Array.from({ length: 100 }, () => db.get('select email from users'))
   assert.ok((await Promise.all(reads)).every((row) => row?.email === 'a@x'))
-  assert.equal(sqliteHealth(db).counts.timedOut, 0, 'the reads have not waited for the writes')
+  assert.equal(sqliteHealth(db).counts.timedOut, 0, 'reads do not wait for writes')
   const ends = await Promise.all(callers)
   clearInterval(timer)
 
   for (const { error } of ends) {
     assert.ok(error instanceof WriteTimeoutError && isTimeout(error), String(error))
-    assert.equal(error.carriedOut, 'no')
+    assert.equal(error.committed, 'no')
   }
   assert.ok(ends[0]?.error instanceof WriteTimeoutError)
   assert.equal(ends[0].error.blockedBy, 'file-lock')
   const longest = Math.max(...ends.map(({ took }) => took))
   t.diagnostic(
-    `100 writes of 1,500 ms: the last ran out after ${Math.round(longest)} ms; longest turn ${Math.round(longestTurn)} ms`,
+    `100 writes of 1,500 ms: the last timed out after ${Math.round(longest)} ms; longest turn ${Math.round(longestTurn)} ms`,
   )
-  // Generous: the machine is shared. One after the other, or each waiting in this thread, they would take two and a half minutes.
+  // A generous bound, because the machine is shared. One after the other they would take 2.5 minutes.
   assert.ok(longest < 30_000, `${longest} ms`)
   assert.ok(sqliteHealth(db).counts.busyRetries > 0)
   assert.equal(sqliteHealth(db).counts.replaced, 0)
@@ -91,7 +91,7 @@ test('while another process holds the file, reads go on, writes run out in time,
   })
 })
 
-test('a write, and a transaction, that wait for the lock are carried out when it is released', async (t) => {
+test('a write and a transaction that wait for the lock run when it is released', async (t) => {
   const path = filePath(t)
   const db = open(t, path)
   await db.exec('create table t (n)')
@@ -101,30 +101,30 @@ test('a write, and a transaction, that wait for the lock are carried out when it
     await tx.run('insert into t values (2)')
     return tx.all('select n from t order by n')
   })
-  await until('it to have asked again', () => sqliteHealth(db).counts.busyRetries > 3)
+  await until('the call to be retried', () => sqliteHealth(db).counts.busyRetries > 3)
   await holder.release()
   assert.equal((await write).changes, 1)
   assert.deepEqual(await transaction, [{ n: 1 }, { n: 2 }])
 })
 
-test('the lock of a process that is killed is gone', async (t) => {
+test('the lock of a killed process is released', async (t) => {
   const path = filePath(t)
   const db = open(t, path)
   await db.exec('create table t (n)')
   const holder = await hold(t, path)
   const write = db.run('insert into t values (1)')
-  await until('it to have asked again', () => sqliteHealth(db).counts.busyRetries > 3)
+  await until('the call to be retried', () => sqliteHealth(db).counts.busyRetries > 3)
   await holder.kill()
   assert.equal((await write).changes, 1)
 })
 
-test('a transaction that does not get the lock runs out, and so does one that needs it late', async (t) => {
+test('a transaction that cannot get the lock times out, at its start or at its first write', async (t) => {
   const path = filePath(t)
   const db = open(t, path)
   await db.exec('create table t (n)')
   const holder = await hold(t, path)
   await assert.rejects(
-    db.transaction(async () => assert.fail('it must not begin'), { timeout: '150ms' }),
+    db.transaction(async () => assert.fail('it must not start'), { timeout: '150ms' }),
     (error) => error instanceof TransactionTimeoutError && error.blockedBy === 'file-lock',
   )
   await assert.rejects(
@@ -142,7 +142,7 @@ test('a transaction that does not get the lock runs out, and so does one that ne
   assert.equal(sqliteHealth(db).counts.replaced, 0)
 })
 
-test('a deferred transaction whose snapshot is out of date says that it must be repeated', async (t) => {
+test('a deferred transaction with an outdated snapshot rejects with the advice to repeat it', async (t) => {
   const path = filePath(t)
   const db = open(t, path)
   await db.exec('create table t (n)')
@@ -166,7 +166,7 @@ test('a deferred transaction whose snapshot is out of date says that it must be 
   )
 })
 
-test('a file that is locked while it is opened is the business of who waits for it, within their limits', async (t) => {
+test('calls that wait for a locked file to be opened keep their own timeouts', async (t) => {
   const path = filePath(t)
   const first = new DatabaseSync(path)
   first.exec('create table t (n); insert into t values (1)')

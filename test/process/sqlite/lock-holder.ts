@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { within } from '../support/until.ts'
 
-/** Another process that has the lock of a SQLite file. */
+/** Another process that holds the lock of a SQLite file. */
 export interface LockHolder {
-  /** It lets go, and ends. */
+  /** Releases the lock and exits. */
   release(): Promise<void>
-  /** It is killed, and so lets go. */
+  /** Kills the process, which releases the lock. */
   kill(): Promise<void>
 }
 
@@ -21,7 +21,7 @@ process.once('message', () => {
 })
 `
 
-/** Resolves once another process is inside `BEGIN EXCLUSIVE`. */
+/** Resolves when another process has run `BEGIN EXCLUSIVE`. */
 export async function holdLock(path: string): Promise<LockHolder> {
   const child = spawn(
     process.execPath,
@@ -33,11 +33,11 @@ export async function holdLock(path: string): Promise<LockHolder> {
   return {
     release: () => {
       if (child.connected) child.send('release')
-      return within('the other process to end', ended)
+      return within('the other process to exit', ended)
     },
     kill: () => {
       child.kill('SIGKILL')
-      return within('the other process to end', ended)
+      return within('the other process to exit', ended)
     },
   }
 }
@@ -45,6 +45,6 @@ export async function holdLock(path: string): Promise<LockHolder> {
 function firstMessage(child: ChildProcess): Promise<unknown> {
   return new Promise((resolve, reject) => {
     child.once('message', resolve)
-    child.once('exit', (code) => reject(new Error(`it ended with ${code}`)))
+    child.once('exit', (code) => reject(new Error(`it exited with ${code}`)))
   })
 }
