@@ -3,7 +3,7 @@
 import type { RequestQueries } from '../../src/diagnostics/request-queries.ts'
 import { countQuery } from '../../src/query-insight/count-query.ts'
 import { monotonicNow, NO_DEADLINE } from '../../src/resilience/clock.ts'
-import { surroundings, WaitScope } from '../../src/resilience/wait-scope.ts'
+import { currentParent, WaitScope } from '../../src/resilience/wait-scope.ts'
 
 const [mode = '', side = '', seconds] = process.argv.slice(2)
 
@@ -43,7 +43,7 @@ function ask(): void {
     // What the driver does with each text, counted or not: one that was just put together is made one piece by it.
     seen += Buffer.byteLength(sql)
     // What a wait does that begins, counted or not: it looks for the request it is part of.
-    const { home } = surroundings()
+    const { home } = currentParent()
     seen += home === null ? 1 : 0
     if (isCounted) countQuery(sql, VALUES[n], 'main', true, NOW, home)?.ended(1, false, NOW, NOW)
   }

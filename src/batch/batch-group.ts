@@ -1,7 +1,7 @@
 import { currentOperation } from '../database/query-timeout.ts'
 import { isAbortReason } from '../resilience/abort-reason.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
-import { surroundings } from '../resilience/wait-scope.ts'
+import { currentParent } from '../resilience/wait-scope.ts'
 import { BatchLoad, type RequestedKey } from './batch-load.ts'
 import type { BatchPlan } from './batch-results.ts'
 
@@ -32,7 +32,7 @@ export class BatchGroup<Key, Value> {
   }
 
   load(key: Key): Promise<Value> {
-    return this.#loadFor(surroundings(), this.#plan.identityOf(key), key)
+    return this.#loadFor(currentParent(), this.#plan.identityOf(key), key)
   }
 
   clear(...key: [] | [key: Key]): void {

@@ -1,6 +1,6 @@
 import { ms } from '../resilience/duration.ts'
 import type { WaitNode, WaitsHolder } from '../resilience/wait-node.ts'
-import { currentWaits, surroundings } from '../resilience/wait-scope.ts'
+import { currentParent, currentWaits } from '../resilience/wait-scope.ts'
 import { startWait } from '../resilience/with-timeout.ts'
 import { type BatchPlan, resultsOf } from './batch-results.ts'
 
@@ -87,7 +87,7 @@ export class BatchLoad<Key, Value> {
   }
 
   async #loadForSeveral(): Promise<void> {
-    const parent = surroundings()
+    const parent = currentParent()
     if (this.#callers.has(parent)) return this.#loadAll(parent)
     const abandoned = new AbortController()
     const waiting = new Set(this.#callers)

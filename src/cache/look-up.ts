@@ -1,7 +1,7 @@
 import { isAbortReason, isTimeout } from '../resilience/abort-reason.ts'
 import { type Milliseconds, ms, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
-import { surroundingsOf } from '../resilience/wait-scope.ts'
+import { parentOf } from '../resilience/wait-scope.ts'
 import { startWait } from '../resilience/with-timeout.ts'
 import type { RunningCounts } from './cache-counts.ts'
 import type { CacheEntry } from './cache-entry.ts'
@@ -51,7 +51,7 @@ export class LookUp<Key extends CacheKey, Value> {
       if (isBackingOff || now < entry.staleUntil) {
         if (!isBackingOff) this.#refresh(key, id)
         this.#parts.counts.degraded++
-        recordDegraded(surroundingsOf(options), this.#parts.waitName)
+        recordDegraded(parentOf(options), this.#parts.waitName)
         return entry
       }
     }
@@ -117,7 +117,7 @@ export class LookUp<Key extends CacheKey, Value> {
       isDegraded = true
       found.set(id, entry)
     }
-    const parent = surroundingsOf(options)
+    const parent = parentOf(options)
     return startWait<ReadonlyMap<string, CacheEntry>, ReadonlyMap<string, CacheEntry>>(
       parent,
       this.#parts.waitName,
@@ -179,7 +179,7 @@ export class LookUp<Key extends CacheKey, Value> {
     this.#parts.counts.misses += loads
     this.#parts.counts.loads += loads
     const limit = ms(Math.min(this.#parts.settings.timeout, this.#callerTimeout(options)))
-    return startWait<Result>(surroundingsOf(options), this.#parts.waitName, limit, work)
+    return startWait<Result>(parentOf(options), this.#parts.waitName, limit, work)
   }
 
   #callerTimeout(options: GetOptions | undefined): Milliseconds {

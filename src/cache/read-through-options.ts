@@ -1,7 +1,7 @@
 import type { Duration } from '../resilience/duration.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
-import type { Surroundings } from '../resilience/wait-scope.ts'
+import type { ParentOption } from '../resilience/wait-scope.ts'
 import type { CacheEvent } from './cache-events.ts'
 import type { CacheCodec } from './codec.ts'
 import type { RedisClient } from './redis/redis-client.ts'
@@ -77,7 +77,7 @@ export type ReadThroughOptions<Key extends CacheKey, Value> = CommonOptions<Key,
     | { readonly load?: undefined; readonly loadMany: LoadMany<Key, Value> }
   )
 
-export interface GetOptions extends Surroundings {
+export interface GetOptions extends ParentOption {
   /** How long this caller waits at most, besides what is left of its deadline. Default: unbounded; the load has a limit itself. */
   readonly timeout?: Duration
 }

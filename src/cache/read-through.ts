@@ -2,7 +2,7 @@ import type { CacheReport } from '../diagnostics/modules/cache-report.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { readCount, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import { type TimerWheel, waitWheel } from '../resilience/timer-wheel.ts'
-import { surroundingsOf } from '../resilience/wait-scope.ts'
+import { parentOf } from '../resilience/wait-scope.ts'
 import { startWait } from '../resilience/with-timeout.ts'
 import { newCounts, type RunningCounts } from './cache-counts.ts'
 import { CacheRoom, type RoomCache } from './cache-room.ts'
@@ -267,7 +267,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
 
   /** Waits until this worker has heard what it must know before it answers. Returns options that still know whose wait it is. */
   async #afterSettling(settled: Promise<void>, options: GetOptions | undefined): Promise<GetOptions> {
-    const parent = surroundingsOf(options)
+    const parent = parentOf(options)
     await startWait(parent, `${this.#waitName}: other workers`, UNBOUNDED, () => settled)
     return { ...options, parent }
   }

@@ -1,8 +1,8 @@
 import { BoundedOperation } from '../resilience/bounded-operation.ts'
 import { deadlineAt, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
-import { DETACHED } from '../resilience/wait-node.ts'
-import { surroundings } from '../resilience/wait-scope.ts'
+import { ROOT } from '../resilience/wait-node.ts'
+import { currentParent } from '../resilience/wait-scope.ts'
 import type { DatabaseTimeout, TimedOutBy } from './query-errors.ts'
 import { currentOperation } from './query-timeout.ts'
 
@@ -22,7 +22,7 @@ export abstract class DatabaseOperation extends BoundedOperation {
    *   shorten it. `cleanup`: belongs to no request, so that it runs when the request has ended.
    */
   constructor(pool: string, own: Milliseconds, kind: 'query' | 'acquire' | 'cleanup') {
-    const parent = kind === 'cleanup' ? DETACHED : surroundings()
+    const parent = kind === 'cleanup' ? ROOT : currentParent()
     const operation = kind === 'cleanup' ? undefined : currentOperation()
     const now = monotonicNow()
     let timeout = own

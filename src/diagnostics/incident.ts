@@ -27,7 +27,7 @@ export interface Incident {
   /** Of a boot that did not end: the file that was being imported, who imports it, and so on up to the entry. Absolute paths. */
   readonly imports?: readonly string[]
   /** Why a cut that was due did not happen. */
-  readonly notInterrupted?: NotCutReason
+  readonly notInterrupted?: NotInterruptedReason
   /** What was borrowed and not given back. */
   readonly leak?: LeakReport
   /** What a worker replaced for its memory used, and its limit, in bytes. */
@@ -43,11 +43,11 @@ export interface Incident {
 }
 
 /** Why the JavaScript of a stalled main thread was not cut. */
-export type NotCutReason =
+export type NotInterruptedReason =
   /** An `async_hooks` hook is enabled, under which a cut may abort the process. */
   | 'async-hooks'
   /** The worker has been cut before and is on its way out. */
-  | 'cut-before'
+  | 'interrupted-before'
   | 'blocked-in-system-call'
   /** It runs native code that cannot be interrupted. */
   | 'native-code'

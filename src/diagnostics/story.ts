@@ -1,5 +1,5 @@
 import { formatElapsed } from '../resilience/duration.ts'
-import type { EmergencyResponses, Incident, NotCutReason, ReportedError, StallEvidence } from './incident.ts'
+import type { EmergencyResponses, Incident, NotInterruptedReason, ReportedError, StallEvidence } from './incident.ts'
 import { printable } from './log-text.ts'
 import { tellKernel, tellOldest, tellRequest } from './telling-evidence.ts'
 import { shortPath, tellFrame, tellingFrame } from './telling-frame.ts'
@@ -143,9 +143,9 @@ function died(incident: Untold): string {
 }
 
 /** Behind "not cut, because". */
-const NOT_CUT: Readonly<Record<NotCutReason, string>> = {
+const NOT_CUT: Readonly<Record<NotInterruptedReason, string>> = {
   'async-hooks': 'an async_hooks hook is enabled, under which a cut may abort the process',
-  'cut-before': 'it has been cut once already',
+  'interrupted-before': 'it has been cut once already',
   'blocked-in-system-call': 'it is blocked in a system call',
   'native-code': 'it runs native code that cannot be interrupted',
   'loop-did-not-turn': 'its loop did not turn after the cut',

@@ -1,4 +1,4 @@
-import type { EmergencyResponses, NotCutReason, ReportedError, StallEvidence } from '../diagnostics/incident.ts'
+import type { EmergencyResponses, NotInterruptedReason, ReportedError, StallEvidence } from '../diagnostics/incident.ts'
 import type { LeakReport } from '../diagnostics/leak-report.ts'
 import type { CostlyImport } from '../diagnostics/modules/boot-report.ts'
 import type { OutcomeCounts } from '../diagnostics/outcomes.ts'
@@ -66,7 +66,7 @@ export type FromWatchdog =
   | { readonly type: 'stall-ended'; readonly stalledForMs: number; readonly evidence: StallEvidence | null }
   | { readonly type: 'stall-interrupted'; readonly stalledForMs: number; readonly evidence: StallEvidence }
   /** Why the code was not interrupted although the stall was long enough. */
-  | { readonly type: 'interrupt-impossible'; readonly why: NotCutReason; readonly evidence: StallEvidence }
+  | { readonly type: 'interrupt-impossible'; readonly why: NotInterruptedReason; readonly evidence: StallEvidence }
   | {
       readonly type: 'killing'
       readonly why: KillReason

@@ -4,7 +4,7 @@ import { shortenSql } from '../database/shorten-sql.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { countQuery } from '../query-insight/count-query.ts'
 import { handOver } from '../query-insight/handed-over.ts'
-import { callWithin, surroundings } from '../resilience/wait-scope.ts'
+import { callWithin, currentParent } from '../resilience/wait-scope.ts'
 import { Borrow, capturePlace } from './borrow.ts'
 import { textOf, valuesOf } from './client-query.ts'
 import {
@@ -107,7 +107,7 @@ export function poolHealth(pool: PgPool): PoolHealth {
 
 /** `pool.query`: a connection for one query. Unlike the pool's own it keeps the connection when the query fails and nothing is wrong with it. */
 async function runOn(guard: PoolGuard, config: unknown, values: unknown): Promise<unknown> {
-  const around = surroundings()
+  const around = currentParent()
   const borrow = new Borrow(currentOperation()?.name ?? null, () => shortenSql(textOf(config)))
   // Counted here, where the caller is still on the stack.
   const counted = countQuery(

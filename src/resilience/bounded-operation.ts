@@ -199,7 +199,7 @@ export function abandonedOperations(): ReadonlyMap<string, number> {
 }
 
 /** How much of it there is in all. */
-export function zombieCount(): number {
+export function abandonedCount(): number {
   return total
 }
 

@@ -4,7 +4,7 @@ import { isFailureOfWork } from './abort-reason.ts'
 import { type Duration, formatElapsed, type Milliseconds, ms, readCount, readDuration } from './duration.ts'
 import { type TimerWheel, waitWheel } from './timer-wheel.ts'
 import { recordRefusal, type WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 /** When a closed breaker opens: after failures in a row, or when too large a share of the calls of a window failed. */
@@ -125,8 +125,8 @@ export class Breaker {
    *
    * @returns what `work` returns; rejects with a `BreakerOpenError`, with a `WaitTimeoutError` for a probe that took too long, or as `work` does
    */
-  async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: Surroundings): Promise<Value> {
-    const parent = surroundingsOf(options)
+  async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: ParentOption): Promise<Value> {
+    const parent = parentOf(options)
     if (parent.reason !== undefined) throw parent.reason
     const now = this.#wheel.now()
     if (this.#state.kind === 'open' && now >= this.#state.until) {

@@ -1,7 +1,7 @@
 import { PunctualError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, readCount, readDuration } from './duration.ts'
 import { recordRefusal, type WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 export interface BulkheadOptions {
@@ -74,8 +74,8 @@ export class Bulkhead {
    * @returns what `work` returns; rejects with a `BulkheadFullError`, with a `WaitTimeoutError` of the queue, with the reason when what is around
    *   it is given up, or as `work` does
    */
-  async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: Surroundings): Promise<Value> {
-    const parent = surroundingsOf(options)
+  async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: ParentOption): Promise<Value> {
+    const parent = parentOf(options)
     if (parent.reason !== undefined) throw parent.reason
     if (this.#inWork < this.#concurrent) this.#inWork++
     else await this.#takeTurn(parent)

@@ -2,10 +2,10 @@ import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { isAbortReason, isTimeout } from './abort-reason.ts'
 import { readCount, UNBOUNDED } from './duration.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
-export interface WithFallbackOptions extends Surroundings {
+export interface WithFallbackOptions extends ParentOption {
   /** Which errors the fallback is for. Default: all, save reasons to abort that are no time-out. */
   readonly when?: (error: unknown) => boolean
 }
@@ -27,7 +27,7 @@ export function withFallback<Value, Otherwise>(
 ): Promise<Value | Otherwise> {
   try {
     const rescues = options?.when ?? rescuesByDefault
-    return startWait<Value, Otherwise>(surroundingsOf(options), name, UNBOUNDED, work, { fallback, rescues })
+    return startWait<Value, Otherwise>(parentOf(options), name, UNBOUNDED, work, { fallback, rescues })
   } catch (error) {
     return Promise.reject(error)
   }
@@ -62,7 +62,7 @@ export type Answer<From extends Sources> = {
   }
 }[keyof From & string]
 
-export interface AskOptions<Source extends string> extends Surroundings {
+export interface AskOptions<Source extends string> extends ParentOption {
   /** Which to ask first, where nothing is remembered of this key; e.g. what the caller supposes. Default: the first of `sources`. */
   readonly first?: Source | undefined
 }
@@ -98,7 +98,7 @@ export class FallbackChain<From extends Sources> {
    * @throws RangeError (as a rejection) when `first` is none of the sources
    */
   async ask(key: KeyOf<From>, options?: AskOptions<keyof From & string>): Promise<Answer<From>> {
-    const parent = surroundingsOf(options)
+    const parent = parentOf(options)
     const names = this.#inOrder(key, options?.first)
     for (const [index, source] of names.entries()) {
       if (parent.reason !== undefined) throw parent.reason

@@ -4,7 +4,7 @@ import { type BackOff, delayAfter, type Jitter } from './back-off.ts'
 import { type Duration, ms, readCount, readDuration } from './duration.ts'
 import { type TimerWheel, WheelEntry, waitWheel } from './timer-wheel.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 export interface RetryOptions {
@@ -67,9 +67,9 @@ export class Retry {
    */
   async run<Value>(
     work: (wait: WaitContext, attempt: number) => Value | PromiseLike<Value>,
-    options?: Surroundings,
+    options?: ParentOption,
   ): Promise<Value> {
-    const parent = surroundingsOf(options)
+    const parent = parentOf(options)
     this.#budget.earn()
     let delay = 0
     for (let attempt = 1; ; attempt++) {

@@ -192,7 +192,7 @@ export class WaitNode implements WheelEntry, WaitContext {
 }
 
 /** What is around a wait that belongs to no scope: no deadline, no list of waits, never given up. */
-export const DETACHED: WaitNode = new WaitNode(null)
+export const ROOT: WaitNode = new WaitNode(null)
 
 /** Writes down that something was not begun at all. */
 export function recordRefusal(parent: WaitNode, name: string): void {

@@ -3,7 +3,7 @@ import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 import { type Deadline, NO_DEADLINE } from './clock.ts'
 import type { TimerWheel } from './timer-wheel.ts'
-import { DETACHED, type WaitContext, WaitNode, type WaitsHolder } from './wait-node.ts'
+import { ROOT, type WaitContext, WaitNode, type WaitsHolder } from './wait-node.ts'
 import { type WaitRecord, Waits } from './waits.ts'
 
 /**
@@ -94,11 +94,11 @@ export function callWithin<T>(node: WaitNode, work: (wait: WaitContext) => T): T
 }
 
 /** What a wait that begins now belongs to. */
-export function surroundings(): WaitNode {
+export function currentParent(): WaitNode {
   const scope = waitScopes.getStore()
   // A cut runs no `finally`: a callee that was left behind is over, or was called in another scope.
   if (callee !== null && !callee.over && calleeScope === scope) return callee
-  if (scope === undefined) return DETACHED
+  if (scope === undefined) return ROOT
   return scope instanceof WaitScope ? scope : adopt(scope)
 }
 
@@ -123,7 +123,7 @@ function adopt(foreign: WaitScope): WaitScope {
 }
 
 /** Options of everything that waits. */
-export interface Surroundings {
+export interface ParentOption {
   /**
    * What this is part of, for work that has awaited something before: the object that its own function was given. Default: the wait or
    * policy whose function is being called, else the current scope. `null`: nothing, not even the request.
@@ -132,10 +132,10 @@ export interface Surroundings {
 }
 
 /** @throws InvalidOptionError for a parent that is not of Punctual's making */
-export function surroundingsOf(options: Surroundings | undefined): WaitNode {
+export function parentOf(options: ParentOption | undefined): WaitNode {
   const parent = options?.parent
-  if (parent === undefined) return surroundings()
-  if (parent === null) return DETACHED
+  if (parent === undefined) return currentParent()
+  if (parent === null) return ROOT
   if (typeof (parent as WaitNode).giveUp === 'function') return parent as WaitNode
   throw new InvalidOptionError(
     'a wait',

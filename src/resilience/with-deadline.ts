@@ -2,10 +2,10 @@ import { NO_DEADLINE } from './clock.ts'
 import { type Duration, readDuration } from './duration.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { WaitNode } from './wait-node.ts'
-import { type Surroundings, surroundingsOf, WaitScope } from './wait-scope.ts'
+import { type ParentOption, parentOf, WaitScope } from './wait-scope.ts'
 import { startWait, type WaitOptions } from './with-timeout.ts'
 
-export interface WithDeadlineOptions extends Surroundings {
+export interface WithDeadlineOptions extends ParentOption {
   /** What its waits leave of that, so that something can be made of their failure; default 0. */
   readonly reserve?: Duration
   /** Gives all of it up when it is aborted. */
@@ -35,7 +35,7 @@ export function withDeadline<Value>(
     const reserve = options.reserve === undefined ? 0 : readDuration(`"${name}"`, 'reserve', options.reserve)
     const parent =
       options.wheel === undefined
-        ? surroundingsOf(options)
+        ? parentOf(options)
         : new WaitNode(null, options.wheel.now(), NO_DEADLINE, 0, null, options.wheel)
     const waitOptions: WaitOptions<Value, never> = { signal: options.signal }
     return startWait(

@@ -4,10 +4,10 @@ import { BoundedOperation } from './bounded-operation.ts'
 import { deadlineAt } from './clock.ts'
 import { type Duration, type Milliseconds, ms, readDuration } from './duration.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type Surroundings, surroundingsOf } from './wait-scope.ts'
+import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import type { WaitOutcome } from './waits.ts'
 
-export interface WithTimeoutOptions<Value, Otherwise = never> extends Surroundings {
+export interface WithTimeoutOptions<Value, Otherwise = never> extends ParentOption {
   /**
    * Taken in place of the result when the wait expires, or is refused for lack of time: a value, or a function that makes one. What a
    * function promises is awaited for as long as the wait itself was allowed, and may use up the reserve.
@@ -47,7 +47,7 @@ export function withTimeout<Value, Otherwise = never>(
 ): Promise<Value | Otherwise> {
   try {
     const own = readDuration(`the wait "${name}"`, 'timeout', timeout)
-    return startWait(surroundingsOf(options), name, own, work, options as WaitOptions<Value, Otherwise> | undefined)
+    return startWait(parentOf(options), name, own, work, options as WaitOptions<Value, Otherwise> | undefined)
   } catch (error) {
     return Promise.reject(error)
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { HeapEstimate } from './heap-estimate.ts'
+import { getHeapStatistics } from 'node:v8'
+import { HeapEstimate, heapLimit } from './heap-estimate.ts'
 import { Pulse } from './pulse.ts'
 
 const MIB = 1024 * 1024
@@ -49,5 +50,20 @@ describe('how full a heap is', () => {
     assert.equal(one.heap.becameFull(), false)
     one.pulse.booting = true
     assert.equal(one.beats(90).heap.becameFull(), false)
+  })
+})
+
+describe('the limit of the heap', () => {
+  it('is what the last flag says, however it is written', () => {
+    const size = 48 * 1024 * 1024
+    assert.equal(heapLimit(['--max-old-space-size=48']), size)
+    assert.equal(heapLimit(['--no-warnings --max_old_space_size 48', '--expose-gc']), size)
+    assert.equal(heapLimit(['--max-old-space-size=99', '--max-old-space-size=48']), size)
+  })
+
+  it('is what V8 says where no flag does, and never more', () => {
+    const { heap_size_limit: own } = getHeapStatistics()
+    assert.equal(heapLimit([]), own)
+    assert.equal(heapLimit(['--max-old-space-size=9000000']), own)
   })
 })

@@ -5,21 +5,21 @@ import { promisify } from 'node:util'
 
 const MAIN_THREAD = new URL('./main-thread.ts', import.meta.url).href
 
-/** The thread looks, and orders the cut in the very turn of the capture. Nothing it prints may need the main thread. */
+/** The thread looks, and orders the interrupted in the very turn of the capture. Nothing it prints may need the main thread. */
 const THREAD = `
 import { writeSync } from 'node:fs'
-import { parentPort, workerData, Worker } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { MainThread } from ${JSON.stringify(MAIN_THREAD)}
 // As a watchdog does: a session alone does not keep its thread alive.
 setInterval(() => {}, 1_000)
 parentPort.postMessage('loaded')
 const main = new MainThread()
 const capture = await main.look(10_000)
-main.cut({
+main.interrupt({
   hasEnded: () => false,
   isSpinning: () => true,
-  onCut: () => {
-    writeSync(1, 'cut in ' + capture.stack.at(-1).function)
+  onInterrupt: () => {
+    writeSync(1, 'interrupted in ' + capture.stack.at(-1).function)
     workerData[0] = 1
     // A process waits for its debuggers before it leaves.
     setImmediate(() => main.release())
@@ -28,11 +28,12 @@ main.cut({
 `
 /** A process whose main thread spins. */
 const program = (spin: string): string => `
-const wasCut = new Int32Array(new SharedArrayBuffer(4))
+import { Worker } from 'node:worker_threads'
+const wasInterrupted = new Int32Array(new SharedArrayBuffer(4))
 setInterval(() => {
-  if (wasCut[0] === 1) process.exit(0)
+  if (wasInterrupted[0] === 1) process.exit(0)
 }, 10)
-new Worker(${JSON.stringify(THREAD)}, { eval: true, workerData: wasCut }).once('message', () => {
+new Worker(${JSON.stringify(THREAD)}, { eval: true, workerData: wasInterrupted }).once('message', () => {
   ${spin}
 })
 `
@@ -45,10 +46,10 @@ async function outputOf(spin: string): Promise<string> {
 
 test('a cut that is ordered before the main thread has left the pause of a look is carried out', async () => {
   const rounds = Array.from({ length: 5 }, () => outputOf('for (;;);'))
-  for (const output of await Promise.all(rounds)) assert.match(output, /^cut in /)
+  for (const output of await Promise.all(rounds)) assert.match(output, /^interrupted in /)
 })
 
 test('code whose URL is no path is looked at and cut like any other', async () => {
   const spin = "(0, eval)('(function spin() { for (;;); })()\\n//# sourceURL=file://app/spin.js')"
-  assert.match(await outputOf(spin), /^cut in /)
+  assert.match(await outputOf(spin), /^interrupted in /)
 })

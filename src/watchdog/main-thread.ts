@@ -42,13 +42,13 @@ const MOST_BLIND = 5
 const MOST_ASKED = 25
 
 /** What a cut depends on, asked while the main thread is paused. */
-export interface CutOrder {
+export interface InterruptRequest {
   /** Whether the loop has turned since the cut fell due. */
   readonly hasEnded: () => boolean
   /** Whether the main thread has been burning CPU. */
   readonly isSpinning: () => boolean
   /** Called right before the end. */
-  readonly onCut: (capture: Capture) => void
+  readonly onInterrupt: (capture: Capture) => void
 }
 
 /** Asked in a paused frame; the arrow keeps the frame's own `this`, so that an event handler is known by its emitter. */
@@ -73,7 +73,7 @@ export class MainThread {
   #servedBefore: number | null = null
   /** What to do when the pause lands. */
   #mode: 'look' | 'interrupt' | 'freeze' = 'look'
-  #order: CutOrder | null = null
+  #order: InterruptRequest | null = null
   #waiters: ((capture: Capture | null) => void)[] = []
   #last: Capture | null = null
   /** Where each script came from, by its id; a call frame itself does not always say. */
@@ -102,7 +102,7 @@ export class MainThread {
    * itself), when another request is being served than at the look before (which has only just begun), and when it finds none
    * but Node's own code.
    */
-  cut(order: CutOrder): void {
+  interrupt(order: InterruptRequest): void {
     this.#mode = 'interrupt'
     this.#order = order
     this.#ask()
@@ -220,13 +220,13 @@ export class MainThread {
     return isNodesOwn(stack)
   }
 
-  #cutOrLookAgain(session: Session, order: CutOrder, capture: Capture): void {
+  #cutOrLookAgain(session: Session, order: InterruptRequest, capture: Capture): void {
     if (order.hasEnded()) return
     const late = capture.afterMs > PROMPT
     const isToBlame = late ? this.#lateLandings > 0 || order.isSpinning() : capture.sequence === this.#servedBefore
     const blind = isNodesOwn(capture.stack) && this.#blindLandings++ < MOST_BLIND
     if (isToBlame && !blind) {
-      order.onCut(capture)
+      order.onInterrupt(capture)
       this.#mode = 'look'
       this.#order = null
       session.post('Runtime.terminateExecution')

@@ -8,20 +8,29 @@ function pair(): { main: Pulse; watchdog: Pulse } {
 }
 
 test('a new pulse says that nothing has happened yet', () => {
-  const { lastBeat, heapUsed, heapLimit, booting, tainted, hooks, inspectorPort, longTurnUntil, longTurnName } =
-    new Pulse()
+  const {
+    lastBeat,
+    heapUsed,
+    heapLimit,
+    booting,
+    tainted,
+    asyncHooks: hooks,
+    inspectorPort,
+    blockingUntil,
+    blockingName,
+  } = new Pulse()
   assert.deepEqual(
-    { lastBeat, heapUsed, heapLimit, hooks, inspectorPort, longTurnUntil },
+    { lastBeat, heapUsed, heapLimit, hooks, inspectorPort, blockingUntil },
     {
       lastBeat: 0,
       heapUsed: 0,
       heapLimit: 0,
       hooks: 0,
       inspectorPort: 0,
-      longTurnUntil: 0,
+      blockingUntil: 0,
     },
   )
-  assert.deepEqual({ booting, tainted, longTurnName }, { booting: false, tainted: false, longTurnName: null })
+  assert.deepEqual({ booting, tainted, blockingName }, { booting: false, tainted: false, blockingName: null })
 })
 
 test('what one thread writes the other reads', () => {
@@ -47,34 +56,34 @@ test('the lag is the largest since it was last taken', () => {
 
 test('a cut is taken once', () => {
   const { main, watchdog } = pair()
-  assert.equal(main.takeCut(), 0)
-  watchdog.orderCut(42)
-  assert.equal(main.takeCut(), 42)
-  assert.equal(main.takeCut(), 0)
-  watchdog.orderCut(-1)
-  assert.equal(main.takeCut(), -1, 'a cut without a request')
+  assert.equal(main.takeCleanup(), 0)
+  watchdog.requestCleanup(42)
+  assert.equal(main.takeCleanup(), 42)
+  assert.equal(main.takeCleanup(), 0)
+  watchdog.requestCleanup(-1)
+  assert.equal(main.takeCleanup(), -1, 'a cut without a request')
 })
 
 test('hooks are counted up and down', () => {
   const { main, watchdog } = pair()
-  main.addHooks(1)
-  main.addHooks(1)
-  main.addHooks(-1)
-  assert.equal(watchdog.hooks, 1)
+  main.addAsyncHooks(1)
+  main.addAsyncHooks(1)
+  main.addAsyncHooks(-1)
+  assert.equal(watchdog.asyncHooks, 1)
 })
 
 test('a long turn has a name until it is over', () => {
   const { main, watchdog } = pair()
-  main.setLongTurn('Jahresabschluß', 5_000)
-  assert.equal(watchdog.longTurnName, 'Jahresabschluß')
-  assert.equal(watchdog.longTurnUntil, 5_000)
-  main.setLongTurn('', 0)
-  assert.equal(watchdog.longTurnName, null)
+  main.setBlocking('Jahresabschluß', 5_000)
+  assert.equal(watchdog.blockingName, 'Jahresabschluß')
+  assert.equal(watchdog.blockingUntil, 5_000)
+  main.setBlocking('', 0)
+  assert.equal(watchdog.blockingName, null)
 })
 
 test('a name too long is cut at a whole character', () => {
   const { main, watchdog } = pair()
-  main.setLongTurn('€'.repeat(100), 5_000)
-  const name = watchdog.longTurnName ?? ''
+  main.setBlocking('€'.repeat(100), 5_000)
+  const name = watchdog.blockingName ?? ''
   assert.ok(name.length > 0 && /^€+$/.test(name), name)
 })

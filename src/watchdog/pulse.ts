@@ -1,3 +1,7 @@
+/** How often the main thread beats and the watchdog looks, in milliseconds. */
+export const BEAT_INTERVAL = 50
+export const LOOK_INTERVAL = 25
+
 /**
  * What the main thread and its watchdog tell each other through shared memory: the heartbeat, and everything the watchdog must
  * know while the main thread cannot be asked. Each field has one writer.
@@ -88,11 +92,11 @@ export class Pulse {
   }
 
   /** How many hooks of `async_hooks.createHook` are enabled: with one, a cut may abort the process. */
-  get hooks(): number {
+  get asyncHooks(): number {
     return Atomics.load(this.#integers, HOOKS)
   }
 
-  addHooks(by: number): void {
+  addAsyncHooks(by: number): void {
     Atomics.add(this.#integers, HOOKS, by)
   }
 
@@ -106,26 +110,26 @@ export class Pulse {
   }
 
   /** Set by the watchdog with a cut: the request to answer, by its sequence number; -1 where none was to blame. */
-  orderCut(sequence: number): void {
+  requestCleanup(sequence: number): void {
     Atomics.store(this.#integers, CUT_SEQUENCE, sequence)
   }
 
   /** Taken by the main thread once it turns: 0 when nothing was cut. */
-  takeCut(): number {
+  takeCleanup(): number {
     return Atomics.exchange(this.#integers, CUT_SEQUENCE, 0)
   }
 
   /** Monotonic milliseconds until which the main thread has asked not to be watched; 0 when it has not. */
-  get longTurnUntil(): number {
+  get blockingUntil(): number {
     return this.#floats[LONG_TURN_UNTIL] as number
   }
 
-  get longTurnName(): string | null {
-    if (this.longTurnUntil === 0) return null
+  get blockingName(): string | null {
+    if (this.blockingUntil === 0) return null
     return this.#name.toString('utf8', 0, this.#integers[NAME_LENGTH] as number)
   }
 
-  setLongTurn(name: string, until: number): void {
+  setBlocking(name: string, until: number): void {
     this.#integers[NAME_LENGTH] = this.#name.write(name)
     this.#floats[LONG_TURN_UNTIL] = until
   }

@@ -1,36 +1,67 @@
+import net from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ConnectionTable } from '../http/connection-table.ts'
+import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import type { FromWatchdog, ToWorker } from '../ipc/messages.ts'
 import { applyChange } from '../ipc/worker-config.ts'
 import { every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
-import { BootWatch } from './boot-watch.ts'
+import { BootSampler } from './boot-sampler.ts'
 import { HeapEstimate } from './heap-estimate.ts'
-import { ArbiterLink } from './link.ts'
-import { Pulse } from './pulse.ts'
-import { LOOK_EVERY, type ThreadData } from './thread-data.ts'
-import { Watchman } from './watchman.ts'
+import { LOOK_INTERVAL, Pulse } from './pulse.ts'
+import { StallMonitor } from './stall-monitor.ts'
+import type { ThreadData } from './watchdog.ts'
 
 /** Entry of the watchdog thread. It must never wait for the main thread: `console`, for one, would. */
 const BEATS_TO_ARBITER_EVERY = ms(500)
 /** A heartbeat older than this means that the main thread stands still. */
-const STILL_AFTER = LOOK_EVERY * 5
+const STILL_AFTER = LOOK_INTERVAL * 5
+
+/**
+ * The watchdog's own way to the arbiter: a socket that needs nothing of the main thread. When it ends, the arbiter has died.
+ * A message is in the kernel when `send` returns (libuv writes at once what fits), so a SIGKILL right behind it loses nothing.
+ */
+class ArbiterLink {
+  readonly #socket: net.Socket | null
+
+  constructor(descriptor: number, onMessage: (message: ToWorker) => void, onOrphaned: () => void) {
+    if (descriptor < 0) {
+      this.#socket = null
+      return
+    }
+    const socket = new net.Socket({ fd: descriptor, readable: true, writable: true })
+    socket.on(
+      'data',
+      readJsonLines(
+        (message) => onMessage(message as ToWorker),
+        () => {},
+      ),
+    )
+    socket.on('error', () => {})
+    socket.on('close', onOrphaned)
+    this.#socket = socket
+  }
+
+  send(message: FromWatchdog): void {
+    this.#socket?.write(jsonLine(message))
+  }
+}
 
 const data = workerData as ThreadData
 const { settings } = data.config
 const pulse = new Pulse(data.pulse)
 const table = new ConnectionTable(data.table)
 const link = new ArbiterLink(data.link, hear, orphaned)
-const watchman = new Watchman(pulse, table, settings, (message) => link.send(message))
+const watchman = new StallMonitor(pulse, table, settings, (message) => link.send(message))
 const heap = new HeapEstimate(pulse)
-const bootWatch = new BootWatch(pulse, settings.slowBootThreshold, (bootMs, worst) =>
+const bootWatch = new BootSampler(pulse, settings.slowBootThreshold, (bootMs, worst) =>
   link.send({ type: 'boot-slow', bootMs, worst }),
 )
 let halves = 0
 let lagOfSecond = 0
 
-every(ms(LOOK_EVERY), look, { keepAlive: true })
+every(ms(LOOK_INTERVAL), look, { keepAlive: true })
 every(BEATS_TO_ARBITER_EVERY, beat, { keepAlive: true })
 beat()
 

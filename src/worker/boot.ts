@@ -1,4 +1,4 @@
-import { loadEntry } from './entry.ts'
+import { loadEntry } from './load-entry.ts'
 import { thisWorker } from './this-worker.ts'
 
 /** Main module of a worker process: loads the app in its own place. */

@@ -1,8 +1,9 @@
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { BootProfile, CostlyImport, ImportCost } from '../diagnostics/modules/boot-report.ts'
+import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed } from '../resilience/duration.ts'
-import type { ImportLedger, ModuleEntry } from './import-ledger.ts'
+import { ImportGraph } from '../routes/import-graph.ts'
 
 const MOST_NODES = 200
 const MOST_WORST = 3
@@ -19,7 +20,7 @@ interface Branch {
 }
 
 /** The tree of what was imported, each module under whoever imported it first, the costliest first. */
-export function bootProfile(ledger: ImportLedger, cwd: string): BootProfile {
+export function bootProfile(ledger: ImportProfile, cwd: string): BootProfile {
   const branches = new Map<string, Branch>()
   for (const entry of ledger.entries.values()) {
     if (!entry.url.startsWith(OWN)) branches.set(entry.url, { entry, children: [], totalMs: 0 })
@@ -44,7 +45,7 @@ export function bootProfile(ledger: ImportLedger, cwd: string): BootProfile {
 }
 
 /** The modules that cost most by themselves. */
-export function worstImports(ledger: ImportLedger, cwd: string): readonly CostlyImport[] {
+export function worstImports(ledger: ImportProfile, cwd: string): readonly CostlyImport[] {
   const entries = [...ledger.entries.values()].filter(({ url }) => !url.startsWith(OWN))
   return costliest(entries, ({ selfMs }) => selfMs)
     .slice(0, MOST_WORST)
@@ -117,4 +118,90 @@ function costliest<T>(items: readonly T[], cost: (item: T) => number): T[] {
 
 function round(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10
+}
+
+/** What one module did and took while it was imported. */
+export interface ModuleEntry {
+  readonly url: string
+  /** Evaluating its own code, in milliseconds. */
+  selfMs: number
+  readMs: number
+  memoryBytes: number
+  /** By what was done: how often, and the milliseconds it took where it blocked. */
+  readonly did: Map<string, { count: number; ms: number }>
+}
+
+interface Frame {
+  readonly entry: ModuleEntry
+  readonly startedAt: number
+  readonly memory: number
+  /** Of the modules that were evaluated inside of it. */
+  insideMs: number
+  insideMemory: number
+}
+
+const MOST_DEEDS = 20
+
+/** Writes down which module is being evaluated, what it costs, and who imported it first. */
+export class ImportProfile {
+  readonly graph: ImportGraph = new ImportGraph()
+  readonly #entries = new Map<string, ModuleEntry>()
+  readonly #stack: Frame[] = []
+
+  get entries(): ReadonlyMap<string, ModuleEntry> {
+    return this.#entries
+  }
+
+  /** The module whose code runs now, as far as it is imported. */
+  get current(): ModuleEntry | undefined {
+    return this.#stack.at(-1)?.entry
+  }
+
+  entryOf(url: string): ModuleEntry {
+    let entry = this.#entries.get(url)
+    if (entry === undefined) {
+      entry = { url, selfMs: 0, readMs: 0, memoryBytes: 0, did: new Map() }
+      this.#entries.set(url, entry)
+    }
+    return entry
+  }
+
+  enter(url: string): void {
+    const entry = this.entryOf(url)
+    this.#stack.push({ entry, startedAt: monotonicNow(), memory: memoryUsed(), insideMs: 0, insideMemory: 0 })
+  }
+
+  leave(url: string): void {
+    const at = this.#stack.findLastIndex(({ entry }) => entry.url === url)
+    const frame = this.#stack[at]
+    if (frame === undefined) return
+    // One that awaits at its top level is left later than others that were entered meanwhile; one that threw is never left.
+    this.#stack.splice(at, 1)
+    const took = monotonicNow() - frame.startedAt
+    const grown = memoryUsed() - frame.memory
+    frame.entry.selfMs += Math.max(0, took - frame.insideMs)
+    frame.entry.memoryBytes += grown - frame.insideMemory
+    const around = this.#stack[at - 1]
+    if (around === undefined) return
+    around.insideMs += took
+    around.insideMemory += grown
+  }
+
+  /** The module whose code runs now has done something. */
+  note(what: string, ms: number): void {
+    const did = this.current?.did
+    if (did === undefined) return
+    const known = did.get(what)
+    if (known !== undefined) {
+      known.count++
+      known.ms += ms
+    } else if (did.size < MOST_DEEDS) {
+      did.set(what, { count: 1, ms })
+    }
+  }
+}
+
+function memoryUsed(): number {
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
 }

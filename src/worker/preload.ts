@@ -11,7 +11,7 @@ if (isMainThread && process.connected && boot.test(process.argv[1] ?? '')) {
   const { startWorker, thisWorker } = await import('./this-worker.ts')
   startWorker()
   if (thisWorker().config.settings.bootProfile === 'on') {
-    const { profileBoot } = await import('./profile-boot.ts')
+    const { profileBoot } = await import('./boot-profile.ts')
     thisWorker().endProfile = profileBoot()
   }
 }

@@ -15,25 +15,23 @@ import { Traffic } from '../http/traffic.ts'
 import { hookUnnamedWaits } from '../http/unnamed/hook-unnamed-waits.ts'
 import type { ToWorker } from '../ipc/messages.ts'
 import { applyChange, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
-import { zombieCount } from '../resilience/bounded-operation.ts'
+import { abandonedCount } from '../resilience/bounded-operation.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
+import { publishRuntime } from './allow-blocking.ts'
+import { ArbiterChannel, sendToArbiter, sendToArbiterAndFlush } from './arbiter-channel.ts'
+import { detectAsyncHooks } from './async-hooks-detector.ts'
 import { BootPhase } from './boot-phase.ts'
-import { cleanUpCut } from './cut-aftermath.ts'
-import type { CloseApp } from './entry.ts'
-import { watchAsyncHooks } from './hooks-watch.ts'
+import type { MeasuredBoot } from './boot-profile.ts'
+import { Drain, type DrainResult } from './drain.ts'
+import { cleanUpInterrupt } from './interrupt-cleanup.ts'
 import { applyKeepAlive } from './keep-alive.ts'
-import { type Farewell, Leaving } from './leave.ts'
-import { Line } from './line.ts'
-import { tellArbiter, tellArbiterLast } from './main-channel.ts'
-import type { MeasuredBoot } from './profile-boot.ts'
-import { lacksPlace, reportedError, withPlace } from './reported-error.ts'
-import { publishRuntime } from './runtime.ts'
+import type { CloseApp } from './load-entry.ts'
+import { lacksPlace, placeOfSyntaxError, reportedError, withPlace } from './reported-error.ts'
 import { sequenceOf } from './sequence-of.ts'
 import { holdSignals } from './signals.ts'
-import { placeOfSyntaxError } from './syntax-error-place.ts'
 
 /** What the clients of a worker that ends by itself may be told before it is gone. */
 const LAST_ANSWERS_LIMIT = ms(100)
@@ -49,7 +47,7 @@ export class Worker {
   readonly #pulse = new Pulse()
   readonly #signals = holdSignals()
   readonly #startedAt = monotonicNow()
-  readonly #line: Line
+  readonly #line: ArbiterChannel
   readonly #boot: BootPhase
   /** Settings that do not apply here, and why. */
   readonly #notes: string[] = []
@@ -61,7 +59,7 @@ export class Worker {
   #listensWhereTold = false
   #address: string | null = null
   #closeApp: CloseApp | null = null
-  #leaving: Leaving | null = null
+  #leaving: Drain | null = null
 
   constructor(config: WorkerConfig) {
     this.config = config
@@ -70,11 +68,11 @@ export class Worker {
     const expired = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT', config.settings.timeoutStatus === '504' ? 504 : 503)
     this.traffic.deadlines.onTimeout = (scope) => timeOutRequest(this.traffic, scope, expired)
     this.#pulse.booting = true
-    watchAsyncHooks(this.#pulse)
+    detectAsyncHooks(this.#pulse)
     publishRuntime({ sequenceOf, beginBlocking: (name, limit) => this.#beginBlocking(name, limit) })
-    onLeak((leak) => tellArbiter({ type: 'leak', leak }))
+    onLeak((leak) => sendToArbiter({ type: 'leak', leak }))
     publishQueryRules(config.settings)
-    this.#line = new Line(config, () => this.traffic.inFlight.size)
+    this.#line = new ArbiterChannel(config, () => this.traffic.inFlight.size)
     this.#boot = new BootPhase(config.settings.readyWhen === 'all', () => this.#becomeReady())
     hookServers(this.traffic)
     hookUnnamedWaits({
@@ -104,17 +102,17 @@ export class Worker {
       pulse: this.#pulse,
       link: process.connected ? LINK_DESCRIPTOR : -1,
       onBeat: (lag, nextBy) => {
-        table.zombies = zombieCount()
+        table.zombies = abandonedCount()
         this.traffic.deadlines.turned(lag, nextBy)
         admission.turned(lag)
       },
-      onCut: (sequence) => {
+      onInterrupted: (sequence) => {
         // It will accept nothing more, and yet must stay until another serves in its place.
         process.channel?.ref()
-        cleanUpCut(this.traffic, sequence)
+        cleanUpInterrupt(this.traffic, sequence)
       },
       onOrder: (order) => this.#obey(order),
-      onLost: (error) => this.#crash(new Error('the watchdog thread has failed', { cause: error })),
+      onFailed: (error) => this.#crash(new Error('the watchdog thread has failed', { cause: error })),
     })
     this.#explainEnd()
   }
@@ -131,7 +129,7 @@ export class Worker {
   async failBoot(thrown: unknown): Promise<void> {
     const { entry, appFlags } = this.config
     const place = lacksPlace(thrown) ? await placeOfSyntaxError(thrown, entry, appFlags) : null
-    await tellArbiterLast({ type: 'boot-failed', error: withPlace(reportedError(thrown), place) })
+    await sendToArbiterAndFlush({ type: 'boot-failed', error: withPlace(reportedError(thrown), place) })
     process.exit(1)
   }
 
@@ -170,7 +168,7 @@ export class Worker {
     const measured = this.endProfile?.(bootMs)
     if (measured !== undefined) this.#line.report(BOOT_TOPIC, () => measured.report)
     const ready = { type: 'ready', bootMs, address: this.#address, notes: this.#notes } as const
-    tellArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
+    sendToArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
   }
 
   #obey(order: ToWorker): void {
@@ -178,22 +176,22 @@ export class Worker {
       this.#line.leaving()
       // From here on the process must not end by itself for want of work: the app has not been closed yet.
       process.channel?.ref()
-      this.#leaving ??= new Leaving(this.traffic, this.config.settings, (farewell) => void this.#leave(farewell))
-      if (!order.keepIdle) this.#leaving.hurry()
+      this.#leaving ??= new Drain(this.traffic, this.config.settings, (farewell) => void this.#leave(farewell))
+      if (!order.keepIdle) this.#leaving.closeIdle()
     } else if (order.type === 'abort') {
       this.#leaving?.abort()
     } else if (order.type === 'settings') {
       applyChange(this.config.settings, order.change)
       this.#accessLog.changed()
       this.#admission.changed()
-      if (order.by === 'worker') tellArbiter({ type: 'settings-changed', ask: order.ask })
+      if (order.by === 'worker') sendToArbiter({ type: 'settings-changed', ask: order.ask })
     } else if (order.type === 'relay') {
       this.#line.heard(order.topic, order.message)
     }
   }
 
-  async #leave(farewell: Farewell): Promise<void> {
-    tellArbiter({ type: 'drained', ...farewell })
+  async #leave(farewell: DrainResult): Promise<void> {
+    sendToArbiter({ type: 'drained', ...farewell })
     await this.#line.drain()
     try {
       await this.#closeApp?.()
@@ -207,9 +205,9 @@ export class Worker {
   }
 
   #beginBlocking(name: string, limit: number): () => void {
-    const outer = { name: this.#pulse.longTurnName, until: this.#pulse.longTurnUntil }
-    this.#pulse.setLongTurn(name, monotonicNow() + limit)
-    return () => this.#pulse.setLongTurn(outer.name ?? '', outer.until)
+    const outer = { name: this.#pulse.blockingName, until: this.#pulse.blockingUntil }
+    this.#pulse.setBlocking(name, monotonicNow() + limit)
+    return () => this.#pulse.setBlocking(outer.name ?? '', outer.until)
   }
 
   // An app with a listener of its own has decided to live with such errors.
@@ -226,7 +224,7 @@ export class Worker {
     process.on('uncaughtException', this.#onBootException)
     process.on('unhandledRejection', this.#onBootRejection)
     process.on('uncaughtExceptionMonitor', (error) => {
-      if (this.#ready) tellArbiter({ type: 'crashing', error: reportedError(error) })
+      if (this.#ready) sendToArbiter({ type: 'crashing', error: reportedError(error) })
     })
     process.on('exit', () => {
       giveLastAnswers(this.traffic.table, rawAnswer('PUNCTUAL_WORKER_LOST'), LAST_ANSWERS_LIMIT)
@@ -234,7 +232,7 @@ export class Worker {
   }
 
   async #crash(error: Error): Promise<void> {
-    await tellArbiterLast({ type: 'crashing', error: reportedError(error) })
+    await sendToArbiterAndFlush({ type: 'crashing', error: reportedError(error) })
     process.exit(1)
   }
 }

@@ -1,6 +1,6 @@
 import { monotonicNow } from '../../resilience/clock.ts'
 import type { WaitNode } from '../../resilience/wait-node.ts'
-import { surroundings } from '../../resilience/wait-scope.ts'
+import { currentParent } from '../../resilience/wait-scope.ts'
 
 /** Something a request has begun, and has heard nothing back from, that nobody gave a name. Its name is made when it is told. */
 export abstract class UnnamedWait {
@@ -50,7 +50,7 @@ export class UnnamedWaits {
   begin(wait: UnnamedWait): void {
     wait.list?.remove(wait)
     wait.since = monotonicNow()
-    wait.around = surroundings()
+    wait.around = currentParent()
     wait.list = this
     wait.older = this.#newest
     if (this.#newest === null) this.#oldest = wait

@@ -32,7 +32,7 @@ onEveryNode('when one cut is not enough', (node) => {
     assert.equal(cut?.outcome, 'interrupted')
     assert.equal(cut.culprit, '503')
     assert.equal(killed?.outcome, 'killed')
-    assert.equal(killed.notInterrupted, 'cut-before')
+    assert.equal(killed.notInterrupted, 'interrupted-before')
     const { inFlight = 0, unread = 0, closed } = killed.emergencyResponses ?? {}
     assert.deepEqual([inFlight + unread, closed], [11, 0])
     node.note('a second stall in a tainted worker', killed.outcome)

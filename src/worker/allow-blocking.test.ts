@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { allowBlocking } from './allow-blocking.ts'
-import { publishRuntime } from './runtime.ts'
+import { allowBlocking, publishRuntime } from './allow-blocking.ts'
 
 describe('allowBlocking', () => {
   it('outside a worker only runs the job', () => {
@@ -13,11 +12,11 @@ describe('allowBlocking', () => {
   })
 
   it('refuses what is no finite length of time, and does not run the job', () => {
-    for (const limit of ['unbounded', '2', '', 'soon', 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    for (const timeout of ['unbounded', '2', '', 'soon', 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
       assert.throws(
-        () => allowBlocking('report', limit, () => assert.fail('it ran')),
-        { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'timeout', given: limit } },
-        String(limit),
+        () => allowBlocking('report', timeout, () => assert.fail('it ran')),
+        { code: 'PUNCTUAL_INVALID_OPTION', details: { option: 'timeout', given: timeout } },
+        String(timeout),
       )
     }
   })

@@ -1,28 +1,28 @@
 import type { Milliseconds } from '../resilience/duration.ts'
 
 /** What is due now. Each stage of a stall is said once. */
-export type Verdict = 'none' | 'report' | 'interrupt' | 'kill' | 'ended'
+export type StallDecision = 'none' | 'report' | 'interrupt' | 'kill' | 'ended'
 
 /** Read at every look: they may be changed between two. */
-export interface VerdictLimits {
+export interface StallThresholds {
   readonly report: Milliseconds
-  readonly cut: Milliseconds
+  readonly interrupt: Milliseconds
   readonly kill: Milliseconds
   /** How far a stall may be taken. */
   readonly action: 'report' | 'interrupt' | 'kill'
 }
 
 /** What one look at the pulse shows. */
-export interface Look {
+export interface Observation {
   readonly now: number
   readonly lastBeat: number
   readonly booting: boolean
   /** Somebody else debugs the main thread. */
   readonly debugged: boolean
   /** 0, or until when a long turn was announced. */
-  readonly longTurnUntil: number
+  readonly blockingUntil: number
   /** When the deadline of the request that stalls passes, once that is known: a reported stall is cut then, if that is sooner than `cut`. */
-  readonly cutAt?: number
+  readonly interruptAt?: number
 }
 
 type Stage = 'none' | 'report' | 'interrupt' | 'kill'
@@ -35,8 +35,8 @@ const RANK = { none: 0, report: 1, interrupt: 2, kill: 3 } as const
  * Time in which the watchdog itself did not run (the whole process was stopped, the machine slept, the container was frozen) is
  * no stall of the main thread and is not counted: a gap between two looks counts as one interval at most.
  */
-export class Judge {
-  readonly #limits: VerdictLimits
+export class StallDetector {
+  readonly #limits: StallThresholds
   readonly #interval: Milliseconds
   #previous = 0
   #beat = 0
@@ -44,7 +44,7 @@ export class Judge {
   #reached: Stage = 'none'
   #stalledFor = 0
 
-  constructor(limits: VerdictLimits, interval: Milliseconds) {
+  constructor(limits: StallThresholds, interval: Milliseconds) {
     this.#limits = limits
     this.#interval = interval
   }
@@ -54,7 +54,7 @@ export class Judge {
     return this.#stalledFor
   }
 
-  look(look: Look): Verdict {
+  look(look: Observation): StallDecision {
     const gap = this.#previous === 0 ? 0 : look.now - this.#previous
     this.#previous = look.now
     if (look.lastBeat === 0) return 'none'
@@ -70,13 +70,13 @@ export class Judge {
     // Our own absence moves the start of the stall on.
     if (gap > this.#interval * 4) this.#since += gap - this.#interval
     if (look.debugged) this.#since = look.now
-    this.#since = Math.max(this.#since, Math.min(look.longTurnUntil, look.now))
+    this.#since = Math.max(this.#since, Math.min(look.blockingUntil, look.now))
     this.#stalledFor = look.now - this.#since
     return this.#due(look)
   }
 
-  #due(look: Look): Verdict {
-    const { report, cut, kill, action } = this.#limits
+  #due(look: Observation): StallDecision {
+    const { report, interrupt: cut, kill, action } = this.#limits
     const furthest: Stage = look.booting ? 'report' : action
     for (const [stage, limit] of [
       ['kill', kill],
@@ -93,7 +93,7 @@ export class Judge {
   }
 
   /** Only once it was reported: until then nobody knows whose code it is, nor why. */
-  #isLate({ now, cutAt }: Look): boolean {
+  #isLate({ now, interruptAt: cutAt }: Observation): boolean {
     return this.#reached === 'report' && cutAt !== undefined && now >= cutAt
   }
 }

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import type { FromMain, MainEnvelope } from '../ipc/messages.ts'
 import { publishWorkerChannel, type WorkerChannel } from '../ipc/worker-channel.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
-import { waitAtMost } from '../resilience/wait-at-most.ts'
-import { tellArbiter } from './main-channel.ts'
+import { promiseAtMost, waitAtMost } from '../resilience/wait-at-most.ts'
 
 const REPORT_EVERY = ms(1_000)
 /** Messages a topic that nobody hears yet. */
@@ -18,7 +18,7 @@ const BEFORE_KILL = 250
 type Drained = (limit: number) => Promise<void>
 
 /** The line of this worker, as the toolkit in the app finds it. It costs nothing until a room uses it. */
-export class Line implements WorkerChannel {
+export class ArbiterChannel implements WorkerChannel {
   readonly worker: number
   readonly stateDir: string
   readonly set: Readonly<Record<string, string>>
@@ -44,11 +44,11 @@ export class Line implements WorkerChannel {
   }
 
   send(topic: string, message: unknown): void {
-    tellArbiter({ type: 'relay', to: 'arbiter', topic, message })
+    sendToArbiter({ type: 'relay', to: 'arbiter', topic, message })
   }
 
   broadcast(topic: string, message: unknown): void {
-    tellArbiter({ type: 'relay', to: 'others', topic, message })
+    sendToArbiter({ type: 'relay', to: 'others', topic, message })
   }
 
   subscribe(topic: string, listener: (message: unknown) => void): () => void {
@@ -120,6 +120,23 @@ export class Line implements WorkerChannel {
     if (this.#reports.size === 0) return
     const modules: Record<string, unknown> = {}
     for (const [topic, snapshot] of this.#reports) modules[topic] = snapshot()
-    tellArbiter({ type: 'modules', modules })
+    sendToArbiter({ type: 'modules', modules })
   }
+}
+
+/** How long the last word to the arbiter may take before the process leaves anyway. */
+const LAST_WORD_LIMIT = ms(500)
+
+/** Tells the arbiter something over the IPC channel. Without an arbiter it is told nobody. */
+export function sendToArbiter(message: FromMain): void {
+  const envelope: MainEnvelope = { punctual: message }
+  if (process.connected) process.send?.(envelope, undefined, undefined, () => {})
+}
+
+/** The same, and resolves when the message has left, or at the limit. */
+export function sendToArbiterAndFlush(message: FromMain): Promise<void> {
+  return promiseAtMost<void>(LAST_WORD_LIMIT, (resolve) => {
+    if (!process.connected || process.send === undefined) return resolve()
+    process.send({ punctual: message } satisfies MainEnvelope, undefined, undefined, () => resolve())
+  })
 }

@@ -1,4 +1,5 @@
-import type { KernelEvidence, NotCutReason, RequestLine, StallEvidence } from '../diagnostics/incident.ts'
+import { readFileSync } from 'node:fs'
+import type { KernelEvidence, NotInterruptedReason, RequestLine, StallEvidence } from '../diagnostics/incident.ts'
 import { KernelWatch } from '../diagnostics/kernel-watch.ts'
 import type { ConnectionTable } from '../http/connection-table.ts'
 import { giveLastAnswers } from '../http/emergency-responses.ts'
@@ -8,11 +9,9 @@ import { monotonicNow, pause } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
-import { isDebugged } from './debugged.ts'
 import { type Capture, MainThread } from './main-thread.ts'
-import type { Pulse } from './pulse.ts'
-import { LOOK_EVERY } from './thread-data.ts'
-import { Judge, type VerdictLimits } from './verdict.ts'
+import { LOOK_INTERVAL, type Pulse } from './pulse.ts'
+import { StallDetector, type StallThresholds } from './stall-detector.ts'
 
 /** How long a stage waits for the stack before it goes on without one. */
 const STACK_LIMIT = 500
@@ -25,11 +24,11 @@ const MOST_REQUESTS = 50
 const LAG_HISTORY = 60
 
 /** Watches the main thread of its own process, says what it sees, and cuts or kills when a limit has passed. */
-export class Watchman {
+export class StallMonitor {
   readonly #pulse: Pulse
   readonly #table: ConnectionTable
   readonly #send: (message: FromWatchdog) => void
-  readonly #judge: Judge
+  readonly #judge: StallDetector
   readonly #main = new MainThread()
   readonly #kernel = new KernelWatch()
   readonly #lastAnswer = rawAnswer('PUNCTUAL_WORKER_LOST')
@@ -48,20 +47,27 @@ export class Watchman {
     this.#pulse = pulse
     this.#table = table
     this.#send = send
-    this.#judge = new Judge(limitsOf(settings), ms(LOOK_EVERY))
+    this.#judge = new StallDetector(limitsOf(settings), ms(LOOK_INTERVAL))
   }
 
   /** One look at the pulse, and what it calls for. */
   look(): void {
     if (this.#killing) return
     const now = monotonicNow()
-    const { lastBeat, booting, longTurnUntil } = this.#pulse
-    const still = lastBeat > 0 && now - lastBeat > LOOK_EVERY * 5
+    const { lastBeat, booting, blockingUntil } = this.#pulse
+    const still = lastBeat > 0 && now - lastBeat > LOOK_INTERVAL * 5
     // From early on, so that the share of CPU is measured over more than an instant.
     if (still) this.#kernel.begin()
     else this.#kernel.reset()
     const debugged = still && this.debugged(now)
-    const verdict = this.#judge.look({ now, lastBeat, booting, longTurnUntil, debugged, cutAt: this.#cutAt() })
+    const verdict = this.#judge.look({
+      now,
+      lastBeat,
+      booting,
+      blockingUntil: blockingUntil,
+      debugged,
+      interruptAt: this.#cutAt(),
+    })
     if (verdict === 'report') this.#reporting = this.#report()
     else if (verdict === 'interrupt') void this.#cut()
     else if (verdict === 'kill') void this.die('stall')
@@ -103,19 +109,19 @@ export class Watchman {
   }
 
   async #cut(): Promise<void> {
-    const { hooks, tainted, lastBeat } = this.#pulse
+    const { asyncHooks: hooks, tainted, lastBeat } = this.#pulse
     if (hooks > 0) return this.#cutFailed('async-hooks')
-    if (tainted) return this.#cutFailed('cut-before')
+    if (tainted) return this.#cutFailed('interrupted-before')
 
     let evidence: StallEvidence | null = null
     const isSpinning = (): boolean => this.#kernel.evidence()?.doing !== 'waiting'
-    this.#main.cut({
+    this.#main.interrupt({
       isSpinning,
       hasEnded: () => this.#pulse.lastBeat !== lastBeat,
-      onCut: (capture) => {
+      onInterrupt: (capture) => {
         evidence = this.#evidence('interrupt', capture)
         this.#pulse.tainted = true
-        this.#pulse.orderCut(this.#sequence(capture) || -1)
+        this.#pulse.requestCleanup(this.#sequence(capture) || -1)
         this.#wasCut = true
       },
     })
@@ -141,13 +147,13 @@ export class Watchman {
   /** Waits until the main loop has turned; false when it did not within `limit`. */
   async #turns(beat: number, limit: number): Promise<boolean> {
     for (const startedAt = monotonicNow(); monotonicNow() - startedAt < limit; ) {
-      await pause(ms(LOOK_EVERY))
+      await pause(ms(LOOK_INTERVAL))
       if (this.#pulse.lastBeat !== beat) return true
     }
     return false
   }
 
-  #cutFailed(why: NotCutReason): void {
+  #cutFailed(why: NotInterruptedReason): void {
     this.#send({ type: 'interrupt-impossible', why, evidence: this.#evidence('interrupt', this.#main.last) })
   }
 
@@ -189,7 +195,7 @@ export class Watchman {
         heapUsed: this.#pulse.heapUsed,
         heapLimit: this.#pulse.heapLimit,
       },
-      allowBlocking: this.#pulse.longTurnName,
+      allowBlocking: this.#pulse.blockingName,
     }
   }
 
@@ -213,12 +219,12 @@ export class Watchman {
 }
 
 /** As the settings are at the moment, not as they were at the start. */
-function limitsOf(settings: Settings): VerdictLimits {
+function limitsOf(settings: Settings): StallThresholds {
   return {
     get report() {
       return settings.stallReportAfter
     },
-    get cut() {
+    get interrupt() {
       return settings.stallInterruptAfter
     },
     get kill() {
@@ -228,4 +234,30 @@ function limitsOf(settings: Settings): VerdictLimits {
       return settings.stallAction
     },
   }
+}
+
+const ESTABLISHED = '01'
+
+/**
+ * Whether somebody is connected to the inspector that listens on `port` of this machine: a paused debugger looks like a
+ * stall. Where there is no /proc an open inspector counts as an attached one.
+ *
+ * @param port 0 when the inspector is not open
+ */
+function isDebugged(port: number): boolean {
+  if (port === 0) return false
+  if (process.platform !== 'linux') return true
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  return ['/proc/self/net/tcp', '/proc/self/net/tcp6'].some((path) => {
+    try {
+      return readFileSync(path, 'latin1')
+        .split('\n')
+        .some((row) => {
+          const [, local, , state] = row.trim().split(/\s+/)
+          return state === ESTABLISHED && local !== undefined && local.endsWith(suffix)
+        })
+    } catch {
+      return false
+    }
+  })
 }

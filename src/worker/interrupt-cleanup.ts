@@ -2,7 +2,7 @@ import { answerInstead } from '../http/answer-instead.ts'
 import { rawAnswer } from '../http/raw-answer.ts'
 import type { RequestScope } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
-import { tellArbiter } from './main-channel.ts'
+import { sendToArbiter } from './arbiter-channel.ts'
 
 /**
  * The loop turns again after a cut: answers the request whose code was ended, stops accepting, and watches the requests that were
@@ -12,7 +12,7 @@ import { tellArbiter } from './main-channel.ts'
  *
  * @param sequence the request to answer, -1 where none was to blame
  */
-export function cleanUpCut(traffic: Traffic, sequence: number): void {
+export function cleanUpInterrupt(traffic: Traffic, sequence: number): void {
   const culprit = [...traffic.inFlight].find((scope) => scope.sequence === sequence)
   if (culprit !== undefined) culprit.verdict ??= 'failed'
   const answer = culprit === undefined ? 'none' : answerInstead(traffic, culprit, rawAnswer('PUNCTUAL_STALLED'))
@@ -20,8 +20,8 @@ export function cleanUpCut(traffic: Traffic, sequence: number): void {
 
   const others = new Set<RequestScope>([...traffic.inFlight].filter((scope) => scope !== culprit))
   const total = others.size
-  tellArbiter({ type: 'interrupt-done', culprit: answer, others: total })
-  if (total === 0) return tellArbiter({ type: 'interrupt-served', served: 0, others: 0 })
+  sendToArbiter({ type: 'interrupt-done', culprit: answer, others: total })
+  if (total === 0) return sendToArbiter({ type: 'interrupt-served', served: 0, others: 0 })
 
   let served = 0
   const { onEnded } = traffic
@@ -29,6 +29,6 @@ export function cleanUpCut(traffic: Traffic, sequence: number): void {
     onEnded?.(scope, outcome)
     if (!others.delete(scope)) return
     if (scope.response.writableEnded && !scope.abandoned) served++
-    if (others.size === 0) tellArbiter({ type: 'interrupt-served', served, others: total })
+    if (others.size === 0) sendToArbiter({ type: 'interrupt-served', served, others: total })
   }
 }

@@ -7,7 +7,7 @@ import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatDuration, ms } from '../resilience/duration.ts'
-import type { ImportLedger } from './import-ledger.ts'
+import type { ImportProfile } from './import-costs.ts'
 
 type Callable = (this: unknown, ...args: unknown[]) => unknown
 type Members = Record<string, unknown>
@@ -23,7 +23,7 @@ const LONGEST = 60
  *
  * @returns stops it
  */
-export function watchDeeds(ledger: ImportLedger): () => void {
+export function watchDeeds(ledger: ImportProfile): () => void {
   const undo: (() => void)[] = []
   const wrap = (
     owner: object,
@@ -71,7 +71,7 @@ export function watchDeeds(ledger: ImportLedger): () => void {
 }
 
 /** Pools, clients and threads are event emitters, whose constructor calls this. */
-function wrapEmitters(ledger: ImportLedger, undo: (() => void)[]): void {
+function wrapEmitters(ledger: ImportProfile, undo: (() => void)[]): void {
   const emitters = EventEmitter as unknown as { init: Callable }
   const { init } = emitters
   emitters.init = function (...args) {

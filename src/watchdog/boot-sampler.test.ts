@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Profiler } from 'node:inspector'
 import { test } from 'node:test'
-import { sampledImports } from './sampled-imports.ts'
+import { sampledImports } from './boot-sampler.ts'
 
 function node(
   id: number,

@@ -21,7 +21,7 @@ const CLOSE_LIMIT = ms(1_000)
 const CLOSE_1012 = Buffer.from([0x88, 0x02, 0x03, 0xf4])
 
 /** What leaving came to. */
-export interface Farewell {
+export interface DrainResult {
   /** Requests answered after the order to drain. */
   readonly answered: number
   /** Requests that got a 503 instead of their answer, or were closed. */
@@ -37,9 +37,9 @@ export interface Farewell {
  * when its keep-alive time is over, as it would have been without us. Only in a hurry (when everything stops, and nobody else would
  * answer) are connections closed that have rested for half a second.
  */
-export class Leaving {
+export class Drain {
   readonly #traffic: Traffic
-  readonly #onDone: (farewell: Farewell) => void
+  readonly #onDone: (farewell: DrainResult) => void
   #answered = 0
   #aborted = 0
   #closedUpgrades = 0
@@ -50,7 +50,7 @@ export class Leaving {
   #done = false
   readonly #stopLooking: Cancel
 
-  constructor(traffic: Traffic, settings: Settings, onDone: (farewell: Farewell) => void) {
+  constructor(traffic: Traffic, settings: Settings, onDone: (farewell: DrainResult) => void) {
     this.#traffic = traffic
     this.#onDone = onDone
     this.#upgradesDueAt = this.#startedAt + settings.upgradeGrace
@@ -65,7 +65,7 @@ export class Leaving {
   }
 
   /** Waits no longer for clients that have rested for half a second. */
-  hurry(): void {
+  closeIdle(): void {
     this.#hurrying = true
   }
 

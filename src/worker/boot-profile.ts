@@ -1,11 +1,39 @@
 import Module, { type LoadFnOutput } from 'node:module'
 import { pathToFileURL } from 'node:url'
+import type { BootReport } from '../diagnostics/modules/boot-report.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
-import type { ImportLedger } from './import-ledger.ts'
+import { bootProfile, ImportProfile, tellProfile, worstImports } from './import-costs.ts'
+import { watchDeeds } from './import-side-effects.ts'
+
+/** What was measured of a boot: as data, and as lines for the log. */
+export interface MeasuredBoot {
+  readonly report: BootReport
+  readonly lines: readonly string[]
+}
+
+/**
+ * Measures every import of this process from now on. Loaded only where it is asked for: it wraps what modules are loaded with and much of what they may call.
+ *
+ * @returns ends it; given how long the boot took, in milliseconds
+ */
+export function profileBoot(): (bootMs: number) => MeasuredBoot {
+  const ledger = new ImportProfile()
+  const stopImports = watchImports(ledger)
+  const stopDeeds = watchDeeds(ledger)
+  return (bootMs) => {
+    stopDeeds()
+    stopImports()
+    const profile = bootProfile(ledger, process.cwd())
+    return {
+      report: { bootMs, worst: worstImports(ledger, process.cwd()), profile },
+      lines: tellProfile(profile),
+    }
+  }
+}
 
 /** Where the modules under measurement find their list of waits. */
-const imports = new ProcessGlobal<ImportLedger>('imports')
+const imports = new ProcessGlobal<ImportProfile>('imports')
 const ESM = new Set(['module', 'module-typescript'])
 
 /** CommonJS has its own way to be loaded, which Node keeps on its prototype for tools to wrap. */
@@ -17,7 +45,7 @@ const commonJs = Module.prototype as unknown as { load(filename: string): unknow
  *
  * @returns stops it
  */
-export function watchImports(ledger: ImportLedger): () => void {
+function watchImports(ledger: ImportProfile): () => void {
   imports.set(ledger)
   const hooks = Module.registerHooks({
     resolve: (specifier, context, next) => {

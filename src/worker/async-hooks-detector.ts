@@ -7,19 +7,19 @@ import type { Pulse } from '../watchdog/pulse.ts'
  * stack has become corrupted"), so the watchdog must know of it beforehand. Hooks made before this runs are not seen, which is
  * why it runs before any other preload.
  */
-export function watchAsyncHooks(pulse: Pulse): void {
+export function detectAsyncHooks(pulse: Pulse): void {
   const create = asyncHooks.createHook
   asyncHooks.createHook = (callbacks: HookCallbacks): AsyncHook => {
     const hook = create(callbacks)
     const { enable, disable } = hook
     let enabled = false
     hook.enable = () => {
-      if (!enabled) pulse.addHooks(1)
+      if (!enabled) pulse.addAsyncHooks(1)
       enabled = true
       return enable.call(hook)
     }
     hook.disable = () => {
-      if (enabled) pulse.addHooks(-1)
+      if (enabled) pulse.addAsyncHooks(-1)
       enabled = false
       return disable.call(hook)
     }

@@ -7,7 +7,7 @@ import { hookServers } from '../http/server-hooks.ts'
 import { Traffic } from '../http/traffic.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
-import { type Farewell, Leaving } from './leave.ts'
+import { Drain, type DrainResult } from './drain.ts'
 
 const LIMIT = 20_000
 
@@ -68,12 +68,12 @@ async function connect(): Promise<Client> {
   }
 }
 
-function leave(flags: Record<string, string> = {}): { leaving: Leaving; done: Promise<Farewell> } {
-  let finish: (farewell: Farewell) => void = () => {}
-  const done = new Promise<Farewell>((resolve) => {
+function leave(flags: Record<string, string> = {}): { leaving: Drain; done: Promise<DrainResult> } {
+  let finish: (farewell: DrainResult) => void = () => {}
+  const done = new Promise<DrainResult>((resolve) => {
     finish = resolve
   })
-  return { leaving: new Leaving(traffic, settings(flags), finish), done }
+  return { leaving: new Drain(traffic, settings(flags), finish), done }
 }
 
 describe('leaving', () => {
@@ -114,7 +114,7 @@ describe('leaving', () => {
     const client = await connect()
     await client.ask('/')
     const { leaving, done } = leave()
-    leaving.hurry()
+    leaving.closeIdle()
     await client.ended
     assert.deepEqual(await done, { answered: 0, aborted: 0, closedUpgrades: 0 })
   })
