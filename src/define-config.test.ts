@@ -4,7 +4,7 @@ import { defineConfig } from './define-config.ts'
 import { resolveSettings } from './settings/resolve.ts'
 
 describe('defineConfig', () => {
-  it('what the types accept is what the settings accept', () => {
+  it('the settings accept what the types accept', () => {
     const config = defineConfig({
       workers: 'auto',
       port: 0,
@@ -21,7 +21,7 @@ describe('defineConfig', () => {
     assert.equal(settings.requestTimeout, 20_000)
   })
 
-  it('a number without a unit, and a name that is none, are errors of the type checker', () => {
+  it('a number without its unit and an unknown name are type errors', () => {
     // @ts-expect-error a duration has a unit
     defineConfig({ requestTimeout: 20 })
     // @ts-expect-error there is no such setting

@@ -1,6 +1,6 @@
 import type { SettingsControl } from '../src/arbiter/settings-control.ts'
 import { resolveSettings } from '../src/settings/resolve.ts'
-import { settingsReport } from '../src/settings/settings-table.ts'
+import { settingsReport } from '../src/settings/settings-report.ts'
 
 /** Settings as an arbiter holds them by default, which nobody can change; for tests. */
 export function noSettings(): SettingsControl {

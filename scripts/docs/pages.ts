@@ -9,8 +9,9 @@ import { settingsPage } from './settings-page.ts'
 /** Every generated page of the repository under `root`: path (relative to it) and text. */
 export async function renderPages(root: string): Promise<ReadonlyMap<string, string>> {
   const load = <Module>(path: string): Promise<Module> => import(pathToFileURL(join(root, 'src', path)).href)
-  const [records, rules, codes, exitCodes, problems, metrics, events, outcomes] = await Promise.all([
+  const [records, names, rules, codes, exitCodes, problems, metrics, events, outcomes] = await Promise.all([
     load<typeof import('../../src/settings/records.ts')>('settings/records.ts'),
+    load<typeof import('../../src/settings/settings.ts')>('settings/settings.ts'),
     load<typeof import('../../src/settings/rules.ts')>('settings/rules.ts'),
     load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
     load<typeof import('../../src/errors/exit-codes.ts')>('errors/exit-codes.ts'),
@@ -20,7 +21,7 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
     load<typeof import('../../src/diagnostics/outcomes.ts')>('diagnostics/outcomes.ts'),
   ])
   return new Map([
-    ['docs/reference/settings.md', settingsPage(records, rules)],
+    ['docs/reference/settings.md', settingsPage(records, names, rules)],
     ['docs/reference/errors.md', errorsPage(codes, exitCodes, problems)],
     ['docs/reference/metrics.md', metricsPage(metrics)],
     ['docs/reference/events.md', eventsPage(events, outcomes)],

@@ -1,16 +1,18 @@
 import { generatedFrom, markdownTable } from './markdown.ts'
 
 type Records = typeof import('../../src/settings/records.ts')
+type Names = typeof import('../../src/settings/settings.ts')
 type Rules = typeof import('../../src/settings/rules.ts')
 
 const INTRODUCTION = `# Settings
 
-Every setting has one name in four places: \`stallInterruptAfter\` is the key \`stallInterruptAfter\` in \`punctual.config.ts\`, the variable
-\`PUNCTUAL_STALL_INTERRUPT_AFTER\` and the flag \`--stall-interrupt-after\`. A flag beats the environment, which beats the config file, which beats the
-default. \`punctual config\` prints the values in force, where each comes from, and the rules.
+Every setting has one name in four places: \`stallInterruptAfter\` is the key \`stallInterruptAfter\` in
+\`punctual.config.ts\`, the variable \`PUNCTUAL_STALL_INTERRUPT_AFTER\` and the flag \`--stall-interrupt-after\`. A flag
+overrides the environment, which overrides the config file, which overrides the default. \`punctual config\` prints the
+values in force, where each comes from, and the rules.
 
-A value that does not apply, a \`PUNCTUAL_*\` variable or a key that names no setting, and a broken rule are errors: Punctual
-lists all of them and does not start (exit code 2). "Without limit" is the word \`unbounded\`, never 0, -1 or \`Infinity\`.
+An invalid value, an unknown \`PUNCTUAL_*\` variable or config key, and a broken rule are errors: Punctual lists all of them
+and does not start (exit code 2). "No limit" is the word \`unbounded\`, never 0, -1 or \`Infinity\`.
 
 \`\`\`ts
 // punctual.config.ts
@@ -19,13 +21,17 @@ import { defineConfig } from 'punctual'
 export default defineConfig({ workers: 4, requestTimeout: '20s', maxMemory: '512MiB' })
 \`\`\`
 
-Settings with a line "While running" can be changed without a restart: [Changing limits](../guides/changing-limits.md).
+Settings with a line "While running" can be changed without a restart: [Changing settings](../guides/changing-settings.md).
 
-The config file is \`punctual.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\` or \`.json\` in the working directory, or the one that \`--config\`
-names. Paths in it are relative to the working directory.`
+The config file is \`punctual.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\` or \`.json\` in the working directory, or the file that
+\`--config\` names. Paths in it are relative to the working directory.`
 
 /** `docs/reference/settings.md`. */
-export function settingsPage({ SETTING_NAMES, recordOf, flagOf, variableOf }: Records, { RULES }: Rules): string {
+export function settingsPage(
+  { SETTING_NAMES, recordOf }: Records,
+  { flagOf, variableOf }: Names,
+  { RULES }: Rules,
+): string {
   const groups = [...new Set(SETTING_NAMES.map((name) => recordOf(name).group))]
   const parts = [generatedFrom('src/settings/records.ts'), INTRODUCTION]
   for (const group of groups) {
@@ -50,10 +56,10 @@ export function settingsPage({ SETTING_NAMES, recordOf, flagOf, variableOf }: Re
   }
   parts.push(
     '## Rules between settings',
-    'Limits nest, so that the inner one always acts before the outer one gives up. A rule about a limit that is switched off does not apply.',
+    'Timeouts nest, so that the inner one acts before the outer one. A rule about a setting without effect does not apply.',
     markdownTable(
       ['Rule', 'Why'],
-      RULES.map(({ says, why }) => [`\`${says}\``, why]),
+      RULES.map(({ text, why }) => [`\`${text}\``, why]),
     ),
   )
   return `${parts.join('\n\n')}\n`

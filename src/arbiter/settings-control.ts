@@ -1,4 +1,4 @@
-import type { SettingsReport } from '../settings/settings-table.ts'
+import type { SettingsReport } from '../settings/settings-report.ts'
 
 /** How the settings of a running arbiter, and the values that its app has declared, are seen and changed. */
 export interface SettingsControl {

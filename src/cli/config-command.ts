@@ -4,7 +4,7 @@ import { EXIT } from '../errors/exit-codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { ms } from '../resilience/duration.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
-import { type SettingsReport, settingsReport, settingsTable } from '../settings/settings-table.ts'
+import { formatSettings, type SettingsReport, settingsReport } from '../settings/settings-report.ts'
 import { askArbiter } from './control-client.ts'
 import { readKeptSettings } from './kept-settings.ts'
 import { printError, printProgress } from './print.ts'
@@ -58,10 +58,10 @@ function tellJson(next: SettingsReport, running: SettingsInForce | null): string
 }
 
 function tellText(next: SettingsReport, running: SettingsInForce | null): string {
-  if (running === null) return settingsTable(next)
+  if (running === null) return formatSettings(next)
   return [
     `in force in the arbiter with pid ${running.pid}`,
-    settingsTable(running),
+    formatSettings(running),
     ...tellDeclared(running),
     ...tellNextStart(running, next),
   ].join('\n')

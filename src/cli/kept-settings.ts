@@ -1,8 +1,9 @@
 import { readSetFile, type SetFileFault, type SetValues } from '../arbiter/set-file.ts'
-import { isSetting, overlayWhatFits } from '../settings/overlay.ts'
-import type { ResolvedSettings } from '../settings/resolve.ts'
+import { overlayValidSettings } from '../settings/overlay.ts'
+import { isSetting } from '../settings/resolve.ts'
+import type { ResolvedSettings } from '../settings/settings.ts'
 import type { SettingFault } from '../settings/settings-error.ts'
-import type { ReportedSetting } from '../settings/settings-table.ts'
+import type { ReportedSetting } from '../settings/settings-report.ts'
 
 export interface LeftOut {
   readonly name: string
@@ -27,7 +28,7 @@ export async function readKeptSettings(base: ResolvedSettings): Promise<KeptSett
   const { values, fault } = await readSetFile(base.settings.stateDir)
   const texts = [...values].map(([name, { value }]) => [name, value] as const)
   // Values of the app have a dot in their name; anything else that is no setting was one of another version.
-  const { resolved, leftOut } = overlayWhatFits(base, Object.fromEntries(texts.filter(([name]) => isOurs(name))))
+  const { resolved, leftOut } = overlayValidSettings(base, Object.fromEntries(texts.filter(([name]) => isOurs(name))))
   return {
     resolved,
     set: new Map([...values].filter(([name]) => !Object.hasOwn(leftOut, name))),

@@ -2,8 +2,9 @@ import { type Command, Option } from 'commander'
 import { RELEASE_SECTION } from '../release/read-release-plan.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
 import type { Written } from '../settings/kind.ts'
-import { flagOf, recordOf, SETTING_NAMES, type SettingName, variableOf } from '../settings/records.ts'
-import { type ResolvedSettings, resolveSettings } from '../settings/resolve.ts'
+import { recordOf, SETTING_NAMES, type SettingName } from '../settings/records.ts'
+import { resolveSettings } from '../settings/resolve.ts'
+import { flagOf, type ResolvedSettings, variableOf } from '../settings/settings.ts'
 
 /** Gives a command one flag for each setting, under the headings of the reference, and `--config`. */
 export function addSettingsFlags(command: Command): Command {

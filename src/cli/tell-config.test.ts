@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { resolveSettings } from '../settings/resolve.ts'
-import { type SettingsReport, settingsReport } from '../settings/settings-table.ts'
+import { type SettingsReport, settingsReport } from '../settings/settings-report.ts'
 import { changedAtNextStart, tellDeclared, tellNextStart } from './tell-config.ts'
 
 const report = (

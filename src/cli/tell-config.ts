@@ -1,7 +1,7 @@
 import type { SettingsInForce } from '../arbiter/settings-control.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { SETTING_NAMES, type SettingName } from '../settings/records.ts'
-import type { ReportedSetting, SettingsReport } from '../settings/settings-table.ts'
+import type { ReportedSetting, SettingsReport } from '../settings/settings-report.ts'
 
 const COLUMNS: readonly Column[] = [
   { heading: 'NAME', align: 'left' },

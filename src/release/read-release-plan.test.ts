@@ -22,12 +22,12 @@ function read(values: Record<string, unknown>, env: Record<string, string> = {})
 }
 
 describe('the release part of the config file', () => {
-  it('is nothing where there is none', () => {
+  it('is empty by default', () => {
     const { steps, backup, faults } = read({})
     assert.deepEqual([steps, backup, faults], [[], null, []])
   })
 
-  it('has its lock in the state directory, or in the database of the back-up, or where it says', () => {
+  it('puts its lock into the state directory, the database of the backup, or releaseLock', () => {
     assert.deepEqual(read({ release: STEPS }).lock, { kind: 'file', path: '/app/state/release.lock' })
     const backup = { database: 'sqlite:data/app.db' }
     assert.deepEqual(read({ release: STEPS, backup }).lock, { kind: 'sqlite', path: '/app/data/app.db' })
@@ -37,7 +37,7 @@ describe('the release part of the config file', () => {
     assert.deepEqual(both.backup?.database, { kind: 'sqlite', path: '/app/data/app.db' })
   })
 
-  it('a transactional step needs a database: a lock that is a file has none', () => {
+  it('refuses a transactional step with a file lock, which has no database', () => {
     const release = [{ name: 'count', transactional: true, run: () => {} }]
     const fault = 'release[0].transactional unsupported'
     assert.deepEqual(read({ release }).faults, [fault])
@@ -46,12 +46,12 @@ describe('the release part of the config file', () => {
     assert.deepEqual(read({ release, releaseLock: 'env:NONE' }).faults, ['releaseLock missing'])
   })
 
-  it('a lock that is there and undefined is a fault: it would silently hold on one machine only', () => {
+  it('refuses an undefined releaseLock, which would silently lock one machine only', () => {
     assert.deepEqual(read({ release: STEPS, releaseLock: undefined }).faults, ['releaseLock missing'])
     assert.deepEqual(read({ release: STEPS, releaseLock: 'env:NONE' }).faults, ['releaseLock missing'])
   })
 
-  it('what is wrong is told by its place, and never what an address holds', () => {
+  it('reports faults by their place, without the contents of an address', () => {
     const cases: readonly [Record<string, unknown>, string][] = [
       [{ release: 'migrate' }, 'release wrong-type'],
       [{ release: [...STEPS, ...STEPS] }, 'release[1].name duplicate'],

@@ -1,5 +1,5 @@
 import { type Duration, formatDuration, type Milliseconds, readDuration } from '../resilience/duration.ts'
-import { durationKind } from '../settings/duration-kind.ts'
+import { durationKind } from '../settings/number-kinds.ts'
 import { type RuntimeValue, runtimeValue } from './runtime-value.ts'
 
 export interface RuntimeTimeoutOptions {

@@ -23,7 +23,7 @@ function write(name: string, text: string): void {
 
 async function refusalOf(named?: string): Promise<SettingFault> {
   try {
-    await loadConfigFile({ cwd, named, limit: ms(2_000) })
+    await loadConfigFile({ cwd, named, timeout: ms(2_000) })
   } catch (error) {
     assert.ok(error instanceof SettingsError, String(error))
     assert.equal(error.message.split('\n').length, 1)
@@ -35,7 +35,7 @@ async function refusalOf(named?: string): Promise<SettingFault> {
 }
 
 describe('loadConfigFile', () => {
-  it('no config file is no fault', async () => {
+  it('a missing config file is allowed', async () => {
     assert.equal(await loadConfigFile({ cwd }), undefined)
   })
 
@@ -53,7 +53,7 @@ describe('loadConfigFile', () => {
     })
   }
 
-  it('a named file is taken instead of the one that would be found', async () => {
+  it('a file named by --config replaces the default one', async () => {
     write('punctual.config.json', '{ "workers": 3 }')
     mkdirSync(join(cwd, 'deploy'))
     write('deploy/small.json', '{ "workers": 1 }')
@@ -62,54 +62,54 @@ describe('loadConfigFile', () => {
     assert.equal(file?.name, 'deploy/small.json')
   })
 
-  it('a named file that is missing is a fault that names it', async () => {
+  it('a missing file named by --config is reported by name', async () => {
     const { kind, source } = await refusalOf('gone.ts')
     assert.deepEqual([kind, source], ['file-missing', '--config gone.ts'])
   })
 
-  it('two config files are a fault: nobody could say which applies', async () => {
+  it('two config files are ambiguous and refused', async () => {
     write('punctual.config.mjs', 'export default {}')
     write('punctual.config.json', '{}')
     const { kind, source } = await refusalOf()
     assert.deepEqual([kind, source], ['file-ambiguous', 'punctual.config.mjs, punctual.config.json'])
   })
 
-  it('a syntax error is told with the file and its line', async () => {
+  it('a syntax error is reported with the file and its line', async () => {
     write('punctual.config.ts', 'export default {\n  workers: 2\n')
     const { kind, source, what } = await refusalOf()
     assert.deepEqual([kind, source], ['file-failed', 'punctual.config.ts'])
     assert.match(what, /SyntaxError: .*\(line [23]\)/)
   })
 
-  it('broken JSON is told with the file', async () => {
+  it('invalid JSON is reported with the file', async () => {
     write('punctual.config.json', '{ "workers": }')
     const { kind, source, what } = await refusalOf()
     assert.deepEqual([kind, source], ['file-failed', 'punctual.config.json'])
     assert.match(what, /SyntaxError: /)
   })
 
-  it('an error it throws is told with its first line', async () => {
+  it('an error that the file throws is reported by its first line', async () => {
     write('punctual.config.mjs', '\nthrow new Error("no database\\nsecond line")')
     const { kind, what } = await refusalOf()
     assert.equal(kind, 'file-failed')
     assert.match(what, /Error: no database \(line 2\)$/)
   })
 
-  it('a module in a package of CommonJS is told what to be named', async () => {
+  it('an ES module in a CommonJS package gets a new file name suggested', async () => {
     write('package.json', '{ "type": "commonjs" }')
     write('punctual.config.ts', 'export default { workers: 2 }')
     const { kind, suggestion } = await refusalOf()
     assert.deepEqual([kind, suggestion], ['file-failed', 'punctual.config.mts'])
   })
 
-  it('a module that is missing is told', async () => {
+  it('a missing module is reported by name', async () => {
     write('punctual.config.mjs', 'import "nowhere-to-be-found"\nexport default {}')
     const { kind, what } = await refusalOf()
     assert.equal(kind, 'file-failed')
     assert.ok(what.includes("'nowhere-to-be-found'"), what)
   })
 
-  it('a file without a default export, or with another value, says what to write', async () => {
+  it('a file that exports no object of settings is refused', async () => {
     write('one.mjs', 'export const workers = 2')
     write('two.mjs', 'export default 5')
     write('three.json', '[]')
@@ -119,7 +119,7 @@ describe('loadConfigFile', () => {
     }
   })
 
-  it('a file that never finishes loading is given up', async () => {
+  it('a file that never finishes loading times out', async () => {
     write('punctual.config.mjs', 'await new Promise(() => {})')
     assert.equal((await refusalOf()).kind, 'file-timed-out')
   })

@@ -2,15 +2,15 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { after } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
+import { waitAtMost } from '../resilience/wait-at-most.ts'
 import type { FaultKind } from './kind.ts'
 import { SettingsError } from './settings-error.ts'
 
 export interface ConfigFile {
   /** Absolute path. */
   readonly path: string
-  /** For messages: relative where it lies in the working directory. */
+  /** For messages: relative to the working directory, if it is inside. */
   readonly name: string
   /** Its default export. */
   readonly values: Readonly<Record<string, unknown>>
@@ -19,26 +19,27 @@ export interface ConfigFile {
 const NAMES = ['ts', 'mts', 'js', 'mjs', 'json'].map((extension) => `punctual.config.${extension}`)
 
 /**
- * Loads the config file: the one that is `named`, else `punctual.config.{ts,mts,js,mjs,json}` in `cwd`; undefined if there is none.
- * A module may await; it gets `limit` (default: 10 s) to do so. Throws a `SettingsError` that names the file for anything that is wrong.
+ * Loads the config file: `named`, else `punctual.config.{ts,mts,js,mjs,json}` in `cwd`; undefined if
+ * there is none. A module may await for as long as `timeout` (default: 10 s).
+ *
+ * @throws SettingsError that names the file
  */
 export async function loadConfigFile(options: {
   readonly cwd: string
   readonly named?: string | undefined
-  readonly limit?: Milliseconds
+  readonly timeout?: Milliseconds
 }): Promise<ConfigFile | undefined> {
   const path = options.named === undefined ? findConfigFile(options.cwd) : resolve(options.cwd, options.named)
   if (path === undefined) return undefined
   const inside = relative(options.cwd, path)
   const name = inside.startsWith('..') ? path : inside
-  if (!existsSync(path))
-    throw fault('file-missing', `--config ${options.named}`, `there is no file ${path}`, 'check the path')
+  if (!existsSync(path)) throw fault('file-missing', `--config ${options.named}`, `no file ${path}`, 'check the path')
   const exported = path.endsWith('.json')
     ? await readJson(path, name)
-    : await importDefault(path, name, options.limit ?? ms(10_000))
+    : await importDefault(path, name, options.timeout ?? ms(10_000))
   if (typeof exported !== 'object' || exported === null || Array.isArray(exported)) {
     const form = path.endsWith('.json') ? '{ "workers": 2 }' : 'export default { workers: 2 }'
-    const what = exported === undefined ? 'it has no default export' : 'its value is not an object of settings'
+    const what = exported === undefined ? 'has no default export' : 'does not export an object of settings'
     throw fault('file-without-settings', name, what, `write ${form}`)
   }
   return { path, name, values: exported as Record<string, unknown> }
@@ -48,7 +49,8 @@ function findConfigFile(cwd: string): string | undefined {
   const found = NAMES.filter((name) => existsSync(resolve(cwd, name)))
   const [first] = found
   if (found.length > 1) {
-    throw fault('file-ambiguous', found.join(', '), 'only one of them can apply', 'keep one, or choose with --config')
+    const advice = 'keep one, or choose one with --config'
+    throw fault('file-ambiguous', found.join(', '), 'only one config file can apply', advice)
   }
   return first === undefined ? undefined : resolve(cwd, first)
 }
@@ -57,37 +59,31 @@ async function readJson(path: string, name: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
-    throw fault('file-failed', name, `it cannot be read: ${firstLine(error)}`, 'mend the file', { cause: error })
+    throw fault('file-failed', name, `cannot be read: ${firstLine(error)}`, 'fix the file', { cause: error })
   }
 }
 
-/** `default` of a module, within the limit: one that awaits something that never comes must not hold up the start for ever. */
-function importDefault(path: string, name: string, limit: Milliseconds): Promise<unknown> {
-  return new Promise((resolvePromise, reject) => {
-    const cancel = after(limit, () => {
-      const what = `it did not finish loading within ${formatElapsed(limit)}`
-      reject(fault('file-timed-out', name, what, 'see what it awaits'))
+/** The default export of a module. The timeout keeps an await that never settles from blocking the start. */
+async function importDefault(path: string, name: string, timeout: Milliseconds): Promise<unknown> {
+  const imported: Promise<{ readonly default?: unknown }> = import(pathToFileURL(path).href)
+  try {
+    const module = await waitAtMost(timeout, imported, () => {
+      const what = `was not loaded within ${formatElapsed(timeout)}`
+      throw fault('file-timed-out', name, what, 'check what it awaits')
     })
-    import(pathToFileURL(path).href).then(
-      (module: { readonly default?: unknown }) => {
-        cancel()
-        resolvePromise(module.default)
-      },
-      (error: unknown) => {
-        cancel()
-        const what = `it cannot be loaded: ${firstLine(error)}${lineOf(error, path)}`
-        if (!isTakenForCommonJs(error))
-          return reject(fault('file-failed', name, what, 'mend the file', { cause: error }))
-        const suggestion = name.replace(/\.(ts|js)$/, '.m$1')
-        const advice = `name it ${suggestion}, or set "type": "module" in package.json`
-        reject(fault('file-failed', name, what, advice, { cause: error, suggestion }))
-      },
-    )
-  })
+    return module.default
+  } catch (error) {
+    if (error instanceof SettingsError) throw error
+    const what = `cannot be loaded: ${firstLine(error)}${lineOf(error, path)}`
+    if (!isParsedAsCommonJs(error)) throw fault('file-failed', name, what, 'fix the file', { cause: error })
+    const suggestion = name.replace(/\.(ts|js)$/, '.m$1')
+    const advice = `rename it to ${suggestion}, or set "type": "module" in package.json`
+    throw fault('file-failed', name, what, advice, { cause: error, suggestion })
+  }
 }
 
-/** Node reads `import` and `export` in a `.ts` or `.js` file as errors where the nearest package.json says `"type": "commonjs"`. */
-function isTakenForCommonJs(error: unknown): boolean {
+/** Node rejects `import` and `export` in a `.ts` or `.js` file of a package with `"type": "commonjs"`. */
+function isParsedAsCommonJs(error: unknown): boolean {
   return error instanceof SyntaxError && /outside a module|Unexpected token '(export|import)'/.test(error.message)
 }
 
@@ -100,7 +96,7 @@ function firstLine(error: unknown): string {
   return message === undefined ? error.name : `${error.name}: ${message}`
 }
 
-/** The line of the file, where the stack names it. */
+/** The line of the file, if the stack names it. */
 function lineOf(error: unknown, path: string): string {
   const stack = error instanceof Error ? (error.stack ?? '') : ''
   for (const place of [pathToFileURL(path).href, path]) {

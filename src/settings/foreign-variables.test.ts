@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { type ForeignVariable, foreignVariables } from './foreign-variables.ts'
-import { flagOf } from './records.ts'
 import { resolveSettings } from './resolve.ts'
+import { flagOf } from './settings.ts'
 
 const { settings } = resolveSettings({ flags: { workers: '2' }, env: {}, cwd: '/srv', isTerminal: false })
 
@@ -25,8 +25,8 @@ function found(env: Record<string, string>, files: Record<string, string> = {}):
 
 const CONTAINER = { 'proc/self/cgroup': '0::/app\n', 'sys/fs/cgroup/app/memory.max': `${512 * 1024 * 1024}\n` }
 
-describe('variables that are not read', () => {
-  it('are told with the setting that does what was meant', () => {
+describe('variables of other servers', () => {
+  it('are reported with the settings that have the intended effect', () => {
     const expected: readonly (readonly [string, string, readonly string[]])[] = [
       ['GUNICORN_TIMEOUT', '300', ['requestTimeout', 'stallKillAfter', 'bootTimeout']],
       ['WEB_CONCURRENCY', '4', ['workers']],
@@ -45,13 +45,13 @@ describe('variables that are not read', () => {
     }
   })
 
-  it('are not told where they are none of ours, empty, or meant for the app', () => {
+  it('are not reported if they are unrelated, empty, or meant for the app', () => {
     assert.deepEqual(found({ PATH: '/bin', TIMEOUT: '30', WEB_CONCURRENCY: '', UV_THREADPOOL_SIZE: '8' }), [])
   })
 })
 
-describe('variables of Node that work against this server', () => {
-  it('are told: a heap above the memory of the container', () => {
+describe('variables of Node that conflict with Punctual', () => {
+  it('include a heap larger than the container', () => {
     const env = { NODE_OPTIONS: '--enable-source-maps --max-old-space-size=400' }
     const [heap] = found(env, CONTAINER)
     assert.equal(heap?.variable, 'NODE_OPTIONS')
@@ -61,7 +61,7 @@ describe('variables of Node that work against this server', () => {
     assert.deepEqual(found({ NODE_OPTIONS: '--enable-source-maps' }, CONTAINER), [])
   })
 
-  it('are told: threads that each worker has for itself', () => {
+  it('include a thread pool that every worker starts', () => {
     const [threads] = found({ UV_THREADPOOL_SIZE: '512' })
     assert.equal(threads?.variable, 'UV_THREADPOOL_SIZE')
     assert.match(threads.message, /\b512\b.*\b1024\b/)

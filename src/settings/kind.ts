@@ -1,55 +1,55 @@
-/** What a value may depend on besides its text. */
+/** What parsing a value may depend on besides its text. */
 export interface SettingContext {
-  /** Relative paths start here. */
+  /** Base of relative paths. */
   readonly cwd: string
   /** Whether the log goes to a terminal. */
   readonly isTerminal: boolean
-  /** What `auto` workers become. */
+  /** The value of `workers: auto`. */
   readonly parallelism: number
 }
 
-/** As written: one text, or several for a list. */
+/** A value as written: one text, or several for a list. */
 export type Written = string | readonly string[]
 
-/** What is wrong with one value or name. */
+/** What is wrong with a value or a name. */
 export type FaultKind =
-  /** There is no setting or option of that name. */
+  /** No setting or option has that name. */
   | 'unknown-name'
-  /** It is given twice where it may stand once. */
+  /** Given twice where it may appear once. */
   | 'duplicate'
-  /** It is needed and not there, or there and undefined. */
+  /** Required and absent, or present and undefined. */
   | 'missing'
-  /** Neither text, number nor list, whichever it takes. */
+  /** Not of an accepted type, such as a list where a text is expected. */
   | 'wrong-type'
   | 'empty'
   /** A text that is not of the accepted form. */
   | 'invalid'
   | 'too-small'
   | 'too-large'
-  /** A duration or a size without its unit. */
+  /** A duration, size or share without its unit. */
   | 'no-unit'
   /** A size in another unit than the accepted ones. */
   | 'wrong-unit'
-  /** `unbounded`, where there must be a limit. */
+  /** `unbounded`, where a limit is required. */
   | 'not-unbounded'
-  /** "Without limit" in another word than `unbounded`. */
+  /** "No limit" in another word than `unbounded`. */
   | 'unbounded-misspelled'
-  /** It contradicts another setting or option. */
+  /** Contradicts another setting or option. */
   | 'rule-broken'
-  /** It needs something that is not there. */
+  /** Requires something that is not configured. */
   | 'unsupported'
-  /** It cannot be changed while Punctual runs. */
+  /** Cannot be changed while Punctual runs. */
   | 'not-changeable'
   | 'file-missing'
   /** Several config files, of which only one can apply. */
   | 'file-ambiguous'
-  /** It is not JSON, or it threw while it was loaded. */
+  /** The config file is not JSON, or threw when it was loaded. */
   | 'file-failed'
   | 'file-timed-out'
-  /** Its default export is not an object of settings. */
+  /** The default export of the config file is not an object of settings. */
   | 'file-without-settings'
 
-/** Why a value does not apply; it completes a `SettingFault`. */
+/** Why a value is refused; the part of a `SettingFault` that a kind knows. */
 export interface Refusal {
   readonly ok: false
   readonly kind: FaultKind
@@ -57,23 +57,49 @@ export interface Refusal {
   readonly advice: string
   /** What was probably meant, as it would be written. */
   readonly suggestion?: string
-  /** The least or the most that is accepted. */
+  /** The accepted minimum or maximum. */
   readonly bound?: string
 }
 
 export type Parsed<T> = { readonly ok: true; readonly value: T } | Refusal
 
-/** How the values of a setting are written, read and shown. */
+/** How the values of a setting are written, parsed and formatted. */
 export interface Kind<T> {
-  /** Stands for the value in the help: `<duration>`. */
+  /** Placeholder for the value in the help: `<duration>`. */
   readonly label: string
-  /** What is accepted, for the reference and for the advice of a fault: `250ms, 5s, 10m, 1h, 2d, or unbounded`. */
+  /** The accepted form, for the reference and for advice: `250ms, 5s, 10m or unbounded`. */
   readonly accepts: string
   /** Whether it is a list: its flag may be repeated, its config key is an array. */
   readonly list: boolean
   parse(written: Written, context: SettingContext): Parsed<T>
-  /** A text that `parse` reads back as the same value. */
+  /** A text that `parse` reads as the same value. */
   format(value: T): string
+}
+
+/** The heading of a setting in the help, the reference and `punctual config`. */
+export type SettingGroup =
+  | 'Serving'
+  | 'Timeouts'
+  | 'Overload'
+  | 'Stalls'
+  | 'Recycling'
+  | 'Releasing'
+  | 'Restarting'
+  | 'Observing'
+
+export interface SettingRecord<T> {
+  readonly group: SettingGroup
+  readonly kind: Kind<T>
+  /** As it would be written. */
+  readonly default: Written
+  /** One or two sentences for the help and the reference. */
+  readonly prose: string
+  /** The variable that platforms set, read where the setting's own variable is not set. */
+  readonly fallbackVariable?: string
+  /** The value of the flag, which then takes none. */
+  readonly bare?: string
+  /** What applies a change by `punctual set`; undefined where a restart is needed. */
+  readonly runtime?: 'arbiter' | 'watchdog' | 'worker'
 }
 
 export function accepted<T>(value: T): Parsed<T> {
@@ -89,7 +115,7 @@ export function refused(
   return { ok: false, kind, what, advice, ...facts }
 }
 
-/** A kind whose value is written as one word. Empty text and lists are refused here, once for all of them. */
+/** A kind whose value is one word. Refuses lists and empty texts, so that `parse` need not. */
 export function wordKind<T>(kind: {
   readonly label: string
   readonly accepts: string
@@ -101,8 +127,8 @@ export function wordKind<T>(kind: {
     accepts: kind.accepts,
     list: false,
     parse(written, context) {
-      if (typeof written !== 'string') return refused('wrong-type', 'is a list', `write one value: ${kind.accepts}`)
-      if (written.trim() === '') return refused('empty', 'is empty', `write ${kind.accepts}, or leave it out`)
+      if (typeof written !== 'string') return refused('wrong-type', 'is a list', `use one value: ${kind.accepts}`)
+      if (written.trim() === '') return refused('empty', 'is empty', `use ${kind.accepts}, or remove it`)
       return kind.parse(written, context)
     },
     format: kind.format,
@@ -122,13 +148,13 @@ const WORDS_FOR_UNBOUNDED = new Set([
   '0',
 ])
 
-/** For a value that somebody means as "without limit" but does not spell so. */
-export function refuseUnlessUnbounded(word: string, mayBeUnbounded: boolean): Refusal | undefined {
-  if (!mayBeUnbounded && word === 'unbounded') {
-    return refused('not-unbounded', '"unbounded" does not apply', 'this one needs a limit')
+/** Refuses a value that means "no limit" in another word, and `unbounded` where it is not allowed. */
+export function refuseUnlessUnbounded(word: string, allowed: boolean): Refusal | undefined {
+  if (!allowed && word === 'unbounded') {
+    return refused('not-unbounded', '"unbounded" is not allowed', 'use a finite value')
   }
-  if (!mayBeUnbounded || !WORDS_FOR_UNBOUNDED.has(word.toLowerCase())) return undefined
-  return refused('unbounded-misspelled', `"${word}" is not accepted`, 'for "without limit" write unbounded', {
+  if (!allowed || !WORDS_FOR_UNBOUNDED.has(word.toLowerCase())) return undefined
+  return refused('unbounded-misspelled', `"${word}" is not accepted`, 'for no limit use unbounded', {
     suggestion: 'unbounded',
   })
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { overlaySettings, overlayWhatFits, RUNTIME_SETTINGS } from './overlay.ts'
+import { overlaySettings, overlayValidSettings, RUNTIME_SETTINGS } from './overlay.ts'
 import { recordOf, SETTING_NAMES } from './records.ts'
 import { resolveSettings } from './resolve.ts'
 import { SettingsError } from './settings-error.ts'
@@ -19,8 +19,8 @@ const refusal = (set: Readonly<Record<string, string>>, changed?: readonly strin
   return assert.fail('it was not refused')
 }
 
-describe('settings that are set while running', () => {
-  it('lie on top of all others, with their origin', () => {
+describe('settings changed at runtime', () => {
+  it('override all other sources and have their own origin', () => {
     const { settings, origins } = overlaySettings(base, { requestTimeout: '20s', maxRequests: '500' })
     assert.deepEqual([settings.requestTimeout, settings.maxRequests, settings.keepAlive], [20_000, 500, 7_000])
     assert.deepEqual(origins.requestTimeout, { origin: 'set', source: 'set', written: '20s' })
@@ -28,10 +28,10 @@ describe('settings that are set while running', () => {
     assert.equal(base.settings.requestTimeout, 30_000)
   })
 
-  it('are refused with what is allowed', () => {
+  it('are refused with a suggestion', () => {
     const expected: readonly (readonly [string, string, string, string | undefined])[] = [
       ['requestTimeout', '20', 'no-unit', '20s'],
-      ['requestDeadlin', '20s', 'unknown-name', 'requestTimeout'],
+      ['requestTimeot', '20s', 'unknown-name', 'requestTimeout'],
       ['port', '80', 'not-changeable', undefined],
       ['workers', '4', 'not-changeable', 'punctual scale 4'],
     ]
@@ -46,7 +46,7 @@ describe('settings that are set while running', () => {
     assert.equal(refusal({ requestTimeout: '20', slowRequestThreshold: '0' }).faults.length, 2)
   })
 
-  it('are refused as a whole if a rule would not hold, with a command that would do', () => {
+  it('are all refused if a rule would not hold, with values that fit', () => {
     const { faults, fitting } = refusal({ requestTimeout: '60s' })
     assert.deepEqual(
       faults.map(({ kind, rule }) => [kind, rule]),
@@ -58,9 +58,9 @@ describe('settings that are set while running', () => {
     assert.equal(refusal({ requestTimeout: '60s', drainTimeout: '30s' }).fitting, null)
   })
 
-  it('that no longer fit at a start are left out, each with why, and the others hold', () => {
+  it('that are no longer valid at a start are left out with the reason, and the others apply', () => {
     const together = { requestTimeout: '60s', drainTimeout: '60s', stopTimeout: '72s' }
-    const { resolved, leftOut } = overlayWhatFits(base, {
+    const { resolved, leftOut } = overlayValidSettings(base, {
       ...together,
       stallKillAfter: '61s',
       gone: '1s',
@@ -71,10 +71,10 @@ describe('settings that are set while running', () => {
     assert.deepEqual(Object.keys(leftOut).sort(), ['gone', 'stallKillAfter'])
     assert.equal(leftOut.stallKillAfter?.rule, 'stallKillAfter < requestTimeout')
     assert.equal(leftOut.gone?.kind, 'unknown-name')
-    assert.deepEqual(overlayWhatFits(base, {}).resolved.settings, base.settings)
+    assert.deepEqual(overlayValidSettings(base, {}).resolved.settings, base.settings)
   })
 
-  it('are those of which a default can be read without knowing where: no path, no auto', () => {
+  it('have defaults that parse the same everywhere: no path, no auto', () => {
     for (const name of RUNTIME_SETTINGS) {
       const { kind } = recordOf(name)
       const text = kind.format(base.settings[name])

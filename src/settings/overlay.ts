@@ -1,38 +1,34 @@
 import { type Refusal, refused } from './kind.ts'
 import { nearestName } from './nearest-name.ts'
 import { recordOf, SETTING_NAMES, type SettingName } from './records.ts'
-import type { ResolvedSettings, SettingOrigin } from './resolve.ts'
-import { brokenRules, type Rule } from './rules.ts'
-import type { Settings } from './settings.ts'
+import { isSetting } from './resolve.ts'
+import { brokenRules, faultOfRule, type Rule, suggestValues } from './rules.ts'
+import type { ResolvedSettings, SettingOrigin, Settings } from './settings.ts'
 import { type FittingValues, type SettingFault, SettingsError } from './settings-error.ts'
-import { suggestValues } from './suggestion.ts'
 
-/** Texts by the name of the setting, as somebody wrote them. */
+/** Values as an operator writes them, as texts by the name of the setting. */
 export type SetTexts = Readonly<Record<string, string>>
 
-/** Names of the settings that can be changed while Punctual runs. */
+/** The settings that can be changed while Punctual runs. */
 export const RUNTIME_SETTINGS: readonly SettingName[] = SETTING_NAMES.filter(
   (name) => recordOf(name).runtime !== undefined,
 )
 
-export function isSetting(name: string): name is SettingName {
-  return SETTING_NAMES.includes(name as SettingName)
-}
-
 /**
- * The settings with what was set while running on top of them. Every value must apply, and all rules must hold for the whole.
+ * The settings with the values of `punctual set` on top. Every value must be valid, and all rules
+ * must hold.
  *
- * @param base as they are where nothing is set
- * @param set all that is to be in force, not only what is new
- * @param changed the names somebody changes now, for the advice
- * @throws SettingsError with all faults
+ * @param base the settings without any `punctual set`
+ * @param set all values to be in force, not only the new ones
+ * @param changed the names that this change is about, for the suggestion
+ * @throws SettingsError with every fault
  */
 export function overlaySettings(
   base: ResolvedSettings,
   set: SetTexts,
   changed: readonly string[] = Object.keys(set),
 ): ResolvedSettings {
-  const { resolved, faults, broken } = judge(base, set)
+  const { resolved, faults, broken } = check(base, set)
   if (faults.length > 0) throw new SettingsError(faults)
   if (broken.length === 0) return resolved
   throw new SettingsError(
@@ -42,18 +38,18 @@ export function overlaySettings(
 }
 
 /**
- * The same for values that were set before and are to hold still: one that no longer applies, or breaks a rule with what has been changed
- * meanwhile, is left out instead, the latest first.
+ * The same for values that were set before a restart. A value that is no longer valid, or breaks a
+ * rule, is left out, the latest first.
  */
-export function overlayWhatFits(
+export function overlayValidSettings(
   base: ResolvedSettings,
   set: SetTexts,
 ): { readonly resolved: ResolvedSettings; readonly leftOut: Readonly<Record<string, SettingFault>> } {
   const leftOut: Record<string, SettingFault> = {}
   const kept: Record<string, string> = { ...set }
-  // Every round leaves one out.
+  // Every round leaves one value out.
   for (;;) {
-    const { resolved, faults, broken } = judge(base, kept)
+    const { resolved, faults, broken } = check(base, kept)
     const [fault] = faults
     const [rule] = broken
     const why = fault ?? (rule === undefined ? undefined : faultOfRule(rule, resolved))
@@ -64,19 +60,19 @@ export function overlayWhatFits(
   }
 }
 
-interface Judgement {
-  /** With those that could be read. */
+interface CheckResult {
+  /** With the values that could be parsed. */
   readonly resolved: ResolvedSettings
   readonly faults: readonly SettingFault[]
   readonly broken: readonly Rule[]
 }
 
-function judge(base: ResolvedSettings, set: SetTexts): Judgement {
+function check(base: ResolvedSettings, set: SetTexts): CheckResult {
   const faults: SettingFault[] = []
   const values: Partial<Record<SettingName, unknown>> = { ...base.settings }
   const origins: Record<SettingName, SettingOrigin> = { ...base.origins }
   for (const [name, text] of Object.entries(set)) {
-    const read = readHot(name, text)
+    const read = readValue(name, text)
     if ('fault' in read) {
       faults.push(read.fault)
       continue
@@ -94,51 +90,33 @@ function judge(base: ResolvedSettings, set: SetTexts): Judgement {
 
 type Read = { readonly name: SettingName; readonly value: unknown } | { readonly fault: SettingFault }
 
-function readHot(name: string, text: string): Read {
+function readValue(name: string, text: string): Read {
   const fault = ({ ok: _, ...refusal }: Refusal): Read => ({
     fault: { setting: name, source: name, ...refusal, given: text },
   })
   if (!isSetting(name)) {
     const nearest = nearestName(name, RUNTIME_SETTINGS)
-    const what = 'there is no such setting'
-    if (nearest === undefined) return fault(refused('unknown-name', what, 'see `punctual config`'))
+    const what = 'unknown setting'
+    if (nearest === undefined) return fault(refused('unknown-name', what, '`punctual config` lists all settings'))
     return fault(refused('unknown-name', what, `did you mean ${nearest}?`, { suggestion: nearest }))
   }
-  const { kind, runtime: hot } = recordOf(name)
-  if (hot === undefined) {
-    return fault(
-      name === 'workers'
-        ? refused('not-changeable', 'it is not changed by `punctual set`', `write punctual scale ${text}`, {
-            suggestion: `punctual scale ${text}`,
-          })
-        : refused(
-            'not-changeable',
-            'it cannot be changed while Punctual runs',
-            'change it where it comes from (see `punctual config`) and start again',
-          ),
-    )
-  }
-  // None of the settings that can be changed depends on where it is read.
+  const { kind, runtime } = recordOf(name)
+  if (runtime === undefined) return fault(notChangeable(name, text))
+  // The value of no runtime setting depends on the context.
   const parsed = kind.parse(text, { cwd: '/', isTerminal: false, parallelism: 1 })
   return parsed.ok ? { name, value: parsed.value } : fault(parsed)
 }
 
-function faultOfRule(rule: Rule, { settings, origins }: ResolvedSettings): SettingFault {
-  const [first, second] = rule.settings.map((name) => {
-    return `${name} (${recordOf(name).kind.format(settings[name])}, ${origins[name].source})`
-  })
-  const relation = rule.order?.strict === false ? 'must not be more than' : 'must be less than'
-  return {
-    setting: null,
-    source: `rule ${rule.says}`,
-    kind: 'rule-broken',
-    rule: rule.says,
-    what: `${first} ${relation} ${second}`,
-    advice: rule.why.replace(/\.$/, ''),
+function notChangeable(name: SettingName, text: string): Refusal {
+  if (name !== 'workers') {
+    const advice = 'change it at its source (see `punctual config`) and restart'
+    return refused('not-changeable', 'cannot be changed while Punctual runs', advice)
   }
+  const suggestion = `punctual scale ${text}`
+  return refused('not-changeable', 'is not changed by `punctual set`', `use ${suggestion}`, { suggestion })
 }
 
-/** What is wanted, with what has to move with it; null if that cannot be changed, or does not come out. */
+/** The change with the other settings that must move with it; null if these cannot be changed. */
 function fittingChange(settings: Settings, changed: readonly SettingName[]): FittingValues | null {
   const moved = suggestValues(settings, new Set(changed))
   const names = Object.keys(moved) as SettingName[]

@@ -1,69 +1,44 @@
-import { countKind, portKind, shareKind, workersKind } from './count-kinds.ts'
-import { durationKind } from './duration-kind.ts'
-import type { Kind, Written } from './kind.ts'
+import type { SettingRecord } from './kind.ts'
+import { bytes, countKind, durationKind, portKind, shareKind, sizeKind, workersKind } from './number-kinds.ts'
 import type { Settings } from './settings.ts'
-import { bytes, sizeKind } from './size-kind.ts'
 import { choiceKind, hostKind, modulesKind, pathKind, routesKind, versionKind } from './text-kinds.ts'
-
-/** Under which heading a setting stands in the help, the reference and `punctual config`. */
-export type SettingGroup =
-  | 'Serving'
-  | 'Limits'
-  | 'Overload'
-  | 'Stalls'
-  | 'Recycling'
-  | 'Releasing'
-  | 'Restarting'
-  | 'Observing'
-
-export interface SettingRecord<T> {
-  readonly group: SettingGroup
-  readonly kind: Kind<T>
-  /** As it would be written. */
-  readonly default: Written
-  /** One or two sentences for the help and the reference. */
-  readonly prose: string
-  /** Variables that platforms set, read when the setting's own is not there. */
-  readonly fallbackVariable?: string
-  /** What the flag means without a value; it takes none then. */
-  readonly bare?: string
-  /** Who applies it at once when `punctual set` changes it while Punctual runs; without, it holds from start to stop. */
-  readonly runtime?: 'arbiter' | 'watchdog' | 'worker'
-}
 
 export type SettingName = keyof Settings
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
-const limit = durationKind({ unbounded: true })
+const duration = durationKind({ unbounded: true })
 
-/** Every setting, in the order in which people read them. The flags, variables, config keys, help and reference are made from this. */
+/**
+ * Every setting, in the order of the help and the reference. Flags, variables, config keys, help and
+ * reference are made from this table.
+ */
 const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> } = {
   workers: {
     group: 'Serving',
     kind: workersKind,
     default: 'auto',
-    prose: 'How many workers serve. `auto` is the number of CPUs this process may use, container limits included.',
+    prose: 'Number of workers. `auto` is the number of CPUs this process may use, container limits included.',
   },
   host: {
     group: 'Serving',
     kind: hostKind,
     default: '0.0.0.0',
-    prose: 'Address the app listens on. Set as `HOST` for the app.',
+    prose: 'Address that the app listens on. Passed to the app as `HOST`.',
     fallbackVariable: 'HOST',
   },
   port: {
     group: 'Serving',
     kind: portKind,
     default: '3000',
-    prose: 'Port the app listens on; 0 takes a free one. Set as `PORT` for the app.',
+    prose: 'Port that the app listens on; 0 takes a free one. Passed to the app as `PORT`.',
     fallbackVariable: 'PORT',
   },
   import: {
     group: 'Serving',
     kind: modulesKind,
     default: [],
-    prose: 'Modules that every worker imports before anything of the app, in order: instrumentation goes here.',
+    prose: 'Modules that every worker imports before the app, in order, such as instrumentation.',
   },
   stateDir: {
     group: 'Serving',
@@ -72,74 +47,74 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     prose: 'Directory of the lock, the control socket and the incidents. One arbiter per directory.',
   },
   bootTimeout: {
-    group: 'Limits',
+    group: 'Timeouts',
     runtime: 'arbiter',
-    kind: limit,
+    kind: duration,
     default: '60s',
-    prose: 'From the start of a worker until it must be ready to serve.',
+    prose: 'Maximum time from the start of a worker until it is ready.',
   },
   readyWhen: {
-    group: 'Limits',
+    group: 'Timeouts',
     kind: choiceKind(['critical', 'all'], (word) => word),
     default: 'critical',
     prose:
-      'When a worker is ready: as soon as it listens, or when all routes that the app has deferred (`deferRoutes`) are loaded too, within `bootTimeout`.',
+      'When a worker is ready: `critical` as soon as it listens, `all` when the routes that the app defers (`deferRoutes`) are loaded too.',
   },
   requestTimeout: {
-    group: 'Limits',
+    group: 'Timeouts',
     runtime: 'worker',
-    kind: limit,
+    kind: duration,
     default: '30s',
     prose:
-      'From the acceptance of a request until it must be answered, the time it was queued included. Its caller may ask for less.',
+      'Maximum time from accepting a request until it is answered, time in queues included. The client may ask for less.',
   },
   maxProxyQueueTime: {
-    group: 'Limits',
+    group: 'Timeouts',
     runtime: 'worker',
     kind: durationKind({ unbounded: true, zero: true }),
     default: '10s',
     prose:
-      'The most that counts of the time a request has waited before us, as its proxy says in `X-Request-Start`. It bounds what a wrong clock can do; 0s ignores the header.',
+      'Maximum time that counts of what a proxy reports in `X-Request-Start`, which limits the effect of a wrong clock; 0s ignores the header.',
   },
   timeoutStatus: {
-    group: 'Limits',
+    group: 'Timeouts',
     kind: choiceKind(['503', '504'], (word) => word),
     default: '503',
-    prose: 'What a request is answered whose deadline has passed: 503, or 504 where this server stands for others.',
+    prose: 'Status of the response to a request that timed out: 503, or 504 for a gateway.',
   },
   propagateDeadline: {
-    group: 'Limits',
+    group: 'Timeouts',
     kind: choiceKind(['on', 'off'], (word) => word),
     default: 'on',
     prose:
-      'Outgoing HTTP calls (`node:http`, `fetch`) that a request makes carry `X-Request-Deadline`: how many milliseconds are left of it. Not where the app sets that header itself.',
+      'Send the remaining milliseconds of a request in `X-Request-Deadline` with its outgoing HTTP calls (`node:http`, `fetch`), unless the app sets that header.',
   },
   keepAlive: {
-    group: 'Limits',
+    group: 'Timeouts',
     kind: durationKind({ unbounded: false }),
     default: '5s',
-    prose: 'How long an idle connection is kept for the next request.',
+    prose: 'How long an idle connection stays open for the next request.',
   },
   drainTimeout: {
-    group: 'Limits',
+    group: 'Timeouts',
     runtime: 'worker',
-    kind: limit,
+    kind: duration,
     default: '30s',
-    prose: 'From the order to leave until requests that are still unanswered get a 503.',
+    prose: 'Time from the order to drain until unanswered requests get a 503.',
   },
   stopTimeout: {
-    group: 'Limits',
+    group: 'Timeouts',
     runtime: 'arbiter',
-    kind: limit,
+    kind: duration,
     default: '35s',
-    prose: 'From the order to leave until the worker is killed.',
+    prose: 'Time from the order to drain until the worker is killed.',
   },
   upgradeGrace: {
-    group: 'Limits',
+    group: 'Timeouts',
     runtime: 'worker',
     kind: durationKind({ unbounded: true, zero: true }),
     default: '5s',
-    prose: 'How long upgraded connections (WebSocket) may stay while their worker leaves; 0s closes them at once.',
+    prose: 'How long upgraded connections (WebSocket) stay open while their worker drains; 0s is not at all.',
   },
   loadShedding: {
     group: 'Overload',
@@ -147,22 +122,21 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     kind: choiceKind(['off', 'dry-run', 'on'], (word) => word),
     default: 'dry-run',
     prose:
-      'What is done when more requests come than can be answered in time: nothing, nothing but counting those that would be shed, or shedding them with a 503.',
+      'What happens to requests that cannot be answered in time: `off` nothing, `dry-run` they are counted, `on` they get a 503.',
   },
   maxConcurrentRequests: {
     group: 'Overload',
     runtime: 'worker',
     kind: countKind({ unbounded: true }),
     default: '1000',
-    prose:
-      'Requests that a worker has in work at a time. With `admission` on, more of them wait until one of these has ended.',
+    prose: 'Requests that a worker processes at a time. With `loadShedding` on, further requests are queued.',
   },
   maxQueuedRequests: {
     group: 'Overload',
     runtime: 'worker',
     kind: countKind({ unbounded: false }),
     default: '1000',
-    prose: 'Requests that may wait so; what comes when there are that many is shed.',
+    prose: 'Requests that a worker queues; further requests are shed.',
   },
   queueTarget: {
     group: 'Overload',
@@ -170,58 +144,57 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     kind: durationKind({ unbounded: false }),
     default: '100ms',
     prose:
-      'What a request may have waited before its handler is called, wherever it waited. Below 50ms the beat of the event loop is too coarse to tell.',
+      'Acceptable time from the arrival of a request until its handler is called. Values below 50ms are too small for the resolution of the measurement.',
   },
   queueInterval: {
     group: 'Overload',
     runtime: 'worker',
     kind: durationKind({ unbounded: false }),
     default: '1s',
-    prose:
-      'For how long every request must have waited longer than `queueTarget`, with the worker busy all the time, before any is shed. A burst that is over by then is served.',
+    prose: 'How long all requests of a busy worker must exceed `queueTarget` until some are shed.',
   },
   priorityRoutes: {
     group: 'Overload',
     runtime: 'worker',
     kind: routesKind,
     default: ['/health', '/healthz', '/livez', '/readyz', '/ready', '/live', '/ping'],
-    prose:
-      'Paths that are never held up or shed, with everything below them. Naming some replaces these; `none` leaves no such path.',
+    prose: 'Paths that are never queued or shed, with the paths below them. Replaces the default; `none` is no path.',
   },
   stallAction: {
     group: 'Stalls',
     runtime: 'watchdog',
     kind: choiceKind(['report', 'interrupt', 'kill'], (word) => word),
     default: 'kill',
-    prose: 'How far a stall may be taken: only reported, cut, or cut and then killed.',
+    prose:
+      'How far Punctual goes when the event loop is blocked: report it, interrupt the code, or interrupt and then kill the worker.',
   },
   stallReportAfter: {
     group: 'Stalls',
     runtime: 'watchdog',
-    kind: limit,
+    kind: duration,
     default: '1s',
-    prose: 'How long the event loop may stand still before the stall is explained in the log and an incident.',
+    prose: 'How long the event loop may be blocked until the stall is reported as an incident.',
   },
   stallInterruptAfter: {
     group: 'Stalls',
     runtime: 'watchdog',
-    kind: limit,
+    kind: duration,
     default: '10s',
-    prose: 'How long it may stand still before the code that stalls is ended and its request answered with a 503.',
+    prose: 'How long it may be blocked until the code is interrupted and its request answered with a 503.',
   },
   stallKillAfter: {
     group: 'Stalls',
     runtime: 'watchdog',
-    kind: limit,
+    kind: duration,
     default: '15s',
-    prose: 'How long it may stand still before the worker is killed, after every client it can reach has got a 503.',
+    prose: 'How long it may be blocked until the worker is killed, after a 503 to every client.',
   },
   frozenKillAfter: {
     group: 'Stalls',
     runtime: 'arbiter',
-    kind: limit,
+    kind: duration,
     default: '20s',
-    prose: 'How long nothing at all may be heard of a worker (it was stopped, or swapped out) before it is killed.',
+    prose: 'How long a worker may send no heartbeat (stopped, swapped out) until the arbiter kills it.',
   },
   maxRequests: {
     group: 'Recycling',
@@ -233,21 +206,21 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   maxMemory: {
     group: 'Recycling',
     runtime: 'arbiter',
-    kind: sizeKind({ least: bytes(16, 'MiB'), unbounded: true }),
+    kind: sizeKind({ min: bytes(16, 'MiB'), unbounded: true }),
     default: 'unbounded',
     prose: 'Resident memory above which a worker is replaced.',
   },
   maxMemorySamples: {
     group: 'Recycling',
     runtime: 'arbiter',
-    kind: countKind({ most: 3_600, unbounded: false }),
+    kind: countKind({ max: 3_600, unbounded: false }),
     default: '5',
-    prose: 'Samples in a row, one a second, that must be above `maxMemory`.',
+    prose: 'Consecutive samples, one a second, that must exceed `maxMemory`.',
   },
   maxLifetime: {
     group: 'Recycling',
     runtime: 'arbiter',
-    kind: limit,
+    kind: duration,
     default: 'unbounded',
     prose: 'Age at which a worker is replaced.',
   },
@@ -256,21 +229,20 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     runtime: 'arbiter',
     kind: shareKind,
     default: '10%',
-    prose:
-      'By how much `maxRequests` and `maxLifetime` are spread at random, so that workers are not replaced together.',
+    prose: 'Share by which `maxRequests` and `maxLifetime` vary at random, so that workers are not replaced together.',
   },
   releaseVersion: {
     group: 'Releasing',
     kind: versionKind,
     default: 'auto',
     prose:
-      'What is released: steps that have been done for a version are not run again. `auto` is the git commit where nothing is uncommitted; where there is none, the steps run at every start.',
+      'Version to release: steps that are done for a version do not run again. `auto` is the git commit if nothing is uncommitted; without one the steps run at every start.',
   },
   releaseTimeout: {
     group: 'Releasing',
     kind: durationKind({ unbounded: false }),
     default: '10m',
-    prose: 'How long the back-up and all release steps may take together; a roll-back may take as long again.',
+    prose: 'Maximum time of the backup and all release steps together, and again of a rollback.',
   },
   releaseLockTimeout: {
     group: 'Releasing',
@@ -280,10 +252,10 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   },
   releaseTableLockTimeout: {
     group: 'Releasing',
-    kind: limit,
+    kind: duration,
     default: '3s',
     prose:
-      'How long a statement of a release step may wait for a lock of the database (`lock_timeout`) before it gives way to the site and is tried again. `unbounded` leaves it to the database.',
+      'How long a statement of a release step waits for a database lock (`lock_timeout`) before it is aborted and retried, so that it does not block the app. `unbounded` keeps the setting of the database.',
   },
   restartDelayMin: {
     group: 'Restarting',
@@ -297,35 +269,35 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     runtime: 'arbiter',
     kind: durationKind({ unbounded: false, zero: true }),
     default: '30s',
-    prose: 'Where that delay stops to grow.',
+    prose: 'Maximum of that delay.',
   },
   restartReset: {
     group: 'Restarting',
     runtime: 'arbiter',
-    kind: limit,
+    kind: duration,
     default: '30s',
-    prose: 'Time without a failure after which the delay starts again at its least.',
+    prose: 'Time without a failure after which the delay is reset to its minimum.',
   },
   crashLimit: {
     group: 'Restarting',
     runtime: 'arbiter',
     kind: countKind({ unbounded: true }),
     default: '10',
-    prose: 'Failures within `crashWindow` at which Punctual gives up with exit code 5.',
+    prose: 'Failures within `crashWindow` at which Punctual exits with code 5.',
   },
   crashWindow: {
     group: 'Restarting',
     runtime: 'arbiter',
-    kind: limit,
+    kind: duration,
     default: '5m',
     prose:
-      'The time within which failures are counted for `crashLimit`. Ten failures with the default delays between them take a minute and ten boots.',
+      'Time within which failures count for `crashLimit`. Ten failures with the default delays take a minute and ten boots.',
   },
   adminHost: {
     group: 'Observing',
     kind: hostKind,
     default: '127.0.0.1',
-    prose: 'Address of the admin server (health, status, metrics). Whoever reaches it can read what it shows.',
+    prose: 'Address of the admin server (health, status, metrics). Everyone who can connect can read it.',
   },
   adminPort: {
     group: 'Observing',
@@ -338,7 +310,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     runtime: 'worker',
     kind: choiceKind(LOG_LEVELS, (word) => word),
     default: 'info',
-    prose: 'The least severe level that is logged.',
+    prose: 'Lowest level that is logged.',
   },
   logFormat: {
     group: 'Observing',
@@ -347,7 +319,7 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
       (word, context) => (word === 'auto' ? (context.isTerminal ? 'text' : 'json') : word),
     ),
     default: 'auto',
-    prose: 'How log lines are written. `auto` is text on a terminal and JSON elsewhere.',
+    prose: 'Format of the log. `auto` is text on a terminal and JSON elsewhere.',
   },
   accessLog: {
     group: 'Observing',
@@ -355,36 +327,35 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     kind: choiceKind(['off', 'problems', 'all'], (word) => word),
     default: 'problems',
     prose:
-      'Which requests get a line in the log: none, all, or those that expired, failed (5xx), were shed, were answered with a fallback or cut off, whose client left, or that took longer than `slowRequestThreshold`.',
+      'Requests that are logged: none, all, or `problems`: timed out, failed (5xx), shed, degraded, aborted by the client, or slower than `slowRequestThreshold`.',
   },
   slowRequestThreshold: {
     group: 'Observing',
     runtime: 'worker',
-    kind: limit,
+    kind: duration,
     default: '1s',
-    prose: 'How long a request may take before `accessLog` counts it as a problem.',
+    prose: 'Duration from which `accessLog: problems` logs a request.',
   },
   serverTiming: {
     group: 'Observing',
     kind: choiceKind(['on', 'off'], (word) => word),
     default: 'off',
-    prose:
-      'Whether responses carry `Server-Timing`: the whole time and that of each named wait. Whoever can send a request can read it.',
+    prose: 'Adds `Server-Timing` to responses: the total time and that of each named wait. Every client can read it.',
   },
   traceWaits: {
     group: 'Observing',
     kind: choiceKind(['on', 'off'], (word) => word),
     default: 'on',
     prose:
-      'See what requests wait for that has no name: sockets, look-ups, HTTP calls, child processes, files. So a request that expires says what it waited for.',
+      'Track what requests wait for without a name: sockets, DNS lookups, HTTP calls, child processes, files. A request that times out then names it.',
   },
   repeatedQueryThreshold: {
     group: 'Observing',
     runtime: 'worker',
-    kind: countKind({ least: 2, unbounded: true }),
+    kind: countKind({ min: 2, unbounded: true }),
     default: '5',
     prose:
-      'How often a request may run one query from one place, on guarded pools and SQLite databases, before the log tells it with the line of code, once an hour for each place.',
+      'How often a request may run one query from one line of code, on guarded pools and SQLite databases, until the log reports it, once an hour for each line.',
   },
   maxQueriesPerRequest: {
     group: 'Observing',
@@ -392,13 +363,13 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     kind: countKind({ unbounded: true }),
     default: 'unbounded',
     prose:
-      'How many queries a request may run in all before the log tells it, once an hour for each route. A route may have a budget of its own: `currentRequest().allow({ queries: { max: 5 } })`.',
+      'Queries of a request at which the log reports it, once an hour for each route. A route may have its own limit: `currentRequest().allow({ queries: { max: 5 } })`.',
   },
   slowBootThreshold: {
     group: 'Observing',
-    kind: limit,
+    kind: duration,
     default: '5s',
-    prose: 'A boot that takes longer is told in the log with the three imports that cost most.',
+    prose: 'Duration from which a boot is logged, with its three slowest imports.',
   },
   bootProfile: {
     group: 'Observing',
@@ -406,35 +377,25 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: 'off',
     bare: 'on',
     prose:
-      'Measure every import of a boot, and what it did at import time: sockets, pools, timers, synchronous calls. The log shows it as a tree; so does `/status`. It makes a boot slower.',
+      'Measure every import of a boot, and its sockets, pools, timers and synchronous calls. The log and `/status` show the tree. Makes the boot slower.',
   },
   maxIncidents: {
     group: 'Observing',
-    kind: countKind({ most: 100_000, unbounded: false }),
+    kind: countKind({ max: 100_000, unbounded: false }),
     default: '200',
-    prose: 'How many incident files are kept; the oldest go first.',
+    prose: 'Number of incident files to keep; the oldest are deleted first.',
   },
   maxIncidentSize: {
     group: 'Observing',
-    kind: sizeKind({ least: bytes(4, 'KiB'), unbounded: false }),
+    kind: sizeKind({ min: bytes(4, 'KiB'), unbounded: false }),
     default: '64KiB',
-    prose: 'The largest an incident file may be; evidence is shortened to fit.',
+    prose: 'Maximum size of an incident file; evidence is truncated to fit.',
   },
 }
 
 export const SETTING_NAMES: readonly SettingName[] = Object.keys(RECORDS) as SettingName[]
 
-/** A record seen without its value's type, for code that treats all settings alike. */
+/** The record of a setting, without the type of its value. */
 export function recordOf(name: SettingName): SettingRecord<unknown> {
   return RECORDS[name] as SettingRecord<unknown>
-}
-
-/** `stallInterruptAfter` is `--stall-interrupt-after`. */
-export function flagOf(name: SettingName): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-}
-
-/** `stallInterruptAfter` is `PUNCTUAL_STALL_INTERRUPT_AFTER`. */
-export function variableOf(name: SettingName): string {
-  return `PUNCTUAL_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`
 }

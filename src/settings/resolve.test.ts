@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { UNBOUNDED } from '../resilience/duration.ts'
-import { flagOf, recordOf, SETTING_NAMES, variableOf } from './records.ts'
-import { type ResolvedSettings, type ResolveOptions, resolveSettings } from './resolve.ts'
+import { recordOf, SETTING_NAMES } from './records.ts'
+import { type ResolveOptions, resolveSettings } from './resolve.ts'
+import { flagOf, type ResolvedSettings, variableOf } from './settings.ts'
 import { type SettingFault, SettingsError } from './settings-error.ts'
 
 type Given = Partial<ResolveOptions> & { config?: Record<string, unknown> }
@@ -23,7 +24,7 @@ function refusalOf(given: Given): SettingsError {
 }
 
 describe('resolveSettings', () => {
-  it('every default applies and is read back from its own text', () => {
+  it('every default is valid and parses from its own text', () => {
     const { settings, origins } = resolve()
     for (const name of SETTING_NAMES) {
       const { kind } = recordOf(name)
@@ -37,7 +38,7 @@ describe('resolveSettings', () => {
     }
   })
 
-  it('the result cannot be changed', () => {
+  it('the result is frozen', () => {
     const { settings, origins } = resolve({ flags: { import: ['a'] } })
     assert.ok(Object.isFrozen(settings))
     assert.ok(Object.isFrozen(settings.import))
@@ -45,7 +46,7 @@ describe('resolveSettings', () => {
     assert.ok(Object.isFrozen(origins.workers))
   })
 
-  it('a flag beats the environment, which beats the file, which beats the default', () => {
+  it('a flag overrides the environment, which overrides the file, which overrides the default', () => {
     const config = { keepAlive: '1s', bootTimeout: '1s', port: 1 }
     const env = { PUNCTUAL_KEEP_ALIVE: '2s', PUNCTUAL_BOOT_TIMEOUT: '2s' }
     const { settings, origins } = resolve({ config, env, flags: { keepAlive: '3s' } })
@@ -58,7 +59,7 @@ describe('resolveSettings', () => {
     assert.equal(origins.host.origin, 'default')
   })
 
-  it('PORT and HOST of a platform apply below PUNCTUAL_PORT and PUNCTUAL_HOST', () => {
+  it('PUNCTUAL_PORT and PUNCTUAL_HOST override PORT and HOST of a platform', () => {
     const platform = resolve({ env: { PORT: '8080', HOST: '127.0.0.1' } })
     assert.equal(platform.settings.port, 8080)
     assert.equal(platform.settings.host, '127.0.0.1')
@@ -71,14 +72,14 @@ describe('resolveSettings', () => {
     assert.deepEqual([fault?.setting, fault?.source, fault?.kind], ['port', 'PORT', 'invalid'])
   })
 
-  it('auto becomes what this place gives', () => {
+  it('auto is resolved for this machine and terminal', () => {
     assert.equal(resolve().settings.workers, 6)
     assert.equal(resolve({ config: { workers: 'auto' }, parallelism: 3 }).settings.workers, 3)
     assert.equal(resolve({ isTerminal: true }).settings.logFormat, 'text')
     assert.equal(resolve({ isTerminal: false }).settings.logFormat, 'json')
   })
 
-  it('relative paths start at the working directory, names of packages stay', () => {
+  it('relative paths are resolved against the working directory, names of packages stay', () => {
     const { settings } = resolve({
       flags: { import: ['./otel.ts', 'dd-trace/init', '/opt/x,y.js'], stateDir: 'state' },
     })
@@ -87,7 +88,7 @@ describe('resolveSettings', () => {
     assert.deepEqual(resolve({ env: { PUNCTUAL_IMPORT: 'a, ./b.ts' } }).settings.import, ['a', '/app/b.ts'])
   })
 
-  it('all faults of all sources are told at once', () => {
+  it('all faults of all sources are reported at once', () => {
     const { details, message, code, exitCode } = refusalOf({
       flags: { workers: '0', host: 'http://x' },
       env: { PUNCTUAL_PORT: '70000', PUNCTUAL_WORKRES: '2' },
@@ -109,7 +110,7 @@ describe('resolveSettings', () => {
     for (const { source } of details.faults) assert.ok(message.includes(`\n  ${source}: `), source)
   })
 
-  it('an unknown name is a fault that suggests the nearest one', () => {
+  it('an unknown name is refused with the nearest one', () => {
     const expected: readonly (readonly [Given, string, string | undefined])[] = [
       [
         { env: { PUNCTUAL_STALL_INTERRUPT_AFTR: '1s' } },
@@ -118,7 +119,7 @@ describe('resolveSettings', () => {
       ],
       [{ config: { wrokers: 1 } }, 'punctual.config.ts: wrokers', 'workers'],
       [{ config: { gunicorn: 1 } }, 'punctual.config.ts: gunicorn', undefined],
-      [{ flags: { stallReprot: '1s' } }, '--stall-reprot', '--stall-report-after'],
+      [{ flags: { stallReprotAfter: '1s' } }, '--stall-reprot-after', '--stall-report-after'],
     ]
     for (const [given, source, suggestion] of expected) {
       const { faults } = refusalOf(given).details
@@ -129,11 +130,11 @@ describe('resolveSettings', () => {
     }
   })
 
-  it('what an arbiter tells its workers is no setting', () => {
+  it('variables that the arbiter passes to its workers are not settings', () => {
     assert.equal(resolve({ env: { PUNCTUAL__WORKER: 'x' } }).settings.workers, 6)
   })
 
-  it('a value that a stronger source covers must apply all the same', () => {
+  it('a value that a stronger source overrides must be valid too', () => {
     const { faults } = refusalOf({ env: { PUNCTUAL_WORKERS: 'many' }, flags: { workers: '2' } }).details
     assert.deepEqual(
       faults.map(({ source }) => source),
@@ -199,7 +200,7 @@ describe('resolveSettings', () => {
     })
   }
 
-  it('what is accepted is read in every unit', () => {
+  it('values are parsed in every unit', () => {
     const config = {
       stallReportAfter: '250ms',
       maxLifetime: '2d',
@@ -225,7 +226,7 @@ describe('resolveSettings', () => {
 })
 
 describe('names', () => {
-  it('a setting has one name for each place it is given', () => {
+  it('a setting has one name per source', () => {
     assert.equal(flagOf('requestTimeout'), '--request-timeout')
     assert.equal(variableOf('requestTimeout'), 'PUNCTUAL_REQUEST_TIMEOUT')
     assert.equal(new Set(SETTING_NAMES.map(flagOf)).size, SETTING_NAMES.length)

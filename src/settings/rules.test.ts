@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { flagOf, SETTING_NAMES, type SettingName } from './records.ts'
+import type { SettingName } from './records.ts'
 import { resolveSettings } from './resolve.ts'
 import { RULES } from './rules.ts'
+import { flagOf } from './settings.ts'
 import { SettingsError } from './settings-error.ts'
 
 /** The rules that these flags break, and the error; null if they are accepted. */
@@ -37,20 +38,18 @@ const BREAKING: Readonly<Record<string, Record<string, string>>> = {
 }
 
 describe('rules between settings', () => {
-  it('every rule is named when it is broken, with both settings, values and origins', () => {
-    assert.deepEqual(Object.keys(BREAKING).sort(), RULES.map(({ says }) => says).sort())
+  it('a broken rule is reported with both settings, values and sources', () => {
+    assert.deepEqual(Object.keys(BREAKING).sort(), RULES.map(({ text }) => text).sort())
     for (const rule of RULES) {
-      const [fault, ...others] = tryFlags(BREAKING[rule.says] ?? {})?.details.faults ?? []
-      assert.deepEqual([fault?.kind, fault?.rule, others], ['rule-broken', rule.says, []])
-      for (const name of rule.settings) {
-        assert.ok(SETTING_NAMES.includes(name) && fault?.what.includes(`${name} (`), fault?.what)
-      }
-      assert.match(fault?.what ?? '', / \(.*, default\)/)
-      assert.match(fault?.what ?? '', / \(.*, --[a-z-]+\)/)
+      const [fault, ...others] = tryFlags(BREAKING[rule.text] ?? {})?.details.faults ?? []
+      assert.deepEqual([fault?.kind, fault?.rule, others], ['rule-broken', rule.text, []])
+      assert.match(fault?.source ?? '', /^--[a-z-]+$/)
+      for (const name of rule.settings) assert.ok(fault?.what.includes(name), fault?.what)
+      assert.match(fault?.what ?? '', / \(.*, default\), got /)
     }
   })
 
-  it('a limit that does not fit is refused with values of the others that do', () => {
+  it('a value that breaks a rule is refused with fitting values of the others', () => {
     for (const flags of [
       { requestTimeout: '10s' },
       { requestTimeout: '1s' },
@@ -70,17 +69,17 @@ describe('rules between settings', () => {
     }
   })
 
-  it('nothing is suggested where two settings that were chosen contradict each other', () => {
+  it('nothing is suggested if two given settings contradict each other', () => {
     assert.equal(tryFlags({ drainTimeout: '40s', stopTimeout: '39s' })?.details.fitting, null)
   })
 
-  it('without limit is above every limit, also above another one without', () => {
+  it('unbounded is above every value, also above another unbounded one', () => {
     assert.deepEqual(broken({ drainTimeout: 'unbounded', stopTimeout: 'unbounded' }), [])
     assert.deepEqual(broken({ stopTimeout: 'unbounded' }), [])
     assert.deepEqual(broken({ drainTimeout: 'unbounded' }), ['drainTimeout < stopTimeout'])
   })
 
-  it('limits of a stall that is not taken so far break no rule', () => {
+  it('stall settings without effect break no rule', () => {
     assert.deepEqual(broken({ stallAction: 'report', stallReportAfter: '20s' }), [])
     assert.deepEqual(broken({ stallAction: 'interrupt', stallKillAfter: '5s' }), [])
   })
@@ -93,7 +92,7 @@ describe('rules between settings', () => {
     assert.deepEqual(broken({ port: '0', adminPort: '0' }), [])
   })
 
-  it('a rule about a value that was refused is not told as well', () => {
+  it('a rule about a refused value is not reported in addition', () => {
     const error = tryFlags({ requestTimeout: '0s', drainTimeout: '1s', stopTimeout: '2s', upgradeGrace: '1s' })
     assert.deepEqual(
       error?.details.faults.map(({ kind }) => kind),

@@ -1,23 +1,24 @@
 import { PunctualError } from '../errors/punctual-error.ts'
 import type { FaultKind } from './kind.ts'
-import { flagOf, type SettingName } from './records.ts'
+import type { SettingName } from './records.ts'
+import { flagOf } from './settings.ts'
 
 /** One thing that is wrong with the settings. */
 export interface SettingFault {
   /** Name of the setting, where there is one. */
   readonly setting: string | null
-  /** Where it came from: `--workers`, `PUNCTUAL_WORKERS`, `punctual.config.ts: workers`. */
+  /** Where it comes from: `--workers`, `PUNCTUAL_WORKERS`, `punctual.config.ts: workers`. */
   readonly source: string
   readonly kind: FaultKind
-  /** What is wrong, as the rest of a sentence that begins with the source. */
+  /** What is wrong, as a phrase that follows the source. */
   readonly what: string
   /** What to do, as a sentence without its full stop. */
   readonly advice: string
-  /** As it was written, where that may be printed. */
+  /** The value as written, where it may be printed. */
   readonly given?: unknown
   /** What was probably meant, as it would be written. */
   readonly suggestion?: string
-  /** The least or the most that is accepted. */
+  /** The accepted minimum or maximum. */
   readonly bound?: string
   /** The rule that does not hold: `stallReportAfter < stallInterruptAfter`. */
   readonly rule?: string
@@ -29,7 +30,7 @@ export interface FittingValues {
   readonly values: Readonly<Record<string, string>>
 }
 
-/** Settings that do not apply, with all their faults. Code `PUNCTUAL_SETTINGS_INVALID`, exit code 2. */
+/** Invalid settings, with every fault. Code `PUNCTUAL_SETTINGS_INVALID`, exit code 2. */
 export class SettingsError extends PunctualError {
   static {
     SettingsError.prototype.name = 'SettingsError'
@@ -37,7 +38,7 @@ export class SettingsError extends PunctualError {
 
   declare readonly details: {
     readonly faults: readonly SettingFault[]
-    /** Where only defaults stand in the way. */
+    /** Null unless only defaults contradict the settings that were given. */
     readonly fitting: Readonly<Record<string, string>> | null
   }
 
@@ -46,30 +47,23 @@ export class SettingsError extends PunctualError {
     options: { readonly cause?: unknown; readonly fitting?: FittingValues | null } = {},
   ) {
     const { cause, fitting = null } = options
-    super('PUNCTUAL_SETTINGS_INVALID', tell(faults, fitting), {
+    super('PUNCTUAL_SETTINGS_INVALID', formatMessage(faults, fitting), {
       cause,
       details: { faults, fitting: fitting?.values ?? null },
     })
   }
 }
 
-function tell(faults: readonly SettingFault[], fitting: FittingValues | null): string {
-  const lines =
-    faults.length === 1 ? faults.map(line) : [`${faults.length} faults in the settings:`, ...faults.map(indented)]
-  if (fitting !== null) lines.push(`  these would fit: ${tellFitting(fitting)}`)
-  return lines.join('\n')
+function formatMessage(faults: readonly SettingFault[], fitting: FittingValues | null): string {
+  const lines = faults.map(({ source, what, advice }) => `${source}: ${what}; ${advice}`)
+  const text =
+    lines.length === 1 ? lines : [`${lines.length} settings are invalid:`, ...lines.map((line) => `  ${line}`)]
+  if (fitting !== null) text.push(`  try: ${formatFitting(fitting)}`)
+  return text.join('\n')
 }
 
-function tellFitting({ as, values }: FittingValues): string {
+function formatFitting({ as, values }: FittingValues): string {
   const pairs = Object.entries(values)
   if (as === 'flags') return pairs.map(([name, text]) => `${flagOf(name as SettingName)} ${text}`).join(' ')
   return ['punctual set', ...pairs.map(([name, text]) => `${name} ${text}`)].join(' ')
-}
-
-function indented(fault: SettingFault): string {
-  return `  ${line(fault)}`
-}
-
-function line(fault: SettingFault): string {
-  return `${fault.source}: ${fault.what}; ${fault.advice}`
 }

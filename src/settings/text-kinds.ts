@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { accepted, type Kind, refused, type SettingContext, wordKind } from './kind.ts'
 import { nearestName } from './nearest-name.ts'
 
-/** One of a few words. `words` may differ from the values: `auto` becomes one of them in `read`. */
+/** One of a few words. `words` may differ from the values: `read` turns `auto` into one of them. */
 export function choiceKind<T extends string, W extends string = T>(
   words: readonly W[],
   read: (word: W, context: SettingContext) => T,
@@ -19,7 +19,7 @@ export function choiceKind<T extends string, W extends string = T>(
       const nearest = nearestName(word, words)
       const hint = nearest === undefined ? '' : `did you mean ${nearest}? `
       const facts = nearest === undefined ? {} : { suggestion: nearest }
-      return refused('invalid', `"${word}" is not one of its values`, `${hint}accepted is one of ${accepts}`, facts)
+      return refused('invalid', `"${word}" is not a known value`, `${hint}use one of ${accepts}`, facts)
     },
   })
 }
@@ -34,13 +34,13 @@ export const hostKind: Kind<string> = wordKind({
   parse(word) {
     if (isIP(word) !== 0) return accepted(word)
     if (/^\[.*\]$/.test(word) && isIP(word.slice(1, -1)) === 6) return accepted(word.slice(1, -1))
-    if (word.includes('://')) return refused('invalid', `"${word}" is a URL`, 'write the host alone')
-    if (/^\d+$/.test(word))
-      return refused('invalid', `"${word}" is a number`, 'write a host, and the port as its own setting')
-    if (word.includes(':'))
-      return refused('invalid', `"${word}" has a port`, 'write the host alone, and the port as its own setting')
+    if (word.includes('://')) return refused('invalid', `"${word}" is a URL`, 'use only the host')
+    if (/^\d+$/.test(word)) return refused('invalid', `"${word}" is a number`, 'set the port by its own setting')
+    if (word.includes(':')) {
+      return refused('invalid', `"${word}" has a port`, 'use only the host, and set the port by its own setting')
+    }
     if (/^[\d.]+$/.test(word) || !HOST_NAME.test(word) || word.length > 253) {
-      return refused('invalid', `"${word}" is not a host`, 'accepted is an IP address or a host name')
+      return refused('invalid', `"${word}" is not a host`, 'use an IP address or a host name')
     }
     return accepted(word)
   },
@@ -49,39 +49,36 @@ export const hostKind: Kind<string> = wordKind({
 /** A path, made absolute. */
 export const pathKind: Kind<string> = wordKind({
   label: 'path',
-  accepts: 'a path, relative to the working directory or absolute',
+  accepts: 'a path, absolute or relative to the working directory',
   format: (value) => value,
   parse(word, context) {
-    if (word.includes('\0')) return refused('invalid', 'contains a NUL character', 'write a path')
+    if (word.includes('\0')) return refused('invalid', 'contains a NUL character', 'use a path')
     return accepted(resolve(context.cwd, word))
   },
 })
 
-/** A version, or `auto`. It goes into log lines, records and file names. */
+/** A version, or `auto`. It appears in log lines, records and file names. */
 export const versionKind: Kind<string> = wordKind({
   label: 'version',
   accepts: 'a version of at most 100 letters, digits and . _ + - / : @ signs, or auto',
   format: (value) => value,
   parse(word) {
     if (/^[\w.+/:@-]{1,100}$/.test(word)) return accepted(word)
-    return refused(
-      'invalid',
-      `"${word.slice(0, 100)}" is no version`,
-      'write at most 100 letters, digits and . _ + - / : @ signs',
-    )
+    const advice = 'use at most 100 letters, digits and . _ + - / : @ signs'
+    return refused('invalid', `"${word.slice(0, 100)}" is not a version`, advice)
   },
 })
 
-/** Module specifiers. Those that begin with a dot become absolute paths; names of packages stay as they are. */
+/** Module specifiers. Those that begin with a dot become absolute paths, names of packages stay. */
 export const modulesKind: Kind<readonly string[]> = {
   label: 'module',
-  accepts:
-    'a path that begins with ./ or / or the name of a package; several separated by commas, or one for each flag',
+  accepts: 'a path that begins with ./ or /, or the name of a package; several separated by commas, or one per flag',
   list: true,
   parse(written, context) {
     const names = typeof written === 'string' ? written.split(',').map((name) => name.trim()) : written
-    if (names.some((name) => name.trim() === ''))
-      return refused('empty', 'has an empty entry', 'name a module or leave it out')
+    if (names.some((name) => name.trim() === '')) {
+      return refused('empty', 'has an empty entry', 'name a module or remove it')
+    }
     return accepted(Object.freeze(names.map((name) => (/^\.\.?\//.test(name) ? resolve(context.cwd, name) : name))))
   },
   format: (value) => value.join(','),
@@ -89,21 +86,22 @@ export const modulesKind: Kind<readonly string[]> = {
 
 const NO_ROUTES = 'none'
 
-/** Paths of routes, each standing for what is below it too. */
+/** Paths of routes, each including the paths below it. */
 export const routesKind: Kind<readonly string[]> = {
   label: 'path',
-  accepts: 'a path of a URL that begins with /; several separated by commas, or one for each flag; or none',
+  accepts: 'a URL path that begins with /; several separated by commas, or one per flag; or none',
   list: true,
   parse(written) {
     const routes = typeof written === 'string' ? written.split(',').map((route) => route.trim()) : written
     if (routes.length === 1 && routes[0] === NO_ROUTES) return accepted(Object.freeze([]))
     for (const route of routes) {
-      if (route === '') return refused('empty', 'has an empty entry', `name a path, or write ${NO_ROUTES}`)
+      if (route === '') return refused('empty', 'has an empty entry', `name a path, or use ${NO_ROUTES}`)
       if (!route.startsWith('/')) {
-        return refused('invalid', `"${route}" does not begin with /`, `write /${route}`, { suggestion: `/${route}` })
+        const suggestion = `/${route}`
+        return refused('invalid', `"${route}" does not begin with /`, `use ${suggestion}`, { suggestion })
       }
       if (/[\s?#]/.test(route)) {
-        return refused('invalid', `"${route}" is more than a path`, 'leave away the query, the fragment and spaces')
+        return refused('invalid', `"${route}" is not only a path`, 'remove the query, the fragment and spaces')
       }
     }
     return accepted(Object.freeze([...routes]))

@@ -58,7 +58,7 @@ describe('punctual config', () => {
     const report = JSON.parse(stdout)
     assert.deepEqual(report.settings.maxMemory, { value: '512MiB', origin: 'flag', source: '--max-memory' })
     assert.equal(report.configFile, null)
-    const nested = report.rules.find(({ says }: { says: string }) => says === 'stallInterruptAfter < stallKillAfter')
+    const nested = report.rules.find(({ rule }: { rule: string }) => rule === 'stallInterruptAfter < stallKillAfter')
     assert.deepEqual([nested.applies, nested.holds], [true, true])
   })
 

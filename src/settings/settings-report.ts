@@ -1,22 +1,22 @@
-import { recordOf, SETTING_NAMES, type SettingGroup, type SettingName } from './records.ts'
-import type { ResolvedSettings } from './resolve.ts'
+import type { SettingGroup } from './kind.ts'
+import { recordOf, SETTING_NAMES, type SettingName } from './records.ts'
 import { RULES } from './rules.ts'
-import type { Origin } from './settings.ts'
+import type { Origin, ResolvedSettings } from './settings.ts'
 
-/** A value, written as a flag or variable would be, and where it comes from. */
+/** A value as a flag or variable would be written, and where it comes from. */
 export interface ReportedSetting {
   readonly value: string
   readonly origin: Origin
   readonly source: string
-  /** Somebody wrote `auto`, which became this value. */
+  /** The source says `auto`, which was resolved to this value. */
   readonly auto?: true
 }
 
-/** Settings as data, for `punctual config --json` and the control socket. */
+/** The settings as data, for `punctual config --json` and the control socket. */
 export interface SettingsReport {
   readonly configFile: string | null
   readonly settings: Readonly<Record<SettingName, ReportedSetting>>
-  readonly rules: readonly { readonly says: string; readonly applies: boolean; readonly holds: boolean }[]
+  readonly rules: readonly { readonly rule: string; readonly applies: boolean; readonly holds: boolean }[]
 }
 
 export function settingsReport(resolved: ResolvedSettings, configFile: string | null): SettingsReport {
@@ -30,24 +30,24 @@ export function settingsReport(resolved: ResolvedSettings, configFile: string | 
     configFile,
     settings: Object.fromEntries(entries) as SettingsReport['settings'],
     rules: RULES.map((rule) => ({
-      says: rule.says,
+      rule: rule.text,
       applies: rule.applies(settings),
       holds: !rule.applies(settings) || rule.holds(settings),
     })),
   }
 }
 
-/** The same for people: name, value and origin under headings, then the rules. */
-export function settingsTable({ configFile, settings, rules }: SettingsReport): string {
-  // An arbiter of another version may have others.
+/** The report as text: name, value and origin under headings, then the rules. */
+export function formatSettings({ configFile, settings, rules }: SettingsReport): string {
+  // An arbiter of another version may have other settings.
   const rows = SETTING_NAMES.filter((name) => settings[name] !== undefined).map((name) => ({
     name,
     group: recordOf(name).group,
     value: shownValue(settings[name]),
-    origin: tellOrigin(settings[name]),
+    origin: shownOrigin(settings[name]),
   }))
   const nameWidth = Math.max(...rows.map(({ name }) => name.length))
-  // A long path would push every origin off the screen, so it may stick out alone.
+  // A long path does not widen the column: it would move every origin off the screen.
   const valueWidth = Math.max(...rows.map(({ value }) => value.length).filter((width) => width <= 28))
   const lines = [`config file: ${configFile ?? 'none'}`]
   let group: SettingGroup | undefined
@@ -57,14 +57,14 @@ export function settingsTable({ configFile, settings, rules }: SettingsReport): 
     lines.push(`  ${row.name.padEnd(nameWidth)}  ${row.value.padEnd(valueWidth)}  ${row.origin}`)
   }
   lines.push('', 'Rules')
-  for (const { says, applies, holds } of rules) {
+  for (const { rule, applies, holds } of rules) {
     const mark = applies ? (holds ? '✓' : '✗') : '-'
-    lines.push(`  ${mark} ${says}${applies ? '' : '  (does not apply)'}`)
+    lines.push(`  ${mark} ${rule}${applies ? '' : '  (does not apply)'}`)
   }
   return `${lines.join('\n')}\n`
 }
 
-/** The settings that somebody set, for the log of a start. */
+/** The settings that differ from their defaults by source, for the log of a start. */
 export function chosenSettings(resolved: ResolvedSettings): readonly (ReportedSetting & { readonly name: string })[] {
   return SETTING_NAMES.filter((name) => resolved.origins[name].origin !== 'default').map((name) => {
     const { origin, source } = resolved.origins[name]
@@ -81,6 +81,6 @@ function shownValue({ value, auto }: ReportedSetting): string {
   return value === '' ? '(none)' : value
 }
 
-function tellOrigin({ origin, source }: ReportedSetting): string {
+function shownOrigin({ origin, source }: ReportedSetting): string {
   return origin === source ? origin : `${origin}: ${source}`
 }

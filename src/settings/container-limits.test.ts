@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { effectiveParallelism } from './parallelism.ts'
+import { effectiveParallelism } from './container-limits.ts'
 
 let root: string
 
@@ -28,12 +28,12 @@ describe('effectiveParallelism', () => {
     assert.equal(effectiveParallelism(root, 8), 8)
   })
 
-  it('a quota of the container bounds it, rounded down', () => {
+  it('a quota of the container limits it, rounded down', () => {
     kernel({ 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': '250000 100000\n' })
     assert.equal(effectiveParallelism(root, 8), 2)
   })
 
-  it('half a CPU is one worker', () => {
+  it('half a CPU gives one worker', () => {
     kernel({ 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': '50000 100000\n' })
     assert.equal(effectiveParallelism(root, 8), 1)
   })
@@ -43,7 +43,7 @@ describe('effectiveParallelism', () => {
     assert.equal(effectiveParallelism(root, 8), 8)
   })
 
-  it('a quota of any group above bounds it too', () => {
+  it('a quota of any parent group limits it too', () => {
     kernel({
       'proc/self/cgroup': '0::/system.slice/app.service\n',
       'sys/fs/cgroup/system.slice/cpu.max': '300000 100000',
@@ -52,7 +52,7 @@ describe('effectiveParallelism', () => {
     assert.equal(effectiveParallelism(root, 8), 3)
   })
 
-  it('version 1 of control groups is understood, where -1 is no quota', () => {
+  it('cgroup v1 is supported, where -1 is no quota', () => {
     kernel({
       'proc/self/cgroup': '4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n',
       'sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us': '400000\n',
