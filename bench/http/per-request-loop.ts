@@ -4,15 +4,15 @@
 // handler, and the hooks around them. System calls, which cost several times as much, are the same for both sides.
 import http from 'node:http'
 import net from 'node:net'
-import { hookServers } from '../../src/http/server-hooks.ts'
 import { Traffic } from '../../src/http/traffic.ts'
-import { hookUnnamedWaits } from '../../src/http/unnamed/hook-unnamed-waits.ts'
+import { patchAsyncOperations } from '../../src/patches/async-operations.ts'
+import { patchServers } from '../../src/patches/http-server.ts'
 import { ms } from '../../src/resilience/duration.ts'
 
 const [side, mode, seconds] = process.argv.slice(2)
 if (side === 'hooked') {
-  hookServers(new Traffic(undefined, { requestTimeout: ms(30_000), maxProxyQueueTime: ms(10_000) }))
-  hookUnnamedWaits({ trace: true, propagate: true })
+  patchServers(new Traffic(undefined, { requestTimeout: ms(30_000), maxProxyQueueTime: ms(10_000) }))
+  patchAsyncOperations({ trace: true, propagate: true })
 }
 
 const closes = mode === 'close'

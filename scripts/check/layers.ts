@@ -11,13 +11,14 @@ const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbour
   { modules: ['settings', 'diagnostics', 'ipc', 'runtime'], neighbours: true },
   { modules: ['database', 'query-insight'], neighbours: true },
   { modules: ['http', 'postgres', 'sqlite', 'batch', 'cache', 'queue', 'routes'], neighbours: false },
+  { modules: ['patches'], neighbours: true },
   { modules: ['watchdog', 'worker', 'arbiter', 'release'], neighbours: true },
   { modules: ['adapters', 'cli', 'define-config', 'index', 'testing'], neighbours: true },
 ]
 
 /** Modules that may see less than their layer: the arbiter never loads what belongs to the app's process. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
-  arbiter: ['resilience', 'errors', 'system', 'settings', 'diagnostics', 'ipc', 'release'],
+  arbiter: ['resilience', 'errors', 'system', 'settings', 'diagnostics', 'ipc', 'release', 'patches'],
 }
 
 /** The one module that may touch the platform's timers and clocks. */

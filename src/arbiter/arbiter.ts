@@ -5,6 +5,7 @@ import type { Status } from '../diagnostics/status.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import type { KillReason } from '../ipc/messages.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
+import { keepListeningHandles } from '../patches/listening-handles.ts'
 import { after, type Cancel, every, monotonicNow, wallClock } from '../resilience/clock.ts'
 import { formatDuration, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
@@ -18,7 +19,6 @@ import { EventQueue } from './event-queue.ts'
 import { Exchange } from './exchange.ts'
 import { countReasons } from './failures.ts'
 import { appointHeirs } from './heirs.ts'
-import { ownListeningHandles } from './owned-handles.ts'
 import { Releaser } from './releaser.ts'
 import { RuntimeSettings, type RuntimeSettingsOptions } from './runtime-settings.ts'
 import type { ServiceManager } from './service-manager.ts'
@@ -113,7 +113,7 @@ export class Arbiter implements ArbiterControl {
 
   /** Starts the workers; resolves when all of them have left for good. */
   async run(): Promise<ArbiterEnd> {
-    const sockets = ownListeningHandles()
+    const sockets = keepListeningHandles()
     const ended = new Promise<ArbiterEnd>((resolve) => {
       this.#end = resolve
     })

@@ -196,7 +196,7 @@ describe('the telling frame', () => {
   })
 
   test('is never one of Punctual itself, and outside the working directory has its whole path', () => {
-    const own = frame('wrapped', fileURLToPath(new URL('../http/server-hooks.ts', import.meta.url)), 9)
+    const own = frame('wrapped', fileURLToPath(new URL('../patches/http-server.ts', import.meta.url)), 9)
     assert.match(told([own, frame('work', 'file:///srv/other/job.ts', 8)]), / in work \(\/srv\/other\/job\.ts:8\)/)
   })
 

@@ -5,13 +5,13 @@ import net, { type AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import { after, describe, test } from 'node:test'
 import { createLog } from '../diagnostics/log.ts'
+import { patchServers } from '../patches/http-server.ts'
 import { ms, UNBOUNDED } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
 import { AccessLog, type AccessLogSettings } from './access-log.ts'
 import type { AccessRecord } from './access-record.ts'
 import { currentRequest } from './current-request.ts'
-import { rawAnswer } from './raw-answer.ts'
-import { hookServers } from './server-hooks.ts'
+import { rawResponse } from './raw-response.ts'
 import { timeOutRequest } from './time-out-request.ts'
 import { Traffic } from './traffic.ts'
 
@@ -24,9 +24,9 @@ type Line = AccessRecord & {
 
 // The prototypes are wrapped once for the process, as in a worker.
 const traffic = new Traffic(undefined, { requestTimeout: ms(200), maxProxyQueueTime: ms(10_000) })
-const answer = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT')
+const answer = rawResponse('PUNCTUAL_REQUEST_TIMEOUT')
 traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, answer)
-hookServers(traffic)
+patchServers(traffic)
 
 let listener: http.RequestListener = () => {}
 const server = http.createServer((request, response) => listener(request, response)).listen(0, '127.0.0.1')
@@ -62,7 +62,7 @@ function start(settings: Partial<AccessLogSettings> = {}) {
     opened++
     return createLog({ level: logLevel, format: logFormat, stream, color: false })
   })
-  traffic.onEnded = (scope, outcome) => log.ended(scope, outcome)
+  traffic.onEnded = (scope, outcome) => log.requestEnded(scope, outcome)
   return { log, lines, texts, opened: () => opened }
 }
 
@@ -147,7 +147,10 @@ describe('problems', () => {
     client.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
     await until('the line', () => lines.length === 1)
     const [line] = lines
-    assert.deepEqual([line?.route, line?.status, line?.outcome, line?.level], ['/slow', null, 'gone', 'info'])
+    assert.deepEqual(
+      [line?.route, line?.status, line?.outcome, line?.level],
+      ['/slow', null, 'client-disconnected', 'info'],
+    )
   })
 
   test('an answer of 500, a fallback and a slow answer are problems', async () => {
@@ -167,7 +170,7 @@ describe('problems', () => {
       [
         ['/broken', 500, 'failed'],
         ['/prices', 200, 'degraded'],
-        ['/report', 200, 'sent'],
+        ['/report', 200, 'completed'],
       ],
     )
     const waits = lines.map((line) => line.waits?.map(({ name, outcome }) => [name, outcome]))
@@ -262,7 +265,7 @@ test('lines that come before the log is there are kept, and written before the w
 test('a log that cannot be opened costs its lines and nothing else', async (context) => {
   const told = context.mock.method(console, 'error', () => {})
   const log = new AccessLog({ ...SETTINGS, accessLog: 'all' }, 1, () => Promise.reject(new Error('no')))
-  traffic.onEnded = (scope, outcome) => log.ended(scope, outcome)
+  traffic.onEnded = (scope, outcome) => log.requestEnded(scope, outcome)
   listener = (_, response) => response.end()
   assert.equal(await ask('/'), 200)
   await log.close(ms(1_000))
@@ -303,11 +306,11 @@ test('settings that are changed hold from the next request on', async () => {
   const log = new AccessLog(settings, 1, async ({ logLevel, logFormat }) =>
     createLog({ level: logLevel, format: logFormat, stream, color: false }),
   )
-  traffic.onEnded = (scope, outcome) => log.ended(scope, outcome)
+  traffic.onEnded = (scope, outcome) => log.requestEnded(scope, outcome)
   log.prepare()
   const change = (given: Partial<AccessLogSettings>): void => {
     Object.assign(settings, given)
-    log.changed()
+    log.settingsChanged()
   }
   await ask('/off')
   change({ accessLog: 'all' })

@@ -6,9 +6,9 @@ import type { Milliseconds } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
 import type { Settings } from '../settings/settings.ts'
 import { accessRecord } from './access-record.ts'
-import { accessSentence } from './access-sentence.ts'
+import { formatAccessLine } from './access-sentence.ts'
 import { type LeftOut, LineBudget } from './line-budget.ts'
-import { tellOpenWaits } from './open-waits.ts'
+import { formatOpenWaits } from './open-waits.ts'
 import { pathOf, routeOf } from './route-of.ts'
 import { type RequestScope, scopes } from './scope.ts'
 
@@ -66,11 +66,11 @@ export class AccessLog {
     this.#worker = worker
     this.#open = open
     this.#budget = new LineBudget(MOST_PROBLEMS, (left) => this.#tellLeftOut(left))
-    this.changed()
+    this.settingsChanged()
   }
 
   /** The settings have been changed. */
-  changed(): void {
+  settingsChanged(): void {
     this.#writes = writesAccessLog(this.#settings)
     this.#all = this.#writes && this.#settings.accessLog === 'all'
     this.#log?.setLevel(this.#settings.logLevel)
@@ -87,7 +87,7 @@ export class AccessLog {
   }
 
   /** To be called for each request that has ended. Never throws: it runs where the app's own code has ended its response. */
-  ended(scope: RequestScope, outcome: Outcome): void {
+  requestEnded(scope: RequestScope, outcome: Outcome): void {
     if (scope.queries !== null) this.#endQueries(scope, scope.queries)
     if (this.#writes && (this.#all || outcome !== 'completed' || scope.age > this.#settings.slowRequestThreshold)) {
       this.#tellOutside(scope, outcome)
@@ -119,7 +119,7 @@ export class AccessLog {
     this.#write(
       LEVELS[outcome],
       { event: 'request', ...fields },
-      accessSentence(record, tellOpenWaits(scope.unanswered ?? [], now)),
+      formatAccessLine(record, formatOpenWaits(scope.waitsAtTimeout ?? [], now)),
     )
   }
 

@@ -59,13 +59,18 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
   return {
     method: scope.request.method ?? '',
     route: routeOf(scope) ?? pathOf(scope),
-    status: scope.instead !== null && scope.instead > 0 ? scope.instead : streaming ? scope.response.statusCode : null,
+    status:
+      scope.substituteStatus !== null && scope.substituteStatus > 0
+        ? scope.substituteStatus
+        : streaming
+          ? scope.response.statusCode
+          : null,
     outcome,
     durationMs: tenths(duration),
-    queuedMs: scope.queued,
+    queuedMs: scope.queuedMs,
     worker,
     requestId: scope.id,
-    ...((scope.instead === 0 || outcome === 'client-disconnected') && streaming ? { cut: true } : {}),
+    ...((scope.substituteStatus === 0 || outcome === 'client-disconnected') && streaming ? { cut: true } : {}),
     ...waitsOf(scope, now, duration),
     ...waitingOf(scope, now),
   }
@@ -73,7 +78,7 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
 
 /** Whether a byte of the handler's own response has left. The responses of HTTP/2 are seen by nobody else. */
 function hasBegun(scope: RequestScope): boolean {
-  if (scope.instead !== null && scope.instead > 0) return false
+  if (scope.substituteStatus !== null && scope.substituteStatus > 0) return false
   return scope.begun || (scope.connection === null && scope.response.headersSent)
 }
 
@@ -99,7 +104,7 @@ function waitsOf(scope: RequestScope, now: number, duration: number): Pick<Acces
   return more === 0 ? { waits } : { waits, moreWaits: more }
 }
 
-function waitingOf({ unanswered }: RequestScope, now: number): Pick<AccessRecord, 'waiting'> {
+function waitingOf({ waitsAtTimeout: unanswered }: RequestScope, now: number): Pick<AccessRecord, 'waiting'> {
   if (unanswered === null || unanswered.length === 0) return {}
   const waiting = unanswered.slice(0, MOST_WAITS).map(({ name, since, via }) => {
     const wait = { name: short(name), ms: tenths(now - since) }

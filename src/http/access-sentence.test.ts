@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { AccessRecord, AccessWait } from './access-record.ts'
-import { accessSentence } from './access-sentence.ts'
+import { formatAccessLine } from './access-sentence.ts'
 
 const record = (given: Partial<AccessRecord>): AccessRecord => ({
   method: 'GET',
@@ -14,7 +14,7 @@ const record = (given: Partial<AccessRecord>): AccessRecord => ({
   requestId: 'abc',
   ...given,
 })
-const sentence = (given: Partial<AccessRecord> = {}, waiting = ''): string => accessSentence(record(given), waiting)
+const sentence = (given: Partial<AccessRecord> = {}, waiting = ''): string => formatAccessLine(record(given), waiting)
 const wait = (name: string, ms: number, outcome: AccessWait['outcome'], share = ms / 5): AccessWait => ({
   name,
   ms,

@@ -10,7 +10,7 @@ const WORTH_TELLING = 10
  *
  * @param waiting what it waited for when its time ran out, as `tellOpenWaits` says it; empty for nothing
  */
-export function accessSentence(record: AccessRecord, waiting: string): string {
+export function formatAccessLine(record: AccessRecord, waiting: string): string {
   const { method, route, durationMs, queuedMs } = record
   const queued =
     queuedMs * 100 >= durationMs * WORTH_TELLING && queuedMs > 0 ? `, ${formatElapsed(queuedMs)} of it queued` : ''

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { wallClock } from '../resilience/clock.ts'
-import { Arrival } from './arrival.ts'
+import { TimingHeaders } from './arrival.ts'
 
-function read(...rawHeaders: string[]): Arrival {
-  const arrival = new Arrival()
+function read(...rawHeaders: string[]): TimingHeaders {
+  const arrival = new TimingHeaders()
   arrival.read(['Host', 'x', ...rawHeaders, 'Accept', '*/*'])
   return arrival
 }

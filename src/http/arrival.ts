@@ -12,7 +12,7 @@ const LENGTHS = (1 << 12) | (1 << 15) | (1 << 18)
 const GRPC_UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 }
 
 /** What a request says of its own time. One object is used for all, so that reading allocates nothing. */
-export class Arrival {
+export class TimingHeaders {
   /** Milliseconds it has waited in front of us already, by the clock of its proxy; 0 when none has said so. */
   queued = 0
   /** Milliseconds its caller gives it from now on; infinite when he has not said so. */

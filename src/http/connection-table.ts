@@ -177,11 +177,11 @@ export class ConnectionTable {
   }
 
   /** Monotonic milliseconds from which on the code of the request on this connection may be cut; infinite for never. */
-  cutAtOf(slot: number): number {
+  interruptAtOf(slot: number): number {
     return this.#floats[slot * FLOATS + 3] as number
   }
 
-  setCutAt(slot: number, instant: number): void {
+  setInterruptAt(slot: number, instant: number): void {
     if (slot >= 0) this.#floats[slot * FLOATS + 3] = instant
   }
 
@@ -198,11 +198,11 @@ export class ConnectionTable {
   }
 
   /** Work that goes on although nobody awaits it any more. */
-  get zombies(): number {
+  get abandonedOperations(): number {
     return this.#totals[5] as number
   }
 
-  set zombies(count: number) {
+  set abandonedOperations(count: number) {
     this.#totals[5] = count
   }
 

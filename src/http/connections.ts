@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
 import type { ConnectionTable } from './connection-table.ts'
-import { endIdleTimer, replaceIdleTimer } from './idle-timer.ts'
-import { type Connection, connectionOf, type Speech } from './scope.ts'
+import { type Connection, type ConnectionProtocol, connectionOf } from './scope.ts'
 
 type Tracked = Socket & { [connectionOf]?: Connection }
 
@@ -25,20 +24,19 @@ export class Connections implements Iterable<Connection> {
     return (socket as Tracked)[connectionOf]
   }
 
-  add(socket: Socket, speech: Speech, fd: number, flags: number, now: number): Connection {
+  add(socket: Socket, speech: ConnectionProtocol, fd: number, flags: number, now: number): Connection {
     const slot = this.#table.open(fd, flags, now)
     const connection: Connection = {
       socket,
       slot,
-      speech,
+      protocol: speech,
       scopes: [],
       lastSeen: now,
-      protocol: null,
+      upgradeProtocol: null,
       place: this.#open.length,
     }
     ;(socket as Tracked)[connectionOf] = connection
     this.#open.push(connection)
-    if (speech === 'http') replaceIdleTimer(socket)
     return connection
   }
 
@@ -52,7 +50,6 @@ export class Connections implements Iterable<Connection> {
       this.#open[place] = last
       last.place = place
     }
-    endIdleTimer(connection.socket)
     this.#table.close(connection.slot)
     connection.slot = -1
   }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Deadline, deadlineAt, NO_DEADLINE } from '../resilience/clock.ts'
 import { type Milliseconds, UNBOUNDED } from '../resilience/duration.ts'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
-import { Arrival } from './arrival.ts'
+import { TimingHeaders } from './arrival.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import type { InFlight, RequestScope } from './scope.ts'
 
@@ -27,7 +27,7 @@ export class Deadlines extends WheelEntry {
   readonly #limits: DeadlineLimits
   readonly #inFlight: InFlight
   readonly #table: ConnectionTable
-  readonly #arrival = new Arrival()
+  readonly #arrival = new TimingHeaders()
   #due: number = Number.POSITIVE_INFINITY
   /** Until when the loop would have turned again if nothing had held it up. */
   #expectedBy: number = Number.POSITIVE_INFINITY
@@ -48,7 +48,7 @@ export class Deadlines extends WheelEntry {
   }
 
   /** On every turn of a regular timer, before anything is read from the network. */
-  turned(lag: number, expectedBy: number): void {
+  loopTurned(lag: number, expectedBy: number): void {
     this.#expectedBy = expectedBy
     if (lag <= USUAL_LAG) return
     this.#lag = lag
@@ -74,7 +74,7 @@ export class Deadlines extends WheelEntry {
   }
 
   /** When the code of that request may be cut for having passed it: what its caller asks for does not count there, or he could end our workers. */
-  ownDeadline(acceptedAt: number): number {
+  interruptAt(acceptedAt: number): number {
     return acceptedAt + this.#limits.requestTimeout
   }
 
@@ -84,9 +84,10 @@ export class Deadlines extends WheelEntry {
   }
 
   /** The app has given it another deadline, which holds for its code, too. */
-  moved(scope: RequestScope): void {
+  deadlineChanged(scope: RequestScope): void {
     const { connection } = scope
-    if (connection !== null && connection.scopes[0] === scope) this.#table.setCutAt(connection.slot, scope.deadline)
+    if (connection !== null && connection.scopes[0] === scope)
+      this.#table.setInterruptAt(connection.slot, scope.deadline)
     this.watch(scope)
   }
 

@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import { afterEach, test } from 'node:test'
 import { ms } from '../resilience/duration.ts'
 import { BEGUN, ConnectionTable, OPAQUE } from './connection-table.ts'
-import { giveLastAnswers } from './emergency-responses.ts'
-import { rawAnswer } from './raw-answer.ts'
+import { sendEmergencyResponses } from './emergency-responses.ts'
+import { rawResponse } from './raw-response.ts'
 
-const ANSWER = rawAnswer('PUNCTUAL_WORKER_LOST')
+const ANSWER = rawResponse('PUNCTUAL_WORKER_LOST')
 const LIMIT = ms(2_000)
 
 interface Pair {
@@ -62,7 +62,7 @@ test('a request in flight and one lying unread get a whole 503', async () => {
   table.open(idle.descriptor, 0, 0)
   await send(unread.client, 'GET /late HTTP/1.1\r\nHost: x\r\n\r\n')
   const answers = Promise.all([received(waiting.client), received(unread.client)])
-  const { tookMs, ...counts } = giveLastAnswers(table, ANSWER, LIMIT)
+  const { tookMs, ...counts } = sendEmergencyResponses(table, ANSWER, LIMIT)
   assert.deepEqual(counts, { inFlight: 1, unread: 1, closed: 0 })
   assert.ok(tookMs <= LIMIT)
   for (const answer of await answers) {
@@ -82,7 +82,7 @@ test('what lies unread is read, so that the end of the process is no reset', asy
   await send(client, 'x'.repeat(100_000))
   const answer = received(client)
   const ended = once(client, 'close')
-  assert.equal(giveLastAnswers(table, ANSWER, LIMIT).inFlight, 1)
+  assert.equal(sendEmergencyResponses(table, ANSWER, LIMIT).inFlight, 1)
   assert.match(await answer, /^HTTP\/1\.1 503 /)
   // As the kernel does when the process dies.
   for (const socket of open) if (socket !== client) socket.destroy()
@@ -98,7 +98,7 @@ test('HEAD gets no body, in flight or unread', async () => {
   table.open(unread.descriptor, 0, 0)
   await send(unread.client, 'HEAD / HTTP/1.1\r\nHost: x\r\n\r\n')
   const answers = Promise.all([received(waiting.client), received(unread.client)])
-  giveLastAnswers(table, ANSWER, LIMIT)
+  sendEmergencyResponses(table, ANSWER, LIMIT)
   for (const answer of await answers) assert.equal(answer.split('\r\n\r\n')[1], '')
 })
 
@@ -109,7 +109,7 @@ test('a response that has begun, TLS and an unknown descriptor are closed and co
   table.answering(0)
   table.open(opaque.descriptor, OPAQUE, 0)
   table.begin(table.open(-1, 0, 0), 'GET', '/', 0)
-  const { inFlight, unread, closed } = giveLastAnswers(table, ANSWER, LIMIT)
+  const { inFlight, unread, closed } = sendEmergencyResponses(table, ANSWER, LIMIT)
   assert.deepEqual({ inFlight, unread, closed }, { inFlight: 0, unread: 0, closed: 3 })
   assert.deepEqual([begun.client.bytesRead, opaque.client.bytesRead], [0, 0])
 })
@@ -121,7 +121,7 @@ test('a descriptor that has become a file is not written into', { skip: process.
   try {
     const table = new ConnectionTable()
     table.begin(table.open(descriptor, 0, 0), 'GET', '/', 0)
-    assert.equal(giveLastAnswers(table, ANSWER, LIMIT).closed, 1)
+    assert.equal(sendEmergencyResponses(table, ANSWER, LIMIT).closed, 1)
     assert.equal(readFileSync(path, 'utf8'), '')
   } finally {
     closeSync(descriptor)
@@ -133,7 +133,7 @@ test('when the time is up the rest is only counted', async () => {
   const table = new ConnectionTable()
   const { descriptor, client } = await connect()
   table.begin(table.open(descriptor, 0, 0), 'GET', '/', 0)
-  const { inFlight, closed } = giveLastAnswers(table, ANSWER, ms(-1))
+  const { inFlight, closed } = sendEmergencyResponses(table, ANSWER, ms(-1))
   assert.deepEqual({ inFlight, closed }, { inFlight: 0, closed: 1 })
   assert.equal(client.bytesRead, 0)
 })
@@ -145,5 +145,5 @@ test('a client that does not read delays nothing: what its kernel does not take 
   const slot = table.open(descriptor, 0, 0)
   table.begin(slot, 'GET', '/', 0)
   const heavy = { ...ANSWER, whole: Buffer.alloc(64 * 1024 * 1024) }
-  assert.equal(giveLastAnswers(table, heavy, LIMIT).closed, 1)
+  assert.equal(sendEmergencyResponses(table, heavy, LIMIT).closed, 1)
 })

@@ -3,7 +3,7 @@ import type { EmergencyResponses } from '../diagnostics/incident.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import { BEGUN, type ConnectionRow, type ConnectionTable, OPAQUE, WAITING } from './connection-table.ts'
-import type { RawAnswer } from './raw-answer.ts'
+import type { RawResponse } from './raw-response.ts'
 
 /** What one connection may have lying unread before we stop reading it; beyond, the client gets a reset after its answer. */
 const MOST_UNREAD = 1024 * 1024
@@ -18,7 +18,11 @@ const MOST_UNREAD = 1024 * 1024
  *
  * @param limit after which the rest is only counted as closed
  */
-export function giveLastAnswers(table: ConnectionTable, answer: RawAnswer, limit: Milliseconds): EmergencyResponses {
+export function sendEmergencyResponses(
+  table: ConnectionTable,
+  answer: RawResponse,
+  limit: Milliseconds,
+): EmergencyResponses {
   const startedAt = monotonicNow()
   const buffer = Buffer.allocUnsafe(64 * 1024)
   let inFlight = 0

@@ -11,7 +11,7 @@ test('so many lines a second are written, the rest counted by outcome and route 
   budget.leaveOut('failed', '/', 5_300)
   assert.equal(budget.take(5_900), false)
   budget.flush()
-  assert.deepEqual(told, [{ lines: 3, outcomes: { expired: 2, failed: 1 }, routes: { '/auth': 2, '/': 1 } }])
+  assert.deepEqual(told, [{ lines: 3, outcomes: { 'timed-out': 2, failed: 1 }, routes: { '/auth': 2, '/': 1 } }])
 })
 
 test('a new second has lines again, and nothing to tell', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { tellOpenWaits } from './open-waits.ts'
+import { formatOpenWaits } from './open-waits.ts'
 
 test('what is waited for is told in a sentence, the longest first, with what was seen inside', () => {
   const waits = [
@@ -8,13 +8,13 @@ test('what is waited for is told in a sentence, the longest first, with what was
     { name: 'stock', since: 20_000, via: ['10.0.0.9:8080 (http)', 'looking up db.internal'] },
   ]
   assert.equal(
-    tellOpenWaits(waits, 30_000),
+    formatOpenWaits(waits, 30_000),
     'waiting 29.9 s for 127.0.0.1:5432 (postgresql), 10.0 s for stock via 10.0.0.9:8080 (http) and looking up db.internal',
   )
 })
 
 test('of many waits the longest are told and the rest counted; of none nothing is', () => {
   const waits = ['a', 'b', 'c', 'd', 'e'].map((name, since) => ({ name, since }))
-  assert.equal(tellOpenWaits(waits, 104), 'waiting 104 ms for a, 103 ms for b, 102 ms for c and 2 more')
-  assert.equal(tellOpenWaits([], 100), '')
+  assert.equal(formatOpenWaits(waits, 104), 'waiting 104 ms for a, 103 ms for b, 102 ms for c and 2 more')
+  assert.equal(formatOpenWaits([], 100), '')
 })

@@ -3,7 +3,7 @@ import type { RequestScope } from './scope.ts'
 
 /** To be asked when it has ended. */
 export function outcomeOf(scope: RequestScope): Outcome {
-  if (scope.verdict !== null) return scope.verdict
+  if (scope.forcedOutcome !== null) return scope.forcedOutcome
   const { statusCode } = scope.response
   const { hasWaited } = scope
   if (statusCode >= 500) return hasWaited && isTimeOut(statusCode) && ranOut(scope) ? 'timed-out' : 'failed'

@@ -8,9 +8,8 @@ import { type Duration, readCount, readDuration } from '../resilience/duration.t
 import { waitWheel } from '../resilience/timer-wheel.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { WaitScope, waitScopes } from '../resilience/wait-scope.ts'
-import type { OpenWait } from './open-wait.ts'
 import { requestId } from './request-id.ts'
-import type { UnnamedWaits } from './unnamed/unnamed-waits.ts'
+import { type UnnamedWait, UnnamedWaits } from './unnamed/unnamed-waits.ts'
 
 /** What a request may take. */
 export interface Allowance {
@@ -18,6 +17,16 @@ export interface Allowance {
   readonly timeout?: Duration
   /** How many queries it may run, on guarded pools and SQLite databases together. More are told in the log; in tests they fail. */
   readonly queries?: { readonly max: number }
+}
+
+/** Something a request waits for. */
+export interface OpenWait {
+  /** The name of a wait, or the description of an unnamed one: `127.0.0.1:5432 (postgresql)`. */
+  readonly name: string
+  /** Monotonic milliseconds. */
+  readonly since: number
+  /** Unnamed waits inside a named one; absent if there are none. */
+  readonly via?: readonly string[]
 }
 
 /** One request while it is served. It is what AsyncLocalStorage carries through everything the request starts, and what its waits belong to. */
@@ -33,13 +42,13 @@ export class RequestScope extends WaitScope {
   /** Its client was answered, or dropped, in place of its handler. */
   declare abandoned: boolean
   /** The status it was given in place of its handler's answer; 0 where its connection was closed instead, null where neither. */
-  declare instead: number | null
+  declare substituteStatus: number | null
   /** Whole milliseconds it had waited before it could be read, as far as that is known. */
-  declare queued: number
+  declare queuedMs: number
   /** How it ended, where something other than its handler decided that. */
-  declare verdict: Outcome | null
+  declare forcedOutcome: Outcome | null
   /** What it waited for when its time ran out; null before. */
-  declare unanswered: readonly OpenWait[] | null
+  declare waitsAtTimeout: readonly OpenWait[] | null
   /** What it has begun that has no name; null until there is something. */
   declare unnamed: UnnamedWaits | null
   /** The pattern of its route, e.g. `/users/:id`, where an adapter or framework has told it. */
@@ -49,7 +58,7 @@ export class RequestScope extends WaitScope {
   /** How many queries it may run; null where that is the setting's. */
   declare maxQueriesPerRequest: number | null
   /** Who sees to its deadline. */
-  declare watcher: { moved(scope: RequestScope): void } | null
+  declare watcher: { deadlineChanged(scope: RequestScope): void } | null
   /** Neighbours in the list of requests in flight, which is in order of their start. */
   declare older: RequestScope | null
   declare newer: RequestScope | null
@@ -78,7 +87,7 @@ export class RequestScope extends WaitScope {
     this.sequence = sequence
     this.begun = false
     this.ended = false
-    this.queued = 0
+    this.queuedMs = 0
     this.unnamed = null
     this.route = null
     this.queries = null
@@ -108,7 +117,13 @@ export class RequestScope extends WaitScope {
       this.maxQueriesPerRequest = readCount('currentRequest().allow', 'queries.max', queries.max, 0)
     if (length === undefined) return
     this.deadline = deadlineIn(readDuration('currentRequest().allow', 'length', length), this.startedAt)
-    this.watcher?.moved(this)
+    this.watcher?.deadlineChanged(this)
+  }
+
+  /** Records an unnamed wait that it starts now. */
+  beginUnnamed(wait: UnnamedWait): void {
+    this.unnamed ??= new UnnamedWaits()
+    this.unnamed.begin(wait)
   }
 
   /** Milliseconds since it was accepted. */
@@ -135,9 +150,9 @@ const UNTOUCHED = {
   leaving: false,
   unfinished: 0,
   abandoned: false,
-  instead: null,
-  verdict: null,
-  unanswered: null,
+  substituteStatus: null,
+  forcedOutcome: null,
+  waitsAtTimeout: null,
   maxQueriesPerRequest: null,
 }
 Object.assign(RequestScope.prototype, UNTOUCHED)
@@ -150,20 +165,20 @@ function reserveOf(limit: number): number {
 const MOST_RESERVE = 100
 
 /** What a connection speaks: decides how it is drained and whether last answers can reach it. */
-export type Speech = 'http' | 'upgraded' | 'other'
+export type ConnectionProtocol = 'http' | 'upgraded' | 'other'
 
 /** The connection a request came on. */
 export interface Connection {
   readonly socket: Socket
   /** Row in the connection table, -1 where the table is full. */
   slot: number
-  speech: Speech
+  protocol: ConnectionProtocol
   /** The requests on it that have not ended; more than one only when the client pipelines. */
   readonly scopes: RequestScope[]
   /** Monotonic milliseconds of its acceptance or of its last request's start. */
   lastSeen: number
   /** The protocol named in the `Upgrade` header, once upgraded. */
-  protocol: string | null
+  upgradeProtocol: string | null
   /** Where it stands among the open ones. */
   place: number
 }
@@ -176,6 +191,12 @@ export function runningRequest(): RequestScope | undefined {
   return requestAround(scopes.getStore())
 }
 
+/** The request whose code is running, if its client still waits for the response; undefined outside of requests. */
+export function unansweredRequest(): RequestScope | undefined {
+  const scope = runningRequest()
+  return scope === undefined || scope.ended || scope.abandoned ? undefined : scope
+}
+
 /** The request that this work is part of. */
 function requestAround(work: WaitNode | null | undefined): RequestScope | undefined {
   for (let node = work ?? null; node !== null; node = node.parent) {
@@ -186,14 +207,14 @@ function requestAround(work: WaitNode | null | undefined): RequestScope | undefi
 
 /** By its shape, where it was made by another copy of Punctual, such as the one an app has beside the one that serves it. */
 function isRequest(node: WaitNode): node is RequestScope {
-  return node instanceof RequestScope || ('sequence' in node && 'unanswered' in node)
+  return node instanceof RequestScope || ('sequence' in node && 'waitsAtTimeout' in node)
 }
 
 /**
  * Calls `run` in a scope, and returns what it returns. `scopes.run` does the same at three times the price: on its way out it builds a second
  * context, to hold what was there before, where a resource made beforehand just puts that back.
  */
-export function inScope<A, B, R>(scope: RequestScope, run: (scope: RequestScope, a: A, b: B) => R, a: A, b: B): R {
+export function runInScope<A, B, R>(scope: RequestScope, run: (scope: RequestScope, a: A, b: B) => R, a: A, b: B): R {
   return new AsyncResource('punctual.request').runInAsyncScope(enter<A, B, R>, undefined, scope, run, a, b)
 }
 
@@ -238,7 +259,7 @@ export class InFlight implements Iterable<RequestScope> {
   }
 
   /** The request that is answered with this. For those whose response no longer leads to them; it looks at all of them. */
-  ofResponse(response: ServerResponse): RequestScope | undefined {
+  findByResponse(response: ServerResponse): RequestScope | undefined {
     for (let scope = this.oldest; scope !== null; scope = scope.newer) if (scope.response === response) return scope
     return undefined
   }

@@ -5,6 +5,7 @@ import net, { type AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { type Outcome as Answer, type RequestOptions, request } from '../../test/process/support/client.ts'
 import type { Outcome } from '../diagnostics/outcomes.ts'
+import { patchServers } from '../patches/http-server.ts'
 import { isTimeout } from '../resilience/abort-reason.ts'
 import { monotonicNow, wallClock } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -13,19 +14,18 @@ import { withDeadline } from '../resilience/with-deadline.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
 import { currentRequest } from './current-request.ts'
 import { outcomeOf } from './outcome.ts'
-import { rawAnswer } from './raw-answer.ts'
+import { rawResponse } from './raw-response.ts'
 import type { RequestScope } from './scope.ts'
-import { hookServers } from './server-hooks.ts'
 import { timeOutRequest } from './time-out-request.ts'
 import { Traffic } from './traffic.ts'
 
 // The prototypes are wrapped once for the process, as in a worker.
 const traffic = new Traffic(undefined, { requestTimeout: ms(1_000), maxProxyQueueTime: ms(10_000) })
-const answer = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT')
+const answer = rawResponse('PUNCTUAL_REQUEST_TIMEOUT')
 traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, answer)
 const ended: RequestScope[] = []
 traffic.onEnded = (scope) => void ended.push(scope)
-hookServers(traffic)
+patchServers(traffic)
 
 let listener: http.RequestListener = () => {}
 const server = http.createServer((request, response) => listener(request, response)).listen(0, '127.0.0.1')
@@ -147,7 +147,7 @@ test('the time in its proxy counts, up to what is believed of a clock', async ()
 
 test('so does the time in which the loop did not turn, for what is read right after', async () => {
   const nothing = { rawHeaders: [] } as unknown as http.IncomingMessage
-  traffic.deadlines.turned(80, Number.POSITIVE_INFINITY)
+  traffic.deadlines.loopTurned(80, Number.POSITIVE_INFINITY)
   assert.equal(traffic.deadlines.acceptedAt(nothing, 1_000), 920)
   await new Promise((resolve) => setImmediate(resolve))
   assert.equal(traffic.deadlines.acceptedAt(nothing, 1_000), 1_000)
@@ -168,7 +168,7 @@ test('a route that may take longer is not cut sooner', async () => {
   listener = (_, response) => {
     const scope = traffic.inFlight.oldest
     currentRequest()?.allow('10m')
-    cutAt = traffic.table.cutAtOf(scope?.connection?.slot ?? -1)
+    cutAt = traffic.table.interruptAtOf(scope?.connection?.slot ?? -1)
     assert.equal(cutAt, scope?.deadline)
     response.end()
   }
@@ -215,7 +215,7 @@ test('a client that leaves ends what its request waits for, and that is no time-
   assert.equal((thrown as { code?: string }).code, 'PUNCTUAL_CLIENT_DISCONNECTED')
   assert.equal(isTimeout(thrown), false)
   await until('it to end', () => traffic.inFlight.size === 0)
-  assert.equal(lastOutcome(), 'gone')
+  assert.equal(lastOutcome(), 'client-disconnected')
 })
 
 test('work inside that has a scope of its own still belongs to the request', async () => {
@@ -234,5 +234,5 @@ test('what failed is told from what ran out', async () => {
   assert.equal(lastOutcome(), 'failed')
   listener = (_, response) => response.writeHead(404).end()
   await ask()
-  assert.equal(lastOutcome(), 'sent')
+  assert.equal(lastOutcome(), 'completed')
 })

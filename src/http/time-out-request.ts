@@ -1,6 +1,6 @@
-import { answerInstead } from './answer-instead.ts'
 import { openWaits } from './open-waits.ts'
-import type { RawAnswer } from './raw-answer.ts'
+import type { RawResponse } from './raw-response.ts'
+import { respondInstead } from './respond-instead.ts'
 import type { RequestScope } from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -8,10 +8,10 @@ import type { Traffic } from './traffic.ts'
  * The deadline of a request has passed: what it waits for is written down, then given up (queries are cancelled, signals aborted), and its client
  * gets `answer`. A response that has begun is cut off, since nothing else can be said any more.
  */
-export function timeOutRequest(traffic: Traffic, scope: RequestScope, answer: RawAnswer): void {
+export function timeOutRequest(traffic: Traffic, scope: RequestScope, answer: RawResponse): void {
   if (scope.ended || scope.abandoned) return
-  scope.unanswered ??= openWaits(scope)
-  scope.verdict = 'timed-out'
+  scope.waitsAtTimeout ??= openWaits(scope)
+  scope.forcedOutcome = 'timed-out'
   scope.enter(() => scope.expire())
-  answerInstead(traffic, scope, answer)
+  respondInstead(traffic, scope, answer)
 }

@@ -5,10 +5,10 @@ import type { TLSSocket } from 'node:tls'
 import { OUTCOMES, type Outcome } from '../diagnostics/outcomes.ts'
 import { ClientDisconnectedError } from '../resilience/abort-reason.ts'
 import { monotonicNow } from '../resilience/clock.ts'
-import type { Admission } from './admission/admission.ts'
 import { ConnectionTable, OPAQUE } from './connection-table.ts'
 import { Connections } from './connections.ts'
 import { type DeadlineLimits, Deadlines } from './deadlines.ts'
+import type { LoadShedder } from './load-shedding/load-shedder.ts'
 import { http } from './node-http.ts'
 import { outcomeOf } from './outcome.ts'
 import { type Connection, InFlight, RequestScope } from './scope.ts'
@@ -40,7 +40,7 @@ export class Traffic {
   /** Called when a server cannot listen. */
   onNotListening: () => void = () => {}
   /** Who decides which requests are begun; null where all are, at once. */
-  admission: Admission | null = null
+  loadShedder: LoadShedder | null = null
   /** Called when a request has ended, whatever its end. */
   onEnded: ((scope: RequestScope, outcome: Outcome) => void) | null = null
 
@@ -67,17 +67,18 @@ export class Traffic {
     if (this.toListen.delete(server)) this.onNotListening()
   }
 
-  connected(server: net.Server, socket: net.Socket): void {
-    // A TLS server announces the bare socket first; what counts is the encrypted one that follows.
-    if (isEncrypted(server)) return
+  /** @returns null for the plain socket of a TLS server, whose encrypted socket is announced next */
+  connected(server: net.Server, socket: net.Socket): Connection | null {
+    if (isEncrypted(server)) return null
     const isHttp = server instanceof Server
-    this.connections.add(socket, isHttp ? 'http' : 'other', descriptor(socket), isHttp ? 0 : OPAQUE, monotonicNow())
+    const flags = isHttp ? 0 : OPAQUE
+    return this.connections.add(socket, isHttp ? 'http' : 'other', descriptor(socket), flags, monotonicNow())
   }
 
-  connectedSecurely(server: net.Server, socket: TLSSocket): void {
-    // An HTTP/2 session is drained as a session.
-    const speech = socket.alpnProtocol !== 'h2' && 'closeIdleConnections' in server ? 'http' : 'other'
-    this.connections.add(socket, speech, -1, OPAQUE, monotonicNow())
+  connectedSecurely(server: net.Server, socket: TLSSocket): Connection {
+    // HTTP/2 is drained by session.
+    const protocol = socket.alpnProtocol !== 'h2' && 'closeIdleConnections' in server ? 'http' : 'other'
+    return this.connections.add(socket, protocol, -1, OPAQUE, monotonicNow())
   }
 
   session(session: ServerHttp2Session): void {
@@ -94,11 +95,11 @@ export class Traffic {
     const connection = own ? (this.connections.of(request.socket) ?? null) : null
     // A pipelined request waits behind another: the connection's row speaks of the first until that has ended.
     const slot = connection === null || connection.scopes.length > 0 ? -1 : connection.slot
-    const cutAt = deadlines.ownDeadline(acceptedAt)
+    const cutAt = deadlines.interruptAt(acceptedAt)
     const sequence = this.table.begin(slot, request.method as string, request.url as string, acceptedAt, cutAt)
     const deadline = deadlines.deadlineOf(acceptedAt, now)
     const scope = new RequestScope(request, response, connection, acceptedAt, deadline, sequence)
-    if (acceptedAt < now) scope.queued = Math.round(now - acceptedAt)
+    if (acceptedAt < now) scope.queuedMs = Math.round(now - acceptedAt)
     this.inFlight.add(scope)
     deadlines.watch(scope)
     if (connection !== null) {
@@ -151,15 +152,15 @@ export class Traffic {
   /** Before it was answered: what it still waits for is given up, which is no time-out. */
   #clientLeft(scope: RequestScope): void {
     if (scope.ended || scope.abandoned) return
-    scope.verdict ??= 'client-disconnected'
+    scope.forcedOutcome ??= 'client-disconnected'
     if (scope.reason === undefined) scope.enter(() => scope.giveUp(new ClientDisconnectedError()))
   }
 
   upgraded(request: IncomingMessage, socket: net.Socket): void {
     const connection = this.connections.of(socket)
     if (connection === undefined) return
-    connection.speech = 'upgraded'
-    connection.protocol = request.headers.upgrade?.toLowerCase() ?? null
+    connection.protocol = 'upgraded'
+    connection.upgradeProtocol = request.headers.upgrade?.toLowerCase() ?? null
     this.table.makeOpaque(connection.slot)
   }
 

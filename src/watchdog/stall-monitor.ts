@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import type { KernelEvidence, NotInterruptedReason, RequestLine, StallEvidence } from '../diagnostics/incident.ts'
 import { KernelWatch } from '../diagnostics/kernel-watch.ts'
 import type { ConnectionTable } from '../http/connection-table.ts'
-import { giveLastAnswers } from '../http/emergency-responses.ts'
-import { rawAnswer } from '../http/raw-answer.ts'
+import { sendEmergencyResponses } from '../http/emergency-responses.ts'
+import { rawResponse } from '../http/raw-response.ts'
 import type { FromWatchdog, KillReason } from '../ipc/messages.ts'
 import { monotonicNow, pause } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -31,7 +31,7 @@ export class StallMonitor {
   readonly #judge: StallDetector
   readonly #main = new MainThread()
   readonly #kernel = new KernelWatch()
-  readonly #lastAnswer = rawAnswer('PUNCTUAL_WORKER_LOST')
+  readonly #lastAnswer = rawResponse('PUNCTUAL_WORKER_LOST')
   readonly #lagHistory: number[] = []
   /** True from the kill on: nothing else may be begun. */
   #killing = false
@@ -93,7 +93,7 @@ export class StallMonitor {
     const kernel = this.#kernel.evidence()
     const capture = await this.#main.freeze(FREEZE_LIMIT)
     const evidence = this.#evidence(why === 'boot' ? 'boot' : 'kill', capture ?? this.#main.last, kernel)
-    const emergencyResponses = giveLastAnswers(this.#table, this.#lastAnswer, LAST_ANSWERS_LIMIT)
+    const emergencyResponses = sendEmergencyResponses(this.#table, this.#lastAnswer, LAST_ANSWERS_LIMIT)
     this.#send({ type: 'killing', why, evidence, emergencyResponses })
     killAll(descendants(process.pid))
     process.kill(process.pid, 'SIGKILL')
@@ -206,7 +206,7 @@ export class StallMonitor {
 
   #cutAt(): number {
     const slot = this.#slotOf(this.#reported)
-    return slot === -1 ? Number.POSITIVE_INFINITY : this.#table.cutAtOf(slot)
+    return slot === -1 ? Number.POSITIVE_INFINITY : this.#table.interruptAtOf(slot)
   }
 
   #slotOf(sequence: number): number {

@@ -120,7 +120,7 @@ function tellVitals(loopLagMs: number): void {
       waiting: table.waiting,
       wouldBeShed: table.wouldBeShed,
       overloaded: table.overloaded,
-      abandonedOperations: table.zombies,
+      abandonedOperations: table.abandonedOperations,
       rss: process.memoryUsage.rss(),
       heapUsed: pulse.booting ? pulse.heapUsed : heap.look(),
       heapLimit: pulse.heapLimit,

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { after, afterEach, before, describe, it } from 'node:test'
-import { hookServers } from '../http/server-hooks.ts'
 import { Traffic } from '../http/traffic.ts'
+import { patchServers } from '../patches/http-server.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
 import { Drain, type DrainResult } from './drain.ts'
@@ -15,7 +15,7 @@ const traffic = new Traffic()
 const sockets: net.Socket[] = []
 let server: http.Server
 
-before(() => hookServers(traffic))
+before(() => patchServers(traffic))
 
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy()

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { answerInstead } from '../http/answer-instead.ts'
-import { rawAnswer } from '../http/raw-answer.ts'
+import { rawResponse } from '../http/raw-response.ts'
+import { respondInstead } from '../http/respond-instead.ts'
 import type { Connection } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
 import { ShutdownError } from '../resilience/abort-reason.ts'
@@ -73,14 +73,14 @@ export class Drain {
   abort(): void {
     if (this.#aborting || this.#done) return
     this.#aborting = true
-    const answer = rawAnswer('PUNCTUAL_SHUTTING_DOWN')
+    const answer = rawResponse('PUNCTUAL_SHUTTING_DOWN')
     for (const scope of this.#traffic.inFlight) {
       // Its client has its answer, and is still to take it.
       if (scope.abandoned) continue
       this.#aborted++
-      scope.verdict ??= 'shutdown'
+      scope.forcedOutcome ??= 'shutdown'
       scope.enter(() => scope.giveUp(new ShutdownError()))
-      answerInstead(this.#traffic, scope, answer)
+      respondInstead(this.#traffic, scope, answer)
     }
     after(CLOSE_LIMIT, () => this.#finish(), { keepAlive: true })
   }
@@ -90,9 +90,9 @@ export class Drain {
     if (this.#done) return
     const now = monotonicNow()
     for (const connection of this.#traffic.connections) {
-      if (connection.speech === 'upgraded') {
+      if (connection.protocol === 'upgraded') {
         if (this.#aborting || now >= this.#upgradesDueAt) this.#closeUpgrade(connection)
-      } else if (connection.speech === 'http') {
+      } else if (connection.protocol === 'http') {
         if (this.#isOver(connection, now)) connection.socket.destroySoon()
       } else if (this.#aborting) {
         connection.socket.destroySoon()
@@ -115,7 +115,7 @@ export class Drain {
   #closeUpgrade(connection: Connection): void {
     if (connection.socket.writableEnded) return
     this.#closedUpgrades++
-    if (connection.protocol === 'websocket') connection.socket.end(CLOSE_1012)
+    if (connection.upgradeProtocol === 'websocket') connection.socket.end(CLOSE_1012)
     else connection.socket.end()
     after(CLOSE_LIMIT, () => connection.socket.destroy(), { keepAlive: false })
   }

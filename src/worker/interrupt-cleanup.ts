@@ -1,5 +1,5 @@
-import { answerInstead } from '../http/answer-instead.ts'
-import { rawAnswer } from '../http/raw-answer.ts'
+import { rawResponse } from '../http/raw-response.ts'
+import { respondInstead } from '../http/respond-instead.ts'
 import type { RequestScope } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
 import { sendToArbiter } from './arbiter-channel.ts'
@@ -14,8 +14,8 @@ import { sendToArbiter } from './arbiter-channel.ts'
  */
 export function cleanUpInterrupt(traffic: Traffic, sequence: number): void {
   const culprit = [...traffic.inFlight].find((scope) => scope.sequence === sequence)
-  if (culprit !== undefined) culprit.verdict ??= 'failed'
-  const answer = culprit === undefined ? 'none' : answerInstead(traffic, culprit, rawAnswer('PUNCTUAL_STALLED'))
+  if (culprit !== undefined) culprit.forcedOutcome ??= 'failed'
+  const answer = culprit === undefined ? 'none' : respondInstead(traffic, culprit, rawResponse('PUNCTUAL_STALLED'))
   traffic.stopAccepting()
 
   const others = new Set<RequestScope>([...traffic.inFlight].filter((scope) => scope !== culprit))

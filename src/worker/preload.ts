@@ -1,5 +1,5 @@
 import { isMainThread } from 'node:worker_threads'
-import { keepTickShape } from './tick-shape.ts'
+import { keepTickShape } from '../patches/tick-shape.ts'
 
 /**
  * The first `--import` of a worker, before the app's own preloads: from here on it is watched, and its servers are. A thread or a

@@ -3,18 +3,20 @@ import { onLeak } from '../diagnostics/leak-report.ts'
 import { BOOT_TOPIC } from '../diagnostics/modules/boot-report.ts'
 import { publishQueryRules } from '../diagnostics/query-rules.ts'
 import { AccessLog } from '../http/access-log.ts'
-import type { Admission } from '../http/admission/admission.ts'
-import { admit } from '../http/admission/admit.ts'
 import { ConnectionTable } from '../http/connection-table.ts'
-import { giveLastAnswers } from '../http/emergency-responses.ts'
-import { rawAnswer } from '../http/raw-answer.ts'
-import { hookServers } from '../http/server-hooks.ts'
-import { hookServerTiming } from '../http/server-timing.ts'
+import { sendEmergencyResponses } from '../http/emergency-responses.ts'
+import { addLoadShedding } from '../http/load-shedding/admit.ts'
+import type { LoadShedder } from '../http/load-shedding/load-shedder.ts'
+import { rawResponse } from '../http/raw-response.ts'
 import { timeOutRequest } from '../http/time-out-request.ts'
 import { Traffic } from '../http/traffic.ts'
-import { hookUnnamedWaits } from '../http/unnamed/hook-unnamed-waits.ts'
 import type { ToWorker } from '../ipc/messages.ts'
 import { applyChange, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
+import { detectAsyncHooks } from '../patches/async-hooks-detector.ts'
+import { patchAsyncOperations } from '../patches/async-operations.ts'
+import { patchServers } from '../patches/http-server.ts'
+import { patchServerTiming } from '../patches/server-timing.ts'
+import { holdSignals } from '../patches/signals.ts'
 import { abandonedCount } from '../resilience/bounded-operation.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -22,7 +24,6 @@ import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
 import { publishRuntime } from './allow-blocking.ts'
 import { ArbiterChannel, sendToArbiter, sendToArbiterAndFlush } from './arbiter-channel.ts'
-import { detectAsyncHooks } from './async-hooks-detector.ts'
 import { BootPhase } from './boot-phase.ts'
 import type { MeasuredBoot } from './boot-profile.ts'
 import { Drain, type DrainResult } from './drain.ts'
@@ -31,7 +32,6 @@ import { applyKeepAlive } from './keep-alive.ts'
 import type { CloseApp } from './load-entry.ts'
 import { lacksPlace, placeOfSyntaxError, reportedError, withPlace } from './reported-error.ts'
 import { sequenceOf } from './sequence-of.ts'
-import { holdSignals } from './signals.ts'
 
 /** What the clients of a worker that ends by itself may be told before it is gone. */
 const LAST_ANSWERS_LIMIT = ms(100)
@@ -43,7 +43,7 @@ export class Worker {
   readonly config: WorkerConfig
   readonly traffic: Traffic
   readonly #accessLog: AccessLog
-  readonly #admission: Admission
+  readonly #admission: LoadShedder
   readonly #pulse = new Pulse()
   readonly #signals = holdSignals()
   readonly #startedAt = monotonicNow()
@@ -65,27 +65,27 @@ export class Worker {
     this.config = config
     const table = new ConnectionTable()
     this.traffic = new Traffic(table, config.settings)
-    const expired = rawAnswer('PUNCTUAL_REQUEST_TIMEOUT', config.settings.timeoutStatus === '504' ? 504 : 503)
+    const expired = rawResponse('PUNCTUAL_REQUEST_TIMEOUT', config.settings.timeoutStatus === '504' ? 504 : 503)
     this.traffic.deadlines.onTimeout = (scope) => timeOutRequest(this.traffic, scope, expired)
     this.#pulse.booting = true
-    detectAsyncHooks(this.#pulse)
+    detectAsyncHooks((by) => this.#pulse.addAsyncHooks(by))
     publishRuntime({ sequenceOf, beginBlocking: (name, limit) => this.#beginBlocking(name, limit) })
     onLeak((leak) => sendToArbiter({ type: 'leak', leak }))
     publishQueryRules(config.settings)
     this.#line = new ArbiterChannel(config, () => this.traffic.inFlight.size)
     this.#boot = new BootPhase(config.settings.readyWhen === 'all', () => this.#becomeReady())
-    hookServers(this.traffic)
-    hookUnnamedWaits({
+    patchServers(this.traffic)
+    patchAsyncOperations({
       trace: config.settings.traceWaits === 'on',
       propagate: config.settings.propagateDeadline === 'on',
     })
-    const admission = admit(this.traffic, config.settings)
-    if (config.settings.serverTiming === 'on') hookServerTiming()
+    const admission = addLoadShedding(this.traffic, config.settings)
+    if (config.settings.serverTiming === 'on') patchServerTiming()
     const accessLog = new AccessLog(config.settings, config.id)
     const { onEnded } = this.traffic
     this.traffic.onEnded = (scope, outcome) => {
       onEnded?.(scope, outcome)
-      accessLog.ended(scope, outcome)
+      accessLog.requestEnded(scope, outcome)
     }
     this.#accessLog = accessLog
     this.#admission = admission
@@ -102,9 +102,9 @@ export class Worker {
       pulse: this.#pulse,
       link: process.connected ? LINK_DESCRIPTOR : -1,
       onBeat: (lag, nextBy) => {
-        table.zombies = abandonedCount()
-        this.traffic.deadlines.turned(lag, nextBy)
-        admission.turned(lag)
+        table.abandonedOperations = abandonedCount()
+        this.traffic.deadlines.loopTurned(lag, nextBy)
+        admission.loopTurned(lag)
       },
       onInterrupted: (sequence) => {
         // It will accept nothing more, and yet must stay until another serves in its place.
@@ -182,8 +182,8 @@ export class Worker {
       this.#leaving?.abort()
     } else if (order.type === 'settings') {
       applyChange(this.config.settings, order.change)
-      this.#accessLog.changed()
-      this.#admission.changed()
+      this.#accessLog.settingsChanged()
+      this.#admission.settingsChanged()
       if (order.by === 'worker') sendToArbiter({ type: 'settings-changed', ask: order.ask })
     } else if (order.type === 'relay') {
       this.#line.heard(order.topic, order.message)
@@ -227,7 +227,7 @@ export class Worker {
       if (this.#ready) sendToArbiter({ type: 'crashing', error: reportedError(error) })
     })
     process.on('exit', () => {
-      giveLastAnswers(this.traffic.table, rawAnswer('PUNCTUAL_WORKER_LOST'), LAST_ANSWERS_LIMIT)
+      sendEmergencyResponses(this.traffic.table, rawResponse('PUNCTUAL_WORKER_LOST'), LAST_ANSWERS_LIMIT)
     })
   }
 

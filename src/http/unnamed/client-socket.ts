@@ -1,15 +1,14 @@
 import type { Socket } from 'node:net'
-import { beginUnnamed, unansweredRequest } from './begin-unnamed.ts'
-import { type SocketTarget, tellTarget, tellTargetProtocol } from './socket-target.ts'
+import { unansweredRequest } from '../scope.ts'
+import { formatTarget, formatTargetWithProtocol, type SocketTarget } from './socket-target.ts'
 import { UnnamedWait } from './unnamed-waits.ts'
 
-/** How far a client socket has come. */
 export type SocketPhase = 'connecting' | 'TLS handshake' | 'connected'
 
-/** A request has written to a socket, or opened it, and nothing has been read from it since. */
+/** A request has opened a socket, or written to it, and nothing has been read from it since. */
 export class SocketWait extends UnnamedWait {
   readonly client: ClientSocket
-  /** What had been read when it began. */
+  /** Bytes that had been read when it started. */
   bytesRead = 0
 
   constructor(client: ClientSocket) {
@@ -28,17 +27,17 @@ export class SocketWait extends UnnamedWait {
     return (socket as Socket & { secureConnecting?: boolean }).secureConnecting === true ? 'TLS handshake' : 'connected'
   }
 
-  tell(): string {
+  describe(): string {
     const { target } = this.client
     const { phase } = this
-    if (phase === 'connecting') return `connecting to ${tellTarget(target)}`
-    return phase === 'connected' ? tellTargetProtocol(target) : `TLS handshake with ${tellTarget(target)}`
+    if (phase === 'connecting') return `connecting to ${formatTarget(target)}`
+    return phase === 'connected' ? formatTargetWithProtocol(target) : `TLS handshake with ${formatTarget(target)}`
   }
 }
 
 /**
- * What is known of a socket that this process has opened. Reading is not hooked: how many bytes a socket has read it knows itself, and that they have
- * not grown is all that must be known, and only when somebody asks.
+ * A socket that this process has opened. Reads are not patched: the socket knows how many bytes it has read, and that this number has not
+ * grown is all that must be known, and only on demand.
  */
 export class ClientSocket {
   readonly socket: Socket
@@ -50,20 +49,20 @@ export class ClientSocket {
     this.target = target
   }
 
-  /** The running request expects something of it from now on, if it does not already. */
+  /** Records that the running request waits for data from now on, unless it does already. */
   await(): void {
     const scope = unansweredRequest()
     if (scope === undefined) return
     const wait = this.#waitIn(scope.unnamed)
     const { bytesRead } = this.socket
     this.#latest = wait
-    // It waits already, since its first write that was not answered.
+    // It has been waiting since its first write that was not answered.
     if (wait.list !== null && wait.list === scope.unnamed && wait.bytesRead === bytesRead) return
     wait.bytesRead = bytesRead
-    beginUnnamed(scope, wait)
+    scope.beginUnnamed(wait)
   }
 
-  /** A request's own wait. Several requests may wait at once on a socket that is shared (Redis); mostly they take turns, and one object does for all. */
+  /** The wait of this request. Several requests may wait on a shared socket (Redis) at once; mostly they take turns, and reuse one object. */
   #waitIn(list: UnnamedWait['list']): SocketWait {
     const latest = this.#latest
     if (latest !== null && (latest.list === null || latest.list === list || latest.over)) return latest

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { socketTarget, tellTarget, tellTargetProtocol } from './socket-target.ts'
+import { formatTarget, formatTargetWithProtocol, socketTarget } from './socket-target.ts'
 
 test('every form in which a socket is told where to connect is understood', () => {
   const forms: readonly (readonly [unknown[], string])[] = [
@@ -14,11 +14,11 @@ test('every form in which a socket is told where to connect is understood', () =
     [[{ path: '/run/redis.sock' }], '/run/redis.sock'],
     [[[{ port: 443, host: 'api.example.com' }, null]], 'api.example.com:443'],
   ]
-  for (const [args, told] of forms) assert.equal(tellTarget(socketTarget(args)), told)
+  for (const [args, told] of forms) assert.equal(formatTarget(socketTarget(args)), told)
 })
 
 test('the protocol is guessed from the port or the path, and left out where nothing is known', () => {
-  const tell = (...args: unknown[]): string => tellTargetProtocol(socketTarget(args))
+  const tell = (...args: unknown[]): string => formatTargetWithProtocol(socketTarget(args))
   assert.equal(tell(5432, '10.0.0.7'), '10.0.0.7:5432 (postgresql)')
   assert.equal(tell('/var/run/postgresql/.s.PGSQL.5433'), '/var/run/postgresql/.s.PGSQL.5433 (postgresql)')
   assert.equal(tell('/run/redis-server.sock'), '/run/redis-server.sock (redis)')

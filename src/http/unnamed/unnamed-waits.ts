@@ -2,28 +2,28 @@ import { monotonicNow } from '../../resilience/clock.ts'
 import type { WaitNode } from '../../resilience/wait-node.ts'
 import { currentParent } from '../../resilience/wait-scope.ts'
 
-/** Something a request has begun, and has heard nothing back from, that nobody gave a name. Its name is made when it is told. */
+/** Something a request has started, without the toolkit, and has not heard back from. Its name is made on demand. */
 export abstract class UnnamedWait {
   /** Monotonic milliseconds. */
   since = 0
-  /** What it was begun in: a wait with a name, or the request itself. */
-  around: WaitNode | null = null
-  /** The request's list it is in; null once it is over. */
+  /** The named wait, or the request, in which it was started. */
+  parent: WaitNode | null = null
+  /** The request's list that contains it; null once it is over. */
   list: UnnamedWaits | null = null
   /** Neighbours in that list. */
   older: UnnamedWait | null = null
   newer: UnnamedWait | null = null
 
-  /** Whether an answer has come meanwhile. What says so by itself calls `end`, and need not be asked. */
+  /** Whether an answer has arrived since. A subclass may instead call `end`, and return false here. */
   abstract get over(): boolean
 
-  /** Whether anybody waits for it at all, for the time being. */
+  /** Whether the app waits for it at the moment. */
   get awaited(): boolean {
     return true
   }
 
   /** `127.0.0.1:5432 (postgresql)` */
-  abstract tell(): string
+  abstract describe(): string
 
   /** Later calls change nothing. */
   end(): void {
@@ -31,26 +31,26 @@ export abstract class UnnamedWait {
   }
 }
 
-/** Above this many those that are over are looked for, so that a request that does ten thousand things does not hold them all. */
+/** A list that grows beyond this is swept of waits that are over, so that a request with ten thousand of them does not retain them all. */
 const SWEEP_ABOVE = 32
 
-/** What one request has begun, the oldest first: a linked list, because things end in any order and each costs the same. */
+/** What one request has started, oldest first: a linked list, because waits end in any order and removal must cost the same for each. */
 export class UnnamedWaits {
   #oldest: UnnamedWait | null = null
   #newest: UnnamedWait | null = null
   #size = 0
   #sweepAbove = SWEEP_ABOVE
 
-  /** How many are in the list, those included that are over and have not been asked yet. */
+  /** The number of waits in the list, including those that are over and not swept yet. */
   get size(): number {
     return this.#size
   }
 
-  /** It begins now; one that is in a list already leaves it. */
+  /** Adds a wait that starts now; if it is in a list already, it leaves that one. */
   begin(wait: UnnamedWait): void {
     wait.list?.remove(wait)
     wait.since = monotonicNow()
-    wait.around = currentParent()
+    wait.parent = currentParent()
     wait.list = this
     wait.older = this.#newest
     if (this.#newest === null) this.#oldest = wait
@@ -70,13 +70,13 @@ export class UnnamedWaits {
     if (newer === null) this.#newest = older
     else newer.older = older
     wait.list = null
-    wait.around = null
+    wait.parent = null
     wait.older = null
     wait.newer = null
     this.#size--
   }
 
-  /** Those that are not over, the longest first. The others leave the list. */
+  /** Those that are not over, longest first. Removes the others. */
   open(): UnnamedWait[] {
     const open: UnnamedWait[] = []
     for (let wait = this.#oldest; wait !== null; ) {
@@ -88,14 +88,15 @@ export class UnnamedWaits {
     return open
   }
 
-  find(found: (wait: UnnamedWait) => boolean): UnnamedWait | null {
+  /** The newest that matches. */
+  find(matches: (wait: UnnamedWait) => boolean): UnnamedWait | null {
     for (let wait = this.#newest; wait !== null; wait = wait.older) {
-      if (found(wait)) return wait
+      if (matches(wait)) return wait
     }
     return null
   }
 
-  /** Its request has ended: a socket that lives on must not hold it. */
+  /** Removes all when the request ends: a socket that lives on must not retain it. */
   drop(): void {
     for (let wait = this.#oldest; wait !== null; wait = this.#oldest) this.remove(wait)
   }

@@ -73,7 +73,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
     assert.equal(lines.length, 500)
     assert.deepEqual(
       [...new Set(lines.map(({ method, route, status, outcome }) => `${method} ${route} ${status} ${outcome}`))],
-      ['GET /x 200 sent'],
+      ['GET /x 200 completed'],
     )
     assert.equal(new Set(lines.map(({ requestId }) => requestId)).size, 500)
   })
@@ -123,7 +123,7 @@ const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
     const headers = { 'x-request-start': String(Date.now() - 100) }
     assert.equal((await request(server.url, { headers })).status, 200)
     const { status, outcome, queuedMs } = await server.log('request')
-    assert.deepEqual([status, outcome], [200, 'sent'])
+    assert.deepEqual([status, outcome], [200, 'completed'])
     assert.ok(Number(queuedMs) >= 90, `${queuedMs} ms`)
   })
 

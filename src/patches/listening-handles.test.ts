@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import net, { type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, describe, it } from 'node:test'
+import { ms } from '../resilience/duration.ts'
+import { type KeptHandles, keepListeningHandles } from './listening-handles.ts'
+
+const LIMIT = 20_000
+
+/** Listens on each address it is given; tells the addresses it got, or the code of the error. */
+const WORKER = `
+import net from 'node:net'
+const servers = JSON.parse(process.argv[2]).map((address) => net.createServer((socket) => socket.end('hello')).listen(address))
+const results = servers.map((server) => new Promise((resolve) => {
+  server.once('listening', () => resolve(server.address()))
+  server.once('error', (error) => resolve(error.code))
+}))
+process.send(await Promise.all(results))
+`
+
+let directory = ''
+let sockets: KeptHandles
+
+before(() => {
+  directory = mkdtempSync(join(tmpdir(), 'punctual-handles-'))
+  writeFileSync(join(directory, 'worker.mjs'), WORKER)
+  cluster.schedulingPolicy = cluster.SCHED_NONE
+  sockets = keepListeningHandles()
+})
+
+afterEach(async () => {
+  await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => worker && kill(worker)))
+  sockets.closeUnused(ms(-1))
+})
+
+after(() => rmSync(directory, { recursive: true }))
+
+type Told = (AddressInfo | string)[]
+
+async function start(...addresses: (net.ListenOptions | string)[]): Promise<{ worker: Worker; told: Told }> {
+  cluster.setupPrimary({ exec: join(directory, 'worker.mjs'), args: [JSON.stringify(addresses)], execArgv: [] })
+  const worker = cluster.fork()
+  const [told] = (await once(worker, 'message', { signal: AbortSignal.timeout(LIMIT) })) as [Told]
+  return { worker, told }
+}
+
+async function kill(worker: Worker): Promise<void> {
+  const gone = once(worker, 'exit', { signal: AbortSignal.timeout(LIMIT) })
+  worker.process.kill('SIGKILL')
+  await gone
+}
+
+function portsOf(told: Told): number[] {
+  return told.map((address) => (typeof address === 'string' ? 0 : address.port))
+}
+
+/** What a client hears: what the server says, or the code of the error. */
+function hear(target: number | string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = typeof target === 'string' ? net.connect(target) : net.connect(target, '127.0.0.1')
+    socket.setEncoding('utf8').once('data', (text) => {
+      socket.destroy()
+      resolve(String(text))
+    })
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    socket.setTimeout(LIMIT, () => {
+      socket.destroy()
+      resolve('silence')
+    })
+  })
+}
+
+const ANYWHERE = { host: '127.0.0.1', port: 0 }
+
+describe('listening sockets that the arbiter owns', () => {
+  it('a client that connects while no worker lives waits, and is served by the next', async () => {
+    const first = await start(ANYWHERE)
+    const [port = 0] = portsOf(first.told)
+    assert.equal(await hear(port), 'hello')
+    await kill(first.worker)
+    const waiting = [hear(port), hear(port), hear(port)]
+    const second = await start(ANYWHERE)
+    assert.deepEqual(portsOf(second.told), [port])
+    assert.deepEqual(await Promise.all(waiting), ['hello', 'hello', 'hello'])
+  })
+
+  it('two servers that ask for a free port have one each, and get both back', async () => {
+    const first = await start(ANYWHERE, ANYWHERE)
+    const ports = portsOf(first.told)
+    assert.equal(new Set(ports).size, 2)
+    await kill(first.worker)
+    const second = await start(ANYWHERE, ANYWHERE)
+    assert.deepEqual(portsOf(second.told).toSorted(), ports.toSorted())
+    for (const port of ports) assert.equal(await hear(port), 'hello')
+  })
+
+  it('one that no worker uses any more is closed after a while, and not before; one in use stays', async () => {
+    const { worker, told } = await start(ANYWHERE)
+    const [port = 0] = portsOf(told)
+    await kill(worker)
+    const other = await start({ host: '127.0.0.2', port: 0 })
+    const waiting = hear(port)
+    sockets.closeUnused(ms(60_000))
+    const again = await start(ANYWHERE)
+    assert.equal(await waiting, 'hello')
+    await kill(again.worker)
+    sockets.closeUnused(ms(-1))
+    assert.equal(await hear(port), 'ECONNREFUSED')
+    assert.equal(other.worker.isDead(), false)
+    const [address] = other.told as AddressInfo[]
+    assert.equal(address?.address, '127.0.0.2')
+  })
+
+  it('an address that cannot be had is told to the worker', async () => {
+    const holder = net.createServer().listen(0, '127.0.0.1')
+    await once(holder, 'listening')
+    const { port } = holder.address() as AddressInfo
+    const { told } = await start({ host: '127.0.0.1', port })
+    assert.deepEqual(told, ['EADDRINUSE'])
+    holder.close()
+  })
+
+  it('a Unix socket goes with its workers, file and all', async () => {
+    const path = join(directory, 'app.sock')
+    const { worker } = await start(path)
+    assert.equal(await hear(path), 'hello')
+    await kill(worker)
+    assert.equal(existsSync(path), false)
+  })
+})
