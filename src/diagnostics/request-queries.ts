@@ -16,7 +16,7 @@ export type TellFinding = (finding: QueryFinding) => void
 
 /** Something about the queries of a request that its log tells. */
 export interface QueryFinding {
-  /** The `event` of its line: `query-repeated`, `query-budget-exceeded`. */
+  /** The `event` of its line: `query-repeated`, `too-many-queries`. */
   readonly event: string
   /** What it did, to follow method and route: `ran "select …" 100 times (412 ms) at src/list.ts:31; load them together`. */
   readonly did: string

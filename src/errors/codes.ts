@@ -61,7 +61,7 @@ export type RequestErrorCode =
   | 'PUNCTUAL_SQLITE_FAILED'
   | 'PUNCTUAL_CACHE_VALUE'
   | 'PUNCTUAL_BATCH_RESULT'
-  | 'PUNCTUAL_MAX_QUERIES_PER_REQUEST'
+  | 'PUNCTUAL_TOO_MANY_QUERIES'
   | 'PUNCTUAL_ROUTES_NOT_LOADED'
   | 'PUNCTUAL_ROUTES_FAILED'
   | 'PUNCTUAL_QUEUE_NOT_SYNCED'
@@ -343,7 +343,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     remedy: 'The log has the error. Mend it and reload.',
     retryAfter: 1,
   },
-  PUNCTUAL_MAX_QUERIES_PER_REQUEST: {
+  PUNCTUAL_TOO_MANY_QUERIES: {
     title: 'Too many queries',
     httpStatus: 503,
     exitCode: null,

@@ -1,9 +1,8 @@
 import { DatabaseTimeoutError } from '../database/query-errors.ts'
 import { currentOperation } from '../database/query-timeout.ts'
-import { shortenSql } from '../database/shorten-sql.ts'
 import { UsageError } from '../errors/punctual-error.ts'
-import { countQuery } from '../query-insight/count-query.ts'
-import { handOver } from '../query-insight/handed-over.ts'
+import { countQuery, withPendingCount } from '../query-insight/count-query.ts'
+import { shortenSql } from '../query-insight/sql-text.ts'
 import { callWithin, currentParent } from '../resilience/wait-scope.ts'
 import { Borrow, capturePlace } from './borrow.ts'
 import { textOf, valuesOf } from './client-query.ts'
@@ -129,7 +128,9 @@ async function runOn(guard: PoolGuard, config: unknown, values: unknown): Promis
   })
   try {
     return await callWithin(around, () =>
-      handOver(counted, () => (isSubmittable(config) ? submit(client, config, values) : client.query(config, values))),
+      withPendingCount(counted, () =>
+        isSubmittable(config) ? submit(client, config, values) : client.query(config, values),
+      ),
     )
   } finally {
     client.release()

@@ -1,6 +1,5 @@
 import { ConnectionLostError } from '../database/query-errors.ts'
-import { countQuery } from '../query-insight/count-query.ts'
-import { takeOver } from '../query-insight/handed-over.ts'
+import { countQuery, takePendingCount } from '../query-insight/count-query.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import { CancelRequest } from './cancel-request.ts'
@@ -118,7 +117,7 @@ export class GuardedClient {
     // Twice, because it may first have to wait for the cancel of what it rolls back.
     const limit = tidies ? ms(2 * settings.cancelTimeout) : (ownLimitOf(config) ?? settings.queryTimeout)
     const query = new ClientQuery(this, args, limit, tidies)
-    const handed = takeOver()
+    const handed = takePendingCount()
     query.counted =
       handed === undefined
         ? countQuery(text, valuesOf(config, values), this.pool, true, query.startedAt, query.home)

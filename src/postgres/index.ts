@@ -7,7 +7,7 @@ export {
 } from '../database/query-errors.ts'
 export { withQueryTimeout } from '../database/query-timeout.ts'
 export { allowRepeatedQueries } from '../query-insight/allow-repeated-queries.ts'
-export { TooManyQueriesError } from '../query-insight/query-budget-error.ts'
+export { TooManyQueriesError } from '../query-insight/counted-query.ts'
 export type { ConnectionNeeds, ConnectionShortage } from './connection-needs.ts'
 export { guardPool, poolHealth } from './guard-pool.ts'
 export type { PgPool } from './pg-shape.ts'

@@ -2,24 +2,24 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 
 const reasons: AsyncLocalStorage<string> = new AsyncLocalStorage()
-let used = false
+let isUsed = false
 
 /**
- * Runs `work` so that the queries it starts may be repeated without anybody being told: a loop that is meant so, such as one that waits for a job to be done. They
- * still count for a budget.
+ * Runs `work` without reporting repeats of the queries that it starts. Use it for a loop that is
+ * meant to query, such as one that polls. The queries still count towards `maxQueriesPerRequest`.
  *
- * @param reason why, for whoever reads the code
+ * @param reason why the repeats are intended, for people who read the code
  * @throws {InvalidOptionError} without a reason
  */
 export function allowRepeatedQueries<T>(reason: string, work: () => T): T {
   if (typeof reason !== 'string' || reason.trim() === '') {
     throw new InvalidOptionError('allowRepeatedQueries', 'reason', reason, 'must be a string that says why')
   }
-  used = true
+  isUsed = true
   return reasons.run(reason, work)
 }
 
-/** Whether what runs now repeats its queries by design. */
-export function isDeliberate(): boolean {
-  return used && reasons.getStore() !== undefined
+/** Whether the running code is inside `allowRepeatedQueries`. */
+export function isRepeatAllowed(): boolean {
+  return isUsed && reasons.getStore() !== undefined
 }

@@ -1,55 +1,55 @@
 import { isAppCode, localPath } from '../diagnostics/telling-frame.ts'
 
-/** Frames that are noted: those of a query builder, and the app's own below them. */
-const FRAMES = 60
-/** Frames of the app that tell one caller from another. */
-const MOST_FRAMES = 10
-/** Methods that call a function for each of many. */
-const FOR_EACH = new Set('map forEach flatMap filter reduce reduceRight some every find findIndex from'.split(' '))
+/** The frames that V8 captures: enough for those of a query builder and the app's below them. */
+const MAX_CAPTURED = 60
+/** The frames of the app that identify a caller. */
+const MAX_APP_FRAMES = 10
+/** Methods that call a function for each element. */
+const EACH_METHODS = new Set('map forEach flatMap filter reduce reduceRight some every find findIndex from'.split(' '))
 
-/** A frame of the app's own. Positions count from 1. */
+/** A stack frame in the app's code. Line and column count from 1. */
 export interface AppFrame {
   readonly file: string
   readonly line: number
   readonly column: number
-  /** Empty where it has no name. */
+  /** Empty for an anonymous function. */
   readonly function: string
-  /** It was called by `map`, `forEach` or the like. */
+  /** Whether `map`, `forEach` or a similar method called it. */
   readonly calledForEach: boolean
 }
 
 /**
- * Where a query was asked for. V8 notes the frames when this is made, asynchronous callers among them, for some 5 to 10 µs, and works them out when
- * they are first looked at.
+ * The call stack of a query. V8 captures the frames in the constructor, including asynchronous
+ * callers, in 5 to 10 µs, and formats them when they are first read.
  */
 export class CallStack {
   readonly #holder: { readonly stack?: unknown } = {}
   #frames: readonly AppFrame[] | null = null
   #caller: string | null = null
 
-  /** Which run of its query it is, from 1. */
+  /** The number of the run of its query, from 1. */
   readonly run: number
 
   constructor(run: number) {
     this.run = run
     const before = Error.stackTraceLimit
     try {
-      Error.stackTraceLimit = FRAMES
+      Error.stackTraceLimit = MAX_CAPTURED
       Error.captureStackTrace(this.#holder, CallStack)
     } finally {
       Error.stackTraceLimit = before
     }
   }
 
-  /** The app's own, the innermost first. */
+  /** The frames in the app's code, the innermost first. */
   get frames(): readonly AppFrame[] {
     this.#frames ??= appFrames(callSitesOf(this.#holder))
     return this.#frames
   }
 
   /**
-   * The same for queries that were asked for in the same place by the same callers; empty where no frame is the app's. Lines only: of a caller that waits,
-   * V8 gives the column of its `await`, of one that is still calling, that of the call.
+   * Identifies the place and its callers; empty without a frame of the app. It has no columns: V8
+   * gives the column of the `await` for a caller that waits, else the column of the call.
    */
   get caller(): string {
     this.#caller ??= this.frames.map(({ file, line }) => `${file}:${line}`).join(' ')
@@ -57,7 +57,7 @@ export class CallStack {
   }
 }
 
-/** An app that formats stacks in its own way is not asked to, and keeps its way. */
+/** Bypasses the app's own `Error.prepareStackTrace` and restores it. */
 function callSitesOf(holder: { readonly stack?: unknown }): readonly NodeJS.CallSite[] {
   const before = Error.prepareStackTrace
   try {
@@ -81,9 +81,9 @@ function appFrames(sites: readonly NodeJS.CallSite[]): readonly AppFrame[] {
       line: site.getLineNumber() ?? 0,
       column: site.getColumnNumber() ?? 0,
       function: site.getFunctionName() ?? '',
-      calledForEach: next !== undefined && !next.getFileName() && FOR_EACH.has(next.getFunctionName() ?? ''),
+      calledForEach: next !== undefined && !next.getFileName() && EACH_METHODS.has(next.getFunctionName() ?? ''),
     })
-    if (frames.length === MOST_FRAMES) break
+    if (frames.length === MAX_APP_FRAMES) break
   }
   return frames
 }

@@ -13,7 +13,7 @@ async function open(t: TestContext): Promise<SqliteDatabase> {
 }
 
 describe('expectQueries', () => {
-  test('returns what its function returns, when it runs that many queries', async (t) => {
+  test('returns the result of its function when the number of queries is right', async (t) => {
     const db = await open(t)
     const ask = async (n: number): Promise<number> => {
       for (let id = 0; id < n; id++) await db.get('select 1 from t where id = ?', [id])
@@ -27,7 +27,7 @@ describe('expectQueries', () => {
       (error) => {
         assert.ok(error instanceof AssertionError)
         assert.deepEqual([error.actual, error.expected, error.operator], [3, 2, 'expectQueries'])
-        assert.equal(error.message, 'expected 2 queries, and there were 3:\n  3 × select ? from t where id = ?')
+        assert.equal(error.message, 'expected 2 queries, got 3:\n  3 × select ? from t where id = ?')
         return true
       },
     )
@@ -41,7 +41,7 @@ describe('expectQueries', () => {
     )
   })
 
-  test('counts what it started and nothing beside it, also inside another', async (t) => {
+  test('counts the queries that its function starts, also when nested', async (t) => {
     const db = await open(t)
     const ask = (): Promise<unknown> => db.get('select 1')
     await Promise.all([expectQueries(2, async () => void (await Promise.all([ask(), ask()]))), ask(), ask()])
@@ -56,7 +56,7 @@ describe('expectQueries', () => {
     await expectQueries(1, () => db.run('nonsense').catch(() => {}))
   })
 
-  test('passes on what its function throws', async () => {
+  test('rejects with the error of its function', async () => {
     const fault = new Error('no')
     await assert.rejects(
       expectQueries(1, () => Promise.reject(fault)),
@@ -64,7 +64,7 @@ describe('expectQueries', () => {
     )
   })
 
-  test('says what is wrong with its arguments', async () => {
+  test('rejects invalid arguments', async () => {
     const code = 'PUNCTUAL_INVALID_OPTION'
     for (const given of [-1, 1.5, Number.NaN, {}, undefined]) {
       await assert.rejects(

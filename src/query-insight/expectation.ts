@@ -1,26 +1,26 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CountedQuery } from './counted-query.ts'
-import { QueryTally } from './query-tally.ts'
+import { QueryCounter } from './query-counter.ts'
 import type { QueryText } from './query-text.ts'
 
-/** A piece of a test, and those around it. */
-export class Expectation extends QueryTally {
+/** Counts the queries of one `expectQueries` or `expectNoRepeats`. */
+export class Expectation extends QueryCounter {
   readonly outer: Expectation | null
 
-  constructor(repeats: number, outer: Expectation | null) {
-    super(repeats, true)
+  constructor(threshold: number, outer: Expectation | null) {
+    super(threshold, true)
     this.outer = outer
   }
 }
 
-/** The expectations that are being checked; nobody asks for them while there are none. */
 class Expectations {
   readonly #storage = new AsyncLocalStorage<Expectation>()
+  /** The expectations under way. Queries look no further while it is 0. */
   size = 0
 
-  /** Runs `work` so that its queries are counted, also beyond requests. */
-  async run(repeats: number, work: (expectation: Expectation) => unknown): Promise<Expectation> {
-    const expectation = new Expectation(repeats, this.#storage.getStore() ?? null)
+  /** Runs `work` and counts its queries, inside and outside of requests. */
+  async run(threshold: number, work: (expectation: Expectation) => unknown): Promise<Expectation> {
+    const expectation = new Expectation(threshold, this.#storage.getStore() ?? null)
     this.size++
     try {
       await this.#storage.run(expectation, () => work(expectation))
@@ -40,4 +40,5 @@ class Expectations {
   }
 }
 
+/** The expectations of this process that are being checked. */
 export const expectations: Expectations = new Expectations()

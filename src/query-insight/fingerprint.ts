@@ -1,37 +1,35 @@
-import { DurationSketch } from './duration-sketch.ts'
-import { explainableSql } from './explainable-sql.ts'
-import { type StatementRole, statementRole } from './statement-role.ts'
+import { explainableSql, type StatementRole, statementRole } from './sql-text.ts'
 
-/** Longer statements are not kept: they would cost more than they are worth. */
-export const LONGEST_KEPT = 10_000
-const MOST_CALLERS = 20
-let made = 0
+/** Longer statements are not kept, to save memory. */
+export const MAX_KEPT_SQL = 10_000
+const MAX_CALLERS = 20
+const MAX_KNOWN = 1_000
+let created = 0
 
-/** Statements that are alike but for their values, and what they cost this process so far. */
+/** All statements that differ only in values, and what they have cost this process so far. */
 export class Fingerprint {
-  /** Among all of them. */
   readonly key: string
-  /** The same, short enough to be typed. */
+  /** A short hash of the key, for people to type. */
   readonly id: string
-  /** One bit of 32, by turns. */
-  readonly mark: number = 1 << (made++ & 31)
-  /** Normalised. */
+  /** One of 32 bits, assigned in turn. */
+  readonly mark: number = 1 << (created++ & 31)
+  /** The normalized statement. */
   readonly text: string
   readonly role: StatementRole
-  /** The pool, or SQLite database, that was first asked. */
+  /** The pool or SQLite database that ran it first. */
   readonly pool: string
   readonly isPostgres: boolean
-  /** One that it was made from. */
+  /** One of the statements it was made from. */
   readonly #sql: string
-  /** It is among those that are known, and counts. */
+  /** Whether it is in the registry of known fingerprints, and so reported. */
   isKnown = false
   failed = 0
   rows = 0
   totalMs = 0
   readonly durations: DurationSketch = new DurationSketch()
-  /** Monotonic milliseconds before which its repeats are looked at less closely. */
-  nextLook = 0
-  /** Callers that are known to repeat it. */
+  /** Until this instant its repeats are sampled only; monotonic milliseconds. */
+  sampledUntil = 0
+  /** Callers that have been found to repeat it. */
   readonly callers: Set<string> = new Set()
 
   constructor(text: string, sql: string, pool: string, isPostgres: boolean) {
@@ -41,26 +39,25 @@ export class Fingerprint {
     this.role = statementRole(text)
     this.pool = pool
     this.isPostgres = isPostgres
-    this.#sql = sql.length <= LONGEST_KEPT ? sql : ''
+    this.#sql = sql.length <= MAX_KEPT_SQL ? sql : ''
   }
 
-  /** As `EXPLAIN` can read it, without values; null where it is too long, or not PostgreSQL's. */
+  /** The statement for `EXPLAIN`, without values; null if it is too long or not for PostgreSQL. */
   get explainable(): string | null {
     return this.isPostgres && this.#sql !== '' ? explainableSql(this.#sql) : null
   }
 
-  /** It was found to be repeated by this caller. */
-  addCaller(caller: string, nextLook: number): void {
-    this.nextLook = nextLook
-    if (this.callers.size < MOST_CALLERS) this.callers.add(caller)
+  addCaller(caller: string, sampledUntil: number): void {
+    this.sampledUntil = sampledUntil
+    if (this.callers.size < MAX_CALLERS) this.callers.add(caller)
   }
 
-  /** How many have ended well. */
+  /** The number of runs that succeeded. */
   get count(): number {
     return this.durations.count
   }
 
-  /** One has ended well, after so many milliseconds. */
+  /** Adds a run that succeeded. */
   add(duration: number, rows: number): void {
     this.rows += rows
     this.totalMs += duration
@@ -68,12 +65,12 @@ export class Fingerprint {
   }
 }
 
-/** The same statement is another in another database: it takes another time, and cannot be explained the same way. */
+/** PostgreSQL and SQLite have separate fingerprints: their plans and durations differ. */
 export function fingerprintKey(text: string, isPostgres: boolean): string {
   return isPostgres ? text : `sqlite ${text}`
 }
 
-/** FNV-1a, twice with different seeds; 48 bits in hexadecimal. */
+/** FNV-1a with two seeds; 48 bits in hexadecimal. */
 function shortHash(text: string): string {
   return (
     fnv(text, 0x811c9dc5).toString(16).padStart(8, '0') + fnv(text, 0x5bd1e995).toString(16).padStart(8, '0')
@@ -84,4 +81,86 @@ function fnv(text: string, seed: number): number {
   let hash = seed
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193)
   return hash >>> 0
+}
+
+/** By key. When there are too many, the half that took the least time is dropped. */
+const known = new Map<string, Fingerprint>()
+
+export function knownFingerprint(key: string): Fingerprint | undefined {
+  return known.get(key)
+}
+
+export function knownFingerprints(): Iterable<Fingerprint> {
+  return known.values()
+}
+
+export function addKnownFingerprint(fingerprint: Fingerprint): Fingerprint {
+  if (known.size >= MAX_KNOWN) dropHalf()
+  known.set(fingerprint.key, fingerprint)
+  fingerprint.isKnown = true
+  return fingerprint
+}
+
+/**
+ * Returns the known fingerprint for one that was dropped while it ran: its successor, or itself.
+ */
+export function restoreFingerprint(dropped: Fingerprint): Fingerprint {
+  return known.get(dropped.key) ?? addKnownFingerprint(dropped)
+}
+
+function dropHalf(): void {
+  const all = [...known.values()].sort((one, other) => one.totalMs - other.totalMs)
+  for (const fingerprint of all.slice(0, MAX_KNOWN / 2)) {
+    known.delete(fingerprint.key)
+    fingerprint.isKnown = false
+  }
+}
+
+/** Buckets per power of two; a quantile is off by an eighth at most. */
+const PER_DOUBLING = 4
+/** Steps of a millisecond: the resolution. */
+const STEPS = 64
+const MAX_STEPS = 2 ** 30
+const BUCKETS = 31 * PER_DOUBLING
+
+/**
+ * A histogram of durations in log-linear buckets, as in HdrHistogram. It takes about 500 bytes;
+ * adding a value takes a few nanoseconds.
+ */
+export class DurationSketch {
+  readonly #buckets = new Uint32Array(BUCKETS)
+  count = 0
+
+  /** @param duration in milliseconds */
+  add(duration: number): void {
+    const steps = duration >= MAX_STEPS / STEPS ? MAX_STEPS : (duration * STEPS) | 0
+    const index = steps < PER_DOUBLING ? Math.max(0, steps) : bucketOf(steps)
+    this.#buckets[index] = (this.#buckets[index] ?? 0) + 1
+    this.count++
+  }
+
+  /**
+   * The quantile of a share from 0 to 1 in milliseconds, to the middle of its bucket; 0 if empty.
+   */
+  quantile(share: number): number {
+    if (this.count === 0) return 0
+    let left = Math.ceil(share * this.count)
+    let index = 0
+    for (; index < BUCKETS - 1; index++) {
+      left -= this.#buckets[index] ?? 0
+      if (left <= 0) break
+    }
+    return (startOf(index) + startOf(index + 1)) / 2 / STEPS
+  }
+}
+
+function bucketOf(steps: number): number {
+  const doubling = 31 - Math.clz32(steps)
+  return (doubling - 1) * PER_DOUBLING + ((steps >> (doubling - 2)) & 3)
+}
+
+function startOf(index: number): number {
+  if (index < PER_DOUBLING) return index
+  const doubling = Math.floor(index / PER_DOUBLING) + 1
+  return 2 ** doubling + (index % PER_DOUBLING) * 2 ** (doubling - 2)
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { isInLoop } from './in-loop.ts'
 
-/** Looks at the place that `QUERY` marks. */
+/** Examines the place that `QUERY` marks. */
 function inLoop(source: string): boolean {
   const before = source.slice(0, source.indexOf('QUERY')).split('\n')
   return isInLoop(source, before.length, (before.at(-1)?.length ?? 0) + 1)
@@ -34,12 +34,12 @@ describe('a place in a loop', () => {
     'try in a loop': 'for (const r of rows) { try { await QUERY(r) } catch {} }',
   }
   for (const [name, source] of Object.entries(repeated))
-    test(`is seen: ${name}`, () => assert.equal(inLoop(source), true))
+    test(`is detected: ${name}`, () => assert.equal(inLoop(source), true))
 })
 
-describe('a place in no loop', () => {
+describe('a place outside of a loop', () => {
   const once: Readonly<Record<string, string>> = {
-    'what for goes over': 'for (const row of await QUERY()) { use(row) }',
+    'what for iterates over': 'for (const row of await QUERY()) { use(row) }',
     'after a loop': 'for (const row of rows) { use(row) }\nawait QUERY()',
     'after a loop without braces': 'for (const row of rows) use(row)\nawait QUERY()',
     'after a loop and a semicolon': 'for (const row of rows) use(row); await QUERY()',
@@ -51,8 +51,9 @@ describe('a place in no loop', () => {
     'a handler': "app.get('/x', async (request, reply) => { reply.send(await QUERY()) })",
     'a method': 'class A { async load(id: string): Promise<Row | null> { return QUERY(id) } }',
     'what is mapped': 'const a = (await QUERY()).map((row) => row.id)',
-    'a map that is no method': 'map(QUERY())',
+    'a map that is not a method': 'map(QUERY())',
     'after map': 'rows.map((row) => row.id); await QUERY()',
   }
-  for (const [name, source] of Object.entries(once)) test(`is none: ${name}`, () => assert.equal(inLoop(source), false))
+  for (const [name, source] of Object.entries(once))
+    test(`is not detected: ${name}`, () => assert.equal(inLoop(source), false))
 })

@@ -1,15 +1,16 @@
 /**
- * A map that forgets what was not used for long. Two halves: what is used is in the new one, and when that is full it becomes the old one, and what was
- * old is gone. So a look-up is one look into a `Map`, nearly always, and nothing is written on it.
+ * A map that drops entries not used for long. It has two halves: entries in use are in the new
+ * half; when that is full it becomes the old half, and the previous old half is dropped. So a
+ * look-up is nearly always one look into a `Map`, without a write.
  */
 export class RecentMap<Key, Value> {
   readonly #half: number
   #fresh = new Map<Key, Value>()
   #old = new Map<Key, Value>()
 
-  /** @param most entries in all */
-  constructor(most: number) {
-    this.#half = Math.ceil(most / 2)
+  /** @param max the most entries in total */
+  constructor(max: number) {
+    this.#half = Math.ceil(max / 2)
   }
 
   get(key: Key): Value | undefined {

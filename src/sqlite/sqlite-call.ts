@@ -1,7 +1,7 @@
 import { DatabaseOperation } from '../database/database-operation.ts'
 import { ConnectionLostError, QueryTimeoutError } from '../database/query-errors.ts'
-import { shortenSql } from '../database/shorten-sql.ts'
 import type { CountedQuery } from '../query-insight/counted-query.ts'
+import { shortenSql } from '../query-insight/sql-text.ts'
 import { isTimeout } from '../resilience/abort-reason.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { WaitOutcome } from '../resilience/waits.ts'

@@ -1,6 +1,6 @@
 import { type DatabaseTimeout, DatabaseTimeoutError, QueryTimeoutError } from '../database/query-errors.ts'
-import { shortenSql } from '../database/shorten-sql.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
+import { shortenSql } from '../query-insight/sql-text.ts'
 import { isSnapshotLost, nameOfCode } from './result-codes.ts'
 
 /** The rule that a rejected call breaks: `details.rule` of its `UsageError`. */

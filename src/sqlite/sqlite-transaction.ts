@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { DatabaseOperation } from '../database/database-operation.ts'
 import { ConnectionLostError, type DatabaseTimeoutError } from '../database/query-errors.ts'
-import { shortenSql } from '../database/shorten-sql.ts'
+import { shortenSql } from '../query-insight/sql-text.ts'
 import { isTimeout } from '../resilience/abort-reason.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'

@@ -1,4 +1,4 @@
-import { shortenSql } from '../database/shorten-sql.ts'
+import { shortenSql } from '../query-insight/sql-text.ts'
 import { misuse } from './sqlite-errors.ts'
 
 /** A value that can be passed to SQLite. */

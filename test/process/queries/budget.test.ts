@@ -57,7 +57,7 @@ describe('a budget of queries', () => {
     assert.equal((await request(`${server.url}/wrong`)).status, 500)
     assert.equal(await get('/later'), 'done')
     const overBudget = (wanted: string): Promise<LogLine> =>
-      server.log(({ event, route }) => event === 'query-budget-exceeded' && route === wanted)
+      server.log(({ event, route }) => event === 'too-many-queries' && route === wanted)
     const three = await overBudget('/three/:id')
     const sql = 'select id, ? from t where id = ?'
     assert.deepEqual([three.queries, three.maxQueriesPerRequest, three.mostRepeated], [4, 3, { sql, count: 4 }])
@@ -77,7 +77,7 @@ describe('a budget of queries', () => {
       routes.some(({ route }) => route === 'GET /later'),
       false,
     )
-    assert.equal(server.lines.filter(({ event }) => event === 'query-budget-exceeded').length, 2)
+    assert.equal(server.lines.filter(({ event }) => event === 'too-many-queries').length, 2)
     const metrics = await request(`${server.admin}/metrics`)
     assert.match(metrics.body, /^punctual_route_queries_total\{worker="1",route="GET \/three\/:id"\} 11$/m)
     assert.match(metrics.body, /^punctual_requests_over_query_limit_total\{worker="1"\} 3$/m)
@@ -89,7 +89,7 @@ describe('a budget of queries', () => {
       settings: { workers: 1, stallAction: 'report' },
       env: { NODE_ENV: 'test' },
     })
-    assert.equal((await request(`${server.url}/allowed`)).body, 'true PUNCTUAL_MAX_QUERIES_PER_REQUEST')
+    assert.equal((await request(`${server.url}/allowed`)).body, 'true PUNCTUAL_TOO_MANY_QUERIES')
     assert.equal((await request(`${server.url}/three/1?n=4`)).status, 503)
     assert.equal((await request(`${server.url}/three/1?n=3`)).status, 200)
   })

@@ -1,14 +1,30 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { explainableSql } from './explainable-sql.ts'
-import { normaliseSql, tellSql } from './normalise-sql.ts'
-import { rangeParameters, readsRange } from './range-parameters.ts'
-import { statementRole } from './statement-role.ts'
+import { rangeParameters, readsRange } from './query-text.ts'
+import { explainableSql, formatSql, normalizeSql, shortenSql, statementRole } from './sql-text.ts'
 
-const same = (one: string, other: string): void => assert.equal(normaliseSql(one).text, normaliseSql(other).text)
+const same = (one: string, other: string): void => assert.equal(normalizeSql(one).text, normalizeSql(other).text)
 
-describe('a normalised statement', () => {
-  test('is the same for other values, comments and white space', () => {
+test('shortenSql hides every value of a statement', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    [`select * from users where name = 'O''Hara' and age > 42`, 'select * from users where name = ? and age > ?'],
+    [`select E'a\\'secret', b'01', 3.14e10, $1, t1.c2`, 'select ?, ?, ?, $1, t1.c2'],
+    ['select $tag$ secret $other$ 1 $tag$, $$secret$$', 'select ?, ?'],
+    [`select 1 -- the password is 'x'\n, 2 /* and 'y' */ from "My Table 2"`, 'select ? , ? from "My Table 2"'],
+    [`select 'never closed, secret`, 'select ?'],
+    ['select  1\n\tfrom\n  t', 'select ? from t'],
+  ]
+  for (const [sql, shown] of cases) assert.equal(shortenSql(sql), shown)
+})
+
+test('shortenSql truncates a long statement, and hides a value that is truncated', () => {
+  const columns = Array.from({ length: 100 }, (_, n) => `column_${n}`).join(', ')
+  assert.equal(shortenSql(`select ${columns} from t`).length, 160)
+  assert.equal(shortenSql(`select '${'secret '.repeat(1_000_000)}'`), 'select ?')
+})
+
+describe('a normalized statement', () => {
+  test('is equal for other values, comments and white space', () => {
     same(
       "select a from t where b = 'x' -- one\n and c = 1",
       "select  a from t\n/* two */ where b = 'it''s' and c = 23.5",
@@ -17,7 +33,7 @@ describe('a normalised statement', () => {
     same("select E'a\\'b', $$x$$", "select E'c', $tag$y$tag$")
   })
 
-  test('is the same for lists of any length', () => {
+  test('is equal for lists of any length', () => {
     same('select a from t where id in ($1, $2, $3) and b = $4', 'select a from t where id in ($1) and b = $2')
     same('select a from t where id in (1,2,3)', 'select a from t where id IN (7)'.replace('IN', 'in'))
     same('select a from t where id in (?, ?)', 'select a from t where id in (?)')
@@ -29,7 +45,7 @@ describe('a normalised statement', () => {
     same(list(2), list(5_000))
   })
 
-  test('is another for other tables, columns and conditions', () => {
+  test('differs for other tables, columns and conditions', () => {
     const texts = [
       'select a from t',
       'select b from t',
@@ -37,10 +53,10 @@ describe('a normalised statement', () => {
       'select a from t where a = $1',
       'select "a1" from t',
     ]
-    assert.equal(new Set(texts.map((text) => normaliseSql(text).text)).size, texts.length)
+    assert.equal(new Set(texts.map((text) => normalizeSql(text).text)).size, texts.length)
   })
 
-  test('says whether it does many at once', () => {
+  test('tells whether it has several values or rows', () => {
     const many = [
       'select 1 from t where a in ($1, $2)',
       'insert into t values ($1, $2), ($3, $4)',
@@ -52,35 +68,35 @@ describe('a normalised statement', () => {
       'select 1, 2 from t where a = any($1)',
     ]
     assert.deepEqual(
-      many.map((text) => normaliseSql(text).many),
+      many.map((text) => normalizeSql(text).many),
       [true, true, true],
     )
     assert.deepEqual(
-      few.map((text) => normaliseSql(text).many),
+      few.map((text) => normalizeSql(text).many),
       [false, false, false],
     )
   })
 
-  test('is read to a bounded length', () => {
+  test('is scanned to a limited length', () => {
     const start = performance.now()
-    normaliseSql(`insert into t values ${"('some text', 1),".repeat(500_000)}`)
+    normalizeSql(`insert into t values ${"('some text', 1),".repeat(500_000)}`)
     const once = performance.now() - start
     assert.ok(once < 2_000, `${once} ms`)
   })
 
-  test('is told without a long list of columns', () => {
+  test('is formatted without a long list of columns', () => {
     assert.equal(
-      tellSql(
+      formatSql(
         'select id, referral_id, status, coalesce((select 1 from x), ?) from referral_tests where referral_id = $1',
       ),
       'select … from referral_tests where referral_id = $1',
     )
-    assert.equal(tellSql('select * from t'), 'select * from t')
-    assert.ok(tellSql(`select a from ${'t'.repeat(500)}`).length <= 160)
+    assert.equal(formatSql('select * from t'), 'select * from t')
+    assert.ok(formatSql(`select a from ${'t'.repeat(500)}`).length <= 160)
   })
 })
 
-describe('parameters that tell stretches of rows', () => {
+describe('parameters that choose a range of rows', () => {
   const cases: readonly (readonly [string, readonly (string | number)[]])[] = [
     ['select a from t where id > $1 order by id limit $2', [0, 1]],
     ['select a from t where b = $1 and id > $2 limit 5 offset $3', [1, 2]],
@@ -100,14 +116,14 @@ describe('parameters that tell stretches of rows', () => {
     test(sql, () => assert.deepEqual([...rangeParameters(sql)].sort(), ranges))
   }
 
-  test('are seen where values are written in', () => {
-    assert.ok(readsRange(normaliseSql('select a from t order by a limit 10 offset 20').text))
-    assert.ok(readsRange(normaliseSql('select a from t where id > 7 order by a limit 10').text))
-    assert.ok(!readsRange(normaliseSql('select a from t where id = 7 limit 1').text))
+  test('are also found as values in the text', () => {
+    assert.ok(readsRange(normalizeSql('select a from t order by a limit 10 offset 20').text))
+    assert.ok(readsRange(normalizeSql('select a from t where id > 7 order by a limit 10').text))
+    assert.ok(!readsRange(normalizeSql('select a from t where id = 7 limit 1').text))
   })
 })
 
-test('what a statement is for is read from its first word', () => {
+test('the role of a statement comes from its first word', () => {
   const roles = {
     read: ['select 1', '(select 1)', 'with a as (select 1) select * from a', 'table t'],
     write: ['insert into t values (…)', 'update t set a = ?', 'with a as (delete from t returning *) select * from a'],
@@ -119,7 +135,7 @@ test('what a statement is for is read from its first word', () => {
   }
 })
 
-test('what EXPLAIN is given has parameters in place of values', () => {
+test('a statement for EXPLAIN has parameters in place of values', () => {
   assert.equal(
     explainableSql(
       "select a from t where b = $1 and c = 'secret' and d > interval '1 day' and e = 12345 limit 10 -- x",

@@ -7,35 +7,34 @@ import {
 } from '../diagnostics/modules/queries-report.ts'
 import type { EndedRequest } from '../diagnostics/request-queries.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'
-import type { Fingerprint } from './fingerprint.ts'
-import { knownFingerprints, knownInstead } from './known-fingerprints.ts'
-import { tellSql } from './normalise-sql.ts'
+import { type Fingerprint, knownFingerprints, restoreFingerprint } from './fingerprint.ts'
+import { formatSql } from './sql-text.ts'
 
-const MOST_ROUTES = 200
-const MOST_REPEATS = 200
-/** Of each kind, in a report. */
-const REPORTED = 20
+const MAX_ROUTES = 200
+const MAX_REPEATS = 200
+/** The most rows of each kind in a report. */
+const MAX_REPORTED = 20
 const OTHERS = 'others'
 
-type Counted<Row> = { -readonly [Key in keyof Row]: Row[Key] }
+type Mutable<Row> = { -readonly [Key in keyof Row]: Row[Key] }
 
-const routes = new Map<string, Counted<RouteQueries>>()
-/** The same by method and route, so that no name is put together for each request. */
-const byMethod = new Map<string, Map<string, Counted<RouteQueries>>>()
-const repeats = new Map<string, Counted<RepeatReport>>()
+const routes = new Map<string, Mutable<RouteQueries>>()
+/** The same by method and route, so that a request needs no string concatenation. */
+const routesByMethod = new Map<string, Map<string, Mutable<RouteQueries>>>()
+const repeats = new Map<string, Mutable<RepeatReport>>()
 const totals = { queries: 0, failed: 0, rows: 0, overBudget: 0 }
-let reported = false
+let isReporting = false
 
-/** Reports the queries of this process from now on, if it is a worker. */
+/** Starts reporting the queries of this process to the arbiter, if the process is a worker. */
 export function reportQueries(): void {
-  if (reported) return
-  reported = true
+  if (isReporting) return
+  isReporting = true
   workerChannel()?.report(QUERIES_TOPIC, queriesReport)
 }
 
-/** A query has ended. */
-export function bookQuery(asked: Fingerprint, duration: number, rows: number, failed: boolean): void {
-  const fingerprint = asked.isKnown ? asked : knownInstead(asked)
+/** Records the end of a query. */
+export function recordQuery(of: Fingerprint, duration: number, rows: number, failed: boolean): void {
+  const fingerprint = of.isKnown ? of : restoreFingerprint(of)
   if (failed) {
     totals.failed++
     fingerprint.failed++
@@ -46,42 +45,42 @@ export function bookQuery(asked: Fingerprint, duration: number, rows: number, fa
   fingerprint.add(duration, rows)
 }
 
-/** A request has ended that asked a database. Returns what its route is called. */
-export function bookRequest({ method, route, isPattern }: EndedRequest, queries: number, overBudget: boolean): string {
-  if (overBudget) totals.overBudget++
-  const entry = (isPattern ? byMethod.get(method)?.get(route) : undefined) ?? entryOf(method, route, isPattern)
+/** Records the end of a request that ran queries. Returns the name of its route. */
+export function recordRequest({ method, route, isPattern }: EndedRequest, queries: number, isOver: boolean): string {
+  if (isOver) totals.overBudget++
+  const entry = (isPattern ? routesByMethod.get(method)?.get(route) : undefined) ?? entryOf(method, route, isPattern)
   entry.requests++
   entry.queries += queries
   if (queries > entry.max) entry.max = queries
   return entry.route
 }
 
-function entryOf(method: string, route: string, isPattern: boolean): Counted<RouteQueries> {
+function entryOf(method: string, route: string, isPattern: boolean): Mutable<RouteQueries> {
   const name = `${method} ${isPattern ? route : withoutIds(route)}`
-  const key = routes.has(name) || routes.size < MOST_ROUTES ? name : OTHERS
+  const key = routes.has(name) || routes.size < MAX_ROUTES ? name : OTHERS
   const entry = routes.get(key) ?? { route: key, requests: 0, queries: 0, max: 0 }
   routes.set(key, entry)
   if (!isPattern || key === OTHERS) return entry
-  const ofMethod = byMethod.get(method) ?? new Map()
-  byMethod.set(method, ofMethod.set(route, entry))
+  const ofMethod = routesByMethod.get(method) ?? new Map()
+  routesByMethod.set(method, ofMethod.set(route, entry))
   return entry
 }
 
-/** A path as a name for many: parts that hold a number are ids. */
+/** Turns a path into a name for many paths: a segment with a digit is an id. */
 function withoutIds(path: string): string {
   return path.replace(/\/[^/]*\d[^/]*/g, '/:id')
 }
 
-/** A repeat was found in a request. */
-export function bookRepeat(
+/** Records a repeat that was found in a request. */
+export function recordRepeat(
   route: string,
   fingerprint: Fingerprint,
   { place, kind, count }: Pick<RepeatReport, 'place' | 'kind'> & { readonly count: number },
 ): void {
   const key = `${fingerprint.id} ${kind} ${place}`
   const known = repeats.get(key)
-  if (known === undefined && repeats.size >= MOST_REPEATS) return
-  const sql = tellSql(fingerprint.text)
+  if (known === undefined && repeats.size >= MAX_REPEATS) return
+  const sql = formatSql(fingerprint.text)
   const entry = known ?? { place, fingerprint: fingerprint.id, sql, kind, route, requests: 0, queries: 0, max: 0 }
   repeats.set(key, entry)
   entry.route = route
@@ -90,7 +89,6 @@ export function bookRepeat(
   entry.max = Math.max(entry.max, count)
 }
 
-/** What this process's queries have come to. */
 function queriesReport(): QueriesReport {
   return {
     ...totals,
@@ -115,7 +113,7 @@ function reportOf({
 }: Fingerprint): FingerprintReport {
   return {
     fingerprint: id,
-    sql: tellSql(text),
+    sql: formatSql(text),
     pool,
     count,
     failed,
@@ -127,7 +125,7 @@ function reportOf({
 }
 
 function most<Row>(rows: Iterable<Row>, by: (row: Row) => number): Row[] {
-  return [...rows].sort((one, other) => by(other) - by(one)).slice(0, REPORTED)
+  return [...rows].sort((one, other) => by(other) - by(one)).slice(0, MAX_REPORTED)
 }
 
 function hundredths(value: number): number {
