@@ -13,7 +13,7 @@ function node(
   return { id, callFrame: { functionName, url, scriptId: '0', lineNumber, columnNumber: 0 }, children }
 }
 
-test('time is put down to the innermost module whose own code is on the stack', () => {
+test('time counts for the innermost module whose own code is on the stack', () => {
   const profile: Profiler.Profile = {
     startTime: 0,
     endTime: 0,

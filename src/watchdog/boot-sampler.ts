@@ -5,73 +5,78 @@ import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { Pulse } from './pulse.ts'
 
-/** A boot that is over by then costs nothing. Most are. */
+/** A boot that is shorter, as most are, is not sampled. Milliseconds. */
 const SAMPLE_AFTER = 1_000
-/** Microseconds between two samples: fine enough for what takes a tenth of a second, and too rare to slow anything down. */
-const SAMPLE_EVERY = 10_000
+/**
+ * Microseconds between two samples: fine enough for a tenth of a second, too rare to slow it down.
+ */
+const SAMPLE_INTERVAL = 10_000
+/** Imports that are reported. */
+const MAX_REPORTED = 3
+/** An import that took less is not reported: it would rest on a sample or two. Milliseconds. */
+const MIN_REPORTED = 50
 
 /**
- * Finds out what a slow boot spends its time on: V8's sampling profiler is started from this thread when the boot has lasted for a second, and stopped when it is over.
+ * Finds the imports that make a boot slow: this thread starts V8's sampling profiler in the main
+ * thread when the boot has lasted for a second, and stops it at the end of the boot.
  */
 export class BootSampler {
   readonly #pulse: Pulse
-  readonly #limit: Milliseconds
+  readonly #threshold: Milliseconds
   readonly #onSlow: (bootMs: number, worst: readonly CostlyImport[]) => void
   readonly #startedAt = monotonicNow()
   #session: Session | null = null
-  #over = false
+  #over: boolean
 
   /**
-   * @param limit a boot that takes no longer is nobody's business
-   * @param onSlow told of a boot that did, when it is over
+   * @param threshold a boot that takes longer is slow; unbounded switches sampling off
+   * @param onSlow called at the end of a slow boot
    */
-  constructor(pulse: Pulse, limit: Milliseconds, onSlow: (bootMs: number, worst: readonly CostlyImport[]) => void) {
+  constructor(pulse: Pulse, threshold: Milliseconds, onSlow: (bootMs: number, worst: readonly CostlyImport[]) => void) {
     this.#pulse = pulse
-    this.#limit = limit
+    this.#threshold = threshold
     this.#onSlow = onSlow
-    this.#over = limit === Number.POSITIVE_INFINITY
+    this.#over = threshold === Number.POSITIVE_INFINITY
   }
 
   look(): void {
     if (this.#over) return
-    const lasted = monotonicNow() - this.#startedAt
+    const bootMs = monotonicNow() - this.#startedAt
     if (this.#pulse.booting) {
-      if (this.#session === null && lasted >= Math.min(SAMPLE_AFTER, this.#limit / 2)) this.#sample()
+      if (this.#session === null && bootMs >= Math.min(SAMPLE_AFTER, this.#threshold / 2)) this.#start()
       return
     }
     this.#over = true
-    this.#stop(lasted)
+    this.#stop(bootMs)
   }
 
-  #sample(): void {
+  #start(): void {
     const session = new Session()
     session.connectToMainThread()
     session.post('Profiler.enable')
-    session.post('Profiler.setSamplingInterval', { interval: SAMPLE_EVERY })
+    session.post('Profiler.setSamplingInterval', { interval: SAMPLE_INTERVAL })
     session.post('Profiler.start')
     this.#session = session
   }
 
-  #stop(lasted: number): void {
+  #stop(bootMs: number): void {
     const session = this.#session
     this.#session = null
     if (session === null) return
     session.post('Profiler.stop', (error: Error | null, answer?: Profiler.StopReturnType) => {
-      if (lasted > this.#limit) {
-        this.#onSlow(Math.round(lasted), error === null && answer !== undefined ? sampledImports(answer.profile) : [])
+      if (bootMs > this.#threshold) {
+        const worst = error === null && answer !== undefined ? sampledImports(answer.profile) : []
+        this.#onSlow(Math.round(bootMs), worst)
       }
       session.post('Profiler.disable', () => session.disconnect())
     })
   }
 }
 
-const MOST = 3
-/** Below this a sample or two decide, and chance with them. Milliseconds. */
-const LEAST = 50
-
 /**
- * The imports in which a profile of a boot found most of the time. A module's own code is a function without a name that begins at its very start; what
- * is called from there counts as its cost, up to the next module's own code.
+ * The imports that took most of the time in a profile. A module's own code is a function without a
+ * name that begins at its very start; its cost includes what it calls, up to the next module's own
+ * code.
  */
 export function sampledImports({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): readonly CostlyImport[] {
   const parents = new Map<number, Profiler.ProfileNode>()
@@ -90,9 +95,9 @@ export function sampledImports({ nodes, samples = [], timeDeltas = [] }: Profile
     if (module !== undefined) costs.set(module, (costs.get(module) ?? 0) + (timeDeltas[index + 1] ?? 0) / 1_000)
   })
   return [...costs]
-    .filter(([, cost]) => cost >= LEAST)
+    .filter(([, cost]) => cost >= MIN_REPORTED)
     .sort(([, a], [, b]) => b - a)
-    .slice(0, MOST)
+    .slice(0, MAX_REPORTED)
     .map(([module, cost]) => ({ module, selfMs: Math.round(cost) }))
 }
 

@@ -6,7 +6,7 @@ import { Pulse } from './pulse.ts'
 
 const MIB = 1024 * 1024
 
-/** A main thread that beats, and a process of which the size is known. */
+/** A main thread with a heartbeat, in a process of a given size. */
 class Process {
   readonly pulse = new Pulse()
   rss = 200 * MIB
@@ -19,8 +19,8 @@ class Process {
   }
 }
 
-describe('how full a heap is', () => {
-  it('is what the main thread says while it turns, however large the process', () => {
+describe('HeapEstimate', () => {
+  it('is the figure of the main thread while the loop turns, for any size of the process', () => {
     const one = new Process()
     assert.equal(one.beats(10).heap.look(), 10 * MIB)
     one.rss = 900 * MIB
@@ -28,7 +28,7 @@ describe('how full a heap is', () => {
     assert.equal(one.beats(12).heap.look(), 12 * MIB)
   })
 
-  it('grows with the process while the main thread stands still, and not beyond its limit', () => {
+  it('grows with the process during a stall, up to the limit', () => {
     const one = new Process()
     one.beats(10).heap.look()
     one.rss += 30 * MIB
@@ -39,13 +39,13 @@ describe('how full a heap is', () => {
     assert.equal(one.heap.look(), 100 * MIB)
   })
 
-  it('is told once when it becomes full, and again after it was not', () => {
+  it('becomes full once, and again after it was not full', () => {
     const one = new Process()
-    const told = [70, 90, 95, 50, 90].map((used) => one.beats(used).heap.becameFull())
-    assert.deepEqual(told, [false, true, false, false, true])
+    const full = [70, 90, 95, 50, 90].map((used) => one.beats(used).heap.becameFull())
+    assert.deepEqual(full, [false, true, false, false, true])
   })
 
-  it('is not told while the app boots, nor before its limit is known', () => {
+  it('is never full while the app boots or before its limit is known', () => {
     const one = new Process()
     assert.equal(one.heap.becameFull(), false)
     one.pulse.booting = true
@@ -53,15 +53,15 @@ describe('how full a heap is', () => {
   })
 })
 
-describe('the limit of the heap', () => {
-  it('is what the last flag says, however it is written', () => {
+describe('heapLimit', () => {
+  it('is that of the last flag, in any spelling', () => {
     const size = 48 * 1024 * 1024
     assert.equal(heapLimit(['--max-old-space-size=48']), size)
     assert.equal(heapLimit(['--no-warnings --max_old_space_size 48', '--expose-gc']), size)
     assert.equal(heapLimit(['--max-old-space-size=99', '--max-old-space-size=48']), size)
   })
 
-  it('is what V8 says where no flag does, and never more', () => {
+  it('is the limit of V8 without a flag, and never more', () => {
     const { heap_size_limit: own } = getHeapStatistics()
     assert.equal(heapLimit([]), own)
     assert.equal(heapLimit(['--max-old-space-size=9000000']), own)

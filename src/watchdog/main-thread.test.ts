@@ -5,12 +5,15 @@ import { promisify } from 'node:util'
 
 const MAIN_THREAD = new URL('./main-thread.ts', import.meta.url).href
 
-/** The thread looks, and orders the interrupted in the very turn of the capture. Nothing it prints may need the main thread. */
+/**
+ * The thread looks, and requests the interrupt in the turn of the capture. Nothing it prints
+ * may need the main thread.
+ */
 const THREAD = `
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { MainThread } from ${JSON.stringify(MAIN_THREAD)}
-// As a watchdog does: a session alone does not keep its thread alive.
+// An inspector session does not keep its thread alive.
 setInterval(() => {}, 1_000)
 parentPort.postMessage('loaded')
 const main = new MainThread()
@@ -21,7 +24,7 @@ main.interrupt({
   onInterrupt: () => {
     writeSync(1, 'interrupted in ' + capture.stack.at(-1).function)
     workerData[0] = 1
-    // A process waits for its debuggers before it leaves.
+    // A process waits for its debuggers before it exits.
     setImmediate(() => main.release())
   },
 })
@@ -44,12 +47,12 @@ async function outputOf(spin: string): Promise<string> {
   return stdout
 }
 
-test('a cut that is ordered before the main thread has left the pause of a look is carried out', async () => {
+test('an interrupt that is requested during the pause of a look takes effect', async () => {
   const rounds = Array.from({ length: 5 }, () => outputOf('for (;;);'))
   for (const output of await Promise.all(rounds)) assert.match(output, /^interrupted in /)
 })
 
-test('code whose URL is no path is looked at and cut like any other', async () => {
+test('code with a URL that is not a path is captured and interrupted like any other', async () => {
   const spin = "(0, eval)('(function spin() { for (;;); })()\\n//# sourceURL=file://app/spin.js')"
   assert.match(await outputOf(spin), /^interrupted in /)
 })

@@ -6,131 +6,197 @@ import { ms } from '../resilience/duration.ts'
 import { promiseAtMost } from '../resilience/wait-at-most.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 
-/** Scripts may be given any URL (`//# sourceURL=file://app/x.js`), and not every one is a path. */
-function pathOf(url: string): string {
-  if (!url.startsWith('file:')) return url
-  try {
-    return fileURLToPath(url)
-  } catch {
-    return url
-  }
-}
-
-/** What a pause of the main thread showed. */
+/** What a pause of the main thread shows. */
 export interface Capture {
   readonly stack: readonly StackFrame[]
-  /** Sequence number of the request being executed; 0 when none is. */
+  /** Sequence number of the request that is being executed; 0 for none. */
   readonly sequence: number
-  /** Milliseconds from the asking to the landing. */
+  /** Milliseconds from the request for the pause to the pause. */
   readonly afterMs: number
 }
 
-/** Within this a pause has landed "at once": JavaScript was running. Later, something else had to return first. */
-const PROMPT = ms(500)
-/** Between two looks before a cut. */
-const LOOK_AGAIN = ms(100)
-/** Answers of the paused main thread; it is our own few lines that it evaluates. */
-const EVALUATION = ms(200)
-const MOST_FRAMES = 50
-/** How long a pause that landed in Node's own code is led on, step by step, to the code that Node is about to call, in milliseconds. */
-const STEPPING = 200
-/** A step that has not ended by then leads into code with nothing to stop at, such as `for (;;);`, and a pause must be asked for anew. */
-const STEP = ms(50)
-/** How often a cut looks again that has found nobody's code. */
-const MOST_BLIND = 5
-/** How many frames are asked whose request they serve, when AsyncLocalStorage does not know. */
-const MOST_ASKED = 25
-
-/** What a cut depends on, asked while the main thread is paused. */
+/** What an interrupt depends on, asked while the main thread is paused. */
 export interface InterruptRequest {
-  /** Whether the loop has turned since the cut fell due. */
+  /** Whether the event loop has turned since the interrupt was due. */
   readonly hasEnded: () => boolean
-  /** Whether the main thread has been burning CPU. */
+  /** Whether the main thread has been using the CPU. */
   readonly isSpinning: () => boolean
-  /** Called right before the end. */
+  /** Called right before the JavaScript is ended. */
   readonly onInterrupt: (capture: Capture) => void
 }
 
-/** Asked in a paused frame; the arrow keeps the frame's own `this`, so that an event handler is known by its emitter. */
-const WHO = `((r) => r === undefined ? 0 : r.sequenceOf(this))(${new ProcessGlobal('runtime').expression})`
+/** A pause within this is prompt: JavaScript was running. Later, a call had to return first. */
+const PROMPT = ms(500)
+/** Between two looks before an interrupt. */
+const LOOK_AGAIN = ms(100)
+/** For the paused main thread to evaluate the few lines of `REQUEST_EXPRESSION`. */
+const EVALUATION_TIMEOUT = ms(200)
+const MAX_FRAMES = 50
+/**
+ * How long a pause in Node's own code is stepped on to the code that Node is about to call, in ms.
+ */
+const STEPPING_TIME = 200
+/**
+ * A step that takes longer is in code without a place to stop at, such as `for (;;);`: it needs a
+ * new request for a pause.
+ */
+const STEP_TIMEOUT = ms(50)
+/** How often an interrupt looks again when it finds Node's own code only. */
+const MAX_BLIND_LANDINGS = 5
+/** How many frames are asked for their request when AsyncLocalStorage does not know it. */
+const MAX_FRAMES_ASKED = 25
 
 /**
- * The main thread, looked at from the watchdog thread through the inspector: where it is, whom it serves, and, if need be, the
- * end of what it is doing. A pause lands in running JavaScript within milliseconds, and in `Atomics.wait`; in a system call or a
- * long native function it stays pending until that returns.
+ * Evaluated in a paused frame. The arrow function keeps the `this` of the frame, so that an event
+ * handler is known by its emitter.
+ */
+const REQUEST_EXPRESSION = `((r) => r === undefined ? 0 : r.sequenceOf(this))(${new ProcessGlobal('runtime').expression})`
+
+/**
+ * The main thread as the watchdog thread sees it through the inspector: it shows what is running
+ * and for which request, and can end it. A pause takes effect within milliseconds in running
+ * JavaScript and in `Atomics.wait`; in a system call or a long native function it stays pending
+ * until that returns.
  */
 export class MainThread {
   #session: Session | null = null
+  /** A pause is requested and has not taken effect. */
   #pending = false
-  /** It has been told to go on and has not yet: V8 ignores the wish for a pause until it has left the one before. */
+  /** V8 ignores a request for a pause until the main thread has left the one before. */
   #resuming = false
-  #askedAt = 0
+  #requestedAt = 0
   #lateLandings = 0
   #blindLandings = 0
   #landedAt = 0
   #landings = 0
-  /** Whom the main thread served when it was looked at before; null before the first look of a stall. */
-  #servedBefore: number | null = null
-  /** What to do when the pause lands. */
+  /** The request that was executed at the previous look of this stall; null before the first. */
+  #previousSequence: number | null = null
+  /** What the next pause is for. */
   #mode: 'look' | 'interrupt' | 'freeze' = 'look'
-  #order: InterruptRequest | null = null
-  #waiters: ((capture: Capture | null) => void)[] = []
+  #request: InterruptRequest | null = null
+  #waiting: ((capture: Capture | null) => void)[] = []
   #last: Capture | null = null
-  /** Where each script came from, by its id; a call frame itself does not always say. */
+  /** The URL of each script by its id; a call frame does not always have it. */
   readonly #scripts = new Map<string, string>()
 
-  /** The newest capture of this stall, also one that landed long after it was asked for. */
+  /** The newest capture of this stall, even if it came long after it was requested. */
   get last(): Capture | null {
     return this.#last
   }
 
-  /** Whether a pause has been asked for and has not landed. */
   get isPending(): boolean {
     return this.#pending
   }
 
-  /** Asks where the main thread is. Resolves null when the pause has not landed within `limit`; it stays pending then. */
-  look(limit: number): Promise<Capture | null> {
-    const landed = this.#landing(limit)
-    this.#ask()
+  /**
+   * Captures what the main thread is doing. Resolves with null when the pause does not take effect
+   * within `timeout` milliseconds; it stays pending.
+   */
+  look(timeout: number): Promise<Capture | null> {
+    const landed = this.#landing(timeout)
+    this.#pause()
     return landed
   }
 
   /**
-   * Ends the running JavaScript when the pause lands, provided that it is the JavaScript to blame. It looks once more, a little
-   * later, where it cannot know: when the pause lands late because a system call returned (that code may now turn the loop by
-   * itself), when another request is being served than at the look before (which has only just begun), and when it finds none
-   * but Node's own code.
+   * Ends the running JavaScript at the next pause, provided that this JavaScript causes the stall.
+   * Where that is not certain it looks again a little later: when the pause comes late because a
+   * system call returned (the code behind it may now let the loop turn), when another request is
+   * executed than at the previous look, and when only Node's own code is on the stack.
    */
-  interrupt(order: InterruptRequest): void {
+  interrupt(request: InterruptRequest): void {
     this.#mode = 'interrupt'
-    this.#order = order
-    this.#ask()
+    this.#request = request
+    this.#pause()
   }
 
-  /** Pauses the main thread for good: it must not write to a socket while last answers are given. */
-  freeze(limit: number): Promise<Capture | null> {
+  /** Pauses the main thread for good, so that it writes nothing during the emergency responses. */
+  freeze(timeout: number): Promise<Capture | null> {
     this.#mode = 'freeze'
-    return this.look(limit)
+    return this.look(timeout)
   }
 
-  /** The stall is over: lets go of the main thread, and forgets. */
+  /** The stall is over: resumes the main thread and resets all state. */
   release(): void {
     const session = this.#session
     this.#session = null
     this.#pending = false
     this.#resuming = false
     this.#mode = 'look'
-    this.#order = null
+    this.#request = null
     this.#last = null
     this.#lateLandings = 0
     this.#blindLandings = 0
     this.#landedAt = 0
-    this.#servedBefore = null
+    this.#previousSequence = null
     this.#scripts.clear()
-    for (const waiter of this.#waiters) waiter(null)
+    for (const resolve of this.#waiting.splice(0)) resolve(null)
     if (session === null) return
     session.post('Debugger.disable', () => session.disconnect())
+  }
+
+  #landing(timeout: number): Promise<Capture | null> {
+    let landed: ((capture: Capture | null) => void) | undefined
+    return promiseAtMost<Capture | null, null>(
+      ms(timeout),
+      (resolve) => {
+        landed = resolve
+        this.#waiting.push(resolve)
+      },
+      () => {
+        this.#waiting = this.#waiting.filter((resolve) => resolve !== landed)
+        return null
+      },
+    )
+  }
+
+  #pause(): void {
+    if (this.#session === null) {
+      const session = new Session()
+      session.connectToMainThread()
+      session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
+      session.on('Debugger.paused', ({ params }) => void this.#paused(session, params))
+      session.on('Debugger.resumed', () => this.#resumed(session))
+      this.#session = session
+    }
+    if (this.#pending) return
+    this.#pending = true
+    this.#requestedAt = monotonicNow()
+    if (!this.#resuming) requestPause(this.#session)
+  }
+
+  /** The debugger is off between two looks, so that the app runs at full speed. */
+  #resumed(session: Session): void {
+    if (this.#session !== session || !this.#resuming) return
+    this.#resuming = false
+    session.post('Debugger.disable')
+    if (this.#pending) requestPause(session)
+  }
+
+  async #paused(session: Session, { callFrames }: Debugger.PausedEventDataType): Promise<void> {
+    const now = monotonicNow()
+    this.#landings++
+    if (this.#landedAt === 0) this.#landedAt = now
+    const afterMs = this.#landedAt - this.#requestedAt
+    const stack = callFrames.slice(0, MAX_FRAMES).map((frame) => this.#frame(frame))
+    if (this.#session === session && this.#shouldStepOn(stack, afterMs, now)) {
+      this.#step(session)
+      return
+    }
+    this.#landedAt = 0
+    this.#pending = false
+    const capture = { stack, sequence: await identify(session, callFrames), afterMs }
+    // Released in the meantime: the loop turned before the pause took effect.
+    if (this.#session !== session) return
+    this.#last = capture
+    for (const resolve of this.#waiting.splice(0)) resolve(capture)
+    if (this.#mode === 'freeze') return
+    if (this.#mode === 'interrupt' && this.#request !== null) {
+      this.#interruptOrLookAgain(session, this.#request, capture)
+    }
+    this.#previousSequence = capture.sequence
+    this.#resuming = true
+    session.post('Debugger.resume')
   }
 
   #frame({ functionName, url, location }: Debugger.CallFrame): StackFrame {
@@ -143,98 +209,40 @@ export class MainThread {
     }
   }
 
-  #landing(limit: number): Promise<Capture | null> {
-    return new Promise((resolve) => {
-      const cancel = after(ms(limit), () => settle(null))
-      const settle = (capture: Capture | null): void => {
-        cancel()
-        this.#waiters = this.#waiters.filter((waiter) => waiter !== settle)
-        resolve(capture)
-      }
-      this.#waiters.push(settle)
-    })
-  }
-
-  #ask(): void {
-    if (this.#session === null) {
-      const session = new Session()
-      session.connectToMainThread()
-      session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
-      session.on('Debugger.paused', ({ params }) => void this.#paused(session, params))
-      session.on('Debugger.resumed', () => this.#resumed(session))
-      this.#session = session
-    }
-    if (this.#pending) return
-    this.#pending = true
-    this.#askedAt = monotonicNow()
-    if (!this.#resuming) requestPause(this.#session)
-  }
-
-  /** Between two looks the debugger is off: the app runs at full speed again. */
-  #resumed(session: Session): void {
-    if (this.#session !== session || !this.#resuming) return
-    this.#resuming = false
-    session.post('Debugger.disable')
-    if (this.#pending) requestPause(session)
-  }
-
-  async #paused(session: Session, { callFrames }: Debugger.PausedEventDataType): Promise<void> {
-    const now = monotonicNow()
-    this.#landings++
-    if (this.#landedAt === 0) this.#landedAt = now
-    const afterMs = this.#landedAt - this.#askedAt
-    const stack = callFrames.slice(0, MOST_FRAMES).map((frame) => this.#frame(frame))
-    if (this.#session === session && this.#isBetweenCalls(stack, afterMs, now)) {
-      this.#step(session)
-      return
-    }
-    this.#landedAt = 0
-    this.#pending = false
-    const capture = { stack, sequence: await identify(session, callFrames), afterMs }
-    // Let go meanwhile: the loop had turned before the pause landed.
-    if (this.#session !== session) return
-    this.#last = capture
-    for (const waiter of this.#waiters) waiter(capture)
-    if (this.#mode === 'freeze') return
-    if (this.#mode === 'interrupt' && this.#order !== null) this.#cutOrLookAgain(session, this.#order, capture)
-    this.#servedBefore = capture.sequence
-    this.#resuming = true
-    session.post('Debugger.resume')
-  }
-
   #step(session: Session): void {
     const landings = this.#landings
     session.post('Debugger.stepInto')
-    after(STEP, () => {
+    after(STEP_TIMEOUT, () => {
       if (this.#session === session && this.#landings === landings) session.post('Debugger.pause')
     })
   }
 
   /**
-   * Whether the pause landed in nobody's code: between two ticks or two microtasks of an endless row there is only Node's own
-   * queue on the stack, which explains nothing and may serve no request. Only a cut leads on from there: a mere look must not hold up
-   * the main thread, nor must one that landed late and may have found a loop that turns again.
+   * Whether the pause is between two ticks or two microtasks of an endless series, where only
+   * Node's own queue is on the stack: that explains nothing and may belong to no request. Only an
+   * interrupt steps on. A look must not hold up the main thread, nor must a late pause, after which
+   * the loop may turn by itself.
    */
-  #isBetweenCalls(stack: readonly StackFrame[], afterMs: number, now: number): boolean {
-    if (this.#mode !== 'interrupt' || afterMs > PROMPT || now - this.#landedAt > STEPPING) return false
+  #shouldStepOn(stack: readonly StackFrame[], afterMs: number, now: number): boolean {
+    if (this.#mode !== 'interrupt' || afterMs > PROMPT || now - this.#landedAt > STEPPING_TIME) return false
     return isNodesOwn(stack)
   }
 
-  #cutOrLookAgain(session: Session, order: InterruptRequest, capture: Capture): void {
-    if (order.hasEnded()) return
+  #interruptOrLookAgain(session: Session, request: InterruptRequest, capture: Capture): void {
+    if (request.hasEnded()) return
     const late = capture.afterMs > PROMPT
-    const isToBlame = late ? this.#lateLandings > 0 || order.isSpinning() : capture.sequence === this.#servedBefore
-    const blind = isNodesOwn(capture.stack) && this.#blindLandings++ < MOST_BLIND
-    if (isToBlame && !blind) {
-      order.onInterrupt(capture)
+    const isCause = late ? this.#lateLandings > 0 || request.isSpinning() : capture.sequence === this.#previousSequence
+    const isBlind = isNodesOwn(capture.stack) && this.#blindLandings++ < MAX_BLIND_LANDINGS
+    if (isCause && !isBlind) {
+      request.onInterrupt(capture)
       this.#mode = 'look'
-      this.#order = null
+      this.#request = null
       session.post('Runtime.terminateExecution')
       return
     }
     if (late) this.#lateLandings++
     after(LOOK_AGAIN, () => {
-      if (this.#session === session && this.#mode === 'interrupt') this.#ask()
+      if (this.#session === session && this.#mode === 'interrupt') this.#pause()
     })
   }
 }
@@ -248,19 +256,32 @@ function isNodesOwn(stack: readonly StackFrame[]): boolean {
   return stack.every(({ file }) => file.startsWith('node:'))
 }
 
-/** The request that the paused code serves: AsyncLocalStorage knows in most cases, else whichever frame's `this` belongs to one. */
+/** A script may have any URL (`//# sourceURL=file://app/x.js`), and not every URL is a path. */
+function pathOf(url: string): string {
+  if (!url.startsWith('file:')) return url
+  try {
+    return fileURLToPath(url)
+  } catch {
+    return url
+  }
+}
+
+/**
+ * The request that the paused code serves: in most cases AsyncLocalStorage knows it, else the
+ * `this` of one of the frames belongs to one.
+ */
 async function identify(session: Session, frames: readonly Debugger.CallFrame[]): Promise<number> {
-  for (const { callFrameId } of frames.slice(0, MOST_ASKED)) {
-    const value = await evaluate(session, callFrameId)
-    if (value > 0) return value
+  for (const { callFrameId } of frames.slice(0, MAX_FRAMES_ASKED)) {
+    const sequence = await evaluate(session, callFrameId)
+    if (sequence > 0) return sequence
   }
   return 0
 }
 
-/** 0 when there is no answer: the session was detached, or an expression hangs. */
+/** 0 when there is no answer: the session was disconnected, or the evaluation takes too long. */
 async function evaluate(session: Session, callFrameId: string): Promise<number> {
-  const options = { callFrameId, expression: WHO, silent: true, returnByValue: true }
-  const value = await promiseAtMost<unknown>(EVALUATION, (resolve) => {
+  const options = { callFrameId, expression: REQUEST_EXPRESSION, silent: true, returnByValue: true }
+  const value = await promiseAtMost<unknown>(EVALUATION_TIMEOUT, (resolve) => {
     session.post('Debugger.evaluateOnCallFrame', options, (_, answer?: { result: Runtime.RemoteObject }) =>
       resolve(answer?.result.value),
     )

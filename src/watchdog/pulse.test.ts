@@ -7,7 +7,7 @@ function pair(): { main: Pulse; watchdog: Pulse } {
   return { main, watchdog: new Pulse(main.memory) }
 }
 
-test('a new pulse says that nothing has happened yet', () => {
+test('a new pulse is empty', () => {
   const {
     lastBeat,
     heapUsed,
@@ -33,7 +33,7 @@ test('a new pulse says that nothing has happened yet', () => {
   assert.deepEqual({ booting, tainted, blockingName }, { booting: false, tainted: false, blockingName: null })
 })
 
-test('what one thread writes the other reads', () => {
+test('one thread reads what the other writes', () => {
   const { main, watchdog } = pair()
   main.lastBeat = 1_234.5
   main.booting = true
@@ -47,24 +47,24 @@ test('what one thread writes the other reads', () => {
   assert.equal(main.tainted, true)
 })
 
-test('the lag is the largest since it was last taken', () => {
+test('the lag is the largest since the last takeLag', () => {
   const { main, watchdog } = pair()
   for (const lag of [3, 40, 7]) main.raiseLag(lag)
   assert.equal(watchdog.takeLag(), 40)
   assert.equal(watchdog.takeLag(), 0)
 })
 
-test('a cut is taken once', () => {
+test('a cleanup is taken once', () => {
   const { main, watchdog } = pair()
   assert.equal(main.takeCleanup(), 0)
   watchdog.requestCleanup(42)
   assert.equal(main.takeCleanup(), 42)
   assert.equal(main.takeCleanup(), 0)
   watchdog.requestCleanup(-1)
-  assert.equal(main.takeCleanup(), -1, 'a cut without a request')
+  assert.equal(main.takeCleanup(), -1, 'an interrupt without a request')
 })
 
-test('hooks are counted up and down', () => {
+test('async hooks are counted up and down', () => {
   const { main, watchdog } = pair()
   main.addAsyncHooks(1)
   main.addAsyncHooks(1)
@@ -72,7 +72,7 @@ test('hooks are counted up and down', () => {
   assert.equal(watchdog.asyncHooks, 1)
 })
 
-test('a long turn has a name until it is over', () => {
+test('a blocking job has a name until it ends', () => {
   const { main, watchdog } = pair()
   main.setBlocking('Jahresabschluß', 5_000)
   assert.equal(watchdog.blockingName, 'Jahresabschluß')
@@ -81,7 +81,7 @@ test('a long turn has a name until it is over', () => {
   assert.equal(watchdog.blockingName, null)
 })
 
-test('a name too long is cut at a whole character', () => {
+test('a name that is too long ends with a whole character', () => {
   const { main, watchdog } = pair()
   main.setBlocking('€'.repeat(100), 5_000)
   const name = watchdog.blockingName ?? ''

@@ -1,46 +1,47 @@
-/** How often the main thread beats and the watchdog looks, in milliseconds. */
+/** Milliseconds between two heartbeats of the main thread. */
 export const BEAT_INTERVAL = 50
+/** Milliseconds between two looks of the watchdog. */
 export const LOOK_INTERVAL = 25
-
-/**
- * What the main thread and its watchdog tell each other through shared memory: the heartbeat, and everything the watchdog must
- * know while the main thread cannot be asked. Each field has one writer.
- */
 
 // Floats (8 bytes each)
 const LAST_BEAT = 0
 const LAG = 1
 const HEAP_USED = 2
 const HEAP_LIMIT = 3
-const LONG_TURN_UNTIL = 4
+const BLOCKING_UNTIL = 4
 const FLOATS = 8
 
 // Integers (4 bytes each), behind the floats
 const BOOTING = 0
 const TAINTED = 1
-const HOOKS = 2
+const ASYNC_HOOKS = 2
 const INSPECTOR_PORT = 3
-const CUT_SEQUENCE = 4
+const CLEANUP_SEQUENCE = 4
 const NAME_LENGTH = 5
 const INTEGERS = 8
 
-const NAME_ROOM = 128
+/** Bytes for the name of a blocking job. */
+const NAME_BYTES = 128
 
+/**
+ * Shared memory between the main thread and its watchdog: the heartbeat, and everything the
+ * watchdog must know while the main thread cannot be asked. Each field has one writer.
+ */
 export class Pulse {
   readonly memory: SharedArrayBuffer
   readonly #floats: Float64Array
   readonly #integers: Int32Array
   readonly #name: Buffer
 
-  /** Without an argument: a new one. With the memory of one: a view of it, for the other thread. */
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(FLOATS * 8 + INTEGERS * 4 + NAME_ROOM)) {
+  /** @param memory that of the pulse in the other thread; default: new memory */
+  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(FLOATS * 8 + INTEGERS * 4 + NAME_BYTES)) {
     this.memory = memory
     this.#floats = new Float64Array(memory, 0, FLOATS)
     this.#integers = new Int32Array(memory, FLOATS * 8, INTEGERS)
     this.#name = Buffer.from(memory, FLOATS * 8 + INTEGERS * 4)
   }
 
-  /** Monotonic milliseconds at which the main loop last turned; 0 before it has turned at all. */
+  /** When the event loop last turned, in monotonic milliseconds; 0 before the first turn. */
   get lastBeat(): number {
     return this.#floats[LAST_BEAT] as number
   }
@@ -49,7 +50,7 @@ export class Pulse {
     this.#floats[LAST_BEAT] = now
   }
 
-  /** The largest lag since it was last taken, in milliseconds. */
+  /** Records a lag of the event loop, in milliseconds; the largest since `takeLag` is kept. */
   raiseLag(lag: number): void {
     if (lag > (this.#floats[LAG] as number)) this.#floats[LAG] = lag
   }
@@ -73,7 +74,7 @@ export class Pulse {
     this.#floats[HEAP_LIMIT] = limit
   }
 
-  /** True until the worker is ready: stalls are told, nothing is cut. */
+  /** True until the worker is ready: stalls are reported, and nothing is interrupted. */
   get booting(): boolean {
     return this.#integers[BOOTING] === 1
   }
@@ -82,7 +83,7 @@ export class Pulse {
     this.#integers[BOOTING] = value ? 1 : 0
   }
 
-  /** True once something has been cut in this process. */
+  /** True once JavaScript has been interrupted in this process. */
   get tainted(): boolean {
     return this.#integers[TAINTED] === 1
   }
@@ -91,16 +92,16 @@ export class Pulse {
     this.#integers[TAINTED] = value ? 1 : 0
   }
 
-  /** How many hooks of `async_hooks.createHook` are enabled: with one, a cut may abort the process. */
+  /** Enabled hooks of `async_hooks.createHook`. With one, an interrupt may abort the process. */
   get asyncHooks(): number {
-    return Atomics.load(this.#integers, HOOKS)
+    return Atomics.load(this.#integers, ASYNC_HOOKS)
   }
 
   addAsyncHooks(by: number): void {
-    Atomics.add(this.#integers, HOOKS, by)
+    Atomics.add(this.#integers, ASYNC_HOOKS, by)
   }
 
-  /** The port of the main thread's inspector; 0 when it is not open. */
+  /** The port of the main thread's inspector; 0 when it is closed. */
   get inspectorPort(): number {
     return this.#integers[INSPECTOR_PORT] as number
   }
@@ -109,19 +110,25 @@ export class Pulse {
     this.#integers[INSPECTOR_PORT] = port
   }
 
-  /** Set by the watchdog with a cut: the request to answer, by its sequence number; -1 where none was to blame. */
+  /**
+   * Set by the watchdog when it interrupts: the sequence number of the request to answer, -1 for
+   * none.
+   */
   requestCleanup(sequence: number): void {
-    Atomics.store(this.#integers, CUT_SEQUENCE, sequence)
+    Atomics.store(this.#integers, CLEANUP_SEQUENCE, sequence)
   }
 
-  /** Taken by the main thread once it turns: 0 when nothing was cut. */
+  /** Taken by the main thread on its next turn; 0 when nothing was interrupted. */
   takeCleanup(): number {
-    return Atomics.exchange(this.#integers, CUT_SEQUENCE, 0)
+    return Atomics.exchange(this.#integers, CLEANUP_SEQUENCE, 0)
   }
 
-  /** Monotonic milliseconds until which the main thread has asked not to be watched; 0 when it has not. */
+  /**
+   * Until when the job that `allowBlocking` runs may take, in monotonic milliseconds; 0 without
+   * one.
+   */
   get blockingUntil(): number {
-    return this.#floats[LONG_TURN_UNTIL] as number
+    return this.#floats[BLOCKING_UNTIL] as number
   }
 
   get blockingName(): string | null {
@@ -131,6 +138,6 @@ export class Pulse {
 
   setBlocking(name: string, until: number): void {
     this.#integers[NAME_LENGTH] = this.#name.write(name)
-    this.#floats[LONG_TURN_UNTIL] = until
+    this.#floats[BLOCKING_UNTIL] = until
   }
 }

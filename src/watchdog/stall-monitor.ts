@@ -13,33 +13,43 @@ import { type Capture, MainThread } from './main-thread.ts'
 import { LOOK_INTERVAL, type Pulse } from './pulse.ts'
 import { StallDetector, type StallThresholds } from './stall-detector.ts'
 
-/** How long a stage waits for the stack before it goes on without one. */
-const STACK_LIMIT = 500
-/** Within this the loop must turn after a cut. */
-const TURN_LIMIT = 500
-/** What last answers may take before the kill. */
-const LAST_ANSWERS_LIMIT = ms(100)
-const FREEZE_LIMIT = 50
-const MOST_REQUESTS = 50
+/** How long a stage waits for the stack before it goes on without one, in milliseconds. */
+const STACK_TIMEOUT = 500
+/** Within this time of an interrupt the event loop must turn, in milliseconds. */
+const TURN_TIMEOUT = 500
+/** How long the emergency responses may delay the kill. */
+const RESPONSES_TIMEOUT = ms(100)
+/** How long the kill waits for the main thread to pause, in milliseconds. */
+const FREEZE_TIMEOUT = 50
+/** Requests in flight that an incident lists. */
+const MAX_REQUESTS = 50
+/** Seconds of event loop lag that an incident shows. */
 const LAG_HISTORY = 60
+/** Milliseconds between two checks for a debugger. */
+const DEBUGGER_CHECK_INTERVAL = 250
+/** The state ESTABLISHED in `/proc/net/tcp`. */
+const ESTABLISHED = '01'
 
-/** Watches the main thread of its own process, says what it sees, and cuts or kills when a limit has passed. */
+/**
+ * Watches the main thread of its own process: reports what it sees, and interrupts or kills once
+ * the thresholds of the settings have passed.
+ */
 export class StallMonitor {
   readonly #pulse: Pulse
   readonly #table: ConnectionTable
   readonly #send: (message: FromWatchdog) => void
-  readonly #judge: StallDetector
+  readonly #detector: StallDetector
   readonly #main = new MainThread()
   readonly #kernel = new KernelWatch()
-  readonly #lastAnswer = rawResponse('PUNCTUAL_WORKER_LOST')
+  readonly #response = rawResponse('PUNCTUAL_WORKER_LOST')
   readonly #lagHistory: number[] = []
-  /** True from the kill on: nothing else may be begun. */
+  /** True once the process is being killed: nothing else may be started. */
   #killing = false
-  #wasCut = false
+  #wasInterrupted = false
   #reportHadStack = false
-  /** The request whose code was found stalling; 0 for none. */
+  /** Sequence number of the request that the report names; 0 for none. */
   #reported = 0
-  /** The report under way: what follows it must not be said before it. */
+  /** The report in progress; later messages about the stall wait for it. */
   #reporting: Promise<void> = Promise.resolve()
   #debugged = { at: 0, value: false }
 
@@ -47,71 +57,72 @@ export class StallMonitor {
     this.#pulse = pulse
     this.#table = table
     this.#send = send
-    this.#judge = new StallDetector(limitsOf(settings), ms(LOOK_INTERVAL))
+    this.#detector = new StallDetector(thresholdsOf(settings), ms(LOOK_INTERVAL))
   }
 
-  /** One look at the pulse, and what it calls for. */
+  /** Looks at the pulse, and does what is due. */
   look(): void {
     if (this.#killing) return
     const now = monotonicNow()
     const { lastBeat, booting, blockingUntil } = this.#pulse
-    const still = lastBeat > 0 && now - lastBeat > LOOK_INTERVAL * 5
-    // From early on, so that the share of CPU is measured over more than an instant.
-    if (still) this.#kernel.begin()
+    const isStalled = lastBeat > 0 && now - lastBeat > LOOK_INTERVAL * 5
+    // Early, so that the share of CPU is measured over more than an instant.
+    if (isStalled) this.#kernel.begin()
     else this.#kernel.reset()
-    const debugged = still && this.debugged(now)
-    const verdict = this.#judge.look({
+    const debugged = isStalled && this.debugged(now)
+    const due = this.#detector.look({
       now,
       lastBeat,
       booting,
       blockingUntil: blockingUntil,
       debugged,
-      interruptAt: this.#cutAt(),
+      interruptAt: this.#interruptAt(),
     })
-    if (verdict === 'report') this.#reporting = this.#report()
-    else if (verdict === 'interrupt') void this.#cut()
-    else if (verdict === 'kill') void this.die('stall')
-    else if (verdict === 'ended') void this.#ended(this.#judge.stalledFor)
+    if (due === 'report') this.#reporting = this.#report()
+    else if (due === 'interrupt') void this.#interrupt()
+    else if (due === 'kill') void this.die('stall')
+    else if (due === 'ended') void this.#ended(this.#detector.stalledFor)
   }
 
-  /** Whether somebody else debugs the main thread; looked up at most four times a second. */
+  /** Whether a debugger is attached to the main thread; checked at most four times a second. */
   debugged(now: number): boolean {
-    if (now - this.#debugged.at > 250) this.#debugged = { at: now, value: isDebugged(this.#pulse.inspectorPort) }
+    if (now - this.#debugged.at > DEBUGGER_CHECK_INTERVAL)
+      this.#debugged = { at: now, value: isDebugged(this.#pulse.inspectorPort) }
     return this.#debugged.value
   }
 
-  /** The lag of one more second. */
+  /** Records the largest lag of the event loop in the last second, in milliseconds. */
   recordLag(lag: number): void {
     this.#lagHistory.push(Math.round(lag))
     if (this.#lagHistory.length > LAG_HISTORY) this.#lagHistory.shift()
   }
 
-  /** Pauses the main thread, answers whoever waits on this process, and ends it. */
+  /** Pauses the main thread, sends the emergency responses, and kills the process with SIGKILL. */
   async die(why: KillReason): Promise<void> {
     if (this.#killing) return
     this.#killing = true
     const kernel = this.#kernel.evidence()
-    const capture = await this.#main.freeze(FREEZE_LIMIT)
+    const capture = await this.#main.freeze(FREEZE_TIMEOUT)
     const evidence = this.#evidence(why === 'boot' ? 'boot' : 'kill', capture ?? this.#main.last, kernel)
-    const emergencyResponses = sendEmergencyResponses(this.#table, this.#lastAnswer, LAST_ANSWERS_LIMIT)
+    const emergencyResponses = sendEmergencyResponses(this.#table, this.#response, RESPONSES_TIMEOUT)
     this.#send({ type: 'killing', why, evidence, emergencyResponses })
     killAll(descendants(process.pid))
     process.kill(process.pid, 'SIGKILL')
   }
 
   async #report(): Promise<void> {
-    // Before the pause, which makes a thread that waits work for the inspector.
+    // Before the pause, because a waiting thread wakes up to serve the inspector.
     const kernel = this.#kernel.evidence()
-    const capture = await this.#main.look(STACK_LIMIT)
+    const capture = await this.#main.look(STACK_TIMEOUT)
     this.#reportHadStack = capture !== null
     this.#reported = this.#sequence(capture)
     this.#send({ type: 'stall-reported', evidence: this.#evidence('report', capture, kernel) })
   }
 
-  async #cut(): Promise<void> {
+  async #interrupt(): Promise<void> {
     const { asyncHooks: hooks, tainted, lastBeat } = this.#pulse
-    if (hooks > 0) return this.#cutFailed('async-hooks')
-    if (tainted) return this.#cutFailed('interrupted-before')
+    if (hooks > 0) return this.#sendImpossible('async-hooks')
+    if (tainted) return this.#sendImpossible('interrupted-before')
 
     let evidence: StallEvidence | null = null
     const isSpinning = (): boolean => this.#kernel.evidence()?.doing !== 'waiting'
@@ -122,12 +133,12 @@ export class StallMonitor {
         evidence = this.#evidence('interrupt', capture)
         this.#pulse.tainted = true
         this.#pulse.requestCleanup(this.#sequence(capture) || -1)
-        this.#wasCut = true
+        this.#wasInterrupted = true
       },
     })
-    let turned = await this.#turns(lastBeat, TURN_LIMIT)
+    let turned = await this.#turns(lastBeat, TURN_TIMEOUT)
     if (!turned) {
-      this.#cutFailed(
+      this.#sendImpossible(
         evidence !== null
           ? 'loop-did-not-turn'
           : this.#main.isPending
@@ -136,7 +147,7 @@ export class StallMonitor {
               : 'blocked-in-system-call'
             : 'requests-one-after-another',
       )
-      // The pause is still pending: when the call returns before the kill, the cut happens after all.
+      // The pause is still pending: if the call returns before the kill, it interrupts after all.
       turned = await this.#turns(lastBeat, Number.POSITIVE_INFINITY)
     }
     if (turned && evidence !== null) {
@@ -144,33 +155,35 @@ export class StallMonitor {
     }
   }
 
-  /** Waits until the main loop has turned; false when it did not within `limit`. */
-  async #turns(beat: number, limit: number): Promise<boolean> {
-    for (const startedAt = monotonicNow(); monotonicNow() - startedAt < limit; ) {
+  /** Whether the event loop turns within `timeout` milliseconds. */
+  async #turns(beat: number, timeout: number): Promise<boolean> {
+    for (const startedAt = monotonicNow(); monotonicNow() - startedAt < timeout; ) {
       await pause(ms(LOOK_INTERVAL))
       if (this.#pulse.lastBeat !== beat) return true
     }
     return false
   }
 
-  #cutFailed(why: NotInterruptedReason): void {
+  #sendImpossible(why: NotInterruptedReason): void {
     this.#send({ type: 'interrupt-impossible', why, evidence: this.#evidence('interrupt', this.#main.last) })
   }
 
   async #ended(stalledFor: number): Promise<void> {
     const late = this.#main.last
-    const wasCut = this.#wasCut
-    this.#wasCut = false
+    const wasInterrupted = this.#wasInterrupted
+    this.#wasInterrupted = false
     this.#reported = 0
     this.#main.release()
     this.#kernel.reset()
     await this.#reporting
-    if (wasCut) return
+    if (wasInterrupted) return
     const evidence = !this.#reportHadStack && late !== null ? this.#evidence('report', late) : null
     this.#send({ type: 'stall-ended', stalledForMs: Math.round(stalledFor), evidence })
   }
 
-  /** The request a capture is about; the one whose handler was entered last, where the stack does not tell. */
+  /**
+   * The request of a capture; if the stack does not show it, the one whose handler started last.
+   */
   #sequence(capture: Capture | null): number {
     return capture === null || capture.sequence === 0 ? this.#table.running : capture.sequence
   }
@@ -183,10 +196,10 @@ export class StallMonitor {
     const now = monotonicNow()
     return {
       stage,
-      stalledForMs: Math.round(this.#judge.stalledFor),
+      stalledForMs: Math.round(this.#detector.stalledFor),
       stack: capture?.stack ?? null,
       request: this.#requestLine(this.#sequence(capture), now),
-      inFlight: this.#table.lines(now, MOST_REQUESTS),
+      inFlight: this.#table.lines(now, MAX_REQUESTS),
       inFlightCount: this.#table.inFlight,
       kernel,
       loopLag: [...this.#lagHistory],
@@ -204,7 +217,7 @@ export class StallMonitor {
     return slot === -1 ? null : this.#table.line(slot, now)
   }
 
-  #cutAt(): number {
+  #interruptAt(): number {
     const slot = this.#slotOf(this.#reported)
     return slot === -1 ? Number.POSITIVE_INFINITY : this.#table.interruptAtOf(slot)
   }
@@ -218,8 +231,8 @@ export class StallMonitor {
   }
 }
 
-/** As the settings are at the moment, not as they were at the start. */
-function limitsOf(settings: Settings): StallThresholds {
+/** Read from the settings each time, because they may change while the worker runs. */
+function thresholdsOf(settings: Settings): StallThresholds {
   return {
     get report() {
       return settings.stallReportAfter
@@ -236,13 +249,11 @@ function limitsOf(settings: Settings): StallThresholds {
   }
 }
 
-const ESTABLISHED = '01'
-
 /**
- * Whether somebody is connected to the inspector that listens on `port` of this machine: a paused debugger looks like a
- * stall. Where there is no /proc an open inspector counts as an attached one.
+ * Whether a client is connected to the inspector on `port`: a thread paused by a debugger looks
+ * like a stall. Without `/proc` an open inspector counts as attached.
  *
- * @param port 0 when the inspector is not open
+ * @param port 0 when the inspector is closed
  */
 function isDebugged(port: number): boolean {
   if (port === 0) return false

@@ -13,19 +13,21 @@ import { LOOK_INTERVAL, Pulse } from './pulse.ts'
 import { StallMonitor } from './stall-monitor.ts'
 import type { ThreadData } from './watchdog.ts'
 
-/** Entry of the watchdog thread. It must never wait for the main thread: `console`, for one, would. */
-const BEATS_TO_ARBITER_EVERY = ms(500)
-/** A heartbeat older than this means that the main thread stands still. */
-const STILL_AFTER = LOOK_INTERVAL * 5
+// The entry of the watchdog thread. It must never wait for the main thread, as `console` would.
+
+const VITALS_INTERVAL = ms(500)
+/** A heartbeat older than this means that the main thread does not turn. */
+const STALLED_AFTER = LOOK_INTERVAL * 5
 
 /**
- * The watchdog's own way to the arbiter: a socket that needs nothing of the main thread. When it ends, the arbiter has died.
- * A message is in the kernel when `send` returns (libuv writes at once what fits), so a SIGKILL right behind it loses nothing.
+ * The watchdog's own connection to the arbiter: a socket that does not need the main thread. It
+ * closes when the arbiter has died. `send` returns once the kernel has the message (libuv writes at
+ * once what fits), so a SIGKILL right after it loses nothing.
  */
-class ArbiterLink {
+class ArbiterConnection {
   readonly #socket: net.Socket | null
 
-  constructor(descriptor: number, onMessage: (message: ToWorker) => void, onOrphaned: () => void) {
+  constructor(descriptor: number, onMessage: (message: ToWorker) => void, onClosed: () => void) {
     if (descriptor < 0) {
       this.#socket = null
       return
@@ -39,7 +41,7 @@ class ArbiterLink {
       ),
     )
     socket.on('error', () => {})
-    socket.on('close', onOrphaned)
+    socket.on('close', onClosed)
     this.#socket = socket
   }
 
@@ -52,66 +54,63 @@ const data = workerData as ThreadData
 const { settings } = data.config
 const pulse = new Pulse(data.pulse)
 const table = new ConnectionTable(data.table)
-const link = new ArbiterLink(data.link, hear, orphaned)
-const watchman = new StallMonitor(pulse, table, settings, (message) => link.send(message))
+const arbiter = new ArbiterConnection(data.arbiterSocket, receive, exitAtOnce)
+const monitor = new StallMonitor(pulse, table, settings, (message) => arbiter.send(message))
 const heap = new HeapEstimate(pulse)
-const bootWatch = new BootSampler(pulse, settings.slowBootThreshold, (bootMs, worst) =>
-  link.send({ type: 'boot-slow', bootMs, worst }),
+const bootSampler = new BootSampler(pulse, settings.slowBootThreshold, (bootMs, worst) =>
+  arbiter.send({ type: 'boot-slow', bootMs, worst }),
 )
-let halves = 0
+let halfSeconds = 0
 let lagOfSecond = 0
 
 every(ms(LOOK_INTERVAL), look, { keepAlive: true })
-every(BEATS_TO_ARBITER_EVERY, beat, { keepAlive: true })
-beat()
+every(VITALS_INTERVAL, report, { keepAlive: true })
+report()
 
 function look(): void {
-  watchman.look()
-  bootWatch.look()
-  if (heap.becameFull()) tellVitals(0)
+  monitor.look()
+  bootSampler.look()
+  if (heap.becameFull()) sendVitals(0)
 }
 
-function hear(message: ToWorker): void {
+function receive(message: ToWorker): void {
   if (message.type === 'die') {
-    void watchman.die(message.why)
+    void monitor.die(message.why)
     return
   }
-  // Also while the main thread stands still: a stall under way can be spared so.
+  // Applied while the main thread is stalled, too: a higher threshold spares the stall under way.
   if (message.type === 'settings') {
     applyChange(settings, message.change)
-    if (message.by === 'watchdog') link.send({ type: 'settings-changed', ask: message.ask })
+    if (message.by === 'watchdog') arbiter.send({ type: 'settings-changed', ask: message.ask })
   }
   parentPort?.postMessage(message)
 }
 
-/** The arbiter has died. Nobody would replace or stop this worker any more, so it goes at once, even while it spins. */
-function orphaned(): void {
+/**
+ * The arbiter has died: nothing would replace or stop this worker any more, so it exits at once.
+ */
+function exitAtOnce(): void {
   killAll(descendants(process.pid))
   process.kill(process.pid, 'SIGKILL')
 }
 
-function heartbeatAge(now: number): number {
-  return pulse.lastBeat === 0 ? 0 : Math.max(0, Math.round(now - pulse.lastBeat))
-}
-
-function beat(): void {
+function report(): void {
   const age = heartbeatAge(monotonicNow())
-  const loopLagMs = Math.max(Math.round(pulse.takeLag()), age > STILL_AFTER ? age : 0)
+  const loopLagMs = Math.max(Math.round(pulse.takeLag()), age > STALLED_AFTER ? age : 0)
   lagOfSecond = Math.max(lagOfSecond, loopLagMs)
-  if (++halves % 2 === 0) {
-    watchman.recordLag(lagOfSecond)
+  if (++halfSeconds % 2 === 0) {
+    monitor.recordLag(lagOfSecond)
     lagOfSecond = 0
   }
-  tellVitals(loopLagMs)
+  sendVitals(loopLagMs)
 }
 
-function tellVitals(loopLagMs: number): void {
+function sendVitals(loopLagMs: number): void {
   const now = monotonicNow()
-  const heartbeatAgeMs = heartbeatAge(now)
-  const message: FromWatchdog = {
+  arbiter.send({
     type: 'beat',
     vitals: {
-      heartbeatAgeMs,
+      heartbeatAgeMs: heartbeatAge(now),
       loopLagMs,
       requests: table.requests,
       inFlight: table.inFlight,
@@ -124,8 +123,11 @@ function tellVitals(loopLagMs: number): void {
       rss: process.memoryUsage.rss(),
       heapUsed: pulse.booting ? pulse.heapUsed : heap.look(),
       heapLimit: pulse.heapLimit,
-      debugged: watchman.debugged(now),
+      debugged: monitor.debugged(now),
     },
-  }
-  link.send(message)
+  })
+}
+
+function heartbeatAge(now: number): number {
+  return pulse.lastBeat === 0 ? 0 : Math.max(0, Math.round(now - pulse.lastBeat))
 }

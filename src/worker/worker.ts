@@ -100,7 +100,7 @@ export class Worker {
       config,
       table,
       pulse: this.#pulse,
-      link: process.connected ? LINK_DESCRIPTOR : -1,
+      arbiterSocket: process.connected ? LINK_DESCRIPTOR : -1,
       onBeat: (lag, nextBy) => {
         table.abandonedOperations = abandonedCount()
         this.traffic.deadlines.loopTurned(lag, nextBy)
