@@ -1,4 +1,4 @@
-import type { SettingsControl } from '../src/arbiter/settings-control.ts'
+import type { SettingsControl } from '../src/arbiter/arbiter-control.ts'
 import { resolveSettings } from '../src/settings/resolve.ts'
 import { settingsReport } from '../src/settings/settings-report.ts'
 

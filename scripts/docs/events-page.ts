@@ -1,6 +1,7 @@
 import { generatedFrom, markdownTable } from './markdown.ts'
 
-type Events = typeof import('../../src/diagnostics/events.ts')
+type Incidents = typeof import('../../src/diagnostics/incident.ts')
+type Restarts = typeof import('../../src/arbiter/state.ts')
 type Outcomes = typeof import('../../src/diagnostics/outcomes.ts')
 
 const INTRODUCTION = `# Events
@@ -11,7 +12,8 @@ memory). \`punctual incidents <id>\` prints it.`
 
 /** `docs/reference/events.md`. */
 export function eventsPage(
-  { INCIDENT_KINDS, INCIDENT_OUTCOMES, RESTART_REASONS }: Events,
+  { INCIDENT_KINDS, INCIDENT_OUTCOMES }: Incidents,
+  { RESTART_REASONS }: Restarts,
   { OUTCOME_MEANINGS }: Outcomes,
 ): string {
   const table = (head: string, rows: Readonly<Record<string, string>>): string =>
@@ -20,7 +22,7 @@ export function eventsPage(
       Object.entries(rows).map(([name, meaning]) => [`\`${name}\``, meaning]),
     )
   return `${[
-    generatedFrom('src/diagnostics/events.ts and outcomes.ts'),
+    generatedFrom('src/diagnostics/incident.ts and outcomes.ts, and src/arbiter/state.ts'),
     INTRODUCTION,
     '## Incidents by kind',
     table('Kind', INCIDENT_KINDS),

@@ -9,22 +9,25 @@ import { settingsPage } from './settings-page.ts'
 /** Every generated page of the repository under `root`: path (relative to it) and text. */
 export async function renderPages(root: string): Promise<ReadonlyMap<string, string>> {
   const load = <Module>(path: string): Promise<Module> => import(pathToFileURL(join(root, 'src', path)).href)
-  const [records, names, rules, codes, exitCodes, problems, metrics, events, outcomes] = await Promise.all([
-    load<typeof import('../../src/settings/records.ts')>('settings/records.ts'),
-    load<typeof import('../../src/settings/settings.ts')>('settings/settings.ts'),
-    load<typeof import('../../src/settings/rules.ts')>('settings/rules.ts'),
-    load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
-    load<typeof import('../../src/errors/exit-codes.ts')>('errors/exit-codes.ts'),
-    load<typeof import('../../src/errors/problem.ts')>('errors/problem.ts'),
-    load<typeof import('../../src/diagnostics/metrics.ts')>('diagnostics/metrics.ts'),
-    load<typeof import('../../src/diagnostics/events.ts')>('diagnostics/events.ts'),
-    load<typeof import('../../src/diagnostics/outcomes.ts')>('diagnostics/outcomes.ts'),
-  ])
+  const [records, names, rules, codes, exitCodes, problems, metrics, incidents, restarts, outcomes] = await Promise.all(
+    [
+      load<typeof import('../../src/settings/records.ts')>('settings/records.ts'),
+      load<typeof import('../../src/settings/settings.ts')>('settings/settings.ts'),
+      load<typeof import('../../src/settings/rules.ts')>('settings/rules.ts'),
+      load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
+      load<typeof import('../../src/errors/exit-codes.ts')>('errors/exit-codes.ts'),
+      load<typeof import('../../src/errors/problem.ts')>('errors/problem.ts'),
+      load<typeof import('../../src/diagnostics/metrics.ts')>('diagnostics/metrics.ts'),
+      load<typeof import('../../src/diagnostics/incident.ts')>('diagnostics/incident.ts'),
+      load<typeof import('../../src/arbiter/state.ts')>('arbiter/state.ts'),
+      load<typeof import('../../src/diagnostics/outcomes.ts')>('diagnostics/outcomes.ts'),
+    ],
+  )
   return new Map([
     ['docs/reference/settings.md', settingsPage(records, names, rules)],
     ['docs/reference/errors.md', errorsPage(codes, exitCodes, problems)],
     ['docs/reference/metrics.md', metricsPage(metrics)],
-    ['docs/reference/events.md', eventsPage(events, outcomes)],
+    ['docs/reference/events.md', eventsPage(incidents, restarts, outcomes)],
   ])
 }
 

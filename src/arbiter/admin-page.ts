@@ -2,7 +2,7 @@ import type { IncidentSummary } from '../diagnostics/incident.ts'
 import type { Status, WorkerStatus } from '../diagnostics/status.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 
-/** The page may show what it holds and load nothing. */
+/** The page may load nothing. */
 export const PAGE_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
@@ -22,7 +22,7 @@ const STYLE = `
   .stalled { font-weight: 700 }
 `
 
-/** The plain page of the admin server: what runs, and where the rest is. No scripts; it asks for itself again every 5 s. */
+/** The page of the admin server: workers and recent incidents. No scripts; it reloads every 5 s. */
 export function adminPage(status: Status, incidents: readonly IncidentSummary[]): string {
   const { name, version, generation, phase, ready, address, pid, uptimeMs } = status
   return `<!doctype html>

@@ -9,7 +9,7 @@ import type { Incident } from '../diagnostics/incident.ts'
 import type { LogFields } from '../diagnostics/log.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { ms } from '../resilience/duration.ts'
-import { type AdminServer, type AdminServerOptions, startAdminServer } from './admin-server.ts'
+import { type AdminServer, type AdminServerOptions, isHostAllowed, startAdminServer } from './admin-server.ts'
 import type { ArbiterControl } from './arbiter-control.ts'
 
 const LIMIT = ms(5_000)
@@ -69,7 +69,7 @@ function ask(
   })
 }
 
-/** What a client that speaks for itself reads until the end of the connection. */
+/** Sends raw text; resolves with what was received until the connection closed. */
 async function speak(text: string): Promise<string> {
   const socket = connect(server?.port ?? 0, '127.0.0.1')
   let heard = ''
@@ -82,7 +82,7 @@ async function speak(text: string): Promise<string> {
   return heard
 }
 
-test('livez answers while the arbiter turns, readyz tells whether the app can be reached', async () => {
+test('livez answers 200 while the arbiter runs, readyz answers whether the app is ready', async () => {
   let ready = true
   await start({ status: () => aStatus({ ready }) })
   assert.equal((await ask('/livez')).status, 200)
@@ -92,7 +92,7 @@ test('livez answers while the arbiter turns, readyz tells whether the app can be
   assert.equal((await ask('/readyz')).status, 503)
 })
 
-test('status, metrics and incidents are what the arbiter says, and never cached', async () => {
+test('status, metrics and incidents come from the arbiter and are not cached', async () => {
   await start()
   const status = await ask('/status?pretty')
   assert.deepEqual(JSON.parse(status.body), aStatus())
@@ -109,7 +109,7 @@ test('status, metrics and incidents are what the arbiter says, and never cached'
   assert.deepEqual(JSON.parse((await ask(`/incidents/${INCIDENT.id}`)).body), INCIDENT)
 })
 
-test('the page shows workers and incidents, escapes what clients sent, and may load nothing', async () => {
+test('the page shows workers and incidents, escapes client data, and may load nothing', async () => {
   const workers = [aWorker({ state: 'stalled' }), aWorker({ id: 2, pid: null, rssBytes: null, loopLagMs: null })]
   await start({ status: () => aStatus({ name: 'a & <b>', workers }) })
   const { body, headers } = await ask('/')
@@ -120,7 +120,7 @@ test('the page shows workers and incidents, escapes what clients sent, and may l
   assert.ok(body.includes(`href="/incidents/${INCIDENT.id}"`))
 })
 
-test('HEAD answers with the headers alone', async () => {
+test('HEAD is answered with headers only', async () => {
   await start()
   const { status, headers, body } = await ask('/status', { method: 'HEAD' })
   assert.equal(status, 200)
@@ -128,7 +128,7 @@ test('HEAD answers with the headers alone', async () => {
   assert.equal(body, '')
 })
 
-test('whoever wants to change something is told that nothing can be', async () => {
+test('methods other than GET and HEAD are answered 405', async () => {
   await start()
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
     const { status, headers, body } = await ask('/status', {
@@ -143,7 +143,7 @@ test('whoever wants to change something is told that nothing can be', async () =
   }
 })
 
-test('what is not there is 404, and no path leads to a file', async () => {
+test('unknown paths are answered 404, and no path reads a file', async () => {
   await start({ incident: async (id) => assert.fail(`asked for ${id}`) })
   for (const path of [
     '/nothing',
@@ -160,7 +160,7 @@ test('what is not there is 404, and no path leads to a file', async () => {
   }
 })
 
-test('a request under somebody else’s name is refused, one by address or localhost is not', async () => {
+test('a request for a foreign host name is answered 421; an address or localhost is accepted', async () => {
   await start()
   assert.equal((await ask('/status', { headers: { host: 'evil.example' } })).status, 421)
   assert.equal((await ask('/readyz', { headers: { host: '10.1.2.3:9464' } })).status, 200)
@@ -168,7 +168,7 @@ test('a request under somebody else’s name is refused, one by address or local
   assert.match(await speak('GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
 })
 
-test('an arbiter that cannot say is a 500 that reveals nothing', async () => {
+test('an internal error is answered 500 without details', async () => {
   const logged: LogFields[] = []
   const log = { warn: (fields: LogFields): void => void logged.push(fields) }
   const status = (): never => {
@@ -182,14 +182,14 @@ test('an arbiter that cannot say is a 500 that reveals nothing', async () => {
   assert.partialDeepStrictEqual(logged[0], { event: 'admin-request-failed', method: 'GET', target: '/status' })
 })
 
-describe('a client is not let keep the server', () => {
-  test('by sending no request, or half of one', async () => {
+describe('a client cannot occupy the server', () => {
+  test('with an incomplete request', async () => {
     await start({}, { clientTimeout: ms(100) })
     assert.equal(await speak(''), '')
     assert.match(await speak('GET / HTTP/1.1\r\nHost: localhost\r\n'), /^$|^HTTP\/1\.1 408 /)
   })
 
-  test('by sending something else, or endless headers', async () => {
+  test('with another protocol, or with too many headers', async () => {
     await start()
     assert.match(await speak('\u0016\u0003\u0001 hello\r\n\r\n'), /^HTTP\/1\.1 400 /)
     assert.match(
@@ -198,7 +198,7 @@ describe('a client is not let keep the server', () => {
     )
   })
 
-  test('by coming too often at once', async () => {
+  test('with too many connections', async () => {
     await start({}, { connections: 2 })
     const open = [connect(server?.port ?? 0, '127.0.0.1'), connect(server?.port ?? 0, '127.0.0.1')]
     await Promise.all(open.map((socket) => once(socket, 'connect')))
@@ -206,7 +206,7 @@ describe('a client is not let keep the server', () => {
     for (const socket of open) socket.destroy()
   })
 
-  test('when it stops: close does not wait for an idle connection', async () => {
+  test('on close: idle connections are closed', async () => {
     await start()
     const idle = connect(server?.port ?? 0, '127.0.0.1')
     await once(idle, 'connect')
@@ -218,7 +218,7 @@ describe('a client is not let keep the server', () => {
   })
 })
 
-test('a port that is taken, or an address that is not ours, names the flag to change', async () => {
+test('a port in use, or an address of another machine, is an error that names the setting to change', async () => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as { port: number }
@@ -240,8 +240,50 @@ test('a port that is taken, or an address that is not ours, names the flag to ch
   await new Promise((resolve) => other.close(resolve))
 })
 
-test('the address that was taken is told', async () => {
+test('the URL has the port that was taken', async () => {
   await start()
   assert.match(server?.url ?? '', /^http:\/\/127\.0\.0\.1:\d+$/)
   assert.equal(await (await fetch(`${server?.url}/livez`)).text(), 'alive\n')
+})
+
+test('addresses, localhost and the configured host are allowed', () => {
+  for (const host of [
+    '127.0.0.1',
+    '127.0.0.1:9464',
+    '10.1.2.3:9464',
+    '[::1]:9464',
+    '[fe80::1]',
+    'localhost',
+    'LOCALHOST:9464',
+    'localhost.:1',
+    'app.localhost:1',
+    'admin.internal:9464',
+    '',
+    undefined,
+  ]) {
+    assert.equal(isHostAllowed(host, 'admin.internal'), true, String(host))
+  }
+})
+
+test('a foreign host name is refused, to prevent DNS rebinding', () => {
+  for (const host of [
+    'evil.example',
+    'evil.example:9464',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'notlocalhost',
+    'a@127.0.0.1',
+    '127.0.0.1:9464/x',
+    '[evil]:1',
+    ' ',
+    '127.1',
+    '0x7f000001',
+    'a b',
+  ]) {
+    assert.equal(isHostAllowed(host, '127.0.0.1'), false, host)
+  }
+})
+
+test('a server bound to every address allows any host name', () => {
+  for (const bound of ['0.0.0.0', '::']) assert.equal(isHostAllowed('prometheus-target.svc:9464', bound), true)
 })

@@ -1,11 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, isIP } from 'node:net'
 import type { Log } from '../diagnostics/log.ts'
 import { METRICS_CONTENT_TYPE, renderMetrics } from '../diagnostics/metrics.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { after } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
-import { isHostAllowed } from './admin-host-check.ts'
+import { promiseAtMost } from '../resilience/wait-at-most.ts'
 import { adminPage, PAGE_POLICY } from './admin-page.ts'
 import type { ArbiterControl } from './arbiter-control.ts'
 
@@ -14,9 +13,9 @@ export interface AdminServerOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly log?: Pick<Log, 'warn'>
-  /** How long a client may take to send a request, to take its answer, and to be idle. Default: 5 s. */
+  /** How long a client may take to send a request, to read the response, and to be idle. Default: 5 s. */
   readonly clientTimeout?: Milliseconds
-  /** Connections at once; more are closed. Default: 128. */
+  /** Maximum number of connections at a time; more are closed. Default: 128. */
   readonly connections?: number
 }
 
@@ -24,8 +23,8 @@ export interface AdminServer {
   /** `http://127.0.0.1:9464`, with the port that was taken. */
   readonly url: string
   readonly port: number
-  /** Stops listening; answers under way get `limit` to end. Never rejects. */
-  close(limit: Milliseconds): Promise<void>
+  /** Stops listening. Responses in progress get `timeout` to complete. Never rejects. */
+  close(timeout: Milliseconds): Promise<void>
 }
 
 interface Answer {
@@ -35,12 +34,13 @@ interface Answer {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Incidents the page shows. */
-const ON_PAGE = 10
+/** Incidents shown on the page. */
+const MAX_INCIDENTS = 10
 
 /**
- * The admin server: probes, status, metrics and incidents over HTTP, answered from the arbiter's own data, so that no worker that
- * stalls can fail a probe. It reads only: GET and HEAD. Error: `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen.
+ * Starts the admin server: probes, status, metrics and incidents over HTTP. It answers from the
+ * arbiter's own data, so that a stalled worker cannot fail a probe, and only to GET and HEAD.
+ * Throws `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen.
  */
 export async function startAdminServer(control: ArbiterControl, options: AdminServerOptions): Promise<AdminServer> {
   const { host, port, log, clientTimeout = ms(5_000), connections = 128 } = options
@@ -62,15 +62,16 @@ export async function startAdminServer(control: ArbiterControl, options: AdminSe
   return {
     port: bound.port,
     url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
-    close: (limit) =>
-      new Promise((resolve) => {
-        const cancel = after(limit, () => server.closeAllConnections())
-        server.close(() => {
-          cancel()
-          resolve()
-        })
-        server.closeIdleConnections()
-      }),
+    close: async (timeout) => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeIdleConnections()
+      await promiseAtMost(
+        timeout,
+        (resolve) => void closed.then(resolve),
+        () => server.closeAllConnections(),
+      )
+      await closed
+    },
   }
 }
 
@@ -91,22 +92,18 @@ async function serve(
   boundHost: string,
   log: Pick<Log, 'warn'> | undefined,
 ): Promise<void> {
+  const { method, url: target } = request
   let answer: Answer
   try {
     answer = isHostAllowed(request.headers.host, boundHost)
       ? await route(request, control)
-      : problem(
-          421,
-          `The admin server does not answer for the host that this request names. Use an IP address or localhost.`,
-        )
+      : problem(421, 'The admin server does not serve this host name. Use an IP address or localhost.')
   } catch (error) {
-    log?.warn(
-      { event: 'admin-request-failed', method: request.method, target: request.url, error },
-      `the admin server could not answer ${request.method} ${request.url}`,
-    )
-    answer = problem(500, 'The admin server could not make this answer; the log says why.')
+    const message = `the admin server could not answer ${method} ${target}`
+    log?.warn({ event: 'admin-request-failed', method, target, error }, message)
+    answer = problem(500, 'The admin server could not answer; see the log.')
   }
-  // A request body is of no use to any of these, and reading it would only keep the connection.
+  // No route needs a request body, and reading it would only keep the connection busy.
   if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) {
     response.setHeader('connection', 'close')
   }
@@ -118,13 +115,13 @@ async function serve(
     'cross-origin-resource-policy': 'same-origin',
     ...answer.headers,
   })
-  response.end(request.method === 'HEAD' ? undefined : answer.body)
+  response.end(method === 'HEAD' ? undefined : answer.body)
 }
 
 async function route({ method, url = '/' }: IncomingMessage, control: ArbiterControl): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') {
     return {
-      ...problem(405, 'The admin server only reads. Use the punctual command to change anything.'),
+      ...problem(405, 'The admin server is read-only. Use the punctual command to make changes.'),
       headers: { allow: 'GET, HEAD' },
     }
   }
@@ -141,7 +138,7 @@ async function route({ method, url = '/' }: IncomingMessage, control: ArbiterCon
     case '/incidents':
       return json(await control.incidents())
     case '/': {
-      const body = adminPage(control.status(), (await control.incidents()).slice(0, ON_PAGE))
+      const body = adminPage(control.status(), (await control.incidents()).slice(0, MAX_INCIDENTS))
       return {
         status: 200,
         type: 'text/html; charset=utf-8',
@@ -158,7 +155,7 @@ async function incident(path: string, control: ArbiterControl): Promise<Answer> 
   const id = /^\/incidents\/([\w-]{1,100})$/.exec(path)?.[1]
   const found = id === undefined ? undefined : await control.incident(id)
   if (found !== undefined) return json(found)
-  return problem(404, id === undefined ? 'There is no such page.' : 'There is no such incident, or no longer.')
+  return problem(404, id === undefined ? 'Page not found.' : 'Incident not found; it may have been removed.')
 }
 
 function json(value: unknown): Answer {
@@ -169,17 +166,33 @@ function text(status: number, body: string): Answer {
   return { status, type: 'text/plain; charset=utf-8', body }
 }
 
-/** RFC 9457; `about:blank` says that the status is all there is to know of the type. */
+/** RFC 9457; `about:blank` means that the status says all about the type. */
 function problem(status: number, detail: string): Answer {
   const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail })
   return { status, type: 'application/problem+json', body }
 }
 
+/**
+ * Whether a request with this `Host` header may be answered. A web page can make a browser send
+ * requests to any server under a name of its own (DNS rebinding), but not under an IP address. So
+ * addresses (a kubelet's probe, Prometheus), `localhost` and the configured host are allowed. Other
+ * names are allowed only if the server is bound to every address, since it is meant to be public.
+ */
+export function isHostAllowed(header: string | undefined, boundHost: string): boolean {
+  // HTTP/1.0 needs no Host header, and browsers always send one.
+  if (header === undefined || header === '') return true
+  if (boundHost === '0.0.0.0' || boundHost === '::' || boundHost === '') return true
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]/@\s]+?)\.?)(?::\d{1,5})?$/i.exec(header)
+  const name = (match?.[1] ?? match?.[2] ?? null)?.toLowerCase() ?? null
+  if (name === null) return false
+  return isIP(name) !== 0 || name === 'localhost' || name.endsWith('.localhost') || name === boundHost.toLowerCase()
+}
+
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): PunctualError {
   const known: Readonly<Record<string, readonly [why: string, setting: 'adminPort' | 'adminHost']>> = {
-    EADDRINUSE: ['another process listens there; choose another --admin-port (0 takes a free one)', 'adminPort'],
-    EADDRNOTAVAIL: [`${host} is no address of this machine; choose another --admin-host`, 'adminHost'],
-    ENOTFOUND: [`${host} is not known; choose another --admin-host`, 'adminHost'],
+    EADDRINUSE: ['another process listens on it; choose another --admin-port (0 takes a free one)', 'adminPort'],
+    EADDRNOTAVAIL: [`${host} is not an address of this machine; choose another --admin-host`, 'adminHost'],
+    ENOTFOUND: [`${host} cannot be resolved; choose another --admin-host`, 'adminHost'],
     EACCES: [`this user may not listen on port ${port}; choose an --admin-port above 1023`, 'adminPort'],
   }
   const reason = error.code ?? null

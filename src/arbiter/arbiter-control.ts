@@ -1,16 +1,16 @@
 import type { Incident, IncidentSummary } from '../diagnostics/incident.ts'
 import type { Status } from '../diagnostics/status.ts'
-import type { SettingsControl } from './settings-control.ts'
+import type { SettingsReport } from '../settings/settings-report.ts'
 
-/** What can be asked of a running arbiter, whatever asks: the control socket, the admin server. */
+/** What a running arbiter offers to the control socket and the admin server. */
 export interface ArbiterControl {
-  /** At once, from the arbiter's own data: no worker is asked. */
+  /** From the arbiter's own data, without asking a worker. */
   status(): Status
   /** Resolves when the new generation serves alone, or has been dropped. */
   reload(): Promise<CommandOutcome>
-  /** Resolves when the change is under way. */
+  /** Resolves when the change has started. */
   scale(change: ScaleChange): Promise<CommandOutcome>
-  /** Resolves when the stop is under way; that it is over shows by the socket's end. */
+  /** Resolves when the stop has started; the socket closes when it is complete. */
   stop(): Promise<CommandOutcome>
   incidents(): Promise<readonly IncidentSummary[]>
   incident(id: string): Promise<Incident | undefined>
@@ -19,7 +19,7 @@ export interface ArbiterControl {
 
 export type ScaleChange = { readonly to: number } | { readonly by: number }
 
-/** `code` is one of the table in `src/errors/codes.ts`; `message` a sentence for the operator. */
+/** `code` is one of the table in `src/errors/codes.ts`; `message` is a sentence for the operator. */
 export type CommandOutcome =
   | { readonly ok: true; readonly message: string }
   | {
@@ -28,3 +28,63 @@ export type CommandOutcome =
       readonly message: string
       readonly details?: Readonly<Record<string, unknown>>
     }
+
+/** Shows and changes the settings of a running arbiter, and the values that its app declares. */
+export interface SettingsControl {
+  /** From the arbiter's own data, without asking a worker. */
+  inForce(): SettingsInForce
+  /**
+   * Changes all of these or none. Resolves when the workers have confirmed, or at the timeout.
+   * Rejects with a `PunctualError` if nothing was changed.
+   *
+   * @param texts by name, as an operator writes them
+   * @param force accepts names that no worker declares; workers that declare one later apply it
+   */
+  set(texts: Readonly<Record<string, string>>, force: boolean): Promise<SetOutcome>
+  /** Reverts what was set; everything if no name is given. */
+  unset(names: readonly string[]): Promise<SetOutcome>
+}
+
+export interface SetOutcome {
+  /** For the operator, in lines. */
+  readonly message: string
+  readonly changes: readonly SettingChange[]
+  /** Workers in which the change is in force. */
+  readonly confirmed: readonly number[]
+  /** Workers that have not confirmed it. */
+  readonly unconfirmed: readonly number[]
+  /** Whether it is saved, so that it still applies after a restart of the arbiter. */
+  readonly isSaved: boolean
+}
+
+/** The change of one name. Values are texts, written as a flag would be. */
+export interface SettingChange {
+  readonly name: string
+  /** The value that was set; null if it is no longer set. */
+  readonly value: string | null
+  /** In force before; null if unknown, since no worker declares it. */
+  readonly before: string | null
+  /** In force from now on; null if unknown. */
+  readonly after: string | null
+}
+
+/** The settings in force and the values of the app. Values are texts, written as a flag would be. */
+export interface SettingsInForce extends SettingsReport {
+  /** Of the arbiter. */
+  readonly pid: number
+  /** Settings and values of the app that `punctual set` has set, by name. */
+  readonly set: Readonly<Record<string, { readonly value: string; readonly at: string }>>
+  /** Values that the app declares by name. */
+  readonly declared: readonly DeclaredInForce[]
+}
+
+export interface DeclaredInForce {
+  readonly name: string
+  /** Those in force; more than one only while workers differ. */
+  readonly values: readonly string[]
+  /** The app's own default. */
+  readonly standard: string
+  readonly isSet: boolean
+  /** How many workers declare it. */
+  readonly workers: number
+}

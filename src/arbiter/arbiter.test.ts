@@ -8,9 +8,8 @@ import { IncidentStore } from '../diagnostics/incident-store.ts'
 import { createLog, type Log } from '../diagnostics/log.ts'
 import { ms } from '../resilience/duration.ts'
 import { resolveSettings } from '../settings/resolve.ts'
-import type { Action } from './action.ts'
 import { Arbiter } from './arbiter.ts'
-import type { Event } from './event.ts'
+import type { Action, Event } from './events.ts'
 import type { ServiceManager } from './service-manager.ts'
 
 const LIMIT = ms(10_000)
@@ -31,7 +30,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(stateDir, { recursive: true, force: true }))
 
-/** An arbiter that does what `react` says, and starts no worker. */
+/** An arbiter without workers whose decisions are made by `react`. */
 function anArbiter(
   react: (event: Event) => readonly Action[],
   serviceManager: ServiceManager = SILENT,
@@ -60,7 +59,7 @@ function anArbiter(
   return { arbiter, store, log }
 }
 
-test('a throw while an event is decided ends the arbiter with exit code 1 and an incident, and commands are refused', async () => {
+test('an error thrown by decide ends the arbiter with exit code 1 and an incident', async () => {
   const handled: string[] = []
   const { arbiter, store, log } = anArbiter((event) => {
     handled.push(event.type)
@@ -90,7 +89,7 @@ test('a throw while an event is decided ends the arbiter with exit code 1 and an
   assert.partialDeepStrictEqual(logged.at(-1), { level: 'fatal', event: 'incident', incident: summary?.id })
 })
 
-test('what cannot be told is logged, and the actions behind it are carried out', async () => {
+test('an announcement that fails is logged, and later actions are performed', async () => {
   const serviceManager = {
     ...SILENT,
     status: () => {

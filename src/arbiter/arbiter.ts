@@ -3,42 +3,40 @@ import type { IncidentStore } from '../diagnostics/incident-store.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
-import type { KillReason } from '../ipc/messages.ts'
+import type { FromMain, FromWatchdog, KillReason } from '../ipc/messages.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { keepListeningHandles } from '../patches/listening-handles.ts'
 import { after, type Cancel, every, monotonicNow, wallClock } from '../resilience/clock.ts'
-import { formatDuration, ms, UNBOUNDED } from '../resilience/duration.ts'
+import { formatDuration, type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
-import type { Action } from './action.ts'
-import { createAnnouncer } from './announcer.ts'
+import { announce } from './announce.ts'
 import type { ArbiterControl, CommandOutcome, ScaleChange } from './arbiter-control.ts'
-import { Chronicle } from './chronicle.ts'
 import { decide } from './decide.ts'
-import type { Command, Event, Timer } from './event.ts'
 import { EventQueue } from './event-queue.ts'
-import { Exchange } from './exchange.ts'
-import { countReasons } from './failures.ts'
-import { appointHeirs } from './heirs.ts'
-import { Releaser } from './releaser.ts'
+import type { Action, Command, Event, Timer } from './events.ts'
+import { IncidentTracker } from './incident-tracker.ts'
+import { MessageRelay, reassignOrphans } from './message-relay.ts'
+import { ReleaseRunner } from './release-runner.ts'
 import { RuntimeSettings, type RuntimeSettingsOptions } from './runtime-settings.ts'
 import type { ServiceManager } from './service-manager.ts'
-import { initialState, isWhole, type State } from './state.ts'
-import { statusOf } from './status-of.ts'
-import { WorkerHandle } from './worker-handle.ts'
+import { initialState, isComplete, type State } from './state.ts'
+import { buildStatus } from './status.ts'
+import { countReasons } from './worker-events.ts'
+import { WorkerProcess } from './worker-process.ts'
 
 export interface ArbiterOptions extends Pick<RuntimeSettingsOptions, 'base' | 'set' | 'configFile'> {
   readonly version: string
-  /** What every worker is told at its start, but for its id, its generation and the settings. */
+  /** The configuration of every worker, without what differs between them. */
   readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation' | 'settings' | 'set'>
-  /** Whether the config file names release steps. */
+  /** Whether the config file has release steps. */
   readonly releases: boolean
-  /** Of the app, as the operator wrote it. */
+  /** The app's entry, as the operator wrote it. */
   readonly name: string
   readonly log: Log
   readonly store: IncidentStore
   readonly serviceManager: ServiceManager
   readonly cwd: string
-  /** Default: `decide`. A test replaces it by one that throws. */
+  /** Replaced in tests. Default: `decide`. */
   readonly decide?: typeof decide
 }
 
@@ -46,110 +44,110 @@ export interface ArbiterOptions extends Pick<RuntimeSettingsOptions, 'base' | 's
 export interface ArbiterEnd {
   readonly code: ExitCode
   readonly why: string
-  /** The error that is the reason: of the arbiter itself, or else of the worker that ended last. */
+  /** The error that ended it: its own, or that of the worker that exited last. */
   readonly error: ReportedError | null
   /** The failures within the crash window, counted by reason. */
   readonly failures: Readonly<Record<string, number>>
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU'] as const
-const TICK = ms(500)
-/** A port on which none of the workers has listened for so long, though all are ready, is given up. */
-const UNUSED_LIMIT = ms(10_000)
-/** After a watchdog was told to end its process, this long until SIGKILL from here. */
-const KILL_BEHIND = ms(1_000)
-/** An arbiter that has failed waits so long for its workers to be gone; they end by themselves once it is gone. */
-const FAILED_LIMIT = ms(3_000)
+const TICK_INTERVAL = ms(500)
+/** How long a socket stays open on which none of the workers listens, though all are ready. */
+const UNUSED_SOCKET_TIMEOUT = ms(10_000)
+/** How long a watchdog that was asked to kill its process has until SIGKILL. */
+const KILL_GRACE = ms(1_000)
+/** How long a failed arbiter waits for its workers; they exit by themselves once it is gone. */
+const FAILURE_TIMEOUT = ms(3_000)
+
+/** The answer to commands after the arbiter has failed. */
+const FAILED: CommandOutcome = {
+  ok: false,
+  code: 'PUNCTUAL_INTERNAL_ERROR',
+  message: 'the arbiter has failed and is exiting; see its log',
+}
 
 /**
- * Supervises the workers. Whatever happens (a signal, a command, a timer, a word or the end of a worker) becomes an event in one queue;
- * `decide` says what to do, and this performs it. Nothing here awaits a worker.
+ * Supervises the workers. Signals, commands, timers, and messages and exits of workers become events
+ * in one queue; `decide` returns the actions, and this class performs them. It never awaits a worker.
  */
 export class Arbiter implements ArbiterControl {
-  readonly #options: ArbiterOptions
-  readonly #chronicle: Chronicle
-  readonly #announce: ReturnType<typeof createAnnouncer>
-  readonly #handles = new Map<number, WorkerHandle>()
-  readonly #exchange = new Exchange()
   readonly settings: RuntimeSettings
-  readonly #releaser: Releaser
+  readonly #options: ArbiterOptions
+  readonly #incidents: IncidentTracker
+  readonly #relay = new MessageRelay()
+  readonly #releases: ReleaseRunner
+  readonly #workers = new Map<number, WorkerProcess>()
   readonly #timers = new Map<string, Cancel>()
-  /** What each command that is under way is refused with, and who waits for it. */
+  /** Commands that wait for their reply, each with the code of its refusal. */
   readonly #commands = new Map<number, { readonly code: string; readonly resolve: (outcome: CommandOutcome) => void }>()
   readonly #events = new EventQueue<Event>({
     handle: (event) => this.#handle(event),
     onFailed: (error, event) => this.#fail(error, event),
   })
+  readonly #ended = Promise.withResolvers<ArbiterEnd>()
   readonly #startedAt = monotonicNow()
   readonly #startedOn = wallClock()
   #state: State
   #lastCommand = 0
-  #end: (end: ArbiterEnd) => void = () => {}
-  /** Called when the process of the last worker is gone. */
-  #onLastGone: () => void = () => {}
+  #onLastExit: () => void = () => {}
 
   constructor(options: ArbiterOptions) {
     this.#options = options
-    appointHeirs(this.#exchange)
-    this.#chronicle = new Chronicle(options.store, options.log, options.cwd, options.workerConfig.entry)
-    this.#announce = createAnnouncer({ log: options.log, serviceManager: options.serviceManager, entry: options.name })
+    this.#incidents = new IncidentTracker(options.store, options.log, options.cwd, options.workerConfig.entry)
+    this.#releases = new ReleaseRunner(options)
+    reassignOrphans(this.#relay)
     this.settings = new RuntimeSettings({
       ...options,
       stateDir: options.base.settings.stateDir,
-      exchange: this.#exchange,
-      adopt: (settings) => this.#adopt(settings),
-      order: (worker, message) => this.#handles.get(worker)?.order(message),
-      workers: () =>
-        this.#state.workers.map(({ id, life }) => ({ id, isBooting: life === 'spawned' || life === 'booting' })),
+      relay: this.#relay,
+      onChange: (settings) => this.#applySettings(settings),
     })
-    this.#releaser = new Releaser({ ...options, settings: () => this.settings.settings })
     this.#state = initialState(
       this.settings.settings,
       process.pid ^ Math.trunc(this.#startedAt * 1_000),
-      // A reload reads the config file anew: it may have steps by then.
+      // A reload reads the config file again, which may have steps by then.
       options.configFile === null ? 'never' : options.releases ? 'always' : 'reload',
     )
   }
 
-  /** Starts the workers; resolves when all of them have left for good. */
+  /** Starts the workers; resolves when the arbiter has stopped. */
   async run(): Promise<ArbiterEnd> {
     const sockets = keepListeningHandles()
-    const ended = new Promise<ArbiterEnd>((resolve) => {
-      this.#end = resolve
-    })
     const listeners = SIGNALS.map(
       (signal) => [signal, () => this.#post({ type: 'signal', signal, at: monotonicNow() })] as const,
     )
     for (const [signal, listener] of listeners) process.on(signal, listener)
     const tick = (): void => {
       this.#post({ type: 'tick', at: monotonicNow() })
-      if (isWhole(this.#state)) sockets.closeUnused(UNUSED_LIMIT)
+      if (isComplete(this.#state)) sockets.closeUnused(UNUSED_SOCKET_TIMEOUT)
     }
-    const stopTicking = every(TICK, tick, { keepAlive: true })
+    const stopTicking = every(TICK_INTERVAL, tick, { keepAlive: true })
     this.#post({ type: 'start', at: monotonicNow() })
 
-    const end = await ended
+    const end = await this.#ended.promise
     stopTicking()
     for (const [signal, listener] of listeners) process.off(signal, listener)
     for (const cancel of this.#timers.values()) cancel()
-    await this.#chronicle.told()
-    return { ...end, error: end.error ?? this.#chronicle.lastError, failures: countReasons(this.#state) }
+    await this.#incidents.flush()
+    return { ...end, error: end.error ?? this.#incidents.lastError, failures: countReasons(this.#state) }
   }
 
   status(): Status {
-    return statusOf(
+    const now = monotonicNow()
+    const { name, version, store } = this.#options
+    return buildStatus(
       this.#state,
       {
-        name: this.#options.name,
-        version: this.#options.version,
+        name,
+        version,
         startedAt: this.#startedOn,
-        uptimeMs: monotonicNow() - this.#startedAt,
-        incidents: this.#options.store.counts(),
+        uptimeMs: now - this.#startedAt,
+        incidents: store.counts(),
         set: this.settings.setTexts(),
-        release: this.#releaser.status,
-        modules: (worker) => this.#exchange.reportsOf(worker),
+        release: this.#releases.status,
+        modules: (worker) => this.#relay.reportsOf(worker),
       },
-      monotonicNow(),
+      now,
     )
   }
 
@@ -173,7 +171,7 @@ export class Arbiter implements ArbiterControl {
     return this.#options.store.read(id)
   }
 
-  #adopt(settings: Settings): void {
+  #applySettings(settings: Settings): void {
     this.#options.log.setLevel(settings.logLevel)
     this.#post({ type: 'settings', settings, at: monotonicNow() })
   }
@@ -187,46 +185,45 @@ export class Arbiter implements ArbiterControl {
     })
   }
 
-  /** Everything enters here. */
   #post(event: Event): void {
     this.#events.post(event)
   }
 
   #handle(event: Event): void {
-    this.#attempt('record', () => this.#chronicle.note(event, this.#state))
+    this.#attempt('record', () => this.#incidents.recordEvent(event, this.#state))
     const { state, actions } = (this.#options.decide ?? decide)(this.#state, event)
     this.#state = state
     for (const action of actions) this.#perform(action, event.at)
   }
 
-  /** For what may fail without harm to the workers: what is told, and what has a limit behind it. */
+  /** For what may fail without harm to the workers: logging, and orders that a timeout backs up. */
   #attempt(action: string, attempt: () => void): void {
     try {
       attempt()
     } catch (error) {
-      this.#options.log.error({ event: 'action-failed', action, error }, `the arbiter failed to ${action}; it goes on`)
+      this.#options.log.error({ event: 'action-failed', action, error }, `could not ${action}; the arbiter continues`)
     }
   }
 
   /**
-   * Deciding failed, or setting a limit did: what the arbiter knows of its workers may be wrong, so it ends them and itself. Whoever
-   * started it may start it again.
+   * `decide` threw, or a timeout could not be set: the state of the arbiter may be wrong. It kills its
+   * workers and exits, so that a service manager can start it again.
    */
   #fail(error: unknown, { type }: Event): void {
     const reported = reportError(error)
     this.#state = { ...this.#state, phase: 'stopping' }
-    this.#attempt('record', () => this.#chronicle.failed(reported, type))
+    this.#attempt('record', () => this.#incidents.recordInternalError(reported, type))
     this.#attempt('announce', () => this.#options.serviceManager.stopping())
-    this.#attempt('abort the release', () => this.#releaser.abort('the arbiter failed'))
+    this.#attempt('abort the release', () => this.#releases.abort('the arbiter failed'))
     for (const { resolve } of this.#commands.values()) resolve(FAILED)
     const end = (): void => {
       cancel()
-      this.#end({ code: EXIT.failed, why: type, error: reported, failures: {} })
+      this.#ended.resolve({ code: EXIT.failed, why: type, error: reported, failures: {} })
     }
-    const cancel = after(FAILED_LIMIT, end)
-    this.#onLastGone = end
-    for (const id of this.#handles.keys()) this.#killGently(id, 'stop')
-    if (this.#handles.size === 0) end()
+    const cancel = after(FAILURE_TIMEOUT, end)
+    this.#onLastExit = end
+    for (const id of this.#workers.keys()) this.#killGently(id, 'stop')
+    if (this.#workers.size === 0) end()
   }
 
   #perform(action: Action, at: number): void {
@@ -234,23 +231,25 @@ export class Arbiter implements ArbiterControl {
       case 'spawn':
         return this.#spawn(action.worker, action.generation)
       case 'drain':
-        // One that does not hear it is killed at its stop limit.
+        // A worker that does not receive it is killed at its stop timeout.
         return this.#attempt('drain', () => {
-          this.#handles.get(action.worker)?.order({ type: 'drain', keepIdle: this.#state.phase !== 'stopping' })
+          this.#workers.get(action.worker)?.send({ type: 'drain', keepIdle: this.#state.phase !== 'stopping' })
         })
       case 'kill':
         return this.#kill(action.worker, action.why, action.gently, at)
       case 'release':
         return this.#release(action.generation, action.serving)
       case 'abort-release':
-        return this.#attempt('abort the release', () => this.#releaser.abort(action.why))
+        return this.#attempt('abort the release', () => this.#releases.abort(action.why))
       case 'set-timer':
         return this.#setTimer(action.timer, action.after)
       case 'clear-timer':
         return this.#clearTimer(action.timer)
-      case 'announce':
-        this.#attempt('announce', () => this.#announce(action.what, this.#state))
-        return this.#attempt('record', () => this.#chronicle.announce(action.what, this.#state, at))
+      case 'announce': {
+        const { log, serviceManager, name: entry } = this.#options
+        this.#attempt('announce', () => announce(action.what, this.#state, { log, serviceManager, entry }))
+        return this.#attempt('record', () => this.#incidents.recordAnnouncement(action.what, this.#state, at))
+      }
       case 'reply': {
         const { command: id, ok, message, details } = action
         const command = this.#commands.get(id)
@@ -259,33 +258,36 @@ export class Arbiter implements ArbiterControl {
         return
       }
       case 'exit':
-        return this.#end({ code: action.code, why: action.why, error: null, failures: {} })
+        return this.#ended.resolve({ code: action.code, why: action.why, error: null, failures: {} })
     }
   }
 
   #spawn(id: number, generation: number): void {
+    const remove = (): void => {
+      this.#workers.delete(id)
+      this.#relay.removeWorker(id)
+    }
+    const onSpawnFailed = (why: string): void => {
+      remove()
+      this.#post({ type: 'spawn-failed', worker: id, why, at: monotonicNow() })
+    }
+    const onExit = (code: number | null, signal: string | null): void => {
+      remove()
+      this.#post({ type: 'exited', worker: id, code, signal, at: monotonicNow() })
+      if (this.#workers.size === 0) this.#onLastExit()
+    }
+    const onMessage = (message: FromMain | FromWatchdog): void => {
+      if (this.#relay.handle(id, message) || this.settings.handle(id, message)) return
+      this.#post({ type: 'message', worker: id, message, at: monotonicNow() })
+    }
     try {
-      const handle = new WorkerHandle(
-        { ...this.#options.workerConfig, ...this.settings.forWorker(), id, generation },
-        {
-          onTold: (message) => {
-            if (this.#exchange.told(id, message) || this.settings.told(id, message)) return
-            this.#post({ type: 'told', worker: id, message, at: monotonicNow() })
-          },
-          onExit: (code, signal) => {
-            this.#handles.delete(id)
-            this.#exchange.left(id)
-            this.#post({ type: 'exited', worker: id, code, signal, at: monotonicNow() })
-            if (this.#handles.size === 0) this.#onLastGone()
-          },
-          onSpawnFailed: (why) => this.#post({ type: 'spawn-failed', worker: id, why, at: monotonicNow() }),
-        },
-      )
-      this.#handles.set(id, handle)
-      this.#exchange.joined(id, (topic, message) => handle.order({ type: 'relay', topic, message }))
-      if (handle.pid !== null) this.#post({ type: 'spawned', worker: id, pid: handle.pid, at: monotonicNow() })
+      const config = { ...this.#options.workerConfig, ...this.settings.forWorker(), id, generation }
+      const worker = new WorkerProcess(config, { onMessage, onExit, onSpawnFailed })
+      this.#workers.set(id, worker)
+      this.#relay.addWorker(id, (message) => worker.send(message))
+      if (worker.pid !== null) this.#post({ type: 'spawned', worker: id, pid: worker.pid, at: monotonicNow() })
     } catch (error) {
-      this.#post({ type: 'spawn-failed', worker: id, why: (error as Error).message, at: monotonicNow() })
+      onSpawnFailed((error as Error).message)
     }
   }
 
@@ -293,37 +295,35 @@ export class Arbiter implements ArbiterControl {
     if (gently) return this.#killGently(id, why)
     const worker = this.#state.workers.find((one) => one.id === id)
     if (worker !== undefined && why === 'frozen') {
-      this.#attempt('record', () => this.#chronicle.killedFrozen(worker, at))
+      this.#attempt('record', () => this.#incidents.recordFrozenKill(worker, at))
     }
-    this.#attempt('kill', () => this.#handles.get(id)?.kill())
+    this.#attempt('kill', () => this.#workers.get(id)?.kill())
   }
 
-  /** Through its watchdog, which gives last answers. */
+  /** Asks the watchdog, which sends emergency responses first. */
   #killGently(id: number, why: KillReason): void {
-    const handle = this.#handles.get(id)
-    if (handle === undefined) return
-    after(KILL_BEHIND, () => {
-      if (this.#handles.get(id) === handle) this.#attempt('kill', () => handle.kill())
+    const worker = this.#workers.get(id)
+    if (worker === undefined) return
+    after(KILL_GRACE, () => {
+      if (this.#workers.get(id) === worker) this.#attempt('kill', () => worker.kill())
     })
-    this.#attempt('kill', () => handle.order({ type: 'die', why }))
+    this.#attempt('kill', () => worker.send({ type: 'die', why }))
   }
 
   #release(generation: number, serving: boolean): void {
-    const ended = (ok: boolean, why: string): void => {
+    const onEnd = (ok: boolean, why: string): void =>
       this.#post({ type: 'released', generation, ok, why, at: monotonicNow() })
-    }
-    try {
-      this.#releaser.run(generation, serving, ended)
-    } catch (error) {
-      ended(false, `the release could not be started: ${(error as Error).message}`)
-    }
+    void this.#releases.run(generation, serving, this.settings.settings).then(
+      ({ ok, message }) => onEnd(ok, message),
+      (error: Error) => onEnd(false, `could not start the release: ${error.message}`),
+    )
   }
 
-  #setTimer(timer: Timer, limit: Parameters<typeof after>[0]): void {
+  #setTimer(timer: Timer, timeout: Milliseconds): void {
     this.#clearTimer(timer)
     this.#timers.set(
       keyOf(timer),
-      after(limit, () => {
+      after(timeout, () => {
         this.#timers.delete(keyOf(timer))
         this.#post({ type: 'timer', timer, at: monotonicNow() })
       }),
@@ -336,11 +336,8 @@ export class Arbiter implements ArbiterControl {
   }
 }
 
-/** What a command is answered that the arbiter can no longer carry out. */
-const FAILED: CommandOutcome = {
-  ok: false,
-  code: 'PUNCTUAL_INTERNAL_ERROR',
-  message: 'the arbiter has failed and is ending; see its log',
+function keyOf(timer: Timer): string {
+  return timer.of === 'spawn' ? 'spawn' : `${timer.of}:${timer.worker}`
 }
 
 function reportError(error: unknown): ReportedError {
@@ -349,32 +346,32 @@ function reportError(error: unknown): ReportedError {
   return { name, message, stack }
 }
 
-function keyOf(timer: Timer): string {
-  return timer.of === 'spawn' ? 'spawn' : `${timer.of}:${timer.worker}`
-}
-
-/** The message and exit code of an arbiter that did not end as asked; null when it did. */
-export function tellEnd(end: ArbiterEnd, name: string, settings: Settings): string | null {
-  if (end.code === EXIT.stopped) return null
-  const { error } = end
-  if (end.code === EXIT.failed) {
-    return `${error?.stack ?? ''}\nthe arbiter failed while it handled the event "${end.why}" and has stopped its workers. This is a fault of Punctual: please report it with the stack above`
+/** The message for an arbiter that did not stop as asked; null if it did. */
+export function formatEnd(end: ArbiterEnd, name: string, settings: Settings): string | null {
+  const { code, error, why } = end
+  switch (code) {
+    case EXIT.stopped:
+      return null
+    case EXIT.failed:
+      return `${error?.stack ?? ''}\nthe arbiter failed on the event "${why}" and stopped its workers; this is a bug in Punctual, please report it`
+    case EXIT.releaseFailed:
+      return `the release failed and no worker was started: ${why}`
+    case EXIT.crashLoop: {
+      const counts = Object.entries(end.failures).map(([reason, times]) => `${times} ${reason}`)
+      const { crashLimit, crashWindow } = settings
+      const within = crashWindow === UNBOUNDED ? '' : ` within ${formatDuration(crashWindow)}`
+      return `workers of ${name} failed ${crashLimit} times${within} (${counts.join(', ')}); the last: ${why}; see \`punctual incidents\``
+    }
+    default:
+      return `${error === null ? '' : `${error.stack}\n`}${name} did not boot: ${why}${portAdvice(error, settings)}`
   }
-  if (end.code === EXIT.releaseFailed) return `the release failed, so nothing was started: ${end.why}`
-  if (end.code === EXIT.crashLoop) {
-    const counted = Object.entries(end.failures).map(([reason, times]) => `${times} ${reason}`)
-    const within = settings.crashWindow === UNBOUNDED ? '' : ` within ${formatDuration(settings.crashWindow)}`
-    return `gave up: workers of ${name} failed ${settings.crashLimit} times${within} (${counted.join(', ')}); the last: ${end.why}. See \`punctual incidents\``
-  }
-  const front = error === null ? '' : `${error.stack}\n`
-  return `${front}${name} did not boot: ${end.why}${portAdvice(error, settings)}`
 }
 
 function portAdvice(error: ReportedError | null, { host, port }: Settings): string {
   if (error?.code === 'EADDRINUSE')
-    return `. Another process listens on it: stop that, or choose another with --port (now ${port})`
-  if (error?.code === 'EACCES') return `. Ports below 1024 need privileges: choose another with --port (now ${port})`
+    return `; another process listens on it: stop it, or choose another --port (now ${port})`
+  if (error?.code === 'EACCES') return `; ports below 1024 need privileges: choose another --port (now ${port})`
   if (error?.code === 'EADDRNOTAVAIL')
-    return `. This machine has no such address: choose another with --host (now ${host})`
+    return `; this machine does not have that address: choose another --host (now ${host})`
   return ''
 }

@@ -1,21 +1,21 @@
 import { EXIT } from '../errors/exit-codes.ts'
-import type { Action } from './action.ts'
-import type { Command, Event } from './event.ts'
+import type { Action, Command, Event } from './events.ts'
 import { drain } from './reconcile.ts'
-import { beginReload, reply } from './reload.ts'
-import type { State } from './state.ts'
+import type { RestartReason, State } from './state.ts'
 
 type Signal = Extract<Event, { type: 'signal' }>['signal']
 
-/** More workers than any machine has a use for; a slip of the finger (`scale 4000`) must not fork a machine to death. */
-const MOST_WORKERS = 1_024
+/** Guards against typos: `scale 4000` must not fork a machine to death. */
+const MAX_WORKERS = 1_024
+/** How long a new worker must have been ready: until then it may have listened and then thrown. */
+const SETTLED_AFTER = 1_000
 
-export function obeySignal(state: State, signal: Signal, at: number): Action[] {
+export function handleSignal(state: State, signal: Signal, at: number): Action[] {
   switch (signal) {
     case 'SIGHUP':
-      // Of several HUPs during a reload one more reload is enough: it starts after the last of them.
+      // Several SIGHUPs during a reload need one more reload, which starts after the last of them.
       if (state.reloadQueue.includes(null)) return []
-      return obeyReload(state, null, at)
+      return reload(state, null, at)
     case 'SIGTTIN':
       return scale(state, state.wanted + 1)
     case 'SIGTTOU':
@@ -25,55 +25,44 @@ export function obeySignal(state: State, signal: Signal, at: number): Action[] {
   }
 }
 
-export function obeyCommand(state: State, command: Command, id: number, at: number): Action[] {
+export function handleCommand(state: State, command: Command, id: number, at: number): Action[] {
   if (command.name === 'stop') {
     if (state.phase === 'stopping') return reply(id, true, 'already stopping')
     return [...stop(state, 'punctual stop'), ...reply(id, true, `stopping ${state.workers.length} workers`)]
   }
   if (state.phase === 'stopping') return reply(id, false, 'the arbiter is stopping')
-  if (command.name === 'reload') return obeyReload(state, id, at)
+  if (command.name === 'reload') return reload(state, id, at)
 
   const { change } = command
   const from = state.wanted
   const to = 'to' in change ? change.to : from + change.by
-  if (!Number.isInteger(to) || to < 1 || to > MOST_WORKERS) {
-    return reply(id, false, `${to} workers cannot be had: a number from 1 to ${MOST_WORKERS} can`)
+  if (!Number.isInteger(to) || to < 1 || to > MAX_WORKERS) {
+    return reply(id, false, `the number of workers must be between 1 and ${MAX_WORKERS}, got ${to}`, { workers: to })
   }
-  return [...scale(state, to), ...reply(id, true, `${to} ${to === 1 ? 'worker' : 'workers'} wanted, ${from} before`)]
-}
-
-function obeyReload(state: State, command: number | null, at: number): Action[] {
-  if (state.phase === 'starting') {
-    // A signal gets no answer, so it is kept until the first generation serves.
-    if (command === null) state.reloadQueue.push(null)
-    return reply(command, false, 'the first generation is still starting')
-  }
-  if (state.phase !== 'running') return []
-  state.reloadQueue.push(command)
-  return beginReload(state, at)
+  return [...scale(state, to), ...reply(id, true, `scaled from ${from} to ${to} workers`)]
 }
 
 function scale(state: State, to: number): Action[] {
   const from = state.wanted
-  if (to === from || to < 1 || to > MOST_WORKERS || state.phase === 'stopping') return []
+  if (to === from || to < 1 || to > MAX_WORKERS || state.phase === 'stopping') return []
   state.wanted = to
   return [{ type: 'announce', what: { of: 'scaled', from, to } }]
 }
 
-/** Lets every worker drain; each has its own limits. */
+/** Drains every worker. */
 function stop(state: State, why: string): Action[] {
   const actions = beginStop(state, why, false)
   for (const worker of state.workers) {
-    // What does not serve yet has nothing to finish.
+    // A worker that is not ready has no requests to finish.
     if (worker.life === 'spawned' || worker.life === 'booting') actions.push(...kill(state, worker.id))
-    // It leaves already, but in its own time.
+    // It drains already, but at the pace of a reload.
     else if (worker.life === 'draining') actions.push({ type: 'drain', worker: worker.id, why })
     else actions.push(...drain(state, worker, why))
   }
   return actions
 }
 
-/** Ends every worker at once, with last answers. */
+/** Kills every worker at once, with emergency responses. */
 export function stopNow(state: State, why: string): Action[] {
   const actions = beginStop(state, why, true)
   for (const { id } of state.workers) actions.push(...kill(state, id))
@@ -96,7 +85,154 @@ function beginStop(state: State, why: string, now: boolean): Action[] {
 
 function kill(state: State, id: number): Action[] {
   const worker = state.workers.find((one) => one.id === id)
-  if (worker === undefined || worker.dying !== null) return []
-  worker.dying = 'stop-timeout'
+  if (worker === undefined || worker.endReason !== null) return []
+  worker.endReason = 'stop-timeout'
   return [{ type: 'kill', worker: id, why: 'stop', gently: true }]
+}
+
+/**
+ * Completes the start: the first generation serves once the wanted number of workers is ready.
+ * Checked after every event, since one worker may stall while the last becomes ready.
+ */
+export function completeStart(state: State, at: number): Action[] {
+  if (state.phase !== 'starting' || state.address === null) return []
+  const serving = state.workers.filter(({ life }) => life === 'ready').length
+  if (serving < state.wanted) return []
+  state.phase = 'running'
+  return [
+    {
+      type: 'announce',
+      what: { of: 'running', generation: state.generation, workers: serving, address: state.address },
+    },
+    ...startNextReload(state, at),
+  ]
+}
+
+function reload(state: State, command: number | null, at: number): Action[] {
+  if (state.phase === 'starting') {
+    // A signal gets no reply, so it is kept until the first generation serves.
+    if (command === null) state.reloadQueue.push(null)
+    return reply(command, false, 'the first generation is still starting')
+  }
+  if (state.phase !== 'running') return []
+  state.reloadQueue.push(command)
+  return startNextReload(state, at)
+}
+
+/** Starts the next queued reload unless one is in progress. */
+export function startNextReload(state: State, at: number): Action[] {
+  if (state.reload !== null || state.phase !== 'running') return []
+  const command = state.reloadQueue.shift()
+  if (command === undefined) return []
+  const generation = state.nextGeneration++
+  state.reload = { generation, startedAt: at, command, keepServing: state.wanted }
+  const announced: Action = { type: 'announce', what: { of: 'reloading', generation } }
+  return state.releases === 'never' ? [announced] : [announced, ...startRelease(state, generation, at)]
+}
+
+/**
+ * Completes a reload: when all workers of the new generation have been ready for a second, that
+ * generation serves and the old one drains.
+ */
+export function completeReload(state: State, at: number): Action[] {
+  const { reload } = state
+  if (reload === null || state.phase !== 'running') return []
+  const ready = state.workers.filter(({ generation, life }) => generation === reload.generation && life === 'ready')
+  const settled = ready.filter(({ readyAt }) => readyAt !== null && at - readyAt >= SETTLED_AFTER)
+  if (settled.length < state.wanted) return []
+
+  state.reload = null
+  state.generation = reload.generation
+  const tookMs = at - reload.startedAt
+  const old = state.workers.filter(({ generation }) => generation !== reload.generation)
+  return [
+    { type: 'announce', what: { of: 'reloaded', generation: reload.generation, tookMs } },
+    ...reply(reload.command, true, `generation ${reload.generation} serves with ${ready.length} workers`),
+    ...old.flatMap((worker) => drain(state, worker, 'reload')),
+    ...startNextReload(state, at),
+  ]
+}
+
+/** Why a worker of a new generation failed. */
+export interface BootFailure {
+  readonly reason: RestartReason
+  readonly why: string
+  /** Null where its process could not be started. */
+  readonly exit: { readonly code: number | null; readonly signal: string | null } | null
+}
+
+/** Drops a new generation that cannot boot; the old one keeps serving. */
+export function failReload(state: State, failure: BootFailure): Action[] {
+  const { reason, why } = failure
+  const { reload } = state
+  if (reload === null) return []
+  state.reload = null
+  const actions: Action[] = [
+    { type: 'announce', what: { of: 'reload-failed', generation: reload.generation, reason, why } },
+    ...reply(
+      reload.command,
+      false,
+      `generation ${reload.generation} did not boot (${why}); generation ${state.generation} keeps serving`,
+      { generation: reload.generation, serving: state.generation, ...failure },
+    ),
+  ]
+  for (const worker of state.workers) {
+    if (worker.generation === reload.generation) actions.push(...drain(state, worker, 'reload failed'))
+  }
+  return actions
+}
+
+/** Runs the release steps of a generation. Its workers are started after the `released` event. */
+export function startRelease(state: State, generation: number, at: number): Action[] {
+  state.releasing = { generation, startedAt: at }
+  const serving = generation !== state.generation
+  return [
+    { type: 'announce', what: { of: 'releasing', generation } },
+    { type: 'release', generation, serving },
+  ]
+}
+
+/** Starts the generation whose release steps have succeeded, or drops it. */
+export function handleReleaseEnd(
+  state: State,
+  { generation, ok, why, at }: Extract<Event, { type: 'released' }>,
+): Action[] {
+  const { releasing, reload } = state
+  if (releasing?.generation !== generation) return []
+  state.releasing = null
+  // The release was aborted; the stop waits for this event.
+  if (state.phase === 'stopping') return []
+  if (ok) {
+    const done: Action = { type: 'announce', what: { of: 'released', generation, message: why } }
+    const starting: Action = { type: 'announce', what: { of: 'starting', workers: state.wanted } }
+    return generation === state.generation ? [done, starting] : [done]
+  }
+  if (reload?.generation !== generation) {
+    state.exit = { code: EXIT.releaseFailed, why }
+    return [
+      { type: 'announce', what: { of: 'release-failed', generation, why, serving: null } },
+      ...stopNow(state, 'the release failed'),
+    ]
+  }
+  state.reload = null
+  const serving = state.generation
+  return [
+    { type: 'announce', what: { of: 'release-failed', generation, why, serving } },
+    ...reply(
+      reload.command,
+      false,
+      `${why}\ngeneration ${generation} was not started; generation ${serving} keeps serving`,
+      { generation, serving, reason: 'release', why },
+    ),
+    ...startNextReload(state, at),
+  ]
+}
+
+function reply(
+  command: number | null,
+  ok: boolean,
+  message: string,
+  details?: Readonly<Record<string, unknown>>,
+): Action[] {
+  return command === null ? [] : [{ type: 'reply', command, ok, message, ...(details && { details }) }]
 }

@@ -10,7 +10,7 @@ import { noSettings } from '../../test/settings-samples.ts'
 import { aStatus, aWorker } from '../../test/status-samples.ts'
 import { ms } from '../resilience/duration.ts'
 import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
-import { tellProgress } from './control-progress.ts'
+import { formatProgress } from './control-protocol.ts'
 import { type ControlServer, type ControlServerOptions, startControlServer } from './control-server.ts'
 
 let directory = ''
@@ -47,7 +47,7 @@ async function start(given: Partial<ArbiterControl> = {}, options: ControlServer
 interface Client {
   readonly socket: Socket
   send(text: string): void
-  /** The next line; undefined once the server has ended the connection. */
+  /** The next line; undefined once the server has closed the connection. */
   answer(): Promise<Record<string, unknown> | undefined>
 }
 
@@ -70,14 +70,14 @@ const request = (value: unknown): string => `${JSON.stringify(value)}\n`
 const code = (answer: Record<string, unknown> | undefined): unknown =>
   (answer?.error as Record<string, unknown> | undefined)?.code
 
-test('the socket can be opened by its user alone', async () => {
+test('the socket can be opened by its user only', async () => {
   const mask = process.umask()
   await start()
   assert.equal(statSync(path).mode & 0o777, 0o600)
   assert.equal(process.umask(), mask)
 })
 
-test('every command is answered under its id', async () => {
+test('every command is answered with its id', async () => {
   await start({ incidents: async () => [], incident: async () => undefined })
   const { send, answer } = await client()
   send(
@@ -111,20 +111,20 @@ test('a command that is refused, or throws, is answered with its code and messag
   assert.deepEqual(await answer(), { id: 2, ok: false, error: { code: 'PUNCTUAL_COMMAND_REFUSED', message: 'odd' } })
 })
 
-test('a command that takes its time gives a sign of life with what it is doing', async () => {
+test('a long command sends its progress', async () => {
   const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
   await start({ reload: () => promise })
   const { send, answer } = await client()
   send(request({ id: 1, command: 'reload' }))
-  assert.deepEqual(await answer(), { id: 1, progress: tellProgress(aStatus()) })
+  assert.deepEqual(await answer(), { id: 1, progress: formatProgress(aStatus()) })
   resolve({ ok: true, message: 'done' })
   assert.deepEqual(await answer(), { id: 1, ok: true, result: { message: 'done' } })
 })
 
-describe('what is no request gets an error and the end, and harms nobody else', () => {
+describe('a malformed request is answered with an error and ends the connection, not others', () => {
   const malformed: readonly (readonly [string, string])[] = [
-    ['no JSON', 'GET / HTTP/1.1\r\n\r\n'],
-    ['no object', '[]\n'],
+    ['not JSON', 'GET / HTTP/1.1\r\n\r\n'],
+    ['not an object', '[]\n'],
     ['null', 'null\n'],
     ['no id', request({ command: 'status' })],
     ['no command', request({ id: 1 })],
@@ -158,7 +158,7 @@ describe('what is no request gets an error and the end, and harms nobody else', 
   })
 })
 
-test('text outside ASCII that arrives in pieces stays whole', async () => {
+test('non-ASCII text that arrives in chunks is decoded correctly', async () => {
   await start({ incident: async (id) => ({ id }) as never })
   const { socket, answer } = await client()
   const bytes = Buffer.from(request({ id: 1, command: 'incident', incident: 'é€😀' }))
@@ -170,7 +170,7 @@ test('text outside ASCII that arrives in pieces stays whole', async () => {
   assert.deepEqual(await answer(), { id: 1, ok: true, result: { id: 'é€😀' } })
 })
 
-test('more clients than allowed are refused with a reason', async () => {
+test('clients above the maximum are refused with a reason', async () => {
   await start({}, { clients: 1 })
   const first = await client()
   const second = await client()
@@ -179,13 +179,13 @@ test('more clients than allowed are refused with a reason', async () => {
   assert.equal((await first.answer())?.ok, true)
 })
 
-test('a client that says nothing is let go', async () => {
+test('an idle client is disconnected', async () => {
   await start({}, { idleTimeout: ms(30) })
   const { answer } = await client()
   assert.equal(await answer(), undefined)
 })
 
-test('a client that leaves in the middle of a command harms nobody', async () => {
+test('a client that disconnects during a command does not affect others', async () => {
   const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
   const asked = Promise.withResolvers<void>()
   await start({
@@ -204,7 +204,7 @@ test('a client that leaves in the middle of a command harms nobody', async () =>
   assert.equal((await second.answer())?.id, 2)
 })
 
-test('what a killed arbiter left in its place is replaced, and close removes it', async () => {
+test('the leftover socket of a killed arbiter is replaced, and close removes the socket', async () => {
   writeFileSync(path, '')
   await start()
   await client()
@@ -213,13 +213,13 @@ test('what a killed arbiter left in its place is replaced, and close removes it'
   assert.equal(existsSync(path), false)
 })
 
-test('a directory that is not there is said clearly', async () => {
+test('a missing directory is an error with a code', async () => {
   await assert.rejects(startControlServer(join(directory, 'gone', 'control.sock'), control()), {
     code: 'PUNCTUAL_STATE_DIR_UNWRITABLE',
   })
 })
 
-test('progress tells the new generation from the old, and a stop by what is left', () => {
+test('progress shows both generations of a reload, and the remaining workers of a stop', () => {
   const workers = [
     aWorker({ id: 1, generation: 1, state: 'draining' }),
     aWorker({ id: 2, generation: 1, state: 'draining' }),
@@ -227,12 +227,12 @@ test('progress tells the new generation from the old, and a stop by what is left
     aWorker({ id: 4, generation: 2, state: 'booting' }),
   ]
   assert.equal(
-    tellProgress(aStatus({ phase: 'reloading', workers })),
-    'generation 2: 1 of 2 workers ready, 1 booting; 2 old draining',
+    formatProgress(aStatus({ phase: 'reloading', workers })),
+    'generation 2: 1 of 2 workers ready, 1 booting; 2 old, 2 draining',
   )
   assert.equal(
-    tellProgress(aStatus({ phase: 'stopping', workers: [aWorker({ inFlight: 3 })] })),
-    '1 worker left, 3 requests in flight',
+    formatProgress(aStatus({ phase: 'stopping', workers: [aWorker({ inFlight: 3 })] })),
+    '1 worker draining, 3 requests in flight',
   )
-  assert.equal(tellProgress(aStatus({ phase: 'stopping', workers: [] })), 'all workers have left')
+  assert.equal(formatProgress(aStatus({ phase: 'stopping', workers: [] })), 'all workers have exited')
 })

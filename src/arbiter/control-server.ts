@@ -6,35 +6,38 @@ import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import { after, every } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
-import { tellProgress } from './control-progress.ts'
 import {
   type ControlAnswer,
   type ControlError,
   type ControlRequest,
-  LONGEST_REQUEST,
+  formatProgress,
+  MAX_REQUEST_LENGTH,
   parseRequest,
 } from './control-protocol.ts'
 
 export interface ControlServerOptions {
-  /** Clients at once; more are refused. Default: 32. */
+  /** Maximum number of clients at a time; more are refused. Default: 32. */
   readonly clients?: number
-  /** How long a client may be silent while nothing is done for it, or leave its answer unread. Default: 30 s. */
+  /** How long a client may send nothing while no command runs, or not read. Default: 30 s. */
   readonly idleTimeout?: Milliseconds
   readonly log?: Pick<Log, 'warn'>
 }
 
 export interface ControlServer {
-  /** Stops listening, ends the clients, removes the socket. Never rejects. */
+  /** Stops listening, disconnects the clients and removes the socket. Never rejects. */
   close(): Promise<void>
 }
 
-/** Requests of one client that wait for their turn. */
-const LONGEST_QUEUE = 16
-const SIGN_OF_LIFE = ms(1_000)
+/** Queued requests of one client. */
+const MAX_QUEUE = 16
+const PROGRESS_INTERVAL = ms(1_000)
+/** Time for the last answers to be sent on close. */
+const CLOSE_GRACE = ms(200)
 
 /**
- * The control socket: only the user that runs the arbiter can open it (mode 0600 from the moment it exists). Take the state directory's
- * lock first: what lies in the socket's place is then a leftover and is removed.
+ * Starts the control socket. Only the user that runs the arbiter can open it (mode 0600 from the
+ * moment it exists). The caller must hold the state directory's lock: an existing socket is then a
+ * leftover and is removed. Throws `PUNCTUAL_STATE_DIR_UNWRITABLE` if it cannot listen.
  */
 export async function startControlServer(
   path: string,
@@ -46,12 +49,13 @@ export async function startControlServer(
   const server = createServer((socket) => {
     if (open.size >= clients) {
       socket.on('error', () => {})
-      socket.end(jsonLine(refusal(null, 'PUNCTUAL_COMMAND_REFUSED', `the arbiter talks to ${clients} clients already`)))
+      const message = `the arbiter already serves ${clients} control clients; try again later`
+      socket.end(jsonLine(refusal(null, { code: 'PUNCTUAL_COMMAND_REFUSED', message })))
       return
     }
     open.add(socket)
     socket.once('close', () => open.delete(socket))
-    converse(socket, control, idleTimeout)
+    serve(socket, control, idleTimeout)
   })
   try {
     await rm(path, { force: true })
@@ -59,7 +63,7 @@ export async function startControlServer(
   } catch (error) {
     throw new PunctualError(
       'PUNCTUAL_STATE_DIR_UNWRITABLE',
-      `the control socket ${path} cannot be opened (${(error as Error).message}); make its directory writable or choose another --state-dir`,
+      `cannot open the control socket ${path} (${(error as Error).message}); make its directory writable or choose another --state-dir`,
       { cause: error },
     )
   }
@@ -73,10 +77,9 @@ export async function startControlServer(
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
-        // What was answered last is still on its way: give it a moment.
         for (const socket of open) {
           socket.end()
-          after(ms(200), () => socket.destroy())
+          after(CLOSE_GRACE, () => socket.destroy())
         }
       }),
   }
@@ -85,7 +88,7 @@ export async function startControlServer(
 function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    // The socket is made within `listen`, so the mask holds for it and for nothing else.
+    // `listen` creates the socket synchronously, so the mask applies to nothing else.
     const mask = process.umask(0o177)
     try {
       server.listen(path, () => {
@@ -98,21 +101,20 @@ function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-function converse(socket: Socket, control: ArbiterControl, idleTimeout: Milliseconds): void {
+function serve(socket: Socket, control: ArbiterControl, idleTimeout: Milliseconds): void {
   const queue: ControlRequest[] = []
   let busy = false
-  const say = (answer: ControlAnswer): void => {
+  const send = (answer: ControlAnswer): void => {
     if (socket.writable) socket.write(jsonLine(answer))
   }
-  const malformed = (id: number | null, why: string): void => {
-    say(refusal(id, 'PUNCTUAL_USAGE', why))
-    // Whoever speaks another language is not worth guessing at.
+  const refuse = (id: number | null, message: string): void => {
+    send(refusal(id, { code: 'PUNCTUAL_USAGE', message }))
     socket.end()
   }
   const work = async (): Promise<void> => {
     busy = true
     for (let request = queue.shift(); request !== undefined; request = queue.shift()) {
-      say(await carryOut(request, control, say))
+      send(await execute(request, control, send))
     }
     busy = false
   }
@@ -120,31 +122,31 @@ function converse(socket: Socket, control: ArbiterControl, idleTimeout: Millisec
     (value) => {
       if (!socket.writable) return
       const request = parseRequest(value)
-      if (typeof request === 'string') return malformed(idOf(value), request)
-      if (queue.length >= LONGEST_QUEUE) return malformed(request.id, 'too many requests at once')
+      if (typeof request === 'string') return refuse(idOf(value), request)
+      if (queue.length >= MAX_QUEUE) return refuse(request.id, `more than ${MAX_QUEUE} requests are queued`)
       queue.push(request)
       if (!busy) void work()
     },
-    (why) => malformed(null, why),
-    LONGEST_REQUEST,
+    (why) => refuse(null, why),
+    MAX_REQUEST_LENGTH,
   )
   socket.setEncoding('utf8')
   socket.on('data', read)
-  // A client that goes away loses its answer; what it asked for goes on.
+  // A client that disconnects gets no answer; its command continues.
   socket.on('error', () => {})
   socket.setTimeout(idleTimeout, () => {
     if (!busy || socket.writableLength > 0) socket.destroy()
   })
 }
 
-/** Every command has an answer, also one that throws. */
-async function carryOut(
+/** Executes a command. Every command is answered, also one that throws. */
+async function execute(
   request: ControlRequest,
   control: ArbiterControl,
-  say: (answer: ControlAnswer) => void,
+  send: (answer: ControlAnswer) => void,
 ): Promise<ControlAnswer> {
   const { id } = request
-  const stopTelling = every(SIGN_OF_LIFE, () => say({ id, progress: progressOf(control) }))
+  const stopProgress = every(PROGRESS_INTERVAL, () => send({ id, progress: progressOf(control) }))
   try {
     switch (request.command) {
       case 'status':
@@ -167,27 +169,27 @@ async function carryOut(
         return answerOf(id, await control.stop())
     }
   } catch (error) {
-    if (error instanceof PunctualError) return refusal(id, error.code, error.message, error.details)
-    return refusal(id, 'PUNCTUAL_COMMAND_REFUSED', error instanceof Error ? error.message : String(error))
+    if (error instanceof PunctualError) return refusal(id, error)
+    const message = error instanceof Error ? error.message : String(error)
+    return refusal(id, { code: 'PUNCTUAL_COMMAND_REFUSED', message })
   } finally {
-    stopTelling()
+    stopProgress()
   }
 }
 
 function progressOf(control: ArbiterControl): string {
   try {
-    return tellProgress(control.status())
+    return formatProgress(control.status())
   } catch {
     return ''
   }
 }
 
 function answerOf(id: number, outcome: CommandOutcome): ControlAnswer {
-  if (outcome.ok) return { id, ok: true, result: { message: outcome.message } }
-  return refusal(id, outcome.code, outcome.message, outcome.details)
+  return outcome.ok ? { id, ok: true, result: { message: outcome.message } } : refusal(id, outcome)
 }
 
-function refusal(id: number | null, code: string, message: string, details?: ControlError['details']): ControlAnswer {
+function refusal(id: number | null, { code, message, details }: ControlError): ControlAnswer {
   return { id, ok: false, error: { code, message, ...(details === undefined ? {} : { details }) } }
 }
 

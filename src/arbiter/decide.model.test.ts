@@ -3,9 +3,8 @@ import { test } from 'node:test'
 import type { StallEvidence } from '../diagnostics/incident.ts'
 import { NO_OUTCOMES } from '../diagnostics/outcomes.ts'
 import { resolveSettings } from '../settings/resolve.ts'
-import type { Action } from './action.ts'
 import { decide } from './decide.ts'
-import type { Event } from './event.ts'
+import type { Action, Event } from './events.ts'
 import { initialState, type State } from './state.ts'
 
 const EVIDENCE: StallEvidence = {
@@ -22,14 +21,14 @@ const EVIDENCE: StallEvidence = {
 }
 
 /**
- * A world of processes that do as they are told, or do not: random faults are thrown at `decide`, and after every step what must always hold
- * is looked at. At the end the faults stop, and everything must come right by itself.
+ * A simulation of worker processes with random faults. After every step it checks the invariants
+ * of `decide`. At the end the faults stop, and the arbiter must recover.
  */
 class World {
   state: State
   now = 0
   readonly #random: () => number
-  /** What is to happen, and when. */
+  /** Scheduled events. */
   #coming: { at: number; event: Event }[] = []
   readonly alive = new Map<number, { ready: boolean; ending: boolean }>()
   readonly spawned = new Set<number>()
@@ -62,7 +61,7 @@ class World {
     this.#coming.sort((a, b) => a.at - b.at)
   }
 
-  /** The next thing that is due; a tick comes every half second. */
+  /** Runs the next scheduled event; there is a tick every half second. */
   step(): void {
     const next = this.#coming[0]
     const tick = this.now + 500
@@ -84,7 +83,7 @@ class World {
       heartbeatAgeMs: 0, loopLagMs: 0, requests: ready ? Math.floor(this.#random() * 600) : 0, inFlight: 0, connections: 0,
       outcomes: NO_OUTCOMES, waiting: 0, wouldBeShed: 0, overloaded: false, abandonedOperations: 0, rss: 1, heapUsed: 1, heapLimit: 2, debugged: false,
     } // biome-ignore format: figures
-    this.#happen({ type: 'told', worker, message: { type: 'beat', vitals }, at: this.now })
+    this.#happen({ type: 'message', worker, message: { type: 'beat', vitals }, at: this.now })
   }
 
   #disturb(): void {
@@ -96,7 +95,7 @@ class World {
     else if (dice < 0.03 && worker !== undefined) this.#ends(worker, 1, null, 'SIGKILL')
     else if (dice < 0.05 && worker !== undefined && this.alive.get(worker)?.ready) {
       this.#happen({
-        type: 'told',
+        type: 'message',
         worker,
         message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE },
         at,
@@ -117,7 +116,7 @@ class World {
     this.#ask(command)
   }
 
-  /** The process ends after a while, once. */
+  /** The process exits after a while, once. */
   #ends(worker: number, after: number, code: number | null, signal: string | null): void {
     const process = this.alive.get(worker)
     if (process === undefined || process.ending) return
@@ -128,7 +127,7 @@ class World {
   #happen(event: Event): void {
     if (this.exit !== null) return
     if (event.type === 'exited') this.alive.delete(event.worker)
-    if (event.type === 'told' && event.message.type === 'ready') {
+    if (event.type === 'message' && event.message.type === 'ready') {
       const process = this.alive.get(event.worker)
       if (process === undefined) return
       process.ready = true
@@ -145,11 +144,11 @@ class World {
         this.spawned.add(action.worker)
         this.alive.set(action.worker, { ready: false, ending: false })
         this.later(1, { type: 'spawned', worker: action.worker, pid: action.worker + 1_000 })
-        // Some cannot boot, and some never say a word.
+        // Some cannot boot, and some never send a message.
         if (this.faults && this.chance(0.15)) this.#ends(action.worker, 100, 1, null)
         else if (!this.faults || this.chance(0.9)) {
           this.later(400, {
-            type: 'told',
+            type: 'message',
             worker: action.worker,
             message: { type: 'ready', bootMs: 1, address: 'a', notes: [] },
           })
@@ -189,7 +188,7 @@ class World {
     const staying = workers.filter(
       ({ life, generation }) => life !== 'draining' && generation === this.state.generation,
     )
-    const unmarked = staying.filter(({ leaving }) => leaving === null)
+    const unmarked = staying.filter(({ recycling: leaving }) => leaving === null)
     if (phase === 'running') assert.ok(unmarked.length <= wanted + staying.length, 'not more than wanted are kept')
     for (const [command, times] of this.answered) {
       assert.ok(this.asked.has(command))
@@ -207,12 +206,12 @@ function generator(seed: number): () => number {
   }
 }
 
-test('whatever happens in whatever order, it comes right by itself and every command is answered once', () => {
+test('after any sequence of faults it recovers, and every command is answered once', () => {
   for (let seed = 1; seed <= 150; seed++) {
     const world = new World(seed)
     for (let i = 0; i < 400 && world.exit === null; i++) world.step()
     if (world.exit !== null) {
-      // Only a first generation that never became ready, or was not released, may end an arbiter that nobody stopped.
+      // Without a stop, only a first generation that did not boot or release may end the arbiter.
       assert.ok(
         world.exit.code === 3 || (world.exit.code === 4 && seed % 2 === 0),
         `seed ${seed}: ${JSON.stringify(world.exit)}`,
@@ -222,7 +221,7 @@ test('whatever happens in whatever order, it comes right by itself and every com
     world.faults = false
     for (let i = 0; i < 1_500; i++) world.step()
     const { workers, wanted, generation, phase, reload } = world.state
-    const shown = `seed ${seed}: ${phase}, wanted ${wanted}, generation ${generation}, ${JSON.stringify(workers.map(({ id, life, generation: g, leaving }) => ({ id, life, g, leaving })))}`
+    const shown = `seed ${seed}: ${phase}, wanted ${wanted}, generation ${generation}, ${JSON.stringify(workers.map(({ id, life, generation: g, recycling: leaving }) => ({ id, life, g, leaving })))}`
     assert.equal(phase, 'running', shown)
     assert.equal(reload, null, shown)
     const serving = workers.filter(({ life, generation: g }) => life === 'ready' && g === generation)

@@ -5,9 +5,8 @@ import { NO_OUTCOMES } from '../diagnostics/outcomes.ts'
 import type { Vitals } from '../ipc/messages.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
-import type { Action } from './action.ts'
 import { decide } from './decide.ts'
-import type { Event } from './event.ts'
+import type { Action, Event } from './events.ts'
 import { initialState, isReady, type Life, type State } from './state.ts'
 
 function settings(flags: Record<string, string> = {}): Settings {
@@ -54,7 +53,7 @@ const ERROR = { name: 'Error', message: 'no', stack: 'Error: no' }
 
 type Unstamped<T> = T extends unknown ? Omit<T, 'at'> : never
 
-/** An arbiter without processes: events go in, actions are collected. */
+/** An arbiter without processes: takes events and collects actions. */
 class Bench {
   state: State
   now = 1_000
@@ -76,17 +75,17 @@ class Bench {
     this.does({ type: 'spawned', worker: id, pid: 100 + id })
     this.beats(id)
     return this.does({
-      type: 'told',
+      type: 'message',
       worker: id,
       message: { type: 'ready', bootMs: 5, address: '127.0.0.1:3000', notes: [] },
     })
   }
 
   beats(id: number, vitals: Partial<Vitals> = {}): readonly Action[] {
-    return this.does({ type: 'told', worker: id, message: { type: 'beat', vitals: { ...VITALS, ...vitals } } })
+    return this.does({ type: 'message', worker: id, message: { type: 'beat', vitals: { ...VITALS, ...vitals } } })
   }
 
-  /** A second goes by, in which nothing happens but that whoever is ready beats. */
+  /** A second passes in which ready workers send heartbeats. */
   settles(): readonly Action[] {
     const before = this.actions.length
     this.now += 1_000
@@ -120,19 +119,23 @@ function of<T extends Action['type']>(actions: readonly Action[], type: T): Extr
 const announced = (actions: readonly Action[]): string[] => of(actions, 'announce').map(({ what }) => what.of)
 
 describe('boot', () => {
-  test('serves although one stalled in the moment in which the last became ready', () => {
+  test('starts to serve although one worker stalls while the last becomes ready', () => {
     const bench = new Bench()
     const [first, second] = bench.state.workers.map(({ id }) => id) as [number, number]
     bench.ready(first)
-    bench.does({ type: 'told', worker: first, message: { type: 'stall-reported', evidence: EVIDENCE } })
+    bench.does({ type: 'message', worker: first, message: { type: 'stall-reported', evidence: EVIDENCE } })
     bench.ready(second)
     assert.equal(bench.state.phase, 'starting')
-    bench.does({ type: 'told', worker: first, message: { type: 'stall-ended', stalledForMs: 1_200, evidence: null } })
+    bench.does({
+      type: 'message',
+      worker: first,
+      message: { type: 'stall-ended', stalledForMs: 1_200, evidence: null },
+    })
     assert.equal(bench.state.phase, 'running')
     assert.ok(bench.actions.some((action) => action.type === 'announce' && action.what.of === 'running'))
   })
 
-  test('the start spawns as many workers as are wanted, each with a boot limit', () => {
+  test('the start spawns the wanted number of workers, each with a boot timeout', () => {
     const bench = new Bench({ workers: '3' })
     assert.deepEqual(
       of(bench.actions, 'spawn').map(({ worker }) => worker),
@@ -148,15 +151,15 @@ describe('boot', () => {
     bench.beats(1)
     assert.equal(bench.life(1), 'booting')
     assert.equal(isReady(bench.state), false)
-    bench.does({ type: 'told', worker: 1, message: { type: 'ready', bootMs: 5, address: 'a', notes: [] } })
+    bench.does({ type: 'message', worker: 1, message: { type: 'ready', bootMs: 5, address: 'a', notes: [] } })
     assert.equal(bench.life(1), 'ready')
     assert.equal(isReady(bench.state), true)
     assert.equal(bench.state.phase, 'starting')
   })
 
-  test('a first generation that cannot boot ends the arbiter with 3 and the reason', () => {
+  test('a first generation that cannot boot ends the arbiter with code 3 and the reason', () => {
     const bench = new Bench()
-    bench.does({ type: 'told', worker: 1, message: { type: 'boot-failed', error: ERROR } })
+    bench.does({ type: 'message', worker: 1, message: { type: 'boot-failed', error: ERROR } })
     const actions = bench.exits(1)
     assert.deepEqual(
       of(actions, 'kill').map(({ worker }) => worker),
@@ -165,7 +168,7 @@ describe('boot', () => {
     assert.deepEqual(of(bench.exits(2, null, 'SIGKILL'), 'exit'), [{ type: 'exit', code: 3, why: 'Error: no' }])
   })
 
-  test('a boot failure beside a worker that serves is retried, not fatal', () => {
+  test('a boot failure is retried if another worker serves', () => {
     const bench = new Bench()
     bench.ready(1)
     const actions = bench.exits(2)
@@ -175,7 +178,7 @@ describe('boot', () => {
     assert.equal(of(bench.does({ type: 'timer', timer: { of: 'spawn' } }), 'spawn').length, 1)
   })
 
-  test('a worker that is not ready at the boot limit is killed, and boot is the reason', () => {
+  test('a worker that is not ready at the boot timeout is killed with the reason boot', () => {
     const bench = new Bench()
     bench.ready(1)
     bench.beats(2)
@@ -186,7 +189,7 @@ describe('boot', () => {
     assert.deepEqual(bench.state.restarts, { boot: 1 })
   })
 
-  test('a boot that is being debugged gets more time', () => {
+  test('a boot under a debugger gets more time', () => {
     const bench = new Bench()
     bench.beats(1, { debugged: true })
     const actions = bench.does({ type: 'timer', timer: { of: 'boot', worker: 1 } })
@@ -194,7 +197,7 @@ describe('boot', () => {
     assert.equal(of(actions, 'set-timer').length, 1)
   })
 
-  test('a process that cannot be started is a failure like any other', () => {
+  test('a process that cannot be started counts as a failure', () => {
     const bench = Bench.running()
     bench.exits(1)
     bench.now += 100
@@ -206,7 +209,7 @@ describe('boot', () => {
 })
 
 describe('failures', () => {
-  test('the restart delay doubles up to its maximum and starts again after health', () => {
+  test('the restart delay doubles up to its maximum and is reset after a time without failure', () => {
     const bench = Bench.running({ crashLimit: 'unbounded' })
     const delays: number[] = []
     for (let round = 0; round < 12; round++) {
@@ -214,11 +217,11 @@ describe('failures', () => {
       assert.ok(worker)
       const failedAt = bench.now
       bench.exits(worker.id)
-      delays.push(Math.round(bench.state.spawnNotBefore - failedAt))
-      bench.now = bench.state.spawnNotBefore
+      delays.push(Math.round(bench.state.nextSpawnAt - failedAt))
+      bench.now = bench.state.nextSpawnAt
       bench.does({ type: 'timer', timer: { of: 'spawn' } })
       bench.exits(bench.state.workers[0]?.id ?? 0)
-      bench.now = bench.state.spawnNotBefore
+      bench.now = bench.state.nextSpawnAt
       for (const { id } of [...bench.state.workers]) bench.ready(id)
       bench.does({ type: 'timer', timer: { of: 'spawn' } })
     }
@@ -231,10 +234,10 @@ describe('failures', () => {
     bench.now += 31_000
     const at = bench.now
     bench.exits(bench.state.workers.at(-1)?.id ?? 0)
-    assert.equal(bench.state.spawnNotBefore - at, 100)
+    assert.equal(bench.state.nextSpawnAt - at, 100)
   })
 
-  test('workers that fall together count once towards a crash loop', () => {
+  test('workers that fail together count once towards a crash loop', () => {
     const bench = new Bench({ workers: '8', crashLimit: '3' })
     for (const { id } of bench.state.workers) bench.ready(id)
     bench.now += 1
@@ -244,10 +247,10 @@ describe('failures', () => {
     assert.equal(bench.state.failures.length, 1)
   })
 
-  test('a crash loop ends the arbiter with 5 and the reasons counted', () => {
+  test('a crash loop ends the arbiter with code 5 and counts of the reasons', () => {
     const bench = Bench.running({ crashLimit: '3' })
     for (let round = 0; round < 3; round++) {
-      bench.now = Math.max(bench.now + 1, bench.state.spawnNotBefore)
+      bench.now = Math.max(bench.now + 1, bench.state.nextSpawnAt)
       bench.does({ type: 'timer', timer: { of: 'spawn' } })
       bench.exits(Math.max(...bench.state.workers.map(({ id }) => id)))
     }
@@ -257,7 +260,7 @@ describe('failures', () => {
     assert.equal(of(bench.actions, 'exit')[0]?.code, 5)
   })
 
-  test('each way to end has its own reason', () => {
+  test('each kind of exit has its own reason', () => {
     const reasonOf = (act: (bench: Bench) => void): string[] => {
       const bench = Bench.running()
       act(bench)
@@ -286,7 +289,7 @@ describe('failures', () => {
       reasonOf((b) => {
         const emergencyResponses = { inFlight: 0, unread: 0, closed: 0, tookMs: 0 }
         b.does({
-          type: 'told',
+          type: 'message',
           worker: 1,
           message: { type: 'killing', why: 'stall', evidence: null, emergencyResponses },
         })
@@ -296,10 +299,10 @@ describe('failures', () => {
     )
   })
 
-  test('a worker that says it crashes is replaced only once it has gone', () => {
+  test('a worker that reports a crash is replaced once it has exited', () => {
     const bench = Bench.running()
     assert.deepEqual(
-      of(bench.does({ type: 'told', worker: 1, message: { type: 'crashing', error: ERROR } }), 'spawn'),
+      of(bench.does({ type: 'message', worker: 1, message: { type: 'crashing', error: ERROR } }), 'spawn'),
       [],
     )
     bench.exits(1)
@@ -309,20 +312,20 @@ describe('failures', () => {
 })
 
 describe('stalls', () => {
-  test('a stalled worker does not count as ready, and does again when it ends', () => {
+  test('a stalled worker does not count as ready until the stall ends', () => {
     const bench = Bench.running({ workers: '1' })
-    bench.does({ type: 'told', worker: 1, message: { type: 'stall-reported', evidence: EVIDENCE } })
+    bench.does({ type: 'message', worker: 1, message: { type: 'stall-reported', evidence: EVIDENCE } })
     assert.equal(bench.life(1), 'stalled')
     assert.equal(isReady(bench.state), false)
-    bench.does({ type: 'told', worker: 1, message: { type: 'stall-ended', stalledForMs: 1_500, evidence: null } })
+    bench.does({ type: 'message', worker: 1, message: { type: 'stall-ended', stalledForMs: 1_500, evidence: null } })
     assert.equal(isReady(bench.state), true)
     assert.deepEqual(of(bench.actions, 'spawn'), [])
   })
 
-  test('a worker that was cut drains only when its replacement is ready', () => {
+  test('an interrupted worker drains when its replacement is ready', () => {
     const bench = Bench.running()
     const cut = bench.does({
-      type: 'told',
+      type: 'message',
       worker: 1,
       message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE },
     })
@@ -337,9 +340,13 @@ describe('stalls', () => {
     assert.deepEqual(bench.state.restarts, {})
   })
 
-  test('a replacement that cannot boot is tried again, and the cut worker stays meanwhile', () => {
+  test('a replacement that cannot boot is retried, and the interrupted worker stays meanwhile', () => {
     const bench = Bench.running()
-    bench.does({ type: 'told', worker: 1, message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE } })
+    bench.does({
+      type: 'message',
+      worker: 1,
+      message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE },
+    })
     bench.exits(3)
     assert.equal(bench.life(1), 'ready')
     bench.now += 100
@@ -348,7 +355,7 @@ describe('stalls', () => {
     ])
   })
 
-  test('a worker of which nothing beats is noticed, then killed by the arbiter itself', () => {
+  test('a worker without heartbeats is reported as frozen, then killed by the arbiter', () => {
     const bench = Bench.running()
     for (let i = 0; i < 10; i++) {
       bench.now += 500
@@ -367,7 +374,7 @@ describe('stalls', () => {
     assert.deepEqual(bench.state.restarts, { frozen: 1 })
   })
 
-  test('time in which the arbiter itself did not run is held against nobody', () => {
+  test('time in which the arbiter itself did not run does not count against workers', () => {
     const bench = Bench.running()
     bench.does({ type: 'tick' })
     bench.now += 600_000
@@ -375,20 +382,20 @@ describe('stalls', () => {
     assert.equal(bench.life(1), 'ready')
   })
 
-  test('a frozen worker that beats again is ready again', () => {
+  test('a frozen worker that sends heartbeats again is ready again', () => {
     const bench = Bench.running()
     for (let i = 0; i < 6; i++) {
       bench.now += 500
       bench.does({ type: 'tick' })
     }
     assert.equal(bench.life(1), 'stalled')
-    assert.deepEqual(announced(bench.beats(1)), ['thawed'])
+    assert.deepEqual(announced(bench.beats(1)), ['unfrozen'])
     assert.equal(bench.life(1), 'ready')
   })
 })
 
 describe('recycling', () => {
-  test('a worker that has served its requests is replaced, one at a time, the replacement first', () => {
+  test('workers that reach their request limit are replaced one at a time, the replacement first', () => {
     const bench = Bench.running({ maxRequests: '100', recycleJitter: '0%' })
     assert.equal(of(bench.beats(1, { requests: 99 }), 'spawn').length, 0)
     assert.deepEqual(of(bench.beats(1, { requests: 100 }), 'spawn'), [
@@ -402,7 +409,7 @@ describe('recycling', () => {
     assert.equal(of(bench.beats(2, { requests: 500 }), 'spawn').length, 1)
   })
 
-  test('jitter spreads the limit, and never above what was set', () => {
+  test('jitter lowers the limit and never raises it', () => {
     const bench = new Bench({ workers: '16', maxRequests: '1000', recycleJitter: '10%' })
     const limits = bench.state.workers.map(({ requestLimit }) => requestLimit)
     assert.ok(
@@ -412,7 +419,7 @@ describe('recycling', () => {
     assert.ok(new Set(limits).size > 8, String(limits))
   })
 
-  test('memory must be above its limit for as many samples in a row as are set', () => {
+  test('memory must exceed its limit for the set number of consecutive samples', () => {
     const bench = Bench.running({ maxMemory: '100MiB', maxMemorySamples: '3' })
     const sample = (rss: number): boolean => {
       bench.now += 1_000
@@ -421,7 +428,7 @@ describe('recycling', () => {
     assert.deepEqual([200e6, 200e6, 50e6, 200e6, 200e6, 200e6].map(sample), [false, false, false, false, false, true])
   })
 
-  test('a worker that has reached its lifetime is replaced', () => {
+  test('a worker that reaches its lifetime is replaced', () => {
     const bench = Bench.running({ maxLifetime: '1h', recycleJitter: '0%' })
     bench.now += 3_600_000
     assert.deepEqual(announced(bench.beats(1)), ['recycling'])
@@ -454,7 +461,7 @@ describe('reload', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     bench.ready(3)
-    bench.does({ type: 'told', worker: 4, message: { type: 'boot-failed', error: ERROR } })
+    bench.does({ type: 'message', worker: 4, message: { type: 'boot-failed', error: ERROR } })
     const dropped = bench.exits(4)
     assert.deepEqual(
       of(dropped, 'drain').map(({ worker }) => worker),
@@ -473,7 +480,7 @@ describe('reload', () => {
     assert.deepEqual([bench.life(1), bench.life(2)], ['ready', 'ready'])
   })
 
-  test('a new generation that is ready and then fails within a second is dropped', () => {
+  test('a new generation that fails within a second of being ready is dropped', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     bench.ready(3)
@@ -507,7 +514,7 @@ describe('reload', () => {
     )
   })
 
-  test('reloads are serialised, and every command gets its answer', () => {
+  test('reloads run one after the other, and every command is answered', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     bench.does({ type: 'command', id: 2, command: { name: 'reload' } })
@@ -534,7 +541,7 @@ describe('reload', () => {
     assert.equal(of(bench.does({ type: 'command', id: 1, command: { name: 'reload' } }), 'reply')[0]?.ok, false)
   })
 
-  test('a HUP before the first generation serves is kept until it does', () => {
+  test('a SIGHUP before the first generation serves is kept until it does', () => {
     const bench = new Bench()
     bench.does({ type: 'signal', signal: 'SIGHUP' })
     bench.ready(1)
@@ -544,7 +551,7 @@ describe('reload', () => {
     )
   })
 
-  test('a scaling during a reload holds for the new generation', () => {
+  test('scaling during a reload applies to the new generation', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     bench.does({ type: 'command', id: 2, command: { name: 'scale', change: { to: 3 } } })
@@ -559,7 +566,7 @@ describe('reload', () => {
 })
 
 describe('scale', () => {
-  test('more workers are spawned, fewer are drained, and the answer says so', () => {
+  test('scaling spawns or drains workers and is answered', () => {
     const bench = Bench.running()
     assert.equal(
       of(bench.does({ type: 'command', id: 1, command: { name: 'scale', change: { by: 2 } } }), 'spawn').length,
@@ -575,7 +582,7 @@ describe('scale', () => {
     assert.equal(of(bench.does({ type: 'signal', signal: 'SIGTTIN' }), 'spawn').length, 1)
   })
 
-  test('less than one worker, or a number past all reason, is refused', () => {
+  test('fewer than one worker, or too many, are refused', () => {
     const bench = Bench.running()
     for (const change of [{ to: 0 }, { by: -2 }, { to: 100_000 }, { to: 1.5 }]) {
       const [reply] = of(bench.does({ type: 'command', id: 1, command: { name: 'scale', change } }), 'reply')
@@ -586,7 +593,7 @@ describe('scale', () => {
 })
 
 describe('stop', () => {
-  test('stop drains, then the arbiter leaves with 0', () => {
+  test('stop drains the workers, then the arbiter exits with code 0', () => {
     const bench = Bench.running()
     const stopped = bench.does({ type: 'signal', signal: 'SIGTERM' })
     assert.deepEqual(
@@ -599,7 +606,7 @@ describe('stop', () => {
     assert.equal(bench.state.phase, 'stopped')
   })
 
-  test('a worker that has not left at the stop limit is killed', () => {
+  test('a worker that has not exited at the stop timeout is killed', () => {
     const bench = Bench.running()
     bench.does({ type: 'signal', signal: 'SIGTERM' })
     assert.deepEqual(
@@ -608,7 +615,7 @@ describe('stop', () => {
     )
   })
 
-  test('a second signal stops now', () => {
+  test('a second signal stops immediately', () => {
     const bench = Bench.running()
     bench.does({ type: 'signal', signal: 'SIGINT' })
     const now = bench.does({ type: 'signal', signal: 'SIGINT' })
@@ -618,7 +625,7 @@ describe('stop', () => {
     )
   })
 
-  test('a stop ends a reload under way, and its command is told', () => {
+  test('a stop ends a reload in progress, and its command is answered', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     const stopped = bench.does({ type: 'command', id: 2, command: { name: 'stop' } })
@@ -635,7 +642,7 @@ describe('stop', () => {
     )
   })
 
-  test('nothing is started any more', () => {
+  test('nothing is started while stopping', () => {
     const bench = Bench.running()
     bench.does({ type: 'signal', signal: 'SIGTERM' })
     bench.exits(1, 1)
@@ -647,7 +654,7 @@ describe('stop', () => {
   })
 })
 
-test('decide leaves the state it was given as it was', () => {
+test('decide does not change the state that it is given', () => {
   const bench = Bench.running()
   const before = structuredClone(bench.state)
   decide(bench.state, { type: 'signal', signal: 'SIGTERM', at: bench.now })
@@ -671,7 +678,7 @@ describe('release', () => {
     return bench
   }
 
-  test('no worker is started before the release steps have ended, whatever happens meanwhile', () => {
+  test('no worker is started before the release steps have finished', () => {
     const bench = releasing()
     assert.deepEqual(of(bench.actions, 'release'), [{ type: 'release', generation: 1, serving: false }])
     bench.does({ type: 'tick' })
@@ -680,14 +687,14 @@ describe('release', () => {
     assert.equal(of(bench.does({ type: 'released', generation: 1, ok: true, why: 'done' }), 'spawn').length, 3)
   })
 
-  test('a release that fails before the first generation ends the arbiter with 4 and the reason', () => {
+  test('a release that fails before the first generation ends the arbiter with code 4 and the reason', () => {
     const bench = releasing()
     const actions = bench.does({ type: 'released', generation: 1, ok: false, why: 'step migrate failed' })
     assert.deepEqual(of(actions, 'exit'), [{ type: 'exit', code: 4, why: 'step migrate failed' }])
     assert.deepEqual(of(bench.actions, 'spawn'), [])
   })
 
-  test('a reload starts its generation only after its release, and replaces what the old one loses meanwhile', () => {
+  test('a reload starts its generation after the release, and replaces workers of the old one meanwhile', () => {
     const bench = serving()
     const actions = bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     assert.deepEqual(of(actions, 'release'), [{ type: 'release', generation: 2, serving: true }])
@@ -721,7 +728,7 @@ describe('release', () => {
     assert.equal(isReady(bench.state), true)
   })
 
-  test('a stop ends the release, and waits until it has ended', () => {
+  test('a stop aborts the release and waits for its end', () => {
     const bench = releasing()
     const actions = bench.does({ type: 'signal', signal: 'SIGTERM' })
     assert.deepEqual(
@@ -734,7 +741,7 @@ describe('release', () => {
     ])
   })
 
-  test('with a config file that names no steps only a reload asks for them', () => {
+  test('with a config file without steps, only a reload runs a release', () => {
     const bench = new Bench()
     bench.state = initialState(settings(), 42, 'reload')
     bench.actions = []

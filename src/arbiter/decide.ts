@@ -1,16 +1,17 @@
-import { formatDuration } from '../resilience/duration.ts'
-import type { Action } from './action.ts'
-import { beginRelease } from './begin-release.ts'
-import { beginServing } from './begin-serving.ts'
-import { changeSettings } from './change-settings.ts'
-import { obeyCommand, obeySignal } from './commands.ts'
-import type { Event, Timer } from './event.ts'
-import { exited, failed } from './exits.ts'
-import { reconcile } from './reconcile.ts'
-import { released } from './released.ts'
-import { adoptGeneration } from './reload.ts'
+import { formatDuration, ms } from '../resilience/duration.ts'
+import type { Settings } from '../settings/settings.ts'
+import {
+  completeReload,
+  completeStart,
+  handleCommand,
+  handleReleaseEnd,
+  handleSignal,
+  startRelease,
+} from './commands.ts'
+import type { Action, Event, Timer } from './events.ts'
+import { reconcile, withJitter } from './reconcile.ts'
 import type { State, WorkerState } from './state.ts'
-import { heard, ticked } from './vital-signs.ts'
+import { handleExit, handleFailure, handleMessage, handleTick } from './worker-events.ts'
 
 export interface Decision {
   readonly state: State
@@ -18,15 +19,15 @@ export interface Decision {
 }
 
 /**
- * What an arbiter does about an event. Pure: the same state and event give the same decision, nothing is read but the two, and
- * the state that was passed in stays as it was.
+ * Decides what the arbiter does about an event. Pure: the same state and event give the same
+ * decision, nothing else is read, and the state that was passed in is not changed.
  */
 export function decide(before: State, event: Event): Decision {
   const state = structuredClone(before)
   const actions = [
     ...react(state, event),
-    ...beginServing(state, event.at),
-    ...adoptGeneration(state, event.at),
+    ...completeStart(state, event.at),
+    ...completeReload(state, event.at),
     ...reconcile(state, event.at),
   ]
   return { state, actions }
@@ -36,61 +37,85 @@ function react(state: State, event: Event): Action[] {
   if (state.phase === 'stopped') return []
   switch (event.type) {
     case 'start':
-      // Else a stop of this process before its first tick would pass for a silence of the workers.
-      state.tickedAt = event.at
-      if (state.releases === 'always') return beginRelease(state, state.generation, event.at)
+      // Otherwise a pause of this process before its first tick would count against the workers.
+      state.lastTickAt = event.at
+      if (state.releases === 'always') return startRelease(state, state.generation, event.at)
       return [{ type: 'announce', what: { of: 'starting', workers: state.wanted } }]
     case 'released':
-      return released(state, event)
+      return handleReleaseEnd(state, event)
     case 'tick':
-      return ticked(state, event.at)
+      return handleTick(state, event.at)
     case 'signal':
-      return obeySignal(state, event.signal, event.at)
+      return handleSignal(state, event.signal, event.at)
     case 'command':
-      return obeyCommand(state, event.command, event.id, event.at)
+      return handleCommand(state, event.command, event.id, event.at)
     case 'settings':
       return changeSettings(state, event.settings, event.at)
     case 'timer':
-      return rang(state, event.timer)
+      return handleTimer(state, event.timer)
   }
   const worker = state.workers.find(({ id }) => id === event.worker)
-  // It has left already; what it said before is still under way.
+  // It has exited; what it sent before arrives later.
   if (worker === undefined) return []
   switch (event.type) {
     case 'spawned':
       worker.pid = event.pid
-      worker.beatAt = event.at
+      worker.heartbeatAt = event.at
       return []
     case 'spawn-failed':
-      worker.lastWords = event.why
-      return failed(state, worker, 'spawn', event.at)
+      worker.failure = event.why
+      return handleFailure(state, worker, 'spawn', event.at)
     case 'exited':
-      return exited(state, worker, event.code, event.signal, event.at)
-    case 'told':
-      return heard(state, worker, event.message, event.at)
+      return handleExit(state, worker, { code: event.code, signal: event.signal }, event.at)
+    case 'message':
+      return handleMessage(state, worker, event.message, event.at)
   }
 }
 
-/** A limit has run out. */
-function rang(state: State, timer: Timer): Action[] {
+function handleTimer(state: State, timer: Timer): Action[] {
   if (timer.of === 'spawn') return []
   const worker = state.workers.find(({ id }) => id === timer.worker)
-  if (worker === undefined || worker.dying !== null) return []
-  return timer.of === 'boot' ? bootLimitPassed(state, worker) : stopLimitPassed(worker)
+  if (worker === undefined || worker.endReason !== null) return []
+  if (timer.of === 'boot') return handleBootTimeout(state, worker)
+  worker.endReason = 'stop-timeout'
+  return [{ type: 'kill', worker: worker.id, why: 'stop-timeout', gently: true }]
 }
 
-function bootLimitPassed(state: State, worker: WorkerState): Action[] {
-  if (worker.life !== 'spawned' && worker.life !== 'booting') return []
-  // Whoever steps through a boot with a debugger takes the time it takes.
+function handleBootTimeout(state: State, worker: WorkerState): Action[] {
+  if (!isBooting(worker)) return []
+  const { bootTimeout } = state.settings
+  // A developer who steps through the boot with a debugger takes as long as they need.
   if (worker.vitals?.debugged === true) {
-    return [{ type: 'set-timer', timer: { of: 'boot', worker: worker.id }, after: state.settings.bootTimeout }]
+    return [{ type: 'set-timer', timer: { of: 'boot', worker: worker.id }, after: bootTimeout }]
   }
-  worker.dying = 'boot'
-  worker.lastWords ??= `it was not ready within the boot limit of ${formatDuration(state.settings.bootTimeout)}`
+  worker.endReason = 'boot'
+  worker.failure ??= `it was not ready within bootTimeout (${formatDuration(bootTimeout)})`
   return [{ type: 'kill', worker: worker.id, why: 'boot', gently: true }]
 }
 
-function stopLimitPassed(worker: WorkerState): Action[] {
-  worker.dying = 'stop-timeout'
-  return [{ type: 'kill', worker: worker.id, why: 'stop-timeout', gently: true }]
+/**
+ * The settings were changed at run time. Those that are read when needed apply from now on; what
+ * was drawn or scheduled from them is renewed.
+ */
+function changeSettings(state: State, settings: Settings, at: number): Action[] {
+  const before = state.settings
+  state.settings = settings
+  const { maxRequests, maxLifetime, recycleJitter, bootTimeout } = settings
+  const jitterChanged = recycleJitter !== before.recycleJitter
+  for (const worker of state.workers) {
+    if (jitterChanged || maxRequests !== before.maxRequests) {
+      worker.requestLimit = Math.ceil(withJitter(state, maxRequests))
+    }
+    if (jitterChanged || maxLifetime !== before.maxLifetime) worker.lifetimeLimit = withJitter(state, maxLifetime)
+  }
+  if (bootTimeout === before.bootTimeout) return []
+  return state.workers.filter(isBooting).map(({ id, spawnedAt }) => ({
+    type: 'set-timer',
+    timer: { of: 'boot', worker: id },
+    after: ms(Math.max(0, spawnedAt + bootTimeout - at)),
+  }))
+}
+
+function isBooting({ life, endReason }: WorkerState): boolean {
+  return (life === 'spawned' || life === 'booting') && endReason === null
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EventQueue } from './event-queue.ts'
 
-test('an event that is posted while another is handled waits until that one is done', () => {
+test('an event posted while another is handled waits', () => {
   const handled: string[] = []
   const queue = new EventQueue<number>({
     handle: (event) => {
@@ -20,7 +20,7 @@ test('an event that is posted while another is handled waits until that one is d
   )
 })
 
-test('after a throw it is said once which event failed, and nothing is handled any more', () => {
+test('after a throw the failed event is reported once, and no more events are handled', () => {
   const handled: number[] = []
   const failures: unknown[] = []
   const error = new Error('odd')

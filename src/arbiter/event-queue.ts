@@ -1,14 +1,15 @@
 export interface EventQueueOptions<Event> {
-  /** Handles one event. It may post more: they wait until it has returned. */
+  /** Handles one event. Events that it posts wait until it has returned. */
   readonly handle: (event: Event) => void
-  /** `handle` threw, so that what it knows may be wrong. Called once; nothing is handled from then on. */
+  /** Called once, when `handle` throws: its state may be wrong, so no more events are handled. */
   readonly onFailed: (error: unknown, event: Event) => void
 }
 
-/** Handles events one at a time, in the order in which they are posted, until handling one of them throws. */
+/** Handles events one at a time, in the order in which they are posted, until handling one throws. */
 export class EventQueue<Event> {
   readonly #options: EventQueueOptions<Event>
   readonly #waiting: Event[] = []
+  /** `failed`: handling an event threw; later events are dropped. */
   #state: 'idle' | 'handling' | 'failed' = 'idle'
 
   constructor(options: EventQueueOptions<Event>) {

@@ -1,34 +1,27 @@
 import { ms } from '../resilience/duration.ts'
-import type { Action } from './action.ts'
-import { jittered } from './jitter.ts'
+import type { Action } from './events.ts'
 import type { State, WorkerState } from './state.ts'
 
 /**
- * Compares what there is with what is wanted, and says what to do about it. It runs after every event and looks at the
- * state alone, never at how it came about: whatever goes wrong in whatever order, the next look mends it.
+ * Compares the workers that exist with those that are wanted and returns the actions that bring
+ * them together. It runs after every event and reads the state alone, not the event: whatever
+ * goes wrong in whatever order is corrected the next time.
  */
 export function reconcile(state: State, at: number): Action[] {
   if (state.phase === 'stopping') return finishStop(state)
   if (state.phase === 'stopped') return []
   const { reload, wanted, releasing } = state
-  // What is to run once before anything serves has not ended.
+  // The first generation waits for its release steps.
   if (releasing?.generation === state.generation) return []
   if (reload === null) return [...drainReplaced(state), ...dropSurplus(state), ...spawnMissing(state, wanted, at)]
-  // Until the new generation serves, the old one must: what it loses meanwhile is replaced.
-  const kept = spawnMissing(state, Math.min(wanted, reload.beside), at)
+  // Until the new generation serves, the old one must: workers that it loses are replaced.
+  const kept = spawnMissing(state, Math.min(wanted, reload.keepServing), at)
   return releasing === null ? [...kept, ...spawnGeneration(state, reload.generation, at)] : kept
 }
 
-/** The workers that are to stay: of the serving generation, neither told to leave nor dying. */
-function staying(state: State): WorkerState[] {
-  return state.workers.filter(
-    ({ generation, life, dying }) => generation === state.generation && life !== 'draining' && dying === null,
-  )
-}
-
-/** Tells a worker to leave, and bounds how long that may take. */
+/** Asks a worker to finish its requests and exit, within `stopTimeout`. */
 export function drain(state: State, worker: WorkerState, why: string): Action[] {
-  if (worker.life === 'draining' || worker.dying !== null) return []
+  if (worker.life === 'draining' || worker.endReason !== null) return []
   worker.life = 'draining'
   return [
     { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
@@ -37,52 +30,44 @@ export function drain(state: State, worker: WorkerState, why: string): Action[] 
   ]
 }
 
-function spawn(state: State, generation: number, replaces: number | null, at: number): Action[] {
-  const { settings } = state
-  const id = state.nextWorker++
-  state.workers.push({
-    id,
-    generation,
-    pid: null,
-    life: 'spawned',
-    tainted: false,
-    leaving: null,
-    replaces,
-    spawnedAt: at,
-    readyAt: null,
-    bootMs: null,
-    beatAt: at,
-    vitals: null,
-    frozen: false,
-    dying: null,
-    lastWords: null,
-    requestLimit: Math.ceil(jittered(state, settings.maxRequests)),
-    lifetimeLimit: jittered(state, settings.maxLifetime),
-    memorySamples: 0,
-    memorySampledAt: at,
-  })
-  return [
-    { type: 'spawn', worker: id, generation, replaces },
-    { type: 'set-timer', timer: { of: 'boot', worker: id }, after: settings.bootTimeout },
-  ]
+/**
+ * Lowers a limit by up to `recycleJitter` of itself, so that workers started together do not reach
+ * it together. The generator is Mulberry32 (Tommy Ettinger, public domain); its state is part of
+ * the arbiter's state so that a decision can be replayed.
+ */
+export function withJitter(state: State, limit: number): number {
+  if (!Number.isFinite(limit)) return limit
+  state.random = (state.random + 0x6d2b79f5) | 0
+  let t = Math.imul(state.random ^ (state.random >>> 15), 1 | state.random)
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+  const random = ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+  return limit * (1 - state.settings.recycleJitter * random)
 }
 
-/** A worker that is to leave goes once another serves in its place; never before. */
+/** The workers of the serving generation that neither drain nor are about to end. */
+function staying(state: State): WorkerState[] {
+  return state.workers.filter(
+    ({ generation, life, endReason }) => generation === state.generation && life !== 'draining' && endReason === null,
+  )
+}
+
+/** Drains a worker that is to be replaced, once its replacement serves. */
 function drainReplaced(state: State): Action[] {
   const actions: Action[] = []
   for (const worker of staying(state)) {
-    if (worker.leaving === null) continue
-    const serving = staying(state).filter(({ leaving, life }) => leaving === null && life === 'ready').length
+    if (worker.recycling === null) continue
+    const serving = staying(state).filter(({ recycling, life }) => recycling === null && life === 'ready').length
     const replacement = state.workers.find(({ replaces }) => replaces === worker.id)
-    if (replacement?.life === 'ready' || serving >= state.wanted)
-      actions.push(...drain(state, worker, worker.leaving.reason))
+    if (replacement?.life === 'ready' || serving >= state.wanted) {
+      actions.push(...drain(state, worker, worker.recycling.reason))
+    }
   }
   return actions
 }
 
-/** After a scaling down: those go first that serve least. */
+/** Drains the surplus after scaling down, those that serve least first. */
 function dropSurplus(state: State): Action[] {
-  const keep = staying(state).filter(({ leaving }) => leaving === null)
+  const keep = staying(state).filter(({ recycling }) => recycling === null)
   const order: Record<WorkerState['life'], number> = { spawned: 0, booting: 1, stalled: 2, draining: 3, ready: 4 }
   return keep
     .sort((a, b) => order[a.life] - order[b.life] || b.id - a.id)
@@ -91,15 +76,16 @@ function dropSurplus(state: State): Action[] {
 }
 
 function spawnMissing(state: State, wanted: number, at: number): Action[] {
-  // One that dies counts until it has gone: only then is it known why, and how long to wait before the next.
-  const there = state.workers.filter(({ generation, life }) => generation === state.generation && life !== 'draining')
-  const missing = wanted - there.filter(({ leaving }) => leaving === null).length
+  // A worker that is about to end counts until it has exited: only its exit tells why it ended,
+  // and so how long to wait before the next one.
+  const present = state.workers.filter(({ generation, life }) => generation === state.generation && life !== 'draining')
+  const missing = wanted - present.filter(({ recycling }) => recycling === null).length
   if (missing <= 0) return []
-  if (at < state.spawnNotBefore) {
-    return [{ type: 'set-timer', timer: { of: 'spawn' }, after: ms(state.spawnNotBefore - at) }]
+  if (at < state.nextSpawnAt) {
+    return [{ type: 'set-timer', timer: { of: 'spawn' }, after: ms(state.nextSpawnAt - at) }]
   }
-  const unreplaced = there.filter(
-    ({ id, leaving }) => leaving !== null && !state.workers.some(({ replaces }) => replaces === id),
+  const unreplaced = present.filter(
+    ({ id, recycling }) => recycling !== null && !state.workers.some(({ replaces }) => replaces === id),
   )
   return Array.from({ length: missing }, () =>
     spawn(state, state.generation, unreplaced.shift()?.id ?? null, at),
@@ -111,8 +97,38 @@ function spawnGeneration(state: State, generation: number, at: number): Action[]
   return Array.from({ length: Math.max(0, missing) }, () => spawn(state, generation, null, at)).flat()
 }
 
+function spawn(state: State, generation: number, replaces: number | null, at: number): Action[] {
+  const { settings } = state
+  const id = state.nextWorker++
+  state.workers.push({
+    id,
+    generation,
+    pid: null,
+    life: 'spawned',
+    tainted: false,
+    recycling: null,
+    replaces,
+    spawnedAt: at,
+    readyAt: null,
+    bootMs: null,
+    heartbeatAt: at,
+    vitals: null,
+    frozen: false,
+    endReason: null,
+    failure: null,
+    requestLimit: Math.ceil(withJitter(state, settings.maxRequests)),
+    lifetimeLimit: withJitter(state, settings.maxLifetime),
+    memorySamples: 0,
+    memorySampledAt: at,
+  })
+  return [
+    { type: 'spawn', worker: id, generation, replaces },
+    { type: 'set-timer', timer: { of: 'boot', worker: id }, after: settings.bootTimeout },
+  ]
+}
+
 function finishStop(state: State): Action[] {
-  // A release that is told to end still has a step to kill and a lock to give up.
+  // An aborted release still has a step to kill and a lock to release.
   if (state.workers.length > 0 || state.releasing !== null) return []
   state.phase = 'stopped'
   const { code, why } = state.exit ?? { code: 0, why: 'stopped' }

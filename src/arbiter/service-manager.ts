@@ -1,33 +1,35 @@
 import { spawn } from 'node:child_process'
 import type { Log } from '../diagnostics/log.ts'
-import { after, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
+import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
+import { promiseAtMost, waitAtMost } from '../resilience/wait-at-most.ts'
 
-/** What the service manager (systemd) is told of the arbiter's life. Nothing here throws, waits or rejects. */
+/** Reports the state of the arbiter to the service manager. No method throws, waits or rejects. */
 export interface ServiceManager {
-  /** The first generation serves, or a reload is over. */
+  /** The first generation serves, or a reload is complete. */
   ready(): void
   reloading(): void
   stopping(): void
   /** One line for `systemctl status`. */
   status(text: string): void
-  /** Ends the watchdog's pings and says what is still to be said, for at most `limit`. */
-  close(limit: Milliseconds): Promise<void>
+  /** Stops the watchdog pings and waits for queued messages, for at most `timeout`. */
+  close(timeout: Milliseconds): Promise<void>
 }
 
 export interface ServiceManagerOptions {
-  /** Read, and rid of systemd's variables. Default: `process.env`. */
+  /** Read, and systemd's variables removed from it. Default: `process.env`. */
   readonly env?: Record<string, string | undefined>
   readonly log: Pick<Log, 'warn'>
 }
 
-const CALL_LIMIT = ms(2_000)
-/** Messages that wait behind one that is being sent. */
-const LONGEST_QUEUE = 16
-/** Pings closer together than this would only cost processes. */
-const SHORTEST_PING = 100
+const CALL_TIMEOUT = ms(2_000)
+const MAX_QUEUE = 16
+/** In milliseconds. Each ping starts a process. */
+const MIN_PING_INTERVAL = 100
+const MAX_STATUS_LENGTH = 500
+const MAX_ERROR_LENGTH = 1_000
 
-const SILENT: ServiceManager = {
+const NO_SERVICE_MANAGER: ServiceManager = {
   ready: () => {},
   reloading: () => {},
   stopping: () => {},
@@ -36,15 +38,18 @@ const SILENT: ServiceManager = {
 }
 
 /**
- * Speaks to systemd if `NOTIFY_SOCKET` is set; else does nothing. Call it before the first worker is started: it removes
- * `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` from the environment, so that no worker inherits them and speaks for the arbiter.
+ * Reports to systemd if `NOTIFY_SOCKET` is set, and otherwise does nothing. Call it before the first
+ * worker is started: it removes `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` from the
+ * environment, so that no worker inherits them.
  *
- * Node has no Unix datagram sockets, so each message is sent by `systemd-notify`, which every machine with systemd has. Its messages come
- * from a child of the main process: the unit needs `NotifyAccess=all` (with `Type=notify` or `Type=notify-reload`), as systemd takes
- * messages from the main process alone by default. The program waits until systemd has read the message, so that the sender is known
- * when it is read; each call is ended after 2 s. Messages are sent one at a time and in order; status and pings join the next.
+ * Node has no Unix datagram sockets, so each message is sent with `systemd-notify`. Its messages come
+ * from a child of the main process, so the unit needs `NotifyAccess=all` (with `Type=notify` or
+ * `Type=notify-reload`). The program waits until systemd has read the message, since systemd
+ * identifies the sender when it reads; it is killed after 2 s. Messages are sent one at a time and in
+ * order; status and pings are added to the next message.
  *
- * The watchdog is pinged at half of `WATCHDOG_USEC`, from a timer of the arbiter's event loop: when that stops turning, so do the pings.
+ * The watchdog is pinged at half of `WATCHDOG_USEC` from a timer of the arbiter's event loop, so
+ * pings stop when that loop is blocked.
  */
 export function createServiceManager(options: ServiceManagerOptions): ServiceManager {
   const env = options.env ?? process.env
@@ -52,15 +57,15 @@ export function createServiceManager(options: ServiceManagerOptions): ServiceMan
   delete env.NOTIFY_SOCKET
   delete env.WATCHDOG_USEC
   delete env.WATCHDOG_PID
-  if (socket === undefined || socket === '') return SILENT
-  return new Systemd(socket, options.log, watchdogInterval(interval, pid))
+  if (socket === undefined || socket === '') return NO_SERVICE_MANAGER
+  return new Systemd(socket, options.log, pingInterval(interval, pid))
 }
 
-/** Half of what systemd allows, in milliseconds; null where it does not watch this process. */
-function watchdogInterval(microseconds: string | undefined, pid: string | undefined): Milliseconds | null {
+/** Half of what systemd allows; null if it does not watch this process. */
+function pingInterval(microseconds: string | undefined, pid: string | undefined): Milliseconds | null {
   if (microseconds === undefined || !/^[1-9]\d*$/.test(microseconds)) return null
   if (pid !== undefined && pid !== '' && Number(pid) !== process.pid) return null
-  return ms(Math.max(Number(microseconds) / 1_000 / 2, SHORTEST_PING))
+  return ms(Math.max(Number(microseconds) / 1_000 / 2, MIN_PING_INTERVAL))
 }
 
 class Systemd implements ServiceManager {
@@ -69,15 +74,15 @@ class Systemd implements ServiceManager {
   readonly #stopPinging: Cancel
   readonly #states: string[][] = []
   #status: string | null = null
-  #ping = false
-  #warned = false
+  #isPingDue = false
+  #hasWarned = false
   #sending: Promise<void> | null = null
 
   constructor(socket: string, log: Pick<Log, 'warn'>, interval: Milliseconds | null) {
     this.#socket = socket
     this.#log = log
     const ping = (): void => {
-      this.#ping = true
+      this.#isPingDue = true
       this.#send()
     }
     this.#stopPinging = interval === null ? () => {} : every(interval, ping)
@@ -85,39 +90,31 @@ class Systemd implements ServiceManager {
   }
 
   ready(): void {
-    this.#say(['READY=1'])
+    this.#sendState(['READY=1'])
   }
 
   reloading(): void {
-    // systemd pairs the message with the signal it sent by this time.
-    this.#say(['RELOADING=1', `MONOTONIC_USEC=${Math.round(monotonicNow() * 1_000)}`])
+    // systemd matches the message to its own signal by this time.
+    this.#sendState(['RELOADING=1', `MONOTONIC_USEC=${Math.round(monotonicNow() * 1_000)}`])
   }
 
   stopping(): void {
-    this.#say(['STOPPING=1'])
+    this.#sendState(['STOPPING=1'])
   }
 
   status(text: string): void {
-    this.#status = text.replaceAll(/\s+/g, ' ').slice(0, 500)
+    this.#status = text.replaceAll(/\s+/g, ' ').slice(0, MAX_STATUS_LENGTH)
     this.#send()
   }
 
-  async close(limit: Milliseconds): Promise<void> {
+  async close(timeout: Milliseconds): Promise<void> {
     this.#stopPinging()
-    const sending = this.#sending
-    if (sending === null) return
-    await new Promise<void>((resolve) => {
-      const cancel = after(limit, resolve)
-      void sending.then(() => {
-        cancel()
-        resolve()
-      })
-    })
+    if (this.#sending !== null) await waitAtMost(timeout, this.#sending)
   }
 
-  #say(state: string[]): void {
+  #sendState(state: string[]): void {
     this.#states.push(state)
-    if (this.#states.length > LONGEST_QUEUE) this.#states.shift()
+    if (this.#states.length > MAX_QUEUE) this.#states.shift()
     this.#send()
   }
 
@@ -126,64 +123,61 @@ class Systemd implements ServiceManager {
   }
 
   async #sendAll(): Promise<void> {
-    for (let message = this.#next(); message.length > 0; message = this.#next()) {
-      const fault = await notify(this.#socket, message)
-      if (fault !== null && !this.#warned) {
-        this.#warned = true
-        this.#log.warn(
-          { event: 'systemd-notify-failed', reason: fault.reason },
-          `systemd is not told how Punctual is: ${fault.why}; this is said once`,
-        )
-      }
+    for (let message = this.#nextMessage(); message.length > 0; message = this.#nextMessage()) {
+      const failure = await notify(this.#socket, message)
+      if (failure === null || this.#hasWarned) continue
+      this.#hasWarned = true
+      this.#log.warn(
+        { event: 'systemd-notify-failed', reason: failure.reason },
+        `could not notify systemd: ${failure.message}; further failures are not logged`,
+      )
     }
     this.#sending = null
   }
 
-  #next(): string[] {
+  #nextMessage(): string[] {
     const message = [...(this.#states.shift() ?? [])]
     if (this.#status !== null) message.push(`STATUS=${this.#status}`)
-    if (this.#ping) message.push('WATCHDOG=1')
+    if (this.#isPingDue) message.push('WATCHDOG=1')
     this.#status = null
-    this.#ping = false
+    this.#isPingDue = false
     return message
   }
 }
 
-interface NotifyFault {
+interface NotifyFailure {
   readonly reason: 'not-found' | 'not-started' | 'timed-out' | 'failed'
-  readonly why: string
+  readonly message: string
 }
 
-/** Sends one message; what went wrong, or null. */
-function notify(socket: string, message: readonly string[]): Promise<NotifyFault | null> {
-  return new Promise((resolve) => {
-    const child = spawn('systemd-notify', message, {
-      env: { PATH: process.env.PATH ?? '/usr/bin:/bin', NOTIFY_SOCKET: socket },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    let said = ''
-    const end = (fault: NotifyFault | null): void => {
-      cancel()
-      resolve(fault)
-    }
-    const cancel = after(CALL_LIMIT, () => {
-      child.kill('SIGKILL')
-      end({ reason: 'timed-out', why: 'systemd-notify did not end within 2 s' })
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      if (said.length < 1_000) said += text
-    })
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      end(
-        error.code === 'ENOENT'
-          ? { reason: 'not-found', why: 'systemd-notify is not on the PATH' }
-          : { reason: 'not-started', why: `systemd-notify did not start (${error.message})` },
-      )
-    })
-    child.once('close', (code) =>
-      end(
-        code === 0 ? null : { reason: 'failed', why: `systemd-notify failed (${said.trim() || `exit code ${code}`})` },
-      ),
-    )
+/** Sends one message; resolves with what went wrong, or null. */
+function notify(socket: string, message: readonly string[]): Promise<NotifyFailure | null> {
+  const child = spawn('systemd-notify', message, {
+    env: { PATH: process.env.PATH ?? '/usr/bin:/bin', NOTIFY_SOCKET: socket },
+    stdio: ['ignore', 'ignore', 'pipe'],
   })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    if (stderr.length < MAX_ERROR_LENGTH) stderr += text
+  })
+  return promiseAtMost(
+    CALL_TIMEOUT,
+    (resolve: (failure: NotifyFailure | null) => void) => {
+      child.once('error', ({ code, message }: NodeJS.ErrnoException) =>
+        resolve(
+          code === 'ENOENT'
+            ? { reason: 'not-found', message: 'systemd-notify is not on the PATH' }
+            : { reason: 'not-started', message: `systemd-notify did not start (${message})` },
+        ),
+      )
+      child.once('close', (code) => {
+        const why = stderr.trim() || `exit code ${code}`
+        resolve(code === 0 ? null : { reason: 'failed', message: `systemd-notify failed (${why})` })
+      })
+    },
+    () => {
+      child.kill('SIGKILL')
+      return { reason: 'timed-out', message: 'systemd-notify did not exit within 2 s' }
+    },
+  )
 }

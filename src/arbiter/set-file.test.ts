@@ -16,7 +16,7 @@ const VALUES = new Map([
   ['cache.auth:user.ttl', { value: '0ms', at: '2026-11-22T07:41:00.000Z' }],
 ])
 
-test('what was set is read back in its order, and nobody else can read it', async () => {
+test('values are read back in their order, and only the user can read the file', async () => {
   await writeSetFile(stateDir, VALUES)
   const { values, fault } = await readSetFile(stateDir)
   assert.deepEqual([...values], [...VALUES])
@@ -25,12 +25,12 @@ test('what was set is read back in its order, and nobody else can read it', asyn
   assert.deepEqual(readdirSync(stateDir), ['set.json'])
 })
 
-test('no file, or no directory, is nothing set', async () => {
+test('a missing file or directory means that nothing is set', async () => {
   assert.deepEqual(await readSetFile(stateDir), { values: new Map(), fault: null })
   assert.deepEqual(await readSetFile(join(stateDir, 'gone')), { values: new Map(), fault: null })
 })
 
-test('a file that holds something else is a fault that names it, and can be set aside', async () => {
+test('a damaged file is reported with its path and can be moved away', async () => {
   for (const text of [
     '',
     '{',
@@ -49,7 +49,7 @@ test('a file that holds something else is a fault that names it, and can be set 
   assert.deepEqual(readdirSync(stateDir), ['set.json.damaged'])
 })
 
-test('a write that fails leaves the file as it was, and nothing beside it', async () => {
+test('a failed write leaves the file unchanged and no temporary file', async () => {
   await writeSetFile(stateDir, VALUES)
   rmSync(join(stateDir, 'set.json'))
   // A directory in its place cannot be replaced by a file.

@@ -1,26 +1,25 @@
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** A value that somebody has set while Punctual ran. */
+/** A value that was set at run time. */
 export interface SetValue {
-  /** As a flag would be written. */
+  /** Written as a flag would be. */
   readonly value: string
-  /** When; ISO 8601. */
+  /** When it was set, in ISO 8601. */
   readonly at: string
 }
 
-/** By name, the one that was set last at the end. */
+/** By name, in the order in which they were set. */
 export type SetValues = ReadonlyMap<string, SetValue>
 
 export interface SetFile {
   readonly values: SetValues
-  /** Why nothing of it could be read; null where all is well, or there is no such file. */
+  /** Why the file could not be read; null if it was read or does not exist. */
   readonly fault: SetFileFault | null
 }
 
 export interface SetFileFault {
   readonly path: string
-  /** Ends a sentence. */
   readonly why: string
 }
 
@@ -30,7 +29,7 @@ function pathOf(stateDir: string): string {
   return join(stateDir, 'set.json')
 }
 
-/** What was set on this state directory. Never rejects: a file that cannot be read must not keep anything from starting. */
+/** Reads the file. Never rejects: a damaged file must not prevent a start. */
 export async function readSetFile(stateDir: string): Promise<SetFile> {
   const path = pathOf(stateDir)
   try {
@@ -42,14 +41,14 @@ export async function readSetFile(stateDir: string): Promise<SetFile> {
   }
 }
 
-/** Moves a file that cannot be read out of the way, so that it can be looked at; gives its new path. Never rejects. */
+/** Renames a damaged file, so that it can be inspected; returns its new path. Never rejects. */
 export async function setAsideSetFile(stateDir: string): Promise<string> {
   const aside = `${pathOf(stateDir)}.damaged`
   await rename(pathOf(stateDir), aside).catch(() => {})
   return aside
 }
 
-/** Whole or not at all, and on the disk when it resolves. */
+/** Writes the file atomically; it is on disk when this resolves. */
 export async function writeSetFile(stateDir: string, values: SetValues): Promise<void> {
   const path = pathOf(stateDir)
   const temporary = `${path}.${process.pid}.tmp`
@@ -70,12 +69,12 @@ export async function writeSetFile(stateDir: string, values: SetValues): Promise
 
 function parse(text: string): SetValues {
   const { version, set } = JSON.parse(text) as { readonly version?: unknown; readonly set?: unknown }
-  if (version !== VERSION) throw new Error(`it is of version ${String(version)}, and this Punctual knows ${VERSION}`)
-  if (typeof set !== 'object' || set === null) throw new Error('it has no "set"')
+  if (version !== VERSION) throw new Error(`its version is ${String(version)}, expected ${VERSION}`)
+  if (typeof set !== 'object' || set === null) throw new Error('"set" is missing')
   const values = new Map<string, SetValue>()
   for (const [name, entry] of Object.entries(set)) {
     const { value, at } = (entry ?? {}) as Partial<SetValue>
-    if (typeof value !== 'string' || typeof at !== 'string') throw new Error(`${name} has no value, or no time`)
+    if (typeof value !== 'string' || typeof at !== 'string') throw new Error(`${name} has no value or no time`)
     values.set(name, { value, at })
   }
   return values

@@ -5,8 +5,8 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { PunctualError } from '../errors/punctual-error.ts'
+import { isAlive, type LockHolder, parseHolder, thisHolder } from './lock-holder.ts'
 import { controlSocketPath, openStateDirectory } from './state-directory.ts'
-import { isAlive, type LockHolder, ourselves, parseHolder } from './state-directory-holder.ts'
 
 let parent = ''
 let path = ''
@@ -19,9 +19,9 @@ afterEach(() => rmSync(parent, { recursive: true, force: true }))
 
 const lockFile = (): string => join(path, 'arbiter.lock')
 
-/** Leaves a lock as another arbiter would have. `age` in seconds since it was touched. */
+/** Creates the lock of another arbiter. `age` in seconds since its last update. */
 function leave(given: Partial<LockHolder>, age = 0): LockHolder {
-  const holder = { ...ourselves(), ...given }
+  const holder = { ...thisHolder(), ...given }
   mkdirSync(path, { recursive: true })
   writeFileSync(lockFile(), JSON.stringify(holder))
   const touched = Date.now() / 1_000 - age
@@ -37,10 +37,10 @@ const refused = (code: string, details: Readonly<Record<string, unknown>>) => (e
   return true
 }
 
-/** No process has it: Linux and macOS give out smaller ones. */
-const NOBODY = 2 ** 30
+/** A pid that no process has: Linux and macOS use smaller ones. */
+const UNUSED_PID = 2 ** 30
 
-test('a directory that is not there is made with its parents, for its user alone', async () => {
+test('a missing directory is created with its parents, for its user only', async () => {
   const directory = await openStateDirectory(path)
   assert.equal(statSync(path).mode & 0o777, 0o700)
   assert.equal(statSync(lockFile()).mode & 0o777, 0o600)
@@ -49,7 +49,7 @@ test('a directory that is not there is made with its parents, for its user alone
   assert.deepEqual(readdirSync(path), [])
 })
 
-test('a second arbiter is refused with the first one’s pid, and leaves nothing behind', async () => {
+test('a second arbiter is refused with the pid of the first, and leaves no files', async () => {
   const directory = await openStateDirectory(path)
   await assert.rejects(
     openStateDirectory(path),
@@ -62,8 +62,8 @@ test('a second arbiter is refused with the first one’s pid, and leaves nothing
 
 describe('a stale lock is taken over', () => {
   const stale: readonly (readonly [string, Partial<LockHolder>])[] = [
-    ['whose process has gone', { pid: NOBODY, startTicks: null }],
-    ['whose pid is another process’s by now', { startTicks: 1 }],
+    ['whose process has exited', { pid: UNUSED_PID, startTicks: null }],
+    ['whose pid belongs to another process now', { startTicks: 1 }],
     ['from before the machine booted', { bootId: 'ffffffff-0000-0000-0000-000000000000' }],
   ]
   for (const [which, holder] of stale) {
@@ -77,7 +77,7 @@ describe('a stale lock is taken over', () => {
     })
   }
 
-  test('that lost its content with the machine', async () => {
+  test('whose file is damaged', async () => {
     for (const text of ['', '\0\0\0\0', '{"pid":', '[]', '{"token":"../../x","pid":1,"hostname":"h"}']) {
       mkdirSync(path, { recursive: true })
       writeFileSync(lockFile(), text)
@@ -85,9 +85,9 @@ describe('a stale lock is taken over', () => {
     }
   })
 
-  test('by one of many who try at once, and by one only', async () => {
+  test('by exactly one of many that try at the same time', async () => {
     for (let round = 0; round < 5; round += 1) {
-      leave({ token: `dead-${round}`.replaceAll(/[^0-9a-f-]/g, '0'), pid: NOBODY, startTicks: null })
+      leave({ token: `dead-${round}`.replaceAll(/[^0-9a-f-]/g, '0'), pid: UNUSED_PID, startTicks: null })
       const tries = await Promise.allSettled(Array.from({ length: 12 }, () => openStateDirectory(path)))
       const won = tries.filter((one) => one.status === 'fulfilled')
       assert.equal(won.length, 1)
@@ -96,11 +96,11 @@ describe('a stale lock is taken over', () => {
     }
   })
 
-  test('also when a taker died in the middle and its claim stayed', async () => {
-    leave({ token: 'dead', pid: NOBODY, startTicks: null })
+  test('also if a process died while taking it and left its claim', async () => {
+    leave({ token: 'dead', pid: UNUSED_PID, startTicks: null })
     writeFileSync(
       `${lockFile()}.dead`,
-      JSON.stringify({ ...ourselves(), token: 'deaf', pid: NOBODY, startTicks: null }),
+      JSON.stringify({ ...thisHolder(), token: 'deaf', pid: UNUSED_PID, startTicks: null }),
     )
     const directory = await openStateDirectory(path)
     await directory.release()
@@ -109,28 +109,28 @@ describe('a stale lock is taken over', () => {
 })
 
 describe('the lock of another machine', () => {
-  const elsewhere = { hostname: 'elsewhere', bootId: 'ffffffff-0000-0000-0000-000000000000', pid: NOBODY }
+  const elsewhere = { hostname: 'elsewhere', bootId: 'ffffffff-0000-0000-0000-000000000000', pid: UNUSED_PID }
 
-  test('counts while it is touched, and says where the holder is', async () => {
+  test('is valid while it is updated, and the error names its host', async () => {
     leave(elsewhere, 5)
     await assert.rejects(
       openStateDirectory(path),
-      refused('PUNCTUAL_STATE_DIR_LOCKED', { stateDir: path, pid: NOBODY, hostname: 'elsewhere' }),
+      refused('PUNCTUAL_STATE_DIR_LOCKED', { stateDir: path, pid: UNUSED_PID, hostname: 'elsewhere' }),
     )
   })
 
-  test('is stale when it has not been touched for 15 s', async () => {
+  test('is stale if it was not updated for 15 s', async () => {
     leave(elsewhere, 20)
     await (await openStateDirectory(path)).release()
   })
 })
 
-test('a container of the same kernel is asked over its control socket once it has had time to open it', async (context) => {
+test('a holder in another container of the same kernel is checked through its control socket', async (context) => {
   if (process.platform !== 'linux') return context.skip('needs /proc')
   const since = new Date(Date.now() - 60_000).toISOString()
-  const holder = { ...ourselves(), pidNamespace: 'pid:[1]', since }
+  const holder = { ...thisHolder(), pidNamespace: 'pid:[1]', since }
   const socket = join(parent, 's')
-  assert.equal(await isAlive(holder, Date.now(), socket), false, 'nobody listens')
+  assert.equal(await isAlive(holder, Date.now(), socket), false, 'no listener')
   assert.equal(
     await isAlive({ ...holder, since: new Date().toISOString() }, Date.now(), socket),
     true,
@@ -138,18 +138,18 @@ test('a container of the same kernel is asked over its control socket once it ha
   )
   const server = createServer((client) => client.destroy())
   await new Promise<void>((resolve) => server.listen(socket, resolve))
-  assert.equal(await isAlive(holder, Date.now(), socket), true, 'it listens')
+  assert.equal(await isAlive(holder, Date.now(), socket), true, 'a listener')
   await new Promise((resolve) => server.close(resolve))
 })
 
-test('release leaves a lock alone that is somebody else’s by now', async () => {
+test('release does not remove a lock that another arbiter has taken', async () => {
   const directory = await openStateDirectory(path)
   const other = leave({ token: 'bbbb' })
   await directory.release()
   assert.equal(parseHolder(readFileSync(lockFile(), 'utf8'))?.token, other.token)
 })
 
-test('what killed takers left is swept up, once it is old enough to be nobody’s', async () => {
+test('leftovers of killed processes are removed once they are old enough', async () => {
   mkdirSync(path, { recursive: true })
   const [old, young, foreign] = ['.arbiter.lock.1.aa.tmp', '.arbiter.lock.2.bb.tmp', 'notes.txt'].map((name) =>
     join(path, name),
@@ -161,8 +161,8 @@ test('what killed takers left is swept up, once it is old enough to be nobody’
   assert.deepEqual(readdirSync(path).sort(), ['.arbiter.lock.2.bb.tmp', 'notes.txt'])
 })
 
-describe('a state directory that cannot be used is refused clearly', () => {
-  test('with a file in its place, or in the place of a parent', async () => {
+describe('a state directory that cannot be used is an error', () => {
+  test('if a file has its path, or that of a parent', async () => {
     writeFileSync(join(parent, 'a'), 'a file')
     await assert.rejects(
       openStateDirectory(path),
@@ -174,7 +174,7 @@ describe('a state directory that cannot be used is refused clearly', () => {
     )
   })
 
-  test('with a directory in the place of the lock', async () => {
+  test('if a directory has the path of the lock', async () => {
     mkdirSync(lockFile(), { recursive: true })
     await assert.rejects(
       openStateDirectory(path),
@@ -182,7 +182,7 @@ describe('a state directory that cannot be used is refused clearly', () => {
     )
   })
 
-  test('where nothing can be written', async (context) => {
+  test('if it cannot be written', async (context) => {
     if (process.platform !== 'linux') return context.skip('needs a file system that is read-only for root too')
     await assert.rejects(
       openStateDirectory('/proc/self/punctual'),
@@ -190,7 +190,7 @@ describe('a state directory that cannot be used is refused clearly', () => {
     )
   })
 
-  test('with a path too long for a Unix socket', async () => {
+  test('if its path is too long for a Unix socket', async () => {
     const long = join(parent, 'x'.repeat(100))
     await assert.rejects(
       openStateDirectory(long),

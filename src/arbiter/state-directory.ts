@@ -1,132 +1,115 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { link, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { type Cancel, every, pause, wallClock } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
-import { isAlive, LOCK_TOUCH, type LockHolder, ourselves, parseHolder } from './state-directory-holder.ts'
+import { makeDirectory } from '../system/make-directory.ts'
+import { isAlive, LOCK_TOUCH, type LockHolder, parseHolder, thisHolder } from './lock-holder.ts'
 
-/** A Unix socket's path is held in a field of this many bytes, its end included. */
-const SOCKET_PATH = process.platform === 'linux' ? 108 : 104
-/** How often a lock that changes hands under our eyes is looked at again. */
+/** The size of the field for a Unix socket's path, in bytes, including the terminator. */
+const SOCKET_PATH_SIZE = process.platform === 'linux' ? 108 : 104
+/** Attempts to take a lock that changes hands meanwhile. */
 const ATTEMPTS = 40
-const BETWEEN_ATTEMPTS = ms(50)
-/** Age in milliseconds from which a temporary file is nobody's any more. */
-const LEFTOVER = 60_000
+const RETRY_INTERVAL = ms(50)
+/** Age in milliseconds at which a temporary file is a leftover. */
+const LEFTOVER_AGE = 60_000
 
 export interface StateDirectoryOptions {
-  /** Called once if somebody took the lock over while this arbiter was away (its machine slept, a shared volume was cut off). */
+  /**
+   * Called once if another arbiter took the lock while this one could not update it (its machine
+   * slept, or a shared volume was disconnected).
+   */
   readonly onLost?: (holder: LockHolder | null) => void
 }
 
-/** The state directory of a running arbiter: its own until released. */
+/** The state directory of a running arbiter, locked until it is released. */
 export interface StateDirectory {
   readonly path: string
   readonly controlSocket: string
-  /** Gives the lock up, if it is still ours. Never rejects. */
+  /** Releases the lock if this arbiter still holds it. Never rejects. */
   release(): Promise<void>
 }
 
-/** Where the control socket of this state directory is. Throws if no Unix socket can have that path. */
+/** The path of the control socket. Throws if it is too long for a Unix socket. */
 export function controlSocketPath(stateDir: string): string {
   const path = join(stateDir, 'control.sock')
   const length = Buffer.byteLength(path)
-  if (length < SOCKET_PATH) return path
+  if (length < SOCKET_PATH_SIZE) return path
   throw new PunctualError(
     'PUNCTUAL_STATE_DIR_UNWRITABLE',
-    `the path of the control socket, ${path}, is ${length} bytes long and a Unix socket's may have ${SOCKET_PATH - 1}; choose a shorter --state-dir`,
-    { details: { stateDir, path, reason: 'ENAMETOOLONG', bytes: length, maxBytes: SOCKET_PATH - 1 } },
+    `the path of the control socket, ${path}, must be at most ${SOCKET_PATH_SIZE - 1} bytes long, got ${length}; choose a shorter --state-dir`,
+    { details: { stateDir, path, reason: 'ENAMETOOLONG', bytes: length, maxBytes: SOCKET_PATH_SIZE - 1 } },
   )
 }
 
 /**
  * Creates the state directory (mode 0700) and takes its lock, the file `arbiter.lock`.
  *
- * The lock appears whole or not at all (`link`). One whose holder has gone is replaced by whoever first creates the claim on that very
- * holder, `arbiter.lock.<token>`, and then finds it still in place; a claim whose owner died is replaced the same way. So two takers can
- * never both believe that they hold it.
+ * The lock is created atomically with its content (`link`). A lock whose holder has exited is
+ * replaced by the process that first creates the claim on that holder, `arbiter.lock.<token>`, and
+ * then finds the same holder in place. A claim whose owner died is replaced in the same way. So two
+ * processes can never both believe that they hold the lock.
  *
- * Errors: `PUNCTUAL_STATE_DIR_LOCKED` with the holder's pid, `PUNCTUAL_STATE_DIR_UNWRITABLE`.
+ * Throws `PUNCTUAL_STATE_DIR_LOCKED` with the holder's pid, or `PUNCTUAL_STATE_DIR_UNWRITABLE`.
  */
 export async function openStateDirectory(path: string, options: StateDirectoryOptions = {}): Promise<StateDirectory> {
   const controlSocket = controlSocketPath(path)
   const lock = join(path, 'arbiter.lock')
-  const us = ourselves()
+  const self = thisHolder()
   try {
     await makeDirectory(path)
-    await take(lock, us, path, controlSocket)
+    await take(lock, self, path, controlSocket)
     await sweep(path)
   } catch (error) {
     throw error instanceof PunctualError ? error : unusable(path, error)
   }
-  const stopTouching = keepTouching(lock, us, options.onLost ?? (() => {}))
+  const stopUpdates = keepFresh(lock, self, options.onLost ?? (() => {}))
   return {
     path,
     controlSocket,
     release: async () => {
-      stopTouching()
+      stopUpdates()
       try {
         const found = await look(lock)
-        if (found?.holder?.token === us.token) await rm(lock, { force: true })
+        if (found?.holder?.token === self.token) await rm(lock, { force: true })
       } catch {
-        // A lock that cannot be removed is stale as soon as this process has ended.
+        // A lock that cannot be removed is stale once this process has exited.
       }
     },
   }
 }
 
-/**
- * With its parents. Not by `recursive`: Node's loops for ever where a directory is said not to exist below one that does (`/proc`).
- */
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o700 })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
-    if (code !== 'ENOENT' || dirname(path) === path) throw error
-    await makeDirectory(dirname(path))
-    await makeLast(path)
-  }
-}
-
-/** A second arbiter may make it at the same time. */
-async function makeLast(path: string): Promise<void> {
-  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error
-  })
-}
-
-async function take(lock: string, us: LockHolder, stateDir: string, controlSocket: string): Promise<void> {
+async function take(lock: string, self: LockHolder, stateDir: string, controlSocket: string): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    if (await create(lock, us)) return
+    if (await create(lock, self)) return
     const found = await look(lock)
     if (found === null) continue
     if (await alive(found, controlSocket)) throw locked(stateDir, found.holder)
-    if (await replace(lock, found.token, us, controlSocket)) return
-    await pause(BETWEEN_ATTEMPTS)
+    if (await replace(lock, found.token, self, controlSocket)) return
+    await pause(RETRY_INTERVAL)
   }
   throw locked(stateDir, (await look(lock))?.holder ?? null)
 }
 
-/** Puts our lock in the place of one whose holder is gone. False: somebody else is about to, or has. */
+/** Replaces a lock whose holder has exited. Returns false if another process does so. */
 async function replace(
   lock: string,
   goneToken: string,
-  us: LockHolder,
+  self: LockHolder,
   controlSocket: string,
   depth = 0,
 ): Promise<boolean> {
   const claim = join(lock, '..', `arbiter.lock.${goneToken}`)
-  if (!(await create(claim, us))) {
+  if (!(await create(claim, self))) {
     const claimed = await look(claim)
     if (claimed === null || depth > 3 || (await alive(claimed, controlSocket))) return false
-    if (!(await replace(claim, claimed.token, us, controlSocket, depth + 1))) return false
+    if (!(await replace(claim, claimed.token, self, controlSocket, depth + 1))) return false
   }
   try {
     const now = await look(lock)
     if (now?.token !== goneToken) return false
-    const temporary = await writeBeside(lock, us)
+    const temporary = await writeBeside(lock, self)
     await rename(temporary, lock)
     return true
   } finally {
@@ -134,9 +117,9 @@ async function replace(
   }
 }
 
-/** False if the file is there already. */
-async function create(path: string, us: LockHolder): Promise<boolean> {
-  const temporary = await writeBeside(path, us)
+/** Returns false if the file exists. */
+async function create(path: string, self: LockHolder): Promise<boolean> {
+  const temporary = await writeBeside(path, self)
   try {
     await link(temporary, path)
     return true
@@ -148,25 +131,25 @@ async function create(path: string, us: LockHolder): Promise<boolean> {
   }
 }
 
-async function writeBeside(path: string, us: LockHolder): Promise<string> {
-  const temporary = join(path, '..', `.arbiter.lock.${us.pid}.${randomUUID()}.tmp`)
-  await writeFile(temporary, `${JSON.stringify(us)}\n`, { mode: 0o600, flag: 'wx' })
+async function writeBeside(path: string, self: LockHolder): Promise<string> {
+  const temporary = join(path, '..', `.arbiter.lock.${self.pid}.${randomUUID()}.tmp`)
+  await writeFile(temporary, `${JSON.stringify(self)}\n`, { mode: 0o600, flag: 'wx' })
   return temporary
 }
 
-/** Removes what takers that were killed in the middle have left. The young may be at work still. */
+/** Removes the files of processes that were killed while taking the lock. Recent ones may be in use. */
 async function sweep(stateDir: string): Promise<void> {
   for (const name of await readdir(stateDir)) {
     if (!/^\.arbiter\.lock\..*\.tmp$|^arbiter\.lock\../.test(name)) continue
     const found = await stat(join(stateDir, name)).catch(() => null)
-    if (found !== null && wallClock().getTime() - found.mtimeMs > LEFTOVER) {
+    if (found !== null && wallClock().getTime() - found.mtimeMs > LEFTOVER_AGE) {
       await rm(join(stateDir, name), { force: true })
     }
   }
 }
 
 interface Found {
-  /** Null: the file holds something else. */
+  /** Null if the file is damaged. */
   readonly holder: LockHolder | null
   readonly token: string
   readonly touchedAt: number
@@ -183,17 +166,17 @@ async function look(path: string): Promise<Found | null> {
   }
 }
 
-/** A lock appears with its content, so one without has lost it in a crash of the machine. */
+/** A lock is created with its content, so one without lost it in a crash of the machine. */
 async function alive({ holder, touchedAt }: Found, controlSocket: string): Promise<boolean> {
   return holder !== null && (await isAlive(holder, touchedAt, controlSocket))
 }
 
-/** Tells other machines that we live, and finds out when one has thought otherwise. */
-function keepTouching(lock: string, us: LockHolder, onLost: (holder: LockHolder | null) => void): Cancel {
+/** Updates the time of the lock for other machines, and detects that one has taken it over. */
+function keepFresh(lock: string, self: LockHolder, onLost: (holder: LockHolder | null) => void): Cancel {
   let busy = false
   const touch = async (): Promise<void> => {
     const found = await look(lock)
-    if (found?.token === us.token) {
+    if (found?.token === self.token) {
       const now = wallClock()
       return await utimes(lock, now, now)
     }
@@ -203,7 +186,7 @@ function keepTouching(lock: string, us: LockHolder, onLost: (holder: LockHolder 
   const stop = every(LOCK_TOUCH, () => {
     if (busy) return
     busy = true
-    // A disk that fails for a while takes nothing from us: on this machine the process table speaks for the lock.
+    // If the disk fails for a while the lock stays valid: on this machine the process table decides.
     void touch()
       .catch(() => {})
       .finally(() => {
@@ -214,32 +197,32 @@ function keepTouching(lock: string, us: LockHolder, onLost: (holder: LockHolder 
 }
 
 function locked(stateDir: string, holder: LockHolder | null): PunctualError {
-  const who = holder === null ? 'another arbiter' : `the arbiter with pid ${holder.pid}${elsewhere(holder)}`
+  const who = holder === null ? 'another arbiter' : `arbiter (pid ${holder.pid}${elsewhere(holder)})`
   return new PunctualError(
     'PUNCTUAL_STATE_DIR_LOCKED',
-    `${who} runs on ${stateDir}${holder === null ? '' : ` since ${holder.since}`}; stop it (punctual stop --state-dir ${stateDir}) or choose another --state-dir`,
+    `${who} uses ${stateDir}${holder === null ? '' : ` since ${holder.since}`}; stop it (punctual stop --state-dir ${stateDir}) or choose another --state-dir`,
     { details: { stateDir, pid: holder?.pid ?? null, hostname: holder?.hostname ?? null } },
   )
 }
 
 function elsewhere(holder: LockHolder): string {
-  return holder.hostname === ourselves().hostname ? '' : ` on ${holder.hostname}`
+  return holder.hostname === thisHolder().hostname ? '' : ` on ${holder.hostname}`
 }
 
 function unusable(path: string, error: unknown): PunctualError {
   const { code: given, syscall, message, path: where } = error as NodeJS.ErrnoException
-  const code = meaningOf(given, syscall)
+  const code = normalizeCode(given, syscall)
   const at = where ?? path
   return new PunctualError(
     'PUNCTUAL_STATE_DIR_UNWRITABLE',
-    `the state directory ${path} cannot be used: ${reason(code, at) ?? message}; mend that or choose another --state-dir`,
+    `cannot use the state directory ${path}: ${reason(code, at) ?? message}; fix that or choose another --state-dir`,
     { cause: error, details: { stateDir: path, path: at, reason: code ?? null } },
   )
 }
 
-/** The code that says what is wrong, where the system call's own says something else. */
-function meaningOf(code: string | undefined, syscall: string | undefined): string | undefined {
-  // Linux says EPERM where a file system knows no hard links.
+/** Normalizes error codes that are misleading for their system call. */
+function normalizeCode(code: string | undefined, syscall: string | undefined): string | undefined {
+  // Linux reports EPERM if the file system has no hard links.
   if (syscall === 'link' && code === 'EPERM') return 'ENOTSUP'
   return code === 'EEXIST' ? 'ENOTDIR' : code
 }
@@ -247,12 +230,12 @@ function meaningOf(code: string | undefined, syscall: string | undefined): strin
 function reason(code: string | undefined, where: string): string | undefined {
   switch (code) {
     case 'ENOTDIR':
-      return `${where} is in the way and is no directory`
+      return `${where} is not a directory`
     case 'EISDIR':
-      return `${where} is a directory where a file should be`
+      return `${where} is a directory, not a file`
     case 'EACCES':
     case 'EPERM':
-      return `${where} may not be written by this user`
+      return `this user may not write to ${where}`
     case 'EROFS':
       return 'the file system is read-only'
     case 'ENOSPC':

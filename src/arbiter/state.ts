@@ -1,18 +1,33 @@
-import type { RestartReason } from '../diagnostics/events.ts'
 import type { ExitCode } from '../errors/exit-codes.ts'
 import type { Vitals } from '../ipc/messages.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /**
- * The life of a worker, as the arbiter knows it:
+ * The life of a worker as the arbiter knows it. A worker whose process has exited is removed.
  * - `spawned`: the process exists.
- * - `booting`: its watchdog has been heard; the app loads.
- * - `ready`: it serves.
- * - `stalled`: it served, and its main thread does not turn (or nothing of it beats any more).
- * - `draining`: it has been told to leave.
- * A worker that has exited is no longer in the list.
+ * - `booting`: its watchdog has sent a heartbeat; the app is loading.
+ * - `ready`: it serves requests.
+ * - `stalled`: it was ready, and its main thread is blocked or the whole process is frozen.
+ * - `draining`: it finishes its requests and exits.
  */
 export type Life = 'spawned' | 'booting' | 'ready' | 'stalled' | 'draining'
+
+/**
+ * Why a worker was restarted: the `reason` of `punctual_restarts_total`, the keys of `restarts`
+ * in `/status`. The page `docs/reference/events.md` is generated from this table.
+ */
+export const RESTART_REASONS = {
+  boot: 'It did not become ready: its entry threw, exited, did not listen, or exceeded `bootTimeout`.',
+  crash: 'An uncaught error, or an exit of its own.',
+  stall: 'It was killed at `stallKillAfter`.',
+  frozen: 'It was killed at `frozenKillAfter`.',
+  'out-of-memory': 'V8 aborted because the heap was full.',
+  'killed-externally': 'SIGKILL from outside: the kernel out of memory, or an operator.',
+  'stop-timeout': 'It did not exit within `stopTimeout` of being asked to.',
+  spawn: 'Its process could not be started.',
+} as const
+
+export type RestartReason = keyof typeof RESTART_REASONS
 
 /** Why a worker is replaced although it serves. */
 export type RecycleReason =
@@ -26,25 +41,25 @@ export interface WorkerState {
   readonly generation: number
   pid: number | null
   life: Life
-  /** Something was cut in it, so it is to leave. */
+  /** Code was interrupted in it, so its state may be inconsistent and it must be replaced. */
   tainted: boolean
-  /** Why it is to be replaced and then drained; null while it is to stay. */
-  leaving: RecycleReason | null
-  /** The worker in whose place it was started. */
+  /** Why it is replaced and then drained; null while it is to stay. */
+  recycling: RecycleReason | null
+  /** The worker it replaces. */
   readonly replaces: number | null
   readonly spawnedAt: number
   readyAt: number | null
   bootMs: number | null
-  /** Monotonic time of the last sign of life of its watchdog. */
-  beatAt: number
+  /** Monotonic time of the last heartbeat of its watchdog. */
+  heartbeatAt: number
   vitals: Vitals | null
-  /** Nothing of the process beats any more. */
+  /** The process sends no heartbeats. */
   frozen: boolean
-  /** It has been told to die, or said that it does, for this reason. */
-  dying: RestartReason | null
-  /** What its last words were, if it had any. */
-  lastWords: string | null
-  /** Limits spread by jitter, drawn when it was started, or when they were changed. */
+  /** Why its process is about to end: it was killed, or it announced that it crashes. */
+  endReason: RestartReason | null
+  /** What it reported when it failed. */
+  failure: string | null
+  /** Limits with jitter applied, drawn when it was started or when the settings changed. */
   requestLimit: number
   lifetimeLimit: number
   /** Consecutive samples above the memory limit. */
@@ -57,11 +72,11 @@ export interface Reload {
   readonly startedAt: number
   /** The command to reply to; null for a signal. */
   readonly command: number | null
-  /** How many workers of the serving generation are kept up meanwhile. */
-  readonly beside: number
+  /** How many workers of the serving generation are kept running meanwhile. */
+  readonly keepServing: number
 }
 
-/** Before which generations the release steps are run: where a config file names none, before none. */
+/** Which generations run the release steps first; without a config file, none do. */
 export type ReleaseWhen = 'never' | 'reload' | 'always'
 
 /** All that `decide` knows. Plain data: it can be compared, printed and replayed. */
@@ -69,30 +84,30 @@ export interface State {
   settings: Settings
   phase: 'starting' | 'running' | 'stopping' | 'stopped'
   wanted: number
-  /** The generation that serves, or is to serve. */
+  /** The generation that serves, or will serve once it is ready. */
   generation: number
   nextWorker: number
   nextGeneration: number
   workers: WorkerState[]
-  /** Under way; the rest waits in `reloadQueue`. */
+  /** The reload in progress; others wait in `reloadQueue`. */
   reload: Reload | null
-  /** Commands (or null for signals) whose reload has not begun. */
+  /** Commands (null for signals) whose reload has not started. */
   reloadQueue: (number | null)[]
   readonly releases: ReleaseWhen
-  /** The release steps that run now; nothing of their generation is started before they have ended. */
+  /** The release steps that run now; their generation is started when they have finished. */
   releasing: { readonly generation: number; readonly startedAt: number } | null
-  /** Address of the app, once any worker has said it. */
+  /** Address of the app, once a worker has reported it. */
   address: string | null
-  /** Unplanned ends since the start, by reason. */
+  /** Unplanned exits since the start, by reason. */
   restarts: Partial<Record<RestartReason, number>>
   /** When workers failed, within the crash window; a burst counts once. */
   failures: { readonly at: number; readonly reason: RestartReason }[]
   /** How often the restart delay has been doubled. */
   delayLevel: number
   /** No worker is spawned before this instant. */
-  spawnNotBefore: number
+  nextSpawnAt: number
   lastFailureAt: number
-  tickedAt: number
+  lastTickAt: number
   exit: { readonly code: ExitCode; readonly why: string } | null
   /** State of the random generator that spreads limits. */
   random: number
@@ -116,15 +131,15 @@ export function initialState(settings: Settings, seed: number, releases: Release
     restarts: {},
     failures: [],
     delayLevel: 0,
-    spawnNotBefore: Number.NEGATIVE_INFINITY,
+    nextSpawnAt: Number.NEGATIVE_INFINITY,
     lastFailureAt: Number.NEGATIVE_INFINITY,
-    tickedAt: Number.NEGATIVE_INFINITY,
+    lastTickAt: Number.NEGATIVE_INFINITY,
     exit: null,
     random: seed,
   }
 }
 
-/** Whether the app can be reached: a worker of the wanted generation is ready and not stalled. */
+/** Whether the app can be reached: a worker of the serving generation is ready and not stalled. */
 export function isReady(state: State): boolean {
   return (
     (state.phase === 'starting' || state.phase === 'running') &&
@@ -132,8 +147,8 @@ export function isReady(state: State): boolean {
   )
 }
 
-/** Whether everybody is there who should be, and nobody else. */
-export function isWhole({ phase, reload, workers, wanted }: State): boolean {
+/** Whether exactly the wanted workers exist, and all of them are ready. */
+export function isComplete({ phase, reload, workers, wanted }: State): boolean {
   return (
     phase === 'running' && reload === null && workers.length === wanted && workers.every(({ life }) => life === 'ready')
   )

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { SettingsInForce } from '../arbiter/settings-control.ts'
+import type { SettingsInForce } from '../arbiter/arbiter-control.ts'
 import { EXIT } from '../errors/exit-codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { ms } from '../resilience/duration.ts'

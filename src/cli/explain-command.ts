@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { printable } from '../diagnostics/log-text.ts'
+import { printable } from '../diagnostics/format-log-line.ts'
 import { type FingerprintReport, QUERIES_TOPIC, type QueriesReport } from '../diagnostics/modules/queries-report.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { Command } from 'commander'
+import { formatIncident } from '../diagnostics/format-incident.ts'
+import { printable } from '../diagnostics/format-log-line.ts'
 import type { IncidentSummary } from '../diagnostics/incident.ts'
 import { IncidentFiles } from '../diagnostics/incident-files.ts'
-import { printable } from '../diagnostics/log-text.ts'
-import { tellIncident } from '../diagnostics/tell-incident.ts'
 import { wrapText } from '../diagnostics/text-table.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { addStateDirFlag, readStateDir } from './control-client-options.ts'
@@ -66,7 +66,7 @@ async function showOne(stateDir: string, id: string, options: Options, width: nu
       details: { reason: 'unknown-incident', incident: id },
     })
   }
-  return options.json ? `${JSON.stringify(incident, null, 2)}\n` : tellIncident(incident, process.cwd(), width)
+  return options.json ? `${JSON.stringify(incident, null, 2)}\n` : formatIncident(incident, process.cwd(), width)
 }
 
 /** Two or more lines for each of the newest. */

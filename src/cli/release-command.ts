@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { printable } from '../diagnostics/log-text.ts'
+import { printable } from '../diagnostics/format-log-line.ts'
 import type { ReleaseRecord } from '../diagnostics/release-report.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'

@@ -2,7 +2,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { Command } from 'commander'
 import { startAdminServer } from '../arbiter/admin-server.ts'
-import { Arbiter, tellEnd } from '../arbiter/arbiter.ts'
+import { Arbiter, formatEnd } from '../arbiter/arbiter.ts'
 import { startControlServer } from '../arbiter/control-server.ts'
 import { createServiceManager } from '../arbiter/service-manager.ts'
 import { setAsideSetFile } from '../arbiter/set-file.ts'
@@ -125,7 +125,7 @@ async function run(
     }
     const end = await arbiter.run()
     await store.flush(LAST_WORDS)
-    const failure = tellEnd(end, name, arbiter.settings.settings)
+    const failure = formatEnd(end, name, arbiter.settings.settings)
     if (failure === null) log.info({ event: 'stopped', reason: end.why }, `stopped: ${end.why}`)
     else throw new PunctualError(CODE_OF_END[end.code] ?? 'PUNCTUAL_BOOT_FAILED', failure)
   } finally {

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { SetOutcome } from '../arbiter/settings-control.ts'
+import type { SetOutcome } from '../arbiter/arbiter-control.ts'
 import { EXIT } from '../errors/exit-codes.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { askArbiter } from './control-client.ts'

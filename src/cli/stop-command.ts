@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { tellProgress } from '../arbiter/control-progress.ts'
+import { formatProgress } from '../arbiter/control-protocol.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { monotonicNow, pause } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
@@ -57,7 +57,7 @@ async function waitUntilGone(stateDir: string, pid: number, start: number, limit
 /** How far it is; empty where it does not say, null where it no longer listens. */
 async function look(stateDir: string): Promise<string | null> {
   try {
-    return tellProgress(await askArbiter(stateDir, { command: 'status' }, { limit: ms(2_000) }))
+    return formatProgress(await askArbiter(stateDir, { command: 'status' }, { limit: ms(2_000) }))
   } catch (error) {
     return error instanceof PunctualError && error.code === 'PUNCTUAL_ARBITER_NOT_RUNNING' ? null : ''
   }

@@ -1,4 +1,4 @@
-import type { SettingsInForce } from '../arbiter/settings-control.ts'
+import type { SettingsInForce } from '../arbiter/arbiter-control.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { SETTING_NAMES, type SettingName } from '../settings/records.ts'
 import type { ReportedSetting, SettingsReport } from '../settings/settings-report.ts'

@@ -1,65 +1,89 @@
 import type { LeakReport } from './leak-report.ts'
 
-/** What is recorded when a worker stalls, is killed, crashes or cannot boot: one JSON file each, written by the arbiter. */
+/**
+ * What is recorded when a worker stalls, is killed, crashes or cannot boot. The arbiter writes each
+ * incident to a JSON file of its own.
+ */
 export interface Incident {
   /** Sortable by time and unique within a state directory: `20261122T004331123-w2-stall`. */
   readonly id: string
-  readonly kind: 'stall' | 'frozen' | 'boot' | 'crash' | 'memory' | 'leak' | 'crash-loop' | 'internal-error'
-  /** ISO 8601 wall time of the start. */
+  readonly kind: keyof typeof INCIDENT_KINDS
+  /** When it began: wall time in ISO 8601. */
   readonly at: string
   readonly worker: { readonly id: number; readonly pid: number; readonly generation: number } | null
-  /** The whole summary in one sentence, as it stands now. */
+  /** The whole incident in one sentence, as of its last update. */
   readonly summary: string
-  readonly outcome: 'ongoing' | 'ended' | 'interrupted' | 'killed' | 'exited'
-  /** What was seen, oldest first: one entry for each stage (report, cut, kill) that was reached. */
+  readonly outcome: keyof typeof INCIDENT_OUTCOMES
+  /** What was seen, oldest first: one entry for each stage (report, interrupt, kill) that was reached. */
   readonly evidence: readonly StallEvidence[]
-  /** How long the main thread stood still in all, in milliseconds. */
+  /** How long the main thread was blocked in total, in milliseconds. */
   readonly stalledForMs?: number
-  /** The answer the culprit's client got: `503`, `closed` (its response had begun), `none` (no request was to blame). */
+  /** The response to the request to blame: `503`, `closed` (its response had begun), `none` (no such request). */
   readonly culprit?: '503' | 'closed' | 'none'
-  /** Other requests that were in flight when the stall was cut, and how many of them were answered. */
+  /** Other requests in flight when the stall was interrupted, and how many of them were answered. */
   readonly others?: { readonly inFlight: number; readonly served: number }
   readonly emergencyResponses?: EmergencyResponses
   readonly replacement?: { readonly worker: number; readonly afterMs: number }
-  /** Exit code or signal, where the worker has left. */
+  /** How the worker exited. */
   readonly exit?: { readonly code: number | null; readonly signal: string | null }
   readonly error?: ReportedError
-  /** Of a boot that did not end: the file that was being imported, who imports it, and so on up to the entry. Absolute paths. */
+  /** Of a boot that did not complete: the file being imported, its importer, and so on up to the entry. Absolute paths. */
   readonly imports?: readonly string[]
-  /** Why a cut that was due did not happen. */
+  /** Why a due interruption did not happen. */
   readonly notInterrupted?: NotInterruptedReason
-  /** What was borrowed and not given back. */
+  /** The connection that was not returned. */
   readonly leak?: LeakReport
   /** What a worker replaced for its memory used, and its limit, in bytes. */
   readonly memory?: { readonly rss: number; readonly limit: number }
-  /** The heap of a worker whose process aborted because it was full, in bytes. */
+  /** The heap of a worker that V8 aborted because it was full, in bytes. */
   readonly heap?: { readonly used: number; readonly limit: number }
   /** The failures that made a crash loop, counted by reason. */
   readonly failures?: { readonly withinMs: number; readonly reasons: Readonly<Record<string, number>> }
   /** Of an `internal-error`: the type of the event that the arbiter was handling. */
   readonly during?: string
-  /** What was left out to keep the file within its size; absent when it is whole. */
+  /** What was left out to keep the file within its size limit; absent if nothing was. */
   readonly truncated?: readonly string[]
 }
 
-/** Why the JavaScript of a stalled main thread was not cut. */
-export type NotInterruptedReason =
-  /** An `async_hooks` hook is enabled, under which a cut may abort the process. */
-  | 'async-hooks'
-  /** The worker has been cut before and is on its way out. */
-  | 'interrupted-before'
-  | 'blocked-in-system-call'
-  /** It runs native code that cannot be interrupted. */
-  | 'native-code'
-  /** It was cut, and its loop did not turn all the same. */
-  | 'loop-did-not-turn'
-  /** The loop is kept from turning by one request after another. */
-  | 'requests-one-after-another'
+/** The kinds of incidents. The page `docs/reference/events.md` is generated from this table. */
+export const INCIDENT_KINDS = {
+  stall: 'The main thread of a worker was blocked for longer than `stallReportAfter`.',
+  frozen: 'A whole process sent no heartbeats: it was stopped, swapped out or starved of CPU.',
+  boot: 'A worker exited, or was killed at `bootTimeout`, before it was ready.',
+  crash: 'A worker that served exited without having been asked to.',
+  memory: 'A worker used more than `maxMemory` for `maxMemorySamples` seconds and is replaced.',
+  leak: 'A connection of a guarded pool was checked out for longer than `leakThreshold`. The worker keeps running.',
+  'crash-loop': 'Workers failed `crashLimit` times within `crashWindow`, and the arbiter gave up.',
+  'internal-error': 'The arbiter itself failed because of a bug, killed its workers and exited with code 1.',
+} as const
 
-/** What a list of incidents shows of one. */
+/** The outcomes of incidents. The page `docs/reference/events.md` is generated from this table. */
+export const INCIDENT_OUTCOMES = {
+  ongoing: 'It has not ended.',
+  ended: 'It ended by itself, and the worker keeps running.',
+  interrupted: 'The blocking JavaScript was interrupted; the worker finished its other requests and was replaced.',
+  killed: 'The process was killed, after emergency responses to its clients where possible.',
+  exited: 'The process exited by itself.',
+} as const
+
+/** The fields of an incident that lists show. */
 export type IncidentSummary = Pick<Incident, 'id' | 'kind' | 'at' | 'worker' | 'summary' | 'outcome'>
 
-/** An error as it travels between processes. */
+/** Why the JavaScript of a blocked main thread was not interrupted. */
+export type NotInterruptedReason =
+  /** An `async_hooks` hook is enabled, under which an interruption may abort the process. */
+  | 'async-hooks'
+  /** The worker was interrupted before and is being replaced. */
+  | 'interrupted-before'
+  | 'blocked-in-system-call'
+  /** Native code is running that cannot be interrupted. */
+  | 'native-code'
+  /** It was interrupted, but its event loop did not continue. */
+  | 'loop-did-not-turn'
+  /** One request after another blocks the event loop. */
+  | 'requests-one-after-another'
+
+/** An error as it is sent between processes. */
 export interface ReportedError {
   readonly name: string
   readonly message: string
@@ -67,39 +91,39 @@ export interface ReportedError {
   readonly code?: string
 }
 
-/** What the clients of a killed worker were told. */
+/** What the clients of a killed worker received. */
 export interface EmergencyResponses {
   /** Requests in flight whose response had not begun: answered 503. */
   readonly inFlight: number
-  /** Requests lying unread on a keep-alive connection: answered 503. */
+  /** Unread requests on keep-alive connections: answered 503. */
   readonly unread: number
   /** Connections that could not be answered (TLS, HTTP/2, half-sent, upgraded): closed. */
   readonly closed: number
   readonly tookMs: number
 }
 
-/** What the watchdog saw of a main thread that stands still. */
+/** What the watchdog saw of a blocked main thread. */
 export interface StallEvidence {
   readonly stage: 'report' | 'interrupt' | 'kill' | 'boot' | 'frozen'
   readonly stalledForMs: number
-  /** Innermost frame first; null where no stack could be had (blocked in a system call). */
+  /** Innermost frame first; null if there is none (blocked in a system call). */
   readonly stack: readonly StackFrame[] | null
-  /** The request being executed, read from AsyncLocalStorage while paused; null if none or not known. */
+  /** The request being executed, read from AsyncLocalStorage while paused; null if none or unknown. */
   readonly request: RequestLine | null
-  /** Oldest first, at most 50; `inFlightCount` has them all. */
+  /** Oldest first, at most 50; `inFlightCount` counts all. */
   readonly inFlight: readonly RequestLine[]
   readonly inFlightCount: number
   readonly kernel: KernelEvidence | null
-  /** Lag of the event loop in milliseconds, one figure a second, the newest last. */
+  /** Lag of the event loop in milliseconds, one value a second, newest last. */
   readonly loopLag: readonly number[]
   readonly memory: { readonly rss: number; readonly heapUsed: number; readonly heapLimit: number }
-  /** Name of the `allowBlocking` whose limit ran out, if one was under way. */
+  /** Name of the `allowBlocking` job that exceeded its timeout, if one was running. */
   readonly allowBlocking: string | null
 }
 
 export interface StackFrame {
   readonly function: string
-  /** Absolute path, `node:…` for Node's own, or the script's URL. */
+  /** Absolute path, `node:…` for Node's own code, or the URL of the script. */
   readonly file: string
   /** From 1. */
   readonly line: number
@@ -112,15 +136,17 @@ export interface RequestLine {
   readonly ageMs: number
 }
 
-/** What Linux says of the main thread. */
+/** What Linux reports about the main thread. */
 export interface KernelEvidence {
-  /** `spinning` burns CPU, `waiting` is blocked in the kernel, `stopped` has been stopped by a signal. */
+  /**
+   * `spinning` uses CPU, `waiting` is blocked in the kernel, `stopped` was stopped by a signal.
+   */
   readonly doing: 'spinning' | 'waiting' | 'stopped' | 'unknown'
   /** Share of one CPU that the main thread used while it was watched, 0 to 1. */
   readonly cpuShare: number
   readonly wchan: string | null
   readonly syscall: string | null
-  /** The file, pipe or socket the system call is about, where it names one. */
+  /** The file, pipe or socket of the system call, if it has one. */
   readonly target: string | null
   /** Command lines of child processes of the worker (what an `execSync` waits for). */
   readonly children: readonly string[]

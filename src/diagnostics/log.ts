@@ -1,8 +1,8 @@
 import { isatty } from 'node:tty'
 import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino'
 import type { Milliseconds } from '../resilience/duration.ts'
+import { formatLogLine } from './format-log-line.ts'
 import { descriptorSink, streamSink } from './log-sinks.ts'
-import { textLine } from './log-text.ts'
 import { LogWriter } from './log-writer.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
@@ -60,7 +60,9 @@ export function createLog(options: LogOptions): Log {
   const writer = new LogWriter(sink, bufferSize, batchSize)
   const color = options.color ?? (isTerminal(stream) && (process.env.NO_COLOR ?? '') === '')
   const write =
-    format === 'json' ? (line: string) => writer.write(line) : (line: string) => writer.write(textLine(line, color))
+    format === 'json'
+      ? (line: string) => writer.write(line)
+      : (line: string) => writer.write(formatLogLine(line, color))
   const logger = pino(
     {
       level,

@@ -58,8 +58,8 @@ test('the figures are those of the status, in base units', async () => {
     'punctual_worker_loop_lag_seconds{worker="1"} 0.012',
     'punctual_worker_heartbeat_age_seconds{worker="1"} 0.002',
     `punctual_worker_resident_memory_bytes{worker="1"} ${70 * 2 ** 20}`,
-    'punctual_worker_requests_ended_total{worker="1",outcome="expired"} 7',
-    'punctual_worker_requests_ended_total{worker="1",outcome="gone"} 0',
+    'punctual_worker_requests_ended_total{worker="1",outcome="timed-out"} 7',
+    'punctual_worker_requests_ended_total{worker="1",outcome="client-disconnected"} 0',
     'punctual_worker_abandoned_operations{worker="1"} 2',
   ]) {
     assert.ok(lines.includes(line), line)

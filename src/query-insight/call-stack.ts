@@ -1,4 +1,4 @@
-import { isAppCode, localPath } from '../diagnostics/telling-frame.ts'
+import { isAppCode, localPath } from '../diagnostics/stack-frames.ts'
 
 /** The frames that V8 captures: enough for those of a query builder and the app's below them. */
 const MAX_CAPTURED = 60

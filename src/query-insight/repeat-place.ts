@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises'
 import { findSourceMap } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { SourcePositions } from '../diagnostics/source-positions.ts'
-import { shortPath } from '../diagnostics/telling-frame.ts'
+import { SourceMapper } from '../diagnostics/source-mapper.ts'
+import { shortPath } from '../diagnostics/stack-frames.ts'
 import type { AppFrame } from './call-stack.ts'
 import { isInLoop } from './in-loop.ts'
 import { RecentMap } from './recent-map.ts'
@@ -22,7 +22,7 @@ const MAX_SOURCE = 2 * 1024 * 1024
 const MAX_PLACES = 500
 
 const places = new RecentMap<string, Promise<RepeatPlace>>(MAX_PLACES)
-const positions = new SourcePositions()
+const positions = new SourceMapper()
 
 /**
  * Finds the line to change from a call stack: the innermost frame whose line is in a loop in its

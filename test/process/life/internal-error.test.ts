@@ -27,6 +27,6 @@ it('an arbiter that fails answers what is in flight, stops its workers, and exit
   const message = server.lines.filter(({ level }) => level === '').map(({ msg }) => msg)
   assert.equal(printedCode(message.join('\n')), 'PUNCTUAL_INTERNAL_ERROR', message.join('\n'))
   const incident = await server.incident('of the arbiter', ({ kind }) => kind === 'internal-error')
-  assert.partialDeepStrictEqual(incident, { worker: null, outcome: 'exited', during: 'told' })
+  assert.partialDeepStrictEqual(incident, { worker: null, outcome: 'exited', during: 'message' })
   assert.equal(incident.error?.name, 'TypeError')
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { RestartReason } from '../../../src/diagnostics/events.ts'
+import type { RestartReason } from '../../../src/arbiter/state.ts'
 import type { Incident, ReportedError } from '../../../src/diagnostics/incident.ts'
 import { request } from '../support/client.ts'
 import { printedCode } from '../support/printed-error.ts'

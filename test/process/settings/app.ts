@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import type { SetOutcome, SettingsInForce } from '../../../src/arbiter/settings-control.ts'
+import type { SetOutcome, SettingsInForce } from '../../../src/arbiter/arbiter-control.ts'
 import type { SettingFault } from '../../../src/settings/settings-error.ts'
 import { request } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'

@@ -6,30 +6,29 @@ import type { FromMain, FromWatchdog, MainEnvelope, ToWorker } from '../ipc/mess
 import { encodeWorkerConfig, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
 
-/** What a worker's process does, as it is told to the arbiter. */
 export interface WorkerListener {
-  readonly onTold: (message: FromMain | FromWatchdog) => void
+  readonly onMessage: (message: FromMain | FromWatchdog) => void
   readonly onExit: (code: number | null, signal: string | null) => void
   readonly onSpawnFailed: (why: string) => void
 }
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-// By path: the arbiter never loads what a worker is made of.
+// By path, since the arbiter must not load the code of a worker.
 const BOOT = fileURLToPath(new URL(`../worker/boot.${extension}`, import.meta.url))
 const PRELOAD = new URL(`../worker/preload.${extension}`, import.meta.url).href
 
-/** A process that runs the app, as the arbiter holds it: it can be told things and be killed, and nothing here waits for it. */
-export class WorkerHandle {
+/** A process that runs the app. It takes messages and can be killed; nothing here waits for it. */
+export class WorkerProcess {
   readonly #worker: ClusterWorker
   readonly #link: Duplex
 
-  /** Starts the process. The app's standard output and error are the arbiter's own. */
+  /** Starts the process. It shares the arbiter's standard output and error. */
   constructor(config: WorkerConfig, listener: WorkerListener) {
     cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({
       exec: BOOT,
       args: [encodeWorkerConfig(config)],
-      execArgv: [...flagsForCuts(), '--import', PRELOAD, ...preloads(config), ...config.appFlags],
+      execArgv: [...interruptFlags(), '--import', PRELOAD, ...preloads(config), ...config.appFlags],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
     })
     const { port, host } = config.settings
@@ -38,14 +37,14 @@ export class WorkerHandle {
     this.#link.on(
       'data',
       readJsonLines(
-        (message) => listener.onTold(message as FromWatchdog),
+        (message) => listener.onMessage(message as FromWatchdog),
         () => {},
       ),
     )
-    // A worker that dies mid-sentence, or is written to as it does, is told by its exit.
+    // A worker that dies while it is written to is reported by its exit.
     this.#link.on('error', () => {})
     this.#worker.on('message', (message: Partial<MainEnvelope> | null) => {
-      if (message?.punctual !== undefined) listener.onTold(message.punctual)
+      if (message?.punctual !== undefined) listener.onMessage(message.punctual)
     })
     this.#worker.on('error', (error) => {
       if (this.pid === null) listener.onSpawnFailed(error.message)
@@ -56,16 +55,16 @@ export class WorkerHandle {
     })
   }
 
-  /** Null when the process could not be started. */
+  /** Null if the process could not be started. */
   get pid(): number | null {
     return this.#worker.process.pid ?? null
   }
 
-  order(message: ToWorker): void {
+  send(message: ToWorker): void {
     if (!this.#link.destroyed) this.#link.write(jsonLine(message))
   }
 
-  /** SIGKILL, to the process and to whatever it has started. */
+  /** Sends SIGKILL to the process and its descendants. */
   kill(): void {
     const { pid } = this
     if (pid === null) return
@@ -75,8 +74,11 @@ export class WorkerHandle {
   }
 }
 
-/** Without these, a cut inside a timer or under AsyncLocalStorage aborts the process instead of ending the JavaScript. */
-function flagsForCuts(): string[] {
+/**
+ * Without these flags an interruption inside a timer or under AsyncLocalStorage aborts the process
+ * instead of terminating the running JavaScript.
+ */
+function interruptFlags(): string[] {
   const flags = ['--no-force-async-hooks-checks']
   if (Number(process.versions.node.split('.')[0]) < 24) flags.push('--experimental-async-context-frame')
   return flags

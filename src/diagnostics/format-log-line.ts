@@ -7,7 +7,7 @@ const LONGEST_FIELDS = 120
 const NOT_SHOWN = new Set(['level', 'time', 'pid', 'msg', 'event', 'error'])
 
 /** A JSON line of the log as a person reads it: `12:03:04.123 warn  the message key=value`. Local time. */
-export function textLine(jsonLine: string, color: boolean): string {
+export function formatLogLine(jsonLine: string, color: boolean): string {
   const line = JSON.parse(jsonLine) as Record<string, unknown>
   const level = String(line.level)
   const paint = (code: number, text: string): string => (color ? `\u001b[${code}m${text}\u001b[39m` : text)

@@ -10,12 +10,12 @@ export interface StatusFacts {
   readonly incidents: Status['incidents']
   readonly set: Status['set']
   readonly release: Status['release']
-  /** What the modules in a worker have reported last. */
+  /** The latest reports of the modules in a worker. */
   readonly modules: (worker: number) => WorkerStatus['modules']
 }
 
-/** The state as it is shown: `/status`, `punctual status`, the metrics. */
-export function statusOf(state: State, facts: StatusFacts, now: number): Status {
+/** Builds what `/status`, `punctual status` and the metrics show. */
+export function buildStatus(state: State, facts: StatusFacts, now: number): Status {
   return {
     name: facts.name,
     version: facts.version,
@@ -48,8 +48,9 @@ export function statusOf(state: State, facts: StatusFacts, now: number): Status 
       wouldBeShed: worker.vitals?.wouldBeShed ?? 0,
       overloaded: worker.vitals?.overloaded ?? false,
       abandonedOperations: worker.vitals?.abandonedOperations ?? 0,
-      // The heartbeat is as old as it was when it was told, and older by the time since.
-      heartbeatAgeMs: worker.vitals === null ? null : Math.round(worker.vitals.heartbeatAgeMs + now - worker.beatAt),
+      // Its age when it was reported, plus the time since.
+      heartbeatAgeMs:
+        worker.vitals === null ? null : Math.round(worker.vitals.heartbeatAgeMs + now - worker.heartbeatAt),
       loopLagMs: worker.vitals?.loopLagMs ?? null,
       rssBytes: worker.vitals?.rss ?? null,
       heapUsedBytes: worker.vitals?.heapUsed ?? null,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { StackFrame } from './incident.ts'
-import { SourcePositions } from './source-positions.ts'
+import { SourceMapper } from './source-mapper.ts'
 
 const TSC = fileURLToPath(new URL('../../node_modules/.bin/tsc', import.meta.url))
 /** Types and blank lines, so that nothing stands where it stood. */
@@ -69,9 +69,9 @@ for (const [what, flag] of [
     const compiled = await compiledFrame(flag)
     assert.notEqual(compiled.line, 10)
     const expected = { function: 'verify', file: join(directory, 'src', 'login.ts'), line: 10, column: 9 }
-    const [mapped] = await new SourcePositions().map([compiled])
+    const [mapped] = await new SourceMapper().map([compiled])
     assert.deepEqual(mapped, expected)
-    const [again] = await new SourcePositions().map([{ ...compiled, file: pathToFileURL(compiled.file).href }])
+    const [again] = await new SourceMapper().map([{ ...compiled, file: pathToFileURL(compiled.file).href }])
     assert.deepEqual(again, expected)
   })
 }
@@ -97,11 +97,11 @@ test('a frame stays as it is whatever is wrong with its map', async () => {
     { function: 'f', file: join(directory, 'nowhere.js'), line: 1, column: 1 },
     { function: 'f', file: '/dev/zero', line: 1, column: 1 },
   ]
-  assert.deepEqual(await new SourcePositions().map(frames), frames)
+  assert.deepEqual(await new SourceMapper().map(frames), frames)
 })
 
 test('a file that was compiled anew is read anew', async () => {
-  const positions = new SourcePositions()
+  const positions = new SourceMapper()
   const [before] = await positions.map([await compiledFrame('--sourceMap')])
   assert.equal(before?.line, 10)
   const plain = { function: 'f', file: join(directory, 'dist', 'login.js'), line: 2, column: 1 }

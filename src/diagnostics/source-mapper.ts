@@ -24,7 +24,7 @@ interface Mapped {
  * Leads the frames of compiled files back to what was written, through the source map that the compiled file names (inline, or a local
  * file beside it). Whatever goes wrong, the frame stays as it was. Never rejects.
  */
-export class SourcePositions {
+export class SourceMapper {
   readonly #files = new Map<string, Mapped>()
 
   async map(frames: readonly StackFrame[]): Promise<readonly StackFrame[]> {

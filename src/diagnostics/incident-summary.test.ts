@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { KernelEvidence, StackFrame, StallEvidence } from './incident.ts'
-import { tellStory, type Untold } from './story.ts'
+import { formatSummary, type IncidentFacts } from './incident-summary.ts'
 
 const CWD = '/app'
 
@@ -41,7 +41,7 @@ const evidence = (given: Partial<StallEvidence> = {}): StallEvidence => ({
   ...given,
 })
 
-const incident = (given: Partial<Untold> = {}): Untold => ({
+const incident = (given: Partial<IncidentFacts> = {}): IncidentFacts => ({
   id: '20261122T004331123-w2-stall',
   kind: 'stall',
   at: '2026-11-22T00:43:31.123Z',
@@ -51,7 +51,7 @@ const incident = (given: Partial<Untold> = {}): Untold => ({
   ...given,
 })
 
-const summary = (given: Partial<Untold> = {}): string => tellStory(incident(given), CWD)
+const summary = (given: Partial<IncidentFacts> = {}): string => formatSummary(incident(given), CWD)
 
 describe('a stall', () => {
   test('while it lasts says where, for whom, what the thread does and who waits', () => {

@@ -10,9 +10,9 @@ import { createLog } from '../diagnostics/log.ts'
 import type { FromMain, FromWatchdog } from '../ipc/messages.ts'
 import { ms } from '../resilience/duration.ts'
 import { resolveSettings } from '../settings/resolve.ts'
-import { Chronicle } from './chronicle.ts'
 import { decide } from './decide.ts'
-import type { Event } from './event.ts'
+import type { Event } from './events.ts'
+import { IncidentTracker } from './incident-tracker.ts'
 import { initialState, type State } from './state.ts'
 
 type Unstamped<T> = T extends unknown ? Omit<T, 'at'> : never
@@ -32,9 +32,9 @@ function evidence(stage: StallEvidence['stage'], stalledForMs: number): StallEvi
   }
 }
 
-/** A chronicle fed as the arbiter feeds it, with a real store and log. */
-class Desk {
-  readonly #chronicle: Chronicle
+/** A tracker that gets events as from the arbiter, with a real store and log. */
+class Bench {
+  readonly #tracker: IncidentTracker
   readonly #store: IncidentStore
   readonly lines: Record<string, unknown>[] = []
   #state: State
@@ -59,7 +59,7 @@ class Desk {
     )
     const log = createLog({ level: 'info', format: 'json', stream })
     this.#store = new IncidentStore({ ...settings, stateDir, log })
-    this.#chronicle = new Chronicle(this.#store, log, '/srv', '/srv/app.js')
+    this.#tracker = new IncidentTracker(this.#store, log, '/srv', '/srv/app.js')
     this.#state = initialState(settings, 1)
     this.happens({ type: 'start' })
     for (const id of [1, 2]) this.boots(id)
@@ -67,14 +67,15 @@ class Desk {
 
   happens(event: Unstamped<Event>): void {
     const stamped = { ...event, at: this.now } as Event
-    this.#chronicle.note(stamped, this.#state)
+    this.#tracker.recordEvent(stamped, this.#state)
     const { state, actions } = decide(this.#state, stamped)
     this.#state = state
-    for (const action of actions) if (action.type === 'announce') this.#chronicle.announce(action.what, state, this.now)
+    for (const action of actions)
+      if (action.type === 'announce') this.#tracker.recordAnnouncement(action.what, state, this.now)
   }
 
   tells(worker: number, message: FromMain | FromWatchdog): void {
-    this.happens({ type: 'told', worker, message })
+    this.happens({ type: 'message', worker, message })
   }
 
   boots(id: number): void {
@@ -83,37 +84,37 @@ class Desk {
   }
 
   async incidents(): Promise<Incident[]> {
-    await this.#chronicle.told()
+    await this.#tracker.flush()
     await this.#store.flush(ms(10_000))
     const all = await Promise.all((await this.#store.list()).map(({ id }) => this.#store.read(id)))
     return all.filter((incident) => incident !== undefined)
   }
 }
 
-async function desk(run: (desk: Desk) => Promise<void>): Promise<void> {
-  const stateDir = await mkdtemp(join(tmpdir(), 'punctual-chronicle-'))
+async function withBench(run: (bench: Bench) => Promise<void>): Promise<void> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'punctual-tracker-'))
   try {
-    await run(new Desk(stateDir))
+    await run(new Bench(stateDir))
   } finally {
     await rm(stateDir, { recursive: true })
   }
 }
 
-test('a cut is one incident, whichever of the two ways out of the worker is heard first', async () => {
+test('an interruption is one incident, in whichever order the messages of the worker arrive', async () => {
   const cut = { type: 'stall-interrupted', stalledForMs: 5_000, evidence: evidence('interrupt', 5_000) } as const
   const done = { type: 'interrupt-done', culprit: '503', others: 14 } as const
   for (const order of [
     [cut, done],
     [done, cut],
   ]) {
-    await desk(async (chronicle) => {
-      chronicle.tells(2, { type: 'stall-reported', evidence: evidence('report', 1_000) })
-      for (const message of order) chronicle.tells(2, message)
-      chronicle.now += 212
-      chronicle.boots(3)
-      chronicle.tells(2, { type: 'interrupt-served', served: 14, others: 14 })
-      chronicle.happens({ type: 'exited', worker: 2, code: 0, signal: null })
-      const [incident, ...more] = await chronicle.incidents()
+    await withBench(async (tracker) => {
+      tracker.tells(2, { type: 'stall-reported', evidence: evidence('report', 1_000) })
+      for (const message of order) tracker.tells(2, message)
+      tracker.now += 212
+      tracker.boots(3)
+      tracker.tells(2, { type: 'interrupt-served', served: 14, others: 14 })
+      tracker.happens({ type: 'exited', worker: 2, code: 0, signal: null })
+      const [incident, ...more] = await tracker.incidents()
       assert.deepEqual(more, [])
       assert.partialDeepStrictEqual(incident, {
         kind: 'stall',
@@ -126,7 +127,7 @@ test('a cut is one incident, whichever of the two ways out of the worker is hear
         replacement: { worker: 3, afterMs: 212 },
         exit: { code: 0, signal: null },
       })
-      assert.partialDeepStrictEqual(chronicle.lines.at(-1), {
+      assert.partialDeepStrictEqual(tracker.lines.at(-1), {
         event: 'incident',
         incident: incident?.id,
         outcome: 'interrupted',
@@ -136,21 +137,21 @@ test('a cut is one incident, whichever of the two ways out of the worker is hear
   }
 })
 
-test('a kill tells why no cut was made, what the clients were told, and who took over', async () => {
-  await desk(async (chronicle) => {
-    chronicle.tells(1, { type: 'stall-reported', evidence: evidence('report', 1_000) })
-    chronicle.tells(1, {
+test('a kill records why there was no interruption, the emergency responses, and the replacement', async () => {
+  await withBench(async (tracker) => {
+    tracker.tells(1, { type: 'stall-reported', evidence: evidence('report', 1_000) })
+    tracker.tells(1, {
       type: 'interrupt-impossible',
       why: 'blocked-in-system-call',
       evidence: evidence('interrupt', 10_000),
     })
     const emergencyResponses = { inFlight: 40, unread: 1, closed: 2, tookMs: 3 }
-    chronicle.tells(1, { type: 'killing', why: 'stall', evidence: evidence('kill', 15_000), emergencyResponses })
-    chronicle.happens({ type: 'exited', worker: 1, code: null, signal: 'SIGKILL' })
-    chronicle.now += 400
-    chronicle.happens({ type: 'timer', timer: { of: 'spawn' } })
-    chronicle.boots(3)
-    const [incident] = await chronicle.incidents()
+    tracker.tells(1, { type: 'killing', why: 'stall', evidence: evidence('kill', 15_000), emergencyResponses })
+    tracker.happens({ type: 'exited', worker: 1, code: null, signal: 'SIGKILL' })
+    tracker.now += 400
+    tracker.happens({ type: 'timer', timer: { of: 'spawn' } })
+    tracker.boots(3)
+    const [incident] = await tracker.incidents()
     assert.partialDeepStrictEqual(incident, {
       outcome: 'killed',
       stalledForMs: 15_000,
@@ -161,13 +162,13 @@ test('a kill tells why no cut was made, what the clients were told, and who took
   })
 })
 
-test('a worker killed for not leaving is no stall, and is told all the same', async () => {
-  await desk(async (chronicle) => {
-    chronicle.happens({ type: 'signal', signal: 'SIGTERM' })
+test('a worker killed at its stop timeout is logged and is not an incident', async () => {
+  await withBench(async (tracker) => {
+    tracker.happens({ type: 'signal', signal: 'SIGTERM' })
     const emergencyResponses = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
-    chronicle.tells(1, { type: 'killing', why: 'stop-timeout', evidence: null, emergencyResponses })
-    assert.deepEqual(await chronicle.incidents(), [])
-    assert.partialDeepStrictEqual(chronicle.lines.at(-1), {
+    tracker.tells(1, { type: 'killing', why: 'stop-timeout', evidence: null, emergencyResponses })
+    assert.deepEqual(await tracker.incidents(), [])
+    assert.partialDeepStrictEqual(tracker.lines.at(-1), {
       level: 'warn',
       event: 'worker-killed',
       worker: 1,
@@ -178,13 +179,12 @@ test('a worker killed for not leaving is no stall, and is told all the same', as
   })
 })
 
-test('a setting that does not apply is said once, not by every worker', async () => {
-  await desk(async (chronicle) => {
-    for (const id of [1, 2])
-      chronicle.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })
-    await chronicle.incidents()
+test('a note of the boot is logged once, not for every worker', async () => {
+  await withBench(async (tracker) => {
+    for (const id of [1, 2]) tracker.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })
+    await tracker.incidents()
     assert.deepEqual(
-      chronicle.lines.map(({ event, msg }) => [event, msg]),
+      tracker.lines.map(({ event, msg }) => [event, msg]),
       [['boot-note', 'x does not apply']],
     )
   })

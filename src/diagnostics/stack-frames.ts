@@ -7,12 +7,12 @@ const PACKAGE = fileURLToPath(new URL('../../', import.meta.url))
 const OWN = ['src', 'dist', 'bin'].map((directory) => `${PACKAGE}${directory}${sep}`)
 
 /** The frame that says most about a stall: the innermost of the app's own code; failing that, the innermost of all. */
-export function tellingFrame(stack: readonly StackFrame[]): StackFrame | undefined {
+export function mostRelevantFrame(stack: readonly StackFrame[]): StackFrame | undefined {
   return stack.find((frame) => isAppCode(localPath(frame.file))) ?? stack[0]
 }
 
 /** `verify (src/login.ts:42)`, the path relative to `cwd` where it lies below. */
-export function tellFrame(frame: StackFrame, cwd: string): string {
+export function formatFrame(frame: StackFrame, cwd: string): string {
   const name = frame.function === '' || frame.function === '(anonymous)' ? 'an anonymous function' : frame.function
   return `${name} (${shortPath(localPath(frame.file), cwd)}:${frame.line})`
 }

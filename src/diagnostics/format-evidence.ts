@@ -5,13 +5,13 @@ const LONGEST_TARGET = 80
 const LONGEST_COMMAND = 80
 
 /** `POST /login`. The query stays out of the log: it is where secrets travel; the incident file has it. */
-export function tellRequest(request: RequestLine): string {
+export function formatRequest(request: RequestLine): string {
   const [path = ''] = request.target.split('?')
   return `${shorten(request.method, 20)} ${shorten(path, LONGEST_TARGET)}`
 }
 
 /** `spinning`, or what it waits for: `waiting in the kernel (do_wait, wait4) for child "sleep 20"`. */
-export function tellKernel(evidence: StallEvidence): string {
+export function formatKernel(evidence: StallEvidence): string {
   const { kernel } = evidence
   switch (kernel?.doing) {
     case 'spinning':
@@ -26,10 +26,10 @@ export function tellKernel(evidence: StallEvidence): string {
 }
 
 /** `oldest of 3 requests in flight: GET /report (5.1 s)`: where nothing names the culprit, the likeliest. */
-export function tellOldest(evidence: StallEvidence): string {
+export function formatOldest(evidence: StallEvidence): string {
   const [oldest] = evidence.inFlight
   if (oldest === undefined) return ''
-  const one = `${tellRequest(oldest)} (${formatElapsed(oldest.ageMs)})`
+  const one = `${formatRequest(oldest)} (${formatElapsed(oldest.ageMs)})`
   if (evidence.inFlightCount <= 1) return `the only request in flight: ${one}`
   return `oldest of ${evidence.inFlightCount} requests in flight: ${one}`
 }

@@ -1,11 +1,11 @@
 import { formatElapsed } from '../resilience/duration.ts'
+import { formatKernel, formatOldest, formatRequest } from './format-evidence.ts'
+import { printable } from './format-log-line.ts'
 import type { EmergencyResponses, Incident, NotInterruptedReason, ReportedError, StallEvidence } from './incident.ts'
-import { printable } from './log-text.ts'
-import { tellKernel, tellOldest, tellRequest } from './telling-evidence.ts'
-import { shortPath, tellFrame, tellingFrame } from './telling-frame.ts'
+import { formatFrame, mostRelevantFrame, shortPath } from './stack-frames.ts'
 
 /** What a summary is told from: an incident that may not have its summary yet. */
-export type Untold = Omit<Incident, 'summary'>
+export type IncidentFacts = Omit<Incident, 'summary'>
 
 const LONGEST_MESSAGE = 200
 const SIGNALS: Readonly<Record<string, string>> = {
@@ -17,12 +17,12 @@ const SIGNALS: Readonly<Record<string, string>> = {
  * The summary of an incident in one sentence, as it stands: who, how long, where, for whom, why; then what was done about it, each clause
  * after a semicolon. One line, without control characters. Paths below `cwd` are told relative to it.
  */
-export function tellStory(incident: Untold, cwd: string): string {
+export function formatSummary(incident: IncidentFacts, cwd: string): string {
   const clauses = [beginning(incident, cwd), ...consequences(incident)]
   return printable(clauses.filter((clause) => clause !== '').join('; '))
 }
 
-function beginning(incident: Untold, cwd: string): string {
+function beginning(incident: IncidentFacts, cwd: string): string {
   const who = incident.worker === null ? 'a worker' : `worker ${incident.worker.id} (pid ${incident.worker.pid})`
   switch (incident.kind) {
     case 'stall':
@@ -44,12 +44,12 @@ function beginning(incident: Untold, cwd: string): string {
   }
 }
 
-function stalled(incident: Untold): string {
+function stalled(incident: IncidentFacts): string {
   const still = incident.outcome === 'ongoing' ? 'has been stalled for' : 'stalled'
   return `${still} ${length(incident)}`
 }
 
-function booted(incident: Untold): string {
+function booted(incident: IncidentFacts): string {
   if (incident.error !== undefined) return `could not boot: ${tellError(incident.error)}`
   if (incident.evidence.length > 0 || incident.outcome === 'killed') return `was not ready after ${length(incident)}`
   return `left before it was ready${exit(incident, ': ')}`
@@ -58,12 +58,12 @@ function booted(incident: Untold): string {
 const MOST_IMPORTERS = 4
 
 /** Who wanted the module that was being imported. */
-function importers({ imports = [] }: Untold, cwd: string): string {
+function importers({ imports = [] }: IncidentFacts, cwd: string): string {
   const told = imports.slice(1, 1 + MOST_IMPORTERS).map((file) => `imported by ${shortPath(file, cwd)}`)
   return told.length === 0 ? '' : `, ${told.join(', ')}${imports.length > 1 + MOST_IMPORTERS ? ', …' : ''}`
 }
 
-function crashed(incident: Untold): string {
+function crashed(incident: IncidentFacts): string {
   if (incident.error !== undefined) return `crashed: ${tellError(incident.error)}`
   if (incident.heap !== undefined) {
     const { used, limit } = incident.heap
@@ -72,20 +72,20 @@ function crashed(incident: Untold): string {
   return `died${exit(incident, ': ')}`
 }
 
-function outgrew(incident: Untold): string {
+function outgrew(incident: IncidentFacts): string {
   const { memory } = incident
   const used = memory?.rss ?? incident.evidence.at(-1)?.memory.rss
   if (used === undefined) return 'used more memory than its limit'
   return `used ${mebibytes(used)} of memory${memory === undefined ? '' : `, above its limit of ${mebibytes(memory.limit)}`}`
 }
 
-function leaked({ leak }: Untold): string {
+function leaked({ leak }: IncidentFacts): string {
   if (leak === undefined) return 'has lent a connection that does not come back'
   const { pool, borrower, heldForMs } = leak
   return `has lent a connection of pool ${pool} to ${borrower} for ${formatElapsed(heldForMs)}; if it is never released the pool runs dry`
 }
 
-function looped(incident: Untold): string {
+function looped(incident: IncidentFacts): string {
   const { failures, error } = incident
   const reasons = Object.entries(failures?.reasons ?? {})
   const count = reasons.reduce((sum, [, times]) => sum + times, 0)
@@ -98,35 +98,35 @@ function looped(incident: Untold): string {
   return `${what}; gave up${error === undefined ? '' : `; the last error: ${tellError(error)}`}`
 }
 
-function broke({ during, error }: Untold): string {
+function broke({ during, error }: IncidentFacts): string {
   const when = during === undefined ? '' : ` while it handled the event "${during}"`
   return `the arbiter failed${when}${error === undefined ? '' : `: ${tellError(error)}`}; it stopped its workers`
 }
 
 /** Where the main thread stood, for which request, and what it did there. */
-function where(incident: Untold, cwd: string): string {
+function where(incident: IncidentFacts, cwd: string): string {
   const last = incident.evidence.at(-1)
   if (last === undefined) return ''
   const seen = incident.evidence.findLast(hasStack)
-  const frame = seen === undefined ? undefined : tellingFrame(seen.stack)
+  const frame = seen === undefined ? undefined : mostRelevantFrame(seen.stack)
   const request = incident.evidence.findLast((evidence) => evidence.request !== null)?.request ?? null
   const parts = [
-    frame === undefined ? '' : ` in ${tellFrame(frame, cwd)}`,
+    frame === undefined ? '' : ` in ${formatFrame(frame, cwd)}`,
     last.allowBlocking === null ? '' : ` past the limit of long turn "${cut(last.allowBlocking, 60)}"`,
-    request === null ? '' : ` for ${tellRequest(request)}`,
-    ...[tellKernel(last), nearlyFull(last), frame === undefined && request === null ? tellOldest(last) : '']
+    request === null ? '' : ` for ${formatRequest(request)}`,
+    ...[formatKernel(last), nearlyFull(last), frame === undefined && request === null ? formatOldest(last) : '']
       .filter((told) => told !== '')
       .map((told) => `, ${told}`),
   ]
   return parts.join('')
 }
 
-function consequences(incident: Untold): string[] {
+function consequences(incident: IncidentFacts): string[] {
   const { outcome, kind, replacement } = incident
   return [
     kind === 'crash-loop' ? '' : done(incident),
     others(incident),
-    incident.emergencyResponses === undefined ? lost(incident) : tellLastAnswers(incident.emergencyResponses),
+    incident.emergencyResponses === undefined ? lost(incident) : formatEmergencyResponses(incident.emergencyResponses),
     outcome === 'exited' ? died(incident) : '',
     replacement === undefined
       ? ''
@@ -135,7 +135,7 @@ function consequences(incident: Untold): string[] {
 }
 
 /** How the worker ended, where that is not what the incident is about from the start. */
-function died(incident: Untold): string {
+function died(incident: IncidentFacts): string {
   const { kind, error, heap } = incident
   const unforeseen = kind === 'stall' || kind === 'frozen' || (kind === 'memory' && (error ?? heap) !== undefined)
   if (unforeseen) return `then it ${crashed(incident)}`
@@ -153,7 +153,7 @@ const NOT_CUT: Readonly<Record<NotInterruptedReason, string>> = {
 }
 
 /** What became of it. */
-function done(incident: Untold): string {
+function done(incident: IncidentFacts): string {
   const { outcome, kind, culprit, notInterrupted } = incident
   const uncut = notInterrupted === undefined ? '' : `not cut, because ${NOT_CUT[notInterrupted]}`
   switch (outcome) {
@@ -174,7 +174,7 @@ function done(incident: Untold): string {
   }
 }
 
-function waiting(incident: Untold): string {
+function waiting(incident: IncidentFacts): string {
   const last = incident.evidence.at(-1)
   if (last === undefined || incident.kind === 'boot') return ''
   const count = last.inFlightCount - (last.request === null ? 0 : 1)
@@ -182,7 +182,7 @@ function waiting(incident: Untold): string {
   return last.request === null ? `${requests(count)} in flight` : `${requests(count, 'other ')} in flight`
 }
 
-function others(incident: Untold): string {
+function others(incident: IncidentFacts): string {
   if (incident.others === undefined || incident.others.inFlight === 0) return ''
   const { inFlight, served } = incident.others
   return served >= inFlight
@@ -190,7 +190,7 @@ function others(incident: Untold): string {
     : `${served} of ${requests(inFlight, 'other ')} served`
 }
 
-export function tellLastAnswers(answers: EmergencyResponses): string {
+export function formatEmergencyResponses(answers: EmergencyResponses): string {
   const answered = answers.inFlight + answers.unread
   if (answered + answers.closed === 0) return 'no client was waiting'
   const told = answered === 0 ? '' : `${clients(answered)} answered 503`
@@ -199,20 +199,20 @@ export function tellLastAnswers(answers: EmergencyResponses): string {
 }
 
 /** Requests that nobody could answer any more. */
-function lost(incident: Untold): string {
+function lost(incident: IncidentFacts): string {
   const count = incident.evidence.at(-1)?.inFlightCount ?? 0
   if (count === 0 || !(incident.outcome === 'killed' || incident.outcome === 'exited')) return ''
   return incident.kind === 'memory' ? '' : `${requests(count)} lost`
 }
 
-function exit(incident: Untold, before: string): string {
+function exit(incident: IncidentFacts, before: string): string {
   const { exit: how } = incident
   if (how === undefined) return ''
   if (how.signal !== null) return `${before}killed by ${SIGNALS[how.signal] ?? how.signal}`
   return `${before}exit code ${how.code ?? 'unknown'}`
 }
 
-function length(incident: Untold): string {
+function length(incident: IncidentFacts): string {
   return formatElapsed(incident.stalledForMs ?? incident.evidence.at(-1)?.stalledForMs ?? 0)
 }
 

@@ -1,30 +1,33 @@
 import { randomUUID } from 'node:crypto'
 import { connect } from 'node:net'
-import { after, wallClock } from '../resilience/clock.ts'
+import { wallClock } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
+import { promiseAtMost } from '../resilience/wait-at-most.ts'
 import { isProcessRunning, thisProcess } from '../system/process-identity.ts'
 
-/** How often a holder touches its lock. */
+/** How often a holder updates the time of its lock. */
 export const LOCK_TOUCH: Milliseconds = ms(5_000)
-/** A lock of another machine that has not been touched for so long is stale. */
+/** A lock of another machine that was not updated for this long is stale. */
 const LOCK_STALE: Milliseconds = ms(15_000)
+const CONNECT_TIMEOUT = ms(1_000)
 
-/** Who holds a lock, as its file says. What the machine cannot tell (no /proc) is null. */
+/** The holder of a lock, as recorded in its file. What the system does not tell (no /proc) is null. */
 export interface LockHolder {
-  /** Unique to this taking of the lock. */
+  /** Unique to this acquisition of the lock. */
   readonly token: string
   readonly pid: number
-  /** Start of the process in clock ticks since the machine booted: a reused pid has another. */
+  /** Start of the process, which tells it from a later one with the same pid. */
   readonly startTicks: number | null
   readonly bootId: string | null
-  /** The container, so to speak: pids of one mean nothing in another. */
+  /** Identifies the container: a pid has no meaning in another. */
   readonly pidNamespace: string | null
   readonly hostname: string
-  /** ISO 8601. */
+  /** In ISO 8601. */
   readonly since: string
 }
 
-export function ourselves(): LockHolder {
+/** This process, with a new token. */
+export function thisHolder(): LockHolder {
   const { pid, start, bootId, pidNamespace, hostname } = thisProcess()
   return {
     token: randomUUID(),
@@ -37,7 +40,7 @@ export function ourselves(): LockHolder {
   }
 }
 
-/** The holder in the text of a lock; null for anything else (a power cut can leave a file without its content). */
+/** Parses a lock file; null if it is damaged (a power failure can leave an empty file). */
 export function parseHolder(text: string): LockHolder | null {
   try {
     const value = JSON.parse(text) as Partial<LockHolder> | null
@@ -51,11 +54,11 @@ export function parseHolder(text: string): LockHolder | null {
 }
 
 /**
- * Whether the holder of a lock still runs. In the same container the process table knows. From another container of the same running
- * kernel its pid means nothing, but its control socket answers or does not. Of another machine only the age of its last touch is known.
+ * Whether the holder of a lock still runs. In the same container the process table tells. In another
+ * container of the same kernel its control socket does. On another machine, only the age of the lock.
  */
 export async function isAlive(holder: LockHolder, touchedAt: number, controlSocket: string): Promise<boolean> {
-  const here = ourselves()
+  const here = thisProcess()
   const sameKernel = holder.bootId !== null && holder.bootId === here.bootId
   if (holder.hostname === here.hostname && holder.pidNamespace === here.pidNamespace) {
     return holder.bootId === here.bootId && isProcessRunning({ pid: holder.pid, start: holder.startTicks })
@@ -63,24 +66,19 @@ export async function isAlive(holder: LockHolder, touchedAt: number, controlSock
   const untouched = wallClock().getTime() - touchedAt
   if (untouched > LOCK_STALE) return false
   const held = wallClock().getTime() - Date.parse(holder.since)
-  // A holder that has only just started may not listen yet.
-  if (sameKernel && held > LOCK_STALE) return await answers(controlSocket)
+  // A holder that has just started may not listen yet.
+  if (sameKernel && held > LOCK_STALE) return await acceptsConnections(controlSocket)
   return true
 }
 
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath)
-    const end = (alive: boolean): void => {
-      cancel()
-      socket.destroy()
-      resolve(alive)
-    }
-    // Nobody refused within the limit: somebody is there, if busy.
-    const cancel = after(ms(1_000), () => end(true))
-    socket.once('connect', () => end(true))
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      end(!(error.code === 'ECONNREFUSED' || error.code === 'ENOENT'))
-    })
-  })
+/** A socket that neither accepts nor refuses in time has a busy owner. */
+async function acceptsConnections(socketPath: string): Promise<boolean> {
+  const socket = connect(socketPath)
+  const start = (resolve: (accepts: boolean) => void): void => {
+    socket.once('connect', () => resolve(true))
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'))
+  }
+  const accepts = await promiseAtMost(CONNECT_TIMEOUT, start, () => true)
+  socket.destroy()
+  return accepts
 }

@@ -1,14 +1,14 @@
 import { formatElapsed } from '../resilience/duration.ts'
+import { formatKernel } from './format-evidence.ts'
+import { printable } from './format-log-line.ts'
 import type { Incident, RequestLine, StallEvidence } from './incident.ts'
-import { printable } from './log-text.ts'
-import { tellKernel } from './telling-evidence.ts'
-import { tellFrame } from './telling-frame.ts'
+import { formatFrame } from './stack-frames.ts'
 import { wrapText } from './text-table.ts'
 
 const REQUESTS_SHOWN = 10
 
 /** A whole incident as a person reads it, in lines of about `width`. */
-export function tellIncident(incident: Incident, cwd: string, width: number): string {
+export function formatIncident(incident: Incident, cwd: string, width: number): string {
   const { id, kind, at, worker, outcome, summary, error, truncated } = incident
   const about = worker === null ? '' : `, generation ${worker.generation}`
   const parts = [
@@ -32,7 +32,7 @@ const STAGES: Readonly<Record<StallEvidence['stage'], string>> = {
 function tellEvidence(evidence: StallEvidence, cwd: string): string {
   const { stage, stalledForMs, stack, request, inFlight, inFlightCount, memory, loopLag, allowBlocking } = evidence
   const shown = inFlight.slice(0, REQUESTS_SHOWN)
-  const kernel = tellKernel(evidence)
+  const kernel = formatKernel(evidence)
   const facts = [
     kernel === '' ? '' : `doing      ${kernel}`,
     allowBlocking === null ? '' : `long turn  ${allowBlocking}`,
@@ -43,7 +43,7 @@ function tellEvidence(evidence: StallEvidence, cwd: string): string {
     `memory     ${mebibytes(memory.rss)}, heap ${mebibytes(memory.heapUsed)} of ${mebibytes(memory.heapLimit)}`,
     loopLag.length === 0 ? '' : `loop lag   ${loopLag.slice(-10).map(Math.round).join(' ')} ms, the newest last`,
     stack === null ? 'stack      none could be had' : 'stack',
-    ...(stack ?? []).map((frame) => `  at ${tellFrame(frame, cwd)}`),
+    ...(stack ?? []).map((frame) => `  at ${formatFrame(frame, cwd)}`),
   ]
   const head = `${STAGES[stage] ?? stage}, after ${formatElapsed(stalledForMs)}\n`
   return head + indented(facts.filter((fact) => fact !== '').join('\n'))

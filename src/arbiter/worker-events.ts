@@ -1,0 +1,244 @@
+import { EXIT } from '../errors/exit-codes.ts'
+import { type FromMain, type FromWatchdog, FULL_HEAP, type Vitals } from '../ipc/messages.ts'
+import { type BootFailure, failReload, startNextReload, stopNow } from './commands.ts'
+import type { Action } from './events.ts'
+import type { RecycleReason, RestartReason, State, WorkerState } from './state.ts'
+
+/** Without heartbeats for this long (and for longer than `stallReportAfter`) a process is frozen. */
+const FROZEN_AFTER = 2_000
+/** A longer gap between two ticks is the arbiter's own: the machine slept, or it was stopped. */
+const OWN_GAP = 2_000
+const MEMORY_SAMPLE_INTERVAL = 1_000
+
+/** A worker has sent a message. */
+export function handleMessage(
+  state: State,
+  worker: WorkerState,
+  message: FromMain | FromWatchdog,
+  at: number,
+): Action[] {
+  switch (message.type) {
+    case 'beat':
+      return handleHeartbeat(state, worker, message.vitals, at)
+    case 'ready':
+      return handleReady(state, worker, message, at)
+    case 'boot-failed':
+    case 'crashing':
+      worker.endReason ??= message.type === 'crashing' ? 'crash' : 'boot'
+      worker.failure = `${message.error.name}: ${message.error.message}`
+      return []
+    case 'stall-reported':
+      if (worker.life === 'ready') worker.life = 'stalled'
+      return []
+    case 'stall-ended':
+      if (worker.life === 'stalled') worker.life = 'ready'
+      return []
+    case 'stall-interrupted':
+      worker.tainted = true
+      worker.recycling ??= { reason: 'stall-interrupted' }
+      if (worker.life === 'stalled') worker.life = 'ready'
+      return []
+    case 'killing':
+      worker.endReason ??= message.why === 'boot' ? 'boot' : 'stall'
+      return []
+    default:
+      return []
+  }
+}
+
+/** Finds frozen workers. */
+export function handleTick(state: State, at: number): Action[] {
+  const gap = at - state.lastTickAt
+  state.lastTickAt = at
+  const actions: Action[] = []
+  for (const worker of state.workers) {
+    // The arbiter did not run, so it could not receive heartbeats.
+    if (gap > OWN_GAP && Number.isFinite(gap)) worker.heartbeatAt += gap
+    if (worker.pid === null || worker.endReason !== null || worker.life === 'spawned') continue
+    const silentFor = at - worker.heartbeatAt
+    if (!worker.frozen && silentFor >= Math.max(FROZEN_AFTER, state.settings.stallReportAfter)) {
+      worker.frozen = true
+      if (worker.life === 'ready') worker.life = 'stalled'
+      actions.push({ type: 'announce', what: { of: 'frozen', worker: worker.id, forMs: silentFor } })
+    }
+    if (silentFor >= state.settings.frozenKillAfter) {
+      worker.endReason = 'frozen'
+      actions.push({ type: 'kill', worker: worker.id, why: 'frozen', gently: false })
+    }
+  }
+  return actions
+}
+
+function handleReady(
+  state: State,
+  worker: WorkerState,
+  message: Extract<FromMain, { type: 'ready' }>,
+  at: number,
+): Action[] {
+  if (worker.life !== 'spawned' && worker.life !== 'booting') return []
+  worker.life = 'ready'
+  worker.readyAt = at
+  // The watchdog thread may still be loading.
+  worker.heartbeatAt = at
+  worker.bootMs = at - worker.spawnedAt
+  state.address = message.address
+  return [
+    { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
+    {
+      type: 'announce',
+      what: { of: 'worker-ready', worker: worker.id, bootMs: worker.bootMs, replaces: worker.replaces },
+    },
+  ]
+}
+
+function handleHeartbeat(state: State, worker: WorkerState, vitals: Vitals, at: number): Action[] {
+  worker.heartbeatAt = at
+  worker.vitals = vitals
+  if (worker.life === 'spawned') worker.life = 'booting'
+  const actions: Action[] = []
+  // Not only at `stall-ended`: a frozen worker sends heartbeats before its main thread runs again.
+  if (worker.life === 'stalled' && vitals.heartbeatAgeMs < state.settings.stallReportAfter) worker.life = 'ready'
+  if (worker.frozen) {
+    worker.frozen = false
+    actions.push({ type: 'announce', what: { of: 'unfrozen', worker: worker.id } })
+  }
+  const why = recycleReason(state, worker, vitals, at)
+  if (why !== null && mayRecycle(state, worker)) {
+    worker.recycling = why
+    actions.push({ type: 'announce', what: { of: 'recycling', worker: worker.id, why } })
+  }
+  return actions
+}
+
+/** One worker at a time: its replacement boots beside those that serve, which takes CPU time. */
+function mayRecycle(state: State, worker: WorkerState): boolean {
+  return (
+    worker.life === 'ready' &&
+    worker.recycling === null &&
+    state.phase === 'running' &&
+    state.reload === null &&
+    state.workers.every(({ recycling, life }) => recycling === null || life === 'draining')
+  )
+}
+
+function recycleReason(state: State, worker: WorkerState, vitals: Vitals, at: number): RecycleReason | null {
+  const { maxMemory, maxMemorySamples } = state.settings
+  if (at - worker.memorySampledAt >= MEMORY_SAMPLE_INTERVAL) {
+    worker.memorySampledAt = at
+    worker.memorySamples = vitals.rss > maxMemory ? worker.memorySamples + 1 : 0
+  }
+  if (worker.memorySamples >= maxMemorySamples) return { reason: 'memory', rss: vitals.rss, limit: maxMemory }
+  if (vitals.requests >= worker.requestLimit) return { reason: 'requests', requests: vitals.requests }
+  if (worker.readyAt !== null && at - worker.readyAt >= worker.lifetimeLimit) return { reason: 'lifetime' }
+  return null
+}
+
+/** A worker's process has exited. */
+export function handleExit(
+  state: State,
+  worker: WorkerState,
+  exit: { readonly code: number | null; readonly signal: string | null },
+  at: number,
+): Action[] {
+  const { id, pid, life } = worker
+  const drained = life === 'draining' && worker.endReason === null
+  const actions: Action[] = [
+    ...remove(state, worker),
+    { type: 'announce', what: { of: 'worker-exited', worker: id, pid, drained, ...exit } },
+  ]
+  if (life === 'draining' || state.phase === 'stopping') {
+    if (worker.endReason === 'stop-timeout') state.restarts['stop-timeout'] = (state.restarts['stop-timeout'] ?? 0) + 1
+    return actions
+  }
+  const how = exit.signal ?? `exit code ${exit.code}`
+  worker.failure ??= worker.readyAt === null ? `it exited before it listened (${how})` : how
+  return [...actions, ...handleFailure(state, worker, restartReason(worker, exit), at, exit)]
+}
+
+/** A worker exited, or could not be started, without having been asked to exit. */
+export function handleFailure(
+  state: State,
+  worker: WorkerState,
+  reason: RestartReason,
+  at: number,
+  exit: BootFailure['exit'] = null,
+): Action[] {
+  const removed = remove(state, worker)
+  const why = worker.failure ?? reason
+  if (state.reload !== null && worker.generation === state.reload.generation) {
+    return [...removed, ...failReload(state, { reason, why, exit }), ...startNextReload(state, at)]
+  }
+  if (state.phase === 'starting' && worker.readyAt === null && !state.workers.some(({ readyAt }) => readyAt !== null)) {
+    state.exit = { code: EXIT.bootFailed, why }
+    return [...removed, ...stopNow(state, 'the first generation did not boot')]
+  }
+  if (countFailure(state, worker, reason, at)) {
+    state.exit = { code: EXIT.crashLoop, why }
+    const reasons = countReasons(state)
+    return [...removed, { type: 'announce', what: { of: 'crash-loop', reasons } }, ...stopNow(state, 'crash loop')]
+  }
+  const restartInMs = Math.max(0, state.nextSpawnAt - at)
+  return [...removed, { type: 'announce', what: { of: 'worker-failed', worker: worker.id, reason, restartInMs } }]
+}
+
+function remove(state: State, worker: WorkerState): Action[] {
+  state.workers = state.workers.filter(({ id }) => id !== worker.id)
+  return [
+    { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
+    { type: 'clear-timer', timer: { of: 'stop', worker: worker.id } },
+  ]
+}
+
+function restartReason(worker: WorkerState, exit: NonNullable<BootFailure['exit']>): RestartReason {
+  if (worker.endReason !== null) return worker.endReason
+  if (worker.readyAt === null) return 'boot'
+  if (fullHeap(worker, exit) !== null) return 'out-of-memory'
+  return exit.signal === 'SIGKILL' ? 'killed-externally' : 'crash'
+}
+
+/**
+ * The heap of a worker that V8 aborted because it was full, from its last heartbeat, in bytes.
+ * Null if that is not why its process exited.
+ */
+export function fullHeap(
+  { vitals }: WorkerState,
+  exit: { readonly code: number | null; readonly signal: string | null },
+): { readonly used: number; readonly limit: number } | null {
+  const aborted = exit.signal === 'SIGABRT' || exit.code === 134
+  if (!aborted || vitals === null || vitals.heapLimit <= 0) return null
+  const { heapUsed: used, heapLimit: limit } = vitals
+  return used / limit > FULL_HEAP ? { used, limit } : null
+}
+
+/**
+ * Counts a failure and sets the delay before the next worker is started: exponential from
+ * `restartDelayMin` to `restartDelayMax`, from the start again after `restartReset` without one.
+ *
+ * Workers that fail together (the machine is out of memory, a database is down) count as one
+ * failure: only a worker started after the last counted failure shows that a restart does not help.
+ *
+ * @returns true when this makes it a crash loop
+ */
+function countFailure(state: State, worker: WorkerState, reason: RestartReason, at: number): boolean {
+  const { restartDelayMin, restartDelayMax, restartReset, crashLimit, crashWindow } = state.settings
+  state.restarts[reason] = (state.restarts[reason] ?? 0) + 1
+
+  const sameBurst = worker.spawnedAt < state.lastFailureAt
+  if (sameBurst) return false
+  // The delay itself does not count as time without failure.
+  if (at - state.nextSpawnAt >= restartReset) state.delayLevel = 0
+
+  state.lastFailureAt = at
+  const delay = Math.min(restartDelayMax, restartDelayMin * 2 ** Math.min(state.delayLevel, 30))
+  state.delayLevel++
+  state.nextSpawnAt = at + delay
+  state.failures = [...state.failures.filter((failure) => at - failure.at < crashWindow), { at, reason }]
+  return state.failures.length >= crashLimit
+}
+
+/** The failures within the crash window by reason, the most frequent first. */
+export function countReasons({ failures }: State): Record<string, number> {
+  const reasons: Record<string, number> = {}
+  for (const { reason } of failures) reasons[reason] = (reasons[reason] ?? 0) + 1
+  return Object.fromEntries(Object.entries(reasons).sort(([, a], [, b]) => b - a))
+}
