@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { durableQueue } from '../../src/queue/defer.ts'
-import type { Durability } from '../../src/queue/defer-options.ts'
+import { durableQueue } from '../../src/queue/durable-queue.ts'
+import type { Durability } from '../../src/queue/queue-options.ts'
 
 /** 200 bytes as JSON. */
 export const EVENT: Readonly<Record<string, unknown>> = {

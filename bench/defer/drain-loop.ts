@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import pg from 'pg'
-import { durableQueue } from '../../src/queue/defer.ts'
+import { durableQueue } from '../../src/queue/durable-queue.ts'
 import { EVENT } from './contenders.ts'
 
 export interface Drained {
@@ -49,7 +49,7 @@ const queue = durableQueue<typeof EVENT>(
       ],
     )
   },
-  { stateDir, maxItems: items, maxBytes: '4GiB', limit: '10m' },
+  { stateDir, maxItems: items, maxBytes: '4GiB', timeout: '10m' },
 )
 for (let pushed = 0; pushed < items; pushed += BURST) {
   for (let index = 0; index < Math.min(BURST, items - pushed); index++) queue.push(EVENT)

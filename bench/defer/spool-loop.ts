@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { thisOwner } from '../../src/queue/spool/owner.ts'
-import { openSpool, type Place } from '../../src/queue/spool/spool.ts'
+import type { Place } from '../../src/queue/spool/segment.ts'
+import { Spool } from '../../src/queue/spool/spool.ts'
 import { splitUlid } from '../../src/queue/ulid.ts'
 import { monotonicNow } from '../../src/resilience/clock.ts'
 import { ms } from '../../src/resilience/duration.ts'
@@ -18,16 +19,16 @@ const MOST_SAMPLES = 5_000_000
 
 const directory = mkdtempSync(join(tmpdir(), 'punctual-spool-'))
 let degraded = 0
-const spool = openSpool({
+const spool = new Spool({
   directory,
   queue: 'bench',
   owner: thisOwner(),
   durability: durability === 'disk' ? 'disk' : 'process',
   syncEvery: ms(10),
   maxBytes: 64 * 1024 * 1024,
-  onState: ({ state }) => {
-    if (state === 'degraded') degraded++
-  },
+})
+spool.on('state', ({ state }) => {
+  if (state === 'degraded') degraded++
 })
 
 async function measure(length: number, samples: Float64Array | null): Promise<{ rate: number; count: number }> {

@@ -18,7 +18,7 @@ function relayOf(...workers: readonly number[]): { relay: MessageRelay; sent: st
 function ownerOf(relay: MessageRelay): (worker: number) => boolean {
   return (worker) => {
     const message = { type: 'owner', owner: `o${worker}` }
-    return relay.handle(worker, { type: 'relay', to: 'arbiter', topic: 'defer', message })
+    return relay.handle(worker, { type: 'relay', to: 'arbiter', topic: 'queue', message })
   }
 }
 
@@ -52,10 +52,10 @@ test('the newest worker with a queue gets the orphaned items of a worker that ex
   own(3)
   relay.removeWorker(3)
   relay.removeWorker(4)
-  assert.deepEqual(sent, ['2 defer {"type":"adopt","owner":"o3"}'])
+  assert.deepEqual(sent, ['2 queue {"type":"adopt","owner":"o3"}'])
   relay.removeWorker(1)
   relay.removeWorker(2)
-  assert.deepEqual(sent.slice(1), ['2 defer {"type":"adopt","owner":"o1"}'])
+  assert.deepEqual(sent.slice(1), ['2 queue {"type":"adopt","owner":"o1"}'])
 })
 
 test('a late message of an exited worker reaches the others, and it gets no orphaned items', () => {
@@ -69,5 +69,5 @@ test('a late message of an exited worker reaches the others, and it gets no orph
   relay.handle(3, { type: 'relay', to: 'others', topic: 'cache', message: ['key'] })
   assert.deepEqual(sent, ['1 cache ["key"]', '2 cache ["key"]'])
   relay.removeWorker(1)
-  assert.deepEqual(sent.slice(2), ['2 defer {"type":"adopt","owner":"o1"}'])
+  assert.deepEqual(sent.slice(2), ['2 queue {"type":"adopt","owner":"o1"}'])
 })

@@ -83,11 +83,11 @@ interface OwnerMessage {
  */
 export function reassignOrphans(relay: MessageRelay): void {
   const owners = new Map<number, string>()
-  relay.onTopic('defer', (worker, message) => owners.set(worker, (message as OwnerMessage).owner))
+  relay.onTopic('queue', (worker, message) => owners.set(worker, (message as OwnerMessage).owner))
   relay.onWorkerRemoved((worker) => {
     const owner = owners.get(worker)
     owners.delete(worker)
     const heir = Math.max(...owners.keys())
-    if (owner !== undefined && owners.size > 0) relay.sendToTopic(heir, 'defer', { type: 'adopt', owner })
+    if (owner !== undefined && owners.size > 0) relay.sendToTopic(heir, 'queue', { type: 'adopt', owner })
   })
 }

@@ -1,11 +1,17 @@
 import { Command } from 'commander'
 import { printable } from '../diagnostics/format-log-line.ts'
-import { DEFER_TOPIC, type DeferReport } from '../diagnostics/modules/defer-report.ts'
+import { QUEUE_TOPIC, type QueuesReport } from '../diagnostics/modules/queue-report.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import type { DeadLetter } from '../queue/dead-letters.ts'
-import { deadLettersOf, type KeptQueue, keptQueues, refuseOtherUser, retryDeadLetters } from '../queue/kept-queues.ts'
+import {
+  deadLettersOf,
+  listStoredQueues,
+  refuseOtherUser,
+  retryDeadLetters,
+  type StoredQueue,
+} from '../queue/stored-queues.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 import { askArbiter } from './control-client.ts'
 import { addStateDirFlag, readStateDir } from './control-client-options.ts'
@@ -109,7 +115,7 @@ async function chosen(
 }
 
 async function refuseUnknown(stateDir: string, queue: string): Promise<void> {
-  const names = (await keptQueues(stateDir)).map(({ name }) => name)
+  const names = (await listStoredQueues(stateDir)).map(({ name }) => name)
   if (names.includes(queue)) return
   const others = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
   throw new UsageError(`there is no queue ${printable(queue)} in ${stateDir}; ${others}`, {
@@ -124,7 +130,7 @@ interface Running {
   readonly degraded: boolean
 }
 
-const COLUMNS: readonly (Column & { cell(queue: KeptQueue, running: Running | undefined): string })[] = [
+const COLUMNS: readonly (Column & { cell(queue: StoredQueue, running: Running | undefined): string })[] = [
   { heading: 'QUEUE', align: 'left', cell: ({ name }) => printable(name) },
   { heading: 'ITEMS', align: 'right', cell: (_, running) => (running === undefined ? '-' : String(running.depth)) },
   {
@@ -139,7 +145,7 @@ const COLUMNS: readonly (Column & { cell(queue: KeptQueue, running: Running | un
 ]
 
 async function showAll(stateDir: string, { json }: Options): Promise<string> {
-  const queues = await keptQueues(stateDir)
+  const queues = await listStoredQueues(stateDir)
   const running = await askWorkers(stateDir)
   if (json) {
     return `${JSON.stringify(
@@ -157,7 +163,7 @@ async function showAll(stateDir: string, { json }: Options): Promise<string> {
 async function askWorkers(stateDir: string): Promise<ReadonlyMap<string, Running>> {
   const found = new Map<string, Running>()
   for (const { modules } of (await askStatus(stateDir))?.workers ?? []) {
-    const report = modules[DEFER_TOPIC] as DeferReport | undefined
+    const report = modules[QUEUE_TOPIC] as QueuesReport | undefined
     for (const [name, { depth, oldestAgeMs, degraded }] of Object.entries(report?.queues ?? {})) {
       const before = found.get(name) ?? { depth: 0, oldestAgeMs: null, degraded: false }
       found.set(name, {
@@ -199,7 +205,7 @@ function shorten(text: string): string {
   return line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE - 1)}…`
 }
 
-function tellOwners({ alive, gone }: KeptQueue['owners']): string {
+function tellOwners({ alive, gone }: StoredQueue['owners']): string {
   if (alive + gone === 0) return 'none'
   return [alive > 0 ? `${alive} alive` : '', gone > 0 ? `${gone} gone` : ''].filter((part) => part !== '').join(', ')
 }

@@ -1,36 +1,35 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Batch, newBatch, remedyFor } from './batch.ts'
-import { DeferredItem } from './deferred-item.ts'
+import { type Batch, failureAction, newBatch, QueueItem } from './batch.ts'
 import { splitId } from './spool/segment-format.ts'
 
 function failed(times: number, size: number): Batch {
-  const items = Array.from({ length: size }, (_, index) => new DeferredItem(splitId(String(index)), '1', 1, 0))
+  const items = Array.from({ length: size }, (_, index) => new QueueItem(splitId(String(index)), '1', 1, 0))
   return { ...newBatch(items), failed: times }
 }
 
 test('a batch that has failed once is tried again as it is', () => {
-  assert.equal(remedyFor(failed(1, 500), 10, false), 'again')
-  assert.equal(remedyFor(failed(1, 1), 10, false), 'again')
+  assert.equal(failureAction(failed(1, 500), 10, false), 'retry')
+  assert.equal(failureAction(failed(1, 1), 10, false), 'retry')
 })
 
 test('from the second failure on a batch is halved, however often it has failed', () => {
-  for (const times of [2, 9, 10, 50]) assert.equal(remedyFor(failed(times, 2), 10, false), 'halve')
+  for (const times of [2, 9, 10, 50]) assert.equal(failureAction(failed(times, 2), 10, false), 'halve')
 })
 
 test('a single item holds up the others no longer after its second failure, and is buried when it has failed often enough', () => {
-  assert.equal(remedyFor(failed(2, 1), 10, false), 'aside')
-  assert.equal(remedyFor(failed(9, 1), 10, false), 'aside')
-  assert.equal(remedyFor(failed(10, 1), 10, false), 'bury')
-  assert.equal(remedyFor(failed(11, 1), 10, false), 'bury')
+  assert.equal(failureAction(failed(2, 1), 10, false), 'isolate')
+  assert.equal(failureAction(failed(9, 1), 10, false), 'isolate')
+  assert.equal(failureAction(failed(10, 1), 10, false), 'dead-letter')
+  assert.equal(failureAction(failed(11, 1), 10, false), 'dead-letter')
 })
 
 test('with one attempt a single item is buried at once, and a batch is halved to find who is to blame', () => {
-  assert.equal(remedyFor(failed(1, 1), 1, false), 'bury')
-  assert.equal(remedyFor(failed(1, 8), 1, false), 'halve')
+  assert.equal(failureAction(failed(1, 1), 1, false), 'dead-letter')
+  assert.equal(failureAction(failed(1, 8), 1, false), 'halve')
 })
 
 test('what fails for good is buried at once if it is alone, else looked for', () => {
-  assert.equal(remedyFor(failed(1, 1), 10, true), 'bury')
-  assert.equal(remedyFor(failed(1, 500), 10, true), 'halve')
+  assert.equal(failureAction(failed(1, 1), 10, true), 'dead-letter')
+  assert.equal(failureAction(failed(1, 500), 10, true), 'halve')
 })

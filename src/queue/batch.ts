@@ -1,50 +1,113 @@
-import type { DeferredItem } from './deferred-item.ts'
+import type { RecoveryReader } from './spool/recovery-reader.ts'
+import type { Place, PlaceSlot } from './spool/segment.ts'
+import type { SplitId } from './spool/segment-format.ts'
 
-/** Items that are given to the handler together, in order, and what has become of that so far. */
+/** The segment number of an item that is not on disk. */
+const NOT_ON_DISK = -1
+
+/**
+ * One accepted item until it is delivered, dead-lettered or dropped. It keeps the JSON, so that a
+ * handler sees the same value after a crash.
+ *
+ * Its place on disk and the two parts of its id are fields of its own: there may be millions of
+ * items, made in microseconds each, and the garbage collector pays for every object in them.
+ */
+export class QueueItem implements SplitId, PlaceSlot {
+  readonly head: string
+  readonly tail: string
+  readonly json: string
+  /** Size of the JSON. */
+  bytes: number
+  /** When it was accepted, in milliseconds of the monotonic clock. Whole: a fraction costs an object. */
+  readonly at: number
+  segment: number = NOT_ON_DISK
+  index = 0
+  size = 0
+  /** The reader of the orphaned spool it comes from; null for an item of this process. */
+  readonly source: RecoveryReader | null
+  /** How many processes are known to have died while they handled it. */
+  readonly crashes: number
+
+  constructor(
+    id: SplitId,
+    json: string,
+    bytes: number,
+    at: number,
+    source: RecoveryReader | null = null,
+    crashes: number = 0,
+  ) {
+    this.head = id.head
+    this.tail = id.tail
+    this.json = json
+    this.bytes = bytes
+    this.at = Math.floor(at)
+    this.source = source
+    this.crashes = crashes
+  }
+
+  get id(): string {
+    return this.head + this.tail
+  }
+
+  /** False: it is in memory only. */
+  get isOnDisk(): boolean {
+    return this.segment !== NOT_ON_DISK
+  }
+
+  setPlace({ segment, index, size }: Place): void {
+    this.segment = segment
+    this.index = index
+    this.size = size
+  }
+}
+
+/** Items that the handler gets together, in order, and the failures they have had so far. */
 export interface Batch {
-  readonly items: readonly DeferredItem[]
-  /** In how many calls that failed its items have been; they have been in the same ones. */
+  readonly items: readonly QueueItem[]
+  /** How many calls have failed with these items; they were together in all of them. */
   failed: number
-  /** ISO time of the first of these. */
+  /** ISO time of the first failure. */
   firstFailedAt: string | null
-  /** The delay before the last attempt, in milliseconds: the next one may depend on it. */
+  /** The delay before the last attempt, in milliseconds; the next one may depend on it. */
   delay: number
-  /** It is one item that is tried again by itself, in turn with the others. */
-  aside: boolean
-  /** Not to be tried before, in milliseconds of the monotonic clock. */
+  /** It is one item that is retried on its own, in turn with the others. */
+  isIsolated: boolean
+  /** Not to be retried before, in milliseconds of the monotonic clock. */
   notBefore: number
 }
 
-export function newBatch(items: readonly DeferredItem[]): Batch {
-  return { items, failed: 0, firstFailedAt: null, delay: 0, aside: false, notBefore: 0 }
+export function newBatch(items: readonly QueueItem[]): Batch {
+  return { items, failed: 0, firstFailedAt: null, delay: 0, isIsolated: false, notBefore: 0 }
 }
 
-/** A part of a batch, with the same past. */
-export function partOf(batch: Batch, items: readonly DeferredItem[]): Batch {
+/** Some items of a batch, with the same history. */
+export function partOf(batch: Batch, items: readonly QueueItem[]): Batch {
   return { ...batch, items }
 }
 
-/** From this failure on it is looked for the item that is to blame. */
-const SUSPECT_AFTER = 2
+/** From this failure on, the batch is searched for the item that causes it. */
+const SEARCH_AFTER = 2
 
 /**
- * What is to be done with a batch that has failed once more.
- * - `again`: it stays first in line, and is tried again as it is.
- * - `halve`: both halves are tried, one after the other, down to the item that makes them fail.
- * - `aside`: it is one item; it is tried again later and no longer holds up the others.
- * - `bury`: it is one item, and has failed often enough.
+ * What to do with a batch after a failure.
+ *
+ * - `retry`: it stays first in line and is retried unchanged.
+ * - `halve`: both halves are tried one after the other, down to the item that makes them fail.
+ * - `isolate`: a single item is retried later and no longer delays the others.
+ * - `dead-letter`: a single item has failed often enough.
  */
-export type Remedy = 'again' | 'halve' | 'aside' | 'bury'
+export type FailureAction = 'retry' | 'halve' | 'isolate' | 'dead-letter'
 
 /**
- * An item is buried only after it has failed alone: what is merely in the same batch as a poison item never is.
+ * Decides what to do with a batch that has failed. An item becomes a dead letter only after it has
+ * failed alone, never because of another item in its batch.
  *
  * @param attempts how often an item may fail
- * @param permanent whether the handler says that trying again is of no use
+ * @param permanent the handler says that a retry is useless
  */
-export function remedyFor(batch: Batch, attempts: number, permanent: boolean): Remedy {
-  const suspect = batch.failed >= Math.min(SUSPECT_AFTER, attempts)
-  if (batch.items.length > 1) return suspect || permanent ? 'halve' : 'again'
-  if (permanent || batch.failed >= attempts) return 'bury'
-  return suspect ? 'aside' : 'again'
+export function failureAction(batch: Batch, attempts: number, permanent: boolean): FailureAction {
+  const search = batch.failed >= Math.min(SEARCH_AFTER, attempts)
+  if (batch.items.length > 1) return search || permanent ? 'halve' : 'retry'
+  if (permanent || batch.failed >= attempts) return 'dead-letter'
+  return search ? 'isolate' : 'retry'
 }

@@ -3,7 +3,13 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type DeadLetter, DeadLetters, keptError } from './dead-letters.ts'
+import { until } from '../../test/process/support/until.ts'
+import { newBatch, QueueItem } from './batch.ts'
+import { type DeadLetter, DeadLetterQueue, DeadLetterStore, storedError } from './dead-letters.ts'
+import { type QueueEvent, QueueEvents } from './queue-events.ts'
+import { DropCounter } from './queue-warnings.ts'
+import { inSyncQueue } from './spool/file-io.ts'
+import { splitId } from './spool/segment-format.ts'
 import { ulid } from './ulid.ts'
 
 const AT = '2026-01-01T00:00:00.000Z'
@@ -30,7 +36,7 @@ async function withSpool(work: (spool: string) => Promise<void>): Promise<void> 
 
 test('what is added is listed in order, and readable by the owner alone', () =>
   withSpool(async (spool) => {
-    const letters = new DeadLetters(spool, 'q')
+    const letters = new DeadLetterStore(spool, 'q')
     assert.deepEqual(await letters.list(), [])
     const all = [letter({ a: 1 }), letter('two\nlines'), letter(null)]
     await letters.add(all.slice(0, 2))
@@ -44,7 +50,7 @@ test('what is added is listed in order, and readable by the owner alone', () =>
 
 test('those that are removed are gone, the others of the same file stay', () =>
   withSpool(async (spool) => {
-    const letters = new DeadLetters(spool, 'q')
+    const letters = new DeadLetterStore(spool, 'q')
     const all = [letter(1), letter(2), letter(3)]
     await letters.add(all)
     assert.equal(await letters.remove(({ item }) => item === 2), 1)
@@ -58,11 +64,11 @@ test('those that are removed are gone, the others of the same file stay', () =>
 
 test('beyond a bound the oldest go, down to nine tenths of it, and it is told how many letters that is', () =>
   withSpool(async (spool) => {
-    const letters = new DeadLetters(spool, 'q', { files: 20, bytes: 1024 * 1024 })
+    const letters = new DeadLetterStore(spool, 'q', { files: 20, bytes: 1024 * 1024 })
     let gone = 0
     for (let number = 0; number < 21; number++) {
       await letters.add([letter(number), letter(`${number} too`)])
-      const more = await letters.bound()
+      const more = await letters.enforceBounds()
       assert.ok(more === 0 || number === 20)
       gone += more
     }
@@ -75,10 +81,10 @@ test('beyond a bound the oldest go, down to nine tenths of it, and it is told ho
 
 test('a letter that is larger than the bound is kept until the next', () =>
   withSpool(async (spool) => {
-    const letters = new DeadLetters(spool, 'q', { files: 20, bytes: 1_000 })
+    const letters = new DeadLetterStore(spool, 'q', { files: 20, bytes: 1_000 })
     for (const item of ['x'.repeat(2_000), 'y'.repeat(2_000)]) {
       await letters.add([letter(item)])
-      await letters.bound()
+      await letters.enforceBounds()
       assert.deepEqual(
         (await letters.list()).map((kept) => kept.item),
         [item],
@@ -88,14 +94,14 @@ test('a letter that is larger than the bound is kept until the next', () =>
 
 test('a letter that is taken back is gone', () =>
   withSpool(async (spool) => {
-    const letters = new DeadLetters(spool, 'q')
+    const letters = new DeadLetterStore(spool, 'q')
     await letters.withdraw(await letters.add([letter(1)]))
     assert.deepEqual(await letters.list(), [])
   }))
 
 test('a line that is none is left out, and the others are read', () =>
   withSpool(async (spool) => {
-    const letters = new DeadLetters(spool, 'q')
+    const letters = new DeadLetterStore(spool, 'q')
     await letters.add([letter(1)])
     writeFileSync(join(letters.directory, 'edited.jsonl'), '{"id":\nnull\n7\n{"id":"x"}\n')
     writeFileSync(join(letters.directory, '.left.tmp'), 'half')
@@ -105,14 +111,38 @@ test('a line that is none is left out, and the others are read', () =>
 test('letters that cannot be written reject, so that they are kept elsewhere', () =>
   withSpool(async (spool) => {
     writeFileSync(join(spool, 'q'), 'in the way')
-    await assert.rejects(new DeadLetters(spool, 'q').add([letter(1)]), { code: 'ENOTDIR' })
+    await assert.rejects(new DeadLetterStore(spool, 'q').add([letter(1)]), { code: 'ENOTDIR' })
   }))
 
 test('of an error its name, code and the beginning of its message are kept, and of anything else its text', () => {
   const error = Object.assign(new TypeError('x'.repeat(10_000)), { code: 'E_X' })
-  const kept = keptError(error)
+  const kept = storedError(error)
   assert.equal(kept.name, 'TypeError')
   assert.equal(kept.code, 'E_X')
   assert.ok(kept.message.length < 5_000)
-  assert.deepEqual(keptError('just text'), { name: 'unknown', message: 'just text' })
+  assert.deepEqual(storedError('just text'), { name: 'unknown', message: 'just text' })
+})
+
+test('while the disk hangs an item is kept, and is no dead letter when the disk answers after all', async (t) => {
+  const spool = mkdtempSync(join(tmpdir(), 'punctual-graveyard-'))
+  t.after(() => rmSync(spool, { recursive: true, force: true }))
+  const told: QueueEvent['details'][] = []
+  const events = new QueueEvents('q', ({ details }) => void told.push(details))
+  const deadLetters = new DeadLetterQueue(spool, 'q', new DropCounter(events), events)
+  const batch = newBatch([new QueueItem(splitId('id'), '{"n":1}', 7, 0)])
+  const { promise, resolve } = Promise.withResolvers<void>()
+  void inSyncQueue(() => promise)
+  assert.equal(await deadLetters.deadLetter(batch, new Error('no')), false)
+  assert.deepEqual([told[0]?.written, told[0]?.items], [false, 1])
+  resolve()
+  // Behind what was asked for before, so that has been done.
+  await inSyncQueue(async () => {})
+  const letters = new DeadLetterStore(spool, 'q')
+  await until('nothing to be left of it', async () => (await letters.count()) === 0)
+  assert.equal(await deadLetters.deadLetter(batch, new Error('no')), true)
+  assert.deepEqual(
+    (await letters.list()).map(({ id, item }) => ({ id, item })),
+    [{ id: 'id', item: { n: 1 } }],
+  )
+  assert.equal(deadLetters.count, 1)
 })

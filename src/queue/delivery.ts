@@ -1,38 +1,41 @@
+import type { QueueState } from '../diagnostics/modules/queue-report.ts'
+import { ShutdownError } from '../resilience/abort-reason.ts'
 import { delayAfter } from '../resilience/back-off.ts'
-import { after, monotonicNow, wallClock } from '../resilience/clock.ts'
+import { monotonicNow, wallClock } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
+import { promiseAtMost } from '../resilience/wait-at-most.ts'
 import type { Backlog } from './backlog.ts'
-import { type Batch, newBatch, partOf, remedyFor } from './batch.ts'
-import type { QueueSettings } from './defer-options.ts'
-import type { HandlerSlots } from './handler-slots.ts'
-import type { LoopGate } from './loop-gate.ts'
-import { idsOf, isPermanent } from './permanent-error.ts'
+import { type Batch, failureAction, newBatch, partOf } from './batch.ts'
+import type { DeadLetterQueue } from './dead-letters.ts'
+import { type HandlerRunner, idsOf, isPermanent } from './handler.ts'
+import type { HandlerSlots, LoopGate } from './handler-capacity.ts'
+import type { OrphanRecovery } from './orphan-recovery.ts'
+import type { PendingItems } from './persistence.ts'
+import { formatError, formatItems, type QueueEvents } from './queue-events.ts'
+import type { QueueSettings } from './queue-options.ts'
+import type { HandlerHealth } from './queue-warnings.ts'
 
-/** What the delivery of a queue needs of its queue. */
-export interface DeliveryOwner {
-  readonly settings: QueueSettings
+/** What a delivery works with; it calls these, and none of them calls it. */
+export interface DeliveryParts {
+  readonly settings: Pick<QueueSettings, 'attempts' | 'backOff' | 'batch' | 'concurrency' | 'linger'>
   readonly backlog: Backlog
+  readonly pending: PendingItems
+  readonly recovery: OrphanRecovery
+  readonly runner: HandlerRunner
+  readonly health: HandlerHealth
+  readonly deadLetters: DeadLetterQueue
   readonly gate: LoopGate
   readonly slots: HandlerSlots
-  /** Calls the handler; resolves to what failed. */
-  call(batch: Batch, attempt: number): Promise<{ readonly error: unknown } | null>
-  /** The handler has succeeded. */
-  delivered(batch: Batch): void
-  /** The handler has failed. `again` is in how many milliseconds the next call may be. */
-  failed(batch: Batch, error: unknown, again: number): void
-  /** Puts them with the dead letters; false if that could not be done. */
-  bury(batch: Batch, error: unknown): Promise<boolean>
-  /** Delivery itself has failed, through a fault that is neither the handler's nor the disk's. The batch is kept, unless it was handled. */
-  faulted(batch: Batch, error: unknown): void
+  readonly events: QueueEvents
 }
 
-interface Running {
+interface RunningBatch {
   readonly batch: Batch
   readonly since: number
 }
 
-/** Runs in no request's context, whoever set it: the wheel sees to that. */
+/** The timer wheel runs it outside of any request. */
 class Alarm extends WheelEntry {
   readonly #ring: () => void
 
@@ -47,160 +50,180 @@ class Alarm extends WheelEntry {
 }
 
 /**
- * Gives the items of a queue to its handler, in batches and in order, below everything else the process does.
+ * Delivers the items of a queue to its handler, in batches and in order, with lower priority than
+ * everything else in the process.
  *
- * A batch that fails stays first in line and is tried again after a back-off. From its second failure on it is halved, down to the item that makes it fail; that one
- * is tried again by itself, in turn with the others, until it has failed often enough: it gets no more than half of the time, so that one that hangs until its limit
- * does not starve them. While nothing succeeds there is one call for each back-off, so that an outage costs a dead letter now and then and no more.
+ * A batch that fails stays first in line and is retried after a back-off. From its second failure on
+ * it is halved, down to the item that makes it fail. That item is isolated: it is retried on its own,
+ * in turn with the others, until it has failed often enough. It gets at most half of the time, so an
+ * item that hangs until its timeout does not starve the others. While nothing succeeds there is one
+ * call for each back-off, so an outage costs a dead letter now and then, and no more.
  */
 export class Delivery {
-  readonly #owner: DeliveryOwner
+  /** Items that the handler has handled. */
+  delivered = 0
+  /** Calls that succeeded. */
+  batches = 0
+  /** ISO time; null before the first. */
+  lastDeliveredAt: string | null = null
+  readonly #parts: DeliveryParts
   readonly #alarm = new Alarm(() => this.#pump())
-  /** When the alarm rings; infinite if it is not set, minus infinite while somebody delivers and will look again anyway. */
-  #armedFor = Number.POSITIVE_INFINITY
-  /** Batches to be tried before anything new, in order. */
+  /** When the alarm rings: infinite if it is not set, minus infinite while a delivery will look again anyway. */
+  #alarmAt = Number.POSITIVE_INFINITY
+  /** Batches that are tried before anything new, in order. */
   readonly #first: Batch[] = []
-  /** Single items that have failed alone, each with a time of its own. */
-  readonly #aside: Batch[] = []
-  readonly #running = new Set<Running>()
-  #runners = 0
-  #started = false
-  #stopped = false
+  /** Single items that have failed alone, each with its own time of retry. */
+  readonly #isolated: Batch[] = []
+  readonly #running = new Set<RunningBatch>()
+  /** Deliveries in progress, up to `concurrency`. */
+  #deliveries = 0
+  /**
+   * - `starting`: the module that created the queue is still loading.
+   * - `running`: items are delivered.
+   * - `stopped`: no call begins any more, and the running ones are aborted.
+   */
+  #phase: 'starting' | 'running' | 'stopped' = 'starting'
+  readonly #abort = new AbortController()
   #failuresInARow = 0
   #lastDelay = 0
-  /** Nothing is tried before, in milliseconds of the monotonic clock: the handler has just failed. */
+  /** The handler has failed: nothing is tried before, in milliseconds of the monotonic clock. */
   #notBefore = 0
   #lastBegan = 0
-  /** Until then it is the turn of what has not failed alone, if there is any. */
+  /** Until then, items that are not isolated have precedence. */
   #othersUntil = 0
-  /** Who waits for the queue to be empty. */
-  readonly #idle = new Set<(empty: boolean) => void>()
+  /** Resolve the promises of `flush`. */
+  readonly #flushes = new Set<(empty: boolean) => void>()
 
-  constructor(owner: DeliveryOwner) {
-    this.#owner = owner
+  constructor(parts: DeliveryParts) {
+    this.#parts = parts
   }
 
   start(): void {
-    this.#started = true
+    if (this.#phase === 'starting') this.#phase = 'running'
     this.wake()
   }
 
-  /** From here on no call begins, and nobody waits for the queue to be empty. What is in work is for the owner to give up. */
+  /** Begins no more calls, and ends the waits for an empty queue. */
   stop(): void {
-    this.#stopped = true
+    this.#phase = 'stopped'
     waitWheel.cancel(this.#alarm)
-    for (const tell of this.#idle) tell(this.isEmpty)
+    for (const resolve of this.#flushes) resolve(this.isEmpty)
+    this.#abort.abort(new ShutdownError())
   }
 
-  /** Something new is in the backlog. On the path of every push. */
-  noteNew(now: number): void {
-    const { backlog, settings } = this.#owner
+  get isStopped(): boolean {
+    return this.#phase === 'stopped'
+  }
+
+  /** An item was added to the backlog. Called for every push. */
+  onPush(now: number): void {
+    const { backlog, settings } = this.#parts
     const due = Math.max(this.#notBefore, backlog.ready < settings.batch ? now + settings.linger : now)
-    if (due < this.#armedFor) this.#arm(due, now)
+    if (due < this.#alarmAt) this.#setAlarm(due, now)
   }
 
   wake(): void {
     const now = monotonicNow()
-    if (now < this.#armedFor) this.#arm(now, now)
+    if (now < this.#alarmAt) this.#setAlarm(now, now)
   }
 
-  /** Delivers what there is without waiting for more; false if some of it is left after `limit`. */
-  flush(limit: Milliseconds): Promise<boolean> {
-    if (this.isEmpty || this.#stopped) return Promise.resolve(this.isEmpty)
-    return new Promise((resolve) => {
-      const end = (empty: boolean): void => {
-        this.#idle.delete(end)
-        cancel()
-        resolve(empty)
-      }
-      const cancel = after(limit, () => end(false))
-      this.#idle.add(end)
+  /** Delivers the items that are there without waiting for more; false if some are left after `timeout`. */
+  async flush(timeout: Milliseconds): Promise<boolean> {
+    if (this.isEmpty || this.isStopped) return this.isEmpty
+    let end: ((empty: boolean) => void) | null = null
+    const start = (resolve: (empty: boolean) => void): void => {
+      end = resolve
+      this.#flushes.add(resolve)
       this.wake()
-    })
+    }
+    try {
+      return await promiseAtMost(timeout, start, () => false)
+    } finally {
+      if (end !== null) this.#flushes.delete(end)
+    }
   }
 
-  /** Before the start nobody knows what an earlier process has left. */
+  /** Always false before the start: items of an earlier process may be found. */
   get isEmpty(): boolean {
-    const { backlog } = this.#owner
-    const waiting = backlog.length + this.#first.length + this.#aside.length
-    return this.#started && waiting + this.#runners === 0 && !backlog.awaitsMore
+    const { backlog } = this.#parts
+    const waiting = backlog.length + this.#first.length + this.#isolated.length
+    return this.#phase !== 'starting' && waiting + this.#deliveries === 0 && !backlog.expectsMore
   }
 
-  get state(): 'starting' | 'idle' | 'gathering' | 'delivering' | 'backing-off' | 'stopped' {
+  get state(): QueueState {
     if (this.#running.size > 0) return 'delivering'
-    if (this.#stopped) return 'stopped'
-    if (!this.#started) return 'starting'
+    if (this.#phase !== 'running') return this.#phase
     if (this.isEmpty) return 'idle'
     return this.#notBefore > monotonicNow() ? 'backing-off' : 'gathering'
   }
 
-  /** The longest call that runs. */
-  get longest(): Running | null {
+  /** The longest running call. */
+  get longest(): RunningBatch | null {
     for (const running of this.#running) return running
     return null
   }
 
-  /** Everything that is no longer in the backlog. */
-  *batches(): Generator<Batch> {
+  /** All batches that were taken from the backlog and are not finished. */
+  *openBatches(): Generator<Batch> {
     for (const { batch } of this.#running) yield batch
     yield* this.#first
-    yield* this.#aside
+    yield* this.#isolated
   }
 
-  #arm(due: number, now: number): void {
-    if (this.#stopped || !this.#started) return
-    this.#armedFor = due
+  #setAlarm(due: number, now: number): void {
+    if (this.#phase !== 'running') return
+    this.#alarmAt = due
     waitWheel.set(this.#alarm, due, false, now)
   }
 
   #pump(): void {
-    this.#armedFor = Number.NEGATIVE_INFINITY
-    while (this.#runners < this.#owner.settings.concurrency) {
+    this.#alarmAt = Number.NEGATIVE_INFINITY
+    while (this.#deliveries < this.#parts.settings.concurrency) {
       const now = monotonicNow()
       const due = this.#due(now)
       if (due > now) {
-        this.#armedFor = Number.POSITIVE_INFINITY
-        if (due < this.#armedFor) this.#arm(due, now)
+        this.#alarmAt = Number.POSITIVE_INFINITY
+        if (due < this.#alarmAt) this.#setAlarm(due, now)
         break
       }
-      this.#runners++
+      this.#deliveries++
       const done = (): void => {
-        this.#runners--
+        this.#deliveries--
         this.#pump()
       }
-      // It rejects only where reporting a fault fails too, and that must not go unnoticed.
+      // It rejects only if reporting a fault fails too. That must not go unnoticed.
       void this.#deliver().finally(done)
     }
-    if (this.#idle.size > 0 && this.isEmpty) for (const tell of this.#idle) tell(true)
+    if (this.#flushes.size > 0 && this.isEmpty) for (const resolve of this.#flushes) resolve(true)
   }
 
   /** When there is something to deliver, in milliseconds of the monotonic clock. */
   #due(now: number): number {
-    if (this.#stopped || !this.#started) return Number.POSITIVE_INFINITY
+    if (this.#phase !== 'running') return Number.POSITIVE_INFINITY
     let due = this.#othersDue(now)
-    for (const { notBefore } of this.#aside) due = Math.min(due, notBefore)
+    for (const { notBefore } of this.#isolated) due = Math.min(due, notBefore)
     return Math.max(due, this.#notBefore)
   }
 
-  /** The same for what has not failed alone. */
+  /** The same for items that are not isolated. */
   #othersDue(now: number): number {
     if (this.#first.length > 0) return now
-    const { backlog, settings } = this.#owner
+    const { backlog, settings } = this.#parts
     const head = backlog.peek()
     if (head === undefined) return Number.POSITIVE_INFINITY
-    const full = backlog.ready >= settings.batch || this.#idle.size > 0
-    return full ? now : head.at + settings.linger
+    const isFull = backlog.ready >= settings.batch || this.#flushes.size > 0
+    return isFull ? now : head.at + settings.linger
   }
 
-  /** One batch. */
+  /** Delivers one batch. */
   async #deliver(): Promise<void> {
-    const { gate, slots } = this.#owner
-    if (this.#idle.size === 0) await gate.pass(this.#lastBegan)
-    const giveBack = await slots.take()
+    const { gate, slots, recovery, runner } = this.#parts
+    if (this.#flushes.size === 0) await gate.pass(this.#lastBegan)
+    const release = await slots.take()
     const now = monotonicNow()
-    const batch = this.#due(now) > now ? null : this.#take(now)
+    const batch = this.#due(now) > now ? null : this.#takeBatch(now)
     if (batch === null) {
-      giveBack()
+      release()
       return
     }
     this.#lastBegan = now
@@ -208,66 +231,68 @@ export class Delivery {
     this.#running.add(running)
     let isHandled = false
     try {
-      const failure = await this.#owner.call(batch, batch.failed + 1).finally(() => {
-        giveBack()
+      recovery.readMore()
+      const failure = await runner.callWith(batch, this.#abort.signal).finally(() => {
+        release()
         this.#running.delete(running)
       })
       const ended = monotonicNow()
-      if (batch.aside) this.#othersUntil = ended + (ended - now)
+      if (batch.isIsolated) this.#othersUntil = ended + (ended - now)
       if (failure === null) {
         isHandled = true
-        this.#failuresInARow = 0
-        this.#notBefore = 0
-        this.#owner.delivered(batch)
-      } else if (this.#stopped) {
+        this.#onSuccess(batch)
+      } else if (this.isStopped) {
         this.#first.unshift(batch)
       } else {
-        await this.#mend(batch, failure.error)
+        await this.#onFailure(batch, failure.error)
       }
     } catch (error) {
       if (!isHandled) this.#requeue(batch)
       this.#backOff()
-      this.#owner.faulted(batch, error)
+      this.#reportFault(batch, error)
     }
   }
 
-  /** Puts back what is in no list: handling a failure was interrupted by another one. */
-  #requeue(batch: Batch): void {
-    const queued = new Set([...this.#first, ...this.#aside].flatMap(({ items }) => items))
-    const items = batch.items.filter((item) => !queued.has(item))
-    if (items.length > 0) this.#first.unshift({ ...partOf(batch, items), aside: false })
-  }
-
-  #take(now: number): Batch | null {
+  #takeBatch(now: number): Batch | null {
     if (now >= this.#othersUntil || this.#othersDue(now) > now) {
-      const aside = this.#aside.findIndex(({ notBefore }) => notBefore <= now)
-      if (aside !== -1) return this.#aside.splice(aside, 1)[0] ?? null
+      const index = this.#isolated.findIndex(({ notBefore }) => notBefore <= now)
+      if (index !== -1) return this.#isolated.splice(index, 1)[0] ?? null
     }
     const first = this.#first.shift()
     if (first !== undefined) return first
-    const items = this.#owner.backlog.take(this.#owner.settings.batch)
+    const items = this.#parts.backlog.take(this.#parts.settings.batch)
     return items.length === 0 ? null : newBatch(items)
   }
 
-  async #mend(batch: Batch, error: unknown): Promise<void> {
-    const { attempts } = this.#owner.settings
+  #onSuccess({ items }: Batch): void {
+    this.#failuresInARow = 0
+    this.#notBefore = 0
+    this.#parts.pending.settle(items)
+    this.delivered += items.length
+    this.batches++
+    this.lastDeliveredAt = wallClock().toISOString()
+    this.#parts.health.succeeded()
+  }
+
+  async #onFailure(batch: Batch, error: unknown): Promise<void> {
+    const { health, settings } = this.#parts
     batch.failed++
     batch.firstFailedAt ??= wallClock().toISOString()
     const permanent = isPermanent(error)
-    const named = idsOf(error)
-    if (named.size > 0 && batch.items.some(({ id }) => named.has(id))) {
-      await this.#spare(batch, named, error)
+    const failed = idsOf(error)
+    if (failed.size > 0 && batch.items.some(({ id }) => failed.has(id))) {
+      await this.#deadLetterNamed(batch, failed, error)
       return
     }
-    const remedy = remedyFor(batch, attempts, permanent)
-    // One that is known to fail by itself says nothing of the others.
-    const again = permanent || batch.aside ? 0 : this.#backOff()
-    this.#owner.failed(batch, error, again)
-    if (remedy === 'bury') {
-      if (!(await this.#owner.bury(batch, error))) this.#setAside(batch)
-    } else if (remedy === 'aside') {
-      this.#setAside(batch)
-    } else if (remedy === 'halve') {
+    const action = failureAction(batch, settings.attempts, permanent)
+    // An item that is known to fail on its own says nothing about the others.
+    const delay = permanent || batch.isIsolated ? 0 : this.#backOff()
+    health.failed(batch, error, delay)
+    if (action === 'dead-letter') {
+      if (!(await this.#deadLetter(batch, error))) this.#isolate(batch)
+    } else if (action === 'isolate') {
+      this.#isolate(batch)
+    } else if (action === 'halve') {
       const middle = Math.ceil(batch.items.length / 2)
       this.#first.unshift(partOf(batch, batch.items.slice(0, middle)), partOf(batch, batch.items.slice(middle)))
     } else {
@@ -275,30 +300,53 @@ export class Delivery {
     }
   }
 
-  /** Buries the items that the handler has named, and tries the others again as if nothing had been. */
-  async #spare(batch: Batch, named: ReadonlySet<string>, error: unknown): Promise<void> {
-    const guilty = partOf(
+  /** Dead-letters the items that the handler has named, and retries the others as if nothing had failed. */
+  async #deadLetterNamed(batch: Batch, failed: ReadonlySet<string>, error: unknown): Promise<void> {
+    const named = partOf(
       batch,
-      batch.items.filter(({ id }) => named.has(id)),
+      batch.items.filter(({ id }) => failed.has(id)),
     )
-    const others = batch.items.filter(({ id }) => !named.has(id))
-    this.#owner.failed(guilty, error, 0)
+    const others = batch.items.filter(({ id }) => !failed.has(id))
+    this.#parts.health.failed(named, error, 0)
     if (others.length > 0) this.#first.unshift({ ...partOf(batch, others), failed: batch.failed - 1 })
-    if (await this.#owner.bury(guilty, error)) return
-    for (const item of guilty.items) this.#setAside(partOf(guilty, [item]))
+    if (await this.#deadLetter(named, error)) return
+    for (const item of named.items) this.#isolate(partOf(named, [item]))
   }
 
-  #setAside(batch: Batch): void {
-    batch.aside = true
-    batch.delay = delayAfter(this.#owner.settings.backOff, batch.failed, batch.delay)
+  /** False when the items could not be written, and are kept. */
+  async #deadLetter(batch: Batch, error: unknown): Promise<boolean> {
+    if (!(await this.#parts.deadLetters.deadLetter(batch, error))) return false
+    this.#parts.pending.settle(batch.items)
+    return true
+  }
+
+  #isolate(batch: Batch): void {
+    batch.isIsolated = true
+    batch.delay = delayAfter(this.#parts.settings.backOff, batch.failed, batch.delay)
     batch.notBefore = monotonicNow() + batch.delay
-    this.#aside.push(batch)
+    this.#isolated.push(batch)
   }
 
-  /** Milliseconds until anything is tried again. */
+  /** Puts back the items that are in no list: handling a failure has failed itself. */
+  #requeue(batch: Batch): void {
+    const queued = new Set([...this.#first, ...this.#isolated].flatMap(({ items }) => items))
+    const items = batch.items.filter((item) => !queued.has(item))
+    if (items.length > 0) this.#first.unshift({ ...partOf(batch, items), isIsolated: false })
+  }
+
+  #reportFault(batch: Batch, error: unknown): void {
+    const items = batch.items.length
+    const why = formatError(error)
+    this.#parts.events.emit('delivery-failed', `delivery failed, ${formatItems(items)} kept: ${why}`, {
+      items,
+      error: why,
+    })
+  }
+
+  /** Delays every retry. Returns the delay in milliseconds. */
   #backOff(): number {
     this.#failuresInARow++
-    this.#lastDelay = delayAfter(this.#owner.settings.backOff, this.#failuresInARow, this.#lastDelay)
+    this.#lastDelay = delayAfter(this.#parts.settings.backOff, this.#failuresInARow, this.#lastDelay)
     this.#notBefore = monotonicNow() + this.#lastDelay
     return this.#lastDelay
   }

@@ -2,31 +2,34 @@ import { monotonicNow, wallClock } from '../resilience/clock.ts'
 
 /** Crockford's base 32: no I, L, O, U. In the order of ASCII, so that ids sort as text. */
 const DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
-/** All pairs of digits: a look-up writes the ten bits that change with every id. */
+/** All pairs of digits: one lookup gives the ten bits that change with every id. */
 const PAIRS: readonly string[] = Array.from(DIGITS).flatMap((high) => Array.from(DIGITS, (low) => high + low))
 const COUNTED = 2 ** 20
-/** Random bytes of one id: 60 bits that mostly stay within a millisecond, then 20 that are counted up. */
-const DRAWN = 11
+/** Random bytes of one id: 60 bits that mostly stay the same within a millisecond, and 20 that are counted up. */
+const RANDOM_BYTES = 11
+/** Digits of the time. */
+const TIME_LENGTH = 10
 
-const pool = new Uint8Array(DRAWN * 100)
-let drawnUpTo = pool.length
+const pool = new Uint8Array(RANDOM_BYTES * 100)
+let poolUsed = pool.length
 
-/** The wall clock is read once in each millisecond of the monotonic one. */
+/** The wall clock is read once in each millisecond of the monotonic clock. */
 let lastTick = Number.NaN
 let wall = 0
 
 let lastTime = -1
-/** The 60 bits in front of the counted ones, as two halves of 30. */
+/** The 60 bits before the counted ones, as two halves of 30. */
 let high = 0
 let low = 0
 let counted = 0
 
-/** The id that was made last: all but the last two digits, which change with every id, and these. */
+/** The last id: all but the last two digits, and these two. */
 const last = { head: '', tail: '' }
 
 /**
- * A ULID (github.com/ulid/spec): 26 characters, 48 bits of wall time in milliseconds and 80 random ones. Ids of one process are in ascending order, as text too,
- * also within a millisecond and when the clock is set back.
+ * Makes a ULID (github.com/ulid/spec): 26 characters, 48 bits of wall time in milliseconds and 80
+ * random bits. Ids of one process ascend, as text too, also within a millisecond and when the clock
+ * is set back.
  */
 export function ulid(): string {
   const { head, tail } = splitUlid()
@@ -34,7 +37,7 @@ export function ulid(): string {
 }
 
 /**
- * The same in two parts, good until the next is made.
+ * The same in two parts. The object is reused for the next id.
  *
  * @param now `monotonicNow()`, if the caller has just read it
  */
@@ -56,8 +59,19 @@ export function splitUlid(now: number = monotonicNow()): { readonly head: string
   return last
 }
 
+/** When a ULID was made, in milliseconds of the epoch; 0 for other text. */
+export function ulidTime(id: string): number {
+  let time = 0
+  for (let place = 0; place < TIME_LENGTH; place++) {
+    const digit = DIGITS.indexOf(id.charAt(place) || '-')
+    if (digit === -1) return 0
+    time = time * DIGITS.length + digit
+  }
+  return time
+}
+
 function makeHead(): void {
-  last.head = digits(lastTime, 10) + digits(high, 6) + digits(low, 6) + PAIRS[counted >>> 10]
+  last.head = digits(lastTime, TIME_LENGTH) + digits(high, 6) + digits(low, 6) + PAIRS[counted >>> 10]
 }
 
 function carry(): void {
@@ -68,14 +82,14 @@ function carry(): void {
 }
 
 function draw(): void {
-  if (drawnUpTo === pool.length) {
-    // Without `import`, which would load all of Web Crypto; a pool, because a call for each id would cost more than the id.
+  if (poolUsed === pool.length) {
+    // An `import` would load all of Web Crypto. The pool: a call for each id would cost more than the id.
     process.getBuiltinModule('node:crypto').randomFillSync(pool)
-    drawnUpTo = 0
+    poolUsed = 0
   }
-  const view = new DataView(pool.buffer, drawnUpTo, DRAWN)
-  drawnUpTo += DRAWN
-  // The topmost bit stays clear, so that counting up within a millisecond never runs over.
+  const view = new DataView(pool.buffer, poolUsed, RANDOM_BYTES)
+  poolUsed += RANDOM_BYTES
+  // The topmost bit stays clear, so that counting up within a millisecond never overflows.
   high = view.getUint32(0) >>> 3
   low = view.getUint32(4) >>> 2
   counted = (view.getUint16(8) << 4) | (view.getUint8(10) & 15)

@@ -56,9 +56,9 @@ export function every(interval: Milliseconds, run: () => void, options: TimerOpt
 }
 
 /** Resolves after `limit` milliseconds. */
-export function pause(limit: Milliseconds): Promise<void> {
+export function pause(limit: Milliseconds, options?: TimerOptions): Promise<void> {
   return new Promise((resolve) => {
-    after(limit, resolve)
+    after(limit, resolve, options)
   })
 }
 

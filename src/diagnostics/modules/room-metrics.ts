@@ -3,17 +3,17 @@ import { bootMetrics } from './boot-metrics.ts'
 import { BOOT_TOPIC } from './boot-report.ts'
 import { cacheMetrics } from './cache-metrics.ts'
 import { CACHE_TOPIC } from './cache-report.ts'
-import { deferMetrics } from './defer-metrics.ts'
-import { DEFER_TOPIC } from './defer-report.ts'
 import { queriesMetrics } from './queries-metrics.ts'
 import { QUERIES_TOPIC } from './queries-report.ts'
+import { queueMetrics } from './queue-metrics.ts'
+import { QUEUE_TOPIC } from './queue-report.ts'
 import type { ModuleMetric } from './room-metric.ts'
 import { routesMetrics } from './routes-metrics.ts'
 import { ROUTES_TOPIC } from './routes-report.ts'
 
 /** The metrics of the modules, by the topic under which they report. */
 const ROOMS: readonly MetricDefinition[] = [
-  ...ofRoom(DEFER_TOPIC, deferMetrics),
+  ...ofRoom(QUEUE_TOPIC, queueMetrics),
   ...ofRoom(QUERIES_TOPIC, queriesMetrics),
   ...ofRoom(ROUTES_TOPIC, routesMetrics),
   ...ofRoom(BOOT_TOPIC, bootMetrics),

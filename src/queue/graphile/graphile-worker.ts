@@ -1,172 +1,128 @@
 import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
-import { WaitTimeoutError } from '../../resilience/abort-reason.ts'
 import { after } from '../../resilience/clock.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../../resilience/duration.ts'
-import { withTimeout } from '../../resilience/with-timeout.ts'
-import type { QueueContext } from '../call-handler.ts'
-import type { QueueTransport, ViaLink, ViaQueue } from '../via.ts'
-import type { GraphileModule, PgPool } from './graphile-shapes.ts'
-import { JobConnections } from './job-connections.ts'
-import { JobRunner, type RunnerGround, type RunnerOptions } from './job-runner.ts'
-import { JobStore } from './job-store.ts'
-import { loadGraphileWorker } from './load-graphile-worker.ts'
-import { QueueTask } from './queue-task.ts'
+import { SerialQueue } from '../../resilience/serial-queue.ts'
+import type { QueueTransport, TransportConnection, TransportedQueue } from '../queue-options.ts'
+import type { PgPool } from './graphile-module.ts'
+import { JobEnvironment } from './job-environment.ts'
+import { JobRunner, type RunnerOptions } from './job-runner.ts'
+import { JobTask } from './job-task.ts'
 
 export interface GraphileWorkerOptions {
   /** The schema of graphile-worker's tables. Default `graphile_worker`. */
   readonly schema?: string
-  /** Whether this process carries out jobs too, or only adds them. Default true. */
+  /** Whether this process runs jobs, or only adds them. Default true. */
   readonly run?: boolean
-  /** Jobs that this process carries out at a time; `queueConcurrency` bounds them too. Default 1. */
+  /** Jobs that this process runs at a time; `queueConcurrency` limits them too. Default 1. */
   readonly concurrency?: number
-  /** How often it is looked for jobs that nobody announced: those that are to be tried again. Default `2s`. */
+  /** How often to look for jobs without a notification, such as those that are retried. Default `2s`. */
   readonly pollInterval?: Duration
-  /** How often this process says that it lives. Default `10s`. */
+  /** How often this process writes a heartbeat. Default `10s`. */
   readonly heartbeat?: Duration
-  /** After so long a silence its jobs are given to others; at least three heartbeats. Default `45s`. */
+  /** After this long without a heartbeat, a process's jobs go to others; at least three heartbeats. Default `45s`. */
   readonly releaseAfter?: Duration
 }
 
-/** Connections of our own beside one for each job: to listen, and to say that we live. */
-const OWN_CONNECTIONS = 2
-/** Making the tables, graphile-worker's too. */
-const PREPARE_LIMIT = '60s'
+/** Connections besides one for each job: for LISTEN and for heartbeats. */
+const EXTRA_CONNECTIONS = 2
 
 /**
- * Puts what is deferred on graphile-worker, where any machine with the same database may carry it out: `durableQueue(name, handler, { transport: graphileWorker(pool) })`. Items go
- * to the spool first, so the caller still pays microseconds, and are added as jobs in batches through `pool`. The jobs are carried out over connections of our own with
- * the same options, so that requests that take all of `pool` do not make us look dead.
+ * A transport that puts the items of a queue on graphile-worker, where any machine with the same
+ * database can handle them: `durableQueue(name, handler, { transport: graphileWorker(pool) })`.
  *
- * @param pool a `pg.Pool`, guarded or not, that leads to PostgreSQL directly or by a bouncer in session mode: graphile-worker listens for notifications
+ * Items go to the spool first, so `push` still takes microseconds, and become jobs in batches through
+ * `pool`. Jobs run over connections of their own with the same options, so that requests which take
+ * all of `pool` do not stop the heartbeats.
+ *
+ * @param pool a `pg.Pool`, guarded or not, that connects to PostgreSQL directly or through a bouncer
+ * in session mode: graphile-worker listens for notifications
  * @throws InvalidOptionError when `pool` is not a pool of pg, and for options that are invalid
  */
 export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}): QueueTransport {
+  const of = 'graphileWorker'
   if (typeof pool?.query !== 'function' || typeof pool.options !== 'object') {
-    throw new InvalidOptionError('graphileWorker', 'pool', pool, 'must be a pg.Pool: new pg.Pool({ connectionString })')
+    throw new InvalidOptionError(of, 'pool', pool, 'must be a pg.Pool: new pg.Pool({ connectionString })')
   }
-  const heartbeat = readDuration('graphileWorker', 'heartbeat', options.heartbeat ?? '10s')
-  const releaseAfter = readDuration('graphileWorker', 'releaseAfter', options.releaseAfter ?? '45s')
+  const heartbeat = readDuration(of, 'heartbeat', options.heartbeat ?? '10s')
+  const releaseAfter = readDuration(of, 'releaseAfter', options.releaseAfter ?? '45s')
   if (!Number.isFinite(releaseAfter) || heartbeat <= 0 || releaseAfter < 3 * heartbeat) {
     const must = `must be bounded and at least three times heartbeat (${options.heartbeat ?? '10s'}), otherwise jobs of live processes are released`
-    throw new InvalidOptionError('graphileWorker', 'releaseAfter', options.releaseAfter, must)
+    throw new InvalidOptionError(of, 'releaseAfter', options.releaseAfter, must)
   }
   const { schema = 'graphile_worker', run = true } = options
-  const pollInterval = readDuration('graphileWorker', 'pollInterval', options.pollInterval ?? '2s')
-  const concurrency = readCount('graphileWorker', 'concurrency', options.concurrency ?? 1, 1)
-  return new GraphileVia(pool, run, { schema, concurrency, pollInterval, heartbeat, releaseAfter })
+  const pollInterval = readDuration(of, 'pollInterval', options.pollInterval ?? '2s')
+  const concurrency = readCount(of, 'concurrency', options.concurrency ?? 1, 1)
+  return new GraphileTransport(pool, run, { schema, concurrency, pollInterval, heartbeat, releaseAfter })
 }
 
-class GraphileVia implements QueueTransport {
-  readonly #pool: PgPool
+class GraphileTransport implements QueueTransport {
   readonly #run: boolean
-  readonly #options: Omit<RunnerOptions, 'tell'>
-  readonly #store: JobStore
+  readonly #options: Omit<RunnerOptions, 'events'>
+  readonly #environment: JobEnvironment
   /** Of the queues whose handlers may be called. */
-  readonly #tasks = new Set<QueueTask>()
+  readonly #tasks = new Set<JobTask>()
   /** Of the queues that may forward. */
-  readonly #open = new Set<QueueTask>()
-  #module: Promise<GraphileModule>
-  #own: JobConnections | null = null
-  #ground: Promise<RunnerGround> | null = null
-  #runner: { readonly runner: JobRunner; readonly tasks: ReadonlySet<QueueTask> } | null = null
-  /** Runners begin and end one after the other. */
-  #turn: Promise<void> = Promise.resolve()
+  readonly #open = new Set<JobTask>()
+  #runner: { readonly runner: JobRunner; readonly tasks: ReadonlySet<JobTask> } | null = null
+  /** Runners start and stop one after the other. */
+  readonly #changes = new SerialQueue()
 
-  constructor(pool: PgPool, run: boolean, options: Omit<RunnerOptions, 'tell'>) {
-    this.#pool = pool
+  constructor(pool: PgPool, run: boolean, options: Omit<RunnerOptions, 'events'>) {
     this.#run = run
     this.#options = options
-    this.#store = new JobStore(options.schema)
-    // While the app boots: it takes the event loop for some 80 ms. Whoever needs it hears of a failure.
-    this.#module = loadGraphileWorker()
-    this.#module.catch(() => {})
+    const { schema, concurrency } = options
+    this.#environment = new JobEnvironment(pool, {
+      schema,
+      maxConnections: concurrency + EXTRA_CONNECTIONS,
+      allowExitOnIdle: !run,
+    })
   }
 
-  open(queue: ViaQueue): ViaLink {
-    const task = new QueueTask(queue, (id) => this.#store.forget(this.#connections().pool, id))
+  open(queue: TransportedQueue): TransportConnection {
+    const task = new JobTask(queue, this.#environment)
     this.#open.add(task)
     return {
       start: () => {
         this.#tasks.add(task)
-        // Other queues are started in the same moment; one runner serves all of them.
-        if (this.#run) after(ms(0), () => void this.#renew(this.#options.releaseAfter), { keepAlive: false })
+        // Other queues start at the same time, and one runner serves all of them.
+        if (this.#run) after(ms(0), () => void this.#updateRunner(this.#options.releaseAfter), { keepAlive: false })
       },
-      forward: (items, context) => this.#forward(task, items, context),
+      forward: (items, { ids }) =>
+        this.#environment.forward(
+          task.name,
+          ids,
+          items.map((item) => JSON.stringify(item)),
+        ),
       report: () => task.report(),
-      stop: async (limit) => {
+      stop: async (timeout) => {
         this.#tasks.delete(task)
-        await this.#renew(limit)
+        await this.#updateRunner(timeout)
       },
-      close: async (limit) => {
+      close: async (timeout) => {
         this.#open.delete(task)
-        if (this.#open.size === 0) await this.#endOwn(limit)
+        if (this.#open.size === 0) await this.#environment.close(timeout)
       },
     }
   }
 
-  async #forward(task: QueueTask, items: readonly unknown[], { ids }: QueueContext): Promise<void> {
-    await this.#prepared()
-    const texts = items.map((item) => JSON.stringify(item))
-    await this.#store.forward(this.#pool, task.name, ids, texts)
-  }
-
-  /** Lets the runner that is there end if it serves others than it should, and begins one that does. */
-  #renew(limit: Milliseconds): Promise<void> {
-    this.#turn = this.#turn.then(async () => {
+  /** Stops a runner that serves other queues than it should, and starts one that serves these. */
+  #updateRunner(timeout: Milliseconds): Promise<void> {
+    return this.#changes.run(async () => {
       const wanted = new Set(this.#tasks)
-      const had = this.#runner
-      if (had !== null && !isSame(had.tasks, wanted)) {
+      const current = this.#runner
+      if (current !== null && !isSame(current.tasks, wanted)) {
         this.#runner = null
-        await had.runner.stop(limit)
+        await current.runner.stop(timeout)
       }
       const [first] = wanted
       if (this.#run && this.#runner === null && first !== undefined) {
-        const options = { ...this.#options, tell: first.queue.tell }
-        this.#runner = { runner: new JobRunner([...wanted], options, () => this.#prepared()), tasks: wanted }
+        const options = { ...this.#options, events: first.events }
+        this.#runner = { runner: new JobRunner([...wanted], options, this.#environment), tasks: wanted }
       }
     })
-    return this.#turn
-  }
-
-  /** Loads graphile-worker and sees to the tables, once; what fails is tried again by the next who asks. */
-  #prepared(): Promise<RunnerGround> {
-    this.#ground ??= withTimeout('preparing graphile-worker', PREPARE_LIMIT, () => this.#prepare(), {
-      parent: null,
-    }).catch((error: unknown) => {
-      this.#ground = null
-      // The next try must not wait for the same answer.
-      if (error instanceof WaitTimeoutError) this.#own?.breakAll()
-      throw error
-    })
-    return this.#ground
-  }
-
-  async #prepare(): Promise<RunnerGround> {
-    const module = await this.#module.catch(() => {
-      this.#module = loadGraphileWorker()
-      return this.#module
-    })
-    const connections = this.#connections()
-    const { pool } = connections
-    const logger = new module.Logger(() => () => {})
-    await module.runMigrations({ pgPool: pool, schema: this.#options.schema, logger })
-    await this.#store.prepare(pool)
-    return { module, connections, store: this.#store }
-  }
-
-  #connections(): JobConnections {
-    this.#own ??= new JobConnections(this.#pool, this.#options.concurrency + OWN_CONNECTIONS, !this.#run)
-    return this.#own
-  }
-
-  async #endOwn(limit: Milliseconds): Promise<void> {
-    const own = this.#own
-    this.#own = null
-    this.#ground = null
-    await own?.end(limit)
   }
 }
 
-function isSame<T>(some: ReadonlySet<T>, others: ReadonlySet<T>): boolean {
-  return some.size === others.size && [...some].every((one) => others.has(one))
+function isSame<T>(one: ReadonlySet<T>, other: ReadonlySet<T>): boolean {
+  return one.size === other.size && [...one].every((element) => other.has(element))
 }

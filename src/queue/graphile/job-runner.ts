@@ -1,157 +1,152 @@
 import { EventEmitter } from 'node:events'
+import { LogThrottle } from '../../diagnostics/log-throttle.ts'
 import { ShutdownError } from '../../resilience/abort-reason.ts'
 import { delayAfter } from '../../resilience/back-off.ts'
 import { after, type Cancel, monotonicNow } from '../../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../../resilience/duration.ts'
+import { promiseAtMost } from '../../resilience/wait-at-most.ts'
 import { withTimeout } from '../../resilience/with-timeout.ts'
-import { type QueueEvent, tellError } from '../defer-events.ts'
-import type { GraphileModule, GraphileRunner, RunOptions } from './graphile-shapes.ts'
-import type { JobConnections } from './job-connections.ts'
-import { JobPulse, type PulseOptions } from './job-pulse.ts'
-import type { JobStore } from './job-store.ts'
-import type { QueueTask } from './queue-task.ts'
+import { formatError } from '../queue-events.ts'
+import type { GraphileRunner, RunOptions } from './graphile-module.ts'
+import type { JobEnvironment } from './job-environment.ts'
+import { type HeartbeatOptions, JobHeartbeat } from './job-heartbeat.ts'
+import type { JobTask } from './job-task.ts'
 
-/** Between two tries to begin. */
+/** Between two attempts to start. */
 const BACK_OFF = { jitter: 'full', base: 500, most: 30_000, random: Math.random } as const
-/** Of the time there is to leave: then what still runs is given up. */
-const PATIENCE = 0.8
+/** Share of the timeout of `stop` after which running jobs are aborted. */
+const ABORT_SHARE = 0.8
 /**
- * graphile-worker 0.18 writes the end of a job to the database without awaiting it: if that fails, the rejection is nobody's and ends the process, and the job stays
- * locked. Gathered into batches, even of no time at all, a failure is heard: its pool of jobs ends, and we begin another.
+ * graphile-worker 0.18 writes the end of a job without awaiting it: a failure is an unhandled rejection
+ * that ends the process, and the job stays locked. In batches, even without a delay, a failure ends the
+ * pool of jobs, and a new one starts.
  */
-const HEARD_ENDS = { completeJobBatchDelay: 0, failJobBatchDelay: 0 } as const
-/** For what it asks the database before its first look for a job. */
-const BEGIN_LIMIT = ms(60_000)
+const BATCHED_ENDS = { completeJobBatchDelay: 0, failJobBatchDelay: 0 } as const
+/** For what graphile-worker queries before its first job. */
+const START_TIMEOUT = ms(60_000)
 /**
- * For the ends of jobs that are still to be written when no more jobs run. graphile-worker 0.18 counts them wrongly after one has failed beside another, and would wait
- * for ever, with all it has locked.
+ * For writing the ends of jobs when no more jobs run. graphile-worker 0.18 miscounts them after one has
+ * failed beside another, and would wait without end, with all its jobs locked.
  */
-const ENDS_LIMIT = ms(10_000)
-/** Milliseconds between two lines of what graphile-worker has to complain of. */
-const TELL_EVERY = 10_000
+const ENDS_TIMEOUT = ms(10_000)
+const LEAVE_TIMEOUT = ms(5_000)
+/** Between two lines about errors of graphile-worker. */
+const LOG_INTERVAL = ms(10_000)
 
-export interface RunnerOptions extends PulseOptions {
+export interface RunnerOptions extends HeartbeatOptions {
   readonly schema: string
   readonly concurrency: number
   readonly pollInterval: Milliseconds
 }
 
-/** What a runner works with: opened, migrated and loaded. */
-export interface RunnerGround {
-  readonly module: GraphileModule
-  readonly connections: JobConnections
-  readonly store: JobStore
-}
-
-/** Runs the jobs of some queues in this process until it is stopped, and begins again whenever graphile-worker gives up. */
+/** Runs the jobs of some queues in this process until it is stopped, and restarts graphile-worker when that ends. */
 export class JobRunner {
-  readonly #tasks: readonly QueueTask[]
+  readonly #tasks: readonly JobTask[]
   readonly #options: RunnerOptions
-  readonly #ground: () => Promise<RunnerGround>
-  readonly #stop = new AbortController()
-  /** Wakes who waits to begin again. */
+  readonly #environment: JobEnvironment
+  readonly #abort = new AbortController()
+  /** Ends the wait for the next start. */
   #wake = (): void => {}
-  #stopping = false
+  #isStopping = false
   #runner: GraphileRunner | null = null
   readonly #ended: Promise<void>
-  #toldAt = Number.NEGATIVE_INFINITY
+  readonly #throttle = new LogThrottle(LOG_INTERVAL)
 
-  constructor(tasks: readonly QueueTask[], options: RunnerOptions, ground: () => Promise<RunnerGround>) {
+  constructor(tasks: readonly JobTask[], options: RunnerOptions, environment: JobEnvironment) {
     this.#tasks = tasks
     this.#options = options
-    this.#ground = ground
+    this.#environment = environment
     this.#ended = this.#run()
   }
 
-  /** Takes no more jobs, waits for those that run, then gives them up; they are others' at once. Never rejects. */
-  async stop(limit: Milliseconds): Promise<void> {
-    this.#stopping = true
+  /** Takes no more jobs, waits for the running ones, then aborts them; their locks are released. Never rejects. */
+  async stop(timeout: Milliseconds): Promise<void> {
+    this.#isStopping = true
     this.#wake()
-    const cancel = after(ms(limit * PATIENCE), () => this.#stop.abort(new ShutdownError()), { keepAlive: false })
+    const cancel = after(ms(timeout * ABORT_SHARE), () => this.#abort.abort(new ShutdownError()), { keepAlive: false })
     void this.#runner?.stop().catch(() => {})
-    await withTimeout('the jobs of this process', limit, () => this.#ended, { parent: null }).catch(() => {})
+    await withTimeout('the jobs of this process', timeout, () => this.#ended, { parent: null }).catch(() => {})
     cancel()
   }
 
   async #run(): Promise<void> {
     let failures = 0
-    while (!this.#stopping) {
+    while (!this.#isStopping) {
       const begunAt = monotonicNow()
       try {
-        await this.#once()
+        await this.#runOnce()
       } catch (error) {
-        if (this.#stopping) return
+        if (this.#isStopping) return
         if (monotonicNow() - begunAt > BACK_OFF.most) failures = 0
-        const delay = delayAfter(BACK_OFF, ++failures, 0)
-        const why = tellError(error)
-        this.#tell(
-          `deferred work: the jobs of graphile-worker cannot be run here: ${why}; the next try is in ${formatElapsed(delay)}`,
-          { error: why, retryInMs: delay },
-        )
-        await new Promise<void>((resolve) => {
-          const cancel = after(ms(delay), resolve, { keepAlive: false })
-          this.#wake = () => {
-            cancel()
-            resolve()
-          }
+        const retryInMs = delayAfter(BACK_OFF, ++failures, 0)
+        const why = formatError(error)
+        this.#options.events.emit('failing', `cannot run jobs, retrying in ${formatElapsed(retryInMs)}: ${why}`, {
+          error: why,
+          retryInMs,
         })
+        const wait = (resolve: () => void): void => {
+          this.#wake = resolve
+        }
+        await promiseAtMost<void, void>(ms(retryInMs), wait, () => {}, { keepAlive: false })
       }
     }
   }
 
-  /** Until graphile-worker ends, asked for or not. */
-  async #once(): Promise<void> {
-    const { module, connections, store } = await this.#ground()
+  /** Runs graphile-worker until it ends, stopped or by itself. */
+  async #runOnce(): Promise<void> {
+    const { module, connections } = await this.#environment.prepare()
+    const { store } = this.#environment
     const events = new EventEmitter()
-    let pulse: JobPulse | null = null
+    let heartbeat: JobHeartbeat | null = null
     events.on('pool:create', ({ workerPool }: { readonly workerPool: { readonly id: string } }) => {
-      pulse = new JobPulse(store, connections, workerPool.id, this.#options)
+      heartbeat = new JobHeartbeat(store, connections, workerPool.id, this.#options)
     })
-    // A look for a job whose answer was lost with its connection may have taken one, which would stay locked for as long as we live. So once the database answers again
-    // we begin anew, as another pool of jobs, and give back what this one holds.
+    // A query for a job whose answer was lost with its connection may have locked one, for as long as
+    // this pool exists. So once the database answers again, another pool starts, and this one
+    // releases its jobs.
     const lostBefore = connections.lost
-    let anew = false
-    const answered = (): void => {
-      if (anew || connections.lost === lostBefore) return
-      anew = true
+    let isRestarting = false
+    const onAnswer = (): void => {
+      if (isRestarting || connections.lost === lostBefore) return
+      isRestarting = true
       void this.#runner?.stop().catch(() => {})
     }
-    events.on('worker:getJob:empty', answered)
-    events.on('job:start', answered)
+    events.on('worker:getJob:empty', onAnswer)
+    events.on('job:start', onAnswer)
     const over = Promise.withResolvers<void>()
-    const hasBegun = after(BEGIN_LIMIT, () => connections.breakAll(), { keepAlive: false })
-    let hasEnded: Cancel = () => {}
+    const cancelStart = after(START_TIMEOUT, () => connections.breakAll(), { keepAlive: false })
+    let cancelEnds: Cancel = () => {}
     onLastWorker(events, () => {
-      hasEnded = after(ENDS_LIMIT, over.resolve, { keepAlive: false })
+      cancelEnds = after(ENDS_TIMEOUT, over.resolve, { keepAlive: false })
     })
     try {
       const runner = await module.run({
         pgPool: connections.pool,
-        logger: new module.Logger(() => (level, message, meta) => this.#hear(level, message, meta?.failure === true)),
+        logger: new module.Logger(() => (level, message, meta) => this.#log(level, message, meta?.failure === true)),
         events,
-        // No job is taken before others know of us: else nobody would miss us if we died with it.
-        forbiddenFlags: () => (pulse === null || pulse.isKnown ? null : pulse.beat().then(() => null)),
-        ...this.#how(),
+        // No job is taken before the first heartbeat: otherwise its lock would outlive this process.
+        forbiddenFlags: () => (heartbeat === null || heartbeat.isKnown ? null : heartbeat.beat().then(() => null)),
+        ...this.#runOptions(),
       })
-      hasBegun()
+      cancelStart()
       this.#runner = runner
-      if (this.#stopping || anew) void runner.stop().catch(() => {})
+      if (this.#isStopping || isRestarting) void runner.stop().catch(() => {})
       runner.promise.then(over.resolve, over.reject)
       await over.promise
     } finally {
-      hasBegun()
-      hasEnded()
-      // Where it has not ended by itself: it keeps a clock of its own.
+      cancelStart()
+      cancelEnds()
+      // If it has not ended by itself: it has timers of its own.
       void this.#runner?.stop().catch(() => {})
       this.#runner = null
-      await (pulse as JobPulse | null)?.end(ms(5_000)).catch(() => {})
+      await (heartbeat as JobHeartbeat | null)?.end(LEAVE_TIMEOUT).catch(() => {})
     }
-    if (!this.#stopping && !anew) throw new Error('graphile-worker has ended by itself')
+    if (!this.#isStopping && !isRestarting) throw new Error('graphile-worker ended by itself')
   }
 
-  #how(): Omit<RunOptions, 'pgPool' | 'logger' | 'events' | 'forbiddenFlags'> {
+  #runOptions(): Omit<RunOptions, 'pgPool' | 'logger' | 'events' | 'forbiddenFlags'> {
     const { schema, concurrency, pollInterval } = this.#options
-    const stop = this.#stop.signal
+    const stop = this.#abort.signal
     return {
       schema,
       taskList: Object.fromEntries(
@@ -161,27 +156,21 @@ export class JobRunner {
       concurrency,
       pollInterval,
       noHandleSignals: true,
-      gracefulShutdownAbortTimeout: 5_000,
-      preset: { worker: HEARD_ENDS },
+      gracefulShutdownAbortTimeout: LEAVE_TIMEOUT,
+      preset: { worker: BATCHED_ENDS },
     }
   }
 
-  /** A job that failed is told by its queue. */
-  #hear(level: string, message: string, failed: boolean): void {
-    if (failed || this.#stopping || (level !== 'error' && level !== 'warning')) return
-    const now = monotonicNow()
-    if (now - this.#toldAt < TELL_EVERY) return
-    this.#toldAt = now
-    const error = tellError(message)
-    this.#tell(`deferred work: graphile-worker: ${error}`, { error })
-  }
-
-  #tell(message: string, details: QueueEvent['details']): void {
-    this.#options.tell({ type: 'failing', severity: 'warn', message, details })
+  /** The failure of a job is reported by its queue. */
+  #log(level: string, message: string, isJobFailure: boolean): void {
+    if (isJobFailure || this.#isStopping || (level !== 'error' && level !== 'warning')) return
+    if (!this.#throttle.shouldLog()) return
+    const error = formatError(message)
+    this.#options.events.emit('failing', `graphile-worker: ${error}`, { error })
   }
 }
 
-/** Calls `run` when all workers of a pool of jobs have ended: each works on one job at a time. */
+/** Calls `run` when all workers of a pool of jobs have ended. Each runs one job at a time. */
 function onLastWorker(events: EventEmitter, run: () => void): void {
   let workers = 0
   events.on('worker:create', () => void workers++)

@@ -1,11 +1,11 @@
-import type { PgPool } from './graphile-shapes.ts'
+import type { PgPool } from './graphile-module.ts'
 
-/** A name that PostgreSQL takes as it is, between quotes. */
+/** Quotes an identifier. */
 function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-/** Our own tables, beside those of graphile-worker. They are in the first schema of the search path. */
+/** Punctual's own tables, in the first schema of the search path. */
 const CREATE = `
 create table if not exists punctual_forwarded (
   id text primary key,
@@ -21,23 +21,23 @@ create table if not exists punctual_job_pools (
   release_after interval not null
 );`
 
-/** Somebody else has made the same at the same moment. */
+/** Error codes of a table or index that another process created at the same time. */
 const CLASHES: ReadonlySet<unknown> = new Set(['23505', '42P06', '42P07', '42710'])
-/** For so long an item is known to have been forwarded. */
+/** How long the ids of forwarded items are kept. */
 const REMEMBER = '7 days'
-/** What is forgotten at a time, so that the statement stays short. */
+/** Ids deleted at a time, to keep the statement short. */
 const FORGET_MOST = 10_000
 
-/** One pool of jobs in one process, as others see whether it lives. */
+/** One pool of jobs in one process, as other processes see it. */
 export interface JobPool {
   readonly id: string
   readonly host: string
   readonly pid: number
-  /** Milliseconds of silence after which its jobs are given to others. */
+  /** Milliseconds without a heartbeat after which its jobs are released. */
   readonly releaseAfter: number
 }
 
-/** The jobs in PostgreSQL: what we ask it in our own words. */
+/** The statements that Punctual itself runs for jobs in PostgreSQL. */
 export class JobStore {
   readonly #schema: string
   readonly #jobs: string
@@ -48,7 +48,7 @@ export class JobStore {
     this.#jobs = quote(schema)
   }
 
-  /** Makes our tables where they are missing. They are asked for first: the app's user may be allowed no DDL. */
+  /** Creates the tables if they are missing. It looks first: the app's role may not be allowed to create any. */
   async prepare(pool: PgPool): Promise<void> {
     for (let tries = 0; ; tries++) {
       const { rows } = await pool.query(
@@ -65,13 +65,14 @@ export class JobStore {
   }
 
   /**
-   * Adds a job for each item, in one statement: all or none. An item that was forwarded before, in whatever state its job is by now, is left out: so a repeat, by whoever
-   * took over from a process that died in between, does nothing twice. graphile-worker's own job key knows only jobs that have not begun.
+   * Adds a job for each item, in one statement: all or none. Items that were forwarded before are
+   * skipped, whatever the state of their jobs, so a repeat after a crash adds nothing twice.
+   * graphile-worker's own job key only covers jobs that have not begun.
    *
    * @param items JSON, in the order of `ids`
    */
   async forward(pool: PgPool, task: string, ids: readonly string[], items: readonly string[]): Promise<void> {
-    // An object around the item: graphile-worker takes a payload that is an array for a batch.
+    // The item is wrapped in an object: graphile-worker takes an array as the payload of a batch.
     await pool.query(
       `with fresh as (
         insert into punctual_forwarded (id) select unnest($2::text[]) on conflict (id) do nothing returning id
@@ -86,12 +87,12 @@ export class JobStore {
     )
   }
 
-  /** So that it can be forwarded again: it went to the dead letters, from where it may be retried. */
+  /** Lets an item be forwarded again: it is a dead letter now, which may be retried. */
   async forget(pool: PgPool, id: string): Promise<void> {
     await pool.query('delete from punctual_forwarded where id = $1', [id])
   }
 
-  /** Says that this pool of jobs lives. */
+  /** Writes a heartbeat of this pool of jobs. */
   async beat(pool: PgPool, { id, host, pid, releaseAfter }: JobPool): Promise<void> {
     await pool.query(
       `insert into punctual_job_pools (pool, schema, host, pid, release_after) values ($1, $2, $3, $4, make_interval(secs => $5))
@@ -100,7 +101,7 @@ export class JobStore {
     )
   }
 
-  /** Gives the jobs of pools that have fallen silent to others; returns where these were. */
+  /** Releases the jobs of pools without a heartbeat. Returns where those pools were. */
   async releaseSilent(pool: PgPool): Promise<readonly string[]> {
     const { rows } = await pool.query(
       `with silent as (
@@ -114,7 +115,7 @@ export class JobStore {
     return rows.map(({ host, pid }) => `${host} (process ${pid})`)
   }
 
-  /** This pool of jobs has ended, and works on nothing any more. */
+  /** Removes this pool of jobs and releases its jobs. */
   async leave(pool: PgPool, id: string): Promise<void> {
     await pool.query(
       `with gone as (delete from punctual_job_pools where pool = $1)
@@ -123,7 +124,7 @@ export class JobStore {
     )
   }
 
-  /** Forgets what was forwarded long ago, a part of it. True if there is more. */
+  /** Deletes some of the old ids of forwarded items. True if there are more. */
   async forgetOld(pool: PgPool): Promise<boolean> {
     const { rows } = await pool.query(
       `with gone as (

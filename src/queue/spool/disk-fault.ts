@@ -1,16 +1,18 @@
-/** Why the disk cannot be used: a kind that stays the same while the fault does, and a sentence without its stop. */
+/** Why the disk cannot be used. */
 export interface DiskFault {
+  /** Stays the same as long as the fault does: an error code of the file system, `slow`, `files-full` or `unknown`. */
   readonly kind: string
+  /** The same as a clause for people. */
   readonly why: string
 }
 
-/** What an error of the file system means for whoever reads the log. */
+/** Describes an error of the file system. */
 export function diskFault(error: unknown, path: string): DiskFault {
   const { code = 'unknown', message } = error as NodeJS.ErrnoException
-  return { kind: code, why: sentence(code, path) ?? `${path} cannot be used: ${message}` }
+  return { kind: code, why: describe(code, path) ?? `cannot use ${path}: ${message}` }
 }
 
-function sentence(code: string, path: string): string | undefined {
+function describe(code: string, path: string): string | undefined {
   switch (code) {
     case 'ENOSPC':
       return `no space left on ${path}`
@@ -20,18 +22,44 @@ function sentence(code: string, path: string): string | undefined {
     case 'EPERM':
       return `${path} is not writable for this user (${code})`
     case 'EROFS':
-      return `${path} is not writable: its file system is read-only`
+      return `${path} is on a read-only file system`
     case 'ENOENT':
       return `${path} was removed`
     case 'ENOTDIR':
     case 'EEXIST':
-      return `${path} is not a directory, or stands in something that is none`
+      return `${path} is not a directory, or is below a file (${code})`
     case 'EMFILE':
     case 'ENFILE':
-      return `${path} cannot be opened: too many files are open (${code})`
+      return `cannot open ${path}: too many open files (${code})`
     case 'EIO':
       return `the disk of ${path} reports an error (EIO)`
     default:
       return undefined
+  }
+}
+
+/** Milliseconds. A single slow write may be due to the machine; several in a row are due to the disk. */
+const SLOW = 50
+const SLOW_IN_A_ROW = 3
+/** Milliseconds. Too long for the caller, whatever the reason. */
+const FAR_TOO_SLOW = 500
+
+/** Tells a slow disk from a single slow write. */
+export class SlowWrites {
+  #inARow = 0
+
+  /**
+   * @param took the duration of a write in milliseconds
+   * @returns true when the disk should not be used for a while
+   */
+  isDiskSlow(took: number): boolean {
+    if (took < SLOW) {
+      this.#inARow = 0
+      return false
+    }
+    this.#inARow++
+    if (took < FAR_TOO_SLOW && this.#inARow < SLOW_IN_A_ROW) return false
+    this.#inARow = 0
+    return true
   }
 }

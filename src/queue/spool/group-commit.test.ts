@@ -3,7 +3,7 @@ import { openSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { PunctualError } from '../../errors/punctual-error.ts'
 import { ms } from '../../resilience/duration.ts'
-import { inSyncLane } from './disk-lane.ts'
+import { inSyncQueue } from './file-io.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Segment } from './segment.ts'
 
@@ -23,13 +23,14 @@ function segmentAt(context: TestContext, path: string): Segment {
 
 test('what the disk has refused is rejected for as long as it is not settled, though another sync would say nothing of it', async (t) => {
   const faults: unknown[] = []
-  const commit = new GroupCommit(ms(1), (error) => faults.push(error))
+  const commit = new GroupCommit(ms(1))
+  commit.on('fault', (error) => faults.push(error))
   const refused = segmentAt(t, REFUSES)
-  commit.appended(refused)
+  commit.onAppend(refused)
   await assert.rejects(commit.synced(), isNotSynced('EINVAL'))
   assert.equal(faults.length, 1)
   await assert.rejects(commit.synced(), isNotSynced('EINVAL'))
-  commit.appended(segmentAt(t, import.meta.filename))
+  commit.onAppend(segmentAt(t, import.meta.filename))
   await assert.rejects(commit.synced(), isNotSynced('EINVAL'))
   commit.forget(refused)
   await commit.synced()
@@ -37,12 +38,13 @@ test('what the disk has refused is rejected for as long as it is not settled, th
 })
 
 test('who asks again as soon as it is answered is answered too', async (t) => {
-  const commit = new GroupCommit(ms(1), () => assert.fail('no fault'))
+  const commit = new GroupCommit(ms(1))
+  commit.on('fault', () => assert.fail('no fault'))
   const segment = segmentAt(t, import.meta.filename)
   const answers: number[] = []
   const ask = (): Promise<void> => commit.synced()
   for (let round = 0; round < 3; round++) {
-    commit.appended(segment)
+    commit.onAppend(segment)
     await ask()
       .then(ask)
       .then(() => answers.push(round))
@@ -53,10 +55,11 @@ test('who asks again as soon as it is answered is answered too', async (t) => {
 })
 
 test('who asks while it is being synced is answered with it', async (t) => {
-  const commit = new GroupCommit(ms(1), () => assert.fail('no fault'))
+  const commit = new GroupCommit(ms(1))
+  commit.on('fault', () => assert.fail('no fault'))
   const { promise, resolve } = Promise.withResolvers<void>()
-  void inSyncLane(() => promise)
-  commit.appended(segmentAt(t, import.meta.filename))
+  void inSyncQueue(() => promise)
+  commit.onAppend(segmentAt(t, import.meta.filename))
   const closed = commit.close()
   const asked = commit.synced()
   resolve()
@@ -65,9 +68,9 @@ test('who asks while it is being synced is answered with it', async (t) => {
 })
 
 test('what was not synced when the spool was closed is rejected, for who waits and who asks later', async (t) => {
-  const commit = new GroupCommit(ms(3_600_000), () => {})
+  const commit = new GroupCommit(ms(3_600_000))
   const segment = segmentAt(t, import.meta.filename)
-  commit.appended(segment)
+  commit.onAppend(segment)
   const waiting = assert.rejects(commit.synced(), isNotSynced('closed'))
   commit.abandon()
   segment.close()
@@ -76,9 +79,10 @@ test('what was not synced when the spool was closed is rejected, for who waits a
 })
 
 test('a segment whose items were all settled while it was synced fails nobody', async (t) => {
-  const commit = new GroupCommit(ms(1), () => assert.fail('no fault'))
+  const commit = new GroupCommit(ms(1))
+  commit.on('fault', () => assert.fail('no fault'))
   const segment = segmentAt(t, REFUSES)
-  commit.appended(segment)
+  commit.onAppend(segment)
   const synced = commit.synced()
   commit.forget(segment)
   segment.close()

@@ -1,11 +1,11 @@
+import { EventEmitter } from 'node:events'
 import { constants } from 'node:fs'
 import { dirname } from 'node:path'
 import { PunctualError } from '../../errors/punctual-error.ts'
 import { after, type Cancel } from '../../resilience/clock.ts'
 import type { Milliseconds } from '../../resilience/duration.ts'
-import { closeLater, dataSyncLater, openLater, syncLater } from './background-files.ts'
 import { type DiskFault, diskFault } from './disk-fault.ts'
-import { inSyncLane } from './disk-lane.ts'
+import { closeFile, dataSyncFile, inSyncQueue, openFile, syncFile } from './file-io.ts'
 import type { Segment } from './segment.ts'
 
 const CLOSED: DiskFault = { kind: 'closed', why: 'the spool was closed' }
@@ -15,13 +15,18 @@ interface Waiter {
   reject(error: unknown): void
 }
 
+interface CommitEvents {
+  /** The disk has refused to sync. */
+  fault: [error: unknown]
+}
+
 /**
- * Syncs what was appended, all of it together and in the background (group commit; J. Gray, A. Reuter, "Transaction Processing", 1992, 9.4.7): one sync serves
- * everybody who has appended in the meantime.
+ * Syncs what was appended, all of it together and in the background: one sync serves everything that
+ * was appended in the meantime (group commit; J. Gray, A. Reuter, "Transaction Processing", 1992,
+ * 9.4.7).
  */
-export class GroupCommit {
-  readonly #every: Milliseconds
-  readonly #onFault: (error: unknown) => void
+export class GroupCommit extends EventEmitter<CommitEvents> {
+  readonly #interval: Milliseconds
   /** Written to since the last sync began. */
   #dirty = new Set<Segment>()
   #waiters: Waiter[] = []
@@ -29,50 +34,52 @@ export class GroupCommit {
   #syncing = new Set<Segment>()
   #syncWaiters: Waiter[] = []
   /**
-   * Segments that the disk refused, and why. Syncing once more proves nothing: the system may have dropped what it could not write, and says so only once
-   * (A. Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+   * Segments that the disk refused to sync. Another sync proves nothing: the kernel may have dropped
+   * what it could not write, and reports that only once (A. Rebello et al., "Can Applications Recover
+   * from fsync Failures?", USENIX ATC 2020).
    */
   readonly #failed = new Map<Segment, PunctualError>()
-  /** Whose items were all settled: what becomes of their files matters to nobody. */
+  /** All their items were settled: their files no longer matter. */
   readonly #forgotten = new WeakSet<Segment>()
-  /** Segments whose name is on the disk too. */
+  /** Segments whose directory entries are synced too. */
   readonly #named = new WeakSet<Segment>()
   #running: Promise<void> | null = null
   #cancel: Cancel | null = null
 
-  constructor(every: Milliseconds, onFault: (error: unknown) => void) {
-    this.#every = every
-    this.#onFault = onFault
+  /** @param interval how long items gather before a sync */
+  constructor(interval: Milliseconds) {
+    super()
+    this.#interval = interval
   }
 
-  appended(segment: Segment): void {
+  onAppend(segment: Segment): void {
     this.#dirty.add(segment)
-    if (this.#cancel === null && this.#running === null) this.#soon()
+    if (this.#cancel === null && this.#running === null) this.#schedule()
   }
 
-  /** It was copied to another file, of which nothing is synced. */
-  copied(segment: Segment): void {
+  /** The segment was copied to another file, nothing of which is synced. */
+  onCopy(segment: Segment): void {
     this.#failed.delete(segment)
     this.#named.delete(segment)
-    this.appended(segment)
+    this.onAppend(segment)
   }
 
-  /** Nobody needs it any more. */
+  /** The segment is no longer needed. */
   forget(segment: Segment): void {
     this.#forgotten.add(segment)
     this.#dirty.delete(segment)
     this.#failed.delete(segment)
   }
 
-  /** Something was written to it that may not be on the disk. */
+  /** Whether something in the segment may not be synced. */
   isUnsynced(segment: Segment): boolean {
     return this.#dirty.has(segment) || this.#syncing.has(segment)
   }
 
-  /** Rejects while something is left that the disk refused. */
+  /** Resolves when everything appended so far is synced. Rejects while a segment remains that the disk refused. */
   synced(): Promise<void> {
-    const [fault] = this.#failed.values()
-    if (fault !== undefined) return Promise.reject(fault)
+    const [failure] = this.#failed.values()
+    if (failure !== undefined) return Promise.reject(failure)
     if (this.#dirty.size + this.#syncing.size === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
       const waiters = this.#dirty.size === 0 ? this.#syncWaiters : this.#waiters
@@ -80,7 +87,7 @@ export class GroupCommit {
     })
   }
 
-  /** Syncs now, without waiting for others to join. Never rejects. */
+  /** Syncs now. Never rejects. */
   async close(): Promise<void> {
     await this.#running
     this.#cancel?.()
@@ -88,17 +95,17 @@ export class GroupCommit {
     if (this.#dirty.size + this.#waiters.length > 0) await this.#sync()
   }
 
-  /** Nothing more is synced, though something is left to be. */
+  /** Syncs nothing more. What is not synced counts as failed. */
   abandon(): void {
     this.#cancel?.()
     this.#cancel = null
     for (const segment of [...this.#dirty, ...this.#syncing]) this.#fail(segment, null)
     this.#dirty.clear()
-    this.#answer([...this.#syncWaiters.splice(0), ...this.#waiters.splice(0)])
+    this.#settle([...this.#syncWaiters.splice(0), ...this.#waiters.splice(0)])
   }
 
-  #soon(): void {
-    this.#cancel = after(this.#every, () => {
+  #schedule(): void {
+    this.#cancel = after(this.#interval, () => {
       this.#cancel = null
       void this.#sync()
     })
@@ -107,7 +114,7 @@ export class GroupCommit {
   #sync(): Promise<void> {
     this.#running = this.#syncAll().finally(() => {
       this.#running = null
-      if (this.#dirty.size > 0 && this.#cancel === null) this.#soon()
+      if (this.#dirty.size > 0 && this.#cancel === null) this.#schedule()
     })
     return this.#running
   }
@@ -117,25 +124,25 @@ export class GroupCommit {
     this.#syncWaiters = this.#waiters
     this.#dirty = new Set()
     this.#waiters = []
-    const faults: unknown[] = []
+    const errors: unknown[] = []
     for (const segment of this.#syncing) {
       try {
-        await inSyncLane(() => this.#syncOne(segment))
+        await inSyncQueue(() => this.#syncOne(segment))
       } catch (error) {
-        // Else its descriptor was closed meanwhile.
+        // A forgotten segment may have been closed meanwhile.
         if (this.#forgotten.has(segment)) continue
         this.#fail(segment, error)
-        faults.push(error)
+        errors.push(error)
       }
     }
     this.#syncing = new Set()
-    this.#answer(this.#syncWaiters.splice(0))
-    if (faults.length > 0) this.#onFault(faults[0])
+    this.#settle(this.#syncWaiters.splice(0))
+    if (errors.length > 0) this.emit('fault', errors[0])
   }
 
   async #syncOne(segment: Segment): Promise<void> {
     if (this.#forgotten.has(segment)) return
-    await dataSyncLater(segment.fd)
+    await dataSyncFile(segment.fd)
     if (this.#named.has(segment)) return
     await syncDirectories(segment.path)
     this.#named.add(segment)
@@ -146,32 +153,29 @@ export class GroupCommit {
     if (this.#failed.has(segment)) return
     const { kind, why } = error === null ? CLOSED : diskFault(error, segment.path)
     const details = { path: segment.path, reason: kind }
-    const failure = new PunctualError('PUNCTUAL_QUEUE_NOT_SYNCED', `not synced: ${why}`, {
-      cause: error ?? undefined,
-      details,
-    })
-    this.#failed.set(segment, failure)
+    const options = { cause: error ?? undefined, details }
+    this.#failed.set(segment, new PunctualError('PUNCTUAL_QUEUE_NOT_SYNCED', `not synced: ${why}`, options))
   }
 
-  #answer(waiters: readonly Waiter[]): void {
-    const [fault] = this.#failed.values()
+  #settle(waiters: readonly Waiter[]): void {
+    const [failure] = this.#failed.values()
     for (const { resolve, reject } of waiters) {
-      if (fault === undefined) resolve()
-      else reject(fault)
+      if (failure === undefined) resolve()
+      else reject(failure)
     }
   }
 }
 
-/** The owner's, the queue's and the spool's: all three may be new. */
+/** Syncs the directories of the owner, the queue and the spool: all three may be new. */
 async function syncDirectories(path: string): Promise<void> {
   let directory = path
   for (let level = 0; level < 3; level++) {
     directory = dirname(directory)
-    const fd = await openLater(directory, constants.O_RDONLY)
+    const fd = await openFile(directory, constants.O_RDONLY)
     try {
-      await syncLater(fd)
+      await syncFile(fd)
     } finally {
-      await closeLater(fd)
+      await closeFile(fd)
     }
   }
 }

@@ -1,28 +1,24 @@
-import { closeSync, constants, mkdirSync, openSync, readdirSync, statSync, unlinkSync, writeSync } from 'node:fs'
-import { mkdir, rename, stat, unlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { closeSync, constants, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs'
+import { rename, stat, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { monotonicNow } from '../../resilience/clock.ts'
-import { closeLater, openLater, readLater, truncateLater, writeLater } from './background-files.ts'
+import { makeDirectory } from '../../system/make-directory.ts'
+import { closeFile, inFileQueue, openFile, readFileAt, truncateFile, writeFile } from './file-io.ts'
 import { Segment } from './segment.ts'
 
-/** Appending, so that nobody writes into what another wrote. */
+/** Appending, so that no writer overwrites what another wrote. */
 export const REOPEN: number = constants.O_APPEND | constants.O_RDWR
-/** Readable, so that a file whose name was removed can be restored. */
+/** Readable, so that a file can be restored after its name was removed. */
 const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL
-/** Others have no business in it: it holds what users did. */
+/** Segments contain user data. */
 const FILE_MODE = 0o600
-const DIRECTORY_MODE = 0o700
 const NAME = /^(\d{8,15})\.spool$/
-/** What a disk must have room for before it counts as working again. */
-const TRIAL = 64 * 1024
-const COPIED_AT_ONCE = 256 * 1024
-/** Not more: Linux makes one folio of what is written at once, and ext4 then walks all of its blocks for each record that is written into it. */
-const RESERVED_AT_ONCE = 64 * 1024
-const ZEROS = Buffer.alloc(RESERVED_AT_ONCE)
-
-function segmentName(number: number): string {
-  return `${String(number).padStart(8, '0')}.spool`
-}
+/** The disk must have this much space before it counts as working again. */
+const PROBE_SIZE = 64 * 1024
+const COPY_SIZE = 256 * 1024
+/** Not larger: Linux makes one folio of a write, and ext4 then walks all of its blocks for each record written to it. */
+const RESERVE_SIZE = 64 * 1024
+const ZEROS = Buffer.alloc(RESERVE_SIZE)
 
 /** The number of a segment file; null for any other file. */
 export function segmentNumber(name: string): number | null {
@@ -30,40 +26,7 @@ export function segmentNumber(name: string): number | null {
   return digits === undefined ? null : Number(digits)
 }
 
-/**
- * Makes a directory, and those above it, unless they are there. Not `recursive`, which says "no such file or directory" where the file system is read-only. Throws what the file system does.
- *
- * @param parentMissing false when that has been seen to already
- */
-export function makeDirectory(directory: string, parentMissing: boolean = true): void {
-  try {
-    mkdirSync(directory, DIRECTORY_MODE)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' && parentMissing && dirname(directory) !== directory) {
-      makeDirectory(dirname(directory))
-      return makeDirectory(directory, false)
-    }
-    // It is there, or another process was quicker.
-    if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
-  }
-}
-
-async function makeDirectoryLater(directory: string, parentMissing = true): Promise<void> {
-  try {
-    await mkdir(directory, DIRECTORY_MODE)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' && parentMissing && dirname(directory) !== directory) {
-      await makeDirectoryLater(dirname(directory))
-      return await makeDirectoryLater(directory, false)
-    }
-    const found = await stat(directory).catch(() => undefined)
-    if (found?.isDirectory() !== true) throw error
-  }
-}
-
-/** The names of the segments in a directory, in their order; none if it cannot be read. */
+/** The names of the segments in a directory, ordered by number; none if it cannot be read. */
 export function segmentsIn(directory: string): string[] {
   try {
     return readdirSync(directory)
@@ -74,80 +37,104 @@ export function segmentsIn(directory: string): string[] {
   }
 }
 
-/** Throws what the file system does, and leaves no file then. */
-export function createSegment(directory: string, number: number, header: Buffer): Segment {
-  const path = join(directory, segmentName(number))
-  const fd = openSync(path, CREATE, FILE_MODE)
-  try {
-    let written = 0
-    while (written < header.length) written += writeSync(fd, header, written, header.length - written, null)
+/** Creates the segment files of one spool, with ascending numbers. Its methods throw the errors of the file system. */
+export class SegmentFactory {
+  readonly #directory: string
+  readonly #header: Buffer
+  readonly #reservedSize: number
+  #lastNumber: number
+
+  /**
+   * @param reservedSize of a new segment, in bytes
+   * @param lastNumber of the segments in the directory
+   */
+  constructor(directory: string, header: Buffer, reservedSize: number, lastNumber: number) {
+    this.#directory = directory
+    this.#header = header
+    this.#reservedSize = reservedSize
+    this.#lastNumber = lastNumber
+  }
+
+  /** Creates a segment synchronously, without reserving space. */
+  createSync(): Segment {
+    const { number, path } = this.#next()
+    const header = this.#header
+    const fd = openSync(path, CREATE, FILE_MODE)
+    try {
+      let written = 0
+      while (written < header.length) written += writeSync(fd, header, written, header.length - written, null)
+      return new Segment(number, path, fd, header.length)
+    } catch (error) {
+      closeSync(fd)
+      unlinkSync(path)
+      throw error
+    }
+  }
+
+  /**
+   * Creates a segment in the background and fills it with zeros: a push then finds the pages of the
+   * file in memory, and does not wait for the kernel to make one every few records.
+   */
+  async createReserved(): Promise<Segment> {
+    const { number, path } = this.#next()
+    const header = this.#header
+    const fd = await createFile(path, [header, ...zeros(header.length, this.#reservedSize)])
     return new Segment(number, path, fd, header.length)
-  } catch (error) {
-    closeSync(fd)
-    unlinkSync(path)
-    throw error
+  }
+
+  /**
+   * Creates a segment after a fault, and its directory if that is missing, to find out whether there is
+   * space and how slow the disk is.
+   *
+   * @returns `took` in milliseconds
+   */
+  async probe(): Promise<{ readonly segment: Segment; readonly took: number }> {
+    const begun = monotonicNow()
+    await makeDirectory(this.#directory)
+    const { number, path } = this.#next()
+    const header = this.#header
+    const fd = await createFile(path, [header, Buffer.alloc(PROBE_SIZE)])
+    try {
+      await truncateFile(fd, header.length)
+    } catch (error) {
+      await discard(fd, path)
+      throw error
+    }
+    return { segment: new Segment(number, path, fd, header.length), took: monotonicNow() - begun }
+  }
+
+  #next(): { readonly number: number; readonly path: string } {
+    const number = ++this.#lastNumber
+    return { number, path: join(this.#directory, `${String(number).padStart(8, '0')}.spool`) }
   }
 }
 
-/**
- * The same in the background, with room for records: zeros up to `size`, so that whoever writes them finds the pages of the file in memory and does not wait for the
- * system to make one every few records.
- */
-export async function createSegmentLater(
-  directory: string,
-  number: number,
-  header: Buffer,
-  size: number,
-): Promise<Segment> {
-  const path = join(directory, segmentName(number))
-  return new Segment(number, path, await createFile(path, [header, ...room(header.length, size)]), header.length)
-}
-
-/** In pieces that end where pages do. */
-function* room(from: number, to: number): Generator<Buffer> {
+/** Zeros from one position to another, in pieces that end at page boundaries. */
+function* zeros(from: number, to: number): Generator<Buffer> {
   for (let at = from, next: number; at < to; at = next) {
-    next = Math.min(to, at - (at % RESERVED_AT_ONCE) + RESERVED_AT_ONCE)
+    next = Math.min(to, at - (at % RESERVE_SIZE) + RESERVE_SIZE)
     yield ZEROS.subarray(0, next - at)
   }
 }
 
-export interface Trial {
-  readonly segment: Segment
-  /** Milliseconds. */
-  readonly took: number
-}
-
-/** The same after a fault: makes the directory if it is missing, and finds out whether there is room and how slow the disk is. */
-export async function tryDisk(directory: string, number: number, header: Buffer): Promise<Trial> {
-  const begun = monotonicNow()
-  await makeDirectoryLater(directory)
-  const path = join(directory, segmentName(number))
-  const fd = await createFile(path, [header, Buffer.alloc(TRIAL)])
-  try {
-    await truncateLater(fd, header.length)
-  } catch (error) {
-    await discard(fd, path)
-    throw error
-  }
-  return { segment: new Segment(number, path, fd, header.length), took: monotonicNow() - begun }
-}
-
 /**
- * Copies a segment whose name was removed back to where it stood: its content lives as long as its descriptor does. False if that cannot be read (on a network
- * file system the server may have forgotten it); throws when the copy cannot be written.
+ * Copies a segment whose name was removed to where it was: its content exists as long as its descriptor.
+ *
+ * @returns false when the content cannot be read, as when a file server has forgotten it
+ * @throws the error of the file system when the copy cannot be written
  */
 export async function restoreSegment(segment: Segment): Promise<boolean> {
   const temporary = `${segment.path}.tmp`
   await unlink(temporary).catch(() => {})
   const fd = await createFile(temporary, [])
   try {
-    for (let at = 0; at < segment.size; at += COPIED_AT_ONCE) {
-      const piece = await readLater(segment.fd, Math.min(COPIED_AT_ONCE, segment.size - at), at).catch(() => null)
+    for (let at = 0; at < segment.size; at += COPY_SIZE) {
+      const piece = await readFileAt(segment.fd, Math.min(COPY_SIZE, segment.size - at), at).catch(() => null)
       if (piece === null) {
         await discard(fd, temporary)
         return false
       }
-      await writeLater(fd, piece)
+      await writeFile(fd, piece)
     }
     await rename(temporary, segment.path)
   } catch (error) {
@@ -158,10 +145,21 @@ export async function restoreSegment(segment: Segment): Promise<boolean> {
   return true
 }
 
-async function createFile(path: string, content: readonly Buffer[]): Promise<number> {
-  const fd = await openLater(path, CREATE, FILE_MODE)
+/** The error when the file of a segment was removed or replaced; null when it is there, or cannot be checked. */
+export async function goneError(segment: Segment): Promise<unknown> {
   try {
-    for (const bytes of content) await writeLater(fd, bytes)
+    if (segment.is(await stat(segment.path, { bigint: true }))) return null
+    return Object.assign(new Error('replaced'), { code: 'ENOENT' })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' || code === 'ENOTDIR' ? error : null
+  }
+}
+
+async function createFile(path: string, content: readonly Buffer[]): Promise<number> {
+  const fd = await openFile(path, CREATE, FILE_MODE)
+  try {
+    for (const bytes of content) await writeFile(fd, bytes)
     return fd
   } catch (error) {
     await discard(fd, path)
@@ -170,6 +168,55 @@ async function createFile(path: string, content: readonly Buffer[]): Promise<num
 }
 
 async function discard(fd: number, path: string): Promise<void> {
-  await closeLater(fd).catch(() => {})
+  await closeFile(fd).catch(() => {})
   await unlink(path).catch(() => {})
+}
+
+/** Removes files in the background. One that cannot be removed is tried again with the next sweep. */
+export class FileRemover {
+  readonly #paths = new Set<string>()
+  #sweeping: Promise<void> | null = null
+
+  /** How many files are not removed yet. */
+  get size(): number {
+    return this.#paths.size
+  }
+
+  add(path: string): void {
+    this.#paths.add(path)
+    void this.sweep()
+  }
+
+  /** Never rejects. */
+  sweep(): Promise<void> {
+    if (this.#paths.size === 0) return Promise.resolve()
+    this.#sweeping ??= this.#removeAll().finally(() => {
+      this.#sweeping = null
+    })
+    return this.#sweeping
+  }
+
+  /** The same, synchronously: a settled file that is left would be recovered and handled again. */
+  sweepSync(): void {
+    for (const path of this.#paths) {
+      try {
+        unlinkSync(path)
+        this.#paths.delete(path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#paths.delete(path)
+      }
+    }
+  }
+
+  async #removeAll(): Promise<void> {
+    // Paths that are added meanwhile are iterated too.
+    for (const path of this.#paths) {
+      try {
+        await inFileQueue(() => unlink(path))
+        this.#paths.delete(path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#paths.delete(path)
+      }
+    }
+  }
 }

@@ -1,52 +1,50 @@
+import type { ReadSteps } from './file-io.ts'
+import { SettledSet } from './segment.ts'
 import {
   ID_LENGTH,
   ITEM,
   ITEM_OVERHEAD,
-  isWhole,
-  LONGEST_HEADER,
+  isIntact,
+  MAX_HEADER,
   RECORD_HEAD,
   readHead,
   readHeader,
   SETTLED,
 } from './segment-format.ts'
-import { SettledSet } from './settled-set.ts'
 
-/** Bytes read at once; what a file claims to hold is never believed. */
+/** Bytes read at a time. A size that the file claims is never trusted. */
 const WINDOW = 256 * 1024
 
-/** Asks for a piece of the file; whoever runs the steps answers with it; shorter at the file's end, or where it cannot be read. */
-export interface Read {
-  readonly fd: number
-  readonly position: number
-  readonly length: number
-}
-export type ReadSteps<Result> = Generator<Read, Result, Buffer>
-
 export interface SegmentScan {
-  /** Where the whole records end. */
+  /** Where the intact records end. */
   readonly end: number
   /**
-   * What stands behind: nothing; `torn`: room that was never used, or a record whose writer died, to be cut; `damage`: something that has been changed since; `unfinished`: not even a header;
-   * or that this is the format of another version.
+   * What is behind them.
+   *
+   * - `nothing`.
+   * - `torn`: preallocated zeros, or a record whose writer died; to be truncated.
+   * - `damage`: something that was changed after it was written.
+   * - `unfinished`: there is not even a header.
+   * - The file has another version of the format.
    */
   readonly rest: 'nothing' | 'torn' | 'damage' | 'unfinished' | { readonly version: number }
-  /** Where the items stand in the file, settled ones included. */
+  /** The positions of the items in the file, settled ones included. */
   readonly items: readonly number[]
   readonly settled: SettledSet
 }
 
-/** Reads a segment from end to end, without keeping any of its items. */
+/** Reads a segment from end to end, without keeping its items. */
 export function* scanSegment(fd: number, size: number): ReadSteps<SegmentScan> {
   const items: number[] = []
   const settled = new SettledSet()
   const window = new Window(fd, size)
-  const start = yield* window.take(0, Math.min(size, LONGEST_HEADER))
-  if (start.length < Math.min(size, LONGEST_HEADER)) return { end: 0, rest: 'damage', items, settled }
+  const start = yield* window.take(0, Math.min(size, MAX_HEADER))
+  if (start.length < Math.min(size, MAX_HEADER)) return { end: 0, rest: 'damage', items, settled }
   const header = readHeader(start)
   if (header.found !== 'header') {
     const rest = header.found === 'other-version' ? { version: header.version } : header.found
-    // A hole, or a header with something else behind it, is no file whose writer has died before the first item.
-    if (rest === 'unfinished' && !(yield* isZero(window, 0)) && size >= LONGEST_HEADER) {
+    // Zeros with something else behind them are not the file of a writer that died before its first item.
+    if (rest === 'unfinished' && !(yield* isZero(window, 0)) && size >= MAX_HEADER) {
       return { end: 0, rest: 'damage', items, settled }
     }
     return { end: 0, rest, items, settled }
@@ -60,7 +58,7 @@ export function* scanSegment(fd: number, size: number): ReadSteps<SegmentScan> {
     }
     const head = readHead(yield* window.take(at, RECORD_HEAD))
     if (head === null) {
-      // Room that was made for records, or the beginning of one that its writer had no time to finish.
+      // Preallocated zeros, or the beginning of a record that its writer did not finish.
       rest = (yield* isZero(window, at + RECORD_HEAD - 2)) ? 'torn' : 'damage'
       break
     }
@@ -69,8 +67,8 @@ export function* scanSegment(fd: number, size: number): ReadSteps<SegmentScan> {
       break
     }
     const bytes = yield* window.take(at, head.length)
-    if (!isWhole(bytes, head)) {
-      // JSON never ends in a zero byte, nor what is settled in a count of zero.
+    if (!isIntact(bytes, head)) {
+      // JSON does not end in a zero byte, nor a range of settled items in a count of zero.
       const least = head.kind === ITEM ? 1 : 4
       rest = (yield* isZero(window, at + head.length - least)) ? 'torn' : 'damage'
       break
@@ -86,36 +84,39 @@ export interface ScannedItem {
   readonly id: string
   readonly json: string
   readonly index: number
-  /** Of the whole record, in bytes. */
+  /** Of its record. */
   readonly size: number
 }
 
 export interface Portion {
   readonly items: readonly ScannedItem[]
-  /** The index to go on from. */
+  /** The index to continue from. */
   readonly next: number
 }
 
-/** Reads items that are not settled, from an index on, until there are `most` or they have `mostBytes`; at least one if there is any. */
+/**
+ * Reads items that are not settled, from an index on, until there are `max` or they have `maxBytes`; at
+ * least one if there is any.
+ */
 export function* readItems(
   fd: number,
   scan: SegmentScan,
   from: number,
-  most: number,
-  mostBytes: number,
+  max: number,
+  maxBytes: number,
 ): ReadSteps<Portion> {
   const items: ScannedItem[] = []
   const window = new Window(fd, scan.end)
   let bytes = 0
   let index = from
-  for (; index < scan.items.length && items.length < most && bytes < mostBytes; index++) {
+  for (; index < scan.items.length && items.length < max && bytes < maxBytes; index++) {
     if (scan.settled.has(index)) continue
     const at = scan.items[index] as number
     const head = readHead(yield* window.take(at, RECORD_HEAD))
-    // It was whole when the file was scanned: somebody has changed it since.
+    // It was intact when the file was scanned, and has been changed since.
     if (head === null) continue
     const record = yield* window.take(at, head.length)
-    if (!isWhole(record, head)) continue
+    if (!isIntact(record, head)) continue
     items.push({
       id: record.toString('latin1', RECORD_HEAD, RECORD_HEAD + ID_LENGTH),
       json: record.toString('utf8', ITEM_OVERHEAD, head.length),
@@ -144,7 +145,7 @@ function* isZero(window: Window, from: number): ReadSteps<boolean> {
   return true
 }
 
-/** The piece of the file that was read last. */
+/** The part of a file that was read last. */
 class Window {
   readonly #fd: number
   readonly size: number

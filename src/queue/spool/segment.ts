@@ -1,28 +1,41 @@
 import { closeSync, fstatSync, ftruncateSync, writeSync } from 'node:fs'
 import { ITEM_OVERHEAD, type RecordBuffer } from './segment-format.ts'
-import { SettledSet } from './settled-set.ts'
-import type { OwnPlace, Place } from './spool-interface.ts'
 
-/** A segment file that is open, with what is known of its items. Its methods that write throw what the file system does. */
+/** Where an item is on disk. Valid for `settle` of the spool, or of the recovery reader, that it came from. */
+export interface Place {
+  readonly segment: number
+  readonly index: number
+  /** Size of its record. */
+  readonly size: number
+}
+
+/** A place that `append` fills in. An item can be its own slot, which saves an object for each. */
+export interface PlaceSlot {
+  segment: number
+  index: number
+  size: number
+}
+
+/** An open segment file, and what is known about its items. Methods that write throw the errors of the file system. */
 export class Segment {
   readonly number: number
   readonly path: string
   fd: number
-  /** Of the whole records in it, header included. */
+  /** Of its complete records, header included. */
   size: number
   /** Items written to it. */
   count = 0
   /** Items that are not settled. */
   live = 0
-  /** Bytes of their JSON. */
+  /** Size of their JSON. */
   livePayload = 0
   readonly #settled: SettledSet
-  /** Something may stand behind `size` that is no whole record. Whatever was written after it would be lost. */
+  /** There may be an incomplete record behind `size`. Anything written after it would be lost. */
   #torn = false
-  /** Ranges that are settled and not yet written: index and count in turn. */
+  /** Settled ranges that are not written yet: index and count in turn. */
   #unwritten: number[] = []
 
-  /** @param settled what is known to be settled in a file that was read */
+  /** @param settled the settled items of a file that was read */
   constructor(number: number, path: string, fd: number, size: number, settled: SettledSet = new SettledSet()) {
     this.number = number
     this.#settled = settled
@@ -31,7 +44,7 @@ export class Segment {
     this.size = size
   }
 
-  append(record: RecordBuffer, length: number, into: OwnPlace): Place {
+  append(record: RecordBuffer, length: number, into: PlaceSlot): Place {
     this.#write(record, length)
     this.live++
     this.livePayload += length - ITEM_OVERHEAD
@@ -41,7 +54,7 @@ export class Segment {
     return into
   }
 
-  /** Returns true if it was not settled before. What is settled is written with `writeSettled`. */
+  /** False if it was settled before. `writeSettled` writes what is settled to the file. */
   settle(place: Place): boolean {
     const { index } = place
     if (index >= this.count || !this.#settled.add(index)) return false
@@ -78,7 +91,7 @@ export class Segment {
     return own.ino === found.ino && own.dev === found.dev
   }
 
-  /** The same content in another file, of whole records only. */
+  /** Continues in another file that has the same complete records. */
   moveTo(fd: number): void {
     this.close()
     this.fd = fd
@@ -92,23 +105,23 @@ export class Segment {
     try {
       closeSync(fd)
     } catch {
-      // Some file systems report a failed write only here; whatever it was, the descriptor is gone.
+      // Some file systems report a failed write only here. The descriptor is closed in any case.
     }
   }
 
   #write(record: RecordBuffer, length: number): void {
-    if (this.#torn) this.#cut()
+    if (this.#torn) this.#truncate()
     let written = 0
     try {
-      // Short writes come before the error that explains them (POSIX write): the rest is tried, to have that error.
+      // A short write comes before the error that explains it (POSIX write): writing the rest gives the error.
       while (written < length) {
-        // By position, not by appending: room may have been made behind what is written.
+        // By position, not by appending: there may be preallocated zeros behind the records.
         written += writeSync(this.fd, record.bytes, written, length - written, this.size + written)
       }
     } catch (error) {
       this.#torn = true
       try {
-        this.#cut()
+        this.#truncate()
       } catch {
         // Tried again before the next write.
       }
@@ -117,13 +130,36 @@ export class Segment {
     this.size += length
   }
 
-  #cut(): void {
+  #truncate(): void {
     ftruncateSync(this.fd, this.size)
     this.#torn = false
   }
 }
 
-/** What an item of this many bytes on disk counts for: its JSON. */
+/** The size of an item's JSON. */
 export function payloadOf(place: Place): number {
   return place.size - ITEM_OVERHEAD
+}
+
+/** Which items of a segment are settled: one bit for each index. */
+export class SettledSet {
+  #bits = new Uint8Array(64)
+
+  has(index: number): boolean {
+    return ((this.#bits[index >>> 3] ?? 0) & (1 << (index & 7))) !== 0
+  }
+
+  /** False if it was in the set already. */
+  add(index: number): boolean {
+    const byte = index >>> 3
+    if (byte >= this.#bits.length) {
+      const larger = new Uint8Array(Math.max(this.#bits.length * 2, byte + 1))
+      larger.set(this.#bits)
+      this.#bits = larger
+    }
+    const bit = 1 << (index & 7)
+    const before = this.#bits[byte] as number
+    this.#bits[byte] = before | bit
+    return (before & bit) === 0
+  }
 }

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type Adopted, adopt } from './adopt.ts'
 import { thisOwner } from './owner.ts'
+import { type RecoveryReader, recoverSpool } from './recovery-reader.ts'
 import { encodeHeader, RECORD_HEAD, RecordBuffer } from './segment-format.ts'
 
 /** `FUZZ=20000` is a long form. */
@@ -100,11 +100,11 @@ function spoil(bytes: Buffer): { readonly spoilt: Buffer; readonly how: string }
 }
 
 /** Reads what is in the only file of an owner that has died; the rest of the test settles it. */
-function recovered(root: string, bytes: Buffer): Adopted | null {
+function recovered(root: string, bytes: Buffer): RecoveryReader | null {
   const home = join(root, 'q', OWNER)
   mkdirSync(home, { recursive: true })
   writeFileSync(join(home, '00000001.spool'), bytes)
-  return adopt(root, 'q', OWNER, BY)
+  return recoverSpool(root, 'q', OWNER, BY)
 }
 
 test(`of ${ROUNDS} files that are cut, flipped or full of garbage, the whole items before the damage are recovered and the rest is set aside and named`, (t) => {

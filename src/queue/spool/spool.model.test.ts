@@ -6,9 +6,10 @@ import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ms } from '../../resilience/duration.ts'
 import { ulid } from '../ulid.ts'
-import { type Adopted, adopt, listOwners } from './adopt.ts'
-import { thisOwner } from './owner.ts'
-import { openSpool, type Place, type Spool } from './spool.ts'
+import { listOwners, thisOwner } from './owner.ts'
+import { type RecoveryReader, recoverSpool } from './recovery-reader.ts'
+import type { Place } from './segment.ts'
+import { Spool } from './spool.ts'
 
 /** `FUZZ=5000` is a long form. */
 const ROUNDS = Number(process.env.FUZZ ?? 30)
@@ -36,7 +37,7 @@ interface Held {
 /** What a process holds, beside its files. */
 class Model {
   readonly held = new Map<string, Held>()
-  readonly adoptions: Adopted[] = []
+  readonly adoptions: RecoveryReader[] = []
   owner = ''
   spool: Spool | null = null
 }
@@ -77,7 +78,7 @@ async function oneRound(root: string, random: (below: number) => number): Promis
   const begin = (): void => {
     life++
     model.owner = `host-${life}-${life}.${MACHINE}`
-    model.spool = openSpool({
+    model.spool = new Spool({
       directory,
       queue: 'q',
       owner: model.owner,
@@ -85,7 +86,6 @@ async function oneRound(root: string, random: (below: number) => number): Promis
       syncEvery: ms(1),
       segmentBytes,
       maxBytes: 1e8,
-      onState: () => {},
     })
   }
   /** What the next process finds must be what the last one held; then it is held by that. */
@@ -94,7 +94,7 @@ async function oneRound(root: string, random: (below: number) => number): Promis
     for (const owner of listOwners(directory, 'q')) {
       if (owner === model.owner) continue
       const limits = random(2) === 0 ? {} : { items: 1 + random(5), bytes: 1 + random(2_000) }
-      const adopted = adopt(directory, 'q', owner, model.owner, limits)
+      const adopted = recoverSpool(directory, 'q', owner, model.owner, limits)
       if (adopted === null) continue
       model.adoptions.push(adopted)
       for (let items = adopted.items; items.length > 0; items = await adopted.more()) {

@@ -6,9 +6,10 @@ import { type TestContext, test } from 'node:test'
 import { until } from '../../../test/process/support/until.ts'
 import { ms } from '../../resilience/duration.ts'
 import { ulid } from '../ulid.ts'
-import { adopt, type Leftover, listOwners } from './adopt.ts'
-import { thisOwner } from './owner.ts'
-import { openSpool, type Place, type Spool, type SpoolOptions, type SpoolState } from './spool.ts'
+import { listOwners, thisOwner } from './owner.ts'
+import { type RecoveredItem, recoverSpool } from './recovery-reader.ts'
+import type { Place } from './segment.ts'
+import { Spool, type SpoolOptions, type SpoolState } from './spool.ts'
 
 const OWNER = `dead-1-1.${thisOwner().slice(-8)}`
 const BY = `living-2-2.${thisOwner().slice(-8)}`
@@ -19,17 +20,21 @@ function temporary(context: TestContext): string {
   return directory
 }
 
-function open(context: TestContext, directory: string, options: Partial<SpoolOptions> = {}): Spool {
-  const spool = openSpool({
+function open(
+  context: TestContext,
+  directory: string,
+  { onState, ...options }: Partial<SpoolOptions> & { readonly onState?: (state: SpoolState) => void } = {},
+): Spool {
+  const spool = new Spool({
     directory,
     queue: 'q',
     owner: OWNER,
     durability: 'process',
     syncEvery: ms(5),
     maxBytes: 64 * 1024 * 1024,
-    onState: () => {},
     ...options,
   })
+  if (onState !== undefined) spool.on('state', onState)
   context.after(() => spool.closeSync())
   return spool
 }
@@ -49,7 +54,7 @@ async function appendAll(spool: Spool, count: number, from = 0): Promise<Place[]
   return places
 }
 
-const numbers = (items: readonly Leftover[]): number[] =>
+const numbers = (items: readonly RecoveredItem[]): number[] =>
   items.map(({ json }) => (JSON.parse(json) as { number: number }).number)
 const range = (from: number, end: number): number[] => Array.from({ length: end - from }, (_, index) => from + index)
 const segmentsOf = (directory: string): string[] =>
@@ -69,7 +74,7 @@ test('what was appended is there for the next, in order and to the letter', asyn
   for (const { id, json } of items) await append(spool, json, id)
   await spool.close()
   assert.deepEqual(listOwners(directory, 'q'), [OWNER])
-  const adopted = adopt(directory, 'q', OWNER, BY)
+  const adopted = recoverSpool(directory, 'q', OWNER, BY)
   assert.deepEqual(
     adopted?.items.map(({ id, json }) => ({ id, json })),
     items,
@@ -91,7 +96,7 @@ test('what is settled does not come back, and its files go', async (t) => {
   spool.settle(places.filter((_, number) => number < end - 50 || number % 7 === 0))
   await until('the first segment to go', () => !existsSync(first))
   await spool.close()
-  const adopted = adopt(directory, 'q', OWNER, BY)
+  const adopted = recoverSpool(directory, 'q', OWNER, BY)
   assert.deepEqual(
     numbers(adopted?.items ?? []),
     range(end - 50, end).filter((number) => number % 7 !== 0),
@@ -105,7 +110,7 @@ test('a spool whose items are all settled leaves nothing behind', async (t) => {
   for (const place of places.toReversed()) spool.settle([place, place])
   await spool.close()
   assert.deepEqual(readdirSync(join(directory, 'q')), [])
-  assert.equal(adopt(directory, 'q', OWNER, BY), null)
+  assert.equal(recoverSpool(directory, 'q', OWNER, BY), null)
   assert.deepEqual(readdirSync(join(directory, 'q')), [])
 })
 
@@ -121,7 +126,7 @@ test('a segment goes on growing as long as the event loop does not turn, and the
     return segmentsOf(directory).length > 1
   })
   await spool.close()
-  assert.equal(adopt(directory, 'q', OWNER, BY)?.items.length, taken)
+  assert.equal(recoverSpool(directory, 'q', OWNER, BY)?.items.length, taken)
 })
 
 test('what is beyond the limit in bytes is refused, and taken again when something is settled', async (t) => {
@@ -190,7 +195,7 @@ test('a spool that is closed takes nothing, and closing again does nothing', asy
   spool.settle([place])
   await spool.close()
   spool.closeSync()
-  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), [1])
+  assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), [1])
 })
 
 test('closing in the last moment leaves the same as closing', async (t) => {
@@ -199,7 +204,7 @@ test('closing in the last moment leaves the same as closing', async (t) => {
   const places = await appendAll(spool, 200)
   spool.settle(places.slice(0, 150))
   spool.closeSync()
-  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), range(150, 200))
+  assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), range(150, 200))
 })
 
 test('a second spool of the same owner does not touch what the first has left, and adopting oneself finds it', async (t) => {
@@ -209,20 +214,20 @@ test('a second spool of the same owner does not touch what the first has left, a
   await first.close()
   const second = open(t, directory)
   await appendAll(second, 2, 3)
-  const adopted = adopt(directory, 'q', OWNER, OWNER)
+  const adopted = recoverSpool(directory, 'q', OWNER, OWNER)
   assert.deepEqual(numbers(adopted?.items ?? []), [0, 1, 2])
-  assert.equal(adopt(directory, 'q', OWNER, OWNER), null, 'it is in hand')
+  assert.equal(recoverSpool(directory, 'q', OWNER, OWNER), null, 'it is in hand')
   adopted?.settle(adopted.items.map(({ place }) => place))
   await second.close()
   adopted?.release()
-  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), [3, 4])
+  assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), [3, 4])
 })
 
 test('a directory that is a file makes the spool degrade, say why, and work once it is gone', async (t) => {
   const directory = temporary(t)
   const states: SpoolState[] = []
   writeFileSync(join(directory, 'q'), '')
-  const spool = open(t, directory, { onState: (state) => states.push(state) })
+  const spool = open(t, directory, { onState: (state) => void states.push(state) })
   assert.equal(spool.state.state, 'degraded')
   assert.equal(spool.append(ulid(), '{}'), null)
   await until('the state to be told', () => states.length > 0)
@@ -235,13 +240,13 @@ test('a directory that is a file makes the spool degrade, say why, and work once
     ['degraded', 'ok'],
   )
   await spool.close()
-  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), [1])
+  assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), [1])
 })
 
 test('a directory that is removed midway is noticed, and what was in it is written again', async (t) => {
   const directory = temporary(t)
   const states: string[] = []
-  const spool = open(t, directory, { segmentBytes: 4_096, onState: ({ state }) => states.push(state) })
+  const spool = open(t, directory, { segmentBytes: 4_096, onState: ({ state }) => void states.push(state) })
   const places = await appendAll(spool, 200)
   spool.settle(places.slice(0, 10))
   rmSync(join(directory, 'q'), { recursive: true })
@@ -249,7 +254,7 @@ test('a directory that is removed midway is noticed, and what was in it is writt
   spool.settle(places.slice(10, 20))
   await append(spool, '{"number":200}')
   await spool.close()
-  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), range(20, 201))
+  assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), range(20, 201))
 })
 
 test('a directory that is replaced by a file midway makes it degrade until the file is gone', async (t) => {
@@ -263,7 +268,7 @@ test('a directory that is replaced by a file midway makes it degrade until the f
   rmSync(join(directory, 'q'))
   await append(spool, '{"number":50}')
   await spool.close()
-  assert.deepEqual(numbers(adopt(directory, 'q', OWNER, BY)?.items ?? []), range(0, 51))
+  assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), range(0, 51))
 })
 
 test('nobody else can read what is in it', async (t) => {

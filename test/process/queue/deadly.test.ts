@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { DeadLetters } from '../../../src/queue/dead-letters.ts'
+import { DeadLetterStore } from '../../../src/queue/dead-letters.ts'
 import { within } from '../support/until.ts'
 
 const APP = join(import.meta.dirname, 'apps/deadly.ts')
@@ -29,7 +29,7 @@ test('an item that kills every process that handles it goes to the dead letters 
       [...items].toSorted((one, other) => one - other),
       Array.from({ length: 100 }, (_, n) => n).filter((n) => n !== 42),
     )
-    const letters = await new DeadLetters(join(stateDir, 'spool'), 'deadly').list()
+    const letters = await new DeadLetterStore(join(stateDir, 'spool'), 'deadly').list()
     assert.deepEqual(
       letters.map(({ item, error }) => [item, error.name, error.code]),
       [[42, 'PermanentError', 'PUNCTUAL_ITEM_KILLS_PROCESS']],

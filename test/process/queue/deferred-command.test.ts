@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { chownSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { DEFER_TOPIC, type DeferReport } from '../../../src/diagnostics/modules/defer-report.ts'
-import { type DeadLetter, DeadLetters } from '../../../src/queue/dead-letters.ts'
+import { QUEUE_TOPIC, type QueuesReport } from '../../../src/diagnostics/modules/queue-report.ts'
+import { type DeadLetter, DeadLetterStore } from '../../../src/queue/dead-letters.ts'
 import { request } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
@@ -35,7 +35,7 @@ async function json(server: TestServer, ...args: readonly string[]) {
 }
 
 async function hasDeadLetters(server: TestServer): Promise<boolean> {
-  return (await new DeadLetters(join(server.stateDirectory, 'spool'), 'mails').count()) > 0
+  return (await new DeadLetterStore(join(server.stateDirectory, 'spool'), 'mails').count()) > 0
 }
 
 test('dead letters are listed, deleted, and put back into their queue, where a running worker finds them', async () => {
@@ -45,7 +45,7 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
     return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : []
   }
   const deadLetters = (): Promise<readonly DeadLetter[]> =>
-    new DeadLetters(join(server.stateDirectory, 'spool'), 'mails').list()
+    new DeadLetterStore(join(server.stateDirectory, 'spool'), 'mails').list()
   for (const to of ['good', 'bad1', 'bad2', 'bad3']) await request(`${server.url}/${to}`)
   await until('three dead letters', async () => (await deadLetters()).length === 3)
   const letters = await deadLetters()
@@ -57,7 +57,7 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
   // It reports once a second: what it said last may be of a time when they were in work.
   await server.until('the worker to report them', ({ workers }) =>
     workers.some(({ modules }) => {
-      const { depth, deadLetters: buried } = (modules[DEFER_TOPIC] as DeferReport | undefined)?.queues.mails ?? {}
+      const { depth, deadLetters: buried } = (modules[QUEUE_TOPIC] as QueuesReport | undefined)?.queues.mails ?? {}
       return depth === 0 && buried === 3
     }),
   )
@@ -134,5 +134,5 @@ test('dead letters of another user are neither put back nor deleted, since its w
     const { details } = JSON.parse(stderr)
     assert.deepEqual(details, { queue: 'mails', reason: 'other-user', owner: 12_345, user: 0 })
   }
-  assert.equal((await new DeadLetters(join(server.stateDirectory, 'spool'), 'mails').list()).length, 1)
+  assert.equal((await new DeadLetterStore(join(server.stateDirectory, 'spool'), 'mails').list()).length, 1)
 })

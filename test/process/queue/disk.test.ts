@@ -51,7 +51,7 @@ for (const fault of ['full', 'read-only'] as const) {
         await held.promise
         seen.push(...items.map(({ n }) => n))
       },
-      { stateDir: disk.path, limit: 'unbounded', maxItems: 20_000, onEvent: (event) => events.push(event) },
+      { stateDir: disk.path, timeout: 'unbounded', maxItems: 20_000, onEvent: (event) => events.push(event) },
     )
     try {
       let next = 0

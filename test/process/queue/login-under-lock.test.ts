@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { DeferReport } from '../../../src/diagnostics/modules/defer-report.ts'
+import type { QueuesReport } from '../../../src/diagnostics/modules/queue-report.ts'
 import { release } from '../../reference-app/database/release.ts'
 import { makeTestDatabase, type TestDatabase } from '../../reference-app/testing/database.ts'
 import { type Outcome, request, wordOf } from '../support/client.ts'
@@ -88,7 +88,7 @@ async function eventsOf(mark: string): Promise<readonly string[]> {
 
 async function depth(): Promise<number> {
   const { workers } = await server.status()
-  const reports = workers.map(({ modules }) => modules.defer as DeferReport | undefined)
+  const reports = workers.map(({ modules }) => modules.queue as QueuesReport | undefined)
   return reports.flatMap((report) => Object.values(report?.queues ?? {})).reduce((sum, queue) => sum + queue.depth, 0)
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { DeferReport } from '../../../src/diagnostics/modules/defer-report.ts'
+import type { QueuesReport } from '../../../src/diagnostics/modules/queue-report.ts'
 import type { Status, WorkerStatus } from '../../../src/diagnostics/status.ts'
 import { request } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -21,7 +21,7 @@ const log = durableQueue('events', async (items, { ids, signal }) => {
   // Nothing is handled before the test says so.
   while (!existsSync('go')) await sleep(10, undefined, { signal })
   appendFileSync('handled', items.map((item, index) => ids[index] + ' ' + item.n + ' ' + process.pid + '\\n').join(''))
-}, { limit: '20s', linger: '1ms' })
+}, { timeout: '20s', linger: '1ms' })
 
 http.createServer((request, response) => {
   const pushed = log.push({ n: Number(request.url.slice(1)) })
@@ -46,8 +46,8 @@ function handled(server: TestServer): readonly { readonly n: number; readonly pi
   return lines.map((line) => ({ n: Number(line.split(' ')[1]), pid: Number(line.split(' ')[2]) }))
 }
 
-function reportOf(worker: WorkerStatus): DeferReport['queues'][string] | undefined {
-  return (worker.modules.defer as DeferReport | undefined)?.queues.events
+function reportOf(worker: WorkerStatus): QueuesReport['queues'][string] | undefined {
+  return (worker.modules.queue as QueuesReport | undefined)?.queues.events
 }
 
 async function push(server: TestServer, n: number): Promise<number> {

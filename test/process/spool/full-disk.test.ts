@@ -4,9 +4,10 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, stat
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { adopt, listOwners } from '../../../src/queue/spool/adopt.ts'
-import { thisOwner } from '../../../src/queue/spool/owner.ts'
-import { openSpool, type Place, type Spool, type SpoolState } from '../../../src/queue/spool/spool.ts'
+import { listOwners, thisOwner } from '../../../src/queue/spool/owner.ts'
+import { recoverSpool } from '../../../src/queue/spool/recovery-reader.ts'
+import type { Place } from '../../../src/queue/spool/segment.ts'
+import { Spool, type SpoolState } from '../../../src/queue/spool/spool.ts'
 import { ulid } from '../../../src/queue/ulid.ts'
 import { ms } from '../../../src/resilience/duration.ts'
 import { until } from '../support/until.ts'
@@ -47,7 +48,7 @@ function smallDisk(context: TestContext): SmallDisk | null {
 }
 
 function open({ path, spools }: SmallDisk, states: SpoolState[]): Spool {
-  const spool = openSpool({
+  const spool = new Spool({
     directory: path,
     queue: 'q',
     owner: OWNER,
@@ -55,8 +56,8 @@ function open({ path, spools }: SmallDisk, states: SpoolState[]): Spool {
     syncEvery: ms(10),
     segmentBytes: 64 * 1024,
     maxBytes: 64 * 1024 * 1024,
-    onState: (state) => states.push(state),
   })
+  spool.on('state', (state) => void states.push(state))
   spools.push(spool)
   return spool
 }
@@ -90,7 +91,7 @@ for (const size of [200, 30_000]) {
     await until('it to go on', append)
     assert.equal(spool.state.state, 'ok')
     await spool.close()
-    const adopted = adopt(disk.path, 'q', OWNER, thisOwner())
+    const adopted = recoverSpool(disk.path, 'q', OWNER, thisOwner())
     assert.deepEqual(adopted?.damaged, [])
     assert.deepEqual(
       adopted?.items.map(({ id, json }) => [id, json]),
@@ -132,7 +133,7 @@ test('what is left on a full disk is adopted, whole and only once', async (t) =>
   const filler = join(disk.path, 'filler')
   assert.throws(() => writeFileSync(filler, Buffer.alloc(DISK)), /ENOSPC/)
   assert.ok(statSync(filler).size > 0)
-  const first = adopt(disk.path, 'q', OWNER, `next-2-2.${OWNER.slice(-8)}`)
+  const first = recoverSpool(disk.path, 'q', OWNER, `next-2-2.${OWNER.slice(-8)}`)
   assert.equal(first?.items.length, taken)
   first?.settle(first.items.map(({ place }) => place))
   first?.release()
@@ -164,7 +165,7 @@ test('a directory made read-only midway loses nothing that was taken', async (t)
   const settled = new Set(lines.filter((line) => line.startsWith('-')).map((line) => line.slice(1)))
   const taken = lines.filter((line) => line.startsWith('+')).map((line) => line.slice(1))
   const [owner = ''] = listOwners(directory, 'q')
-  const found = new Set(adopt(directory, 'q', owner, thisOwner())?.items.map(({ id }) => id))
+  const found = new Set(recoverSpool(directory, 'q', owner, thisOwner())?.items.map(({ id }) => id))
   assert.deepEqual(
     taken.filter((id) => !found.has(id) && !settled.has(id)),
     [],

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { adopt, listOwners } from '../../../src/queue/spool/adopt.ts'
-import { isOwnerAlive, thisOwner } from '../../../src/queue/spool/owner.ts'
+import { isOwnerAlive, listOwners, thisOwner } from '../../../src/queue/spool/owner.ts'
+import { recoverSpool } from '../../../src/queue/spool/recovery-reader.ts'
 import { until, within } from '../support/until.ts'
 import { startProgram } from './started-program.ts'
 
@@ -35,7 +35,7 @@ test(`of ${KILLS} processes killed one after the other while they append, settle
   let repeated = 0
   for (const owner of listOwners(directory, 'q')) {
     assert.ok(!isOwnerAlive(owner))
-    const adopted = adopt(directory, 'q', owner, thisOwner(), { items: 100 })
+    const adopted = recoverSpool(directory, 'q', owner, thisOwner(), { items: 100 })
     assert.ok(adopted)
     for (let items = adopted.items; items.length > 0; items = await adopted.more()) {
       for (const { id, json } of items) {

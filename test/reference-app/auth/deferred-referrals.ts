@@ -36,6 +36,6 @@ export function deferReferrals(db: Kysely<Database>, settings: ReferralSettings)
       }
       await sendLetters(referrals.map(({ userId }) => userId))
     },
-    { stateDir, log, batch: AT_A_TIME, limit: '2m' },
+    { stateDir, log, batch: AT_A_TIME, timeout: '2m' },
   )
 }

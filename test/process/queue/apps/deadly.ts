@@ -1,6 +1,6 @@
 // Handles a hundred items, of which one kills the process that handles it. deadly.ts <state directory> <handled>
 import { appendFileSync } from 'node:fs'
-import { durableQueue } from '../../../../src/queue/defer.ts'
+import { durableQueue } from '../../../../src/queue/durable-queue.ts'
 
 const [stateDir = '', handled = '', first] = process.argv.slice(2)
 const log = durableQueue<number>(

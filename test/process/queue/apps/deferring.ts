@@ -3,7 +3,7 @@
 // deferring.ts <state directory> <acknowledged> <handled> <run> | deferring.ts <state directory> - <handled> -   (which only delivers, and ends)
 import { openSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import { durableQueue } from '../../../../src/queue/defer.ts'
+import { durableQueue } from '../../../../src/queue/durable-queue.ts'
 import { appendLines } from './whole-lines.ts'
 
 const [stateDir = '', acknowledged = '', handled = '', run = ''] = process.argv.slice(2)

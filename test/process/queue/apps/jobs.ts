@@ -5,7 +5,7 @@
 import { openSync } from 'node:fs'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { durableQueue } from '../../../../src/queue/defer.ts'
+import { durableQueue } from '../../../../src/queue/durable-queue.ts'
 import { graphileWorker } from '../../../../src/queue/graphile/graphile-worker.ts'
 import { appendLines } from './whole-lines.ts'
 
@@ -47,7 +47,7 @@ const work = durableQueue<Item>(
     maxItems: 100_000,
     linger: '5ms',
     backOff: { to: '500ms' },
-    limit: '10m',
+    timeout: '10m',
     transport: graphileWorker(pool, { run, heartbeat: '200ms', releaseAfter: '1s', pollInterval: '200ms' }),
     onEvent: ({ message }) => console.log(message),
   },

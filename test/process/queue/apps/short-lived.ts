@@ -1,6 +1,6 @@
 // Defers three items and has nothing else to do. short-lived.ts <state directory> <handled> <how it goes: well, never, exit, later>
 import { appendFileSync } from 'node:fs'
-import { durableQueue } from '../../../../src/queue/defer.ts'
+import { durableQueue } from '../../../../src/queue/durable-queue.ts'
 
 const [stateDir = '', handled = '', how = ''] = process.argv.slice(2)
 const log = durableQueue<number>(

@@ -1,9 +1,10 @@
 // node append-forever.ts <directory> <segment bytes>: appends and settles until it is killed, and prints each id that was taken, by a write that does not wait in any buffer.
 import { writeSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
-import { adopt, listOwners } from '../../../../src/queue/spool/adopt.ts'
-import { isOwnerAlive, thisOwner } from '../../../../src/queue/spool/owner.ts'
-import { openSpool, type Place } from '../../../../src/queue/spool/spool.ts'
+import { isOwnerAlive, listOwners, thisOwner } from '../../../../src/queue/spool/owner.ts'
+import { recoverSpool } from '../../../../src/queue/spool/recovery-reader.ts'
+import type { Place } from '../../../../src/queue/spool/segment.ts'
+import { Spool } from '../../../../src/queue/spool/spool.ts'
 import { ulid } from '../../../../src/queue/ulid.ts'
 import { ms } from '../../../../src/resilience/duration.ts'
 
@@ -11,7 +12,7 @@ const [directory = '', segmentBytes = '65536'] = process.argv.slice(2)
 const owner = thisOwner()
 // From here on it may be killed.
 writeSync(1, 'ready\n')
-const spool = openSpool({
+const spool = new Spool({
   directory,
   queue: 'q',
   owner,
@@ -19,11 +20,10 @@ const spool = openSpool({
   syncEvery: ms(10),
   segmentBytes: Number(segmentBytes),
   maxBytes: 1e9,
-  onState: () => {},
 })
 // What those before it have left stays unsettled, and must pass from hand to hand.
 for (const other of listOwners(directory, 'q'))
-  if (!isOwnerAlive(other)) adopt(directory, 'q', other, owner, { items: 1 })
+  if (!isOwnerAlive(other)) recoverSpool(directory, 'q', other, owner, { items: 1 })
 
 const places: { id: string; place: Place }[] = []
 for (let count = 0; ; count++) {

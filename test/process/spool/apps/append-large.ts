@@ -1,19 +1,19 @@
 // node append-large.ts <directory>: appends large items for ever, settles each at once, and prints each change of the spool's state.
 import { setImmediate as turn } from 'node:timers/promises'
 import { thisOwner } from '../../../../src/queue/spool/owner.ts'
-import { openSpool } from '../../../../src/queue/spool/spool.ts'
+import { Spool } from '../../../../src/queue/spool/spool.ts'
 import { ulid } from '../../../../src/queue/ulid.ts'
 import { ms } from '../../../../src/resilience/duration.ts'
 
-const spool = openSpool({
+const spool = new Spool({
   directory: process.argv[2] ?? '',
   queue: 'q',
   owner: thisOwner(),
   durability: 'process',
   syncEvery: ms(10),
   maxBytes: 1e9,
-  onState: (state) => console.log(state.state === 'ok' ? 'ok' : `degraded: ${state.reason}`),
 })
+spool.on('state', (state) => console.log(state.state === 'ok' ? 'ok' : `degraded: ${state.reason}`))
 const json = JSON.stringify('x'.repeat(4_000_000))
 console.log('ready')
 for (;;) {

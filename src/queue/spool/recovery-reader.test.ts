@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { until } from '../../../test/process/support/until.ts'
+import { publishWorkerChannel, type WorkerChannel } from '../../ipc/worker-channel.ts'
+import { listOwners, thisOwner } from './owner.ts'
+import { recoverSpool } from './recovery-reader.ts'
+import { encodeHeader, RecordBuffer } from './segment-format.ts'
+
+const MACHINE = thisOwner().slice(-8)
+const BY = `living-2-2.${MACHINE}`
+const owner = (number: number, machine = MACHINE): string => `dead-${number}-1.${machine}`
+const idOf = (number: number): string => String(number).padStart(26, '0')
+
+function temporary(context: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-adopt-'))
+  context.after(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** A segment with the items whose numbers are given. */
+function segment(...numbers: readonly number[]): Buffer {
+  const record = new RecordBuffer()
+  const parts = [encodeHeader({ queue: 'q', owner: 'any', created: '2026-01-01T00:00:00.000Z' })]
+  for (const number of numbers) {
+    const length = record.item(idOf(number), String(number))
+    parts.push(Buffer.from(record.bytes.subarray(0, length)))
+  }
+  return Buffer.concat(parts)
+}
+
+function leave(directory: string, below: string, name: string, bytes: Buffer): void {
+  mkdirSync(join(directory, 'q', below), { recursive: true })
+  writeFileSync(join(directory, 'q', below, name), bytes)
+}
+
+test('what a dead owner had adopted itself is found with its own, however deep it lies', async (t) => {
+  const directory = temporary(t)
+  leave(directory, owner(1), '00000001.spool', segment(5, 6))
+  leave(directory, `${owner(1)}/${owner(2)}`, '00000009.spool', segment(3, 4))
+  leave(directory, `${owner(1)}/${owner(2)}/${owner(3)}`, '00000002.spool', segment(2))
+  leave(directory, `${owner(1)}/${owner(2)}/${owner(3)}`, '00000001.spool', segment(1))
+  // The adopter has one of that name already.
+  leave(directory, `${BY}/${owner(3)}`, '00000001.spool', segment(9))
+  const adopted = recoverSpool(directory, 'q', owner(1), BY)
+  assert.deepEqual(
+    adopted?.items.map(({ json }) => json),
+    ['1', '2', '3', '4', '5', '6'],
+  )
+  assert.deepEqual(readdirSync(join(directory, 'q', BY)).sort(), [owner(1), owner(2), owner(3), `${owner(3)}~1`])
+  assert.deepEqual(listOwners(directory, 'q'), [BY])
+  adopted?.settle(adopted.items.slice(0, 3).map(({ place }) => place))
+  adopted?.release()
+  assert.deepEqual([...listOwners(directory, 'q')].sort(), [owner(1), owner(2), BY].sort())
+  assert.deepEqual(
+    recoverSpool(directory, 'q', owner(2), BY)?.items.map(({ json }) => json),
+    ['4'],
+  )
+})
+
+test('what a writer had no time to finish is cut without a word, in room that was made for it too', (t) => {
+  const whole = segment(1, 2)
+  const next = segment(1, 2, 345).subarray(whole.length)
+  for (let length = 0; length < next.length; length++) {
+    for (const room of [0, 1, next.length, 300_000]) {
+      const directory = temporary(t)
+      leave(directory, owner(1), '00000001.spool', Buffer.concat([whole, next.subarray(0, length), Buffer.alloc(room)]))
+      const adopted = recoverSpool(directory, 'q', owner(1), BY)
+      const what = `${length} bytes of a record, ${room} of room`
+      assert.deepEqual(
+        adopted?.items.map(({ json }) => json),
+        ['1', '2'],
+        what,
+      )
+      assert.deepEqual(adopted?.damaged, [], what)
+      adopted?.release()
+      assert.equal(readFileSync(join(directory, 'q', owner(1), '00000001.spool')).length, whole.length, what)
+    }
+  }
+})
+
+test('an owner of another machine is left alone until it has shown no sign of life for 15 seconds', (t) => {
+  const directory = temporary(t)
+  const elsewhere = owner(1, '00000000')
+  leave(directory, elsewhere, '00000001.spool', segment(1))
+  assert.equal(recoverSpool(directory, 'q', elsewhere, BY), null)
+  assert.deepEqual(listOwners(directory, 'q'), [elsewhere])
+  const past = new Date(Date.now() - 16_000)
+  utimesSync(join(directory, 'q', elsewhere), past, past)
+  assert.equal(recoverSpool(directory, 'q', elsewhere, BY)?.items.length, 1)
+})
+
+test('an owner of another container that lives is left alone by the workers of an arbiter too', (t) => {
+  const stateDir = temporary(t)
+  const spool = join(stateDir, 'spool')
+  const elsewhere = owner(1, '00000000')
+  leave(spool, elsewhere, '00000001.spool', segment(1))
+  publishWorkerChannel({ stateDir } as WorkerChannel)
+  t.after(() => publishWorkerChannel(null))
+  assert.equal(recoverSpool(spool, 'q', elsewhere, BY), null)
+  assert.deepEqual(readdirSync(join(spool, 'q')), [elsewhere])
+})
+
+test('where nothing was left nothing is made', (t) => {
+  const directory = temporary(t)
+  assert.equal(recoverSpool(directory, 'q', owner(1), BY), null)
+  assert.equal(recoverSpool(directory, 'q', BY, BY), null)
+  assert.deepEqual(readdirSync(directory), [])
+})
+
+test('a portion has as many items as asked for, and all portions together have all of them', async (t) => {
+  const directory = temporary(t)
+  leave(directory, owner(1), '00000001.spool', segment(1, 2, 3, 4))
+  leave(directory, owner(1), '00000002.spool', segment(5, 6, 7))
+  const adopted = recoverSpool(directory, 'q', owner(1), BY, { items: 3 })
+  assert.ok(adopted)
+  const [second, third, fourth] = await Promise.all([adopted.more(), adopted.more(), adopted.more()])
+  assert.deepEqual(
+    [adopted.items, second, third, fourth].map((items) => items.map(({ json }) => Number(json))),
+    [[1, 2, 3], [4, 5, 6], [7], []],
+  )
+})
+
+test('a file of another version is moved aside as it is, and told', (t) => {
+  const directory = temporary(t)
+  const bytes = segment(1)
+  bytes.writeUInt16LE(7, 8)
+  leave(directory, owner(1), '00000001.spool', bytes)
+  const adopted = recoverSpool(directory, 'q', owner(1), BY)
+  assert.deepEqual(adopted?.items, [])
+  const aside = join(directory, 'q', 'aside', `${owner(1)}-00000001.spool`)
+  assert.deepEqual(
+    adopted?.damaged.map(({ problem, movedTo }) => ({ problem, movedTo })),
+    [{ problem: 'other-version', movedTo: aside }],
+  )
+  assert.deepEqual(readFileSync(aside), bytes)
+})
+
+test('of what is damaged the newest 20 files are kept', (t) => {
+  const directory = temporary(t)
+  for (let number = 1; number <= 30; number++) {
+    leave(directory, owner(1), `${String(number).padStart(8, '0')}.spool`, Buffer.from(`garbage ${number}`))
+  }
+  const adopted = recoverSpool(directory, 'q', owner(1), BY)
+  assert.equal(adopted?.damaged.length, 30)
+  const kept = readdirSync(join(directory, 'q', 'aside'))
+  assert.equal(kept.length, 20)
+})
+
+test('what is damaged and cannot be set aside stays where it is, and the items before it are handed out', async (t) => {
+  const directory = temporary(t)
+  const damaged = Buffer.concat([segment(1, 2), Buffer.alloc(100, 0xee)])
+  leave(directory, owner(1), '00000001.spool', damaged)
+  writeFileSync(join(directory, 'q', 'aside'), 'in the way')
+  const adopted = recoverSpool(directory, 'q', owner(1), BY)
+  assert.deepEqual(
+    adopted?.items.map(({ json }) => json),
+    ['1', '2'],
+  )
+  assert.deepEqual(
+    adopted?.damaged.map(({ problem, movedTo }) => ({ problem, movedTo })),
+    [{ problem: 'damaged-tail', movedTo: null }],
+  )
+  assert.deepEqual(readFileSync(join(directory, 'q', BY, owner(1), '00000001.spool')), damaged)
+  rmSync(join(directory, 'q', 'aside'))
+  adopted?.settle(adopted.items.map(({ place }) => place))
+  const aside = join(directory, 'q', 'aside', `${owner(1)}-00000001.spool.damaged`)
+  await until('it to be set aside', () => existsSync(aside))
+  assert.deepEqual(readFileSync(aside), damaged)
+})
+
+test('what can be neither read nor moved stays in hand, and is moved when that is tried again and works', async (t) => {
+  const directory = temporary(t)
+  leave(directory, owner(1), '00000001.spool', Buffer.from('garbage'))
+  leave(directory, owner(1), '00000002.spool', Buffer.concat([segment(1), Buffer.alloc(100, 0xee)]))
+  const inTheWay = join(directory, 'q', 'aside')
+  writeFileSync(inTheWay, '')
+  const adopted = recoverSpool(directory, 'q', owner(1), BY)
+  assert.ok(adopted)
+  adopted.settle(adopted.items.map(({ place }) => place))
+  assert.equal(adopted.finish(), false)
+  assert.deepEqual(listOwners(directory, 'q'), [BY])
+  rmSync(inTheWay)
+  adopted.retry()
+  assert.deepEqual(await adopted.more(), [])
+  assert.equal(adopted.finish(), true)
+  assert.deepEqual(
+    readdirSync(inTheWay).sort(),
+    [1, 2].map((number) => `${owner(1)}-0000000${number}.spool.damaged`),
+  )
+  assert.equal(adopted.damaged.filter(({ movedTo }) => movedTo !== null).length, 2)
+  assert.deepEqual(listOwners(directory, 'q'), [])
+})
