@@ -1,50 +1,53 @@
 import { Command } from 'commander'
 import type { SettingsInForce } from '../arbiter/arbiter-control.ts'
-import { EXIT } from '../errors/exit-codes.ts'
+import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { ms } from '../resilience/duration.ts'
-import { SETTING_NAMES } from '../settings/records.ts'
-import { formatSettings, type SettingsReport, settingsReport } from '../settings/settings-report.ts'
+import { SETTING_NAMES, type SettingName } from '../settings/records.ts'
+import {
+  formatSettings,
+  type ReportedSetting,
+  type SettingsReport,
+  settingsReport,
+} from '../settings/settings-report.ts'
 import { askArbiter } from './control-client.ts'
-import { readKeptSettings } from './kept-settings.ts'
-import { printError, printProgress } from './print.ts'
-import { addSettingsFlags, readSettings } from './settings-flags.ts'
-import { changedAtNextStart, tellDeclared, tellNextStart } from './tell-config.ts'
+import { formatJson, printAndExit, printError, printProgress } from './print.ts'
+import { addSettingsFlags, readSettings, restoreSettings } from './settings-flags.ts'
 
-/** Long enough for an arbiter that lives, short enough for somebody who waits for a page of text. */
-const ASK_LIMIT = ms(3_000)
+/** Long enough for an arbiter that runs, short enough for a user who waits for a page of text. */
+const ASK_TIMEOUT = ms(3_000)
 
 /**
- * `punctual config`: every setting with its origin, and the rules. Of the arbiter that runs on the state directory, if one does and no
- * setting is given as a flag; else as `punctual run` would have them with the same flags.
+ * `punctual config`: every setting with its origin, and the rules. Shows the running arbiter, unless
+ * a setting is given as a flag; else what `punctual run` would use with the same flags.
  */
 export function configCommand(): Command {
   const command = new Command('config')
-    .description('Print every setting, where it comes from, and the rules between them')
-    .option('--json', 'as JSON')
+    .description('print every setting, its origin, and the rules between settings')
+    .option('--json', 'print JSON')
   return addSettingsFlags(command).action(async (options: { readonly json?: true }) => {
     const { configFile, releases: _, ...base } = await readSettings(command)
-    const kept = await readKeptSettings(base)
-    const next = settingsReport(kept.resolved, configFile)
+    const restored = await restoreSettings(base)
+    const next = settingsReport(restored.resolved, configFile)
     const running = isPreview(command) ? null : await askRunning(base.settings.stateDir)
-    if (kept.fault !== null) printProgress(`punctual: ${kept.fault.path} cannot be read: ${kept.fault.why}`)
-    for (const { message } of kept.leftOut) printProgress(`punctual: ${message}`)
-    const text = options.json ? tellJson(next, running) : tellText(next, running)
-    // A config file may have left something open (a connection, a timer); it must not keep a command that only prints.
-    process.stdout.write(text, () => process.exit(EXIT.stopped))
+    if (restored.fault !== null) {
+      printProgress(`punctual: cannot read ${restored.fault.path}: ${restored.fault.why}`)
+    }
+    for (const { message } of restored.leftOut) printProgress(`punctual: ${message}`)
+    await printAndExit(options.json ? formatJson(withNextStart(next, running)) : formatConfig(next, running))
   })
 }
 
-/** Somebody tries flags out: which arbiter is meant is no setting of a trial. */
+/** Flags make it a preview of a start. `--state-dir` only selects the arbiter. */
 function isPreview(command: Command): boolean {
   return SETTING_NAMES.some((name) => name !== 'stateDir' && command.getOptionValueSource(name) === 'cli')
 }
 
-/** Null where none runs. One that does not answer is said, and the rest is shown all the same. */
+/** Null if no arbiter runs. An arbiter that does not answer is reported, and the rest is printed. */
 async function askRunning(stateDir: string): Promise<SettingsInForce | null> {
   try {
-    const limits = { silenceTimeout: ASK_LIMIT, limit: ASK_LIMIT }
-    return await askArbiter(stateDir, { command: 'settings' }, limits)
+    const timeouts = { silenceTimeout: ASK_TIMEOUT, timeout: ASK_TIMEOUT }
+    return await askArbiter(stateDir, { command: 'settings' }, timeouts)
   } catch (error) {
     if (!(error instanceof PunctualError)) throw error
     if (error.code !== 'PUNCTUAL_ARBITER_NOT_RUNNING') printError(error)
@@ -52,17 +55,57 @@ async function askRunning(stateDir: string): Promise<SettingsInForce | null> {
   }
 }
 
-function tellJson(next: SettingsReport, running: SettingsInForce | null): string {
-  const report = running === null ? next : { ...running, nextStart: changedAtNextStart(running, next) }
-  return `${JSON.stringify(report, null, 2)}\n`
+function withNextStart(next: SettingsReport, running: SettingsInForce | null): object {
+  return running === null ? next : { ...running, nextStart: changedAtNextStart(running, next) }
 }
 
-function tellText(next: SettingsReport, running: SettingsInForce | null): string {
+function formatConfig(next: SettingsReport, running: SettingsInForce | null): string {
   if (running === null) return formatSettings(next)
   return [
-    `in force in the arbiter with pid ${running.pid}`,
+    `in force in the arbiter (pid ${running.pid})`,
     formatSettings(running),
-    ...tellDeclared(running),
-    ...tellNextStart(running, next),
+    ...formatDeclared(running),
+    ...formatNextStart(running, next),
   ].join('\n')
+}
+
+const COLUMNS: readonly Column[] = [
+  { heading: 'NAME', align: 'left' },
+  { heading: 'VALUE', align: 'left' },
+  { heading: 'ORIGIN', align: 'left' },
+]
+
+/** The runtime values that the app declares or that are set for it; no lines if there are none. */
+export function formatDeclared({ declared, set }: SettingsInForce): readonly string[] {
+  const rows = declared.map(({ name, values, standard, isSet }) => [
+    name,
+    values.join(' or '),
+    isSet ? `set (app: ${standard})` : 'app',
+  ])
+  for (const [name, { value }] of Object.entries(set)) {
+    const isOfApp = name.includes('.') && !declared.some((one) => one.name === name)
+    if (isOfApp) rows.push([name, value, 'set (not declared by any worker)'])
+  }
+  return rows.length === 0 ? [] : ['Runtime values of the app', textTable(COLUMNS, rows)]
+}
+
+/** What a start with the present config file and environment would change, by name. */
+export function changedAtNextStart(
+  running: SettingsReport,
+  next: SettingsReport,
+): Readonly<Partial<Record<SettingName, ReportedSetting>>> {
+  const changed = SETTING_NAMES.filter((name) => {
+    const [now, then] = [running.settings[name], next.settings[name]]
+    // A start would repeat the flags, and `auto` may resolve differently there.
+    return now !== undefined && now.origin !== 'flag' && then.auto !== true && now.value !== then.value
+  })
+  return Object.fromEntries(changed.map((name) => [name, next.settings[name]]))
+}
+
+/** The same as lines; none if nothing would change. */
+export function formatNextStart(running: SettingsReport, next: SettingsReport): readonly string[] {
+  const lines = Object.entries(changedAtNextStart(running, next)).map(
+    ([name, { value, source }]) => `  ${name} = ${value} (${source})`,
+  )
+  return lines.length === 0 ? [] : ['A restart with the same flags would change', ...lines, '']
 }

@@ -65,13 +65,13 @@ const fails =
     return true
   }
 
-test('a command comes back with its answer', async () => {
+test('a command resolves with its answer', async () => {
   await start()
   assert.deepEqual(await askArbiter(stateDir, { command: 'status' }), aStatus())
   assert.deepEqual(await askArbiter(stateDir, { command: 'scale', change: { to: 3 } }), { message: '3 workers wanted' })
 })
 
-test('a refusal comes back as an error with its code, message and details', async () => {
+test('a refusal rejects with its code, message and details', async () => {
   await start({ reload: async () => ({ ok: false, code: 'PUNCTUAL_RELOAD_FAILED', message: 'it did not boot' }) })
   await assert.rejects(askArbiter(stateDir, { command: 'reload' }), {
     code: 'PUNCTUAL_RELOAD_FAILED',
@@ -79,7 +79,7 @@ test('a refusal comes back as an error with its code, message and details', asyn
   })
 })
 
-test('what is wrong with the settings comes back with its facts', async () => {
+test('faults of settings keep their details', async () => {
   const details = { faults: [{ setting: 'port', kind: 'not-changeable' }] }
   const set = (): never => {
     throw new PunctualError('PUNCTUAL_COMMAND_REFUSED', 'no', { details })
@@ -91,7 +91,7 @@ test('what is wrong with the settings comes back with its facts', async () => {
   )
 })
 
-test('progress is told, and each state of it once', async () => {
+test('progress is reported when it changes', async () => {
   const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
   await start({ reload: () => promise })
   const told: string[] = []
@@ -114,7 +114,7 @@ test('without an arbiter the error names the state directory', async () => {
   )
 })
 
-test('an arbiter that answers nothing is given up after the limit', async () => {
+test('a silent arbiter times out', async () => {
   await pretend(() => {})
   await assert.rejects(
     askArbiter(stateDir, { command: 'status' }, { silenceTimeout: ms(50) }),
@@ -122,18 +122,18 @@ test('an arbiter that answers nothing is given up after the limit', async () => 
   )
 })
 
-test('one that only gives signs of life is given up after the limit in all', async () => {
+test('an arbiter that only sends heartbeats times out', async () => {
   await pretend((socket) => {
     const telling = setInterval(() => socket.write('{"id":1,"progress":"busy"}\n'), 10)
     socket.on('close', () => clearInterval(telling))
   })
   await assert.rejects(
-    askArbiter(stateDir, { command: 'reload' }, { silenceTimeout: ms(5_000), limit: ms(200) }),
+    askArbiter(stateDir, { command: 'reload' }, { silenceTimeout: ms(5_000), timeout: ms(200) }),
     fails('PUNCTUAL_COMMAND_TIMED_OUT', { command: 'reload', reason: 'unfinished', waitedMs: 200 }),
   )
 })
 
-test('one that ends without an answer, or talks nonsense, is an error', async () => {
+test('an exit without an answer and an invalid answer are errors', async () => {
   await pretend((socket) => socket.end())
   await assert.rejects(
     askArbiter(stateDir, { command: 'stop' }),
@@ -150,7 +150,7 @@ test('one that ends without an answer, or talks nonsense, is an error', async ()
   }
 })
 
-test('scale takes how many, how many more and how many fewer', () => {
+test('scale accepts a number, an increase and a decrease', () => {
   assert.deepEqual(parseScale('3'), { to: 3 })
   assert.deepEqual(parseScale('+2'), { by: 2 })
   assert.deepEqual(parseScale('-1'), { by: -1 })

@@ -1,4 +1,6 @@
 import { connect, type Socket } from 'node:net'
+import { resolve } from 'node:path'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type {
   ControlAnswer,
   ControlAsk,
@@ -11,80 +13,108 @@ import { CODES, type ErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import { after, type Cancel } from '../resilience/clock.ts'
-import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
+import { formatElapsed, type Milliseconds, ms, parseDuration } from '../resilience/duration.ts'
+import { loadConfigFile } from '../settings/config-file.ts'
+
+/** Adds the flag that selects the arbiter a command is for. */
+export function addStateDirFlag(command: Command): Command {
+  return command.option(
+    '--state-dir <path>',
+    'State directory of the arbiter. [PUNCTUAL_STATE_DIR, else the config file, else .punctual]',
+  )
+}
+
+/**
+ * The state directory a command is for, found as by `punctual run`: flag, environment, config file,
+ * default. A config file that cannot be loaded is ignored, so that a running app can be stopped.
+ */
+export async function readStateDir(options: { readonly stateDir?: string }): Promise<string> {
+  const named = options.stateDir ?? process.env.PUNCTUAL_STATE_DIR
+  if (named !== undefined && named !== '') return resolve(named)
+  const file = await loadConfigFile({ cwd: process.cwd() }).catch(() => undefined)
+  const written = file?.values.stateDir
+  return resolve(typeof written === 'string' && written !== '' ? written : '.punctual')
+}
+
+/** `--timeout`: how long the command itself waits. */
+export function timeoutFlag(description: string, standard: string): Option {
+  return new Option('--timeout <duration>', `${description} [${standard}]`)
+    .default(parseDuration(standard))
+    .argParser((text): Milliseconds => {
+      const parsed = parseDuration(text)
+      if (parsed === undefined) throw new InvalidArgumentError('Use a duration: 250ms, 30s, 10m or unbounded.')
+      return parsed
+    })
+}
 
 export interface AskOptions {
-  /** Longest silence. A living arbiter gives a sign of life every second. Default: 10 s. */
+  /** Maximum time without a message; an arbiter sends one every second. Default: 10 s. */
   readonly silenceTimeout?: Milliseconds
-  /** Longest wait for the answer in all. Default: 1 min. */
-  readonly limit?: Milliseconds
-  /** Called when the command has come further. */
+  /** Maximum time until the answer. Default: 1 min. */
+  readonly timeout?: Milliseconds
+  /** Called when the progress of the command changes. */
   readonly onProgress?: (progress: string) => void
 }
 
 /**
- * Asks the arbiter that runs on a state directory. Rejects with `PUNCTUAL_ARBITER_NOT_RUNNING`, `PUNCTUAL_COMMAND_TIMED_OUT`
- * (it is frozen, or takes longer than the limit), or the code of its refusal.
+ * Sends a command to the arbiter that runs on a state directory.
+ *
+ * @throws PunctualError (rejects) with `PUNCTUAL_ARBITER_NOT_RUNNING`, `PUNCTUAL_COMMAND_TIMED_OUT`,
+ * or the code with which the arbiter refuses it
  */
 export function askArbiter<C extends ControlCommand>(
   stateDir: string,
   ask: ControlAsk & { readonly command: C },
   options: AskOptions = {},
 ): Promise<ControlResults[C]> {
-  const { silenceTimeout = ms(10_000), limit = ms(60_000), onProgress = () => {} } = options
+  const { silenceTimeout = ms(10_000), timeout = ms(60_000), onProgress = () => {} } = options
   const path = controlSocketPath(stateDir)
-  return new Promise((resolve, reject) => {
+  return new Promise((resolvePromise, reject) => {
     const socket = connect(path)
-    let told = ''
-    const end = (error: Error): void => {
+    let lastProgress = ''
+    const fail = (error: Error): void => {
       finish(socket, cancels)
       reject(error)
     }
     const cancels: Cancel[] = [
-      after(limit, () => end(timedOut('unfinished', ask.command, limit, `has not finished "${ask.command}"`))),
-      after(silenceTimeout, silent),
+      after(timeout, () => fail(timedOut('unfinished', ask.command, timeout, `did not finish "${ask.command}"`))),
+      after(silenceTimeout, onSilence),
     ]
-    function silent(): void {
-      end(
-        timedOut(
-          'silent',
-          ask.command,
-          silenceTimeout,
-          'does not answer at all; it may be stopped (SIGSTOP) or swapped out',
-        ),
-      )
+    function onSilence(): void {
+      const what = 'does not answer; it may be stopped (SIGSTOP) or swapped out'
+      fail(timedOut('silent', ask.command, silenceTimeout, what))
     }
-    const heard = (): void => {
+    const restartSilenceTimer = (): void => {
       cancels.pop()?.()
-      cancels.push(after(silenceTimeout, silent))
+      cancels.push(after(silenceTimeout, onSilence))
     }
     const read = readJsonLines(
       (value) => {
-        heard()
+        restartSilenceTimer()
         if (!isAnswer(value)) {
-          end(nonsense(stateDir, JSON.stringify(value).slice(0, 100)))
+          fail(invalidAnswer(stateDir, JSON.stringify(value).slice(0, 100)))
         } else if ('progress' in value) {
-          if (value.progress !== told && value.progress !== '') onProgress(value.progress)
-          told = value.progress
+          if (value.progress !== lastProgress && value.progress !== '') onProgress(value.progress)
+          lastProgress = value.progress
         } else if (value.ok) {
           finish(socket, cancels)
-          resolve(value.result as ControlResults[C])
+          resolvePromise(value.result as ControlResults[C])
         } else {
-          end(refused(value.error))
+          fail(refused(value.error))
         }
       },
-      (why) => end(nonsense(stateDir, why)),
+      (reason) => fail(invalidAnswer(stateDir, reason)),
       64 * 1024 * 1024,
     )
     socket.setEncoding('utf8')
     socket.once('connect', () => socket.write(jsonLine({ id: 1, ...ask })))
     socket.on('data', read)
-    socket.on('error', (error: NodeJS.ErrnoException) => end(unreachable(stateDir, error)))
+    socket.on('error', (error: NodeJS.ErrnoException) => fail(unreachable(stateDir, error)))
     socket.once('close', () => {
-      end(
+      fail(
         new PunctualError(
           'PUNCTUAL_ARBITER_NOT_RUNNING',
-          `the arbiter on ${stateDir} ended before it answered "${ask.command}"; see its log`,
+          `the arbiter on ${stateDir} exited before it answered "${ask.command}"; see its log`,
           { details: { stateDir, reason: 'ended' } },
         ),
       )
@@ -102,7 +132,7 @@ function unreachable(stateDir: string, error: NodeJS.ErrnoException): PunctualEr
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTDIR') {
     return new PunctualError(
       'PUNCTUAL_ARBITER_NOT_RUNNING',
-      `no arbiter is running on ${stateDir}; start one with punctual run, or name its state directory with --state-dir`,
+      `no arbiter is running on ${stateDir}; start one with punctual run, or select its state directory with --state-dir`,
       { cause: error, details: { stateDir, reason: 'none' } },
     )
   }
@@ -115,7 +145,7 @@ function unreachable(stateDir: string, error: NodeJS.ErrnoException): PunctualEr
   }
   return new PunctualError(
     'PUNCTUAL_ARBITER_NOT_RUNNING',
-    `the arbiter on ${stateDir} cannot be reached: ${error.message}`,
+    `cannot connect to the arbiter on ${stateDir}: ${error.message}`,
     { cause: error, details: { stateDir, reason: 'unreachable' } },
   )
 }
@@ -126,19 +156,24 @@ function isAnswer(value: unknown): value is ControlAnswer {
   return typeof progress === 'string' || ok === true || (ok === false && typeof error === 'object' && error !== null)
 }
 
-function nonsense(stateDir: string, what: string): PunctualError {
+function invalidAnswer(stateDir: string, what: string): PunctualError {
   return new PunctualError(
     'PUNCTUAL_COMMAND_REFUSED',
-    `what listens on ${stateDir} answered with something else (${what}); is it another version of Punctual?`,
+    `the process that listens on ${stateDir} sent an invalid answer (${what}); is it another version of Punctual?`,
     { details: { stateDir, reason: 'not-an-arbiter' } },
   )
 }
 
-function timedOut(reason: 'silent' | 'unfinished', command: string, limit: Milliseconds, what: string): PunctualError {
+function timedOut(
+  reason: 'silent' | 'unfinished',
+  command: string,
+  timeout: Milliseconds,
+  what: string,
+): PunctualError {
   return new PunctualError(
     'PUNCTUAL_COMMAND_TIMED_OUT',
-    `the arbiter ${what} (waited ${formatElapsed(limit)} for "${command}"); look at its log`,
-    { details: { command, reason, waitedMs: limit } },
+    `the arbiter ${what} (waited ${formatElapsed(timeout)} for "${command}"); see its log`,
+    { details: { command, reason, waitedMs: timeout } },
   )
 }
 

@@ -13,8 +13,7 @@ import {
   type StoredQueue,
 } from '../queue/stored-queues.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
-import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, askArbiter, readStateDir } from './control-client.ts'
 import { printAndExit } from './print.ts'
 
 interface Options {
@@ -178,7 +177,7 @@ async function askWorkers(stateDir: string): Promise<ReadonlyMap<string, Running
 
 async function askStatus(stateDir: string): Promise<Status | null> {
   try {
-    return await askArbiter(stateDir, { command: 'status' }, { limit: ASK_LIMIT })
+    return await askArbiter(stateDir, { command: 'status' }, { timeout: ASK_LIMIT })
   } catch {
     return null
   }

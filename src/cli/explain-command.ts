@@ -5,56 +5,58 @@ import type { Status } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
-import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, askArbiter, readStateDir, timeoutFlag } from './control-client.ts'
 import { explainPlan } from './explain-plan.ts'
-import { printAndExit } from './print.ts'
+import { formatJson, printAndExit } from './print.ts'
 
 interface Options {
   readonly slowest?: true
   readonly database: string
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   readonly json?: true
   readonly stateDir?: string
 }
 
-/** A timer of the platform goes no further. */
-const LONGEST_LIMIT = ms(10 * 60_000)
+/** A statement timeout needs a finite value. */
+const MAX_TIMEOUT = ms(10 * 60_000)
 
-/** `punctual explain [query]`: the statements that took the most time, or how PostgreSQL would carry one out. It carries nothing out. */
+/** `punctual explain [query]`: the slowest queries, or the plan of one. It executes nothing. */
 export function explainCommand(): Command {
   const command = new Command('explain')
-    .description('Show the slowest queries, or how PostgreSQL would carry one out')
-    .argument('[query]', 'a query, as the log, punctual explain or /status name it')
-    .option('--slowest', 'the one that took the most time in all')
-    .option('--database <url>', 'URL of the database, or the environment variable that holds it', 'DATABASE_URL')
-    .addOption(limitFlag('How long the database may take.', '10s'))
-    .option('--json', 'as JSON')
+    .description('print the slowest queries, or the PostgreSQL plan of one')
+    .argument('[query]', 'id of a query, from the log, punctual explain or /status')
+    .option('--slowest', 'explain the query with the largest total time')
+    .option('--database <url>', 'URL of the database, or the environment variable that contains it', 'DATABASE_URL')
+    .addOption(timeoutFlag('Maximum time of the database.', '10s'))
+    .option('--json', 'print JSON')
   return addStateDirFlag(command).action(async (query: string | undefined, options: Options) => {
-    const status = await askArbiter(await readStateDir(options), { command: 'status' }, { limit: ms(10_000) })
+    const status = await askArbiter(await readStateDir(options), { command: 'status' }, { timeout: ms(10_000) })
     const slowest = slowestQueries(status)
     if (query === undefined && !options.slowest) {
-      return printAndExit(options.json ? toJson(slowest) : tellSlowest(slowest))
+      return printAndExit(options.json ? formatJson(slowest) : formatSlowest(slowest))
     }
     const found =
       query === undefined ? slowest.find(({ explainable }) => explainable !== null) : findQuery(slowest, query)
     if (found === undefined) {
-      throw new UsageError('no query on PostgreSQL has been reported yet', { details: { problem: 'none-reported' } })
+      throw new UsageError('no PostgreSQL query has been reported yet', { details: { reason: 'none-reported' } })
     }
     const { sql, explainable } = found
     if (explainable === null) {
-      throw new UsageError(`"${printable(sql)}" cannot be explained: it is SQLite's, or too long to have been kept`, {
-        details: { problem: 'not-explainable', query: found.fingerprint },
-      })
+      throw new UsageError(
+        `"${printable(sql)}" cannot be explained: it ran on SQLite, or its text is too long to be stored`,
+        {
+          details: { reason: 'not-explainable', query: found.fingerprint },
+        },
+      )
     }
-    const limit = ms(Math.min(options.limit, LONGEST_LIMIT))
-    const plan = await explainPlan(explainable, databaseUrl(options.database), limit)
-    if (options.json) return printAndExit(toJson({ query: found.fingerprint, sql: explainable, plan }))
+    const timeout = ms(Math.min(options.timeout, MAX_TIMEOUT))
+    const plan = await explainPlan(explainable, databaseUrl(options.database), timeout)
+    if (options.json) return printAndExit(formatJson({ query: found.fingerprint, sql: explainable, plan }))
     return printAndExit(`${printable(explainable)}\n\n${plan.map(printable).join('\n')}\n`)
   })
 }
 
-/** Over all workers; the most time first. */
+/** Merged over all workers, the largest total time first. */
 function slowestQueries({ workers }: Status): readonly FingerprintReport[] {
   const merged = new Map<string, FingerprintReport>()
   for (const { modules } of workers) {
@@ -81,14 +83,14 @@ function findQuery(queries: readonly FingerprintReport[], wanted: string): Finge
   const found = queries.filter(({ fingerprint }) => fingerprint.startsWith(wanted.toLowerCase()))
   const [query] = found
   if (query !== undefined && found.length === 1) return query
-  const known = 'punctual explain lists those that took the most time'
+  const known = 'punctual explain lists the slowest queries'
   const details = { query: wanted, found: found.length }
   if (found.length > 1) {
     const message = `${found.length} queries begin with ${printable(wanted)}; ${known}`
-    throw new UsageError(message, { details: { problem: 'ambiguous-query', ...details } })
+    throw new UsageError(message, { details: { reason: 'ambiguous-query', ...details } })
   }
-  throw new UsageError(`there is no query ${printable(wanted)} among those that are reported; ${known}`, {
-    details: { problem: 'unknown-query', ...details },
+  throw new UsageError(`no reported query begins with ${printable(wanted)}; ${known}`, {
+    details: { reason: 'unknown-query', ...details },
   })
 }
 
@@ -102,7 +104,7 @@ const COLUMNS: readonly (Column & { cell(query: FingerprintReport): string })[] 
   { heading: 'STATEMENT', align: 'left', cell: ({ sql }) => printable(sql) },
 ]
 
-function tellSlowest(queries: readonly FingerprintReport[]): string {
+function formatSlowest(queries: readonly FingerprintReport[]): string {
   if (queries.length === 0) return 'no queries have been reported\n'
   return textTable(
     COLUMNS,
@@ -110,16 +112,12 @@ function tellSlowest(queries: readonly FingerprintReport[]): string {
   )
 }
 
-function toJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`
-}
-
 function databaseUrl(named: string): string {
   if (named.includes('://')) return named
   const url = process.env[named]
   if (url !== undefined && url !== '') return url
   throw new UsageError(
-    `there is no variable ${printable(named)} in the environment; name the database with --database postgres://… or --database VARIABLE`,
-    { details: { problem: 'no-variable', variable: named } },
+    `the environment has no variable ${printable(named)}; use --database postgres://… or --database VARIABLE`,
+    { details: { reason: 'no-variable', variable: named } },
   )
 }

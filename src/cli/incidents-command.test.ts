@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatIncidents } from './incidents-command.ts'
 
-test('an incident is listed with id, time and outcome, and its summary below, without control characters', () => {
+test('an incident is listed with id, time and outcome above its summary, without control characters', () => {
   const one = {
     id: '20261123T000000000-w3-crash',
     at: '2026-11-23T00:00:00.000Z',
@@ -20,5 +20,5 @@ test('an incident is listed with id, time and outcome, and its summary below, wi
       '',
     ].join('\n'),
   )
-  assert.match(formatIncidents(Array(25).fill(one), 40), /\nand 5 older; --json shows all\n$/)
+  assert.match(formatIncidents(Array(25).fill(one), 40), /\nand 5 older; --json prints all\n$/)
 })

@@ -6,27 +6,30 @@ import type { IncidentSummary } from '../diagnostics/incident.ts'
 import { IncidentFiles } from '../diagnostics/incident-files.ts'
 import { wrapText } from '../diagnostics/text-table.ts'
 import { UsageError } from '../errors/punctual-error.ts'
-import { addStateDirFlag, readStateDir } from './control-client-options.ts'
-import { printAndExit } from './print.ts'
+import { addStateDirFlag, readStateDir } from './control-client.ts'
+import { formatJson, printAndExit } from './print.ts'
 
 interface Options {
   readonly json?: true
   readonly stateDir?: string
 }
 
-/** Shown without an id; `--json` has them all. */
-const NEWEST = 20
-const LONGEST_LINE = 120
+/** How many are printed; `--json` prints all. */
+const MAX_PRINTED = 20
+const MAX_WIDTH = 120
 
-/** `punctual incidents [id]`: the newest, or one whole. Read from the files, so it works when no arbiter runs, or a frozen one. */
+/**
+ * `punctual incidents [id]`: the newest incidents, or one in full. Reads the files, so that it also
+ * works if the arbiter does not run or answer.
+ */
 export function incidentsCommand(): Command {
   const command = new Command('incidents')
-    .description('Show what went wrong: the newest incidents, or one whole')
-    .argument('[id]', 'an incident')
-    .option('--json', 'as JSON')
+    .description('print the newest incidents, or one in full')
+    .argument('[id]', 'id of an incident')
+    .option('--json', 'print JSON')
   return addStateDirFlag(command).action(async (id: string | undefined, options: Options) => {
     const stateDir = await readStateDir(options)
-    const width = Math.min(process.stdout.columns ?? LONGEST_LINE, LONGEST_LINE)
+    const width = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH)
     await printAndExit(
       await (id === undefined ? showList(stateDir, options, width) : showOne(stateDir, id, options, width)),
     )
@@ -39,12 +42,12 @@ async function showList(stateDir: string, options: Options, width: number): Prom
     () => false,
   )
   if (!isDirectory) {
-    throw new UsageError(`there is no state directory ${stateDir}; name the one you mean with --state-dir`, {
+    throw new UsageError(`no state directory ${stateDir}; select another with --state-dir`, {
       details: { reason: 'no-state-directory', stateDir },
     })
   }
   const incidents = await list(stateDir)
-  if (options.json) return `${JSON.stringify(incidents, null, 2)}\n`
+  if (options.json) return formatJson(incidents)
   return incidents.length === 0 ? `no incidents in ${stateDir}\n` : formatIncidents(incidents, width)
 }
 
@@ -52,7 +55,7 @@ async function list(stateDir: string): Promise<readonly IncidentSummary[]> {
   try {
     return await new IncidentFiles(stateDir).list()
   } catch (error) {
-    throw new UsageError(`the incidents in ${stateDir} cannot be read: ${(error as Error).message}`, {
+    throw new UsageError(`cannot read the incidents in ${stateDir}: ${(error as Error).message}`, {
       cause: error,
       details: { reason: 'unreadable', stateDir },
     })
@@ -62,19 +65,19 @@ async function list(stateDir: string): Promise<readonly IncidentSummary[]> {
 async function showOne(stateDir: string, id: string, options: Options, width: number): Promise<string> {
   const incident = await new IncidentFiles(stateDir).read(id)
   if (incident === undefined) {
-    throw new UsageError(`there is no incident ${printable(id)} in ${stateDir}; punctual incidents lists them`, {
+    throw new UsageError(`no incident ${printable(id)} in ${stateDir}; punctual incidents lists them`, {
       details: { reason: 'unknown-incident', incident: id },
     })
   }
-  return options.json ? `${JSON.stringify(incident, null, 2)}\n` : formatIncident(incident, process.cwd(), width)
+  return options.json ? formatJson(incident) : formatIncident(incident, process.cwd(), width)
 }
 
-/** Two or more lines for each of the newest. */
+/** The newest incidents: a line and the summary of each, wrapped to `width`. */
 export function formatIncidents(incidents: readonly IncidentSummary[], width: number): string {
-  const shown = incidents.slice(0, NEWEST).map(({ id, at, outcome, summary }) => {
+  const shown = incidents.slice(0, MAX_PRINTED).map(({ id, at, outcome, summary }) => {
     const when = `${at.slice(0, 19).replace('T', ' ')} UTC`
     return `${printable(id)}  ${printable(when)}  ${printable(outcome)}\n${wrapText(printable(summary), width, '  ')}`
   })
   const rest = incidents.length - shown.length
-  return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json shows all\n` : ''}`
+  return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json prints all\n` : ''}`
 }

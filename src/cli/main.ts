@@ -8,15 +8,13 @@ import { incidentsCommand } from './incidents-command.ts'
 import { printError } from './print.ts'
 import { releaseCommand } from './release-command.ts'
 import { reloadCommand } from './reload-command.ts'
-import { runCommand } from './run-command.ts'
+import { readVersion, runCommand } from './run-command.ts'
 import { scaleCommand } from './scale-command.ts'
-import { setCommand } from './set-command.ts'
+import { setCommand, unsetCommand } from './set-command.ts'
 import { statusCommand } from './status-command.ts'
 import { stopCommand } from './stop-command.ts'
-import { unsetCommand } from './unset-command.ts'
-import { readVersion } from './version.ts'
 
-/** In the order of the help. */
+/** In the order in which the help lists them. */
 const COMMANDS = [
   runCommand,
   configCommand,
@@ -33,23 +31,24 @@ const COMMANDS = [
 ]
 
 /**
- * The `punctual` command. Ends the process itself only after an error, so that nothing left open can keep it. An error of Punctual is
- * printed with its code, or as JSON where `--json` was given; anything else with its stack and exit code 1.
+ * The `punctual` command. Exits the process on an error, so that nothing left open keeps it. Prints an
+ * error of Punctual with its code, or as JSON with `--json`; any other error with its stack, and
+ * exits with 1.
  */
 export async function main(argv: readonly string[]): Promise<void> {
-  // The reader of a pipe may leave early (`punctual config | head`); that is no error of ours.
+  // The reader of a pipe may exit early (`punctual config | head`).
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreBrokenPipe)
   try {
     await createProgram().parseAsync(argv)
   } catch (error) {
-    process.exit(tell(error, argv))
+    process.exit(printAnyError(error, argv))
   }
 }
 
 function createProgram(): Command {
   const program = new Command('punctual')
     .description(
-      'Runs a Node.js web app so that every request is answered on time, and no worker dies without a reason.',
+      'Runs a Node.js web app so that every request is answered on time and no worker dies without a reason.',
     )
     .version(readVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
@@ -67,7 +66,7 @@ function createProgram(): Command {
   return program
 }
 
-/** Commander puts its suggestion on a line of its own. */
+/** Commander prints its suggestion on a separate line. */
 function inOneLine(text: string): string {
   const [message = '', ...rest] = text
     .trim()
@@ -76,9 +75,9 @@ function inOneLine(text: string): string {
   return `punctual: ${[message, ...rest].join(' ')} (PUNCTUAL_USAGE)\n`
 }
 
-/** Prints the error, unless commander has; returns what to exit with. */
-function tell(error: unknown, argv: readonly string[]): ExitCode {
-  // Commander throws for `--help` and `--version` too, with 0.
+/** Prints the error, unless commander has done so; returns the exit code. */
+function printAnyError(error: unknown, argv: readonly string[]): ExitCode {
+  // Commander also throws for `--help` and `--version`, with exit code 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.stopped : EXIT.usage
   if (error instanceof PunctualError) {
     printError(error, wantsJson(argv))
@@ -88,7 +87,7 @@ function tell(error: unknown, argv: readonly string[]): ExitCode {
   return EXIT.failed
 }
 
-/** What follows `--` is the app's. */
+/** Arguments after `--` belong to the app. */
 function wantsJson(argv: readonly string[]): boolean {
   const end = argv.indexOf('--')
   return (end === -1 ? argv : argv.slice(0, end)).includes('--json')

@@ -1,20 +1,25 @@
 import { EXIT } from '../errors/exit-codes.ts'
 import type { PunctualError } from '../errors/punctual-error.ts'
 
-/** Says how far a command is. On standard error, so that standard output holds the outcome alone. */
+/** Prints progress on standard error: standard output holds the result only. */
 export function printProgress(progress: string): void {
   process.stderr.write(`${progress}\n`)
 }
 
-/** Prints the outcome and ends the process: a config file may have left something open that would keep it. */
-export function printAndExit(text: string): Promise<never> {
+/** Prints the result and exits: a config file may have left something open that keeps the process. */
+export function printAndExit(text: string, code: number = EXIT.stopped): Promise<never> {
   return new Promise(() => {
-    process.stdout.write(text, () => process.exit(EXIT.stopped))
+    process.stdout.write(text, () => process.exit(code))
   })
 }
 
+/** A result for `--json`. */
+export function formatJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
+
 /**
- * Prints an error on standard error: `punctual: <message> (<code>)`, or, where the command was asked for JSON, one line
+ * Prints an error on standard error: `punctual: <message> (<code>)`, or with `json` one line
  * `{"code","message","details"}`.
  */
 export function printError(error: PunctualError, json = false): void {

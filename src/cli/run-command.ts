@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { Command } from 'commander'
 import { startAdminServer } from '../arbiter/admin-server.ts'
@@ -15,40 +15,43 @@ import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import { ms } from '../resilience/duration.ts'
 import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
-import type { ResolvedSettings } from '../settings/settings.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
-import { keptValues, readKeptSettings } from './kept-settings.ts'
-import { addSettingsFlags, readSettings } from './settings-flags.ts'
-import { readVersion } from './version.ts'
+import {
+  addSettingsFlags,
+  type CommandSettings,
+  readSettings,
+  restoredValues,
+  restoreSettings,
+} from './settings-flags.ts'
 
 const CODE_OF_END: Readonly<Partial<Record<ExitCode, ErrorCode>>> = {
   [EXIT.failed]: 'PUNCTUAL_INTERNAL_ERROR',
   [EXIT.crashLoop]: 'PUNCTUAL_CRASH_LOOP',
   [EXIT.releaseFailed]: 'PUNCTUAL_RELEASE_FAILED',
 }
-/** What is still to be written when the arbiter leaves may take this long. */
-const LAST_WORDS = ms(1_000)
+/** Maximum time to write incidents, log and answers when the arbiter exits. */
+const FLUSH_TIMEOUT = ms(1_000)
 
-/** `punctual run <entry>`: puts an arbiter and its workers around an app. */
+/** `punctual run <entry>`: runs an app in workers that an arbiter supervises. */
 export function runCommand(): Command {
   const command = new Command('run')
-    .description('run an app: workers that cannot stall in silence, and an arbiter that replaces them')
-    .argument('<entry>', 'what `node <entry>` would run: JavaScript or TypeScript')
-    .argument('[app arguments...]', 'after --: handed to the app')
+    .description('run an app: workers that report stalls, and an arbiter that replaces failed workers')
+    .argument('<entry>', 'the file that `node <entry>` would run: JavaScript or TypeScript')
+    .argument('[app arguments...]', 'after --: arguments of the app')
     .usage('<entry> [flags] [-- app arguments]')
   addSettingsFlags(command)
   return command.action(async (entry: string, appArguments: readonly string[]) => {
     const extra = appArguments.length - argumentsAfterDashes()
     if (extra > 0) {
       throw new UsageError(
-        `"${appArguments[0]}" comes after the entry; what the app is to get goes after --: punctual run ${entry} -- ${appArguments[0]}`,
+        `unexpected argument "${appArguments[0]}"; arguments of the app follow --: punctual run ${entry} -- ${appArguments[0]}`,
       )
     }
     await run(entry, appArguments, await readSettings(command))
   })
 }
 
-/** Commander does not say which arguments came after `--`. */
+/** Commander does not report which arguments follow `--`. */
 function argumentsAfterDashes(): number {
   const at = process.argv.indexOf('--')
   return at === -1 ? 0 : process.argv.length - at - 1
@@ -57,14 +60,10 @@ function argumentsAfterDashes(): number {
 async function run(
   entry: string,
   appArguments: readonly string[],
-  {
-    configFile,
-    releases,
-    ...base
-  }: ResolvedSettings & { readonly configFile: string | null; readonly releases: boolean },
+  { configFile, releases, ...base }: CommandSettings,
 ): Promise<void> {
-  const kept = await readKeptSettings(base)
-  const { resolved } = kept
+  const restored = await restoreSettings(base)
+  const { resolved } = restored
   const { settings, origins } = resolved
   const path = entryPath(entry)
   const name = basename(path)
@@ -74,7 +73,7 @@ async function run(
     onLost: (holder) =>
       log.error(
         { event: 'state-directory-lost', holder: holder?.pid ?? null, stateDir: settings.stateDir },
-        `another arbiter${holder === null ? '' : ` (pid ${holder.pid})`} has taken over ${settings.stateDir}; stop one of the two`,
+        `another arbiter${holder === null ? '' : ` (pid ${holder.pid})`} took over ${settings.stateDir}; stop one of the two`,
       ),
   })
   const closing: (() => Promise<unknown>)[] = [() => stateDirectory.release()]
@@ -82,7 +81,7 @@ async function run(
     const store = new IncidentStore({ ...settings, log })
     const arbiter = new Arbiter({
       base,
-      set: kept.set,
+      set: restored.set,
       configFile,
       releases,
       version: readVersion(),
@@ -99,7 +98,7 @@ async function run(
       },
     })
     const admin = await startAdminServer(arbiter, { host: settings.adminHost, port: settings.adminPort, log })
-    closing.unshift(() => admin.close(LAST_WORDS))
+    closing.unshift(() => admin.close(FLUSH_TIMEOUT))
     const control = await startControlServer(stateDirectory.controlSocket, arbiter, { log })
     closing.unshift(() => control.close())
 
@@ -107,46 +106,46 @@ async function run(
       { event: 'punctual', version: readVersion(), node: process.versions.node, admin: admin.url },
       `punctual ${readVersion()} (arbiter pid ${process.pid}, Node ${process.versions.node}), admin on ${admin.url}`,
     )
-    for (const { name: setting, value, origin, source } of [...chosenSettings(resolved), ...keptValues(kept.set)]) {
+    for (const { name: setting, value, origin, source } of [
+      ...chosenSettings(resolved),
+      ...restoredValues(restored.set),
+    ]) {
       log.info({ event: 'setting', setting, value, origin, source }, `setting ${setting} = ${value} (${source})`)
     }
     for (const { message, ...foreign } of foreignVariables(process.env, settings)) {
       log.warn({ event: 'foreign-variable', ...foreign }, message)
     }
-    for (const { name: setting, value, fault, message } of kept.leftOut) {
+    for (const { name: setting, value, fault, message } of restored.leftOut) {
       log.warn({ event: 'set-value-ignored', setting, value, kind: fault.kind, rule: fault.rule }, message)
     }
-    if (kept.fault !== null) {
+    if (restored.fault !== null) {
       const aside = await setAsideSetFile(settings.stateDir)
       log.warn(
-        { event: 'set-file-invalid', ...kept.fault, movedTo: aside },
-        `${kept.fault.path} cannot be read: ${kept.fault.why}; nothing that was set holds, and it is kept as ${aside}`,
+        { event: 'set-file-invalid', ...restored.fault, movedTo: aside },
+        `cannot read ${restored.fault.path}: ${restored.fault.why}; ignoring all values that were set, moved it to ${aside}`,
       )
     }
     const end = await arbiter.run()
-    await store.flush(LAST_WORDS)
+    await store.flush(FLUSH_TIMEOUT)
     const failure = formatEnd(end, name, arbiter.settings.settings)
     if (failure === null) log.info({ event: 'stopped', reason: end.why }, `stopped: ${end.why}`)
     else throw new PunctualError(CODE_OF_END[end.code] ?? 'PUNCTUAL_BOOT_FAILED', failure)
   } finally {
     for (const close of closing) await close()
-    await serviceManager.close(LAST_WORDS)
-    await log.close(LAST_WORDS)
+    await serviceManager.close(FLUSH_TIMEOUT)
+    await log.close(FLUSH_TIMEOUT)
   }
-  // Nothing is left to wait for; a timer of a library must not hold up whoever waits for us.
+  // A timer of a library must not keep the process alive.
   process.exit(EXIT.stopped)
 }
 
-/** The entry as an absolute path. Found out here, so that no worker is started in vain. */
+/** The absolute path of the entry. Checked before any worker starts. */
 function entryPath(entry: string): string {
   const path = resolve(entry)
   const refuse = (what: string): PunctualError =>
-    new PunctualError(
-      'PUNCTUAL_ENTRY_MISSING',
-      `the entry ${path} ${what}; give the file that \`node <file>\` would run`,
-    )
+    new PunctualError('PUNCTUAL_ENTRY_MISSING', `entry ${path} ${what}; use the file that \`node <file>\` would run`)
   try {
-    if (!statSync(path).isFile()) throw refuse('is no file')
+    if (!statSync(path).isFile()) throw refuse('is not a file')
     accessSync(path, constants.R_OK)
   } catch (error) {
     if (error instanceof PunctualError) throw error
@@ -154,4 +153,10 @@ function entryPath(entry: string): string {
     throw refuse(code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`)
   }
   return path
+}
+
+/** Punctual's own version, from its package.json. */
+export function readVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
 }

@@ -2,25 +2,25 @@ import { Command } from 'commander'
 import type { SetOutcome } from '../arbiter/arbiter-control.ts'
 import { EXIT } from '../errors/exit-codes.ts'
 import { UsageError } from '../errors/punctual-error.ts'
-import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, readStateDir } from './control-client-options.ts'
+import { addStateDirFlag, askArbiter, readStateDir } from './control-client.ts'
+import { formatJson, printAndExit } from './print.ts'
 
-/** `punctual set <name> <value> …`: changes limits while the app runs, all of those named or none. */
+interface Options {
+  readonly json?: true
+  readonly stateDir?: string
+}
+
+/** `punctual set <name> <value> …`: changes settings while the app runs, all of those named or none. */
 export function setCommand(): Command {
   const command = new Command('set')
-    .description('Change settings, or values the app has declared, while it runs')
+    .description('change settings, or runtime values of the app, without a restart')
     .argument('<name>', 'a setting (requestTimeout), or a value of the app (cache.users.ttl)')
-    .argument('<value>', 'as a flag would be written: 20s, 512MiB, on')
-    .argument('[more...]', 'more names and values; all are changed together')
-    .option('--force', 'also names that no worker has declared yet')
+    .argument('<value>', 'written as for a flag: 20s, 512MiB, on')
+    .argument('[more...]', 'further names and values; all change together')
+    .option('--force', 'also accept names that no worker has declared')
     .option('--json', 'print the outcome as JSON')
   return addStateDirFlag(command).action(
-    async (
-      name: string,
-      value: string,
-      more: readonly string[],
-      options: { readonly force?: true; readonly json?: true; readonly stateDir?: string },
-    ) => {
+    async (name: string, value: string, more: readonly string[], options: Options & { readonly force?: true }) => {
       const values = pair([name, value, ...more])
       const force = options.force === true
       await printOutcome(await askArbiter(await readStateDir(options), { command: 'set', values, force }), options)
@@ -28,13 +28,27 @@ export function setCommand(): Command {
   )
 }
 
-/** Prints what became of it, and ends the process: with 1 where a worker has not said that it has it. */
-export function printOutcome(outcome: SetOutcome, options: { readonly json?: true }): Promise<never> {
-  const { message, unconfirmed } = outcome
-  const text = options.json ? JSON.stringify(outcome, null, 2) : message
-  return new Promise(() => {
-    process.stdout.write(`${text}\n`, () => process.exit(unconfirmed.length === 0 ? EXIT.stopped : EXIT.failed))
-  })
+/** `punctual unset <name> …`: reverts `punctual set`. */
+export function unsetCommand(): Command {
+  const command = new Command('unset')
+    .description('revert punctual set')
+    .argument('[name...]', 'names that were set; all are reverted together')
+    .option('--all', 'revert everything that was set')
+    .option('--json', 'print the outcome as JSON')
+  return addStateDirFlag(command).action(
+    async (names: readonly string[], options: Options & { readonly all?: true }) => {
+      if ((names.length === 0) !== (options.all === true)) {
+        throw new UsageError('unset: give the names to revert, or --all; `punctual config` shows what is set')
+      }
+      await printOutcome(await askArbiter(await readStateDir(options), { command: 'unset', names }), options)
+    },
+  )
+}
+
+/** Prints the outcome and exits, with code 1 if a worker has not confirmed the change. */
+function printOutcome(outcome: SetOutcome, { json }: Options): Promise<never> {
+  const code = outcome.unconfirmed.length === 0 ? EXIT.stopped : EXIT.failed
+  return printAndExit(json ? formatJson(outcome) : `${outcome.message}\n`, code)
 }
 
 function pair(words: readonly string[]): Record<string, string> {
@@ -42,12 +56,12 @@ function pair(words: readonly string[]): Record<string, string> {
   for (let at = 0; at < words.length; at += 2) {
     const [name = '', value] = words.slice(at, at + 2)
     if (value === undefined) {
-      throw new UsageError(`set ${words.join(' ')}: ${name} has no value; write a name and a value, in turn`, {
+      throw new UsageError(`set: ${name} has no value; give names and values in turn`, {
         details: { name, reason: 'no-value' },
       })
     }
     if (values.has(name)) {
-      throw new UsageError(`set ${words.join(' ')}: ${name} is there twice; write each name once`, {
+      throw new UsageError(`set: ${name} is given twice; give each name once`, {
         details: { name, reason: 'duplicate' },
       })
     }

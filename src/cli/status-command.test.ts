@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { aStatus, aWorker } from '../../test/status-samples.ts'
 import { formatStatus } from './status-command.ts'
 
-test('status is a headline, the address, what went wrong, and a row for each worker', () => {
+test('status is a headline, the address, restarts and incidents, and a row for each worker', () => {
   const text = formatStatus(
     aStatus({
       pid: 77,

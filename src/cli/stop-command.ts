@@ -3,71 +3,64 @@ import { formatProgress } from '../arbiter/control-protocol.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { monotonicNow, pause } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
-import { askArbiter } from './control-client.ts'
-import { addStateDirFlag, limitFlag, readStateDir } from './control-client-options.ts'
+import { isProcessRunning, startOf } from '../system/process-identity.ts'
+import { addStateDirFlag, askArbiter, readStateDir, timeoutFlag } from './control-client.ts'
 import { printAndExit, printProgress } from './print.ts'
 
-const BETWEEN_LOOKS = ms(200)
+const POLL_INTERVAL = ms(200)
 
-/** `punctual stop`: drains and stops, and comes back when the arbiter has gone. */
+/** `punctual stop`: drains the workers and returns when the arbiter has exited. */
 export function stopCommand(): Command {
   const command = new Command('stop')
-    .description('Finish the requests in flight, stop the workers and the arbiter')
-    .addOption(limitFlag('How long to wait until the arbiter has gone; it goes all the same.', '2m'))
+    .description('finish the requests in flight, then stop the workers and the arbiter')
+    .addOption(timeoutFlag('How long to wait until the arbiter exits; it stops in any case.', '2m'))
   return addStateDirFlag(command).action(
-    async (options: { readonly limit: Milliseconds; readonly stateDir?: string }) => {
+    async (options: { readonly timeout: Milliseconds; readonly stateDir?: string }) => {
       const stateDir = await readStateDir(options)
       const start = monotonicNow()
-      const { pid } = await askArbiter(stateDir, { command: 'status' }, { limit: ms(10_000) })
-      await askToStop(stateDir, options.limit)
-      await waitUntilGone(stateDir, pid, start, options.limit)
-      await printAndExit(`the arbiter with pid ${pid} has stopped after ${formatElapsed(monotonicNow() - start)}\n`)
+      const { pid } = await askArbiter(stateDir, { command: 'status' }, { timeout: ms(10_000) })
+      await askToStop(stateDir, options.timeout)
+      await waitUntilExited(stateDir, pid, start, options.timeout)
+      await printAndExit(`arbiter (pid ${pid}) stopped after ${formatElapsed(monotonicNow() - start)}\n`)
     },
   )
 }
 
-async function askToStop(stateDir: string, limit: Milliseconds): Promise<void> {
+async function askToStop(stateDir: string, timeout: Milliseconds): Promise<void> {
   try {
-    await askArbiter(stateDir, { command: 'stop' }, { limit, onProgress: printProgress })
+    await askArbiter(stateDir, { command: 'stop' }, { timeout, onProgress: printProgress })
   } catch (error) {
-    // It may be gone before its answer has arrived.
+    // It may exit before its answer arrives.
     if (!(error instanceof PunctualError && error.code === 'PUNCTUAL_ARBITER_NOT_RUNNING')) throw error
   }
 }
 
-async function waitUntilGone(stateDir: string, pid: number, start: number, limit: Milliseconds): Promise<void> {
-  // Its pid is a second witness, where this machine can see it (not across containers).
-  const visible = lives(pid)
-  let told = ''
+async function waitUntilExited(stateDir: string, pid: number, start: number, timeout: Milliseconds): Promise<void> {
+  // Its pid is checked too where it is visible, which it is not across containers.
+  const arbiter = { pid, start: startOf(pid) }
+  const isVisible = isProcessRunning(arbiter)
+  let lastProgress = ''
   for (;;) {
-    const progress = await look(stateDir)
-    if (progress === null && !(visible && lives(pid))) return
-    if (progress !== null && progress !== told && progress !== '') printProgress(progress)
-    told = progress ?? told
-    if (monotonicNow() - start > limit) {
+    const progress = await readProgress(stateDir)
+    if (progress === null && !(isVisible && isProcessRunning(arbiter))) return
+    if (progress !== null && progress !== lastProgress && progress !== '') printProgress(progress)
+    lastProgress = progress ?? lastProgress
+    if (monotonicNow() - start > timeout) {
       throw new PunctualError(
         'PUNCTUAL_COMMAND_TIMED_OUT',
-        `the arbiter with pid ${pid} is still there after ${formatElapsed(limit)}; it has been told to stop, see its log, or end it with kill -9 ${pid}`,
+        `arbiter (pid ${pid}) did not exit within ${formatElapsed(timeout)} of the stop command; see its log, or kill it with kill -9 ${pid}`,
+        { details: { pid, waitedMs: timeout } },
       )
     }
-    await pause(BETWEEN_LOOKS)
+    await pause(POLL_INTERVAL)
   }
 }
 
-/** How far it is; empty where it does not say, null where it no longer listens. */
-async function look(stateDir: string): Promise<string | null> {
+/** Empty if the arbiter does not answer, null if it no longer listens. */
+async function readProgress(stateDir: string): Promise<string | null> {
   try {
-    return formatProgress(await askArbiter(stateDir, { command: 'status' }, { limit: ms(2_000) }))
+    return formatProgress(await askArbiter(stateDir, { command: 'status' }, { timeout: ms(2_000) }))
   } catch (error) {
     return error instanceof PunctualError && error.code === 'PUNCTUAL_ARBITER_NOT_RUNNING' ? null : ''
-  }
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -166,10 +166,10 @@ test('stop comes back when the arbiter has gone, and leaves an empty state direc
 
 test('stop gives up after its limit on an arbiter that does not go', LIMIT, async () => {
   const { pid } = await startArbiter('stubborn')
-  const { code, stderr } = await punctual(['stop', '--limit', '300ms'])
+  const { code, stderr } = await punctual(['stop', '--timeout', '300ms'])
   assert.equal(code, 1)
   assert.match(stderr, new RegExp(`^punctual: .*\\b${pid}\\b.* \\(PUNCTUAL_COMMAND_TIMED_OUT\\)$`, 'm'))
-  assert.equal((await punctual(['stop', '--limit', 'soon'])).code, 2)
+  assert.equal((await punctual(['stop', '--timeout', 'soon'])).code, 2)
 })
 
 test('an arbiter stopped by SIGSTOP is told from one that is not there', LIMIT, async () => {

@@ -56,9 +56,9 @@ function queries(modules: Readonly<Record<string, unknown>> | undefined): Querie
 }
 
 /** What a command that was asked for JSON has printed of its error. */
-function errorOf({ stderr }: CommandResult): { readonly code: string; readonly problem: unknown } {
-  const { code, details } = JSON.parse(stderr) as { readonly code: string; readonly details: { problem?: unknown } }
-  return { code, problem: details.problem }
+function errorOf({ stderr }: CommandResult): { readonly code: string; readonly reason: unknown } {
+  const { code, details } = JSON.parse(stderr) as { readonly code: string; readonly details: { reason?: unknown } }
+  return { code, reason: details.reason }
 }
 
 async function idOf(part: string): Promise<string> {
@@ -97,7 +97,7 @@ describe('punctual explain', () => {
   test('carries nothing out, and refuses what is several statements', async () => {
     const several = await server.command('explain', await idOf('as two'), '--database', url, '--json')
     assert.equal(several.code, 2)
-    assert.deepEqual(errorOf(several), { code: 'PUNCTUAL_USAGE', problem: 'several-statements' })
+    assert.deepEqual(errorOf(several), { code: 'PUNCTUAL_USAGE', reason: 'several-statements' })
     const client = await postgres.outsider()
     const { rows } = await client.query('select count(*)::int as n from tests where id = 7')
     await client.end()
@@ -116,10 +116,10 @@ describe('punctual explain', () => {
       [slowestOf('postgres://x:geheim@localhost/x?sslrootcert=/no/such'), 2, usage, 'database-url'],
     ]
     const results = await Promise.all(cases.map(([flags]) => server.command('explain', '--json', ...flags)))
-    for (const [index, [, exitCode, code, problem]] of cases.entries()) {
+    for (const [index, [, exitCode, code, reason]] of cases.entries()) {
       const result = results[index] ?? assert.fail()
       assert.equal(result.code, exitCode, result.stderr)
-      assert.deepEqual(errorOf(result), { code, problem })
+      assert.deepEqual(errorOf(result), { code, reason })
       assert.doesNotMatch(result.stderr, /geheim/)
     }
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { resolveSettings } from '../settings/resolve.ts'
 import { type SettingsReport, settingsReport } from '../settings/settings-report.ts'
-import { changedAtNextStart, tellDeclared, tellNextStart } from './tell-config.ts'
+import { changedAtNextStart, formatDeclared, formatNextStart } from './config-command.ts'
 
 const report = (
   values: Readonly<Record<string, unknown>>,
@@ -20,7 +20,7 @@ const report = (
     null,
   )
 
-test('values of the app are a table; one that is set and that no worker has declared is among them', () => {
+test('runtime values are a table, including values that no worker has declared', () => {
   const inForce = {
     ...report({}),
     pid: 1,
@@ -30,30 +30,30 @@ test('values of the app are a table; one that is set and that no worker has decl
       { name: 'pool.size', values: ['10', '20'], standard: '10', isSet: false, workers: 2 },
     ],
   }
-  const [heading, table] = tellDeclared(inForce)
-  assert.equal(heading, 'Values of the app')
+  const [heading, table] = formatDeclared(inForce)
+  assert.equal(heading, 'Runtime values of the app')
   assert.deepEqual(
     table?.split('\n').map((line) => line.trimEnd()),
     [
       'NAME            VALUE     ORIGIN',
-      'cache.ttl       0ms       set, else 5m',
+      'cache.ttl       0ms       set (app: 5m)',
       'pool.size       10 or 20  app',
-      'upstream.limit  3s        set, declared by no worker',
+      'upstream.limit  3s        set (not declared by any worker)',
       '',
     ],
   )
-  assert.deepEqual(tellDeclared({ ...inForce, set: {}, declared: [] }), [])
+  assert.deepEqual(formatDeclared({ ...inForce, set: {}, declared: [] }), [])
 })
 
-test('what a start from here would change is named with its value and source, but what a flag says is not', () => {
+test('what a restart would change is listed with value and source, flags excepted', () => {
   const running = report({ slowRequestThreshold: '1s' }, { keepAlive: '3s' })
   const next = report({ slowRequestThreshold: '2s', keepAlive: '9s' })
   const source = 'punctual.config.mjs'
   assert.deepEqual(changedAtNextStart(running, next), { slowRequestThreshold: { value: '2s', origin: 'file', source } })
-  assert.deepEqual(tellNextStart(running, next), [
-    'A start from here, with the same flags, would have',
+  assert.deepEqual(formatNextStart(running, next), [
+    'A restart with the same flags would change',
     '  slowRequestThreshold = 2s (punctual.config.mjs)',
     '',
   ])
-  assert.deepEqual(tellNextStart(running, running), [])
+  assert.deepEqual(formatNextStart(running, running), [])
 })
