@@ -12,7 +12,7 @@ import { AccessLog, type AccessLogSettings } from './access-log.ts'
 import type { AccessRecord } from './access-record.ts'
 import { currentRequest } from './current-request.ts'
 import { rawResponse } from './raw-response.ts'
-import { timeOutRequest } from './time-out-request.ts'
+import { timeOutRequest } from './respond-instead.ts'
 import { Traffic } from './traffic.ts'
 
 type Line = AccessRecord & {

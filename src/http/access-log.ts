@@ -22,7 +22,10 @@ type Line = readonly [level: Level, fields: LogFields, message: string]
 const MOST_PROBLEMS = 50
 /** Lines that are kept while the log is being loaded. */
 const MOST_KEPT = 10_000
-/** What a pipe takes whole or not at all (PIPE_BUF of Linux): several processes write to the same one, and none may tear the line of another. */
+/**
+ * What a pipe takes whole or not at all (PIPE_BUF of Linux): several processes write to the same
+ * one, and none may tear the line of another.
+ */
 const WHOLE_WRITE = 4_096
 
 const LEVELS: Readonly<Record<Outcome, Level>> = {
@@ -41,8 +44,8 @@ function writesAccessLog({ accessLog, logLevel }: AccessLogSettings): boolean {
 }
 
 /**
- * A line for every request, or for those only that were a problem. The log itself (pino) is loaded with the first line: a worker without
- * problems does not pay for it.
+ * A line for every request, or for those only that were a problem. The log itself (pino) is loaded
+ * with the first line: a worker without problems does not pay for it.
  */
 export class AccessLog {
   readonly #settings: AccessLogSettings
@@ -78,15 +81,19 @@ export class AccessLog {
   }
 
   /**
-   * To be called once the app has been loaded: a log that will be written for certain is made now, and not under the first request. Not sooner, because
-   * an app's instrumentation wants to come before the libraries that it instruments.
+   * To be called once the app has been loaded: a log that will be written for certain is made now,
+   * and not under the first request. Not sooner, because an app's instrumentation wants to come
+   * before the libraries that it instruments.
    */
   prepare(): void {
     this.#isReady = true
     if (this.#all) this.#opening ??= this.#load()
   }
 
-  /** To be called for each request that has ended. Never throws: it runs where the app's own code has ended its response. */
+  /**
+   * To be called for each request that has ended. Never throws: it runs where the app's own code
+   * has ended its response.
+   */
   requestEnded(scope: RequestScope, outcome: Outcome): void {
     if (scope.queries !== null) this.#endQueries(scope, scope.queries)
     if (this.#writes && (this.#all || outcome !== 'completed' || scope.age > this.#settings.slowRequestThreshold)) {
@@ -95,7 +102,8 @@ export class AccessLog {
   }
 
   #tellOutside(scope: RequestScope, outcome: Outcome): void {
-    // Outside of the request: what the log starts (an import, a timer, a write) is none of its waits.
+    // Outside of the request: what the log starts (an import, a timer, a write) is none of its
+    // waits.
     scopes.exit(() => {
       try {
         this.#tell(scope, outcome)
@@ -123,7 +131,9 @@ export class AccessLog {
     )
   }
 
-  /** What counts its queries is told that it has ended, and says what is worth a line of its own. */
+  /**
+   * What counts its queries is told that it has ended, and says what is worth a line of its own.
+   */
   #endQueries(scope: RequestScope, queries: RequestQueries): void {
     scopes.exit(() => {
       try {

@@ -13,13 +13,18 @@ export interface AccessWait {
   readonly name: string
   /** Milliseconds. */
   readonly ms: number
-  /** Of the whole time of the request, in percent. Waits may overlap, so these may add up to more than 100. */
+  /**
+   * Of the whole time of the request, in percent. Waits may overlap, so these may add up to more
+   * than 100.
+   */
   readonly share: number
   /** `open`: it had not ended when the request did. */
   readonly outcome: WaitOutcome | 'open'
 }
 
-/** The fields of a line of the access log. Nothing of a query string, a header or a body gets in. */
+/**
+ * The fields of a line of the access log. Nothing of a query string, a header or a body gets in.
+ */
 export interface AccessRecord {
   readonly method: string
   /** The pattern of the route where it is known, else the path. */
@@ -76,7 +81,10 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
   }
 }
 
-/** Whether a byte of the handler's own response has left. The responses of HTTP/2 are seen by nobody else. */
+/**
+ * Whether a byte of the handler's own response has left. The responses of HTTP/2 are seen by nobody
+ * else.
+ */
 function hasBegun(scope: RequestScope): boolean {
   if (scope.substituteStatus !== null && scope.substituteStatus > 0) return false
   return scope.begun || (scope.connection === null && scope.response.headersSent)

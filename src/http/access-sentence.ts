@@ -6,9 +6,11 @@ import type { AccessRecord, AccessWait } from './access-record.ts'
 const WORTH_TELLING = 10
 
 /**
- * The line as a sentence: `POST /api/auth 503 expired after 30.0 s; waiting 29.9 s for 127.0.0.1:5432 (postgresql)`.
+ * The line as a sentence: `POST /api/auth 503 expired after 30.0 s; waiting 29.9 s for
+ * 127.0.0.1:5432 (postgresql)`.
  *
- * @param waiting what it waited for when its time ran out, as `tellOpenWaits` says it; empty for nothing
+ * @param waiting what it waited for when its time ran out, as `tellOpenWaits` says it; empty for
+ * nothing
  */
 export function formatAccessLine(record: AccessRecord, waiting: string): string {
   const { method, route, durationMs, queuedMs } = record

@@ -2,44 +2,51 @@ import type { RequestLine } from '../diagnostics/incident.ts'
 import { OUTCOMES, type OutcomeCounts } from '../diagnostics/outcomes.ts'
 
 /**
- * Every open connection of a worker and the request on it, in shared memory: written by the main thread as it serves, read by
- * the watchdog thread while the main thread stands still. It is what an explanation lists ("14 requests in flight") and what
- * last answers are addressed to, so a row is cleared before its descriptor is closed and never after.
+ * Every open connection of a worker and the request on it, in shared memory: written by the main
+ * thread, read by the watchdog thread while the main thread is blocked. Incidents list its
+ * requests, and emergency responses are written to its descriptors, so a row is cleared before its
+ * descriptor is closed.
  *
- * One row is 192 bytes: four 32-bit integers (descriptor, flags, sequence, text length), the start of the request as a
- * 64-bit float of monotonic milliseconds, the instant its code may be cut for having taken too long, and 160 bytes of text (`POST /login`). Rows that were never used
- * cost address space, not memory.
+ * A row has 192 bytes: four 32-bit integers (descriptor, flags, sequence, text length), two 64-bit
+ * floats in monotonic milliseconds (start of the request, when its code may be interrupted) and 160
+ * bytes of text (`POST /login`). Unused rows cost address space, not memory.
  */
 
 const ROW = 192
 const TEXT_AT = 32
 const TEXT_ROOM = ROW - TEXT_AT
-/** 24 floats: six totals, two unused, then how the requests have ended, by place in `OUTCOMES`; the last three are admission's. */
+/**
+ * 24 floats: six totals, two unused, requests by outcome in the order of `OUTCOMES`; the last three
+ * are of load shedding.
+ */
 const HEADER = 192
 const OUTCOMES_AT = 8
 const WOULD_BE_SHED_AT = 21
 const WAITING_AT = 22
 const OVERLOADED_AT = 23
 
-/** Bits of a row's flags. */
+/** Bits of the flags. */
 const OPEN = 1
-/** A request has been read whose response has not begun. */
+/** A request has been read, and its response has not started. */
 export const WAITING = 2
-/** A response has begun and not yet been sent whole. */
+/** A response has started, and has not been sent completely. */
 export const BEGUN = 4
-/** Nothing can be written to it by descriptor: TLS, HTTP/2, upgraded, not HTTP at all. */
+/** Its descriptor must not be written to: TLS, HTTP/2, upgraded, or not HTTP. */
 export const OPAQUE = 8
 
-/** Rows of a table unless told otherwise; connections beyond are served, but neither listed nor given last answers. */
+/**
+ * Default number of rows; further connections are served, but neither listed nor given emergency
+ * responses.
+ */
 const CAPACITY = 16_384
 
 const INTEGERS = ROW / 4
 const FLOATS = ROW / 8
 
-/** What the watchdog thread reads in a row. */
+/** A row as the watchdog thread reads it. */
 export interface ConnectionRow {
   readonly slot: number
-  /** Descriptor of the socket, or -1 where it is not known. */
+  /** Descriptor of the socket; -1 if unknown. */
   readonly fd: number
   readonly flags: number
 }
@@ -52,11 +59,11 @@ export class ConnectionTable {
   readonly #totals: Float64Array
   readonly #free: number[] = []
   readonly #capacity: number
-  /** Rows from here on were never used. */
+  /** Number of rows that have been used. */
   #used = 0
   #sequence = 0
 
-  /** Without an argument: a new table. With the memory of one: a view of it, for another thread. */
+  /** Creates a table; or, with the memory of one, a view for another thread. */
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(HEADER + ROW * CAPACITY)) {
     this.memory = memory
     this.#totals = new Float64Array(memory, 0, HEADER / 8)
@@ -66,7 +73,7 @@ export class ConnectionTable {
     this.#capacity = (memory.byteLength - HEADER) / ROW
   }
 
-  /** Takes a row for a new connection; -1 when the table is full. */
+  /** Allocates a row for a new connection; -1 if the table is full. */
   open(fd: number, flags: number, now: number): number {
     let slot = this.#free.pop()
     if (slot === undefined) {
@@ -82,7 +89,9 @@ export class ConnectionTable {
     return slot
   }
 
-  /** Gives the row back; to be called before the descriptor is closed, because its number is used again at once. */
+  /**
+   * Frees the row. Called before the descriptor is closed, because its number is reused at once.
+   */
   close(slot: number): void {
     if (slot < 0) return
     this.#integers[slot * INTEGERS + 1] = 0
@@ -91,11 +100,20 @@ export class ConnectionTable {
     this.#add(3, -1)
   }
 
-  /** A request has been read on this connection. Returns its sequence number, by which a later look knows it again. */
-  begin(slot: number, method: string, target: string, now: number, cutAt: number = Number.POSITIVE_INFINITY): number {
+  /**
+   * A request has been read on this connection. Returns its sequence number, which identifies it.
+   */
+  begin(
+    slot: number,
+    method: string,
+    target: string,
+    now: number,
+    interruptAt: number = Number.POSITIVE_INFINITY,
+  ): number {
     const begun = (this.#totals[0] as number) + 1
     this.#totals[0] = begun
-    // Never 0, which means none; not by a remainder of floats, which costs more than all else here.
+    // Never 0, which means none. Not computed as a remainder of floats, which takes longer than the
+    // rest of this.
     this.#sequence = this.#sequence === 0x7fffffff ? 1 : this.#sequence + 1
     const sequence = this.#sequence
     this.#add(1, 1)
@@ -103,20 +121,20 @@ export class ConnectionTable {
     const at = slot * INTEGERS
     this.#integers[at + 3] = this.#write(slot * ROW + TEXT_AT, method, target)
     this.#floats[slot * FLOATS + 2] = now
-    this.#floats[slot * FLOATS + 3] = cutAt
+    this.#floats[slot * FLOATS + 3] = interruptAt
     this.#integers[at + 2] = sequence
     this.#integers[at + 1] = ((this.#integers[at + 1] as number) & ~BEGUN) | WAITING
     return sequence
   }
 
-  /** The first byte of the response is about to leave. */
+  /** The first byte of the response is about to be sent. */
   answering(slot: number): void {
     if (slot < 0) return
     const at = slot * INTEGERS + 1
     this.#integers[at] = ((this.#integers[at] as number) & ~WAITING) | BEGUN
   }
 
-  /** A request has ended; `idle` when no other waits behind it on the same connection. */
+  /** A request has ended; `idle` if no other is pipelined behind it. */
   end(slot: number, idle: boolean): void {
     this.#add(1, -1)
     if (slot < 0) return
@@ -125,7 +143,7 @@ export class ConnectionTable {
     this.#integers[at] = idle ? rest : rest | WAITING
   }
 
-  /** The connection speaks something else from now on (an upgrade). */
+  /** The connection was upgraded to another protocol. */
   makeOpaque(slot: number): void {
     if (slot < 0) return
     const at = slot * INTEGERS + 1
@@ -133,8 +151,9 @@ export class ConnectionTable {
   }
 
   /**
-   * Sequence number of the request whose handler the main thread has entered and not yet left; 0 when it is in none, or past an `await`.
-   * All that is known of who runs when a system call lets no stack be had.
+   * Sequence number of the request whose handler is on the stack of the main thread; 0 for none,
+   * and after its first `await`. While a system call blocks, the stack cannot be read, and this is
+   * all that is known.
    */
   get running(): number {
     return this.#totals[4] as number
@@ -144,7 +163,7 @@ export class ConnectionTable {
     this.#totals[4] = sequence
   }
 
-  /** Requests begun since the worker started. */
+  /** Requests since the worker started. */
   get requests(): number {
     return this.#totals[0] as number
   }
@@ -166,7 +185,7 @@ export class ConnectionTable {
     }
   }
 
-  /** Method and target of the request last begun on a connection, as far as they fit. */
+  /** Method and target of the last request on a connection, truncated to the size of the row. */
   textOf(slot: number): string {
     const length = this.#integers[slot * INTEGERS + 3] as number
     return this.#bytes.toString('latin1', slot * ROW + TEXT_AT, slot * ROW + TEXT_AT + length)
@@ -176,7 +195,10 @@ export class ConnectionTable {
     return this.#integers[slot * INTEGERS + 2] as number
   }
 
-  /** Monotonic milliseconds from which on the code of the request on this connection may be cut; infinite for never. */
+  /**
+   * When the code of the request on this connection may be interrupted, in monotonic milliseconds;
+   * infinite for never.
+   */
   interruptAtOf(slot: number): number {
     return this.#floats[slot * FLOATS + 3] as number
   }
@@ -185,19 +207,19 @@ export class ConnectionTable {
     if (slot >= 0) this.#floats[slot * FLOATS + 3] = instant
   }
 
-  /** A request has ended. @param outcome its place in `OUTCOMES` */
+  /** A request has ended. @param outcome index in `OUTCOMES` */
   countOutcome(outcome: number): void {
     this.#add(OUTCOMES_AT + outcome, 1)
   }
 
-  /** How many requests have ended in which way, since the worker started. */
+  /** Requests by outcome since the worker started. */
   outcomes(): OutcomeCounts {
     return Object.fromEntries(
       OUTCOMES.map((outcome, at) => [outcome, this.#totals[OUTCOMES_AT + at] as number]),
     ) as OutcomeCounts
   }
 
-  /** Work that goes on although nobody awaits it any more. */
+  /** Operations that are still running although their wait has ended. */
   get abandonedOperations(): number {
     return this.#totals[5] as number
   }
@@ -206,7 +228,7 @@ export class ConnectionTable {
     this.#totals[5] = count
   }
 
-  /** Admission, in its dark mode, would have shed a request. */
+  /** With `loadShedding: dry-run`, a request would have been shed. */
   countWouldBeShed(): void {
     this.#add(WOULD_BE_SHED_AT, 1)
   }
@@ -215,7 +237,7 @@ export class ConnectionTable {
     return this.#totals[WOULD_BE_SHED_AT] as number
   }
 
-  /** Requests that wait to be let in; they are in flight, and their handlers have not been called. */
+  /** Queued requests; they are in flight, and their handlers have not been called. */
   get waiting(): number {
     return this.#totals[WAITING_AT] as number
   }
@@ -224,7 +246,7 @@ export class ConnectionTable {
     this.#totals[WAITING_AT] = count
   }
 
-  /** Admission has found that more comes than can be done. */
+  /** Load shedding has detected overload. */
   get overloaded(): boolean {
     return this.#totals[OVERLOADED_AT] === 1
   }
@@ -243,7 +265,7 @@ export class ConnectionTable {
     }
   }
 
-  /** The requests in flight, the oldest first. */
+  /** Requests in flight, oldest first. */
   lines(now: number, most: number): RequestLine[] {
     const found: RequestLine[] = []
     for (const { slot, flags } of this.rows()) {
@@ -252,7 +274,10 @@ export class ConnectionTable {
     return found.sort((a, b) => b.ageMs - a.ageMs).slice(0, most)
   }
 
-  /** By hand, because most are short: joining the two, and a call into Node to copy them, take three times as long. */
+  /**
+   * Byte by byte, because most texts are short: concatenating and `Buffer.write` take three times
+   * as long.
+   */
   #write(start: number, method: string, target: string): number {
     const bytes = this.#bytes
     let at = start

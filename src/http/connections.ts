@@ -5,8 +5,9 @@ import { type Connection, type ConnectionProtocol, connectionOf } from './scope.
 type Tracked = Socket & { [connectionOf]?: Connection }
 
 /**
- * The open connections of this process's servers. In an array, and not in a `Set`: the tables that a `Set` outgrows and leaves behind hold on to what they had
- * in them until the next full collection, and with a new connection for each request that is tens of megabytes of closed sockets.
+ * The open connections of this process's servers. In an array, not in a `Set`: the tables that a
+ * `Set` outgrows retain their entries until the next full collection, which with one connection per
+ * request is tens of megabytes of closed sockets.
  */
 export class Connections implements Iterable<Connection> {
   readonly #table: ConnectionTable
@@ -24,12 +25,12 @@ export class Connections implements Iterable<Connection> {
     return (socket as Tracked)[connectionOf]
   }
 
-  add(socket: Socket, speech: ConnectionProtocol, fd: number, flags: number, now: number): Connection {
+  add(socket: Socket, protocol: ConnectionProtocol, fd: number, flags: number, now: number): Connection {
     const slot = this.#table.open(fd, flags, now)
     const connection: Connection = {
       socket,
       slot,
-      protocol: speech,
+      protocol,
       scopes: [],
       lastSeen: now,
       upgradeProtocol: null,
@@ -40,11 +41,11 @@ export class Connections implements Iterable<Connection> {
     return connection
   }
 
-  /** To be called when the socket begins to be destroyed, while its descriptor is still its own. */
+  /** Called when the socket is about to be destroyed, before its descriptor is closed. */
   remove(connection: Connection): void {
     const { place } = connection
     if (this.#open[place] !== connection) return
-    // The last takes its place.
+    // The last connection takes its place in the array.
     const last = this.#open.pop() as Connection
     if (last !== connection) {
       this.#open[place] = last
@@ -55,7 +56,7 @@ export class Connections implements Iterable<Connection> {
   }
 
   [Symbol.iterator](): Iterator<Connection> {
-    // A copy: whoever looks at them may close them.
+    // A copy: the caller may close them.
     return [...this.#open][Symbol.iterator]()
   }
 }

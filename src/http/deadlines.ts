@@ -2,80 +2,89 @@ import type { IncomingMessage } from 'node:http'
 import { type Deadline, deadlineAt, NO_DEADLINE } from '../resilience/clock.ts'
 import { type Milliseconds, UNBOUNDED } from '../resilience/duration.ts'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
-import { TimingHeaders } from './arrival.ts'
 import type { ConnectionTable } from './connection-table.ts'
+import { TimingHeaders } from './request-headers.ts'
 import type { InFlight, RequestScope } from './scope.ts'
 
-/** A loop that turns as it should may be this late. */
-const USUAL_LAG = 20
+/** Milliseconds by which a healthy event loop may be late. */
+const NORMAL_LAG = 20
 
-export interface DeadlineLimits {
+export interface DeadlineSettings {
   /** From its acceptance until a request must be answered. */
   readonly requestTimeout: Milliseconds
-  /** The most that is believed of a proxy's clock. */
+  /** The longest time in a proxy's queue that is believed. */
   readonly maxProxyQueueTime: Milliseconds
 }
 
 /**
- * By when each request must be answered. The time a request has waited before it was read counts: in front of its proxy (`X-Request-Start`),
- * and while the loop did not turn.
+ * Enforces the deadlines of requests. The time before a request was read counts: in the queue of
+ * its proxy (`X-Request-Start`), and while the event loop was blocked.
  *
- * There is one timer for all of them, set for whichever falls due first. Nearly all have the same limit, so a new request
- * nearly never falls due before those in flight, and costs one comparison.
+ * One timer serves all requests, set for the earliest deadline. Nearly all have the same timeout,
+ * so a new request is hardly ever due before those in flight, and costs one comparison.
  */
 export class Deadlines extends WheelEntry {
-  readonly #limits: DeadlineLimits
+  readonly #settings: DeadlineSettings
   readonly #inFlight: InFlight
   readonly #table: ConnectionTable
-  readonly #arrival = new TimingHeaders()
+  readonly #headers = new TimingHeaders()
   #due: number = Number.POSITIVE_INFINITY
-  /** Until when the loop would have turned again if nothing had held it up. */
+  /** When the next turn of the loop is due, unless it is blocked. */
   #expectedBy: number = Number.POSITIVE_INFINITY
-  /** By how much it was held up before this turn; what is read in this turn may have come at its beginning. */
+  /**
+   * How long it was blocked before this turn; requests read in this turn may have arrived at the
+   * start of that.
+   */
   #lag = 0
-  /** Called for each request whose time is over. */
+  /** Called for each request that times out. */
   onTimeout: (scope: RequestScope) => void = () => {}
 
   constructor(
     inFlight: InFlight,
     table: ConnectionTable,
-    limits: DeadlineLimits = { requestTimeout: UNBOUNDED, maxProxyQueueTime: UNBOUNDED },
+    settings: DeadlineSettings = { requestTimeout: UNBOUNDED, maxProxyQueueTime: UNBOUNDED },
   ) {
     super()
     this.#inFlight = inFlight
     this.#table = table
-    this.#limits = limits
+    this.#settings = settings
   }
 
-  /** On every turn of a regular timer, before anything is read from the network. */
+  /** Called on every turn of a regular timer, before the network is read. */
   loopTurned(lag: number, expectedBy: number): void {
     this.#expectedBy = expectedBy
-    if (lag <= USUAL_LAG) return
+    if (lag <= NORMAL_LAG) return
     this.#lag = lag
-    // Right after the network has been read.
+    // After the network has been read.
     setImmediate(() => {
       this.#lag = 0
     })
   }
 
-  /** When a request that has just been read was accepted, in monotonic milliseconds; `deadlineOf` is to be asked next. */
+  /**
+   * When a request that has just been read was accepted, in monotonic milliseconds. Call
+   * `deadlineOf` next.
+   */
   acceptedAt(request: IncomingMessage, now: number): number {
-    this.#arrival.read(request.rawHeaders)
+    this.#headers.read(request.rawHeaders)
     const late = Math.max(this.#lag, now - this.#expectedBy)
-    const queued = Math.min(this.#arrival.queued, this.#limits.maxProxyQueueTime)
-    return now - Math.max(queued, late > USUAL_LAG ? late : 0)
+    const queued = Math.min(this.#headers.queued, this.#settings.maxProxyQueueTime)
+    return now - Math.max(queued, late > NORMAL_LAG ? late : 0)
   }
 
-  /** The deadline of that request. Its caller may shorten it. */
+  /** The deadline of that request, which its caller may have shortened. */
   deadlineOf(acceptedAt: number, now: number): Deadline {
-    const own = acceptedAt + this.#limits.requestTimeout
-    const callers = now + this.#arrival.allowed
-    return callers < own ? deadlineAt(callers) : own === Number.POSITIVE_INFINITY ? NO_DEADLINE : deadlineAt(own)
+    const own = acceptedAt + this.#settings.requestTimeout
+    const fromCaller = now + this.#headers.allowed
+    return fromCaller < own ? deadlineAt(fromCaller) : own === Number.POSITIVE_INFINITY ? NO_DEADLINE : deadlineAt(own)
   }
 
-  /** When the code of that request may be cut for having passed it: what its caller asks for does not count there, or he could end our workers. */
+  /**
+   * When blocking code of that request may be interrupted. The caller's timeout does not count,
+   * otherwise a caller could get workers killed.
+   */
   interruptAt(acceptedAt: number): number {
-    return acceptedAt + this.#limits.requestTimeout
+    return acceptedAt + this.#settings.requestTimeout
   }
 
   watch(scope: RequestScope): void {
@@ -83,7 +92,7 @@ export class Deadlines extends WheelEntry {
     if (scope.deadline < this.#due) this.#set(scope.deadline)
   }
 
-  /** The app has given it another deadline, which holds for its code, too. */
+  /** The app has replaced its deadline; this also changes when its code may be interrupted. */
   deadlineChanged(scope: RequestScope): void {
     const { connection } = scope
     if (connection !== null && connection.scopes[0] === scope)
@@ -96,7 +105,7 @@ export class Deadlines extends WheelEntry {
     waitWheel.set(this, due, false)
   }
 
-  /** The first of them, at least, is due. */
+  /** At least one request is due. */
   override expire(): void {
     const now = waitWheel.now()
     let next = Number.POSITIVE_INFINITY
@@ -107,7 +116,8 @@ export class Deadlines extends WheelEntry {
       if (scope.deadline <= now) due.push(scope)
       else if (scope.deadline < next) next = scope.deadline
     }
-    // Before anything of the app runs: one that throws, or is cut while it spins, leaves the others to the next millisecond.
+    // Set before any code of the app runs: if it throws or is interrupted, the others time out a
+    // millisecond later.
     if (due.length > 0) next = now
     if (next < this.#due) this.#set(next)
     for (const scope of due) this.onTimeout(scope)

@@ -5,16 +5,20 @@ import type { Milliseconds } from '../resilience/duration.ts'
 import { BEGUN, type ConnectionRow, type ConnectionTable, OPAQUE, WAITING } from './connection-table.ts'
 import type { RawResponse } from './raw-response.ts'
 
-/** What one connection may have lying unread before we stop reading it; beyond, the client gets a reset after its answer. */
-const MOST_UNREAD = 1024 * 1024
+/**
+ * Unread bytes of one connection that are discarded; with more, the client gets a reset after its
+ * response.
+ */
+const MAX_UNREAD = 1024 * 1024
 
 /**
- * Answers, by descriptor, every client of a process that is about to die: requests in flight whose response has not begun, and
- * requests that lie unread on a keep-alive connection. It is called by the watchdog thread while the main thread is paused or
- * blocked, or by the main thread itself as it exits; nothing here waits, because the descriptors do not block.
+ * Answers, by descriptor, the clients of a process that is about to be killed: requests in flight
+ * whose response has not started, and unread requests on keep-alive connections. Called by the
+ * watchdog thread while the main thread is blocked, or by the main thread as it exits. It never
+ * waits, because the descriptors do not block.
  *
- * What lies unread is read first: a process that dies with unread bytes makes the kernel send a reset, and the reset
- * overtakes the answer.
+ * Unread bytes are discarded first: when a process exits with unread bytes, the kernel sends a
+ * reset, which overtakes the response.
  *
  * @param limit after which the rest is only counted as closed
  */
@@ -51,7 +55,7 @@ export function sendEmergencyResponses(
   return { inFlight, unread, closed, tookMs: Math.round(monotonicNow() - startedAt) }
 }
 
-/** The number may have been closed and opened as a file between two turns of the main thread; never write into that. */
+/** The descriptor may have been closed and reused for a file, which must not be written to. */
 function isSocket(fd: number): boolean {
   if (process.platform !== 'linux') return true
   try {
@@ -65,14 +69,14 @@ function drain(fd: number, buffer: Buffer): { read: boolean; head: boolean } {
   let total = 0
   let head = false
   try {
-    while (total < MOST_UNREAD) {
+    while (total < MAX_UNREAD) {
       const read = readSync(fd, buffer, 0, buffer.length, null)
-      if (read === 0) break // the client has gone
+      if (read === 0) break // the client has disconnected
       if (total === 0) head = buffer.toString('latin1', 0, 5) === 'HEAD '
       total += read
     }
   } catch {
-    // EAGAIN: nothing more there. Anything else shows when we write.
+    // EAGAIN: no more bytes. Any other error recurs on the write.
   }
   return { read: total > 0, head }
 }

@@ -13,7 +13,10 @@ export interface LeftOut {
   readonly routes: Readonly<Record<string, number>>
 }
 
-/** At most so many lines a second. What is beyond is counted, and told in one line at the end of that second, so that a flood drowns nothing. */
+/**
+ * At most so many lines a second. What is beyond is counted, and told in one line at the end of
+ * that second, so that a flood drowns nothing.
+ */
 export class LineBudget {
   readonly #perSecond: number
   readonly #tell: (left: LeftOut) => void
@@ -31,7 +34,8 @@ export class LineBudget {
 
   /** Whether another line may be written at `now`, in monotonic milliseconds. */
   take(now: number): boolean {
-    // While something is left untold the second is ended by its timer alone: else its line would come late, and count two.
+    // While something is left untold the second is ended by its timer alone: else its line would
+    // come late, and count two.
     if (this.#leftOut === 0 && now - this.#since >= SECOND) {
       this.#since = now
       this.#lines = 0

@@ -7,7 +7,10 @@ import { FileWait, LookupWait } from './unnamed/operations.ts'
 import { OutgoingCall } from './unnamed/outgoing-calls.ts'
 import type { UnnamedWait, UnnamedWaits } from './unnamed/unnamed-waits.ts'
 
-/** What this request waits for now, longest first: named waits, and unnamed ones that are not part of another entry. */
+/**
+ * What this request waits for now, longest first: named waits, and unnamed ones that are not part
+ * of another entry.
+ */
 export function openWaits(scope: RequestScope): OpenWait[] {
   const named = scope.open()
   const unnamed = scope.unnamed === null ? [] : describeUnnamed(scope.unnamed)
@@ -30,7 +33,8 @@ export function openWaits(scope: RequestScope): OpenWait[] {
 const MAX_FORMATTED = 3
 
 /**
- * For the log: `waiting 29.9 s for 127.0.0.1:5432 (postgresql), 2.0 s for child process sleep (pid 7)`. Empty if there are no waits.
+ * For the log: `waiting 29.9 s for 127.0.0.1:5432 (postgresql), 2.0 s for child process sleep (pid
+ * 7)`. Empty if there are no waits.
  *
  * @param now monotonic milliseconds
  */
@@ -52,10 +56,15 @@ interface DescribedWait {
   readonly parent: WaitNode | null
 }
 
-/** Only the oldest matter, and a request that reads ten thousand files must not block the loop here. */
+/**
+ * Only the oldest matter, and a request that reads ten thousand files must not block the loop here.
+ */
 const MAX_DESCRIBED = 100
 
-/** Describes unnamed waits, longest first. One operation is listed once: the socket of a call is not listed besides the call. */
+/**
+ * Describes unnamed waits, longest first. One operation is listed once: the socket of a call is not
+ * listed besides the call.
+ */
 function describeUnnamed(waits: UnnamedWaits): DescribedWait[] {
   const open = waits
     .open()
@@ -94,8 +103,8 @@ function isStepOf(wait: FileWait, other: FileWait): boolean {
 }
 
 /**
- * The named wait that an unnamed one is part of. After an `await` it is not known for certain which of several open waits continues; if
- * they are nested, it is the innermost.
+ * The named wait that an unnamed one is part of. After an `await` it is not known for certain which
+ * of several open waits continues; if they are nested, it is the innermost.
  */
 function namedOwnerOf({ parent, since }: DescribedWait, named: readonly WaitRecord[]): WaitRecord | null {
   const earlier = named.filter(({ startedAt }) => startedAt <= since)

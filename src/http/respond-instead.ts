@@ -1,76 +1,95 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { after } from '../resilience/clock.ts'
+import { openWaits } from './open-waits.ts'
 import { LINGER_TIMEOUT, type RawResponse } from './raw-response.ts'
 import type { RequestScope } from './scope.ts'
 import type { Traffic } from './traffic.ts'
 
-/** What became of a client that could not be given its handler's answer. */
+/**
+ * What its client got: the response, a closed connection, or nothing because it had been served
+ * before.
+ */
 export type ClientOutcome = '503' | 'closed' | 'none'
 
 /**
- * Answers a request in place of its handler, which was cut, has run out of time or is to be abandoned. The bytes go straight to
- * the socket, because the response object may be in any state (headers set, half built, sealed by a framework). What the
- * handler still does with the response afterwards falls on nothing, instead of crashing the process with
- * ERR_HTTP_HEADERS_SENT.
+ * Ends a request whose deadline has passed: records its open waits, aborts them (queries are
+ * cancelled, signals aborted), and sends `response`. If the app's response has started, the
+ * connection is closed instead.
  */
-export function respondInstead(traffic: Traffic, scope: RequestScope, answer: RawResponse): ClientOutcome {
-  // One that is abandoned has got all that it will get; it ends when its client has taken it.
+export function timeOutRequest(traffic: Traffic, scope: RequestScope, response: RawResponse): void {
+  if (scope.ended || scope.abandoned) return
+  scope.waitsAtTimeout ??= openWaits(scope)
+  scope.forcedOutcome = 'timed-out'
+  scope.enter(() => scope.expire())
+  respondInstead(traffic, scope, response)
+}
+
+/**
+ * Responds to a request in place of its handler, which was interrupted, has timed out or is
+ * abandoned. The bytes are written to the socket, because the response object may be in any state
+ * (headers set, half written, sealed by a framework). Later calls of the handler on that object do
+ * nothing, instead of failing with ERR_HTTP_HEADERS_SENT.
+ */
+export function respondInstead(traffic: Traffic, scope: RequestScope, substitute: RawResponse): ClientOutcome {
+  // An abandoned request has got its response; it ends when its client has read it.
   if (scope.ended || scope.abandoned) return 'none'
   scope.abandoned = true
   const { response, connection, request } = scope
-  if (connection === null) return answerStream(scope, answer)
+  if (connection === null) return respondOnStream(scope, substitute)
 
   const { socket } = connection
-  // What is pipelined behind it goes with the connection: nobody has left.
+  // Requests pipelined behind it end with the connection; their client has not disconnected.
   for (const behind of connection.scopes) if (behind !== scope) behind.forcedOutcome ??= 'failed'
   if (scope.begun || connection.scopes[0] !== scope || socket.destroyed || !socket.writable) {
-    seal(response)
+    disable(response)
     scope.substituteStatus = 0
     socket.destroy()
     return 'closed'
   }
   traffic.answering(scope)
-  seal(response)
-  scope.substituteStatus = answer.status
-  // Closing while the client still sends would make the kernel answer with a reset, and the reset overtakes our answer.
+  disable(response)
+  scope.substituteStatus = substitute.status
+  // If the socket were closed while the client is sending, the kernel would send a reset, which
+  // overtakes the response.
   request.resume()
-  socket.end(request.method === 'HEAD' ? answer.head : answer.whole, () => traffic.end(scope))
+  socket.end(request.method === 'HEAD' ? substitute.head : substitute.whole, () => traffic.end(scope))
   after(LINGER_TIMEOUT, () => socket.destroy(), { keepAlive: false })
   return '503'
 }
 
-/** HTTP/2: the stream has its own way to end, and the session lives on. */
-function answerStream(scope: RequestScope, answer: RawResponse): ClientOutcome {
+/** HTTP/2: only the stream is ended. */
+function respondOnStream(scope: RequestScope, substitute: RawResponse): ClientOutcome {
   const { request, response } = scope
   const { stream } = response as unknown as Http2ServerResponse
   const begun = response.headersSent
-  scope.substituteStatus = begun ? 0 : answer.status
+  scope.substituteStatus = begun ? 0 : substitute.status
   if (begun) {
     stream.close()
   } else {
-    response.writeHead(answer.status, answer.headers)
-    response.end(answer.body)
+    response.writeHead(substitute.status, substitute.headers)
+    response.end(substitute.body)
     request.resume()
-    // A client that goes on sending its body, or stops in the middle of it, would keep the stream open.
+    // Otherwise a client that keeps sending its body, or stops in the middle, would keep the stream
+    // open.
     after(LINGER_TIMEOUT, () => stream.close(), { keepAlive: false })
   }
-  seal(response)
+  disable(response)
   return begun ? 'closed' : '503'
 }
 
-/** From here on the response swallows whatever is done to it, and says that it has been sent. */
-function seal(response: ServerResponse): void {
-  const swallow = (): ServerResponse => response
+/** Makes all methods of the response do nothing, and its state say that it was sent. */
+function disable(response: ServerResponse): void {
+  const ignore = (): ServerResponse => response
   Object.defineProperties(response, {
-    writeHead: { value: swallow },
-    setHeader: { value: swallow },
-    setHeaders: { value: swallow },
-    appendHeader: { value: swallow },
+    writeHead: { value: ignore },
+    setHeader: { value: ignore },
+    setHeaders: { value: ignore },
+    appendHeader: { value: ignore },
     removeHeader: { value: () => {} },
     flushHeaders: { value: () => {} },
     write: { value: () => true },
-    end: { value: swallow },
+    end: { value: ignore },
     headersSent: { value: true },
     writableEnded: { value: true },
   })

@@ -11,14 +11,20 @@ interface ExpressRequest extends IncomingMessage {
   readonly route?: unknown
 }
 
-/** The pattern of a request's route, e.g. `/users/:id`: what an adapter or the app has told, or Express has left on the request; null where neither. */
+/**
+ * The pattern of a request's route, e.g. `/users/:id`: what an adapter or the app has told, or
+ * Express has left on the request; null where neither.
+ */
 export function routeOf(scope: RequestScope): string | null {
   const { request } = scope
   const route = scope.route ?? expressPattern((request as ExpressRequest).route, (request as ExpressRequest).baseUrl)
   return route === null ? null : cut(route)
 }
 
-/** The pattern of an Express route with the place its router is mounted at. Several paths of one route are joined by `|`. */
+/**
+ * The pattern of an Express route with the place its router is mounted at. Several paths of one
+ * route are joined by `|`.
+ */
 export function expressPattern(route: unknown, baseUrl: unknown): string | null {
   if (typeof route !== 'object' || route === null || !('path' in route)) return null
   const { path } = route
@@ -27,7 +33,10 @@ export function expressPattern(route: unknown, baseUrl: unknown): string | null 
   return base !== '' && own === '/' ? base : base + own
 }
 
-/** The path a client has asked for, without its query and, where it sent a whole URL, without what stands before the path. */
+/**
+ * The path a client has asked for, without its query and, where it sent a whole URL, without what
+ * stands before the path.
+ */
 export function pathOf(scope: RequestScope): string {
   const request = scope.request as ExpressRequest
   // Frameworks shorten `url` while a mounted router has the request.

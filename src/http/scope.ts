@@ -8,14 +8,17 @@ import { type Duration, readCount, readDuration } from '../resilience/duration.t
 import { waitWheel } from '../resilience/timer-wheel.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { WaitScope, waitScopes } from '../resilience/wait-scope.ts'
-import { requestId } from './request-id.ts'
+import { requestId } from './request-headers.ts'
 import { type UnnamedWait, UnnamedWaits } from './unnamed/unnamed-waits.ts'
 
-/** What a request may take. */
+/** What a request is allowed to take. */
 export interface Allowance {
   /** From its acceptance until it must be answered. */
   readonly timeout?: Duration
-  /** How many queries it may run, on guarded pools and SQLite databases together. More are told in the log; in tests they fail. */
+  /**
+   * The most queries it may run, on guarded pools and SQLite databases together. More are logged;
+   * in tests they fail.
+   */
   readonly queries?: { readonly max: number }
 }
 
@@ -29,42 +32,48 @@ export interface OpenWait {
   readonly via?: readonly string[]
 }
 
-/** One request while it is served. It is what AsyncLocalStorage carries through everything the request starts, and what its waits belong to. */
+/**
+ * One request while it is served. AsyncLocalStorage carries it through everything that the request
+ * starts, and its waits belong to it.
+ */
 export class RequestScope extends WaitScope {
   declare readonly request: IncomingMessage
   declare readonly response: ServerResponse
-  /** Null for HTTP/2, whose streams have no connection of their own. */
+  /** Null for HTTP/2, whose streams share a connection. */
   declare readonly connection: Connection | null
   declare readonly sequence: number
-  /** The first byte of the response has left, or is about to. */
+  /** The first byte of the response has been sent, or is about to be. */
   declare begun: boolean
   declare ended: boolean
-  /** Its client was answered, or dropped, in place of its handler. */
+  /** Its client was answered, or disconnected, in place of its handler. */
   declare abandoned: boolean
-  /** The status it was given in place of its handler's answer; 0 where its connection was closed instead, null where neither. */
+  /**
+   * The status sent in place of its handler's response; 0 if its connection was closed instead,
+   * null for neither.
+   */
   declare substituteStatus: number | null
-  /** Whole milliseconds it had waited before it could be read, as far as that is known. */
+  /** Whole milliseconds for which it was queued before it could be read, as far as known. */
   declare queuedMs: number
-  /** How it ended, where something other than its handler decided that. */
+  /** How it ended, if something other than its handler decided that. */
   declare forcedOutcome: Outcome | null
-  /** What it waited for when its time ran out; null before. */
+  /** What it waited for when it timed out; null before. */
   declare waitsAtTimeout: readonly OpenWait[] | null
-  /** What it has begun that has no name; null until there is something. */
+  /** Its unnamed waits; null until there is one. */
   declare unnamed: UnnamedWaits | null
-  /** The pattern of its route, e.g. `/users/:id`, where an adapter or framework has told it. */
+  /** The pattern of its route, e.g. `/users/:id`, as set by an adapter or the app. */
   declare route: string | null
-  /** What counts its queries; null until it asks a database. */
+  /** Counts its queries; null until the first. */
   declare queries: RequestQueries | null
-  /** How many queries it may run; null where that is the setting's. */
+  /** Overrides the setting of that name; null if it does not. */
   declare maxQueriesPerRequest: number | null
-  /** Who sees to its deadline. */
+  /** Enforces its deadline. */
   declare watcher: { deadlineChanged(scope: RequestScope): void } | null
-  /** Neighbours in the list of requests in flight, which is in order of their start. */
+  /** Neighbours in the list of requests in flight. */
   declare older: RequestScope | null
   declare newer: RequestScope | null
   declare private knownId: string | null
 
-  /** @param startedAt monotonic milliseconds of its acceptance, queueing included */
+  /** @param startedAt monotonic milliseconds of its acceptance, including time in a queue */
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
@@ -74,7 +83,7 @@ export class RequestScope extends WaitScope {
     sequence: number,
   ) {
     super()
-    // All of them here, see `WaitNode`, but for those of `UNTOUCHED`.
+    // All fields are set here (see `WaitNode`), except those of `UNTOUCHED`.
     this.startedAt = startedAt
     this.deadline = deadline
     this.reserve = reserveOf(deadline - startedAt)
@@ -97,26 +106,30 @@ export class RequestScope extends WaitScope {
     this.knownId = null
   }
 
-  /** `X-Request-Id`, or the trace id of `traceparent`, if the client sent a sane one; else a new one. */
+  /**
+   * `X-Request-Id`, or the trace id of `traceparent`, if the client sent a valid one; else a new
+   * id.
+   */
   get id(): string {
     this.knownId ??= requestId(this.request.rawHeaders)
     return this.knownId
   }
 
   /**
-   * Gives it another deadline: `limit` from its acceptance, in place of `requestTimeout` or of what its caller asked for. For routes that are
-   * known to take long, or must not: a stream of events, a big download, a health check.
+   * Replaces its deadline, set by `requestTimeout` or by its caller. For routes that take longer
+   * than others, or must not: a stream of events, a large download, a health check.
    *
-   * @param limit e.g. `'10m'`, `'unbounded'` or milliseconds; or what else it may, `{ timeout: '10m', queries: { max: 5 } }`
+   * @param allowance a duration from its acceptance, e.g. `'10m'` or `'unbounded'`; or `{ timeout:
+   * '10m', queries: { max: 5 } }`
    * @throws InvalidOptionError for an invalid duration or number of queries
    */
-  allow(limit: Duration | Allowance): void {
-    const { timeout: length, queries } =
-      typeof limit === 'object' && limit !== null ? limit : { timeout: limit, queries: undefined }
+  allow(allowance: Duration | Allowance): void {
+    const { timeout, queries } =
+      typeof allowance === 'object' && allowance !== null ? allowance : { timeout: allowance, queries: undefined }
     if (queries !== undefined)
       this.maxQueriesPerRequest = readCount('currentRequest().allow', 'queries.max', queries.max, 0)
-    if (length === undefined) return
-    this.deadline = deadlineIn(readDuration('currentRequest().allow', 'length', length), this.startedAt)
+    if (timeout === undefined) return
+    this.deadline = deadlineIn(readDuration('currentRequest().allow', 'timeout', timeout), this.startedAt)
     this.watcher?.deadlineChanged(this)
   }
 
@@ -133,8 +146,9 @@ export class RequestScope extends WaitScope {
 }
 
 /**
- * What hardly any request ever sets stands on the prototype, for all of them: half as many fields are half as much to be written, and to be collected, for each. Those
- * of a request that waits or asks a database are not among them, because one that sets such a field is another kind of object to V8.
+ * Fields that hardly any request sets are on the prototype: half as many fields per request are
+ * half as much to write and to collect. Fields of a request that waits or queries a database are
+ * not among them, because setting one changes the shape of the object.
  */
 const UNTOUCHED = {
   wheelNext: null,
@@ -157,41 +171,49 @@ const UNTOUCHED = {
 }
 Object.assign(RequestScope.prototype, UNTOUCHED)
 
-/** Waits must leave this much of a request's time, in milliseconds, so that something can be made of their failure. */
-function reserveOf(limit: number): number {
-  return Math.min(MOST_RESERVE, limit / 20)
+const MAX_RESERVE = 100
+
+/**
+ * Milliseconds of the request's time that its waits must leave, so that the app can still respond
+ * to their failure.
+ */
+function reserveOf(timeout: number): number {
+  return Math.min(MAX_RESERVE, timeout / 20)
 }
 
-const MOST_RESERVE = 100
-
-/** What a connection speaks: decides how it is drained and whether last answers can reach it. */
+/** Decides how a connection is drained, and whether emergency responses can be written to it. */
 export type ConnectionProtocol = 'http' | 'upgraded' | 'other'
 
-/** The connection a request came on. */
+/** A connection of a server. */
 export interface Connection {
   readonly socket: Socket
-  /** Row in the connection table, -1 where the table is full. */
+  /** Row in the connection table; -1 if the table is full. */
   slot: number
   protocol: ConnectionProtocol
   /** The requests on it that have not ended; more than one only when the client pipelines. */
   readonly scopes: RequestScope[]
-  /** Monotonic milliseconds of its acceptance or of its last request's start. */
+  /** Monotonic milliseconds of its acceptance, or of the start of its last request. */
   lastSeen: number
-  /** The protocol named in the `Upgrade` header, once upgraded. */
+  /** The `Upgrade` header in lower case, once upgraded. */
   upgradeProtocol: string | null
-  /** Where it stands among the open ones. */
+  /** Index in the array of open connections. */
   place: number
 }
 
-/** Carries the scope of the request, or of work within it, through awaits, timers, ticks and events. */
+/**
+ * Carries the scope of the request, or of work within it, through awaits, timers, ticks and events.
+ */
 export const scopes: AsyncLocalStorage<WaitScope> = waitScopes
 
-/** The request that runs now; undefined outside of any. */
+/** The request whose code is running; undefined outside of requests. */
 export function runningRequest(): RequestScope | undefined {
   return requestAround(scopes.getStore())
 }
 
-/** The request whose code is running, if its client still waits for the response; undefined outside of requests. */
+/**
+ * The request whose code is running, if its client still waits for the response; undefined outside
+ * of requests.
+ */
 export function unansweredRequest(): RequestScope | undefined {
   const scope = runningRequest()
   return scope === undefined || scope.ended || scope.abandoned ? undefined : scope
@@ -205,14 +227,18 @@ function requestAround(work: WaitNode | null | undefined): RequestScope | undefi
   return undefined
 }
 
-/** By its shape, where it was made by another copy of Punctual, such as the one an app has beside the one that serves it. */
+/**
+ * By its shape, if it was created by another copy of Punctual: an app may have its own besides the
+ * one that serves it.
+ */
 function isRequest(node: WaitNode): node is RequestScope {
   return node instanceof RequestScope || ('sequence' in node && 'waitsAtTimeout' in node)
 }
 
 /**
- * Calls `run` in a scope, and returns what it returns. `scopes.run` does the same at three times the price: on its way out it builds a second
- * context, to hold what was there before, where a resource made beforehand just puts that back.
+ * Calls `run` in a scope, and returns its result. `scopes.run` does the same, but takes three times
+ * as long: it creates a second context to restore the previous one, which an `AsyncResource` just
+ * restores.
  */
 export function runInScope<A, B, R>(scope: RequestScope, run: (scope: RequestScope, a: A, b: B) => R, a: A, b: B): R {
   return new AsyncResource('punctual.request').runInAsyncScope(enter<A, B, R>, undefined, scope, run, a, b)
@@ -223,18 +249,24 @@ function enter<A, B, R>(scope: RequestScope, run: (scope: RequestScope, a: A, b:
   return run(scope, a, b)
 }
 
-/** Where a request or a socket keeps what we know of it; symbols, so that no app meets them by accident. */
+/** Properties on requests and sockets; symbols, so that they cannot clash with those of an app. */
 export const scopeOf: unique symbol = Symbol('punctual.scope')
 export const connectionOf: unique symbol = Symbol('punctual.connection')
 
-/** The scope of the request that a response answers: Node's own link leads there, and a property more would cost every response an array. */
+/**
+ * The scope of the request that a response answers, found through `response.req`: a property on the
+ * response would cost an allocation.
+ */
 export function scopeOfResponse(response: ServerResponse): RequestScope | undefined {
   const scope = (response.req as (IncomingMessage & { readonly [scopeOf]?: RequestScope }) | undefined)?.[scopeOf]
-  // An app may make a response of its own for a request, to see what somebody writes to it.
+  // An app may create a second response for a request, to capture what is written to it.
   return scope?.response === response ? scope : undefined
 }
 
-/** The requests in flight, the oldest first: a linked list, because a request ends in any order and each costs the same. */
+/**
+ * Requests in flight, oldest first: a linked list, because they end in any order and removal must
+ * cost the same for each.
+ */
 export class InFlight implements Iterable<RequestScope> {
   oldest: RequestScope | null = null
   #newest: RequestScope | null = null
@@ -258,7 +290,7 @@ export class InFlight implements Iterable<RequestScope> {
     this.size--
   }
 
-  /** The request that is answered with this. For those whose response no longer leads to them; it looks at all of them. */
+  /** Linear search, for a response whose `req` was replaced. */
   findByResponse(response: ServerResponse): RequestScope | undefined {
     for (let scope = this.oldest; scope !== null; scope = scope.newer) if (scope.response === response) return scope
     return undefined
@@ -267,7 +299,7 @@ export class InFlight implements Iterable<RequestScope> {
   *[Symbol.iterator](): Generator<RequestScope> {
     let scope = this.oldest
     while (scope !== null) {
-      // Read before yielding: whoever iterates may end the request and so take it off the list.
+      // Read before yielding: the caller may end the request, which removes it from the list.
       const { newer } = scope
       yield scope
       scope = newer

@@ -7,47 +7,48 @@ import { ClientDisconnectedError } from '../resilience/abort-reason.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { ConnectionTable, OPAQUE } from './connection-table.ts'
 import { Connections } from './connections.ts'
-import { type DeadlineLimits, Deadlines } from './deadlines.ts'
+import { type DeadlineSettings, Deadlines } from './deadlines.ts'
 import type { LoadShedder } from './load-shedding/load-shedder.ts'
 import { http } from './node-http.ts'
-import { outcomeOf } from './outcome.ts'
 import { type Connection, InFlight, RequestScope } from './scope.ts'
 
-// Read once: the module's exports hold getters, and a look into them costs more than what is looked for.
+// Read once: these exports are getters, which cost more than what they return.
 const { Server, ServerResponse: ServerResponseClass } = http
 
 const SENT = OUTCOMES.indexOf('completed')
 
-/** Everything that goes through the servers of this process: who listens, who is connected, what is being answered. */
+/**
+ * The state of the servers of this process: listening sockets, connections, and requests in flight.
+ */
 export class Traffic {
   readonly table: ConnectionTable
   readonly connections: Connections
   readonly inFlight: InFlight = new InFlight()
   readonly deadlines: Deadlines
-  /** Servers that listen. */
+  /** Servers that are listening. */
   readonly servers: Set<net.Server> = new Set()
   readonly sessions: Set<ServerHttp2Session> = new Set()
-  /** Once true, every answer tells its client not to use the connection again. */
+  /** While true, every response tells its client to close the connection. */
   closing = false
-  /** How often anybody asked a server to listen, listening or not yet. */
+  /** Number of calls of `server.listen`. */
   listenCalls = 0
-  /** Servers that have been asked to listen and do not yet: each must ask the arbiter for its socket. */
+  /** Servers that are not listening yet: each must get its socket from the arbiter. */
   readonly toListen: Set<net.Server> = new Set()
-  /** Called when a server is asked to listen. */
+  /** Called on `server.listen`. */
   onListen: () => void = () => {}
-  /** Called when a server has begun to listen. */
+  /** Called when a server is listening. */
   onListening: (server: net.Server) => void = () => {}
   /** Called when a server cannot listen. */
   onNotListening: () => void = () => {}
-  /** Who decides which requests are begun; null where all are, at once. */
+  /** Decides when requests are started; null if all are started at once. */
   loadShedder: LoadShedder | null = null
-  /** Called when a request has ended, whatever its end. */
+  /** Called when a request has ended, with any outcome. */
   onEnded: ((scope: RequestScope, outcome: Outcome) => void) | null = null
 
-  constructor(table: ConnectionTable = new ConnectionTable(), limits?: DeadlineLimits) {
+  constructor(table: ConnectionTable = new ConnectionTable(), settings?: DeadlineSettings) {
     this.table = table
     this.connections = new Connections(table)
-    this.deadlines = new Deadlines(this.inFlight, table, limits)
+    this.deadlines = new Deadlines(this.inFlight, table, settings)
   }
 
   listen(server: net.Server): void {
@@ -67,7 +68,9 @@ export class Traffic {
     if (this.toListen.delete(server)) this.onNotListening()
   }
 
-  /** @returns null for the plain socket of a TLS server, whose encrypted socket is announced next */
+  /**
+   * @returns null for the plain socket of a TLS server, whose encrypted socket is announced next
+   */
   connected(server: net.Server, socket: net.Socket): Connection | null {
     if (isEncrypted(server)) return null
     const isHttp = server instanceof Server
@@ -90,13 +93,15 @@ export class Traffic {
     const now = monotonicNow()
     const { deadlines } = this
     const acceptedAt = deadlines.acceptedAt(request, now)
-    // HTTP/2's compatibility objects are no ServerResponse, and their sockets must not be touched.
+    // The compatibility objects of HTTP/2 are no ServerResponse, and their sockets must not be
+    // used.
     const own = response instanceof ServerResponseClass
     const connection = own ? (this.connections.of(request.socket) ?? null) : null
-    // A pipelined request waits behind another: the connection's row speaks of the first until that has ended.
+    // A pipelined request waits behind another: the row of the connection describes the first until
+    // that has ended.
     const slot = connection === null || connection.scopes.length > 0 ? -1 : connection.slot
-    const cutAt = deadlines.interruptAt(acceptedAt)
-    const sequence = this.table.begin(slot, request.method as string, request.url as string, acceptedAt, cutAt)
+    const interruptAt = deadlines.interruptAt(acceptedAt)
+    const sequence = this.table.begin(slot, request.method as string, request.url as string, acceptedAt, interruptAt)
     const deadline = deadlines.deadlineOf(acceptedAt, now)
     const scope = new RequestScope(request, response, connection, acceptedAt, deadline, sequence)
     if (acceptedAt < now) scope.queuedMs = Math.round(now - acceptedAt)
@@ -112,15 +117,15 @@ export class Traffic {
     return scope
   }
 
-  /** Apart, because a function that holds a closure costs a context on every call. */
+  /** Separate, because a function that contains a closure allocates a context on each call. */
   #endWhenClosed(response: ServerResponse, scope: RequestScope): void {
     response.once('close', () => {
-      if (!response.writableEnded) this.#clientLeft(scope)
+      if (!response.writableEnded) this.#clientDisconnected(scope)
       this.end(scope)
     })
   }
 
-  /** The first byte of the response is about to leave. */
+  /** The first byte of the response is about to be sent. */
   answering(scope: RequestScope): void {
     scope.begun = true
     const { connection } = scope
@@ -149,8 +154,8 @@ export class Traffic {
     scope.unnamed?.drop()
   }
 
-  /** Before it was answered: what it still waits for is given up, which is no time-out. */
-  #clientLeft(scope: RequestScope): void {
+  /** Aborts the waits of a request that was not answered; it does not count as a timeout. */
+  #clientDisconnected(scope: RequestScope): void {
     if (scope.ended || scope.abandoned) return
     scope.forcedOutcome ??= 'client-disconnected'
     if (scope.reason === undefined) scope.enter(() => scope.giveUp(new ClientDisconnectedError()))
@@ -164,18 +169,19 @@ export class Traffic {
     this.table.makeOpaque(connection.slot)
   }
 
-  /** The socket begins to be destroyed: its requests end with it. */
+  /** The socket is about to be destroyed: its requests end. */
   disconnected(connection: Connection): void {
     for (let scope = connection.scopes[0]; scope !== undefined; scope = connection.scopes[0]) {
-      if (!scope.response.writableEnded) this.#clientLeft(scope)
+      if (!scope.response.writableEnded) this.#clientDisconnected(scope)
       this.end(scope)
     }
     this.connections.remove(connection)
   }
 
   /**
-   * Accepts no new connection from now on, and asks the clients of the open ones not to use them again. The listening
-   * socket itself stays open in the arbiter, so that whoever connects waits for the next worker instead of being refused.
+   * Accepts no more connections, and asks the clients of open ones to close them. The listening
+   * socket stays open in the arbiter, so new clients wait for the next worker instead of being
+   * refused.
    */
   stopAccepting(): void {
     this.closing = true
@@ -183,19 +189,37 @@ export class Traffic {
       if (!scope.begun && scope.connection !== null) scope.response.shouldKeepAlive = false
     }
     for (const server of this.servers) {
-      // Not `http.Server`'s own close: that also drops idle connections at once, and with them the request a client is
-      // sending at this very moment.
+      // Not `http.Server.prototype.close`: it also closes idle connections at once, on which a
+      // client may just be sending a request.
       if (server.listening) net.Server.prototype.close.call(server)
     }
     for (const session of this.sessions) session.close()
   }
 }
 
-/** By its method, not its class: to load `node:tls` costs 7 MB, which an app without encryption need not pay. */
+/** By a method, not by class: loading `node:tls` costs 7 MB, also in apps without encryption. */
 function isEncrypted(server: net.Server): boolean {
   return 'setSecureContext' in server
 }
 
 function descriptor(socket: net.Socket): number {
   return (socket as net.Socket & { _handle?: { fd?: number } })._handle?.fd ?? -1
+}
+
+/** The outcome of a request that has ended. */
+export function outcomeOf(scope: RequestScope): Outcome {
+  if (scope.forcedOutcome !== null) return scope.forcedOutcome
+  const { statusCode } = scope.response
+  const { hasWaited } = scope
+  if (statusCode >= 500)
+    return hasWaited && isTimeoutStatus(statusCode) && hasTimedOutWait(scope) ? 'timed-out' : 'failed'
+  return hasWaited && scope.waits.count('degraded') > 0 ? 'degraded' : 'completed'
+}
+
+function isTimeoutStatus(status: number): boolean {
+  return status === 503 || status === 504
+}
+
+function hasTimedOutWait({ waits }: RequestScope): boolean {
+  return waits.count('timed-out') > 0 || waits.count('refused') > 0
 }

@@ -1,8 +1,8 @@
 /**
  * Patch of `async_hooks.createHook`.
  *
- * Why: interrupting JavaScript while an async hook is enabled can abort the process ("async hook stack has become corrupted"), so the
- * watchdog must know of it beforehand, and Node does not tell.
+ * Why: interrupting JavaScript while an async hook is enabled can abort the process ("async hook
+ * stack has become corrupted"), so the watchdog must know of it beforehand, and Node does not tell.
  * Checked on: Node 22.19, 24.21, 26.
  * Test: test/process/stalls/left-alone.test.ts
  */
@@ -10,8 +10,8 @@ import asyncHooks, { type AsyncHook, type HookCallbacks } from 'node:async_hooks
 import { syncBuiltinESMExports } from 'node:module'
 
 /**
- * Reports every hook that is enabled (1) or disabled (-1) from now on. Hooks created before are not seen, so this runs before any
- * other preload.
+ * Reports every hook that is enabled (1) or disabled (-1) from now on. Hooks created before are not
+ * seen, so this runs before any other preload.
  */
 export function detectAsyncHooks(onChange: (by: 1 | -1) => void): void {
   const create = asyncHooks.createHook

@@ -65,7 +65,10 @@ async function until<T>(what: string, look: () => T): Promise<NonNullable<T>> {
 
 const names = (scope: RequestScope): string[] => openWaits(scope).map(({ name }) => name)
 
-/** Runs `handle` as the handler of a request, and `look` once it waits; the request is answered when both are done. */
+/**
+ * Runs `handle` as the handler of a request, and `look` once it waits; the request is answered when
+ * both are done.
+ */
 async function inRequest(
   handle: (scope: RequestScope) => unknown,
   look: (scope: RequestScope) => unknown,

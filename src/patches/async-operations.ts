@@ -1,9 +1,11 @@
 /**
- * Patches of the asynchronous functions of `node:fs` (callbacks, promises, `FileHandle`), `node:dns` (with its resolvers) and of
- * `ChildProcess.prototype.spawn`; and, through `client-sockets.ts`, of `net.Socket`.
+ * Patches of the asynchronous functions of `node:fs` (callbacks, promises, `FileHandle`),
+ * `node:dns` (with its resolvers) and of `ChildProcess.prototype.spawn`; and, through
+ * `client-sockets.ts`, of `net.Socket`.
  *
- * Why: a request that times out reports what it was waiting for, also in an app that does not use the toolkit. Node publishes events for
- * outgoing HTTP only (`http/unnamed/outgoing-calls.ts` subscribes to those).
+ * Why: a request that times out reports what it was waiting for, also in an app that does not use
+ * the toolkit. Node publishes events for outgoing HTTP only (`http/unnamed/outgoing-calls.ts`
+ * subscribes to those).
  * Checked on: Node 22.19, 24.21, 26.
  * Test: src/patches/async-operations.test.ts
  */
@@ -16,8 +18,9 @@ import { patchClientSockets } from './client-sockets.ts'
 import { type Begin, type Operation, patchCallbacks, patchFunction, patchPromises } from './patch-function.ts'
 
 /**
- * Records what the requests of an unchanged app wait for: sockets they have written to, lookups, calls, child processes, files. Called
- * once, before the app is loaded. A wait is recorded where it starts, in a list of its request; a request that starts none has no list.
+ * Records what the requests of an unchanged app wait for: sockets they have written to, lookups,
+ * calls, child processes, files. Called once, before the app is loaded. A wait is recorded where it
+ * starts, in a list of its request; a request that starts none has no list.
  */
 export function patchAsyncOperations(options: UnnamedWaitOptions): void {
   if (options.trace || options.propagate) {
@@ -50,7 +53,9 @@ function patchLookups(): void {
   patchPromises(dns.promises.Resolver.prototype, RESOLVES, begin)
 }
 
-/** `spawn`, `exec`, `execFile` and `fork` all call one method. Detached children are not waited for. */
+/**
+ * `spawn`, `exec`, `execFile` and `fork` all call one method. Detached children are not waited for.
+ */
 function patchChildProcesses(): void {
   const { ChildProcess } = process.getBuiltinModule('node:child_process')
   patchFunction(
@@ -113,7 +118,10 @@ function recordFile(operation: string, file: unknown): Operation | null {
   return isFile(file) ? record(() => new FileWait(operation, file)) : null
 }
 
-/** Records a wait of the running request; null outside of requests, and once its client has been answered. */
+/**
+ * Records a wait of the running request; null outside of requests, and once its client has been
+ * answered.
+ */
 function record(create: () => LookupWait | ChildWait | FileWait): Operation | null {
   const scope = unansweredRequest()
   if (scope === undefined) return null

@@ -1,7 +1,8 @@
 /**
  * Patches of `net.Socket.prototype.connect`, `write` and `end`.
  *
- * Why: a request that times out reports the sockets it has written to, and Node publishes no event for writes.
+ * Why: a request that times out reports the sockets it has written to, and Node publishes no event
+ * for writes.
  * Checked on: Node 22.19, 24.21, 26.
  * Test: src/patches/async-operations.test.ts
  */
@@ -23,8 +24,8 @@ type Marked = net.Socket & {
 type Method = (this: net.Socket, ...args: unknown[]) => unknown
 
 /**
- * Marks the sockets that this process opens, and records which request has written to them. A write to a server's socket costs one
- * property lookup.
+ * Marks the sockets that this process opens, and records which request has written to them. A write
+ * to a server's socket costs one property lookup.
  */
 export function patchClientSockets(): void {
   const prototype = net.Socket.prototype as unknown as Record<'connect' | 'write' | 'end', Method>
@@ -57,7 +58,10 @@ export function patchClientSockets(): void {
   }
 }
 
-/** TLS started on a connection that was plain before, as databases do: its target is that of the wrapped socket. */
+/**
+ * TLS started on a connection that was plain before, as databases do: its target is that of the
+ * wrapped socket.
+ */
 function awaitUpgraded(socket: Marked): void {
   if (socket[connectionOf] !== undefined) return
   const wrapped = socket._parent?.[clientOf]

@@ -1,9 +1,11 @@
 /**
- * Patches of `net.Server.prototype` (`emit`, `listen`), `http.IncomingMessage.prototype` (`push`, `_destroy`; `emit` of single requests),
- * `http.ServerResponse.prototype` (`emit`, `write`, `end`, `flushHeaders`) and `net.Socket.prototype._destroy`.
+ * Patches of `net.Server.prototype` (`emit`, `listen`), `http.IncomingMessage.prototype` (`push`,
+ * `_destroy`; `emit` of single requests), `http.ServerResponse.prototype` (`emit`, `write`, `end`,
+ * `flushHeaders`) and `net.Socket.prototype._destroy`.
  *
- * Why: an unchanged app gets a scope, a deadline and a record per request, whatever framework it uses. Node's diagnostics channels report
- * requests, but can neither run them in a scope nor withhold them, and say nothing of sockets.
+ * Why: an unchanged app gets a scope, a deadline and a record per request, whatever framework it
+ * uses. Node's diagnostics channels report requests, but can neither run them in a scope nor
+ * withhold them, and say nothing of sockets.
  * Checked on: Node 22.19, 24.21, 26.
  * Test: src/patches/http-server.test.ts
  */
@@ -32,13 +34,17 @@ type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => 
 type Method = (this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown) => unknown
 type Scoped = object & { [scopeOf]?: RequestScope }
 
-/** The `emit` that a request had before: the one of its prototype, or one that a library of the app has set. */
+/**
+ * The `emit` that a request had before: the one of its prototype, or one that a library of the app
+ * has set.
+ */
 const innerEmit = Symbol('punctual.innerEmit')
 type Patched = EventEmitter & Scoped & { [innerEmit]?: Emit }
 
 /**
- * Reports what the servers of this process do to `traffic`, and runs requests in their scopes. Called once, before the app is loaded. A
- * request costs one scope, one row in shared memory and one AsyncLocalStorage context; no listener is added to it.
+ * Reports what the servers of this process do to `traffic`, and runs requests in their scopes.
+ * Called once, before the app is loaded. A request costs one scope, one row in shared memory and
+ * one AsyncLocalStorage context; no listener is added to it.
  */
 export function patchServers(traffic: Traffic): void {
   patchServerEvents(traffic)
@@ -71,13 +77,15 @@ function patchServerEvents(traffic: Traffic): void {
         case 'checkExpectation': {
           const request = first as IncomingMessage & Scoped
           const response = second as ServerResponse
-          // A request with an `Expect` header is emitted twice if there is no listener for `checkContinue`.
+          // A request with an `Expect` header is emitted twice if there is no listener for
+          // `checkContinue`.
           if (request[scopeOf] !== undefined) break
           const scope = traffic.begin(request, response)
           request[scopeOf] = scope
           const { loadShedder } = traffic
           if (loadShedder?.needsAdmissionCheck(scope) && isWithheld(loadShedder, scope, this, event)) return true
-          // Node's parser emits a request in a callback of its own, and the context entered there ends with that callback.
+          // Node's parser emits a request in a callback of its own, and the context entered there
+          // ends with that callback.
           if (scope.connection === null || table.running !== 0) return runInScope(scope, emitRequest, this, event)
           scopes.enterWith(scope)
           return emitRequest(scope, this, event)
@@ -118,12 +126,13 @@ function patchServerEvents(traffic: Traffic): void {
 }
 
 /**
- * Runs the events of a request or a response in the scope of that request. Node emits those that the network causes (`data` and `end` of a
- * body, a disconnect) in the context of the connection, outside of any request, and with them the body parser of every framework and the
- * handler after it.
+ * Runs the events of a request or a response in the scope of that request. Node emits those that
+ * the network causes (`data` and `end` of a body, a disconnect) in the context of the connection,
+ * outside of any request, and with them the body parser of every framework and the handler after
+ * it.
  *
- * A request gets its own `emit` only when the network causes an event that has a listener. Patching the prototype instead would take a tenth
- * of the time of a small request.
+ * A request gets its own `emit` only when the network causes an event that has a listener. Patching
+ * the prototype instead would take a tenth of the time of a small request.
  */
 function patchMessageEvents({ table }: Traffic): void {
   const emitScoped = (scope: RequestScope, message: Patched, args: Parameters<Emit>): boolean => {
@@ -141,7 +150,8 @@ function patchMessageEvents({ table }: Traffic): void {
     if (listeners === 0 && event !== 'error') return false
     const scope = this[scopeOf]
     if (scope === undefined || runningRequest() === scope) return inner.apply(this, args)
-    // If a request is answered before it has been read, Node adds a listener for its end: the only one here is Node's.
+    // If a request is answered before it has been read, Node adds a listener for its end: the only
+    // one here is Node's.
     if (listeners === 1 && event === 'end' && scope.ended) return inner.apply(this, args)
     return runInScope(scope, emitScoped, this, args)
   }
@@ -211,7 +221,8 @@ function patchResponses(traffic: Traffic): void {
     if (scope !== undefined && !scope.begun) traffic.answering(scope)
   }
 
-  // Without rest parameters: allocating an array would take longer than the rest of these functions.
+  // Without rest parameters: allocating an array would take longer than the rest of these
+  // functions.
   defineMethod(
     prototype,
     'write',
@@ -232,7 +243,8 @@ function patchResponses(traffic: Traffic): void {
       if (scope !== undefined && !scope.begun) traffic.answering(scope)
       const result = end.call(this, chunk, encoding, callback)
       if (scope !== undefined && !scope.ended) {
-        // Nearly always the kernel has accepted the whole response by now. If not, the client is slow.
+        // Nearly always the kernel has accepted the whole response by now. If not, the client is
+        // slow.
         if (this.writableEnded && this.writableLength === 0) traffic.end(scope)
         else endWhenFinished(this, scope)
       }
@@ -241,7 +253,10 @@ function patchResponses(traffic: Traffic): void {
   )
 }
 
-/** The row of a connection must be cleared before its descriptor is closed: the next `open` gets the same number. */
+/**
+ * The row of a connection must be cleared before its descriptor is closed: the next `open` gets the
+ * same number.
+ */
 function patchSockets(traffic: Traffic): void {
   const base = net.Socket.prototype._destroy
   defineMethod(

@@ -1,10 +1,12 @@
 /**
- * Replaces `setTimeout` and `_unrefTimer` of each connection of an HTTP server, on the socket itself.
+ * Replaces `setTimeout` and `_unrefTimer` of each connection of an HTTP server, on the socket
+ * itself.
  *
- * Why: Node creates a timer whenever a request ends and destroys it with the next one. Each timer retains its async context: the request
- * that was served last, with its response, for seconds on every idle connection. So much memory that lives so long makes V8 enlarge its
- * young generation by tens of megabytes. This timer is set outside of requests, and activity only changes a number that is read when the
- * timer fires, which takes 0.5 µs less per request.
+ * Why: Node creates a timer whenever a request ends and destroys it with the next one. Each timer
+ * retains its async context: the request that was served last, with its response, for seconds on
+ * every idle connection. So much memory that lives so long makes V8 enlarge its young generation by
+ * tens of megabytes. This timer is set outside of requests, and activity only changes a number that
+ * is read when the timer fires, which takes 0.5 µs less per request.
  * Checked on: Node 22.19, 24.21, 26.
  * Test: src/patches/idle-timer.test.ts
  */
@@ -13,7 +15,10 @@ import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
 
 type SetTimeout = (this: Socket, timeout: number, onTimeout?: () => void) => Socket
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
-/** Node calls the first on every activity of the socket, and the second when it has been idle for too long. */
+/**
+ * Node calls the first on every activity of the socket, and the second when it has been idle for
+ * too long.
+ */
 interface TimedSocket {
   _unrefTimer(): void
   _onTimeout(): void
@@ -59,8 +64,9 @@ class IdleTimer extends WheelEntry {
   }
 
   /**
-   * Bytes have been read or written. Mostly they are a whole request, which stops the timer right after, so the clock is not read: a
-   * connection that is active without sending a request may be idle for up to twice its timeout.
+   * Bytes have been read or written. Mostly they are a whole request, which stops the timer right
+   * after, so the clock is not read: a connection that is active without sending a request may be
+   * idle for up to twice its timeout.
    */
   refresh(): void {
     if (this.#setFor === Number.POSITIVE_INFINITY) this.start(this.timeout)
@@ -106,7 +112,8 @@ export function endIdleTimer(socket: Socket): void {
 
 function setIdleTimeout(this: IdleSocket, timeout: number, onTimeout?: () => void): Socket {
   const timer = this[idleTimer] as IdleTimer
-  // A timeout set during a request, or with a callback, is the app's, and its callback may need the context of the request.
+  // A timeout set during a request, or with a callback, is the app's, and its callback may need the
+  // context of the request.
   const isFromApp = onTimeout !== undefined || (this._httpMessage ?? null) !== null
   // Node rejects invalid values.
   if (isFromApp || typeof timeout !== 'number' || !(timeout >= 0 && timeout <= MAX_TIMEOUT)) {
@@ -127,7 +134,8 @@ function setIdleTimeout(this: IdleSocket, timeout: number, onTimeout?: () => voi
 
 function refreshIdleTimer(this: IdleSocket): void {
   const timer = this[idleTimer] as IdleTimer
-  // Node's function also refreshes the socket that a TLS socket wraps, whose timer sees no bytes itself.
+  // Node's function also refreshes the socket that a TLS socket wraps, whose timer sees no bytes
+  // itself.
   if (timer.usesNodeTimer || this._parent !== null) refreshNodeTimer.call(this)
   if (timer.timeout > 0) timer.refresh()
 }

@@ -1,6 +1,7 @@
 /**
- * Patches of `fs.*Sync`, `child_process`, `setTimeout`, `setInterval`, `net.Socket.prototype.connect`, `net.Server.prototype.listen` and
- * `EventEmitter.init`, only with `--boot-profile` and only until the worker is ready.
+ * Patches of `fs.*Sync`, `child_process`, `setTimeout`, `setInterval`,
+ * `net.Socket.prototype.connect`, `net.Server.prototype.listen` and `EventEmitter.init`, only with
+ * `--boot-profile` and only until the worker is ready.
  *
  * Why: a boot profile names what each import does, and Node has no event for these calls.
  * Checked on: Node 22.19, 24.21, 26.
@@ -33,8 +34,8 @@ const CHILDREN = ['exec', 'execFile', 'spawn', 'fork', 'execSync', 'execFileSync
 const MAX_LENGTH = 60
 
 /**
- * Reports what modules do while they are imported: connect, listen, create pools and clients, start timers and processes, and read
- * or write files synchronously. Calls by Node itself do not count.
+ * Reports what modules do while they are imported: connect, listen, create pools and clients, start
+ * timers and processes, and read or write files synchronously. Calls by Node itself do not count.
  *
  * @returns removes the patches
  */
@@ -85,7 +86,10 @@ export function observeImportSideEffects(observer: SideEffectObserver): () => vo
   }
 }
 
-/** Pools, clients and threads are event emitters, and the constructor of `EventEmitter` calls `init`. */
+/**
+ * Pools, clients and threads are event emitters, and the constructor of `EventEmitter` calls
+ * `init`.
+ */
 function patchEmitters(observer: SideEffectObserver, undo: (() => void)[]): void {
   const emitters = EventEmitter as unknown as { init: Callable }
   const { init } = emitters

@@ -1,9 +1,11 @@
 /**
- * Patch of `net._createServerHandle`, the function with which `node:cluster` creates its shared handles (in the arbiter).
+ * Patch of `net._createServerHandle`, the function with which `node:cluster` creates its shared
+ * handles (in the arbiter).
  *
- * Why: cluster closes a listening socket when the last worker that used it exits, and with it the connections in its backlog: after a
- * kill of the only worker, clients would be refused or reset until the next one has booted. With the patch they wait. If Node has no
- * such function, cluster behaves as usual.
+ * Why: cluster closes a listening socket when the last worker that used it exits, and with it the
+ * connections in its backlog: after a kill of the only worker, clients would be refused or reset
+ * until the next one has booted. With the patch they wait. If Node has no such function, cluster
+ * behaves as usual.
  * Checked on: Node 22.19, 24.21, 26.
  * Test: src/patches/listening-handles.test.ts
  */
@@ -25,11 +27,17 @@ interface KeptHandle {
 
 /** The listening sockets that outlive their workers. */
 export interface KeptHandles {
-  /** Closes those that no worker has used for longer than this: the app no longer listens there, and clients should be refused. */
+  /**
+   * Closes those that no worker has used for longer than this: the app no longer listens there, and
+   * clients should be refused.
+   */
   closeUnused(longerThan: Milliseconds): void
 }
 
-/** Keeps every TCP listening socket of the app open when its workers exit: `close` does nothing, and the same address gets the same handle. */
+/**
+ * Keeps every TCP listening socket of the app open when its workers exit: `close` does nothing, and
+ * the same address gets the same handle.
+ */
 export function keepListeningHandles(): KeptHandles {
   const internal = net as typeof net & { _createServerHandle?: CreateHandle }
   const create = internal._createServerHandle

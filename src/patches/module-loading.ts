@@ -1,5 +1,6 @@
 /**
- * Patch of `Module.prototype.load`, and hooks of `module.registerHooks`, only with `--boot-profile` and only until the worker is ready.
+ * Patch of `Module.prototype.load`, and hooks of `module.registerHooks`, only with `--boot-profile`
+ * and only until the worker is ready.
  *
  * Why: a boot profile shows what each import cost, and Node measures the boot as a whole only.
  * Checked on: Node 22.19, 24.21, 26.
@@ -26,8 +27,9 @@ const ESM = new Set(['module', 'module-typescript'])
 const commonJs = Module.prototype as unknown as { load(filename: string): unknown }
 
 /**
- * Reports every import from now on. CommonJS is measured around Node's own `load`. Nothing of ours is on the stack while an ES module is
- * evaluated, so a call is put before its first line and one after its last: line numbers stay, columns of the first line move.
+ * Reports every import from now on. CommonJS is measured around Node's own `load`. Nothing of ours
+ * is on the stack while an ES module is evaluated, so a call is put before its first line and one
+ * after its last: line numbers stay, columns of the first line move.
  *
  * @returns removes the patches
  */

@@ -9,8 +9,8 @@ export interface Operation {
 export type Begin = (name: string, args: readonly unknown[], self: unknown) => Operation | null
 
 /**
- * Replaces a function, and keeps its name, its length and its properties, such as `util.promisify.custom`. Does nothing if this version of
- * Node has no such function.
+ * Replaces a function, and keeps its name, its length and its properties, such as
+ * `util.promisify.custom`. Does nothing if this version of Node has no such function.
  */
 export function patchFunction(holder: object, name: string, make: (base: AnyFunction) => AnyFunction): void {
   const place = Object.getOwnPropertyDescriptor(holder, name)

@@ -1,5 +1,6 @@
 /**
- * Patch of `http.ServerResponse.prototype.writeHead`, only with `serverTiming: on`. Implicit heads of HTTP/1.1 pass through it, too.
+ * Patch of `http.ServerResponse.prototype.writeHead`, only with `serverTiming: on`. Implicit heads
+ * of HTTP/1.1 pass through it, too.
  *
  * Why: the duration is known only when the head is sent, and Node has no event before that.
  * Checked on: Node 22.19, 24.21, 26.
@@ -18,8 +19,8 @@ const HEADER = 'server-timing'
 type WriteHead = (this: ServerResponse, status: number, reason?: unknown, headers?: unknown) => ServerResponse
 
 /**
- * Adds `Server-Timing` (W3C) to every response: the time until its head was sent, and the time of each wait that had ended by then. Called
- * at most once, and only with `serverTiming: on`.
+ * Adds `Server-Timing` (W3C) to every response: the time until its head was sent, and the time of
+ * each wait that had ended by then. Called at most once, and only with `serverTiming: on`.
  */
 export function patchServerTiming(): void {
   const { prototype } = http.ServerResponse
@@ -41,7 +42,10 @@ export function patchServerTiming(): void {
   defineMethod(prototype, 'writeHead', patched)
 }
 
-/** `total;dur=31.5, user_look-up;dur=30.2`. Durations are in milliseconds; waits with the same name are added up. */
+/**
+ * `total;dur=31.5, user_look-up;dur=30.2`. Durations are in milliseconds; waits with the same name
+ * are added up.
+ */
 function serverTiming(scope: RequestScope): string {
   const parts = [`total;dur=${scope.age.toFixed(1)}`]
   if (!scope.hasWaited) return parts[0] as string

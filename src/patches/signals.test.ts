@@ -35,7 +35,10 @@ async function heard(child: ChildProcess): Promise<unknown> {
   return message
 }
 
-/** Until all signals sent so far have reached it: of several that wait, the kernel delivers this one last. */
+/**
+ * Until all signals sent so far have reached it: of several that wait, the kernel delivers this one
+ * last.
+ */
 async function seen(child: ChildProcess): Promise<void> {
   child.kill('SIGWINCH')
   assert.equal(await heard(child), 'seen')

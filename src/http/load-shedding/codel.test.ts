@@ -6,7 +6,10 @@ import { Codel } from './codel.ts'
 const TARGET = 100
 const INTERVAL = 1_000
 
-/** A server on a clock of its own: requests come at given instants, wait in one queue, and take some time each. */
+/**
+ * A server on a clock of its own: requests come at given instants, wait in one queue, and take some
+ * time each.
+ */
 class Simulation {
   now = 0
   /** Milliseconds that one request takes. */
@@ -19,7 +22,9 @@ class Simulation {
   readonly #queue: number[] = []
   #nextAt = 0
 
-  /** Lets requests come every `gap` milliseconds, for `length` of them, and says how each came out. */
+  /**
+   * Lets requests come every `gap` milliseconds, for `length` of them, and says how each came out.
+   */
   run(length: number, gap: number): { waits: number[]; shed: number } {
     const end = this.now + length
     const waits: number[] = []

@@ -12,11 +12,17 @@ export interface LoadMeter {
 export interface CodelLimits {
   /** What a request may have waited before that counts as too long. */
   readonly target: Milliseconds
-  /** For how long all of them must have waited too long before any is shed, and none before shedding ends. */
+  /**
+   * For how long all of them must have waited too long before any is shed, and none before shedding
+   * ends.
+   */
   readonly interval: Milliseconds
 }
 
-/** A request that has waited this many times the target is shed at once, as long as there is overload. */
+/**
+ * A request that has waited this many times the target is shed at once, as long as there is
+ * overload.
+ */
 const SLOUGH = 2
 /** Overload that comes back within this many intervals is met where it was left. */
 const REMEMBERED = 16
@@ -24,17 +30,20 @@ const REMEMBERED = 16
 const NEVER = Number.NEGATIVE_INFINITY
 
 /**
- * Decides which requests are shed, from nothing but how long each has waited: "Controlled Delay" after K. Nichols and V. Jacobson,
- * "Controlling Queue Delay" (ACM Queue 10.5, 2012; RFC 8289).
+ * Decides which requests are shed, from nothing but how long each has waited: "Controlled Delay"
+ * after K. Nichols and V. Jacobson, "Controlling Queue Delay" (ACM Queue 10.5, 2012; RFC 8289).
  *
- * A queue that empties now and then only evens out a burst, and is left alone however long it is. One in which every request of an interval has
- * waited longer than the target stands: it gives everybody a delay and nobody an answer sooner. Then one is shed, the next after
- * an interval divided by the square root of their number, and so on, until the delay is below the target again.
+ * A queue that empties now and then only evens out a burst, and is left alone however long it is.
+ * One in which every request of an interval has waited longer than the target stands: it gives
+ * everybody a delay and nobody an answer sooner. Then one is shed, the next after an interval
+ * divided by the square root of their number, and so on, until the delay is below the target again.
  *
- * Two things differ from the paper, because clients of HTTP do not slow down when one request of theirs is dropped, as TCP does. What has waited
- * twice the target is shed at once: the law alone would take minutes to shed half of a load. And overload ends when for an
- * interval nothing has waited too long, not with the first request that has not: it would come back at once, and each time cost an
- * interval. The first is what B. Maurer describes in "Fail at Scale" (ACM Queue 13.8, 2015), with the limits of Facebook's servers.
+ * Two things differ from the paper, because clients of HTTP do not slow down when one request of
+ * theirs is dropped, as TCP does. What has waited twice the target is shed at once: the law alone
+ * would take minutes to shed half of a load. And overload ends when for an interval nothing has
+ * waited too long, not with the first request that has not: it would come back at once, and each
+ * time cost an interval. The first is what B. Maurer describes in "Fail at Scale" (ACM Queue 13.8,
+ * 2015), with the limits of Facebook's servers.
  */
 export class Codel {
   readonly #limits: CodelLimits
@@ -58,7 +67,9 @@ export class Codel {
     return this.#isOverloaded
   }
 
-  /** Nothing has waited too long lately, so that one that has not either need not be told to `take`. */
+  /**
+   * Nothing has waited too long lately, so that one that has not either need not be told to `take`.
+   */
   get isCalm(): boolean {
     return !this.#isOverloaded && this.#aboveSince === NEVER
   }

@@ -15,12 +15,14 @@ export type LoadSheddingSettings = Pick<
 >
 
 /**
- * Which requests are begun, and when. At most `maxConcurrentRequests` are in work; who comes then waits at the door. What waits too long, wherever it has
- * waited, is shed while there is overload, and then the newest is let in first: its client is the likeliest to be still there. (B. Maurer, "Fail at
- * Scale", ACM Queue 13.8, 2015, calls it adaptive LIFO.)
+ * Which requests are begun, and when. At most `maxConcurrentRequests` are in work; who comes then
+ * waits at the door. What waits too long, wherever it has waited, is shed while there is overload,
+ * and then the newest is let in first: its client is the likeliest to be still there. (B. Maurer,
+ * "Fail at Scale", ACM Queue 13.8, 2015, calls it adaptive LIFO.)
  *
- * Most of a queue is not at the door: while code runs, requests lie unread in the kernel. What is known of them is for how long the loop did
- * not turn, and that is part of the time since a request was accepted.
+ * Most of a queue is not at the door: while code runs, requests lie unread in the kernel. What is
+ * known of them is for how long the loop did not turn, and that is part of the time since a request
+ * was accepted.
  *
  * While nothing is amiss a request costs two comparisons.
  */
@@ -36,14 +38,22 @@ export class LoadShedder implements LoadMeter {
   #lag = 0
   /** How often it was held up: what one time has set, a later one must not end. */
   #times = 0
-  /** As long as no more than these are in flight, and none has waited this long, nobody is held up; below 0 while every one must be looked at. */
+  /**
+   * As long as no more than these are in flight, and none has waited this long, nobody is held up;
+   * below 0 while every one must be looked at.
+   */
   #calmUpTo: number
   #calmFor: number
   #isLettingIn = false
-  /** Those shed whose answer has not left: it waits for that of another on the same connection, or for a slow client. They are not in work. */
+  /**
+   * Those shed whose answer has not left: it waits for that of another on the same connection, or
+   * for a slow client. They are not in work.
+   */
   readonly #refused = new Set<RequestScope>()
 
-  /** @param limits read whenever they are needed; say so with `changed` when they have been changed */
+  /**
+   * @param limits read whenever they are needed; say so with `changed` when they have been changed
+   */
   constructor(table: ConnectionTable, inFlight: InFlight, limits: LoadSheddingSettings) {
     this.#table = table
     this.#inFlight = inFlight
@@ -55,7 +65,10 @@ export class LoadShedder implements LoadMeter {
     this.#settle()
   }
 
-  /** The limits have been changed: who waits behind a door that is no longer kept, or has become wider, is let in. */
+  /**
+   * The limits have been changed: who waits behind a door that is no longer kept, or has become
+   * wider, is let in.
+   */
   settingsChanged(): void {
     this.#priority = new PriorityRoutes(this.#limits.priorityRoutes)
     this.#callIn()
@@ -127,7 +140,10 @@ export class LoadShedder implements LoadMeter {
     return true
   }
 
-  /** Whether it need not wait. Then its turn has come, and what it has waited so far decides; one that waits is asked when its turn comes. */
+  /**
+   * Whether it need not wait. Then its turn has come, and what it has waited so far decides; one
+   * that waits is asked when its turn comes.
+   */
   #passes(scope: RequestScope, now: number): boolean {
     if (this.#isFirst(scope)) return true
     if (this.#room < 0) return false
@@ -157,7 +173,10 @@ export class LoadShedder implements LoadMeter {
     return this.#limits.loadShedding === 'on'
   }
 
-  /** How many more may be begun, those in work all counted; the one that has just come counts as in work. */
+  /**
+   * How many more may be begun, those in work all counted; the one that has just come counts as in
+   * work.
+   */
   get #room(): number {
     if (!this.#sheds) return Number.POSITIVE_INFINITY
     return this.#limits.maxConcurrentRequests - (this.#inFlight.size - this.#door.size - this.#refused.size)
@@ -177,8 +196,8 @@ export class LoadShedder implements LoadMeter {
   }
 
   /**
-   * What is read in this turn may have come at the beginning of the one before. So may what is read in the next: that on new connections, which
-   * this one only accepts.
+   * What is read in this turn may have come at the beginning of the one before. So may what is read
+   * in the next: that on new connections, which this one only accepts.
    */
   #heldUp(lag: number): void {
     this.#lag = lag
@@ -203,7 +222,10 @@ export class LoadShedder implements LoadMeter {
     })
   }
 
-  /** As many as there is room for now; for room that they make themselves the network is read first, because the newest may be there. */
+  /**
+   * As many as there is room for now; for room that they make themselves the network is read first,
+   * because the newest may be there.
+   */
   #letIn(): void {
     try {
       for (let room = this.#room; room > 0 && this.#door.size > 0; ) {
@@ -233,7 +255,8 @@ export class LoadShedder implements LoadMeter {
     const { size } = this.#door
     this.#table.waiting = size
     this.#table.overloaded = this.#codel.isOverloaded
-    // Who waited when it was switched off is let in, and who was shed is answered; from then on nobody is looked at.
+    // Who waited when it was switched off is let in, and who was shed is answered; from then on
+    // nobody is looked at.
     if (this.#limits.loadShedding === 'off' && size === 0 && this.#refused.size === 0) return this.#rest()
     if (size > 0 || this.#refused.size > 0 || this.#lag > 0 || !this.#codel.isCalm) return this.#beWary()
     this.#calmUpTo = this.#limits.maxConcurrentRequests
@@ -263,7 +286,10 @@ function codelLimits(limits: LoadSheddingSettings): CodelLimits {
   }
 }
 
-/** It is answered only after another on its connection (pipelining), so it would hold its place for as long as that one waits. */
+/**
+ * It is answered only after another on its connection (pipelining), so it would hold its place for
+ * as long as that one waits.
+ */
 function isBehindAnother({ connection }: RequestScope): boolean {
   return connection !== null && connection.scopes.length > 1
 }

@@ -1,8 +1,14 @@
-/** Which requests are never held up and never shed: those below some paths, such as what a load balancer asks whether we are alive. */
+/**
+ * Which requests are never held up and never shed: those below some paths, such as what a load
+ * balancer asks whether we are alive.
+ */
 export class PriorityRoutes {
   readonly #prefixes: readonly string[]
 
-  /** @param prefixes paths: `/health` stands for itself, `/health/…` and `/health?…`, not for `/healthcare` */
+  /**
+   * @param prefixes paths: `/health` stands for itself, `/health/…` and `/health?…`, not for
+   * `/healthcare`
+   */
   constructor(prefixes: readonly string[]) {
     this.#prefixes = prefixes
   }

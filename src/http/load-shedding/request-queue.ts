@@ -1,11 +1,17 @@
-/** What can wait at a door: it carries its own links, so that it can leave from anywhere at the same cost. */
+/**
+ * What can wait at a door: it carries its own links, so that it can leave from anywhere at the same
+ * cost.
+ */
 export interface Queued {
   older: this | null
   newer: this | null
   isQueued: boolean
 }
 
-/** Requests that wait to be let in, in the order in which they came: a linked list, because they leave in any order. */
+/**
+ * Requests that wait to be let in, in the order in which they came: a linked list, because they
+ * leave in any order.
+ */
 export class RequestQueue<T extends Queued> {
   #oldest: T | null = null
   #newest: T | null = null

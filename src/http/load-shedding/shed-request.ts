@@ -8,9 +8,9 @@ import type { RequestScope } from '../scope.ts'
 const ANSWER: ProblemAnswer = problemAnswer('PUNCTUAL_SHED')
 
 /**
- * Answers 503 to a request whose handler was not called. Through its response, as an app would: the connection lives on, because to open another
- * costs both sides more than the request itself, and just then. For the same reason a body still on its way is read to its end, if that comes
- * soon.
+ * Answers 503 to a request whose handler was not called. Through its response, as an app would: the
+ * connection lives on, because to open another costs both sides more than the request itself, and
+ * just then. For the same reason a body still on its way is read to its end, if that comes soon.
  */
 export function shedRequest(scope: RequestScope): void {
   const { request, response, connection } = scope

@@ -10,8 +10,9 @@ import type { Queued, RequestQueue } from './request-queue.ts'
 const NAME = 'request queue'
 
 /**
- * A request that waits at the door: the first wait in its list of waits. It is given up with its request, whether because the deadline passed, the client
- * left or the worker goes, and leaves the door at that moment.
+ * A request that waits at the door: the first wait in its list of waits. It is given up with its
+ * request, whether because the deadline passed, the client left or the worker goes, and leaves the
+ * door at that moment.
  */
 export class QueuedRequest extends WaitNode implements WaitRecord, Queued {
   readonly name: string = NAME

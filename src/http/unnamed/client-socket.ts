@@ -36,8 +36,8 @@ export class SocketWait extends UnnamedWait {
 }
 
 /**
- * A socket that this process has opened. Reads are not patched: the socket knows how many bytes it has read, and that this number has not
- * grown is all that must be known, and only on demand.
+ * A socket that this process has opened. Reads are not patched: the socket knows how many bytes it
+ * has read, and that this number has not grown is all that must be known, and only on demand.
  */
 export class ClientSocket {
   readonly socket: Socket
@@ -62,7 +62,10 @@ export class ClientSocket {
     scope.beginUnnamed(wait)
   }
 
-  /** The wait of this request. Several requests may wait on a shared socket (Redis) at once; mostly they take turns, and reuse one object. */
+  /**
+   * The wait of this request. Several requests may wait on a shared socket (Redis) at once; mostly
+   * they take turns, and reuse one object.
+   */
   #waitIn(list: UnnamedWait['list']): SocketWait {
     const latest = this.#latest
     if (latest !== null && (latest.list === null || latest.list === list || latest.over)) return latest

@@ -13,7 +13,10 @@ export interface UnnamedWaitOptions {
   readonly propagate: boolean
 }
 
-/** The header with the remaining time of a call. Punctual reads it on the other side, and so may any server. */
+/**
+ * The header with the remaining time of a call. Punctual reads it on the other side, and so may any
+ * server.
+ */
 const DEADLINE_HEADER = 'X-Request-Deadline'
 
 interface CallTarget {
@@ -77,7 +80,10 @@ function withoutQuery(path: string): string {
   return end === -1 ? path : path.slice(0, end)
 }
 
-/** Whole milliseconds left for a call that starts now, in the request or in the wait around it; null without a deadline. */
+/**
+ * Whole milliseconds left for a call that starts now, in the request or in the wait around it; null
+ * without a deadline.
+ */
 function timeLeftForCall(scope: RequestScope): string | null {
   const left = Math.min(scope.deadline, currentParent().deadline) - monotonicNow()
   return left === Number.POSITIVE_INFINITY ? null : String(Math.max(0, Math.floor(left)))
@@ -142,7 +148,10 @@ export function observeNodeHttp({ trace, propagate }: UnnamedWaitOptions): void 
   })
 }
 
-/** A request as undici's channels publish it: by `fetch`, Node's or that of the package, or by undici itself. */
+/**
+ * A request as undici's channels publish it: by `fetch`, Node's or that of the package, or by
+ * undici itself.
+ */
 interface UndiciRequest {
   readonly method: string
   readonly path: string
@@ -172,7 +181,10 @@ class FetchCall extends OutgoingCall {
   }
 }
 
-/** Observes calls by `fetch` and undici through undici's diagnostics channels. Subscribing loads no module. */
+/**
+ * Observes calls by `fetch` and undici through undici's diagnostics channels. Subscribing loads no
+ * module.
+ */
 export function observeFetch({ trace, propagate }: UnnamedWaitOptions): void {
   const calls = new WeakMap<UndiciRequest, FetchCall>()
   const on = (name: string, listener: (call: FetchCall, message: object) => void): void => {

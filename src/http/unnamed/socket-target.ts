@@ -8,7 +8,10 @@ export interface SocketTarget {
   readonly path: string | null
 }
 
-/** Reads the arguments of `net.Socket.connect`: `(port, host)`, `(path)`, `(options)`, or any of these in an array, as `net.connect` passes them on. */
+/**
+ * Reads the arguments of `net.Socket.connect`: `(port, host)`, `(path)`, `(options)`, or any of
+ * these in an array, as `net.connect` passes them on.
+ */
 export function socketTarget(args: readonly unknown[]): SocketTarget {
   const [first, second] = Array.isArray(args[0]) ? (args[0] as unknown[]) : args
   if (typeof first === 'object' && first !== null) {
@@ -38,7 +41,9 @@ export function formatTargetWithProtocol(target: SocketTarget): string {
   return protocol === null ? formatTarget(target) : `${formatTarget(target)} (${protocol})`
 }
 
-/** Protocols by port: the registered name (IANA) if there is one, else what commonly uses the port. */
+/**
+ * Protocols by port: the registered name (IANA) if there is one, else what commonly uses the port.
+ */
 const BY_PORT: ReadonlyMap<number, string> = new Map([
   [21, 'ftp'],
   [22, 'ssh'],
@@ -87,7 +92,10 @@ const BY_PATH: readonly (readonly [RegExp, string])[] = [
   [/docker\.sock$/, 'docker'],
 ]
 
-/** The protocol that a server on this port, or with this path of a Unix socket, most likely speaks; null if unknown. */
+/**
+ * The protocol that a server on this port, or with this path of a Unix socket, most likely speaks;
+ * null if unknown.
+ */
 function guessProtocol(place: number | string): string | null {
   if (typeof place === 'number') return BY_PORT.get(place) ?? null
   return BY_PATH.find(([pattern]) => pattern.test(place))?.[1] ?? null

@@ -2,7 +2,10 @@ import { monotonicNow } from '../../resilience/clock.ts'
 import type { WaitNode } from '../../resilience/wait-node.ts'
 import { currentParent } from '../../resilience/wait-scope.ts'
 
-/** Something a request has started, without the toolkit, and has not heard back from. Its name is made on demand. */
+/**
+ * Something a request has started, without the toolkit, and has not heard back from. Its name is
+ * made on demand.
+ */
 export abstract class UnnamedWait {
   /** Monotonic milliseconds. */
   since = 0
@@ -14,7 +17,9 @@ export abstract class UnnamedWait {
   older: UnnamedWait | null = null
   newer: UnnamedWait | null = null
 
-  /** Whether an answer has arrived since. A subclass may instead call `end`, and return false here. */
+  /**
+   * Whether an answer has arrived since. A subclass may instead call `end`, and return false here.
+   */
   abstract get over(): boolean
 
   /** Whether the app waits for it at the moment. */
@@ -31,10 +36,16 @@ export abstract class UnnamedWait {
   }
 }
 
-/** A list that grows beyond this is swept of waits that are over, so that a request with ten thousand of them does not retain them all. */
+/**
+ * A list that grows beyond this is swept of waits that are over, so that a request with ten
+ * thousand of them does not retain them all.
+ */
 const SWEEP_ABOVE = 32
 
-/** What one request has started, oldest first: a linked list, because waits end in any order and removal must cost the same for each. */
+/**
+ * What one request has started, oldest first: a linked list, because waits end in any order and
+ * removal must cost the same for each.
+ */
 export class UnnamedWaits {
   #oldest: UnnamedWait | null = null
   #newest: UnnamedWait | null = null

@@ -13,11 +13,10 @@ import { currentWaits } from '../resilience/wait-scope.ts'
 import { withDeadline } from '../resilience/with-deadline.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
 import { currentRequest } from './current-request.ts'
-import { outcomeOf } from './outcome.ts'
 import { rawResponse } from './raw-response.ts'
+import { timeOutRequest } from './respond-instead.ts'
 import type { RequestScope } from './scope.ts'
-import { timeOutRequest } from './time-out-request.ts'
-import { Traffic } from './traffic.ts'
+import { outcomeOf, Traffic } from './traffic.ts'
 
 // The prototypes are wrapped once for the process, as in a worker.
 const traffic = new Traffic(undefined, { requestTimeout: ms(1_000), maxProxyQueueTime: ms(10_000) })
