@@ -1,22 +1,22 @@
 #!/usr/bin/env node
-// No syntax newer than Node 12's, and no `node:` imports: this file must still load on the Node that it refuses.
+// Only syntax of Node 12 and no `node:` imports: this file must load on the versions that it refuses.
 import fs from 'fs'
 
-const LEAST = [22, 19]
+const MIN_VERSION = [22, 19]
 
-function refusal() {
+function refusalReason() {
   const version = process.versions.node.split('.').map(Number)
-  if (version[0] < LEAST[0] || (version[0] === LEAST[0] && version[1] < LEAST[1])) {
-    return `needs Node.js ${LEAST.join('.')} or newer, and this is ${process.versions.node}`
+  if (version[0] < MIN_VERSION[0] || (version[0] === MIN_VERSION[0] && version[1] < MIN_VERSION[1])) {
+    return `requires Node.js ${MIN_VERSION.join('.')} or newer, got ${process.versions.node}`
   }
   if (process.platform === 'win32') {
-    return 'does not run on Windows, where a listening socket cannot be shared as it needs; use WSL or a container'
+    return 'does not run on Windows, which cannot share a listening socket; use WSL or a container'
   }
   return undefined
 }
 
 function start() {
-  // In the repository the sources run as they are; a package has them compiled.
+  // The repository runs the sources, the package has them compiled.
   const source = new URL('../src/cli/main.ts', import.meta.url)
   const compiled = new URL('../dist/cli/main.js', import.meta.url)
   import(fs.existsSync(source) ? source.href : compiled.href)
@@ -27,7 +27,7 @@ function start() {
     })
 }
 
-const refused = refusal()
+const refused = refusalReason()
 if (refused === undefined) start()
 else {
   process.stderr.write(`punctual: ${refused} (PUNCTUAL_PLATFORM_UNSUPPORTED)\n`)

@@ -1,6 +1,6 @@
 import { type Duration, type Milliseconds, readDuration } from '../resilience/duration.ts'
-import { runtimeTimeout } from '../runtime/runtime-timeout.ts'
 import type { RuntimeValue } from '../runtime/runtime-value.ts'
+import { runtimeTimeout } from '../runtime/runtime-value.ts'
 import type { Lifetimes } from './cache-entry.ts'
 
 export interface CacheLimits {

@@ -14,8 +14,8 @@ const sources = globSync(['src/**/*.ts', 'bin/*.js'], { cwd: ROOT })
   .filter((path) => !path.endsWith('.test.ts') && path !== 'src/errors/codes.ts')
   .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }))
 
-describe('codes of errors', () => {
-  it('every code is used by some source, unless it is reserved', () => {
+describe('error codes', () => {
+  it('every code is used, unless it is reserved', () => {
     const used = codes.filter((code) => sources.some(({ text }) => new RegExp(`\\b${code}\\b`).test(text)))
     const reserved = codes.filter((code) => {
       const entry = CODES[code]
@@ -24,7 +24,7 @@ describe('codes of errors', () => {
     assert.deepEqual(used.toSorted(), codes.filter((code) => !reserved.includes(code)).toSorted())
   })
 
-  it('every class of error is named after what it is, and its name is what is printed', () => {
+  it('every error class ends in Error and prints its name', () => {
     for (const { path, text } of sources) {
       for (const [, name = ''] of text.matchAll(/\bclass (\w+) extends (?:PunctualError|UsageError|RangeError)\b/g)) {
         assert.match(name, /^\w+Error$/, path)
@@ -33,13 +33,13 @@ describe('codes of errors', () => {
     }
   })
 
-  it('every code is on the reference page, and every code on the page is in the table', () => {
+  it('the reference page has exactly the codes of the table', () => {
     const page = readFileSync(join(ROOT, 'docs/reference/errors.md'), 'utf8')
     const headings = [...page.matchAll(/^### `(PUNCTUAL_\w+)`$/gm)].map(([, code]) => code)
     assert.deepEqual(headings.toSorted(), codes.toSorted())
   })
 
-  it('a code ends a command or answers a client, never both', () => {
+  it('a code is for a command or for a client, never both', () => {
     for (const code of codes) {
       const { exitCode, httpStatus } = CODES[code]
       assert.notEqual(exitCode === null, httpStatus === null, code)
@@ -56,14 +56,14 @@ describe('codes of errors', () => {
 })
 
 describe('exit codes', () => {
-  it('are the promised numbers, each with a meaning', () => {
+  it('are stable numbers, each with a meaning', () => {
     assert.deepEqual(EXIT, { stopped: 0, failed: 1, usage: 2, bootFailed: 3, releaseFailed: 4, crashLoop: 5 })
     assert.deepEqual(Object.keys(EXIT_MEANINGS).map(Number), Object.values(EXIT))
   })
 })
 
 describe('PunctualError', () => {
-  it('carries code, exit code, cause and details, and prints its own name', () => {
+  it('has code, exit code, cause and details, and prints its name', () => {
     const cause = new Error('inner')
     const error = new PunctualError('PUNCTUAL_CRASH_LOOP', 'it failed', { cause, details: { failures: 10 } })
     assert.ok(error instanceof Error)
@@ -82,7 +82,7 @@ describe('PunctualError', () => {
     assert.equal(error.exitCode, EXIT.usage)
   })
 
-  it('one that clients are told ends a command as a plain failure', () => {
+  it('an error for clients ends a command with exit code 1', () => {
     assert.equal(new PunctualError('PUNCTUAL_STALLED', 'x').exitCode, EXIT.failed)
   })
 })

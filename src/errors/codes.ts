@@ -7,18 +7,18 @@ interface CommandEntry {
   readonly exitCode: ExitCode
   readonly meaning: string
   readonly remedy: string
-  /** The number is promised; nothing of this version throws it yet. */
+  /** The code is reserved; no version throws it yet. */
   readonly reserved?: true
 }
 
-/** An error that a client is told. */
+/** An error that is sent to a client. */
 interface RequestEntry {
   readonly title: string
   readonly httpStatus: number
   readonly exitCode: null
   readonly meaning: string
   readonly remedy: string
-  /** What the client reads. It reveals nothing of the server's inside. */
+  /** The text for the client. It reveals no internals. */
   readonly detail: string
   /** Seconds of the `Retry-After` header. */
   readonly retryAfter?: number
@@ -45,7 +45,7 @@ export type CommandErrorCode =
   | 'PUNCTUAL_INVALID_OPTION'
   | 'PUNCTUAL_ITEM_KILLS_PROCESS'
 
-/** Codes of errors that a client is told over HTTP. */
+/** Codes of errors that are sent to clients. */
 export type RequestErrorCode =
   | 'PUNCTUAL_STALLED'
   | 'PUNCTUAL_WORKER_LOST'
@@ -69,23 +69,23 @@ export type RequestErrorCode =
 export type ErrorCode = CommandErrorCode | RequestErrorCode
 
 /**
- * Every code of Punctual, with what it means and what to do. A code is stable: it may be matched on, logged and searched for.
- * The page `docs/reference/errors.md` is generated from this table.
+ * Every error code, with its meaning and what to do. Codes are stable: match, log and search them.
+ * `docs/reference/errors.md` is generated from this table.
  */
 export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<RequestErrorCode, RequestEntry>> = {
   PUNCTUAL_SETTINGS_INVALID: {
-    title: 'Settings do not apply',
+    title: 'Invalid settings',
     httpStatus: null,
     exitCode: EXIT.usage,
     meaning:
-      'A flag, a `PUNCTUAL_*` variable, the config file or `punctual set` names no setting, has a value that is not accepted, or breaks a rule between settings. The message lists every fault at once.',
-    remedy: 'Change what the message names. `punctual config` shows every setting, where it comes from, and the rules.',
+      'A flag, a `PUNCTUAL_*` variable, the config file or `punctual set` has an unknown name, an invalid value, or breaks a rule between settings. The message lists every fault; so does `details.faults`.',
+    remedy: 'Change what the message names. `punctual config` prints every setting, its origin, and the rules.',
   },
   PUNCTUAL_USAGE: {
     title: 'Wrong usage',
     httpStatus: null,
     exitCode: EXIT.usage,
-    meaning: 'A command or an argument is unknown, missing, or not of the accepted form.',
+    meaning: 'A command or an argument is unknown, missing, or invalid.',
     remedy: 'Read `punctual help` or `punctual <command> --help`.',
   },
   PUNCTUAL_PLATFORM_UNSUPPORTED: {
@@ -107,110 +107,106 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: null,
     exitCode: EXIT.usage,
     meaning:
-      'Another arbiter runs on this state directory. Two would overwrite each other’s control socket and incidents.',
-    remedy: 'Stop the arbiter whose pid the message gives, or give this one its own `--state-dir`.',
+      'Another arbiter uses this state directory. Two arbiters would overwrite each other’s control socket and incidents.',
+    remedy: 'Stop the arbiter with the pid in the message, or use another `--state-dir`.',
   },
   PUNCTUAL_STATE_DIR_UNWRITABLE: {
     title: 'State directory not usable',
     httpStatus: null,
     exitCode: EXIT.usage,
     meaning: 'The state directory cannot be created or written, or its path is too long for a Unix socket.',
-    remedy: 'Make it writable for the user that runs Punctual, or name another with `--state-dir`.',
+    remedy: 'Make it writable for the user that runs Punctual, or use another `--state-dir`.',
   },
   PUNCTUAL_ADMIN_PORT_TAKEN: {
-    title: 'Admin port taken',
+    title: 'Admin port in use',
     httpStatus: null,
     exitCode: EXIT.usage,
     meaning:
-      'The admin server cannot listen on its address: another process does, or the address is not one of this machine.',
-    remedy: 'Choose another with `--admin-port` or `--admin-host`; `--admin-port 0` takes a free one.',
+      'The admin server cannot listen on its address: another process uses it, or this machine does not have it.',
+    remedy: 'Use another `--admin-port` or `--admin-host`; `--admin-port 0` takes a free port.',
   },
   PUNCTUAL_BOOT_FAILED: {
     title: 'The app did not boot',
     httpStatus: null,
     exitCode: EXIT.bootFailed,
     meaning:
-      'No worker of the first generation became ready: the entry threw, ended, did not listen, or took longer than `bootTimeout`.',
-    remedy: 'Read the boot error in front of the message; run the entry with plain `node` to see it alone.',
+      'No worker of the first generation became ready: the entry threw, exited, did not listen, or exceeded `bootTimeout`.',
+    remedy: 'Read the error of the app above the message; run the entry with `node` to see it alone.',
   },
   PUNCTUAL_RELEASE_FAILED: {
-    title: 'A release step failed',
+    title: 'Release failed',
     httpStatus: null,
     exitCode: EXIT.releaseFailed,
-    meaning: 'What must run once before a new generation serves did not succeed, so nothing new was started.',
+    meaning: 'A release step, its lock or its backup failed, so no new generation was started.',
     remedy:
-      'The message names the step, with the end of its output and what was rolled back. Mend it and release again; `punctual release --history` shows every run.',
+      'The message names the step, the end of its output, and what was rolled back. Fix it and release again; `punctual release --history` lists every run.',
   },
   PUNCTUAL_CRASH_LOOP: {
     title: 'Crash loop',
     httpStatus: null,
     exitCode: EXIT.crashLoop,
-    meaning: 'Workers failed `crashLimit` times within `crashWindow`; starting more would only repeat it.',
-    remedy: 'Read the counted reasons and `punctual incidents`, mend the app, start again.',
+    meaning: 'Workers failed `crashLimit` times within `crashWindow`.',
+    remedy: 'Read the counted reasons and `punctual incidents`, fix the app, start again.',
   },
   PUNCTUAL_INTERNAL_ERROR: {
     title: 'The arbiter failed',
     httpStatus: null,
     exitCode: EXIT.failed,
     meaning:
-      'The arbiter itself threw an error that it cannot recover from. It answered 503 to what was in flight, stopped its workers and exited.',
-    remedy:
-      'Let a service manager start it again, and report the fault with the incident of kind `internal-error`, which has the stack.',
+      'The arbiter threw an error that it cannot recover from. It answered requests in flight with 503, stopped its workers and exited.',
+    remedy: 'Let a service manager restart it, and report the incident of kind `internal-error`, which has the stack.',
   },
   PUNCTUAL_ARBITER_NOT_RUNNING: {
     title: 'No arbiter is running',
     httpStatus: null,
     exitCode: EXIT.failed,
-    meaning: 'Nothing answers on the control socket of this state directory.',
-    remedy: 'Start one with `punctual run`, or name the state directory of the one you mean with `--state-dir`.',
+    meaning: 'No process answers on the control socket of this state directory.',
+    remedy: 'Start one with `punctual run`, or select another state directory with `--state-dir`.',
   },
   PUNCTUAL_COMMAND_REFUSED: {
     title: 'Command refused',
     httpStatus: null,
     exitCode: EXIT.failed,
-    meaning:
-      'The arbiter runs, but does not carry out this command now (it is stopping, or the command makes no sense to it).',
-    remedy: 'The message says why. `punctual status` shows what the arbiter is doing.',
+    meaning: 'The arbiter does not execute this command now: it is stopping, or the command does not apply.',
+    remedy: 'The message has the reason. `punctual status` shows what the arbiter is doing.',
   },
   PUNCTUAL_COMMAND_TIMED_OUT: {
-    title: 'Command not answered in time',
+    title: 'Command timed out',
     httpStatus: null,
     exitCode: EXIT.failed,
-    meaning: 'The arbiter took the command and did not answer within the limit. It may still carry it out.',
-    remedy:
-      'Look at `punctual status` and the log. An arbiter that answers nothing at all may be stopped or swapped out.',
+    meaning: 'The arbiter received the command and did not answer in time. It may still execute it.',
+    remedy: 'See `punctual status` and the log. An arbiter that does not answer at all may be stopped or swapped out.',
   },
   PUNCTUAL_RELOAD_FAILED: {
     title: 'Reload failed',
     httpStatus: null,
     exitCode: EXIT.failed,
-    meaning: 'The new generation did not boot. It was dropped; the old one keeps serving.',
-    remedy: 'Mend what the message names and reload again.',
+    meaning: 'The new generation did not boot and was dropped; the old one keeps serving.',
+    remedy: 'Fix what the message names and reload again.',
   },
   PUNCTUAL_ROUTES_UNSUPPORTED: {
     title: 'Routes cannot be deferred',
     httpStatus: null,
     exitCode: EXIT.failed,
-    meaning:
-      '`deferRoutes` was not checked on the version of Fastify that the app uses, and cannot add routes to it after its boot. `details.version` is that version.',
-    remedy: 'Register the module with `app.register`, or use a version of Fastify that is supported.',
+    meaning: 'The framework of the app has a version that `deferRoutes` does not support.',
+    remedy: 'Register the module in the usual way, or update Punctual.',
   },
   PUNCTUAL_INVALID_OPTION: {
     title: 'Invalid option',
     httpStatus: null,
     exitCode: EXIT.failed,
     meaning:
-      'A function of the toolkit was called with an option whose value is not allowed. The error is an `InvalidOptionError`, a `RangeError` of JavaScript; `details.option` names the option, `details.given` is the value.',
-    remedy: 'Correct the call that the stack names. The message says what the option must be.',
+      'A function of the toolkit was called with an invalid option. The error is an `InvalidOptionError`, a `RangeError`; `details.option` is the name, `details.given` the value.',
+    remedy: 'Correct the call in the stack. The message says what the option must be.',
   },
   PUNCTUAL_ITEM_KILLS_PROCESS: {
     title: 'Item kills its process',
     httpStatus: null,
     exitCode: EXIT.failed,
     meaning:
-      'The error of a dead letter: each time an item of a durable queue was handled, the process died or was killed, so it is not handled any more.',
+      'The error of a dead letter: the process died whenever it handled this item of a durable queue, so the item is no longer delivered.',
     remedy:
-      'See in the incidents why those workers died: out of memory, a crash, a spin that was cut. Mend the handler, then `punctual deferred retry`.',
+      'The incidents say why the workers died: out of memory, a crash, an interrupted stall. Fix the handler, then run `punctual deferred retry`.',
   },
   PUNCTUAL_STALLED: {
     title: 'Request stopped',
@@ -219,8 +215,8 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     detail:
       'The server stopped working on this request because it blocked others. It may have been carried out in part.',
     meaning:
-      'The code that served this request did not let the event loop turn for longer than `stallInterruptAfter`, and was cut.',
-    remedy: 'The incident names function, line and request. Break the work up, or move it to a thread.',
+      'The code of this request blocked the event loop for longer than `stallInterruptAfter` and was interrupted.',
+    remedy: 'The incident names function, line and request. Split the work, or move it to a worker thread.',
     retryAfter: 1,
   },
   PUNCTUAL_WORKER_LOST: {
@@ -229,17 +225,17 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: null,
     detail: 'The process that served this request had to be stopped. The request may have been carried out in part.',
     meaning:
-      'The worker had to be killed while this request was in flight or unread; its watchdog gave the last answers.',
-    remedy: 'The incident says why the worker was killed. A request that changes something must be safe to repeat.',
+      'The worker was killed while this request was in flight or unread; its watchdog sent an emergency response.',
+    remedy: 'The incident has the reason. A request that changes data must be safe to repeat.',
     retryAfter: 1,
   },
   PUNCTUAL_REQUEST_TIMEOUT: {
-    title: 'Request expired',
+    title: 'Request timed out',
     httpStatus: 503,
     exitCode: null,
     detail: 'The server could not answer this request in time.',
-    meaning: 'The request was not answered by its deadline (`requestTimeout` after it was accepted).',
-    remedy: 'Find the wait that took the time in the access log, give it a limit and a fallback.',
+    meaning: 'The request was not answered within `requestTimeout` of its acceptance.',
+    remedy: 'Find the slow wait in the access log; give it a timeout and a fallback.',
     retryAfter: 1,
   },
   PUNCTUAL_SHUTTING_DOWN: {
@@ -247,59 +243,58 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: 503,
     exitCode: null,
     detail: 'The server is shutting down and did not finish this request.',
-    meaning: 'The worker was told to leave and the request was still unanswered after `drainTimeout`.',
+    meaning: 'The worker was draining and the request was still unanswered after `drainTimeout`.',
     remedy:
       'Raise `drainTimeout` and `stopTimeout` if requests may take that long; otherwise find out what they wait for.',
     retryAfter: 1,
   },
   PUNCTUAL_WAIT_TIMEOUT: {
-    title: 'Wait expired',
+    title: 'Wait timed out',
     httpStatus: 503,
     exitCode: null,
     detail: 'The server waited too long for something that it needs to answer this request.',
     meaning:
-      'A named wait took longer than its limit, or than what was left of the deadline, and had no fallback. `because` tells which, `started` whether it was begun at all.',
+      'A named wait exceeded its timeout, or the deadline around it, and had no fallback. `because` says which, `started` whether its work began.',
     remedy:
-      'Find out why what it waits for is slow. Give the wait a fallback if the answer can do without; a bigger limit only if it is known to be too small.',
+      'Find out why it is slow. Add a fallback if the answer is useful without it; raise the timeout only if it is known to be too short.',
     retryAfter: 1,
   },
   PUNCTUAL_CLIENT_DISCONNECTED: {
-    title: 'Client gone',
+    title: 'Client disconnected',
     httpStatus: 503,
     exitCode: null,
     detail: 'The connection was closed before this request was answered.',
     meaning:
-      'The client closed its connection while its request was in work, so what the request still waited for was given up. This is no time-out, and nobody reads the answer.',
-    remedy: 'Nothing, unless it happens often: then clients give up sooner than the server answers.',
+      'The client closed the connection while its request was processed, so its waits were aborted. This is not a timeout.',
+    remedy: 'Nothing, unless it is frequent: then clients give up before the server answers.',
     retryAfter: 1,
   },
   PUNCTUAL_SHED: {
-    title: 'Too much to do',
+    title: 'Too many requests',
     httpStatus: 503,
     exitCode: null,
-    detail: 'The server has more to do than it can do in time, and did not begin with this request.',
-    meaning: 'Work was refused, or given up, because there was more of it than could be done in time.',
-    remedy: 'Add workers or machines if this load is to be expected; otherwise let clients back off.',
+    detail: 'The server has more requests than it can answer in time, and did not start this one.',
+    meaning: 'Work was refused or aborted because there was more than could be done in time.',
+    remedy: 'Add workers or machines if this load is normal; otherwise let clients retry later.',
     retryAfter: 1,
   },
   PUNCTUAL_SUPERSEDED: {
     title: 'Superseded',
     httpStatus: 503,
     exitCode: null,
-    detail: 'Something newer took the place of what this request asked for.',
-    meaning: 'Work was given up because something newer took its place, such as a later attempt at the same.',
-    remedy: 'Nothing: await what took its place.',
+    detail: 'A newer operation replaced the one that this request asked for.',
+    meaning: 'Work was aborted because newer work replaced it, such as a later attempt.',
+    remedy: 'Nothing: await the newer work.',
     retryAfter: 1,
   },
   PUNCTUAL_BREAKER_OPEN: {
-    title: 'Breaker open',
+    title: 'Circuit breaker open',
     httpStatus: 503,
     exitCode: null,
-    detail:
-      'Something that the server needs to answer this request has failed repeatedly and is not asked for a moment.',
+    detail: 'Something that the server needs to answer this request fails repeatedly and is paused for a moment.',
     meaning:
-      'Calls through this breaker failed often enough to open it; until it closes again they fail at once. `cause` is the last failure, `retryAfter` when it will be tried again.',
-    remedy: 'Mend what it protects from. Give the call a fallback if the answer can do without.',
+      'Calls through this breaker failed often enough to open it; it rejects calls until it closes. `cause` is the last failure, `retryAfter` the time until the next attempt.',
+    remedy: 'Fix what the breaker protects. Add a fallback if the answer is useful without it.',
     retryAfter: 1,
   },
   PUNCTUAL_BULKHEAD_FULL: {
@@ -307,9 +302,9 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: 503,
     exitCode: null,
     detail: 'Too many requests need the same thing at once.',
-    meaning: 'As many calls as this bulkhead lets through at once are in work, and its queue is full.',
+    meaning: 'The bulkhead runs its maximum of concurrent calls, and its queue is full.',
     remedy:
-      'Look at `abandonedOperations()` and at what the calls in work wait for. Raise `concurrent` only if what is behind it can take more.',
+      'See `abandonedOperations()` and what the running calls wait for. Raise `concurrent` only if the resource can take more.',
     retryAfter: 1,
   },
   PUNCTUAL_CONNECTION_LOST: {
@@ -318,9 +313,9 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: null,
     detail: 'The server lost a connection it needed for this request. The request may have been carried out in part.',
     meaning:
-      'A connection of a guarded pool ended under a query: the database restarted, the network broke, its borrower had it destroyed, or it was destroyed because nobody could tell what state it was in.',
+      'A connection of a guarded pool ended during a query: the database restarted, the network failed, or the connection was destroyed because its state was unknown.',
     remedy:
-      'The message says why. A read may be repeated at once; a write only if it is safe to do twice, since it may have been carried out.',
+      'The message has the reason. Repeat a read at once; repeat a write only if it is idempotent, since it may have been executed.',
     retryAfter: 1,
   },
   PUNCTUAL_ROUTES_NOT_LOADED: {
@@ -328,19 +323,18 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: 503,
     exitCode: null,
     detail: 'The server is still loading what it needs to answer this request.',
-    meaning: 'The module of deferred routes was not loaded within the deadline of the request. It goes on loading.',
-    remedy:
-      'See what its import costs with `--boot-profile`. Mount what is asked for right after a start without deferring it.',
+    meaning: 'The module of deferred routes was not loaded before the deadline of the request. Loading continues.',
+    remedy: 'Measure its import with `--boot-profile`. Do not defer routes that are requested right after a start.',
     retryAfter: 1,
   },
   PUNCTUAL_ROUTES_FAILED: {
     title: 'Not available',
     httpStatus: 503,
     exitCode: null,
-    detail: 'This part of the server could not be loaded. It is tried again.',
+    detail: 'This part of the server could not be loaded. Loading will be retried.',
     meaning:
-      'The module of deferred routes threw while it was loaded or mounted. Only its own routes fail; it is tried again with growing delays.',
-    remedy: 'The log has the error. Mend it and reload.',
+      'The module of deferred routes threw while it was loaded or mounted. Only its routes fail; loading is retried with growing delays.',
+    remedy: 'The log has the error. Fix it and reload.',
     retryAfter: 1,
   },
   PUNCTUAL_TOO_MANY_QUERIES: {
@@ -349,19 +343,19 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: null,
     detail: 'The server could not answer this request.',
     meaning:
-      'A request asked for more queries than its route may run. Only in tests (`NODE_ENV=test`, or inside `expectQueries`) is that an error; elsewhere it is a line in the log.',
-    remedy: 'Load together what is loaded one by one, or give the route a larger budget.',
+      'A request ran more queries than its route allows. It is an error only in tests (`NODE_ENV=test`, or inside `expectQueries`); elsewhere it is a line in the log.',
+    remedy: 'Load rows together instead of one by one, or raise the limit of the route.',
     retryAfter: 1,
   },
   PUNCTUAL_SQLITE_FAILED: {
-    title: 'SQLite refused',
+    title: 'SQLite error',
     httpStatus: 503,
     exitCode: null,
     detail: 'The database could not carry out what this request needs.',
     meaning:
-      'SQLite refused a statement of a database that `openSqlite` opened, or could not open its file. `errname` is its own name for the reason, such as `SQLITE_CONSTRAINT_UNIQUE`.',
+      'SQLite refused a statement of a database opened by `openSqlite`, or could not open its file. `errname` is the name of the error, such as `SQLITE_CONSTRAINT_UNIQUE`.',
     remedy:
-      'The message says what was refused. A constraint is for the app to answer in its own words; for a file that cannot be opened, check its path, its directory and who may write there.',
+      'The message says what was refused. Handle a constraint in the app; for a file that cannot be opened, check its path, directory and permissions.',
     retryAfter: 1,
   },
   PUNCTUAL_BATCH_RESULT: {
@@ -370,7 +364,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: null,
     detail: 'The server could not answer this request.',
     meaning:
-      'What `loadMany` of a batch returned does not go with the keys it was given: no array and no `Map`, an array of another length, or a `Map` with none of the keys. `details.problem` says which.',
+      'The result of `loadMany` of a batch does not match its keys: neither an array nor a `Map`, an array of another length, or a `Map` with none of the keys. `details.problem` says which.',
     remedy:
       'Return one value for each key, in their order, or a `Map` by key. The keys of the `Map` must be of the same type (pg gives bigint columns as strings); objects need the option `keyOf`.',
   },
@@ -380,9 +374,9 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: null,
     detail: 'The server could not answer this request.',
     meaning:
-      'What the `load` of a cache returned, or what was given to its `set`, can neither be frozen nor copied, so callers would share something that one of them may change.',
+      'The result of the `load` of a cache, or the value given to its `set`, can be neither frozen nor copied, so that callers would share a mutable value.',
     remedy:
-      'The message names cache, key and place. Return plain objects, arrays, strings, numbers, booleans, bigints, dates, maps, sets or bytes.',
+      'The message names cache, key and property. Return plain objects, arrays, strings, numbers, booleans, bigints, dates, maps, sets or bytes.',
   },
   PUNCTUAL_QUEUE_NOT_SYNCED: {
     title: 'Queue not synced',
@@ -390,9 +384,8 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: null,
     detail: 'The server could not store what this request needs to keep.',
     meaning:
-      'A durable queue could not sync, and `synced` rejected: items that it accepted would not survive a loss of power, because they are in memory only or the disk refused to sync them. `details.reason` is the error code of the file system, or another word for why.',
-    remedy:
-      'See what is wrong with the disk that has the state directory. The queue writes the items down by itself once the disk works again.',
+      'A durable queue could not sync, and `synced` rejected: a power loss would lose items, because they are in memory only or the disk refused to sync them. `details.reason` is the error code of the file system, or another reason.',
+    remedy: 'Check the disk of the state directory. The queue writes the items once the disk works again.',
     retryAfter: 5,
   },
 }

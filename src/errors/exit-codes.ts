@@ -1,4 +1,4 @@
-/** What the `punctual` command exits with. Scripts and service managers rely on it: numbers are added, never changed. */
+/** The exit codes of `punctual`. Scripts and service managers rely on them: never change one. */
 export const EXIT = {
   stopped: 0,
   failed: 1,
@@ -10,12 +10,12 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** What each says, for the reference. */
+/** The meaning of each, for the reference. */
 export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
-  0: 'Stopped as asked, or the command did what it was told',
-  1: 'The command was understood and failed, or something unforeseen was thrown',
-  2: 'Wrong usage or settings; nothing was started',
-  3: 'The first generation of workers could not boot',
-  4: 'A release step failed',
-  5: 'Crash loop: workers failed too often in too short a time',
+  0: 'Stopped on request, or the command succeeded',
+  1: 'The command failed, or an unexpected error was thrown',
+  2: 'Wrong usage or invalid settings; nothing was started',
+  3: 'The first generation of workers did not boot',
+  4: 'The release failed',
+  5: 'Crash loop: workers failed too often',
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InvalidOptionError } from './invalid-option-error.ts'
 
-test('an invalid option is a RangeError that names the option and what was given', () => {
+test('an invalid option is a RangeError that names the option and its value', () => {
   const error = new InvalidOptionError('the bulkhead "partner"', 'queue', -1, 'must be a whole number of at least 0')
   assert.ok(error instanceof RangeError)
   assert.equal(error.name, 'InvalidOptionError')
@@ -11,7 +11,7 @@ test('an invalid option is a RangeError that names the option and what was given
   assert.equal(error.message, 'the bulkhead "partner": queue must be a whole number of at least 0, got -1')
 })
 
-test('what was given is shown in a few characters, whatever it is', () => {
+test('any value is shown in a few characters', () => {
   const messages = ['5', undefined, null, Number.NaN, {}, Symbol('x'), Object.create(null)].map(
     (given) => new InvalidOptionError('x', 'timeout', given, 'must be a duration').message.split('got ')[1],
   )

@@ -1,15 +1,16 @@
 import type { ErrorCode } from './codes.ts'
 
-/** Which option of which call is invalid, and what was given for it. */
+/** The invalid option of a call, and its value. */
 export interface InvalidOptionDetails {
-  /** As the caller writes it, nested ones with dots: `timeout`, `trip.share`. */
+  /** As the caller writes it, nested options with dots: `timeout`, `trip.share`. */
   readonly option: string
   readonly given: unknown
 }
 
 /**
- * An option of the toolkit has a value that is not allowed. It is thrown where the option is given, before anything is done. A `RangeError`, as
- * Node throws for options of its own, and with a code like theirs; it has no HTTP status, because it is a mistake in the app.
+ * An option of the toolkit has an invalid value. Thrown by the call that has the option, before it
+ * does anything. A `RangeError` with a code, as Node throws for its own options; without an HTTP
+ * status, because it is a mistake in the app.
  */
 export class InvalidOptionError extends RangeError {
   static {
@@ -20,7 +21,7 @@ export class InvalidOptionError extends RangeError {
   readonly details: InvalidOptionDetails
 
   /**
-   * @param of whose option it is, e.g. `the bulkhead "partner"`
+   * @param of the owner of the option, e.g. `the bulkhead "partner"`
    * @param must what the option must be, e.g. `must be a whole number of at least 1`
    */
   constructor(of: string, option: string, given: unknown, must: string) {

@@ -21,26 +21,26 @@ async function fetchFrom(server: ReturnType<typeof createTcpServer>, t: TestCont
 }
 
 describe('problem', () => {
-  it('the type is a stable name made from the code', () => {
+  it('the type is derived from the code', () => {
     assert.equal(problemType('PUNCTUAL_STALLED'), 'urn:punctual:error:stalled')
     assert.equal(problemType('PUNCTUAL_REQUEST_TIMEOUT'), 'urn:punctual:error:request-timeout')
   })
 
-  it('reveals no code, setting or path of the inside', () => {
+  it('reveals no code, setting or path', () => {
     for (const code of codes) {
       const { title, detail } = problemOf(code)
       assert.doesNotMatch(`${title} ${detail}`, /punctual|[Ww]orker|[Ss]tall|event loop|[a-z][A-Z]|\//, code)
     }
   })
 
-  it('names the request only where it has an id', () => {
+  it('names the request only if it has an id', () => {
     assert.equal('instance' in problemOf('PUNCTUAL_STALLED'), false)
     assert.equal(problemOf('PUNCTUAL_STALLED', 'urn:request:7').instance, 'urn:request:7')
   })
 
   for (const code of codes) {
     const { httpStatus, retryAfter } = CODES[code]
-    it(`${code} arrives over HTTP as problem+json, with when to try again where that helps`, async (t) => {
+    it(`${code} arrives over HTTP as problem+json, with Retry-After if it has one`, async (t) => {
       const { status, headers, body } = problemAnswer(code, 'r1')
       const response = await fetchFrom(
         createServer((_, answer) => answer.writeHead(status, headers).end(body)),
@@ -52,7 +52,7 @@ describe('problem', () => {
       assert.deepEqual(JSON.parse(await text(response)), problemOf(code, 'r1'))
     })
 
-    it(`${code} as raw text is a whole HTTP response`, async (t) => {
+    it(`${code} as raw text is a complete HTTP response`, async (t) => {
       const response = await fetchFrom(
         createTcpServer((socket) => socket.once('data', () => socket.end(problemResponseText(code)))),
         t,
@@ -64,7 +64,7 @@ describe('problem', () => {
     })
   }
 
-  it('the answer to HEAD is the same without its body', () => {
+  it('the response to HEAD has no body', () => {
     const whole = problemResponseText('PUNCTUAL_WORKER_LOST')
     const head = problemResponseText('PUNCTUAL_WORKER_LOST', { head: true })
     assert.ok(head.endsWith('\r\n\r\n'))

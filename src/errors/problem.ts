@@ -1,24 +1,24 @@
 import { CODES, type ErrorCode, type RequestErrorCode } from './codes.ts'
 
-/** An error as a client reads it: RFC 9457, "Problem Details for HTTP APIs". */
+/** An error as sent to a client: RFC 9457, "Problem Details for HTTP APIs". */
 export interface Problem {
-  /** `urn:punctual:error:stalled`: stable, to be matched on. */
+  /** `urn:punctual:error:stalled`. Stable: clients may match it. */
   readonly type: string
   readonly title: string
   readonly status: number
   readonly detail: string
-  /** The id of the request, where it has one. */
+  /** The id of the request, if it has one. */
   readonly instance?: string
 }
 
-/** Reason phrases of the statuses in the table. Not Node's list: importing `node:http` costs a thread 5 MB. */
+/** Reason phrases of the statuses in use. Importing Node's list in `node:http` costs a thread 5 MB. */
 const REASONS: Readonly<Record<number, string>> = {
   500: 'Internal Server Error',
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
 }
 
-/** A whole answer, ready for `response.writeHead(status, headers).end(body)`. */
+/** A complete response, for `response.writeHead(status, headers).end(body)`. */
 export interface ProblemAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -31,9 +31,9 @@ export function problemType(code: ErrorCode): string {
 }
 
 /**
- * What a client is told of this code, as an object. The text is fixed: no message, path or stack of the server gets in.
+ * The problem of a code. Its texts are fixed: it contains no message, path or stack of the server.
  *
- * @param status default: that of the code
+ * @param status default: the status of the code
  */
 export function problemOf(code: RequestErrorCode, instance?: string, status?: 503 | 504): Problem {
   const { title, httpStatus, detail } = CODES[code]
@@ -41,7 +41,10 @@ export function problemOf(code: RequestErrorCode, instance?: string, status?: 50
   return instance === undefined ? problem : { ...problem, instance }
 }
 
-/** The same as a whole answer: `application/problem+json`, not to be cached, with `Retry-After` in seconds where the code has one. */
+/**
+ * The problem as a complete response: `application/problem+json`, not cacheable, with `Retry-After` in
+ * seconds if the code has one.
+ */
 export function problemAnswer(code: RequestErrorCode, instance?: string, statusGiven?: 503 | 504): ProblemAnswer {
   const problem = problemOf(code, instance, statusGiven)
   const { retryAfter } = CODES[code]
@@ -59,8 +62,9 @@ export function problemAnswer(code: RequestErrorCode, instance?: string, statusG
 }
 
 /**
- * The same as the text of an HTTP/1.1 response that ends its connection, for writing to a socket where no `ServerResponse` is left.
- * `head` leaves the body away, as the answer to HEAD must. Without `Date`: RFC 9110 asks for it below 500 only.
+ * The problem as the text of an HTTP/1.1 response that closes the connection, for a socket without a
+ * `ServerResponse`. `head` omits the body, as the response to HEAD must. RFC 9110 does not require
+ * `Date` for a status of 500 and above.
  */
 export function problemResponseText(
   code: RequestErrorCode,

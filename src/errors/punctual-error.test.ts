@@ -4,23 +4,23 @@ import { inspect } from 'node:util'
 import { PunctualError, UsageError } from './punctual-error.ts'
 
 describe('PunctualError', () => {
-  it('tells frameworks what a request that fails with it is answered', () => {
+  it('tells frameworks the status and headers of the response', () => {
     const { status, statusCode, expose, headers } = new PunctualError('PUNCTUAL_WAIT_TIMEOUT', 'secret')
     assert.deepEqual({ status, statusCode, expose }, { status: 503, statusCode: 503, expose: false })
     assert.deepEqual(headers, { 'retry-after': '1' })
   })
 
-  it('says later where it knows when, in whole seconds', () => {
+  it('takes Retry-After from the error if it has one, in whole seconds', () => {
     const error = Object.assign(new PunctualError('PUNCTUAL_BREAKER_OPEN', 'x'), { retryAfter: 4_200 })
     assert.deepEqual(error.headers, { 'retry-after': '5' })
   })
 
-  it('has no status as the error of a command', () => {
+  it('has no status for a command', () => {
     const { status, statusCode, headers } = new UsageError('x')
     assert.deepEqual([status, statusCode, headers], [undefined, undefined, undefined])
   })
 
-  it('lets a framework write them, as Koa does', () => {
+  it('lets a framework overwrite them, as Koa does', () => {
     const error = new PunctualError('PUNCTUAL_SHED', 'x')
     error.status = 429
     error.statusCode = 429

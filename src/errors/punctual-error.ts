@@ -3,17 +3,17 @@ import { EXIT, type ExitCode } from './exit-codes.ts'
 
 export interface PunctualErrorOptions {
   readonly cause?: unknown
-  /** Facts for programs: small, plain data. */
+  /** Facts for programs, as small, plain data. */
   readonly details?: Readonly<Record<string, unknown>>
 }
 
 /**
- * Base of every error that Punctual throws on purpose. The message says what happened, where, how long it took, and what to do;
- * it is meant for the operator and never sent to a client (`problem.ts` writes what a client reads).
+ * Base class of the errors that Punctual throws. The message says what happened, where, and what to
+ * do. It is for the operator and never sent to a client, which gets the problem of the code.
  */
 export class PunctualError extends Error {
   static {
-    // On the prototype, where the classes of the language have it: an own property would be printed with every error.
+    // On the prototype, as for built-in errors: an own property would be printed with every error.
     PunctualError.prototype.name = 'PunctualError'
   }
 
@@ -26,16 +26,17 @@ export class PunctualError extends Error {
     if (options.details !== undefined) this.details = options.details
   }
 
-  /** What a command that ends with this error exits with. */
+  /** The exit code of a command that fails with this error. */
   get exitCode(): ExitCode {
     return CODES[this.code].exitCode ?? EXIT.failed
   }
 
   /**
-   * What a request that fails with this error is answered, as frameworks read it (Fastify and others `statusCode`, Express and Koa `status`, `expose`
-   * and `headers`), so that an unchanged app answers 503 with `Retry-After` and not 500. Undefined for errors of commands.
+   * The HTTP status of a request that fails with this error; undefined for errors of commands. Frameworks
+   * read it (Fastify `statusCode`, Express and Koa `status`, `expose` and `headers`), so that an
+   * unchanged app answers 503 with `Retry-After` instead of 500.
    *
-   * Accessors of the prototype, so that they are not printed with the error. Frameworks and apps write them too: what is written stays.
+   * Accessors of the prototype, so that they are not printed with the error. Frameworks may write them.
    */
   get statusCode(): number | undefined {
     return CODES[this.code].httpStatus ?? undefined
@@ -53,7 +54,7 @@ export class PunctualError extends Error {
     keep(this, 'status', value)
   }
 
-  /** False: the message is for the operator. */
+  /** False: the message must not be sent to the client. */
   get expose(): boolean {
     return false
   }
@@ -62,7 +63,7 @@ export class PunctualError extends Error {
     keep(this, 'expose', value)
   }
 
-  /** `retry-after` in seconds, where the code has one. */
+  /** `retry-after` in seconds, if the code has one. */
   get headers(): Readonly<Record<string, string>> | undefined {
     const seconds = retrySeconds(this)
     return seconds === undefined ? undefined : { 'retry-after': String(seconds) }
@@ -77,7 +78,7 @@ function keep(error: object, name: string, value: unknown): void {
   Object.defineProperty(error, name, { value, writable: true, configurable: true, enumerable: true })
 }
 
-/** Seconds after which to try again: the error's own `retryAfter` (milliseconds) where it knows better than its code. */
+/** Seconds until a retry: the `retryAfter` of the error (in milliseconds), else that of its code. */
 export function retrySeconds(error: { readonly code: ErrorCode; readonly retryAfter?: unknown }): number | undefined {
   const entry = CODES[error.code]
   if (entry.httpStatus === null) return undefined
@@ -86,7 +87,7 @@ export function retrySeconds(error: { readonly code: ErrorCode; readonly retryAf
   return entry.retryAfter
 }
 
-/** A command or an argument that is unknown, missing, or not of the accepted form. Exit code 2. */
+/** A command or an argument is unknown, missing, or invalid. Exit code 2. */
 export class UsageError extends PunctualError {
   static {
     UsageError.prototype.name = 'UsageError'

@@ -1,3 +1,8 @@
 /** `punctual/runtime`: values that `punctual set` changes while the app runs. */
-export { type RuntimeTimeoutOptions, runtimeTimeout } from './runtime-timeout.ts'
-export { type RuntimeValue, type RuntimeValueOptions, runtimeValue } from './runtime-value.ts'
+export {
+  type RuntimeTimeoutOptions,
+  type RuntimeValue,
+  type RuntimeValueOptions,
+  runtimeTimeout,
+  runtimeValue,
+} from './runtime-value.ts'

@@ -1,55 +1,92 @@
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/messages.ts'
 import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
+import { type Duration, formatDuration, type Milliseconds, readDuration } from '../resilience/duration.ts'
+import { durationKind } from '../settings/number-kinds.ts'
 
 export interface RuntimeValueOptions<T> {
-  /** In force until somebody sets another, and again when that is taken back. */
+  /** The app's own value: in force unless another is set. */
   readonly value: T
-  /** Reads what an operator has written; throws an error whose message says what is allowed. */
+  /** Parses what an operator writes; throws an error whose message says what is allowed. */
   readonly read: (text: string) => T
-  /** Writes a value so that `read` gives the same again. */
+  /** Formats a value so that `read` returns the same value. */
   readonly write: (value: T) => string
-  /** Called after the value has been changed from outside, with the new one. */
+  /** Called with the new value after it was changed at runtime. */
   readonly onChange?: (value: T) => void
 }
 
-/** A value that `punctual set` changes in every worker while they run. */
+/** A value that `punctual set` changes in every worker while it runs. */
 export interface RuntimeValue<T> {
   readonly name: string
-  /** In force now. A plain field: reading it costs nothing. */
+  /** The value in force. A plain field: reading it has no cost. */
   readonly value: T
-  /** Takes the name back, so that nobody can set it any more; the value stays as it is. */
+  /** Withdraws the name, so that it can no longer be set; the value stays as it is. */
   close(): void
 }
 
-const LONGEST_NAME = 200
+const MAX_NAME_LENGTH = 200
 
 /**
- * Declares a value by a name with a dot, such as `cache.auth:user.ttl`, so that it can be changed while the app runs. One that has been set
- * before applies from the start. Outside Punctual it is the value that was given, and nobody changes it.
+ * Declares a value by a name with a dot, such as `cache.auth:user.ttl`, so that `punctual set` can
+ * change it while the app runs. A value that is already set applies from the start. Outside Punctual
+ * the value is always the app's own.
  *
- * @throws RangeError when the name is none
+ * @param name the thing, a dot and the value: `cache.users.ttl`
+ * @throws InvalidOptionError for a name of another form
  */
 export function runtimeValue<T>(name: string, options: RuntimeValueOptions<T>): RuntimeValue<T> {
-  if (!/^[a-z][\w-]*\.\S/i.test(name) || /\p{Cc}/u.test(name) || name.length > LONGEST_NAME) {
+  if (!/^[a-z][\w-]*\.\S/i.test(name) || /\p{Cc}/u.test(name) || name.length > MAX_NAME_LENGTH) {
     throw new InvalidOptionError(
       'runtimeValue',
       'name',
-      name.slice(0, LONGEST_NAME),
-      `must be what it belongs to, a dot and what it is ("cache.users.ttl"), at most ${LONGEST_NAME} characters`,
+      name.slice(0, MAX_NAME_LENGTH),
+      `must be a thing, a dot and a value ("cache.users.ttl"), at most ${MAX_NAME_LENGTH} characters`,
     )
   }
-  const line = workerChannel()
+  const channel = workerChannel()
   const declared = new Declared(name, options)
-  if (line !== null) registryOf(line).declare(declared)
+  if (channel !== null) registryOf(channel).declare(declared)
   return declared
+}
+
+export interface RuntimeTimeoutOptions {
+  /** Called with the new timeout after it was changed at runtime. */
+  readonly onChange?: (timeout: Milliseconds) => void
+}
+
+const duration = durationKind({ zero: true, unbounded: true })
+
+/**
+ * A duration in milliseconds that `punctual set <name> <duration>` changes in every worker.
+ *
+ * @param name the thing, a dot and the value: `auth.lookup`
+ * @param timeout the app's own value: `'5s'`, `'unbounded'`, or a number of milliseconds
+ * @throws InvalidOptionError for a name of another form, or an invalid duration
+ */
+export function runtimeTimeout(
+  name: string,
+  timeout: Duration,
+  options: RuntimeTimeoutOptions = {},
+): RuntimeValue<Milliseconds> {
+  return runtimeValue(name, {
+    ...options,
+    value: readDuration(`the runtime value ${JSON.stringify(name)}`, 'timeout', timeout),
+    read: readTimeout,
+    write: formatDuration,
+  })
+}
+
+function readTimeout(text: string): Milliseconds {
+  const parsed = duration.parse(text, { cwd: '.', isTerminal: false, parallelism: 1 })
+  if (parsed.ok) return parsed.value
+  throw new RangeError(`${parsed.what}; ${parsed.advice}`)
 }
 
 class Declared<T> implements RuntimeValue<T> {
   readonly name: string
   value: T
   readonly #options: RuntimeValueOptions<T>
-  registry: Registry | null = null
+  #withdraw: () => void = () => {}
 
   constructor(name: string, options: RuntimeValueOptions<T>) {
     this.name = name
@@ -61,40 +98,49 @@ class Declared<T> implements RuntimeValue<T> {
     return this.#options.write(this.value)
   }
 
+  /** The app's own value, in force unless another is set. */
   get standard(): string {
     return this.#options.write(this.#options.value)
   }
 
-  /** The text as it would be written back. Throws if it is not allowed. */
+  /** The text as it would be formatted. Throws if it is not allowed. */
   check(text: string): string {
     return this.#options.write(this.#options.read(text))
   }
 
-  /** Takes the value that is written; null is the app's own. */
-  take(text: string | null): void {
+  /** Sets the value; null restores the app's own. */
+  set(text: string | null): void {
     this.value = text === null ? this.#options.value : this.#options.read(text)
   }
 
-  tell(): void {
+  notify(): void {
     this.#options.onChange?.(this.value)
   }
 
+  /** Called once, when it is declared. */
+  onClose(withdraw: () => void): void {
+    this.#withdraw = withdraw
+  }
+
   close(): void {
-    this.registry?.withdraw(this)
-    this.registry = null
+    this.#withdraw()
+    this.#withdraw = () => {}
   }
 }
 
-/** The hot values of this process. Several of one name are one for the arbiter: all take the value that is set, or none. */
+/**
+ * The runtime values of this process. Several values of one name are one value for the arbiter: all
+ * accept a new value, or none.
+ */
 class Registry {
-  readonly #line: WorkerChannel
+  readonly #channel: WorkerChannel
   readonly #set: Map<string, string>
   readonly #declared = new Map<string, Set<Declared<unknown>>>()
 
-  constructor(line: WorkerChannel) {
-    this.#line = line
-    this.#set = new Map(Object.entries(line.set ?? {}))
-    line.subscribe(RUNTIME_TOPIC, (message) => this.#heard(message as RuntimeToWorker))
+  constructor(channel: WorkerChannel) {
+    this.#channel = channel
+    this.#set = new Map(Object.entries(channel.set ?? {}))
+    channel.subscribe(RUNTIME_TOPIC, (message) => this.#onMessage(message as RuntimeToWorker))
   }
 
   declare<T>(declared: Declared<T>): void {
@@ -103,28 +149,28 @@ class Registry {
     let refused: string | null = null
     if (text !== undefined) {
       try {
-        declared.take(text)
+        declared.set(text)
       } catch (error) {
         refused = messageOf(error)
       }
     }
     const namesakes = this.#declared.get(name) ?? new Set()
     this.#declared.set(name, namesakes.add(declared as Declared<unknown>))
-    declared.registry = this
+    declared.onClose(() => this.#withdraw(declared as Declared<unknown>))
     if (namesakes.size === 1 || refused !== null) {
-      this.#tell({ type: 'declare', name, value: declared.text, standard: declared.standard, refused })
+      this.#send({ type: 'declare', name, value: declared.text, standard: declared.standard, refused })
     }
   }
 
-  withdraw<T>(declared: Declared<T>): void {
+  #withdraw(declared: Declared<unknown>): void {
     const namesakes = this.#declared.get(declared.name)
-    namesakes?.delete(declared as Declared<unknown>)
+    namesakes?.delete(declared)
     if (namesakes?.size !== 0) return
     this.#declared.delete(declared.name)
-    this.#tell({ type: 'withdraw', name: declared.name })
+    this.#send({ type: 'withdraw', name: declared.name })
   }
 
-  #heard(message: RuntimeToWorker): void {
+  #onMessage(message: RuntimeToWorker): void {
     const { type, ask, name } = message
     const namesakes = [...(this.#declared.get(name) ?? [])]
     const [first] = namesakes
@@ -135,32 +181,32 @@ class Registry {
       let value = first.standard
       if (text !== null) for (const one of namesakes) value = one.check(text)
       if (type !== 'check') this.#change(name, namesakes, text)
-      this.#tell({ type: 'answer', ask, ok: true, value })
+      this.#send({ type: 'answer', ask, ok: true, value })
     } catch (error) {
-      this.#tell({ type: 'answer', ask, ok: false, why: messageOf(error) })
+      this.#send({ type: 'answer', ask, ok: false, why: messageOf(error) })
     }
   }
 
   #change(name: string, namesakes: readonly Declared<unknown>[], text: string | null): void {
     if (text === null) this.#set.delete(name)
     else this.#set.set(name, text)
-    // All have it before anybody is told: a listener that throws keeps it from nobody.
-    for (const one of namesakes) one.take(text)
-    for (const one of namesakes) one.tell()
+    // All values change before the first listener runs: a listener that throws affects none of them.
+    for (const one of namesakes) one.set(text)
+    for (const one of namesakes) one.notify()
   }
 
-  #tell(message: RuntimeToArbiter): void {
-    this.#line.send(RUNTIME_TOPIC, message)
+  #send(message: RuntimeToArbiter): void {
+    this.#channel.send(RUNTIME_TOPIC, message)
   }
 }
 
 const registries = new WeakMap<WorkerChannel, Registry>()
 
-function registryOf(line: WorkerChannel): Registry {
-  const known = registries.get(line)
+function registryOf(channel: WorkerChannel): Registry {
+  const known = registries.get(channel)
   if (known !== undefined) return known
-  const registry = new Registry(line)
-  registries.set(line, registry)
+  const registry = new Registry(channel)
+  registries.set(channel, registry)
   return registry
 }
 

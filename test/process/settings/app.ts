@@ -6,7 +6,7 @@ import { request } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-const HOT = join(import.meta.dirname, '../../../src/runtime/runtime-timeout.ts')
+const HOT = join(import.meta.dirname, '../../../src/runtime/runtime-value.ts')
 
 /** An app with two values that can be changed, one of them declared late. */
 const FILES: Readonly<Record<string, string>> = {
