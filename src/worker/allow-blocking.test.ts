@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { allowBlocking, publishRuntime } from './allow-blocking.ts'
 
 describe('allowBlocking', () => {
-  it('outside a worker only runs the job', () => {
+  it('only runs the job outside a worker', () => {
     assert.equal(
       allowBlocking('report', '2s', () => 42),
       42,
@@ -11,7 +11,7 @@ describe('allowBlocking', () => {
     assert.throws(() => allowBlocking('report', '2s', () => assert.fail('mine')), /mine/)
   })
 
-  it('refuses what is no finite length of time, and does not run the job', () => {
+  it('rejects a timeout that is not finite and positive, and does not run the job', () => {
     for (const timeout of ['unbounded', '2', '', 'soon', 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
       assert.throws(
         () => allowBlocking('report', timeout, () => assert.fail('it ran')),
@@ -21,7 +21,7 @@ describe('allowBlocking', () => {
     }
   })
 
-  it('in a worker announces the job before it runs, and its end even if it throws', () => {
+  it('announces the start and the end of the job in a worker, even if the job throws', () => {
     const said: unknown[] = []
     publishRuntime({
       sequenceOf: () => 0,

@@ -4,8 +4,8 @@ import { ProcessGlobal } from '../system/process-global.ts'
 
 /**
  * What a worker offers to code that cannot import it: the watchdog, which evaluates it in a paused
- * frame, and the toolkit in the app. Members are added, never changed: the app's copy of Punctual may
- * be newer than the one that runs the worker.
+ * frame, and the toolkit in the app. Members are added, never changed: the app's copy of Punctual
+ * may be newer than the one that runs the worker.
  */
 export interface WorkerRuntime {
   /**

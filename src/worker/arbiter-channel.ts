@@ -7,17 +7,26 @@ import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { promiseAtMost, waitAtMost } from '../resilience/wait-at-most.ts'
 
-const REPORT_EVERY = ms(1_000)
-/** Messages a topic that nobody hears yet. */
-const MOST_UNHEARD = 1_000
-/** What deferred work gets at least, however long the last requests took. */
-const LEAST_DRAIN = 1_000
-/** A worker that is not gone by the stop limit is killed; it is to be gone so long before, in milliseconds. */
-const BEFORE_KILL = 250
+const REPORT_INTERVAL = ms(1_000)
+/** Messages kept for a topic without a listener. */
+const MAX_UNRECEIVED = 1_000
+/**
+ * What the modules get for their drain at least, in milliseconds, however long the requests took.
+ */
+const MIN_DRAIN_TIME = 1_000
+/**
+ * The worker exits this long before the arbiter would kill it at `stopTimeout`, in milliseconds.
+ */
+const KILL_MARGIN = 250
+/** How long the last message to the arbiter may delay the exit of the process. */
+const FLUSH_TIMEOUT = ms(500)
 
-type Drained = (limit: number) => Promise<void>
+type DrainModule = (timeout: number) => Promise<void>
 
-/** The line of this worker, as the toolkit in the app finds it. It costs nothing until a room uses it. */
+/**
+ * The worker's end of the channel between the toolkit and the arbiter. It costs nothing until a
+ * module uses it.
+ */
 export class ArbiterChannel implements WorkerChannel {
   readonly worker: number
   readonly stateDir: string
@@ -25,14 +34,14 @@ export class ArbiterChannel implements WorkerChannel {
   readonly #inFlight: () => number
   readonly #settings: WorkerConfig['settings']
   readonly #listeners = new Map<string, Set<(message: unknown) => void>>()
-  readonly #unheard = new Map<string, unknown[]>()
+  readonly #unreceived = new Map<string, unknown[]>()
   readonly #reports = new Map<string, () => unknown>()
-  readonly #drains = new Map<string, Drained>()
+  readonly #drains = new Map<string, DrainModule>()
   #stopReporting: Cancel | null = null
   #lookedAt = 0
   #usage = performance.eventLoopUtilization()
   #utilisation = 0
-  #leavingSince = 0
+  #drainingSince = 0
 
   constructor({ id, settings, set }: WorkerConfig, inFlight: () => number) {
     this.worker = id
@@ -54,30 +63,30 @@ export class ArbiterChannel implements WorkerChannel {
   subscribe(topic: string, listener: (message: unknown) => void): () => void {
     const listeners = this.#listeners.get(topic) ?? new Set()
     this.#listeners.set(topic, listeners.add(listener))
-    const unheard = this.#unheard.get(topic) ?? []
-    this.#unheard.delete(topic)
-    for (const message of unheard) listener(message)
+    const unreceived = this.#unreceived.get(topic) ?? []
+    this.#unreceived.delete(topic)
+    for (const message of unreceived) listener(message)
     return () => listeners.delete(listener)
   }
 
   report(topic: string, snapshot: () => unknown): () => void {
     this.#reports.set(topic, snapshot)
-    this.#stopReporting ??= every(REPORT_EVERY, () => this.#tellReports())
+    this.#stopReporting ??= every(REPORT_INTERVAL, () => this.#sendReports())
     return () => {
       if (this.#reports.get(topic) === snapshot) this.#reports.delete(topic)
     }
   }
 
-  onDrain(name: string, drained: Drained): () => void {
-    this.#drains.set(name, drained)
+  onDrain(name: string, drain: DrainModule): () => void {
+    this.#drains.set(name, drain)
     return () => {
-      if (this.#drains.get(name) === drained) this.#drains.delete(name)
+      if (this.#drains.get(name) === drain) this.#drains.delete(name)
     }
   }
 
   load(): { readonly utilisation: number; readonly inFlight: number } {
     const now = monotonicNow()
-    if (now - this.#lookedAt >= REPORT_EVERY) {
+    if (now - this.#lookedAt >= REPORT_INTERVAL) {
       const usage = performance.eventLoopUtilization()
       this.#utilisation = performance.eventLoopUtilization(usage, this.#usage).utilization
       this.#usage = usage
@@ -86,37 +95,41 @@ export class ArbiterChannel implements WorkerChannel {
     return { utilisation: this.#utilisation, inFlight: this.#inFlight() }
   }
 
-  /** Something was said to this worker. */
-  heard(topic: string, message: unknown): void {
+  /** Passes a message for this worker to the listeners of its topic. */
+  receive(topic: string, message: unknown): void {
     const listeners = this.#listeners.get(topic)
     if (listeners !== undefined && listeners.size > 0) {
       for (const listener of listeners) listener(message)
       return
     }
-    const unheard = this.#unheard.get(topic) ?? []
-    if (unheard.length === MOST_UNHEARD) unheard.shift()
-    unheard.push(message)
-    this.#unheard.set(topic, unheard)
+    const unreceived = this.#unreceived.get(topic) ?? []
+    if (unreceived.length === MAX_UNRECEIVED) unreceived.shift()
+    unreceived.push(message)
+    this.#unreceived.set(topic, unreceived)
   }
 
-  /** Requests have ended; the modules finish what they can within what is left of the drain limit. */
+  /**
+   * Runs the drain of the modules, after that of the requests, within what is left of
+   * `drainTimeout`.
+   */
   async drain(): Promise<void> {
     if (this.#drains.size > 0) {
       const { drainTimeout, stopTimeout } = this.#settings
-      const past = monotonicNow() - this.#leavingSince
-      const limit = Math.max(0, Math.min(Math.max(LEAST_DRAIN, drainTimeout - past), stopTimeout - past - BEFORE_KILL))
-      const done = Promise.allSettled([...this.#drains.values()].map((drained) => drained(limit)))
-      await waitAtMost(ms(limit), done)
+      const past = monotonicNow() - this.#drainingSince
+      const left = Math.max(MIN_DRAIN_TIME, drainTimeout - past)
+      const timeout = Math.max(0, Math.min(left, stopTimeout - past - KILL_MARGIN))
+      const drained = Promise.allSettled([...this.#drains.values()].map((drain) => drain(timeout)))
+      await waitAtMost(ms(timeout), drained)
     }
-    this.#tellReports()
+    this.#sendReports()
   }
 
-  /** The order to leave has come: from here on the limits of leaving count. */
-  leaving(): void {
-    this.#leavingSince ||= monotonicNow()
+  /** Called when the order to drain arrives: the timeouts count from here. */
+  drainStarted(): void {
+    this.#drainingSince ||= monotonicNow()
   }
 
-  #tellReports(): void {
+  #sendReports(): void {
     if (this.#reports.size === 0) return
     const modules: Record<string, unknown> = {}
     for (const [topic, snapshot] of this.#reports) modules[topic] = snapshot()
@@ -124,18 +137,15 @@ export class ArbiterChannel implements WorkerChannel {
   }
 }
 
-/** How long the last word to the arbiter may take before the process leaves anyway. */
-const LAST_WORD_LIMIT = ms(500)
-
-/** Tells the arbiter something over the IPC channel. Without an arbiter it is told nobody. */
+/** Sends a message to the arbiter over the IPC channel. Without an arbiter it does nothing. */
 export function sendToArbiter(message: FromMain): void {
   const envelope: MainEnvelope = { punctual: message }
   if (process.connected) process.send?.(envelope, undefined, undefined, () => {})
 }
 
-/** The same, and resolves when the message has left, or at the limit. */
+/** The same; resolves when the message has been written, or after 500 ms. */
 export function sendToArbiterAndFlush(message: FromMain): Promise<void> {
-  return promiseAtMost<void>(LAST_WORD_LIMIT, (resolve) => {
+  return promiseAtMost<void>(FLUSH_TIMEOUT, (resolve) => {
     if (!process.connected || process.send === undefined) return resolve()
     process.send({ punctual: message } satisfies MainEnvelope, undefined, undefined, () => resolve())
   })

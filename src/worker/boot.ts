@@ -1,7 +1,7 @@
 import { loadEntry } from './load-entry.ts'
 import { thisWorker } from './this-worker.ts'
 
-/** Main module of a worker process: loads the app in its own place. */
+// The main module of a worker process: loads the app in its place.
 const worker = thisWorker()
 const { entry, settings } = worker.config
 try {

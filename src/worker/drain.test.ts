@@ -76,8 +76,8 @@ function leave(flags: Record<string, string> = {}): { leaving: Drain; done: Prom
   return { leaving: new Drain(traffic, settings(flags), finish), done }
 }
 
-describe('leaving', () => {
-  it('an idle connection may send one more request, which is answered and closes it', async () => {
+describe('Drain', () => {
+  it('an idle connection may send one more request; its answer closes the connection', async () => {
     await serve(60_000)
     const client = await connect()
     assert.match(await client.ask('/'), /Connection: keep-alive/)
@@ -87,7 +87,7 @@ describe('leaving', () => {
     assert.deepEqual(await done, { answered: 1, aborted: 0, closedUpgrades: 0 })
   })
 
-  it('what is in flight is answered, and its connection closed', async () => {
+  it('a request in flight is answered, and its connection is closed', async () => {
     await serve(60_000)
     const client = await connect()
     const answer = client.ask('/hold')
@@ -97,7 +97,7 @@ describe('leaving', () => {
     assert.equal((await done).answered, 1)
   })
 
-  it('idle connections are closed when their keep-alive time is over, also those that never sent a request', async () => {
+  it('idle connections close when their keep-alive time is over, with or without a request', async () => {
     await serve(200)
     const used = await connect()
     await used.ask('/')
@@ -109,7 +109,7 @@ describe('leaving', () => {
     assert.deepEqual(await done, { answered: 0, aborted: 0, closedUpgrades: 0 })
   })
 
-  it('in a hurry idle connections are closed after they have rested', async () => {
+  it('closeIdle closes connections that have been idle for half a second', async () => {
     await serve(60_000)
     const client = await connect()
     await client.ask('/')
@@ -119,7 +119,7 @@ describe('leaving', () => {
     assert.deepEqual(await done, { answered: 0, aborted: 0, closedUpgrades: 0 })
   })
 
-  it('at the drain limit idle connections are closed, too', async () => {
+  it('idle connections close at drainTimeout', async () => {
     await serve(60_000)
     const client = await connect()
     await client.ask('/')

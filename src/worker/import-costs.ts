@@ -1,16 +1,20 @@
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BootProfile, CostlyImport, ImportCost } from '../diagnostics/modules/boot-report.ts'
+import type { BootProfile, CostlyImport, ImportCost } from '../diagnostics/modules/boot.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import { ImportGraph } from '../routes/import-graph.ts'
 
-const MOST_NODES = 200
-const MOST_WORST = 3
-/** The log tells what takes at least this share of the whole; `/status` has more. */
-const LEAST_TOLD = 0.01
+/** Modules in the tree of a profile. */
+const MAX_MODULES = 200
+/** Modules in the list of the most expensive imports. */
+const MAX_WORST = 3
+/** Side effects recorded for a module. */
+const MAX_SIDE_EFFECTS = 20
+/** The log shows a module that takes at least this share of the whole; `/status` has more. */
+const MIN_LOGGED_SHARE = 0.01
 
-/** Punctual's own modules are no business of an app's. */
+/** Punctual's own modules are left out. */
 const OWN = new URL('..', import.meta.url).href
 
 interface Branch {
@@ -19,21 +23,23 @@ interface Branch {
   totalMs: number
 }
 
-/** The tree of what was imported, each module under whoever imported it first, the costliest first. */
-export function bootProfile(ledger: ImportProfile, cwd: string): BootProfile {
+/**
+ * The tree of what was imported, each module under whoever imported it first, the costliest first.
+ */
+export function bootProfile(imports: ImportProfile, cwd: string): BootProfile {
   const branches = new Map<string, Branch>()
-  for (const entry of ledger.entries.values()) {
+  for (const entry of imports.entries.values()) {
     if (!entry.url.startsWith(OWN)) branches.set(entry.url, { entry, children: [], totalMs: 0 })
   }
   const roots: Branch[] = []
   for (const branch of branches.values()) {
-    const [, importer] = ledger.graph.chain(branch.entry.url, 2)
+    const [, importer] = imports.graph.chain(branch.entry.url, 2)
     const around = importer === undefined ? undefined : branches.get(importer)
     if (around === undefined) roots.push(branch)
     else around.children.push(branch)
   }
   for (const root of roots) addUp(root)
-  const kept = new Set(costliest([...branches.values()], ({ totalMs }) => totalMs).slice(0, MOST_NODES))
+  const kept = new Set(costliest([...branches.values()], ({ totalMs }) => totalMs).slice(0, MAX_MODULES))
   const all = [...branches.values()]
   return {
     modules: branches.size,
@@ -44,34 +50,34 @@ export function bootProfile(ledger: ImportProfile, cwd: string): BootProfile {
   }
 }
 
-/** The modules that cost most by themselves. */
-export function worstImports(ledger: ImportProfile, cwd: string): readonly CostlyImport[] {
-  const entries = [...ledger.entries.values()].filter(({ url }) => !url.startsWith(OWN))
+/** The modules whose own code takes longest. */
+export function worstImports(imports: ImportProfile, cwd: string): readonly CostlyImport[] {
+  const entries = [...imports.entries.values()].filter(({ url }) => !url.startsWith(OWN))
   return costliest(entries, ({ selfMs }) => selfMs)
-    .slice(0, MOST_WORST)
+    .slice(0, MAX_WORST)
     .map(({ url, selfMs }) => ({ module: shortName(url, cwd), selfMs: round(selfMs) }))
 }
 
-/** The tree as lines of text, for the log. */
-export function tellProfile({ tree, modules, evaluatedMs, readMs, leftOut }: BootProfile): string[] {
+/** Formats a profile as lines for the log. */
+export function formatProfile({ tree, modules, evaluatedMs, readMs, leftOut }: BootProfile): string[] {
   const lines = [
     `boot profile: ${modules} modules, ${formatElapsed(evaluatedMs)} to evaluate and ${formatElapsed(readMs)} to read them; total, self and memory of each:`,
   ]
-  let untold = leftOut
-  const tell = (cost: ImportCost, depth: number): void => {
-    if (cost.totalMs < evaluatedMs * LEAST_TOLD) {
-      untold += count(cost)
+  let omitted = leftOut
+  const add = (cost: ImportCost, depth: number): void => {
+    if (cost.totalMs < evaluatedMs * MIN_LOGGED_SHARE) {
+      omitted += count(cost)
       return
     }
     const memory = `${(cost.memoryBytes / 1024 / 1024).toFixed(1)} MiB`
-    const did = cost.did.length === 0 ? '' : `  [${cost.did.join('; ')}]`
+    const did = cost.sideEffects.length === 0 ? '' : `  [${cost.sideEffects.join('; ')}]`
     lines.push(
       `${formatElapsed(cost.totalMs).padStart(8)} ${formatElapsed(cost.selfMs).padStart(8)} ${memory.padStart(10)}  ${'  '.repeat(depth)}${cost.module}${did}`,
     )
-    for (const inner of cost.imports) tell(inner, depth + 1)
+    for (const inner of cost.imports) add(inner, depth + 1)
   }
-  for (const root of tree) tell(root, 0)
-  if (untold > 0) lines.push(`and ${untold} modules that cost less`)
+  for (const root of tree) add(root, 0)
+  if (omitted > 0) lines.push(`and ${omitted} modules that take less`)
   return lines
 }
 
@@ -79,7 +85,9 @@ function count({ imports }: ImportCost): number {
   return imports.reduce((sum, inner) => sum + count(inner), 1)
 }
 
-/** The path of a module as a person in `cwd` would type it; inside of packages from the package on. */
+/**
+ * The path of a module as a person in `cwd` would type it; inside of packages from the package on.
+ */
 function shortName(url: string, cwd: string): string {
   if (!url.startsWith('file:')) return url
   const path = fileURLToPath(url)
@@ -97,7 +105,7 @@ function addUp(branch: Branch): number {
 function costOf(branch: Branch, kept: ReadonlySet<Branch>, cwd: string): ImportCost[] {
   if (!kept.has(branch)) return []
   const { entry, children, totalMs } = branch
-  const did = [...entry.did].map(([what, { count, ms }]) => {
+  const sideEffects = [...entry.sideEffects].map(([what, { count, ms }]) => {
     return `${count === 1 ? '' : `${count} × `}${what}${ms >= 1 ? `, ${formatElapsed(ms)}` : ''}`
   })
   return [
@@ -106,7 +114,7 @@ function costOf(branch: Branch, kept: ReadonlySet<Branch>, cwd: string): ImportC
       selfMs: round(entry.selfMs),
       totalMs: round(totalMs),
       memoryBytes: Math.round(entry.memoryBytes),
-      did,
+      sideEffects,
       imports: costliest(children, (child) => child.totalMs).flatMap((child) => costOf(child, kept, cwd)),
     },
   ]
@@ -120,29 +128,27 @@ function round(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10
 }
 
-/** What one module did and took while it was imported. */
+/** The costs and side effects of the import of one module. */
 export interface ModuleEntry {
   readonly url: string
-  /** Evaluating its own code, in milliseconds. */
+  /** Milliseconds to evaluate its own code. */
   selfMs: number
   readMs: number
   memoryBytes: number
-  /** By what was done: how often, and the milliseconds it took where it blocked. */
-  readonly did: Map<string, { count: number; ms: number }>
+  /** By description: how often, and for how many milliseconds it blocked. */
+  readonly sideEffects: Map<string, { count: number; ms: number }>
 }
 
 interface Frame {
   readonly entry: ModuleEntry
   readonly startedAt: number
   readonly memory: number
-  /** Of the modules that were evaluated inside of it. */
+  /** Of the modules that were evaluated inside this one. */
   insideMs: number
   insideMemory: number
 }
 
-const MOST_DEEDS = 20
-
-/** Writes down which module is being evaluated, what it costs, and who imported it first. */
+/** Records which module is being evaluated, what it costs, and which module imported it first. */
 export class ImportProfile {
   readonly graph: ImportGraph = new ImportGraph()
   readonly #entries = new Map<string, ModuleEntry>()
@@ -152,7 +158,7 @@ export class ImportProfile {
     return this.#entries
   }
 
-  /** The module whose code runs now, as far as it is imported. */
+  /** The module whose code is being evaluated. */
   get current(): ModuleEntry | undefined {
     return this.#stack.at(-1)?.entry
   }
@@ -160,7 +166,7 @@ export class ImportProfile {
   entryOf(url: string): ModuleEntry {
     let entry = this.#entries.get(url)
     if (entry === undefined) {
-      entry = { url, selfMs: 0, readMs: 0, memoryBytes: 0, did: new Map() }
+      entry = { url, selfMs: 0, readMs: 0, memoryBytes: 0, sideEffects: new Map() }
       this.#entries.set(url, entry)
     }
     return entry
@@ -175,7 +181,8 @@ export class ImportProfile {
     const at = this.#stack.findLastIndex(({ entry }) => entry.url === url)
     const frame = this.#stack[at]
     if (frame === undefined) return
-    // One that awaits at its top level is left later than others that were entered meanwhile; one that threw is never left.
+    // A module with a top-level await leaves after modules that entered later; one that threw never
+    // leaves.
     this.#stack.splice(at, 1)
     const took = monotonicNow() - frame.startedAt
     const grown = memoryUsed() - frame.memory
@@ -187,15 +194,15 @@ export class ImportProfile {
     around.insideMemory += grown
   }
 
-  /** The module whose code runs now has done something. */
+  /** Records a side effect of the module whose code is being evaluated. */
   note(what: string, ms: number): void {
-    const did = this.current?.did
+    const did = this.current?.sideEffects
     if (did === undefined) return
     const known = did.get(what)
     if (known !== undefined) {
       known.count++
       known.ms += ms
-    } else if (did.size < MOST_DEEDS) {
+    } else if (did.size < MAX_SIDE_EFFECTS) {
       did.set(what, { count: 1, ms })
     }
   }

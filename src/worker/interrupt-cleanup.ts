@@ -5,12 +5,13 @@ import type { Traffic } from '../http/traffic.ts'
 import { sendToArbiter } from './arbiter-channel.ts'
 
 /**
- * The loop turns again after a cut: answers the request whose code was ended, stops accepting, and watches the requests that were
- * in flight beside it to their end.
+ * Runs on the first turn of the event loop after an interrupt: answers the request whose code was
+ * ended, stops accepting, and counts how many of the other requests in flight are served.
  *
- * No `finally` of the cut code has run, so locks may be held and counters be off: the worker finishes what it has and leaves.
+ * No `finally` of the interrupted code has run, so locks may be held and counters may be wrong: the
+ * worker finishes its requests and exits.
  *
- * @param sequence the request to answer, -1 where none was to blame
+ * @param sequence the request to answer; -1 for none
  */
 export function cleanUpInterrupt(traffic: Traffic, sequence: number): void {
   const culprit = [...traffic.inFlight].find((scope) => scope.sequence === sequence)

@@ -21,27 +21,27 @@ function config(keepAlive: string, chosen: boolean): WorkerConfig {
 }
 
 describe('the keepAlive setting', () => {
-  it("applies where the app has left Node's default", () => {
+  it("applies if the app has kept Node's default", () => {
     const server = http.createServer()
     assert.equal(applyKeepAlive(server, config('7s', false)), null)
     assert.equal(server.keepAliveTimeout, 7_000)
   })
 
-  it("leaves an app's own figure alone, and says so", () => {
+  it("keeps the app's own value, and reports it", () => {
     const server = http.createServer({ keepAliveTimeout: 72_000 })
-    assert.match(applyKeepAlive(server, config('7s', false)) ?? '', /^keepAlive \(7s\) does not apply: .*72\.0 s/)
+    assert.match(applyKeepAlive(server, config('7s', false)) ?? '', /^keepAlive \(7s\) does not apply, .*72\.0 s/)
     assert.equal(server.keepAliveTimeout, 72_000)
     server.keepAliveTimeout = 7_000
     assert.equal(applyKeepAlive(server, config('7s', false)), null)
   })
 
-  it("overrules an app's own figure when somebody has set it", () => {
+  it("overrides the app's own value if the user has set it", () => {
     const server = http.createServer({ keepAliveTimeout: 72_000 })
     assert.equal(applyKeepAlive(server, config('7s', true)), null)
     assert.equal(server.keepAliveTimeout, 7_000)
   })
 
-  it('is nothing to a server that speaks no HTTP', () => {
+  it('ignores a server that is not an HTTP server', () => {
     assert.equal(applyKeepAlive(net.createServer(), config('7s', true)), null)
   })
 })

@@ -5,7 +5,7 @@ import type { FetchHandler } from 'srvx'
 import { http } from '../http/node-http.ts'
 import type { Traffic } from '../http/traffic.ts'
 
-/** Called when the worker leaves, where the framework has a way to be closed. */
+/** Closes the app when the worker exits, if its framework supports that. */
 export type CloseApp = () => Promise<unknown>
 
 interface Address {
@@ -21,21 +21,22 @@ interface FastifyLike {
 }
 
 /**
- * Loads the app as `node <entry>` would (`require.main`, `import.meta.main`, `process.argv` and all), and serves what it default-exports,
- * unless it listens by itself: a request handler (an Express app is one), an object with `fetch` (Hono), a Koa app, or a
- * Fastify instance.
+ * Loads the app as `node <entry>` does, including `require.main`, `import.meta.main` and
+ * `process.argv`. Unless the app listens by itself, serves its default export: a request handler
+ * (such as an Express app), an object with `fetch` (Hono), a Koa app or a Fastify instance.
  *
- * @returns how to close the app, if it has a way
- * @throws whatever the app throws while it loads
+ * @returns closes the app; null if it cannot be closed
+ * @throws what the app throws while it loads
  */
 export async function loadEntry(entry: string, address: Address, traffic: Traffic): Promise<CloseApp | null> {
   Module.runMain()
-  // `runMain` has queued the entry as the main module; by now it is under way, and the import below waits for the same load.
+  // `runMain` queues the entry as the main module. Once its load has begun, the import below waits
+  // for the same load.
   await turn()
   await turn()
   const module: { default?: unknown } = await import(pathToFileURL(entry).href)
   let exported = module.default
-  // CommonJS compiled from TypeScript puts its default export into `module.exports.default`.
+  // CommonJS that is compiled from TypeScript has its default export in `module.exports.default`.
   if (isObject(exported) && exported.__esModule === true) exported = exported.default
   return await serve(exported, address, traffic)
 }

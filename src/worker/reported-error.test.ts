@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import vm from 'node:vm'
-import { lacksPlace, placeOfSyntaxError, reportedError, withPlace } from './reported-error.ts'
+import { findSyntaxError, lacksLocation, reportedError, withLocation } from './reported-error.ts'
 
 function thrown(source: string): unknown {
   try {
@@ -17,7 +17,7 @@ function thrown(source: string): unknown {
   return undefined
 }
 
-describe('an error as it is reported', () => {
+describe('reportedError', () => {
   it('keeps the frames of the app and leaves out those of Node and of Punctual', () => {
     const own = new URL('worker.ts', import.meta.url)
     const error = new Error('no database')
@@ -42,7 +42,7 @@ describe('an error as it is reported', () => {
     )
   })
 
-  it('tells its causes, and ends where they go round in a circle', () => {
+  it('includes its causes, and ends at a circle', () => {
     const root = new Error('refused')
     assert.match(
       reportedError(new Error('no database', { cause: root })).stack,
@@ -57,31 +57,31 @@ describe('an error as it is reported', () => {
     assert.equal('code' in reportedError(new Error('plain')), false)
   })
 
-  it('is made of whatever is thrown', () => {
-    assert.equal(reportedError('nothing works').message, 'a value that is no Error was thrown: nothing works')
+  it('accepts any thrown value', () => {
+    assert.equal(reportedError('nothing works').message, 'a value that is not an Error was thrown: nothing works')
     assert.equal(reportedError(undefined).stack, 'undefined')
     const bare = new Error('bare')
     Object.assign(bare, { stack: undefined })
     assert.equal(reportedError(bare).stack, 'Error: bare')
   })
 
-  it('a syntax error of a script says where it is; one that does not gets its place in front', () => {
+  it('a syntax error without its location gets it in front of the stack', () => {
     const script = thrown('const a = 1\nfunction (')
-    assert.equal(lacksPlace(script), false)
+    assert.equal(lacksLocation(script), false)
     assert.match(reportedError(script).stack, /^\/srv\/app\.js:2\nfunction \(/)
     const module = new SyntaxError("Unexpected token ';'")
-    assert.equal(lacksPlace(module), true)
+    assert.equal(lacksLocation(module), true)
     assert.match(
-      withPlace(reportedError(module), 'file:///srv/app.mjs:2').stack,
+      withLocation(reportedError(module), 'file:///srv/app.mjs:2').stack,
       /^file:\/\/\/srv\/app\.mjs:2\n\nSyntaxError/,
     )
-    assert.equal(withPlace(reportedError(module), null).stack, reportedError(module).stack)
-    assert.equal(lacksPlace(new TypeError('no')), false)
+    assert.equal(withLocation(reportedError(module), null).stack, reportedError(module).stack)
+    assert.equal(lacksLocation(new TypeError('no')), false)
   })
 })
 
-describe('an error of Node itself', () => {
-  it('reads as one line where no code of the app is to blame', async () => {
+describe('an error of Node', () => {
+  it('is one line if no code of the app is on the stack', async () => {
     const server = createServer()
     const error = await new Promise((resolve) => {
       server.once('error', resolve)
@@ -116,15 +116,15 @@ async function errorOf(entry: string): Promise<SyntaxError> {
   throw new Error('it has no fault')
 }
 
-describe('the place of a syntax error', () => {
-  it('is file, line and spot, also in a module behind the entry', async () => {
+describe('findSyntaxError', () => {
+  it('returns file, line and position, also in a module that the entry imports', async () => {
     write('routes.mjs', '#!/usr/bin/env node\nexport const a = 1\nlet b = ;\n')
     const entry = write('app.mjs', 'import "./routes.mjs"\n')
-    const place = await placeOfSyntaxError(await errorOf(entry), entry, [])
+    const place = await findSyntaxError(await errorOf(entry), entry, [])
     assert.equal(place, `${pathToFileURL(join(directory, 'routes.mjs')).href}:3\nlet b = ;\n        ^`)
   })
 
-  it('is found without running anything of the app', async () => {
+  it('runs no code of the app', async () => {
     const mark = join(directory, 'ran')
     const run = `fs.writeFileSync(${JSON.stringify(mark)}, '')\n`
     write('common.cjs', `const fs = require('node:fs')\n${run}`)
@@ -132,16 +132,16 @@ describe('the place of a syntax error', () => {
     write('broken.mjs', 'export const = 1\n')
     const entry = write('app.mjs', 'import "./first.mjs"\nimport "./broken.mjs"\n')
     const error = await errorOf(entry)
-    assert.match((await placeOfSyntaxError(error, entry, [])) ?? '', /broken\.mjs:1\n/)
+    assert.match((await findSyntaxError(error, entry, [])) ?? '', /broken\.mjs:1\n/)
     const fine = write('fine.mjs', 'import "./first.mjs"\n')
-    assert.equal(await placeOfSyntaxError(error, fine, []), null)
+    assert.equal(await findSyntaxError(error, fine, []), null)
     assert.equal(existsSync(mark), false)
   })
 
-  it('is not guessed: an error that is not found again has none', async () => {
+  it('returns null if the error does not occur again', async () => {
     const entry = write('app.mjs', 'export const a = 1\n')
-    assert.equal(await placeOfSyntaxError(new SyntaxError("Unexpected token ';'"), entry, []), null)
+    assert.equal(await findSyntaxError(new SyntaxError("Unexpected token ';'"), entry, []), null)
     const other = write('other.mjs', 'let b = ;\n')
-    assert.equal(await placeOfSyntaxError(new SyntaxError('Invalid regular expression'), other, []), null)
+    assert.equal(await findSyntaxError(new SyntaxError('Invalid regular expression'), other, []), null)
   })
 })

@@ -2,15 +2,22 @@ import { execFile } from 'node:child_process'
 import { pathToFileURL } from 'node:url'
 import type { ReportedError } from '../diagnostics/incident.ts'
 
-/** Where Punctual's own code lies: as a URL, and as CommonJS frames write it. */
+/**
+ * The location of Punctual's own code, as ES modules and as CommonJS modules show it in a stack.
+ */
 const OWN = new URL('..', import.meta.url)
-const OWN_PLACES = [OWN.href, OWN.pathname]
+const OWN_LOCATIONS = [OWN.href, OWN.pathname]
+/** How long the second load of an app with a syntax error may take, in milliseconds. */
+const SECOND_LOAD_TIMEOUT = 5_000
 
-/** Whatever was thrown, as it travels: with the causes of an error, and with those frames of its stack that are not of the machinery around the app. */
+/**
+ * A thrown value as it is sent to the arbiter: with its causes, and without the stack frames of
+ * Node and Punctual.
+ */
 export function reportedError(thrown: unknown): ReportedError {
   if (!(thrown instanceof Error)) {
     const message = String(thrown)
-    return { name: 'Error', message: `a value that is no Error was thrown: ${message}`, stack: message }
+    return { name: 'Error', message: `a value that is not an Error was thrown: ${message}`, stack: message }
   }
   const { code } = thrown as NodeJS.ErrnoException
   const error = { name: thrown.name, message: thrown.message, stack: causes(thrown) }
@@ -18,58 +25,54 @@ export function reportedError(thrown: unknown): ReportedError {
 }
 
 function causes(error: Error, depth = 0): string {
-  const own = withoutMachinery(String(error.stack ?? `${error.name}: ${error.message}`))
+  const own = withoutInternals(String(error.stack ?? `${error.name}: ${error.message}`))
   return error.cause instanceof Error && depth < 5 ? `${own}\n  caused by ${causes(error.cause, depth + 1)}` : own
 }
 
-function withoutMachinery(stack: string): string {
+function withoutInternals(stack: string): string {
   return stack
     .split('\n')
-    .filter((line) => !/^ {4}at /.test(line) || !isMachinery(line))
+    .filter((line) => !/^ {4}at /.test(line) || !isInternal(line))
     .join('\n')
 }
 
-function isMachinery(frame: string): boolean {
-  return /[( ]node:(?:internal\/|diagnostics_channel:)/.test(frame) || OWN_PLACES.some((place) => frame.includes(place))
+function isInternal(frame: string): boolean {
+  return (
+    /[( ]node:(?:internal\/|diagnostics_channel:)/.test(frame) || OWN_LOCATIONS.some((place) => frame.includes(place))
+  )
 }
 
-/** A syntax error of an ES module: the only kind of error that does not say where it is. */
-export function lacksPlace(thrown: unknown): thrown is SyntaxError {
+/** Whether it is a syntax error of an ES module, the only kind of error without its location. */
+export function lacksLocation(thrown: unknown): thrown is SyntaxError {
   return thrown instanceof SyntaxError && /^SyntaxError\b/.test(thrown.stack ?? '')
 }
 
-/** The same error, with its place in front as Node writes it. */
-export function withPlace(error: ReportedError, place: string | null): ReportedError {
-  return place === null ? error : { ...error, stack: `${place}\n\n${error.stack}` }
+/** The same error with its location in front of the stack, as Node writes it. */
+export function withLocation(error: ReportedError, location: string | null): ReportedError {
+  return location === null ? error : { ...error, stack: `${location}\n\n${error.stack}` }
 }
 
-/** How long the second reading of the app may take. */
-const LIMIT = 5_000
-
 /**
- * Where a syntax error of an ES module is: its file and line, the line, and a mark below the spot. Node prints that for an error which nobody
- * catches, and tells it to no program. So another Node is made to read the app and to print.
+ * Finds the location of a syntax error in an ES module: its file and line, the text of the line,
+ * and a marker below the position. Node prints that for an uncaught error, but no API returns it.
+ * So a second Node process loads the app and prints it.
  *
- * Nothing of the app runs in it: all modules are read and linked before any is run, and the one that is run first ends the process. An error
- * behind a dynamic import is not found this way.
+ * Nothing of the app runs in that process: all modules are read and linked before the first one is
+ * evaluated, which exits. An error behind a dynamic import is not found.
  *
- * @returns null where the second reading does not find this error within 5 s
+ * @returns null if the second load does not find this error within 5 s
  */
-export function placeOfSyntaxError(
-  error: SyntaxError,
-  entry: string,
-  flags: readonly string[],
-): Promise<string | null> {
+export function findSyntaxError(error: SyntaxError, entry: string, flags: readonly string[]): Promise<string | null> {
   const program = `import 'data:text/javascript,process.exit()'\nimport ${JSON.stringify(pathToFileURL(entry).href)}`
   const { NODE_CHANNEL_FD: _, ...env } = process.env
   return new Promise((resolve) => {
     execFile(
       process.execPath,
       [...flags, '--input-type=module', '--eval', program],
-      { env, timeout: LIMIT, killSignal: 'SIGKILL' },
+      { env, timeout: SECOND_LOAD_TIMEOUT, killSignal: 'SIGKILL' },
       (_failed, _stdout, stderr) => {
-        const [place = '', rest = ''] = stderr.split('\n\n')
-        resolve(/^\S.*:\d+\n/.test(place) && rest.includes(error.message) ? place : null)
+        const [location = '', rest = ''] = stderr.split('\n\n')
+        resolve(/^\S.*:\d+\n/.test(location) && rest.includes(error.message) ? location : null)
       },
     )
   })

@@ -9,8 +9,9 @@ import {
 } from '../http/scope.ts'
 
 /**
- * Sequence number of the request being executed: by AsyncLocalStorage, else the one `self` (a frame's `this`) belongs to; 0 for none. Apart from `runtime.ts`, which apps load
- * with the toolkit: theirs need not load HTTP for it.
+ * The sequence number of the request that is being executed, from AsyncLocalStorage, else the one
+ * that `self` (the `this` of a frame) belongs to; 0 for none. Apart from `allow-blocking.ts`, which
+ * apps load with the toolkit and which must not load HTTP.
  */
 export function sequenceOf(self: unknown): number {
   const scope = runningRequest()

@@ -14,6 +14,6 @@ export function startWorker(): void {
 
 /** The worker that this process is. */
 export function thisWorker(): Worker {
-  if (worker === null) throw new Error('this process is no worker: it was started without its preload')
+  if (worker === null) throw new Error('this process is not a worker: it was started without the preload')
   return worker
 }

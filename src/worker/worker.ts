@@ -1,6 +1,6 @@
 import type { AddressInfo, Server } from 'node:net'
 import { onLeak } from '../diagnostics/leak-report.ts'
-import { BOOT_TOPIC } from '../diagnostics/modules/boot-report.ts'
+import { BOOT_TOPIC } from '../diagnostics/modules/boot.ts'
 import { publishQueryRules } from '../diagnostics/query-rules.ts'
 import { AccessLog } from '../http/access-log.ts'
 import { ConnectionTable } from '../http/connection-table.ts'
@@ -24,42 +24,50 @@ import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
 import { publishRuntime } from './allow-blocking.ts'
 import { ArbiterChannel, sendToArbiter, sendToArbiterAndFlush } from './arbiter-channel.ts'
-import { BootPhase } from './boot-phase.ts'
 import type { MeasuredBoot } from './boot-profile.ts'
 import { Drain, type DrainResult } from './drain.ts'
 import { cleanUpInterrupt } from './interrupt-cleanup.ts'
 import { applyKeepAlive } from './keep-alive.ts'
 import type { CloseApp } from './load-entry.ts'
-import { lacksPlace, placeOfSyntaxError, reportedError, withPlace } from './reported-error.ts'
+import { Readiness } from './readiness.ts'
+import { findSyntaxError, lacksLocation, reportedError, withLocation } from './reported-error.ts'
 import { sequenceOf } from './sequence-of.ts'
 
-/** What the clients of a worker that ends by itself may be told before it is gone. */
-const LAST_ANSWERS_LIMIT = ms(100)
-/** How long a worker that leaves waits for the reader of its access log. */
-const LOG_LIMIT = ms(1_000)
+/** How long the emergency responses may delay the exit of the process. */
+const RESPONSES_TIMEOUT = ms(100)
+/** How long the exit waits for the access log to be written. */
+const LOG_TIMEOUT = ms(1_000)
 
-/** The main thread of a worker: it is watched, becomes ready, serves, and leaves when it is told. */
+type WorkerState =
+  /** The entry is being loaded. */
+  | 'loading'
+  /**
+   * The entry is loaded, or the app listens on the configured port; the worker is not ready yet.
+   */
+  | 'loaded'
+  /** The arbiter knows that the worker serves. */
+  | 'ready'
+
+/** The main thread of a worker: loads the app, becomes ready, serves, and drains on order. */
 export class Worker {
   readonly config: WorkerConfig
   readonly traffic: Traffic
   readonly #accessLog: AccessLog
-  readonly #admission: LoadShedder
+  readonly #loadShedder: LoadShedder
   readonly #pulse = new Pulse()
   readonly #signals = holdSignals()
   readonly #startedAt = monotonicNow()
-  readonly #line: ArbiterChannel
-  readonly #boot: BootPhase
-  /** Settings that do not apply here, and why. */
+  readonly #channel: ArbiterChannel
+  readonly #readiness: Readiness
+  /** Settings that do not apply in this worker, each with the reason. */
   readonly #notes: string[] = []
-  /** Ends the profile of the boot, where it is profiled. */
+  /** Ends the profile of the boot; null without `--boot-profile`. */
   endProfile: ((bootMs: number) => MeasuredBoot) | null = null
-  #ready = false
-  #loaded = false
-  /** On the configured port, that is. */
-  #listensWhereTold = false
+  #state: WorkerState = 'loading'
+  #listensOnConfiguredPort = false
   #address: string | null = null
   #closeApp: CloseApp | null = null
-  #leaving: Drain | null = null
+  #drain: Drain | null = null
 
   constructor(config: WorkerConfig) {
     this.config = config
@@ -69,11 +77,11 @@ export class Worker {
     this.traffic.deadlines.onTimeout = (scope) => timeOutRequest(this.traffic, scope, expired)
     this.#pulse.booting = true
     detectAsyncHooks((by) => this.#pulse.addAsyncHooks(by))
-    publishRuntime({ sequenceOf, beginBlocking: (name, limit) => this.#beginBlocking(name, limit) })
+    publishRuntime({ sequenceOf, beginBlocking: (name, timeout) => this.#beginBlocking(name, timeout) })
     onLeak((leak) => sendToArbiter({ type: 'leak', leak }))
     publishQueryRules(config.settings)
-    this.#line = new ArbiterChannel(config, () => this.traffic.inFlight.size)
-    this.#boot = new BootPhase(config.settings.readyWhen === 'all', () => this.#becomeReady())
+    this.#channel = new ArbiterChannel(config, () => this.traffic.inFlight.size)
+    this.#readiness = new Readiness(config.settings.readyWhen === 'all', () => this.#becomeReady())
     patchServers(this.traffic)
     patchAsyncOperations({
       trace: config.settings.traceWaits === 'on',
@@ -88,12 +96,12 @@ export class Worker {
       accessLog.requestEnded(scope, outcome)
     }
     this.#accessLog = accessLog
-    this.#admission = admission
-    // A server gets its socket from the arbiter: until it has, the channel must keep the process alive, as listening itself would.
+    this.#loadShedder = admission
+    // Until a server has received its socket from the arbiter, the channel keeps the process alive.
     this.traffic.onListen = () => process.channel?.ref()
     this.traffic.onListening = (server) => this.#listening(server)
     this.traffic.onNotListening = () => {
-      this.#leaveItToApp()
+      this.#releaseProcess()
       this.#becomeReady()
     }
     startWatchdog({
@@ -107,29 +115,29 @@ export class Worker {
         admission.loopTurned(lag)
       },
       onInterrupted: (sequence) => {
-        // It will accept nothing more, and yet must stay until another serves in its place.
+        // The worker accepts nothing more, but must stay until its replacement serves.
         process.channel?.ref()
         cleanUpInterrupt(this.traffic, sequence)
       },
-      onOrder: (order) => this.#obey(order),
-      onFailed: (error) => this.#crash(new Error('the watchdog thread has failed', { cause: error })),
+      onOrder: (order) => this.#execute(order),
+      onFailed: (error) => this.#crash(new Error('the watchdog thread failed', { cause: error })),
     })
-    this.#explainEnd()
+    this.#handleExit()
   }
 
-  /** The entry has been loaded to its end. */
+  /** The entry is loaded. */
   loaded(closeApp: CloseApp | null): void {
     this.#closeApp = closeApp
-    this.#loaded = true
-    this.#leaveItToApp()
+    this.#become('loaded')
+    this.#releaseProcess()
     this.#becomeReady()
   }
 
-  /** The entry could not be loaded: says why, and ends the process. */
+  /** The entry cannot be loaded: reports the error, and exits. */
   async failBoot(thrown: unknown): Promise<void> {
     const { entry, appFlags } = this.config
-    const place = lacksPlace(thrown) ? await placeOfSyntaxError(thrown, entry, appFlags) : null
-    await sendToArbiterAndFlush({ type: 'boot-failed', error: withPlace(reportedError(thrown), place) })
+    const location = lacksLocation(thrown) ? await findSyntaxError(thrown, entry, appFlags) : null
+    await sendToArbiterAndFlush({ type: 'boot-failed', error: withLocation(reportedError(thrown), location) })
     process.exit(1)
   }
 
@@ -138,79 +146,87 @@ export class Worker {
     if (note !== null) this.#notes.push(note)
     const address = server.address()
     const isOurs = (address as AddressInfo | null)?.port === this.config.settings.port
-    // Of several servers the one on the configured port is the app's own.
+    // The server on the configured port is the app's, if there are several.
     if (this.#address === null || isOurs) this.#address = describe(address)
     if (isOurs) {
-      this.#loaded = true
-      this.#listensWhereTold = true
+      this.#become('loaded')
+      this.#listensOnConfiguredPort = true
     }
-    this.#leaveItToApp()
+    this.#releaseProcess()
     this.#becomeReady()
   }
 
-  /** From here on the app alone decides how long the process lives: one that neither listens nor waits ends, as it would without us. */
-  #leaveItToApp(): void {
-    if (this.#loaded && this.traffic.toListen.size === 0 && this.#leaving === null) process.channel?.unref()
+  /**
+   * From here on the app decides how long the process lives: without a server or a timer it exits,
+   * as under `node`.
+   */
+  #releaseProcess(): void {
+    const isLoading = this.#state === 'loading' || this.traffic.toListen.size > 0
+    if (!isLoading && this.#drain === null) process.channel?.unref()
+  }
+
+  #become(state: 'loaded' | 'ready'): void {
+    if (state === 'ready' || this.#state === 'loading') this.#state = state
   }
 
   #becomeReady(): void {
-    if (this.#ready || !this.#loaded || this.#address === null) return
-    // Another server that is about to listen may be the app's own.
-    if (!this.#listensWhereTold && this.traffic.toListen.size > 0) return
-    this.#boot.serve()
-    if (this.#boot.isHeld) return
-    this.#ready = true
+    if (this.#state !== 'loaded' || this.#address === null) return
+    // Another server that is about to listen may be the one on the configured port.
+    if (!this.#listensOnConfiguredPort && this.traffic.toListen.size > 0) return
+    this.#readiness.startServing()
+    if (this.#readiness.isHeld) return
+    this.#become('ready')
     this.#accessLog.prepare()
     this.#pulse.booting = false
     process.off('uncaughtException', this.#onBootException)
     process.off('unhandledRejection', this.#onBootRejection)
     const bootMs = Math.round(monotonicNow() - this.#startedAt)
     const measured = this.endProfile?.(bootMs)
-    if (measured !== undefined) this.#line.report(BOOT_TOPIC, () => measured.report)
+    if (measured !== undefined) this.#channel.report(BOOT_TOPIC, () => measured.report)
     const ready = { type: 'ready', bootMs, address: this.#address, notes: this.#notes } as const
     sendToArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
   }
 
-  #obey(order: ToWorker): void {
+  #execute(order: ToWorker): void {
     if (order.type === 'drain') {
-      this.#line.leaving()
-      // From here on the process must not end by itself for want of work: the app has not been closed yet.
+      this.#channel.drainStarted()
+      // The process must not exit by itself before the app is closed.
       process.channel?.ref()
-      this.#leaving ??= new Drain(this.traffic, this.config.settings, (farewell) => void this.#leave(farewell))
-      if (!order.keepIdle) this.#leaving.closeIdle()
+      this.#drain ??= new Drain(this.traffic, this.config.settings, (result) => void this.#exit(result))
+      if (!order.keepIdle) this.#drain.closeIdle()
     } else if (order.type === 'abort') {
-      this.#leaving?.abort()
+      this.#drain?.abort()
     } else if (order.type === 'settings') {
       applyChange(this.config.settings, order.change)
       this.#accessLog.settingsChanged()
-      this.#admission.settingsChanged()
+      this.#loadShedder.settingsChanged()
       if (order.by === 'worker') sendToArbiter({ type: 'settings-changed', ask: order.ask })
     } else if (order.type === 'relay') {
-      this.#line.heard(order.topic, order.message)
+      this.#channel.receive(order.topic, order.message)
     }
   }
 
-  async #leave(farewell: DrainResult): Promise<void> {
-    sendToArbiter({ type: 'drained', ...farewell })
-    await this.#line.drain()
+  async #exit(result: DrainResult): Promise<void> {
+    sendToArbiter({ type: 'drained', ...result })
+    await this.#channel.drain()
     try {
       await this.#closeApp?.()
     } catch (error) {
       console.error(error)
     }
-    await this.#accessLog.close(LOG_LIMIT)
-    // An app that cleans up at SIGTERM ends the process itself; the arbiter's stop limit bounds it.
+    await this.#accessLog.close(LOG_TIMEOUT)
+    // An app that handles SIGTERM exits by itself; `stopTimeout` of the arbiter bounds it.
     if (!this.#signals.release()) process.exit(0)
     process.channel?.unref()
   }
 
-  #beginBlocking(name: string, limit: number): () => void {
+  #beginBlocking(name: string, timeout: number): () => void {
     const outer = { name: this.#pulse.blockingName, until: this.#pulse.blockingUntil }
-    this.#pulse.setBlocking(name, monotonicNow() + limit)
+    this.#pulse.setBlocking(name, monotonicNow() + timeout)
     return () => this.#pulse.setBlocking(outer.name ?? '', outer.until)
   }
 
-  // An app with a listener of its own has decided to live with such errors.
+  // With a listener of its own, an app survives such errors.
   readonly #onBootException = (thrown: unknown): void => {
     if (process.listenerCount('uncaughtException') === 1) void this.failBoot(thrown)
   }
@@ -219,15 +235,17 @@ export class Worker {
     if (process.listenerCount('unhandledRejection') === 1) void this.failBoot(thrown)
   }
 
-  /** No process of ours ends without a word: not by an error nobody caught, and not for its clients either. */
-  #explainEnd(): void {
+  /**
+   * Reports an error that the app does not catch, and answers the clients when the process exits.
+   */
+  #handleExit(): void {
     process.on('uncaughtException', this.#onBootException)
     process.on('unhandledRejection', this.#onBootRejection)
     process.on('uncaughtExceptionMonitor', (error) => {
-      if (this.#ready) sendToArbiter({ type: 'crashing', error: reportedError(error) })
+      if (this.#state === 'ready') sendToArbiter({ type: 'crashing', error: reportedError(error) })
     })
     process.on('exit', () => {
-      sendEmergencyResponses(this.traffic.table, rawResponse('PUNCTUAL_WORKER_LOST'), LAST_ANSWERS_LIMIT)
+      sendEmergencyResponses(this.traffic.table, rawResponse('PUNCTUAL_WORKER_LOST'), RESPONSES_TIMEOUT)
     })
   }
 

@@ -1,6 +1,5 @@
 import type { MetricDefinition } from '../metric-definition.ts'
-import { bootMetrics } from './boot-metrics.ts'
-import { BOOT_TOPIC } from './boot-report.ts'
+import { BOOT_TOPIC, bootMetrics } from './boot.ts'
 import { cacheMetrics } from './cache-metrics.ts'
 import { CACHE_TOPIC } from './cache-report.ts'
 import { queriesMetrics } from './queries-metrics.ts'

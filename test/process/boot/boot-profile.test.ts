@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BootReport, CostlyImport, ImportCost } from '../../../src/diagnostics/modules/boot-report.ts'
+import type { BootReport, CostlyImport, ImportCost } from '../../../src/diagnostics/modules/boot.ts'
 import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
 
@@ -65,7 +65,7 @@ test('a profiled boot says what every import cost and what it did, in the log an
     find(app.imports, 'plain.cjs')?.imports.map(({ module }) => module),
     ['inner.cjs'],
   )
-  const did = routes.did.join('; ')
+  const did = routes.sideEffects.join('; ')
   for (const deed of [
     /readFileSync routes\.mjs/,
     /execFileSync true/,
@@ -75,7 +75,7 @@ test('a profiled boot says what every import cost and what it did, in the log an
   ]) {
     assert.match(did, deed)
   }
-  assert.doesNotMatch(heavy.did.join(), /./)
+  assert.doesNotMatch(heavy.sideEffects.join(), /./)
 })
 
 test('measuring changes neither what the app does nor where it is', async () => {

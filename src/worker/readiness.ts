@@ -1,7 +1,7 @@
 import { publishWorkerBoot, type WorkerBoot } from '../ipc/worker-channel.ts'
 
-/** The end of a worker's boot, as the toolkit in the app sees it, and what the worker's readiness may have to wait for. */
-export class BootPhase implements WorkerBoot {
+/** Lets the toolkit wait for the end of the boot, and hold back the readiness of the worker. */
+export class Readiness implements WorkerBoot {
   readonly #waitForAll: boolean
   readonly #onReleased: () => void
   readonly #listeners: ((ready: boolean) => void)[] = []
@@ -9,8 +9,8 @@ export class BootPhase implements WorkerBoot {
   #serving = false
 
   /**
-   * @param waitForAll whether the worker is ready only when everything held has been released (`readyWhen`)
-   * @param onReleased called when the last of it has been, after `serve`
+   * @param waitForAll whether readiness waits for all holds (`readyWhen: 'all'`)
+   * @param onReleased called when the last hold is released, after `startServing`
    */
   constructor(waitForAll: boolean, onReleased: () => void) {
     this.#waitForAll = waitForAll
@@ -34,16 +34,16 @@ export class BootPhase implements WorkerBoot {
     }
   }
 
-  /** Whether readiness has to wait. */
+  /** Whether readiness has to wait for a hold. */
   get isHeld(): boolean {
     return this.#waitForAll && this.#held > 0
   }
 
-  /** The app listens, and everything that is not deferred has been loaded. */
-  serve(): void {
+  /** The app listens, and everything that is not deferred is loaded. */
+  startServing(): void {
     if (this.#serving) return
     this.#serving = true
-    // In a turn of its own: the arbiter is to hear first that this worker is ready, where it is.
+    // In a later turn, so that the arbiter first learns that this worker is ready.
     for (const listener of this.#listeners.splice(0)) setImmediate(listener, !this.isHeld)
   }
 }
