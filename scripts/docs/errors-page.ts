@@ -6,8 +6,9 @@ type Problems = typeof import('../../src/errors/problem.ts')
 
 const INTRODUCTION = `# Errors
 
-Every error that Punctual throws on purpose is a \`PunctualError\` with a stable \`code\`. A command prints it behind the message, in
-brackets, or with \`--json\` as an object of \`code\`, \`message\` and \`details\`. The message is for the operator; what a client reads is an answer of type \`application/problem+json\` (RFC 9457) that reveals nothing of the server's inside.`
+Every error that Punctual throws has a stable \`code\`. A command prints the code in brackets after the message, or with \`--json\` an
+object of \`code\`, \`message\` and \`details\`. The message is for the operator; a client gets a response of type
+\`application/problem+json\` (RFC 9457) that reveals no internals.`
 
 /** `docs/reference/errors.md`. */
 export function errorsPage({ CODES }: Codes, { EXIT_MEANINGS }: ExitCodes, { problemType }: Problems): string {
@@ -18,10 +19,10 @@ export function errorsPage({ CODES }: Codes, { EXIT_MEANINGS }: ExitCodes, { pro
     '## Exit codes',
     exitCodeTable(entries, EXIT_MEANINGS),
   ]
-  parts.push('## Errors of the command')
+  parts.push('## Errors of commands')
   for (const [code, entry] of entries) {
     if (entry.exitCode === null) continue
-    const reserved = entry.reserved === true ? ' This code is reserved; nothing throws it yet.' : ''
+    const reserved = entry.reserved === true ? ' This code is reserved; no version throws it yet.' : ''
     parts.push(
       `### \`${code}\``,
       `**${entry.title}.** ${entry.meaning}${reserved}`,
@@ -29,7 +30,7 @@ export function errorsPage({ CODES }: Codes, { EXIT_MEANINGS }: ExitCodes, { pro
       `Exit code: ${entry.exitCode}`,
     )
   }
-  parts.push('## Answers to clients')
+  parts.push('## Errors of requests')
   for (const [code, entry] of entries) {
     if (entry.exitCode !== null) continue
     parts.push(
@@ -39,7 +40,7 @@ export function errorsPage({ CODES }: Codes, { EXIT_MEANINGS }: ExitCodes, { pro
       [
         `- Status: ${entry.httpStatus}${entry.retryAfter === undefined ? '' : `, \`Retry-After: ${entry.retryAfter}\` (seconds)`}`,
         `- Type: \`${problemType(code)}\``,
-        `- What the client reads: "${entry.detail}"`,
+        `- Detail for the client: "${entry.detail}"`,
       ].join('\n'),
     )
   }

@@ -6,9 +6,9 @@ type Outcomes = typeof import('../../src/diagnostics/outcomes.ts')
 
 const INTRODUCTION = `# Events
 
-What can happen to a worker, as it is told in the log, recorded under \`.punctual/incidents/\` and counted. An incident is one JSON file;
-its \`summary\` is the sentence of the log, \`evidence\` what was seen at each stage (stack, request, requests in flight, kernel, loop lag,
-memory). \`punctual incidents <id>\` prints it.`
+What can happen to a worker. Each event is logged, stored as an incident under \`.punctual/incidents/\`, and counted. An incident
+is one JSON file: \`summary\` is the message of the log, \`evidence\` is what was observed at each stage (stack, request, requests in
+flight, kernel, event loop lag, memory). \`punctual incidents <id>\` prints it.`
 
 /** `docs/reference/events.md`. */
 export function eventsPage(

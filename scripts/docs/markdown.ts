@@ -1,4 +1,4 @@
-/** A table with aligned columns; bars in cells are escaped. */
+/** A table with aligned columns; escapes bars in cells. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')))
   const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)))
@@ -8,7 +8,7 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   return [line(cells[0] ?? []), rule, ...cells.slice(1).map(line)].join('\n')
 }
 
-/** The first line of a page that nobody should edit. */
+/** The first line of a generated page. */
 export function generatedFrom(source: string): string {
   return `<!-- Generated from ${source} by \`npm run docs\`. Do not edit. -->`
 }

@@ -4,8 +4,8 @@ type Metrics = typeof import('../../src/diagnostics/metrics.ts')
 
 const INTRODUCTION = `# Metrics
 
-\`/metrics\` of the admin server, in the text format of Prometheus. The arbiter answers it from its own data, so a worker that stalls
-cannot hold up a scrape. Units are seconds and bytes.`
+\`/metrics\` of the admin server returns these metrics in the text format of Prometheus. The arbiter answers from its own data, so
+that a stalled worker does not delay a scrape. Units are seconds and bytes.`
 
 /** `docs/reference/metrics.md`. */
 export function metricsPage({ METRICS }: Metrics): string {
