@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { ms } from '../resilience/duration.ts'
 import { CancelRequest, type CancelTarget, cancelPacket } from './cancel-request.ts'
 
-/** A server that does with each connection what the test says. */
+/** Starts a server that serves each connection with `serve`. */
 async function serverOf(
   t: { after(run: () => void): void },
   serve: (socket: net.Socket) => void,
@@ -24,13 +24,13 @@ async function serverOf(
   return { host: '127.0.0.1', port, serverName: '127.0.0.1', ssl: false, directTls: false, processId: 7, secretKey: 9 }
 }
 
-test('the packet carries length, code, process id and a key of four bytes, or of as many as there are', () => {
+test('the packet contains length, code, process id, and a key of four bytes or more', () => {
   assert.equal(cancelPacket(7, -2).toString('hex'), '0000001004d2162e00000007fffffffe')
   const long = new Uint8Array(32).fill(0xab)
   assert.equal(cancelPacket(-1, long).toString('hex'), `0000002c04d2162effffffff${'ab'.repeat(32)}`)
 })
 
-test('a cancel is delivered once the server has closed the connection, and not before', async (t) => {
+test('a cancel request is delivered when the server closes the connection', async (t) => {
   const got: Buffer[] = []
   let close = (): void => {}
   const target = await serverOf(t, (socket) => {
@@ -46,18 +46,18 @@ test('a cancel is delivered once the server has closed the connection, and not b
   while (got.length === 0 && performance.now() < end) await new Promise((resolve) => setImmediate(resolve))
   request.withdraw()
   await new Promise((resolve) => setImmediate(resolve))
-  assert.equal(outcome, undefined, 'what has been sent cannot be withdrawn')
+  assert.equal(outcome, undefined, 'a request that was sent cannot be withdrawn')
   close()
   assert.equal(await request.done, 'delivered')
   assert.deepEqual(Buffer.concat(got), cancelPacket(7, 9))
 })
 
-test('a cancel that the server does not close in time is in doubt', async (t) => {
+test('a cancel request whose connection stays open is doubtful', async (t) => {
   const target = await serverOf(t, (socket) => socket.resume())
   assert.equal(await new CancelRequest(target, ms(50)).done, 'doubtful')
 })
 
-test('a cancel that was withdrawn, or found nobody, was not sent', async (t) => {
+test('a cancel request that was withdrawn, or found no server, is unsent', async (t) => {
   const got: Buffer[] = []
   const target = await serverOf(t, (socket) => socket.on('data', (bytes) => got.push(bytes)))
   const withdrawn = new CancelRequest(target, ms(20_000))
@@ -67,7 +67,7 @@ test('a cancel that was withdrawn, or found nobody, was not sent', async (t) => 
   assert.deepEqual(got, [])
 })
 
-test('a cancel for an encrypted session is not sent to a server that refuses TLS', async (t) => {
+test('a cancel request for an encrypted session is not sent to a server that refuses TLS', async (t) => {
   const got: Buffer[] = []
   const target = await serverOf(t, (socket) => {
     socket.on('data', (bytes) => {

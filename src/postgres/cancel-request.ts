@@ -3,35 +3,65 @@ import type { Duplex } from 'node:stream'
 import tls, { type ConnectionOptions } from 'node:tls'
 import { after, type Cancel } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
+import type { PgClient } from './pg-types.ts'
 
-/** Which session of which server. */
+/** A session of a server to cancel. */
 export interface CancelTarget {
-  /** A host name or address; a path that begins with `/` is the directory of a Unix socket. */
+  /** A host name or address; a path that starts with `/` is the directory of a Unix socket. */
   readonly host: string
   readonly port: number
-  /** The name to check a certificate against, where `host` is the address it was resolved to. */
+  /** The host name for the certificate, if `host` is the address it was resolved to. */
   readonly serverName: string
   readonly ssl: boolean | ConnectionOptions
-  /** TLS from the first byte, without asking for it (`sslnegotiation=direct`). */
+  /** TLS from the first byte, without a negotiation (`sslnegotiation=direct`). */
   readonly directTls: boolean
   readonly processId: number
   readonly secretKey: number | Uint8Array
-  /** Makes the unconnected socket, as `stream` in the options of `pg` does. */
+  /** Creates the unconnected socket, as `stream` in the options of `pg` does. */
   readonly makeStream?: () => Duplex & { connect(port: number, host: string): unknown }
 }
 
 /**
- * How it went. `delivered`: the server has closed the connection, so the signal has been sent. `unsent`: nothing was asked of the server.
- * `doubtful`: it was asked, and nobody knows whether a signal is still under way.
+ * Returns where to send a cancel request for this connection: to its remote address, because its
+ * host name may resolve to another server. Undefined if the server or the driver gave no key.
+ */
+export function cancelTargetOf(client: PgClient): CancelTarget | undefined {
+  const { processID, secretKey, host, port, ssl, sslNegotiation, connection } = client
+  if (processID === null || secretKey === null) return undefined
+  const { remoteAddress, remotePort } = connection.stream
+  const resolved = remoteAddress !== undefined && remotePort !== undefined
+  return {
+    host: resolved ? remoteAddress : host,
+    port: resolved ? remotePort : port,
+    serverName: host,
+    ssl,
+    directTls: sslNegotiation === 'direct',
+    processId: processID,
+    secretKey,
+  }
+}
+
+/**
+ * The outcome of a cancel request. `delivered`: the server has closed the connection, so it has
+ * sent the signal. `unsent`: the server did not get the request. `doubtful`: the server got the
+ * request, and the signal may still be sent.
  */
 export type CancelOutcome = 'delivered' | 'unsent' | 'doubtful'
+
+type RequestState =
+  /** Connects, or negotiates TLS. */
+  | 'connecting'
+  /** The packet is written; the server closes the connection once it has sent the signal. */
+  | 'sent'
+  /** The outcome is known. */
+  | 'settled'
 
 const CANCEL_REQUEST_CODE = 80_877_102
 const SSL_REQUEST_CODE = 80_877_103
 
 /**
- * The packet that asks for a cancel (PostgreSQL documentation, "Message Formats", CancelRequest): length, code, process id, key.
- * The key has four bytes in protocol 3.0 and up to 256 in 3.2.
+ * Returns the CancelRequest packet (PostgreSQL documentation, "Message Formats"): length, code,
+ * process id, key. The key has four bytes in protocol 3.0 and up to 256 in 3.2.
  */
 export function cancelPacket(processId: number, secretKey: number | Uint8Array): Buffer {
   const key = typeof secretKey === 'number' ? int32(secretKey) : secretKey
@@ -45,26 +75,26 @@ function int32(value: number): Buffer {
 }
 
 /**
- * One cancel, on a connection of its own. PostgreSQL sends the signal and then closes the connection without a word: while it is open
- * the signal may still come, and would hit whatever the session is doing then. So nothing may be sent on that session before `done`.
+ * One cancel request, on a connection of its own. PostgreSQL sends the signal and then closes the
+ * connection. While the connection is open, the signal may still come and hit the next query of the
+ * session, so nothing may be sent on the session before `done`.
  */
 export class CancelRequest {
   /** Never rejects. */
   readonly done: Promise<CancelOutcome>
   #resolve: (outcome: CancelOutcome) => void = () => {}
   readonly #target: CancelTarget
-  readonly #cancelTimer: Cancel
+  readonly #stopTimer: Cancel
   #socket: Duplex
-  #sent = false
-  #over = false
+  #state: RequestState = 'connecting'
 
-  /** @param limit for all of it, in milliseconds */
-  constructor(target: CancelTarget, limit: Milliseconds) {
+  /** @param timeout for the whole request */
+  constructor(target: CancelTarget, timeout: Milliseconds) {
     this.#target = target
     this.done = new Promise((resolve) => {
       this.#resolve = resolve
     })
-    this.#cancelTimer = after(limit, () => this.#finish(this.#sent ? 'doubtful' : 'unsent'))
+    this.#stopTimer = after(timeout, () => this.#finish(this.#state === 'sent' ? 'doubtful' : 'unsent'))
     const socket = target.makeStream?.() ?? new net.Socket()
     this.#socket = socket
     this.#watch(socket)
@@ -73,30 +103,30 @@ export class CancelRequest {
     else socket.connect(target.port, target.host)
   }
 
-  /** The query has ended by itself: what has not been sent is not sent. What has been sent must be waited for. */
+  /** The query has ended by itself. The request is not sent any more; one that was sent goes on. */
   withdraw(): void {
-    if (!this.#sent) this.#finish('unsent')
+    if (this.#state === 'connecting') this.#finish('unsent')
   }
 
   #onConnect(): void {
     const { ssl, directTls } = this.#target
-    if (this.#over) return
+    if (this.#state === 'settled') return
     if (ssl === false) return this.#send()
     if (directTls) return this.#secure(ssl)
     this.#socket.write(Buffer.concat([int32(8), int32(SSL_REQUEST_CODE)]))
     this.#socket.once('data', (answer: Buffer) => {
-      // A session that is encrypted is not cancelled over a connection that is not: its key would be there for all to read.
+      // The key of an encrypted session is not sent over a connection without encryption.
       if (answer.length === 1 && answer[0] === 0x53) this.#secure(ssl)
       else this.#finish('unsent')
     })
   }
 
   #secure(ssl: true | ConnectionOptions): void {
-    if (this.#over) return
+    if (this.#state === 'settled') return
     const { serverName, directTls } = this.#target
     const socket = tls.connect({
       ...(ssl === true ? {} : ssl),
-      // pg hides the key from enumeration, so that it is not printed with its client.
+      // pg makes the key not enumerable, so that it is not printed with the client.
       ...(ssl !== true && 'key' in ssl ? { key: ssl.key } : {}),
       ...(directTls ? { ALPNProtocols: ['postgresql'] } : {}),
       ...(net.isIP(serverName) === 0 ? { servername: serverName } : {}),
@@ -109,23 +139,23 @@ export class CancelRequest {
   }
 
   #send(): void {
-    if (this.#over) return
-    this.#sent = true
+    if (this.#state === 'settled') return
+    this.#state = 'sent'
     this.#socket.write(cancelPacket(this.#target.processId, this.#target.secretKey))
-    // Only a stream that is read sees its end.
+    // Only a stream that is read emits its end.
     this.#socket.resume()
   }
 
   #watch(socket: Duplex): void {
-    // A reset after the packet is no sign that the server has dealt with it.
-    socket.on('error', () => this.#finish(this.#sent ? 'doubtful' : 'unsent'))
-    socket.on('close', () => this.#finish(this.#sent ? 'delivered' : 'unsent'))
+    // After a reset it is unknown whether the server has handled the packet.
+    socket.on('error', () => this.#finish(this.#state === 'sent' ? 'doubtful' : 'unsent'))
+    socket.on('close', () => this.#finish(this.#state === 'sent' ? 'delivered' : 'unsent'))
   }
 
   #finish(outcome: CancelOutcome): void {
-    if (this.#over) return
-    this.#over = true
-    this.#cancelTimer()
+    if (this.#state === 'settled') return
+    this.#state = 'settled'
+    this.#stopTimer()
     this.#socket.destroy()
     this.#resolve(outcome)
   }

@@ -6,52 +6,52 @@ import { shortenSql } from '../query-insight/sql-text.ts'
 import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { WaitOutcome } from '../resilience/waits.ts'
-import { isSubmittable, type PgClient, type QueryCallback, type Submittable } from './pg-shape.ts'
+import { isSubmittable, type PgClient, type QueryCallback, type Submittable } from './pg-types.ts'
 
 export type RawQuery = (...args: unknown[]) => unknown
 
-/** What a query tells the connection it is to run on. */
-export interface QueryOwner {
+/** The part of a connection that its queries need. */
+export interface QueryConnection {
   readonly pool: string
-  /** Its caller was told that it is over, for this reason, before the server has answered. */
-  given(query: ClientQuery, reason: unknown): void
-  /** The driver has given its result, or its error. */
-  settled(query: ClientQuery): void
-  /** The error of the driver, made clearer where more is known. */
+  /** The query timed out or was given up before the server has answered. */
+  onGivenUp(query: ClientQuery, reason: unknown): void
+  /** The driver has returned a result or an error. */
+  onSettled(query: ClientQuery): void
+  /** Replaces an error of the driver if more is known. */
   explain(error: unknown): unknown
 }
 
 /** PostgreSQL's `query_canceled`: by a cancel request, or by `statement_timeout`. */
 const QUERY_CANCELED = '57014'
-/** How often in its limit a cursor is looked at. */
-const LOOKS = 4
+/** How often a cursor is checked within its timeout. */
+const CURSOR_CHECKS = 4
 
-/** One query, from the call to the moment its caller is told. The clock runs from the call, not from when it is sent. */
+/** One query of a caller. Its time runs from the call, not from when it is sent. */
 export class ClientQuery extends DatabaseOperation {
-  readonly #owner: QueryOwner
+  readonly #connection: QueryConnection
   readonly #text: string
   #args: unknown[]
   readonly #submittable: Submittable | null
-  /** Who is told when it ends; null where it does not count. */
+  /** Null if the query is not counted. */
   counted: CountedQuery | null = null
   #rows = 0
-  /** It is a rollback. */
-  readonly tidies: boolean
+  /** Whether it is a rollback. */
+  readonly isCleanup: boolean
   #settle: ((error: unknown, result?: unknown) => void) | null = null
   #run: ((client: PgClient, raw: RawQuery) => void) | null = null
-  /** When a cursor was last seen to get something, or to be left alone by its reader. */
-  #movedAt: number = this.startedAt
+  /** When a cursor was last seen to make progress, or to wait for its reader. */
+  #progressAt: number = this.startedAt
   #bytesRead = -1
   #client: PgClient | null = null
   #stopWatching: Cancel | null = null
 
-  /** @param tidies it is a rollback, which has its limit even when everything around it is over */
-  constructor(owner: QueryOwner, args: unknown[], limit: Milliseconds, tidies: boolean) {
-    super(owner.pool, limit, tidies ? 'cleanup' : 'query')
-    this.#owner = owner
+  /** @param isCleanup a rollback, which runs even when its request has ended */
+  constructor(connection: QueryConnection, args: unknown[], timeout: Milliseconds, isCleanup: boolean) {
+    super(connection.pool, timeout, isCleanup ? 'cleanup' : 'query')
+    this.#connection = connection
     this.#args = args
     this.#text = textOf(args[0])
-    this.tidies = tidies
+    this.isCleanup = isCleanup
     this.#submittable = isSubmittable(args[0]) ? args[0] : null
   }
 
@@ -59,34 +59,37 @@ export class ClientQuery extends DatabaseOperation {
     return `${this.operation ?? `pool ${this.pool}`}: ${shortenSql(this.#text)}`
   }
 
-  /** An open cursor that waits for its reader, not for the server: nothing runs there that could be cancelled. */
+  /** Whether it is an open cursor that waits for its reader: the server runs nothing to cancel. */
   get waitsForReader(): boolean {
     const cursor = this.#submittable?.cursor ?? this.#submittable
-    // It also calls itself idle when it has been described while its first read is under way.
+    // A cursor is also idle after its description, while its first read is under way.
     return cursor?.state === 'idle' && (cursor._cb === undefined || cursor._cb === null)
   }
 
-  /** The limit for the database's own clock. It goes on while a cursor waits for its reader, so a cursor must be without. */
-  get serverLimit(): Milliseconds {
+  /**
+   * The `statement_timeout` it needs. A cursor gets none: that of the server includes the waiting
+   * for the reader.
+   */
+  get statementTimeout(): Milliseconds {
     return cursorState(this.#submittable) === undefined ? this.timeout : UNBOUNDED
   }
 
-  /** Starts the clock. Returns what the caller of `query` gets. */
+  /** Starts the timer. Returns the return value of `client.query`. */
   start(): unknown {
     const submittable = this.#submittable
     const outcome = submittable ?? this.#promiseOrCallback()
     if (submittable !== null) this.#guardSubmittable(submittable)
     this.begin()
-    if (cursorState(submittable) !== undefined && this.outcome === null) this.#stopWatching = this.#watchCursor()
+    if (cursorState(submittable) !== undefined && this.outcome === null) this.#stopWatching = this.#checkCursor()
     return outcome
   }
 
-  /** It has to wait for its turn: what it then does is still done in the name of its caller. */
+  /** Keeps the asynchronous context of the caller, because the query is sent later. */
   bind(): void {
     this.#run ??= AsyncResource.bind((client: PgClient, raw: RawQuery) => this.#send(client, raw))
   }
 
-  /** Hands it to the driver. */
+  /** Gives the query to the driver. */
   send(client: PgClient, raw: RawQuery): void {
     this.#client = client
     if (this.#run === null) this.#send(client, raw)
@@ -94,27 +97,27 @@ export class ClientQuery extends DatabaseOperation {
     this.beginWork()
   }
 
-  /** The server is ready for another one: nothing of this query is left there. */
+  /** The server is ready for the next query, so nothing of this one is left there. */
   close(): void {
     this.wheel.cancel(this)
     this.leave()
-    // What became of a text or an object its promise will say, in a moment.
+    // Other queries are settled by the promise of the driver, a moment later.
     if (this.#submittable !== null) this.settle('ok')
     this.endWork()
     this.#args = []
   }
 
   override expire(): void {
-    // A cursor has its limit for each answer of the server; how long its reader takes is the reader's business.
+    // A cursor has its timeout for each answer of the server, without the time of its reader.
     if (cursorState(this.#submittable) === undefined) super.expire()
   }
 
   protected override onGivenUp(reason: unknown): void {
     const submittable = this.#submittable
-    if (submittable === null) this.#tell(reason)
-    // One that was sent hears of it when the server has answered, or the connection is gone: told before, it would speak out of turn.
+    if (submittable === null) this.#finish(reason)
+    // One that was sent gets the error when the server has answered or the connection is lost.
     else if (this.state !== 'abandoned') process.nextTick(() => submittable.handleError(reason, undefined))
-    this.#owner.given(this, reason)
+    this.#connection.onGivenUp(this, reason)
   }
 
   protected override timeoutError(): QueryTimeoutError {
@@ -133,13 +136,13 @@ export class ClientQuery extends DatabaseOperation {
       raw.apply(client, this.#args)
       return
     }
-    // Always its promise and never a callback: some versions of pg write the callback into the caller's own object.
+    // Always the promise: some versions of pg write a callback into the object of the caller.
     const [config, values] = this.#args
-    const plain = withoutOwnLimits(config)
+    const plain = withoutOwnTimeout(config)
     const answer = raw.apply(client, typeof values === 'function' || values === undefined ? [plain] : [plain, values])
     ;(answer as PromiseLike<unknown>).then(
       (result) => this.#answered(undefined, result),
-      (error: unknown) => this.#answered(error ?? new Error('the driver gave no reason')),
+      (error: unknown) => this.#answered(error ?? new Error('the driver failed without an error')),
     )
   }
 
@@ -147,12 +150,12 @@ export class ClientQuery extends DatabaseOperation {
     if (this.#settle !== null) {
       this.#rows = rowsOf(result)
       this.settle(error === undefined ? 'ok' : 'failed')
-      this.#tell(error === undefined ? undefined : this.#translate(error), result)
+      this.#finish(error === undefined ? undefined : this.#translate(error), result)
     }
-    this.#owner.settled(this)
+    this.#connection.onSettled(this)
   }
 
-  #tell(error: unknown, result?: unknown): void {
+  #finish(error: unknown, result?: unknown): void {
     const settle = this.#settle
     this.#settle = null
     settle?.(error, result)
@@ -161,7 +164,7 @@ export class ClientQuery extends DatabaseOperation {
   #promiseOrCallback(): Promise<unknown> | undefined {
     const callback = callbackOf(this.#args)
     if (callback !== undefined) {
-      // On a tick of its own: what a callback throws is its own fault, not a failed query.
+      // In a tick of its own: an error thrown by the callback is not one of the query.
       this.#settle = AsyncResource.bind((error: unknown, result: unknown) => {
         process.nextTick(callback, error ?? null, result)
       })
@@ -170,7 +173,8 @@ export class ClientQuery extends DatabaseOperation {
     return new Promise((resolve, reject) => {
       this.#settle = (error, result) => (error === undefined ? resolve(result) : reject(error))
     }).catch((error: unknown) => {
-      // The trace of whoever asked, instead of the timer's or the socket's. The reason of an abort is shared, and keeps what it has.
+      // The stack of the caller replaces that of the timer or socket. The reason of an abort is
+      // shared by several waits, and keeps its own.
       if (error instanceof Error && (error !== this.reason || error instanceof QueryTimeoutError)) {
         Error.captureStackTrace(error)
       }
@@ -183,14 +187,18 @@ export class ClientQuery extends DatabaseOperation {
     submittable.handleError = (error, connection) => {
       this.settle('failed')
       handleError.call(submittable, this.reason ?? this.#translate(error), connection)
-      queueMicrotask(() => this.#owner.settled(this))
+      queueMicrotask(() => this.#connection.onSettled(this))
     }
   }
 
-  /** What the database ended by its own `statement_timeout` has run out of time too. Nobody else's cancel is taken for that. */
+  /**
+   * A query that the database ended by `statement_timeout` has timed out too; other cancels have
+   * not.
+   */
   #translate(error: unknown): unknown {
     const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
-    if (code !== QUERY_CANCELED || !String(message).includes('statement timeout')) return this.#owner.explain(error)
+    if (code !== QUERY_CANCELED || !String(message).includes('statement timeout'))
+      return this.#connection.explain(error)
     const { elapsed } = this.timeoutFacts
     return new QueryTimeoutError(
       { ...this.timeoutFacts, timedOutBy: 'server', timeout: elapsed },
@@ -199,19 +207,19 @@ export class ClientQuery extends DatabaseOperation {
     )
   }
 
-  #watchCursor(): Cancel {
-    return every(ms(Math.max(1, this.timeout / LOOKS)), () => {
-      if (!this.#moved() && monotonicNow() - this.#movedAt >= this.timeout * (1 + 1 / LOOKS))
+  #checkCursor(): Cancel {
+    return every(ms(Math.max(1, this.timeout / CURSOR_CHECKS)), () => {
+      if (!this.#hasProgress() && monotonicNow() - this.#progressAt >= this.timeout * (1 + 1 / CURSOR_CHECKS))
         this.giveUp(this.timeoutError())
     })
   }
 
-  #moved(): boolean {
+  #hasProgress(): boolean {
     const bytesRead = (this.#client?.connection.stream as { readonly bytesRead?: number } | undefined)?.bytesRead ?? 0
-    const moved = this.waitsForReader || bytesRead !== this.#bytesRead
+    const hasProgress = this.waitsForReader || bytesRead !== this.#bytesRead
     this.#bytesRead = bytesRead
-    if (moved) this.#movedAt = monotonicNow()
-    return moved
+    if (hasProgress) this.#progressAt = monotonicNow()
+    return hasProgress
   }
 }
 
@@ -225,32 +233,32 @@ function callbackOf([config, values, callback]: unknown[]): QueryCallback | unde
   return typeof found === 'function' ? (found as QueryCallback) : undefined
 }
 
-/** The driver's `query_timeout` gives a query up without ending it; the limit here has taken its place. */
-function withoutOwnLimits(config: unknown): unknown {
+/** Removes the driver's `query_timeout`, which does not end the query on the server. */
+function withoutOwnTimeout(config: unknown): unknown {
   const { callback, query_timeout } = config as { readonly callback?: unknown; readonly query_timeout?: unknown }
   if (callback === undefined && query_timeout === undefined) return config
   return Object.create(config as object, { callback: { value: undefined }, query_timeout: { value: undefined } })
 }
 
-/** How many rows a result has, or how many its statement has changed. */
+/** The rows that a result has, or that its statement changed. */
 function rowsOf(result: unknown): number {
   const { rowCount } = (result ?? {}) as { readonly rowCount?: unknown }
   return typeof rowCount === 'number' ? rowCount : 0
 }
 
-/** The parameters of a query: its own, or those given beside it. */
+/** Returns the parameters of a query: in the query object, or passed separately. */
 export function valuesOf(config: unknown, values: unknown): unknown {
   if (values !== undefined && typeof values !== 'function') return values
   return typeof config === 'string' ? undefined : (config as { readonly values?: unknown }).values
 }
 
-/** `query_timeout` of a query object: its own limit in milliseconds. */
-export function ownLimitOf(config: unknown): Milliseconds | undefined {
+/** Returns `query_timeout` of a query object, in milliseconds. */
+export function ownTimeoutOf(config: unknown): Milliseconds | undefined {
   const { query_timeout } = config as { readonly query_timeout?: unknown }
   return typeof query_timeout === 'number' && query_timeout > 0 ? ms(query_timeout) : undefined
 }
 
-/** The statement of a text, a query object or a submittable. */
+/** Returns the SQL of a string, a query object or a submittable. */
 export function textOf(config: unknown): string {
   if (typeof config === 'string') return config
   const { text, cursor, name } = config as { text?: unknown; cursor?: { text?: unknown }; name?: unknown }

@@ -1,39 +1,51 @@
+import { type DatabaseTimeout, DatabaseTimeoutError } from '../database/query-errors.ts'
 import { after } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
-import type { PgClient, RawPool } from './pg-shape.ts'
-import { ConnectTimeoutError } from './pool-errors.ts'
+import type { PgClient, RawPool } from './pg-types.ts'
+
+/** The database did not accept a new connection within `connectTimeout`. */
+export class ConnectTimeoutError extends DatabaseTimeoutError {
+  static {
+    ConnectTimeoutError.prototype.name = 'ConnectTimeoutError'
+  }
+
+  constructor(facts: DatabaseTimeout, address: string) {
+    super('connecting', facts, `; ${address}, or the network to it, does not answer`)
+  }
+}
 
 interface Connecting {
   connect(...args: unknown[]): unknown
 }
 
 /**
- * Puts a limit on every connection the pool opens: its `Client` is replaced by one that is the same in everything, and whose socket is destroyed
- * with a typed error when the server has not said that it is ready. The pool then fails that attempt as it does any other.
+ * Applies a timeout to each connection that the pool opens. It wraps the pool's `Client`: when the
+ * server is not ready in time, the socket is destroyed with a `ConnectTimeoutError`, and the pool
+ * fails the attempt as any other.
  */
-export function limitConnecting(pool: RawPool, name: string, limit: Milliseconds): void {
+export function applyConnectTimeout(pool: RawPool, name: string, timeout: Milliseconds): void {
   const { Client } = pool
   if (Client === undefined) return
-  const Limited: typeof Client = new Proxy(Client, {
+  const Wrapped: typeof Client = new Proxy(Client, {
     construct(target, args, newTarget) {
-      const client = Reflect.construct(target, args, newTarget === Limited ? target : newTarget) as PgClient
-      limitClient(client, name, limit)
+      const client = Reflect.construct(target, args, newTarget === Wrapped ? target : newTarget) as PgClient
+      applyToClient(client, name, timeout)
       return client
     },
   })
-  pool.Client = Limited
+  pool.Client = Wrapped
 }
 
-function limitClient(client: PgClient, pool: string, limit: Milliseconds): void {
+function applyToClient(client: PgClient, pool: string, timeout: Milliseconds): void {
   const connecting = client as unknown as Connecting
   const { connect } = connecting
   connecting.connect = (...args) => {
-    // The socket keeps the process alive while it lasts; this need not.
+    // The socket keeps the process alive; the timer does not need to.
     const stop = after(
-      limit,
+      timeout,
       () => {
-        const expiry = { pool, operation: null, timeout: limit, elapsed: limit, timedOutBy: 'own' } as const
-        client.connection.stream.destroy(new ConnectTimeoutError(expiry, `${client.host}:${client.port}`))
+        const facts = { pool, operation: null, timeout, elapsed: timeout, timedOutBy: 'own' } as const
+        client.connection.stream.destroy(new ConnectTimeoutError(facts, `${client.host}:${client.port}`))
       },
       { keepAlive: false },
     )

@@ -4,8 +4,9 @@ import { UsageError } from '../errors/punctual-error.ts'
 import { countQuery, withPendingCount } from '../query-insight/count-query.ts'
 import { shortenSql } from '../query-insight/sql-text.ts'
 import { callWithin, currentParent } from '../resilience/wait-scope.ts'
-import { Borrow, capturePlace } from './borrow.ts'
+import { Checkout, capturePlace } from './checkout.ts'
 import { textOf, valuesOf } from './client-query.ts'
+import { GuardedPool } from './guarded-pool.ts'
 import {
   type ConnectCallback,
   isSubmittable,
@@ -13,51 +14,56 @@ import {
   type QueryCallback,
   type RawPool,
   type Submittable,
-} from './pg-shape.ts'
-import { tellConsole } from './pool-events.ts'
-import { PoolGuard } from './pool-guard.ts'
-import type { PoolHealth } from './pool-health.ts'
+} from './pg-types.ts'
+import { logToConsole, type PoolHealth } from './pool-health.ts'
 import { type GuardOptions, readOptions } from './pool-options.ts'
 
-/** Milliseconds; a timer of the platform goes no further. To the pool, 0 is without limit. */
-const LONGEST_LIFETIME = 2 ** 31 - 1
+/** The longest timer of Node.js in milliseconds. For the pool, 0 means unbounded. */
+const MAX_TIMER = 2 ** 31 - 1
 
-/** On the pool itself, so that a second copy of this package finds it. */
+/** A property of the pool itself, so that another copy of this package finds it. */
 const GUARD = Symbol.for('punctual.pool-guard')
-type Holder = { [GUARD]?: PoolGuard }
+type Guardable = { [GUARD]?: GuardedPool }
 
 /**
- * Guards a `pg.Pool`, in place: what is returned is the pool that was given. It is used as before, also by what is built on it, such as Kysely. From now
- * on waiting for a connection (5 s), connecting (10 s) and each query (30 s) have limits, each cut to what is left of the request; a query that
- * runs out, or that nobody waits for any more, is cancelled on the server.
+ * Adds timeouts, cancellation and health to a `pg.Pool`, in place, and returns the same pool.
  *
- * `connectionTimeoutMillis` and `query_timeout` of the pool become limits of the guard: as `pg` does them, they give a query up without ending it.
+ * The pool and libraries on top of it, such as Kysely, are used as before. Waiting for a connection
+ * (5 s), connecting (10 s) and each query (30 s) get timeouts within the deadline of the request. A
+ * query that times out, or whose request ends, is cancelled on the server.
  *
- * @throws {InvalidOptionError} for an option that is not allowed, and for a pool that pipelines.
- * @throws {UsageError} for a pool that is guarded already.
+ * `connectionTimeoutMillis` and `query_timeout` of the pool become timeouts of the guard, because
+ * `pg` does not end a query that times out.
+ *
+ * @param name the name of the pool in errors, the log and metrics
+ * @throws {InvalidOptionError} for an invalid option, or a pool with `pipeline: true`
+ * @throws {UsageError} for a pool that is guarded already
  */
 export function guardPool<Pool extends PgPool>(name: string, pool: Pool, options: GuardOptions = {}): Pool {
-  const raw = pool as unknown as RawPool & Holder
+  const raw = pool as unknown as RawPool & Guardable
   if (raw[GUARD] !== undefined) {
+    const guardedAs = raw[GUARD].settings.name
     throw new UsageError(
-      `guardPool: this pool is guarded already, as "${raw[GUARD].settings.name}"; guard it once, where it is made`,
-      { details: { problem: 'guarded-already', pool: raw[GUARD].settings.name } },
+      `guardPool: the pool is already guarded as "${guardedAs}"; guard it once, where it is created`,
+      {
+        details: { problem: 'guarded-already', pool: guardedAs },
+      },
     )
   }
-  const settings = readOptions(name, options, raw.options, tellConsole)
+  const settings = readOptions(name, options, raw.options, logToConsole)
   raw.options.connectionTimeoutMillis = 0
   raw.options.query_timeout = 0
-  raw.options.maxLifetimeSeconds = settings.maxLifetime > LONGEST_LIFETIME ? 0 : settings.maxLifetime / 1_000
-  const guard = new PoolGuard(raw, settings)
+  raw.options.maxLifetimeSeconds = settings.maxLifetime > MAX_TIMER ? 0 : settings.maxLifetime / 1_000
+  const guard = new GuardedPool(raw, settings)
   const { query: rawQuery, end: rawEnd } = raw
   Object.defineProperty(raw, GUARD, { value: guard })
   Object.defineProperty(raw, 'waitingCount', { configurable: true, get: () => guard.waiting })
 
   const connect = (callback?: ConnectCallback): unknown => {
-    const borrow = new Borrow(currentOperation()?.name ?? null, capturePlace(connect))
-    const client = guard.acquire(borrow).then(
+    const checkout = new Checkout(currentOperation()?.name ?? null, capturePlace(connect))
+    const client = guard.acquire(checkout).then(
       (guarded) => guarded.client,
-      (error: unknown) => retrace(error),
+      (error: unknown) => rethrow(error),
     )
     if (callback === undefined) return client
     client.then(
@@ -68,10 +74,10 @@ export function guardPool<Pool extends PgPool>(name: string, pool: Pool, options
   }
   const query = (...args: unknown[]): unknown => {
     const [config, values, third] = args
-    // What cannot be a query the pool refuses in its own words.
+    // The pool refuses invalid arguments itself.
     if (config === undefined || config === null || typeof config === 'function') return rawQuery.apply(raw, args)
     const callback = (typeof values === 'function' ? values : third) as QueryCallback | undefined
-    const answer = runOn(guard, config, typeof values === 'function' ? undefined : values)
+    const answer = queryPool(guard, config, typeof values === 'function' ? undefined : values)
     if (typeof callback !== 'function') return answer
     answer.then(
       (result) => process.nextTick(callback, null, result),
@@ -91,43 +97,38 @@ export function guardPool<Pool extends PgPool>(name: string, pool: Pool, options
 }
 
 /**
- * The state of a guarded pool now.
+ * Returns a snapshot of a guarded pool.
  *
- * @throws {UsageError} when `guardPool` has not seen it.
+ * @throws {UsageError} for a pool without `guardPool`
  */
 export function poolHealth(pool: PgPool): PoolHealth {
-  const guard = (pool as Holder)[GUARD]
-  if (guard === undefined)
-    throw new UsageError('poolHealth: this pool is not guarded; call guardPool(pool, { name }) where it is made', {
-      details: { problem: 'not-guarded' },
-    })
-  return guard.health()
+  const guard = (pool as Guardable)[GUARD]
+  if (guard !== undefined) return guard.health()
+  throw new UsageError('poolHealth: the pool is not guarded; call guardPool(name, pool) where it is created', {
+    details: { problem: 'not-guarded' },
+  })
 }
 
-/** `pool.query`: a connection for one query. Unlike the pool's own it keeps the connection when the query fails and nothing is wrong with it. */
-async function runOn(guard: PoolGuard, config: unknown, values: unknown): Promise<unknown> {
-  const around = currentParent()
-  const borrow = new Borrow(currentOperation()?.name ?? null, () => shortenSql(textOf(config)))
+/**
+ * Implements `pool.query`. Unlike in `pg`, a query that fails does not cost a healthy connection.
+ */
+async function queryPool(guard: GuardedPool, config: unknown, values: unknown): Promise<unknown> {
+  const parent = currentParent()
+  const text = textOf(config)
+  const checkout = new Checkout(currentOperation()?.name ?? null, () => shortenSql(text))
   // Counted here, where the caller is still on the stack.
-  const counted = countQuery(
-    textOf(config),
-    valuesOf(config, values),
-    guard.settings.name,
-    true,
-    borrow.since,
-    around.home,
-  )
+  const counted = countQuery(text, valuesOf(config, values), guard.settings.name, true, checkout.since, parent.home)
   const refusal = counted?.inTest?.refusal ?? null
   if (refusal !== null) {
-    counted?.ended(0, true, borrow.since)
+    counted?.ended(0, true, checkout.since)
     throw refusal
   }
-  const { client } = await guard.acquire(borrow).catch((error: unknown) => {
-    counted?.ended(0, true, borrow.since)
-    return retrace(error)
+  const { client } = await guard.acquire(checkout).catch((error: unknown) => {
+    counted?.ended(0, true, checkout.since)
+    return rethrow(error)
   })
   try {
-    return await callWithin(around, () =>
+    return await callWithin(parent, () =>
       withPendingCount(counted, () =>
         isSubmittable(config) ? submit(client, config, values) : client.query(config, values),
       ),
@@ -144,8 +145,8 @@ function submit(client: { query(...args: unknown[]): unknown }, query: Submittab
   })
 }
 
-/** Made when a timer ran, the error shows nothing of who waited. */
-function retrace(error: unknown): never {
-  if (error instanceof DatabaseTimeoutError) Error.captureStackTrace(error, retrace)
+/** Replaces the stack of a timeout error, created by a timer, with that of the caller. */
+function rethrow(error: unknown): never {
+  if (error instanceof DatabaseTimeoutError) Error.captureStackTrace(error, rethrow)
   throw error
 }

@@ -1,348 +1,396 @@
 import { ConnectionLostError } from '../database/query-errors.ts'
 import { countQuery, takePendingCount } from '../query-insight/count-query.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
-import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
-import { CancelRequest } from './cancel-request.ts'
-import { cancelTarget } from './cancel-target.ts'
-import { ClientQuery, ownLimitOf, type RawQuery, textOf, valuesOf } from './client-query.ts'
-import type { PgClient, TransactionStatus } from './pg-shape.ts'
-import type { DestroyReason } from './pool-events.ts'
+import { formatElapsed, type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
+import { promiseAtMost } from '../resilience/wait-at-most.ts'
+import { CancelRequest, cancelTargetOf } from './cancel-request.ts'
+import { ClientQuery, ownTimeoutOf, type RawQuery, textOf, valuesOf } from './client-query.ts'
+import type { PgClient, TransactionStatus } from './pg-types.ts'
+import type { DestroyReason } from './pool-health.ts'
 import type { GuardSettings } from './pool-options.ts'
-import type { SessionLimit } from './server-limit.ts'
+import type { StatementTimeout } from './statement-timeout.ts'
 
-/** What a connection tells its pool. */
-export interface ClientOwner {
+/** The events of a connection, which its pool handles. */
+export interface ClientEvents {
   readonly settings: GuardSettings
-  /** A query ended before its answer had come. */
-  noteEnded(reason: unknown): void
-  noteCancel(): void
-  noteRolledBack(client: GuardedClient): void
-  noteDestroyed(reason: DestroyReason, why: string): void
+  /** A query timed out or was given up. */
+  onQueryGivenUp(reason: unknown): void
+  onCancelSent(): void
+  /** The transaction that the borrower left open is rolled back. */
+  onRollback(client: GuardedClient): void
+  onDestroyed(reason: DestroyReason, why: string): void
 }
 
-/** Why a connection has to be destroyed, and the same as a sentence. */
+/** The state of a connection. At most one query, or one statement of the guard, runs on it. */
+type ConnectionState =
+  /** Not opened yet: the server has never sent ReadyForQuery. */
+  | { readonly name: 'connecting' }
+  /**
+   * The server is ready and nothing runs: the next query can be sent, or the connection returned.
+   */
+  | { readonly name: 'idle' }
+  /** The driver has a query, and the server has not sent ReadyForQuery since. */
+  | { readonly name: 'querying'; readonly query: ClientQuery }
+  /**
+   * The caller of the query has been answered before the server has. The query is being cancelled.
+   * Nothing is sent until the server is ready and no cancel request can arrive any more.
+   */
+  | { readonly name: 'cancelling'; readonly query: ClientQuery }
+  /** A statement of the guard runs: it prepares the session, sets a timeout, or rolls back. */
+  | { readonly name: 'maintaining' }
+  /** Ended or destroyed; final. A query that was running still gets the driver's error. */
+  | { readonly name: 'lost'; readonly error: Error; readonly query: ClientQuery | null }
+
+/** Why a connection must be destroyed, as a code and as a sentence. */
 type Fault = readonly [reason: DestroyReason, why: string]
 
 const CURSOR_OPEN: Fault = ['cursor-open', 'a cursor was still open']
-/** Milliseconds a cancel is given to take effect before it is sent again; doubled each time. */
-const FIRST_PATIENCE = 100
-/** Tidying up is done even when the time for everything else is over. */
+/** How long the first cancel may take before it is repeated, in milliseconds; doubled each time. */
+const FIRST_RETRY = 100
+/** Cleaning up is allowed when the time for everything else is over. */
 const ROLLBACK = /^\s*rollback\b/i
-/** Fails an open transaction, as a statement that ran out does: also one that was never sent, or ended just before it could be cancelled. */
-const FAIL_TRANSACTION = `do $punctual$ begin raise exception 'a query of this transaction ran out of time' using errcode = 'query_canceled'; end $punctual$`
+/** Makes an open transaction fail, also when the query that timed out was never sent. */
+const FAIL_TRANSACTION = `do $punctual$ begin raise exception 'a query of this transaction timed out' using errcode = 'query_canceled'; end $punctual$`
 
 /**
- * A connection of a guarded pool. It hands the driver one query at a time, and the next one only when three things are true: the server
- * has said `ReadyForQuery`, no cancel is open, and the one before has been tidied up. That is what keeps a cancel from hitting a query it was
- * not meant for.
+ * A connection of a guarded pool. It gives the driver one query at a time, and the next only when
+ * the server has sent ReadyForQuery, no cancel request is open, and the previous query is cleaned
+ * up. So a cancel request never hits another query.
  */
 export class GuardedClient {
   readonly client: PgClient
-  readonly #owner: ClientOwner
-  readonly #raw: RawQuery
-  readonly #sessionTimeout: SessionLimit
-  #waiting: ClientQuery[] = []
-  /** The query the driver has. */
-  #active: ClientQuery | null = null
-  /** The server waits for a query. */
-  #ready: boolean
-  #status: TransactionStatus = 'I'
-  /** A cancel is open, or something of our own runs on the connection. */
-  #tidying = false
-  #prepared = false
-  /** The open transaction lacks a statement whose caller was told that it ran out: it must not be committed. */
-  #doomed = false
-  #request: CancelRequest | null = null
-  #lost: Error | null = null
-  #wakeUp: (() => void)[] = []
-  /** How to give it back to the pool, once its borrower is done with it. */
-  #leaving: { readonly error: unknown; readonly giveBack: (error?: unknown) => void } | null = null
+  readonly #events: ClientEvents
+  readonly #sendRaw: RawQuery
+  readonly #statementTimeout: StatementTimeout
+  #state: ConnectionState
+  #queue: ClientQuery[] = []
+  /** The last protocol message: whether the server waits for a query. */
+  #isServerReady: boolean
+  #transaction: TransactionStatus = 'I'
+  /**
+   * A query of the open transaction timed out or was given up, so the transaction must not be
+   * committed.
+   */
+  #isIncomplete = false
+  #isPrepared = false
+  #cancelRequest: CancelRequest | null = null
+  #onReady: (() => void)[] = []
+  /** Set when the borrower has released the connection. It returns to the pool once it is clean. */
+  #release: { readonly error: unknown; readonly giveBack: (error?: unknown) => void } | null = null
 
-  constructor(client: PgClient, owner: ClientOwner, sessionTimeout: SessionLimit) {
+  constructor(client: PgClient, events: ClientEvents, statementTimeout: StatementTimeout) {
     this.client = client
-    this.#owner = owner
-    this.#sessionTimeout = sessionTimeout
-    this.#raw = client.query as RawQuery
-    // While the driver tells that it has connected, this is not yet set.
-    this.#ready = client.readyForQuery !== false
+    this.#events = events
+    this.#statementTimeout = statementTimeout
+    this.#sendRaw = client.query as RawQuery
+    // False while the driver reports that it has connected.
+    this.#isServerReady = client.readyForQuery !== false
+    this.#state = this.#isServerReady ? { name: 'idle' } : { name: 'connecting' }
     const { connection } = client
-    // Ours hears of it first, so that what the driver's own listener sets off finds us up to date; and last, to go on.
+    // One listener before the driver's own, whose callbacks may start queries; one after it.
     connection.prependListener('readyForQuery', (message: { readonly status?: TransactionStatus }) => {
-      this.#noteReady(message?.status ?? 'I')
+      this.#becomeReady(message?.status ?? 'I')
     })
     connection.on('readyForQuery', () => this.#next())
-    // Without a listener an error on a connection that is lent ends the process. Whoever has it learns of it from the next query.
-    client.on('error', (error: Error) => this.#noteLost(error))
-    client.once('end', () => this.#noteLost(new Error('the connection ended')))
+    // Without a listener an error on a connection that is checked out ends the process. The
+    // borrower gets it from the next query.
+    client.on('error', (error: Error) => this.#becomeLost(error))
+    client.once('end', () => this.#becomeLost(new Error('the connection ended')))
     client.query = (...args) => this.query(args)
   }
 
-  /** `prepare` has run. */
-  get prepared(): boolean {
-    return this.#prepared
+  get pool(): string {
+    return this.#events.settings.name
   }
 
-  /** Before it is lent for the first time. False when the database itself ends no statement. Rejects when the connection is no good. */
+  get connectTimeout(): Milliseconds {
+    return this.#events.settings.connectTimeout
+  }
+
+  get isPrepared(): boolean {
+    return this.#isPrepared
+  }
+
+  /**
+   * Sets up the session before the connection is first checked out. Resolves to false if the
+   * database has no timeout for statements. Rejects if the connection is lost.
+   */
   async prepare(): Promise<boolean> {
-    this.#prepared = true
-    const sql = this.#sessionTimeout.opening(this.client.processID)
+    this.#isPrepared = true
+    const sql = this.#statementTimeout.opening(this.client.processID)
     if (sql === undefined) return true
-    let row: Parameters<SessionLimit['opened']>[0]
+    let row: Parameters<StatementTimeout['opened']>[0]
     try {
-      const { rows } = (await this.own(sql, this.#owner.settings.connectTimeout)) as {
-        readonly rows: readonly (typeof row)[]
-      }
+      const { rows } = (await this.runOwn(sql, this.connectTimeout)) as { readonly rows: readonly (typeof row)[] }
       row = rows[0]
     } catch (error) {
-      // A database that does not know these functions is used without.
-      if (this.#lost !== null) throw this.#gone(error)
+      // A database without these functions is used without the timeout.
+      if (this.#state.name === 'lost') throw this.#lostError(error)
     }
-    return this.#sessionTimeout.opened(row)
+    return this.#statementTimeout.opened(row)
   }
 
-  /** `client.query`, in all its forms. */
+  /** `client.query` in all its forms. */
   query(args: unknown[]): unknown {
-    const { settings } = this.#owner
+    const { settings } = this.#events
     const [config, values, callback] = args
-    // Whatever the driver refuses outright, let it say so.
+    // The driver refuses invalid arguments itself.
     if (
       config === undefined ||
       config === null ||
       (callback !== undefined && callback !== null && typeof callback !== 'function')
     ) {
-      return this.#raw.apply(this.client, args)
+      return this.#sendRaw.apply(this.client, args)
     }
     const text = textOf(config)
-    const tidies = ROLLBACK.test(text)
-    // Twice, because it may first have to wait for the cancel of what it rolls back.
-    const limit = tidies ? ms(2 * settings.cancelTimeout) : (ownLimitOf(config) ?? settings.queryTimeout)
-    const query = new ClientQuery(this, args, limit, tidies)
-    const handed = takePendingCount()
+    const isCleanup = ROLLBACK.test(text)
+    // Twice, because a rollback may first wait for the cancel of the query before it.
+    const timeout = isCleanup ? ms(2 * settings.cancelTimeout) : (ownTimeoutOf(config) ?? settings.queryTimeout)
+    const query = new ClientQuery(this, args, timeout, isCleanup)
+    const pending = takePendingCount()
     query.counted =
-      handed === undefined
+      pending === undefined
         ? countQuery(text, valuesOf(config, values), this.pool, true, query.startedAt, query.home)
-        : handed
+        : pending
     const outcome = query.start()
     const refusal = query.counted?.inTest?.refusal ?? null
     if (refusal !== null) query.giveUp(refusal)
-    if (this.#lost !== null) query.giveUp(this.#gone(this.#lost))
+    if (this.#state.name === 'lost') query.giveUp(this.#lostError(this.#state.error))
     if (query.over) return outcome
-    this.#waiting.push(query)
+    this.#queue.push(query)
     this.#next()
-    if (this.#active !== query) query.bind()
+    if (this.#activeQuery !== query) query.bind()
     return outcome
   }
 
-  get pool(): string {
-    return this.#owner.settings.name
-  }
-
-  /** For what is asked of a connection before it is used. */
-  get connectTimeout(): Milliseconds {
-    return this.#owner.settings.connectTimeout
-  }
-
-  /** Runs a statement of our own, before anything that waits. Its limit is `cancelTimeout`, and a connection that exceeds it is destroyed. */
-  async own(sql: string, limit: Milliseconds = this.#owner.settings.cancelTimeout): Promise<unknown> {
-    this.#tidying = true
-    const stop = after(limit, () =>
-      this.destroy('no-answer', `it did not answer "${sql.slice(0, 40)}" within ${formatElapsed(limit)}`),
+  /**
+   * Runs a statement of the guard before the queue. When it takes longer than `timeout`, the
+   * connection is destroyed.
+   *
+   * @param timeout default: `cancelTimeout`
+   */
+  async runOwn(sql: string, timeout: Milliseconds = this.#events.settings.cancelTimeout): Promise<unknown> {
+    this.#enter({ name: 'maintaining' })
+    const stopTimer = after(timeout, () =>
+      this.destroy('no-answer', `"${sql.slice(0, 40)}" was not answered within ${formatElapsed(timeout)}`),
     )
     try {
-      return await this.#ownQuery(sql)
+      return await this.#sendOwn(sql)
     } finally {
-      stop()
-      this.#tidying = false
+      stopTimer()
+      this.#enter({ name: 'idle' })
       this.#next()
     }
   }
 
-  async #ownQuery(sql: string): Promise<unknown> {
+  async #sendOwn(sql: string): Promise<unknown> {
     await this.#whenReady()
-    if (this.#lost !== null) throw this.#lost
-    this.#ready = false
+    if (this.#state.name === 'lost') throw this.#state.error
+    this.#isServerReady = false
     try {
-      return await this.#raw.call(this.client, sql)
+      return await this.#sendRaw.call(this.client, sql)
     } finally {
       await this.#whenReady()
     }
   }
 
-  /** The borrower is done. It goes back as soon as it is clean, at once if it is; `error` asks for it to be destroyed. */
-  leave(error: unknown, giveBack: (error?: unknown) => void): void {
-    this.#leaving = { error, giveBack }
-    if (isGiven(error)) {
-      const gone = new ConnectionLostError(this.pool, 'its borrower had it destroyed', error)
-      for (const query of this.#waiting) query.giveUp(gone)
-      this.#active?.giveUp(gone)
+  /** The borrower has released the connection; `error` asks for it to be destroyed. */
+  release(error: unknown, giveBack: (error?: unknown) => void): void {
+    this.#release = { error, giveBack }
+    if (isError(error)) {
+      const lost = new ConnectionLostError(this.pool, 'its borrower had it destroyed', error)
+      for (const query of this.#queue) query.giveUp(lost)
+      this.#activeQuery?.giveUp(lost)
     }
     this.#next()
   }
 
-  /** Nobody may use it any more. */
   destroy(reason: DestroyReason, why: string): void {
-    if (this.#lost !== null) return
-    this.#owner.noteDestroyed(reason, why)
-    this.#noteLost(new ConnectionLostError(this.pool, why))
+    if (this.#state.name === 'lost') return
+    this.#events.onDestroyed(reason, why)
+    this.#becomeLost(new ConnectionLostError(this.pool, why))
     this.client.connection.stream.destroy()
   }
 
-  /** A query is over before its answer has come: it is ended on the server too, if it has got there. */
-  given(query: ClientQuery, reason: unknown): void {
-    this.#owner.noteEnded(reason)
-    if (this.#active !== query) {
-      this.#waiting = this.#waiting.filter((other) => other !== query)
-      this.#doomed = this.#status === 'T'
-    } else if (this.#lost !== null) query.close()
-    else if (!this.#ready) void this.#stop(query)
+  /** A query has timed out or was given up: it is cancelled if the server has it. */
+  onGivenUp(query: ClientQuery, reason: unknown): void {
+    this.#events.onQueryGivenUp(reason)
+    if (this.#activeQuery !== query) {
+      this.#queue = this.#queue.filter((other) => other !== query)
+      this.#isIncomplete = this.#transaction === 'T'
+    } else if (this.#state.name === 'lost') query.close()
+    else if (!this.#isServerReady) void this.#cancelQuery(query)
   }
 
-  /** An error of the driver on a connection that is gone says so; one of the server stays as it is. */
-  explain(error: unknown): unknown {
-    const ofServer = typeof error === 'object' && error !== null && 'severity' in error
-    return this.#lost === null || ofServer || error instanceof ConnectionLostError ? error : this.#gone(error)
-  }
-
-  /** The driver has its result. An error that never reached the server leaves the server as ready as it was. */
-  settled(query: ClientQuery): void {
-    if (this.#active !== query || this.#ready || this.client.readyForQuery !== true) return
-    this.#noteReady(this.#status)
+  /** The driver has settled a query. If it failed before it was sent, the server is still ready. */
+  onSettled(query: ClientQuery): void {
+    if (this.#activeQuery !== query || this.#isServerReady || this.client.readyForQuery !== true) return
+    this.#becomeReady(this.#transaction)
     this.#next()
   }
 
-  #noteReady(status: TransactionStatus): void {
-    this.#ready = true
-    this.#status = status
-    if (status !== 'T') this.#doomed = false
-    this.#sessionTimeout.noteStatus(status)
-    this.#active?.close()
-    this.#active = null
-    this.#request?.withdraw()
+  /**
+   * Explains an error of the driver by the loss of the connection; errors of the server are
+   * returned unchanged.
+   */
+  explain(error: unknown): unknown {
+    const isFromServer = typeof error === 'object' && error !== null && 'severity' in error
+    if (this.#state.name !== 'lost' || isFromServer || error instanceof ConnectionLostError) return error
+    return this.#lostError(error)
+  }
+
+  get #activeQuery(): ClientQuery | null {
+    return 'query' in this.#state ? this.#state.query : null
+  }
+
+  /** The only place that sets the state. `lost` is final. */
+  #enter(state: ConnectionState): void {
+    if (this.#state.name !== 'lost') this.#state = state
+  }
+
+  #becomeReady(transaction: TransactionStatus): void {
+    this.#isServerReady = true
+    this.#transaction = transaction
+    if (transaction !== 'T') this.#isIncomplete = false
+    this.#statementTimeout.noteStatus(transaction)
+    this.#activeQuery?.close()
+    // Other states end by themselves: a cancel, or a statement of the guard, waits for this moment.
+    if (this.#state.name === 'connecting' || this.#state.name === 'querying') this.#enter({ name: 'idle' })
+    this.#cancelRequest?.withdraw()
     this.#wake()
   }
 
-  #noteLost(error: Error): void {
-    if (this.#lost !== null) return
-    this.#lost = error
-    this.#request?.withdraw()
-    for (const query of this.#waiting) query.giveUp(this.#gone(error))
-    // The driver tells the active one, unless it has been told already.
-    if (this.#active?.over === true) this.#active.close()
+  #becomeLost(error: Error): void {
+    if (this.#state.name === 'lost') return
+    const query = this.#activeQuery
+    this.#enter({ name: 'lost', error, query })
+    this.#cancelRequest?.withdraw()
+    for (const waiting of this.#queue) waiting.giveUp(this.#lostError(error))
+    // The driver fails the active query, unless its caller has been answered already.
+    if (query?.over === true) query.close()
     this.#wake()
     this.#next()
   }
 
   #wake(): void {
-    const wakeUp = this.#wakeUp
-    this.#wakeUp = []
+    const wakeUp = this.#onReady
+    this.#onReady = []
     for (const wake of wakeUp) wake()
   }
 
-  async #whenReady(limit?: Milliseconds): Promise<void> {
-    if (this.#ready || this.#lost !== null) return
-    await new Promise<void>((resolve) => {
-      const stop = limit === undefined ? resolve : after(limit, resolve)
-      this.#wakeUp.push(() => {
-        stop()
-        resolve()
-      })
-    })
+  /** Resolves when the server is ready or the connection is lost, or after the timeout. */
+  async #whenReady(timeout: Milliseconds = UNBOUNDED): Promise<void> {
+    if (this.#isServerReady || this.#state.name === 'lost') return
+    await promiseAtMost<void>(timeout, (resolve) => this.#onReady.push(() => resolve()))
   }
 
-  /** Whatever can be done now: the next query, tidying up, or going back to the pool. */
+  /** Does what can be done now: sends the next query, cleans up, or returns the connection. */
   #next(): void {
-    if (this.#lost !== null) return this.#depart(this.#lost)
-    if (this.#tidying || !this.#ready) return
-    const query = this.#waiting[0]
+    if (this.#state.name === 'lost') return this.#giveBack(this.#state.error)
+    if (this.#state.name !== 'idle') return
+    const query = this.#queue[0]
     if (query === undefined) {
-      if (this.#leaving !== null) this.#tidyAndDepart()
+      if (this.#release !== null) this.#cleanUp()
       return
     }
-    if (this.#doomed && !query.tidies) {
+    if (this.#isIncomplete && !query.isCleanup) {
       query.bind()
       void this.#failTransaction()
       return
     }
-    const first = this.#sessionTimeout.before(query.serverLimit, this.#status)
+    const first = this.#statementTimeout.before(query.statementTimeout, this.#transaction)
     if (first !== undefined) {
       query.bind()
-      // Without it the server's limit is the usual one, or none: no reason not to run the query.
-      this.own(first).catch(() => {})
+      // If it fails, the server's timeout is the usual one or none, and the query runs anyway.
+      this.runOwn(first).catch(() => {})
       return
     }
-    this.#waiting.shift()
-    this.#active = query
-    this.#ready = false
+    this.#queue.shift()
+    this.#enter({ name: 'querying', query })
+    this.#isServerReady = false
     try {
-      query.send(this.client, this.#raw)
+      query.send(this.client, this.#sendRaw)
     } catch (error) {
-      this.#active = null
-      this.#ready = true
+      this.#enter({ name: 'idle' })
+      this.#isServerReady = true
       query.giveUp(error)
       this.#next()
     }
   }
 
-  #gone(cause: unknown): ConnectionLostError {
+  #lostError(cause: unknown): ConnectionLostError {
     if (cause instanceof ConnectionLostError) return cause
     return new ConnectionLostError(this.pool, cause instanceof Error ? cause.message : String(cause), cause)
   }
 
-  #tidyAndDepart(): void {
-    if (this.#leaving !== null && isGiven(this.#leaving.error)) return this.#depart(this.#leaving.error)
-    const sql = this.#status === 'I' ? this.#sessionTimeout.restore() : 'rollback'
-    if (sql === undefined) return this.#depart(undefined)
-    if (this.#status !== 'I') this.#owner.noteRolledBack(this)
-    this.own(sql).catch((error: unknown) => this.destroy('clean-up-failed', `"${sql}" failed: ${String(error)}`))
+  #cleanUp(): void {
+    if (this.#release !== null && isError(this.#release.error)) return this.#giveBack(this.#release.error)
+    const sql = this.#transaction === 'I' ? this.#statementTimeout.restore() : 'rollback'
+    if (sql === undefined) return this.#giveBack(undefined)
+    if (this.#transaction !== 'I') this.#events.onRollback(this)
+    this.runOwn(sql).catch((error: unknown) => this.destroy('clean-up-failed', `"${sql}" failed: ${String(error)}`))
   }
 
-  #depart(error: unknown): void {
-    const leaving = this.#leaving
-    if (leaving === null) return
-    this.#leaving = null
-    leaving.giveBack(error)
-    // On a network that is silent a farewell would never be answered.
-    if (this.#lost !== null) this.client.connection.stream.destroy()
+  #giveBack(error: unknown): void {
+    const release = this.#release
+    if (release === null) return
+    this.#release = null
+    release.giveBack(error)
+    // The driver says goodbye to the server; on a dead network it would wait for an answer.
+    if (this.#state.name === 'lost') this.client.connection.stream.destroy()
   }
 
-  /** Ends the active query on the server; destroys the connection if that cannot be done, or not be known. */
-  async #stop(query: ClientQuery): Promise<void> {
-    this.#tidying = true
+  /**
+   * Ends the active query on the server, or destroys the connection if that fails or is uncertain.
+   */
+  async #cancelQuery(query: ClientQuery): Promise<void> {
+    this.#enter({ name: 'cancelling', query })
     const fault = query.waitsForReader ? CURSOR_OPEN : await this.#cancel()
     if (fault !== undefined) this.destroy(...fault)
-    // In a transaction that goes on the statement has won the race, but its caller was told otherwise.
-    else this.#doomed = this.#status === 'T'
-    this.#tidying = false
+    // If the transaction still goes on, the statement succeeded, but its caller was told otherwise.
+    else this.#isIncomplete = this.#transaction === 'T'
+    this.#enter({ name: 'idle' })
     this.#next()
   }
 
   async #failTransaction(): Promise<void> {
-    await this.own(FAIL_TRANSACTION).catch(() => {})
-    if (this.#doomed) this.destroy('transaction-not-failed', 'a transaction that had to fail did not')
+    await this.runOwn(FAIL_TRANSACTION).catch(() => {})
+    if (this.#isIncomplete)
+      this.destroy('transaction-not-failed', 'an incomplete transaction could not be made to fail')
   }
 
-  /** Undefined when the server is ready and nothing is under way any more; else what is wrong. */
+  /**
+   * Resolves to undefined when the server is ready and no cancel request is open, else to the
+   * fault.
+   */
   async #cancel(): Promise<Fault | undefined> {
-    const { cancelTimeout } = this.#owner.settings
-    const target = cancelTarget(this.client)
-    if (target === undefined) return ['no-cancel-key', 'the server has given no key to cancel with']
+    const { cancelTimeout } = this.#events.settings
+    const target = cancelTargetOf(this.client)
+    if (target === undefined) return ['no-cancel-key', 'the server sent no key for cancel requests']
     const end = monotonicNow() + cancelTimeout
-    for (let patience = FIRST_PATIENCE; ; patience *= 2) {
+    for (let retryAfter = FIRST_RETRY; ; retryAfter *= 2) {
       const left = end - monotonicNow()
-      if (left <= 0) return ['cancel-timed-out', `a cancelled query did not end within ${formatElapsed(cancelTimeout)}`]
-      this.#request = new CancelRequest(target, ms(left))
-      const outcome = await this.#request.done
-      this.#request = null
-      if (outcome === 'delivered') this.#owner.noteCancel()
-      if (this.#lost !== null) return undefined
-      if (outcome === 'doubtful') return ['cancel-in-doubt', 'nobody knows whether a cancel is still under way']
-      // Sent too early it found nothing to cancel; a connection for it may have been refused: so once more.
-      if (!this.#ready) await this.#whenReady(ms(Math.min(patience, Math.max(1, end - monotonicNow()))))
-      if (this.#ready || this.#lost !== null) return undefined
+      if (left <= 0) {
+        return ['cancel-timed-out', `a cancelled query did not end within ${formatElapsed(cancelTimeout)}`]
+      }
+      this.#cancelRequest = new CancelRequest(target, ms(left))
+      const outcome = await this.#cancelRequest.done
+      this.#cancelRequest = null
+      if (outcome === 'delivered') this.#events.onCancelSent()
+      if (this.#state.name === 'lost') return undefined
+      if (outcome === 'doubtful') return ['cancel-in-doubt', 'a cancel request may still reach the server']
+      // A request that came too early cancels nothing, and its connection may be refused: hence a
+      // retry.
+      if (!this.#isServerReady) await this.#whenReady(ms(Math.min(retryAfter, Math.max(1, end - monotonicNow()))))
+      if (this.#isServerReady || this.#isLost) return undefined
     }
+  }
+
+  get #isLost(): boolean {
+    return this.#state.name === 'lost'
   }
 }
 
-function isGiven(error: unknown): boolean {
+function isError(error: unknown): boolean {
   return error !== undefined && error !== null && error !== false
 }

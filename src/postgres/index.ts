@@ -1,4 +1,4 @@
-/** `punctual/postgres`: guarded `pg` pools, and how their queries are counted. */
+/** `punctual/postgres`: guarded `pg` pools, and the counting of their queries. */
 export {
   ConnectionLostError,
   DatabaseTimeoutError,
@@ -8,10 +8,19 @@ export {
 export { withQueryTimeout } from '../database/query-timeout.ts'
 export { allowRepeatedQueries } from '../query-insight/allow-repeated-queries.ts'
 export { TooManyQueriesError } from '../query-insight/counted-query.ts'
-export type { ConnectionNeeds, ConnectionShortage } from './connection-needs.ts'
+export { AcquireTimeoutError } from './checkout.ts'
+export { ConnectTimeoutError } from './connect-timeout.ts'
+export type { ConnectionNeeds, ConnectionShortage } from './connection-capacity.ts'
 export { guardPool, poolHealth } from './guard-pool.ts'
-export type { PgPool } from './pg-shape.ts'
-export { AcquireTimeoutError, ConnectTimeoutError } from './pool-errors.ts'
-export type { BorrowFacts, DestroyReason, PoolEvent, PoolEventDetails, PoolEventType } from './pool-events.ts'
-export type { HealthLevel, PoolCounts, PoolHealth } from './pool-health.ts'
-export type { GuardOptions, ServerLimit } from './pool-options.ts'
+export type { PgPool } from './pg-types.ts'
+export type {
+  CheckoutFacts,
+  DestroyReason,
+  HealthLevel,
+  PoolCounts,
+  PoolEvent,
+  PoolEventDetails,
+  PoolEventType,
+  PoolHealth,
+} from './pool-health.ts'
+export type { GuardOptions, StatementTimeoutMode } from './pool-options.ts'

@@ -1,59 +1,153 @@
 import { formatElapsed } from '../resilience/duration.ts'
+import type { ConnectionShortage } from './connection-capacity.ts'
 
 export type HealthLevel = 'HEALTHY' | 'NORMAL' | 'WARNING' | 'CRITICAL'
 
-/** A pool at one moment. */
+/** A snapshot of a pool. */
 export interface PoolHealth {
   readonly name: string
   readonly level: HealthLevel
   /** Open connections. */
   readonly total: number
-  /** Borrowed, or being cleaned before they go back. */
+  /** Connections that are checked out, or are cleaned up before they return to the pool. */
   readonly active: number
   readonly idle: number
-  /** Who waits for a connection. */
+  /** Callers that wait for a connection. */
   readonly waiting: number
   readonly maximum: number
-  /** Active of maximum, 0 to 1. */
+  /** `active` divided by `maximum`, 0 to 1. */
   readonly utilisation: number
-  /** Milliseconds; 0 when nobody waits. */
+  /** How long the first caller in the queue has waited, in milliseconds; 0 without one. */
   readonly longestWait: number
-  /** The connection that has been borrowed for the longest time. */
-  readonly oldestBorrow: { readonly by: string /** Milliseconds. */; readonly age: number } | null
-  /** Since the pool was guarded. */
+  /** The connection that has been checked out for the longest time. */
+  readonly oldestCheckout: {
+    /** The operation, if it has a name, and the place in the app. */
+    readonly by: string
+    /** Milliseconds. */
+    readonly age: number
+  } | null
+  /** Counts since `guardPool`. */
   readonly counts: PoolCounts
 }
 
 export interface PoolCounts {
-  /** Waits that ran out of their limit, for a connection or for an answer. */
+  /** Waits for a connection or a query that timed out. */
   readonly timedOut: number
-  /** Waits that were given up for another reason: the client went away, a shutdown. */
+  /** Waits that ended for another reason: the client disconnected, the server shut down. */
   readonly aborted: number
-  /** Cancel requests sent. */
+  /** Cancel requests that were sent. */
   readonly cancels: number
-  /** Connections destroyed because nobody could tell what state they were in. */
+  /** Connections that were destroyed because their state was unknown. */
   readonly destroyed: number
-  /** Borrows beyond `leakThreshold`. */
+  /** Connections that were checked out for longer than `leakThreshold`. */
   readonly leaks: number
 }
 
 const NORMAL_FROM = 0.5
 const WARNING_FROM = 0.8
 const CRITICAL_FROM = 0.95
-/** Milliseconds. Somebody who waits longer than this for a connection is in trouble, whatever the utilisation says. */
-const LONGEST_PATIENCE = 1_000
+/** A longer wait for a connection is critical at any utilization; milliseconds. */
+const CRITICAL_WAIT = 1_000
 
-/** HEALTHY < 50 % ≤ NORMAL < 80 % ≤ WARNING < 95 % ≤ CRITICAL; also CRITICAL when somebody has waited for more than 1 s. */
+/**
+ * Returns the level of a utilization and a wait: HEALTHY below 50 %, NORMAL below 80 %, WARNING
+ * below 95 %, else CRITICAL; CRITICAL also when a caller has waited for more than 1 s.
+ */
 export function healthLevel(utilisation: number, longestWait: number): HealthLevel {
-  if (utilisation >= CRITICAL_FROM || longestWait > LONGEST_PATIENCE) return 'CRITICAL'
+  if (utilisation >= CRITICAL_FROM || longestWait > CRITICAL_WAIT) return 'CRITICAL'
   if (utilisation >= WARNING_FROM) return 'WARNING'
   return utilisation >= NORMAL_FROM ? 'NORMAL' : 'HEALTHY'
 }
 
-/** `pool main CRITICAL: 19 of 20 active (95 %), 1 idle, 20 total, 4 waiting for up to 1.2 s; oldest borrow 31.0 s by auth (…)` */
-export function healthLine(health: PoolHealth): string {
-  const { name, level, active, maximum, utilisation, idle, total, waiting, longestWait, oldestBorrow } = health
+/**
+ * Formats a snapshot: `pool main CRITICAL: 19 of 20 active (95 %), 1 idle, …; oldest checkout 31.0
+ * s by auth (…)`.
+ */
+export function formatHealth(health: PoolHealth): string {
+  const { name, level, active, maximum, utilisation, idle, total, waiting, longestWait, oldestCheckout } = health
   const queue = waiting === 0 ? '0 waiting' : `${waiting} waiting for up to ${formatElapsed(longestWait)}`
-  const oldest = oldestBorrow === null ? '' : `; oldest borrow ${formatElapsed(oldestBorrow.age)} by ${oldestBorrow.by}`
+  const oldest =
+    oldestCheckout === null ? '' : `; oldest checkout ${formatElapsed(oldestCheckout.age)} by ${oldestCheckout.by}`
   return `pool ${name} ${level}: ${active} of ${maximum} active (${Math.round(utilisation * 100)} %), ${idle} idle, ${total} total, ${queue}${oldest}`
+}
+
+/**
+ * The events of a pool.
+ *
+ * - `level`: the level has changed, or has not been HEALTHY for another minute.
+ * - `leak`: a connection has been checked out for longer than `leakThreshold`.
+ * - `reclaimed`: a connection was checked out for longer than `reclaimTimeout` and was destroyed.
+ * - `destroyed`: a connection was destroyed because its state was unknown.
+ * - `rolled-back`: a connection was returned inside a transaction, which is rolled back.
+ * - `lost`: the server or the network closed an idle connection.
+ * - `no-statement-timeout`: the database has no timeout for statements outside a transaction.
+ * - `connections`: the server has fewer connections than all workers may need.
+ */
+export type PoolEventType = keyof PoolEventDetails
+
+/** The facts of each event, in addition to `health`. */
+export interface PoolEventDetails {
+  readonly level: Readonly<Record<never, never>>
+  readonly leak: CheckoutFacts
+  readonly reclaimed: CheckoutFacts
+  readonly destroyed: { readonly reason: DestroyReason }
+  readonly 'rolled-back': { readonly borrower: string }
+  /** The message of the driver's error. */
+  readonly lost: { readonly error: string }
+  /** The `statement_timeout` to set in the database. */
+  readonly 'no-statement-timeout': { readonly statementTimeout: string }
+  readonly connections: ConnectionShortage
+}
+
+export interface CheckoutFacts {
+  /** The operation, if it has a name, and the place in the app. */
+  readonly borrower: string
+  readonly heldForMs: number
+}
+
+/**
+ * Why a connection was destroyed.
+ *
+ * - `cancel-timed-out`: a cancelled query did not end within `cancelTimeout`.
+ * - `cancel-in-doubt`: a cancel request may still reach the server.
+ * - `no-cancel-key`: the server sent no key for cancel requests.
+ * - `cursor-open`: a cursor was given up while it was open.
+ * - `no-answer`: a statement of the guard timed out.
+ * - `clean-up-failed`: a statement of the guard failed.
+ * - `transaction-not-failed`: an incomplete transaction could not be made to fail.
+ * - `reclaimed`: the connection was checked out for longer than `reclaimTimeout`.
+ */
+export type DestroyReason =
+  | 'cancel-timed-out'
+  | 'cancel-in-doubt'
+  | 'no-cancel-key'
+  | 'cursor-open'
+  | 'no-answer'
+  | 'clean-up-failed'
+  | 'transaction-not-failed'
+  | 'reclaimed'
+
+interface PoolEventOf<Type extends PoolEventType> {
+  readonly type: Type
+  readonly severity: 'info' | 'warn' | 'error'
+  readonly pool: string
+  /** A sentence for the log. */
+  readonly message: string
+  readonly details: PoolEventDetails[Type]
+  readonly health: PoolHealth
+}
+
+export type PoolEvent = { [Type in PoolEventType]: PoolEventOf<Type> }[PoolEventType]
+
+/** Sends an event of a pool to its `onEvent`. */
+export type SendPoolEvent = <Type extends PoolEventType>(
+  type: Type,
+  severity: PoolEvent['severity'],
+  message: string,
+  details: PoolEventDetails[Type],
+) => void
+
+/** The default `onEvent`: warnings and errors to standard error, the rest to standard output. */
+export function logToConsole(event: PoolEvent): void {
+  console[event.severity](event.message)
 }

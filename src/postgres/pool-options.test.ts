@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { type PoolEvent, tellConsole } from './pool-events.ts'
+import { logToConsole, type PoolEvent } from './pool-health.ts'
 import { readOptions } from './pool-options.ts'
 
-test('an onEvent that throws fails neither the query nor the timer that it is told from', async () => {
+test('an onEvent that throws becomes a process warning', async () => {
   const onEvent = (): never => {
     throw new Error('no log')
   }
@@ -15,9 +15,9 @@ test('an onEvent that throws fails neither the query nor the timer that it is to
   assert.equal(code, 'PUNCTUAL_LISTENER_FAILED')
 })
 
-test('without an onEvent the line goes to the console, at its severity', (t) => {
+test('the default onEvent logs to the console at the severity of the event', (t) => {
   const warn = t.mock.method(console, 'warn', () => {})
-  readOptions('main', {}, {}, tellConsole).onEvent({ severity: 'warn', message: 'it is full' } as PoolEvent)
+  readOptions('main', {}, {}, logToConsole).onEvent({ severity: 'warn', message: 'it is full' } as PoolEvent)
   assert.deepEqual(
     warn.mock.calls.map(({ arguments: given }) => given),
     [['it is full']],

@@ -1,34 +1,56 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration, UNBOUNDED } from '../resilience/duration.ts'
-import type { PoolOptions } from './pg-shape.ts'
-import type { PoolEvent } from './pool-events.ts'
+import type { PoolOptions } from './pg-types.ts'
+import type { PoolEvent } from './pool-health.ts'
 
-/** How the database itself is told to end a statement that we could not cancel. */
-export type ServerLimit = 'auto' | 'session' | 'transaction' | 'none'
+/** Where `statement_timeout` is set in the database. */
+export type StatementTimeoutMode = 'auto' | 'session' | 'transaction' | 'none'
 
 export interface GuardOptions {
-  /** Waiting for a connection while all are taken. Default `5s`. */
+  /** How long a query waits for a connection while all are in use. Default: `5s`. */
   readonly acquireTimeout?: Duration
-  /** Opening a connection: look-up, TCP, TLS, password. Default `10s`, or the pool's own `connectionTimeoutMillis`. */
+  /**
+   * How long opening a connection may take: DNS, TCP, TLS, authentication. Default: `10s`, or
+   * `connectionTimeoutMillis` of the pool.
+   */
   readonly connectTimeout?: Duration
-  /** One query, waiting behind others on its connection included. Default `30s`, or the pool's own `query_timeout`. */
+  /**
+   * How long a query may take, including its time in the queue of its connection. Default: `30s`,
+   * or `query_timeout` of the pool.
+   */
   readonly queryTimeout?: Duration
-  /** Cancelling a query, and rolling back before a connection goes back to the pool; when it runs out the connection is destroyed. Default `2s`. */
+  /**
+   * How long cancelling a query, or rolling back, may take before the connection is destroyed.
+   * Default: `2s`.
+   */
   readonly cancelTimeout?: Duration
-  /** A connection that is borrowed for longer is reported with its borrower. Default `60s`. */
+  /**
+   * How long a connection may be checked out before it is reported with its borrower. Default:
+   * `60s`.
+   */
   readonly leakThreshold?: Duration
-  /** A connection that is borrowed for longer is taken back and destroyed. Default `unbounded`: never. */
+  /** How long a connection may be checked out before it is destroyed. Default: `unbounded`. */
   readonly reclaimTimeout?: Duration
-  /** Age at which a connection is closed as soon as it is idle, and replaced by a new one when one is needed. Default `10m`, or the pool's own `maxLifetimeSeconds`. */
+  /**
+   * The age at which an idle connection is closed. Default: `10m`, or `maxLifetimeSeconds` of the
+   * pool.
+   */
   readonly maxLifetime?: Duration
-  /** See the guide. Default `auto`: `session` on a direct connection, behind a bouncer `transaction` unless the server has a limit of its own. */
-  readonly serverLimit?: ServerLimit
-  /** Told of everything worth a line. What it throws is a warning of the process. Default: the line goes to the console. */
+  /**
+   * Where `statement_timeout` is set in the database. Default: `auto`, which is `session` on a
+   * direct connection; behind a connection pooler `transaction`, or `none` if the server has a
+   * timeout of its own.
+   */
+  readonly statementTimeout?: StatementTimeoutMode
+  /**
+   * Called with each event. An error that it throws becomes a process warning. Default: logs the
+   * message to the console.
+   */
   readonly onEvent?: (event: PoolEvent) => void
 }
 
-/** The options with every default filled in. */
+/** The options with defaults filled in. */
 export interface GuardSettings {
   readonly name: string
   readonly max: number
@@ -39,36 +61,35 @@ export interface GuardSettings {
   readonly leakThreshold: Milliseconds
   readonly reclaimTimeout: Milliseconds
   readonly maxLifetime: Milliseconds
-  readonly serverLimit: ServerLimit
+  readonly statementTimeout: StatementTimeoutMode
   readonly onEvent: (event: PoolEvent) => void
 }
 
-const SERVER_LIMITS: readonly string[] = ['auto', 'session', 'transaction', 'none']
-/** What `pg` itself takes for a pool that names none. */
+const STATEMENT_TIMEOUT_MODES: readonly string[] = ['auto', 'session', 'transaction', 'none']
+/** The default of `pg`. */
 const DEFAULT_MAX = 10
 
-/**
- * @throws {InvalidOptionError} that names the pool and the option.
- */
+/** @throws {InvalidOptionError} */
 export function readOptions(
   name: string,
   options: GuardOptions,
   pool: PoolOptions,
   onEvent: (event: PoolEvent) => void,
 ): GuardSettings {
-  const { serverLimit = 'auto' } = options
+  const { statementTimeout = 'auto' } = options
   if (typeof name !== 'string' || name === '') {
     throw new InvalidOptionError('guardPool', 'name', name, 'must be a string that is not empty')
   }
   const where = `guardPool "${name}"`
   if (pool.pipeline === true) {
-    const must = 'must be off, since a cancel ends whichever query of a pipeline is running'
+    const must = 'must be off, because a cancel request could end any query of a pipeline'
     throw new InvalidOptionError(where, 'pipeline', true, must)
   }
-  if (!SERVER_LIMITS.includes(serverLimit)) {
-    throw new InvalidOptionError(where, 'serverLimit', serverLimit, `must be one of ${SERVER_LIMITS.join(', ')}`)
+  if (!STATEMENT_TIMEOUT_MODES.includes(statementTimeout)) {
+    const must = `must be one of ${STATEMENT_TIMEOUT_MODES.join(', ')}`
+    throw new InvalidOptionError(where, 'statementTimeout', statementTimeout, must)
   }
-  const limit = (
+  const read = (
     key: (keyof GuardOptions & `${string}Timeout`) | 'leakThreshold' | 'maxLifetime',
     given: Duration | undefined,
     preset: Milliseconds,
@@ -76,21 +97,22 @@ export function readOptions(
   return {
     name,
     max: pool.max ?? DEFAULT_MAX,
-    acquireTimeout: limit('acquireTimeout', options.acquireTimeout, ms(5_000)),
-    connectTimeout: limit('connectTimeout', options.connectTimeout, ms(pool.connectionTimeoutMillis || 10_000)),
-    queryTimeout: limit('queryTimeout', options.queryTimeout, ms(pool.query_timeout || 30_000)),
-    cancelTimeout: limit('cancelTimeout', options.cancelTimeout, ms(2_000)),
-    leakThreshold: limit('leakThreshold', options.leakThreshold, ms(60_000)),
-    reclaimTimeout: limit('reclaimTimeout', options.reclaimTimeout, UNBOUNDED),
-    maxLifetime: limit('maxLifetime', options.maxLifetime, ms((pool.maxLifetimeSeconds || 600) * 1_000)),
-    // Who has set `statement_timeout` in the pool's own options has chosen how.
-    serverLimit: typeof pool.statement_timeout === 'number' && pool.statement_timeout > 0 ? 'none' : serverLimit,
+    acquireTimeout: read('acquireTimeout', options.acquireTimeout, ms(5_000)),
+    connectTimeout: read('connectTimeout', options.connectTimeout, ms(pool.connectionTimeoutMillis || 10_000)),
+    queryTimeout: read('queryTimeout', options.queryTimeout, ms(pool.query_timeout || 30_000)),
+    cancelTimeout: read('cancelTimeout', options.cancelTimeout, ms(2_000)),
+    leakThreshold: read('leakThreshold', options.leakThreshold, ms(60_000)),
+    reclaimTimeout: read('reclaimTimeout', options.reclaimTimeout, UNBOUNDED),
+    maxLifetime: read('maxLifetime', options.maxLifetime, ms((pool.maxLifetimeSeconds || 600) * 1_000)),
+    // A pool with `statement_timeout` in its own options sets it itself.
+    statementTimeout:
+      typeof pool.statement_timeout === 'number' && pool.statement_timeout > 0 ? 'none' : statementTimeout,
     onEvent: safeListener(where, options.onEvent ?? onEvent),
   }
 }
 
-function readPositive(of: string, option: string, limit: Duration): Milliseconds {
-  const value = readDuration(of, option, limit)
+function readPositive(of: string, option: string, given: Duration): Milliseconds {
+  const value = readDuration(of, option, given)
   if (value > 0) return value
-  throw new InvalidOptionError(of, option, limit, "must be greater than 0; without a limit is 'unbounded'")
+  throw new InvalidOptionError(of, option, given, "must be greater than 0, or 'unbounded'")
 }

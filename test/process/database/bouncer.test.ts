@@ -79,7 +79,7 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     await client.query('commit')
     assert.equal(await show(client), '0')
     client.release()
-    const told = events.filter(({ type }) => type === 'no-server-limit')
+    const told = events.filter(({ type }) => type === 'no-statement-timeout')
     assert.deepEqual(
       told.map(({ details }) => details),
       [{ statementTimeout: '21s' }],

@@ -146,8 +146,8 @@ describe('the ways to ask', () => {
     })
     assert.throws(() => guard({ queryTimeout: 'soon' }), invalid('queryTimeout', 'soon'))
     assert.throws(() => guard({ queryTimeout: 0 }), invalid('queryTimeout', 0))
-    assert.throws(() => guard({ name: '' }), invalid('name', ''))
-    assert.throws(() => guard({ serverLimit: 'maybe' }), invalid('serverLimit', 'maybe'))
+    assert.throws(() => guardPool('', new pg.Pool()), invalid('name', ''))
+    assert.throws(() => guard({ statementTimeout: 'maybe' }), invalid('serverLimit', 'maybe'))
     const pipelined = new pg.Pool({ pipeline: true } as pg.PoolConfig)
     assert.throws(() => guardPool('p', pipelined), invalid('pipeline', true))
     assert.throws(() => guardPool('again', poolOf(t, 'twice')), {

@@ -140,7 +140,7 @@ describe('a pool that is run dry', () => {
     const error = await pool.query('select 1').catch((fault: unknown) => fault)
     assert.ok(error instanceof AcquireTimeoutError)
     assert.deepEqual([error.health.active, error.health.maximum, error.health.utilisation], [2, 2, 1])
-    assert.match(error.health.oldestBorrow?.by ?? '', /^forgetful \(.*pool-faults\.test\.ts:\d+\)$/)
+    assert.match(error.health.oldestCheckout?.by ?? '', /^forgetful \(.*pool-faults\.test\.ts:\d+\)$/)
     assert.equal(poolHealth(pool).level, 'CRITICAL')
     const leaks = (): string[] => events.flatMap((event) => (event.type === 'leak' ? [event.details.borrower] : []))
     await until('the leaks to be reported', () => leaks().length === 2)

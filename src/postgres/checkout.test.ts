@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { appFrame, Borrow, capturePlace } from './borrow.ts'
+import { appFrame, Checkout, capturePlace } from './checkout.ts'
 
-test('the place is the first frame of the app, past those of Node and of packages', () => {
+test('the place is the first frame of the app, after those of Node.js and packages', () => {
   const stack = [
     'Error',
     '    at Pool.connect (/srv/app/node_modules/pg-pool/index.js:10:5)',
@@ -15,10 +15,10 @@ test('the place is the first frame of the app, past those of Node and of package
   assert.equal(appFrame(`Error\n    at ${process.cwd()}/users.ts:42:7`), 'users.ts:42')
 })
 
-test('a borrow is named by its operation and its place, and leaves the depth of stacks as it was', () => {
+test('a checkout is named by its operation and place, and does not change Error.stackTraceLimit', () => {
   const before = Error.stackTraceLimit
-  const borrow = new Borrow('auth', capturePlace(capturePlace))
+  const checkout = new Checkout('auth', capturePlace(capturePlace))
   assert.equal(Error.stackTraceLimit, before)
-  assert.match(borrow.by, /^auth \(.+\)$/)
-  assert.equal(new Borrow(null, () => 'select ?').by, 'select ?')
+  assert.match(checkout.by, /^auth \(.+\)$/)
+  assert.equal(new Checkout(null, () => 'select ?').by, 'select ?')
 })

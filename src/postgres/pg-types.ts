@@ -2,11 +2,14 @@ import type { Duplex } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
 
 /**
- * What is used of `pg`, as structure: nothing here imports it, so whoever has no PostgreSQL installs nothing, and any version of
- * it (or a pool built on it) that has this shape will do.
+ * The structural types of `pg` that are used here. Nothing imports `pg`, so an app without
+ * PostgreSQL does not install it, and any version of `pg`, or any pool built on it, fits.
  */
 
-/** The pool as `guardPool` takes it. Deliberately loose: `pg.Pool` has overloads that no single signature matches. */
+/**
+ * A pool as `guardPool` accepts it. It is loose, because no signature matches the overloads of
+ * `pg.Pool`.
+ */
 export interface PgPool {
   readonly totalCount: number
   readonly idleCount: number
@@ -18,7 +21,7 @@ export interface PgPool {
   on(event: never, listener: never): unknown
 }
 
-/** What a pool calls when it has a client, or has failed to get one. */
+/** Called by a pool with a client or an error. */
 export type ConnectCallback = (
   error: Error | null | undefined,
   client: PgClient | undefined,
@@ -27,7 +30,7 @@ export type ConnectCallback = (
 
 export type QueryCallback = (error: Error | null | undefined, result?: unknown) => void
 
-/** The same pool, as we call it. */
+/** The same pool as it is called here. */
 export interface RawPool {
   readonly totalCount: number
   readonly idleCount: number
@@ -53,7 +56,7 @@ export interface PoolOptions {
 
 export interface PgClient {
   readonly processID: number | null
-  /** Four bytes as a number in protocol 3.0; bytes in 3.2, which PostgreSQL 18 speaks. */
+  /** A number of four bytes in protocol 3.0; bytes in 3.2, which PostgreSQL 18 supports. */
   readonly secretKey: number | Uint8Array | null
   readonly host: string
   readonly port: number
@@ -73,16 +76,19 @@ export interface PgConnection {
   prependListener(event: string, listener: (message: never) => void): unknown
 }
 
-/** `pg.Query`, `pg-cursor`, `pg-query-stream`, `pg-copy-streams`: an object that runs itself on a connection. */
+/**
+ * An object that runs itself on a connection: `pg.Query`, `pg-cursor`, `pg-query-stream`,
+ * `pg-copy-streams`.
+ */
 export interface Submittable {
   submit(connection: unknown): unknown
   handleError(error: unknown, connection: unknown): unknown
   callback?: QueryCallback
-  /** `pg-cursor` says here whether it waits for the server or for its reader. */
+  /** The state of a `pg-cursor`: whether it waits for the server or for its reader. */
   readonly state?: string
   /** The cursor inside a `pg-query-stream`. */
   readonly cursor?: { readonly state?: string; readonly text?: string; readonly _cb?: unknown }
-  /** `pg-cursor`: who waits for the rows of a read. */
+  /** The callback of a read of `pg-cursor` that is under way. */
   readonly _cb?: unknown
   readonly text?: string
 }
@@ -91,5 +97,5 @@ export function isSubmittable(value: unknown): value is Submittable {
   return typeof value === 'object' && value !== null && typeof (value as Submittable).submit === 'function'
 }
 
-/** Where a query is between its transactions, as `ReadyForQuery` says: idle, in a transaction, in one that has failed. */
+/** The transaction status in `ReadyForQuery`: idle, in a transaction, in a failed transaction. */
 export type TransactionStatus = 'I' | 'T' | 'E'

@@ -1,41 +1,46 @@
 import { type Milliseconds, UNBOUNDED } from '../resilience/duration.ts'
-import type { TransactionStatus } from './pg-shape.ts'
-import type { ServerLimit } from './pool-options.ts'
-
-/** Milliseconds beyond our own limit: ours comes first and is told as what it is; the server's is for when we are gone or not heard. */
-const MARGIN = 1_000
-/** How often PostgreSQL 14 and later looks, while a statement runs, whether its client is still there. */
-const CONNECTION_CHECK = '5s'
-/** PostgreSQL's largest; 0 is its word for unbounded. */
-const LARGEST = 2 ** 31 - 1
+import type { TransactionStatus } from './pg-types.ts'
+import type { StatementTimeoutMode } from './pool-options.ts'
 
 /**
- * `statement_timeout` of one session.
- *
- * As a startup parameter it is refused or dropped by PgBouncer, and a `SET` through one in transaction mode lands on whichever server
- * connection is lent at that moment, and stays there for strangers. So the first statement on a connection compares the process id the client was
- * told at the start with the one that really answers. They are the same on a direct connection, where one `set_config` is all it takes.
- * They differ behind a bouncer: there it is set inside each explicit transaction (`SET LOCAL`), unless the server has a limit of its own.
+ * Added to the timeout of the query in milliseconds: the server's is for a process that died or is
+ * not heard.
  */
-export class SessionLimit {
-  readonly #wanted: ServerLimit
+const MARGIN = 1_000
+/** How often PostgreSQL 14 and later checks the client connection while a statement runs. */
+const CONNECTION_CHECK = '5s'
+/** The maximum of PostgreSQL, for which 0 means unbounded. */
+const MAX_TIMEOUT = 2 ** 31 - 1
+
+/**
+ * Sets `statement_timeout` on one connection.
+ *
+ * PgBouncer refuses or drops it as a startup parameter, and a `SET` through PgBouncer in
+ * transaction mode changes a server connection that other clients use. So the first statement
+ * compares the process id from the start of the connection with that of the server that answers.
+ * They are equal on a direct connection: one `set_config` is enough. They differ behind a
+ * connection pooler: the timeout is set in each explicit transaction, unless the server has a
+ * timeout of its own.
+ */
+export class StatementTimeout {
+  readonly #wanted: StatementTimeoutMode
   readonly #base: number
   #mode: 'session' | 'transaction' | 'none' = 'none'
-  /** In force for the session; 0 is unbounded. */
+  /** The timeout of the session; 0 means unbounded. */
   #session = 0
-  /** Set in the open transaction; -1 when it is not. */
+  /** The timeout set in the open transaction; -1 without one. */
   #local = -1
 
-  constructor(wanted: ServerLimit, queryTimeout: Milliseconds) {
+  constructor(wanted: StatementTimeoutMode, queryTimeout: Milliseconds) {
     this.#wanted = wanted
     this.#base = serverMilliseconds(queryTimeout)
   }
 
-  /** The first statement on a connection, undefined when there is nothing to find out. */
+  /** The first statement on a connection; undefined if none is needed. */
   opening(processId: number | null): string | undefined {
     if (this.#wanted === 'none' || processId === null) return undefined
     const direct = this.#wanted === 'session' ? 'true' : this.#wanted === 'transaction' ? 'false' : `pid = ${processId}`
-    // With the second setting a worker that was killed leaves no statement running.
+    // The second setting ends the statements of a worker that was killed.
     const session = (name: string, value: string): string => `set_config('${name}', '${value}', false)`
     const columns = [
       'direct',
@@ -45,7 +50,7 @@ export class SessionLimit {
     return `select ${columns.join(', ')} from (select ${direct} as direct from pg_backend_pid() as pid) as found`
   }
 
-  /** Takes the answer to `opening`. False when no statement outside a transaction has a limit in the database. */
+  /** Reads the result of `opening`. False if statements outside a transaction have no timeout. */
   opened(row: { readonly direct?: unknown; readonly limit?: unknown } | undefined): boolean {
     if (row?.direct === true) {
       this.#mode = 'session'
@@ -58,10 +63,13 @@ export class SessionLimit {
     return own
   }
 
-  /** What must be sent before a query with this limit; undefined when what is in force will do. It is lowered again at the end only. */
-  before(limit: Milliseconds, status: TransactionStatus): string | undefined {
+  /**
+   * The statement to run before a query; undefined if the current timeout is long enough. `restore`
+   * lowers it.
+   */
+  before(timeout: Milliseconds, status: TransactionStatus): string | undefined {
     if (this.#mode === 'none' || status === 'E') return undefined
-    const needed = larger(serverMilliseconds(limit), this.#base)
+    const needed = larger(serverMilliseconds(timeout), this.#base)
     if (status === 'T') {
       const inForce = this.#local === -1 && this.#mode === 'session' ? this.#session : this.#local
       if (larger(needed, inForce) === inForce) return undefined
@@ -73,24 +81,26 @@ export class SessionLimit {
     return setting(needed, false)
   }
 
-  /** What must be sent before the connection goes back to the pool. */
+  /**
+   * The statement to run before the connection returns to the pool; undefined if none is needed.
+   */
   restore(): string | undefined {
     if (this.#mode !== 'session' || this.#session === this.#base) return undefined
     this.#session = this.#base
     return setting(this.#base, false)
   }
 
-  /** `ReadyForQuery` said this: what was set in a transaction has ended with it. */
+  /** Notes the status of `ReadyForQuery`: a timeout set in a transaction ends with it. */
   noteStatus(status: TransactionStatus): void {
     if (status === 'I') this.#local = -1
   }
 }
 
-function serverMilliseconds(limit: Milliseconds): number {
-  return limit === UNBOUNDED ? 0 : Math.min(Math.ceil(limit) + MARGIN, LARGEST)
+function serverMilliseconds(timeout: Milliseconds): number {
+  return timeout === UNBOUNDED ? 0 : Math.min(Math.ceil(timeout) + MARGIN, MAX_TIMEOUT)
 }
 
-/** Of two limits of the server, of which 0 is the largest. */
+/** Returns the larger of two timeouts of the server, where 0 is the largest. */
 function larger(one: number, other: number): number {
   return one === 0 || other === 0 ? 0 : Math.max(one, other)
 }
