@@ -1,59 +1,60 @@
 import { formatElapsed } from '../resilience/duration.ts'
-import { formatKernel } from './format-evidence.ts'
 import { printable } from './format-log-line.ts'
 import type { Incident, RequestLine, StallEvidence } from './incident.ts'
+import { formatKernel } from './incident-summary.ts'
 import { formatFrame } from './stack-frames.ts'
 import { wrapText } from './text-table.ts'
 
-const REQUESTS_SHOWN = 10
+const MAX_REQUESTS = 10
+const MAX_LAGS = 10
 
-/** A whole incident as a person reads it, in lines of about `width`. */
+const STAGES: Readonly<Record<StallEvidence['stage'], string>> = {
+  report: 'seen when it was reported',
+  interrupt: 'seen before the interruption',
+  kill: 'seen before the kill',
+  boot: 'seen at the boot timeout',
+  frozen: 'last known before it froze',
+}
+
+/** Formats a whole incident as text, in lines of about `width`. */
 export function formatIncident(incident: Incident, cwd: string, width: number): string {
   const { id, kind, at, worker, outcome, summary, error, truncated } = incident
-  const about = worker === null ? '' : `, generation ${worker.generation}`
+  const generation = worker === null ? '' : `, generation ${worker.generation}`
   const parts = [
-    `${printable(id)}\n${printable(at)}, ${printable(kind)}, ${printable(outcome)}${about}\n\n`,
+    `${printable(id)}\n${printable(at)}, ${printable(kind)}, ${printable(outcome)}${generation}\n\n`,
     wrapText(printable(summary), width, '  '),
-    ...incident.evidence.map((evidence) => `\n${tellEvidence(evidence, cwd)}`),
-    error === undefined ? '' : `\nerror\n${indented(error.stack === '' ? error.message : error.stack)}`,
+    ...incident.evidence.map((evidence) => `\n${formatEvidence(evidence, cwd)}`),
+    error === undefined ? '' : `\nerror\n${indent(error.stack === '' ? error.message : error.stack)}`,
     truncated === undefined ? '' : `\nleft out to keep the file small: ${truncated.join('; ')}\n`,
   ]
   return parts.join('')
 }
 
-const STAGES: Readonly<Record<StallEvidence['stage'], string>> = {
-  report: 'seen when it was reported',
-  interrupt: 'seen before the cut',
-  kill: 'seen before the kill',
-  boot: 'seen when the boot limit ran out',
-  frozen: 'last known before it froze',
-}
-
-function tellEvidence(evidence: StallEvidence, cwd: string): string {
+function formatEvidence(evidence: StallEvidence, cwd: string): string {
   const { stage, stalledForMs, stack, request, inFlight, inFlightCount, memory, loopLag, allowBlocking } = evidence
-  const shown = inFlight.slice(0, REQUESTS_SHOWN)
+  const shown = inFlight.slice(0, MAX_REQUESTS)
   const kernel = formatKernel(evidence)
   const facts = [
     kernel === '' ? '' : `doing      ${kernel}`,
-    allowBlocking === null ? '' : `long turn  ${allowBlocking}`,
-    request === null ? '' : `request    ${tellLine(request)}`,
+    allowBlocking === null ? '' : `allowed    ${allowBlocking}`,
+    request === null ? '' : `request    ${formatRequestLine(request)}`,
     `in flight  ${inFlightCount}`,
-    ...shown.map((line) => `           ${tellLine(line)}`),
+    ...shown.map((line) => `           ${formatRequestLine(line)}`),
     inFlightCount > shown.length && shown.length > 0 ? `           and ${inFlightCount - shown.length} more` : '',
     `memory     ${mebibytes(memory.rss)}, heap ${mebibytes(memory.heapUsed)} of ${mebibytes(memory.heapLimit)}`,
-    loopLag.length === 0 ? '' : `loop lag   ${loopLag.slice(-10).map(Math.round).join(' ')} ms, the newest last`,
-    stack === null ? 'stack      none could be had' : 'stack',
+    loopLag.length === 0 ? '' : `loop lag   ${loopLag.slice(-MAX_LAGS).map(Math.round).join(' ')} ms, newest last`,
+    stack === null ? 'stack      not available' : 'stack',
     ...(stack ?? []).map((frame) => `  at ${formatFrame(frame, cwd)}`),
   ]
   const head = `${STAGES[stage] ?? stage}, after ${formatElapsed(stalledForMs)}\n`
-  return head + indented(facts.filter((fact) => fact !== '').join('\n'))
+  return head + indent(facts.filter((fact) => fact !== '').join('\n'))
 }
 
-function tellLine({ method, target, ageMs }: RequestLine): string {
+function formatRequestLine({ method, target, ageMs }: RequestLine): string {
   return `${method} ${target} (${formatElapsed(ageMs)})`
 }
 
-function indented(text: string): string {
+function indent(text: string): string {
   return `${text
     .split('\n')
     .map((line) => `  ${printable(line)}`)

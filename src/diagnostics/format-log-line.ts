@@ -1,30 +1,30 @@
 import { wallClock } from '../resilience/clock.ts'
 
 const COLORS: Readonly<Record<string, number>> = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, fatal: 35 }
-/** Fields beside the message are shown while they are this short: one, and all together. */
-const LONGEST_FIELD = 60
-const LONGEST_FIELDS = 120
-const NOT_SHOWN = new Set(['level', 'time', 'pid', 'msg', 'event', 'error'])
+/** Longer fields are not shown. */
+const MAX_FIELD_LENGTH = 60
+const MAX_FIELDS_LENGTH = 120
+const HIDDEN = new Set(['level', 'time', 'pid', 'msg', 'event', 'error'])
 
-/** A JSON line of the log as a person reads it: `12:03:04.123 warn  the message key=value`. Local time. */
+/** Formats a JSON log line as text: `12:03:04.123 warn  the message key=value`, in local time. */
 export function formatLogLine(jsonLine: string, color: boolean): string {
   const line = JSON.parse(jsonLine) as Record<string, unknown>
   const level = String(line.level)
   const paint = (code: number, text: string): string => (color ? `\u001b[${code}m${text}\u001b[39m` : text)
-  const rest = [shortFields(line), tellError(line.error, level)]
+  const rest = [shortFields(line), formatError(line.error, level)]
   const head = `${paint(90, timeOfDay())} ${paint(COLORS[level] ?? 39, level.padEnd(5))}`
   return `${head} ${lines(String(line.msg ?? ''))}${rest[0] === '' ? '' : ` ${paint(90, rest[0] ?? '')}`}${rest[1]}\n`
 }
 
-/** Control characters made visible, so that what a client sent cannot move the cursor of a terminal or forge a line. */
+/** Escapes control characters, so that client data cannot control a terminal or forge a line. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it matches them on purpose.
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
     return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
   })
 }
 
-/** Several lines stay several, indented so that none passes for a line of the log. */
+/** Indents all lines but the first, so that none looks like a log line. */
 function lines(text: string): string {
   return text
     .split('\n')
@@ -40,16 +40,16 @@ function timeOfDay(): string {
 function shortFields(line: Record<string, unknown>): string {
   const shown: string[] = []
   for (const [key, value] of Object.entries(line)) {
-    if (NOT_SHOWN.has(key) || value === null || typeof value === 'object') continue
+    if (HIDDEN.has(key) || value === null || typeof value === 'object') continue
     const text = typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : String(value)
-    if (text.length <= LONGEST_FIELD) shown.push(`${key}=${printable(text)}`)
+    if (text.length <= MAX_FIELD_LENGTH) shown.push(`${key}=${printable(text)}`)
   }
   const all = shown.join(' ')
-  return all.length <= LONGEST_FIELDS ? all : ''
+  return all.length <= MAX_FIELDS_LENGTH ? all : ''
 }
 
-/** Where something went wrong in earnest the stack follows on lines of its own; else the error's message alone. */
-function tellError(error: unknown, level: string): string {
+/** The stack for errors, only the message for warnings and below. */
+function formatError(error: unknown, level: string): string {
   if (typeof error !== 'object' || error === null) return ''
   const { message, stack } = error as { readonly message?: unknown; readonly stack?: unknown }
   if ((level === 'error' || level === 'fatal') && typeof stack === 'string') {

@@ -25,14 +25,14 @@ const chainOf = async (target: string): Promise<readonly string[]> =>
   (await importChain(join(root, 'app.ts'), join(root, target))).map((file) => file.slice(root.length + 1))
 
 describe('the chain of imports', () => {
-  it('leads from a module to the entry, the shortest way', async () => {
+  it('is the shortest from a module to the entry', async () => {
     assert.deepEqual(await chainOf('routes/deep.ts'), ['routes/deep.ts', 'routes/index.ts', 'app.ts'])
     assert.deepEqual(await chainOf('app.ts'), ['app.ts'])
   })
-  it('knows dynamic imports, CommonJS and directories', async () => {
+  it('follows dynamic imports, require and directories', async () => {
     assert.deepEqual(await chainOf('old/index.js'), ['old/index.js', 'routes/later.mjs', 'routes/index.ts', 'app.ts'])
   })
-  it('leads from inside of a package to who imports it', async () => {
+  it('starts at the importer for a file of a package', async () => {
     assert.deepEqual(await chainOf('node_modules/pg/lib/index.js'), [
       'node_modules/pg/lib/index.js',
       'routes/deep.ts',
@@ -40,7 +40,7 @@ describe('the chain of imports', () => {
       'app.ts',
     ])
   })
-  it('is empty where nothing leads there', async () => {
+  it('is empty if nothing imports the file', async () => {
     assert.deepEqual(await chainOf('unrelated.ts'), [])
     assert.deepEqual(await importChain('/no/such/entry.ts', '/no/such/module.ts'), [])
   })

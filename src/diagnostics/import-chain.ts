@@ -3,9 +3,9 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { init, parse } from 'es-module-lexer'
 
-const MOST_FILES = 3_000
-const LARGEST_FILE = 2 * 1024 * 1024
-/** What CommonJS requires. A lexer of ES modules does not report it, and cjs-module-lexer reports only what is re-exported. */
+const MAX_FILES = 3_000
+const MAX_FILE_SIZE = 2 * 1024 * 1024
+/** Matches `require` calls: the lexer of ES modules does not report them, and cjs-module-lexer only re-exports. */
 const REQUIRED = /(?<![\w$.])require\s*\(\s*["']([^"'\n]+)["']/g
 const EXTENSIONS = [
   '',
@@ -22,24 +22,24 @@ const EXTENSIONS = [
 ]
 
 /**
- * Who imports a file, found by reading the app's sources from its entry on: the file, who imports it, who imports that, up to the entry. For a
- * file of a package, who imports that package. It is made after the fact, so that no boot pays for it; what is imported by an alias or a computed
- * name is not found.
+ * Finds the chain of imports from a file up to the entry by reading the app's sources: the file, its
+ * importer, and so on. For a file of a package it starts at the importer of the package. It runs only
+ * after a failed boot. Imports by an alias or a computed name are not found.
  *
  * @param entry absolute path
  * @param target absolute path
- * @returns absolute paths; empty where no way is found
+ * @returns absolute paths; empty if there is no chain
  */
 export async function importChain(entry: string, target: string): Promise<readonly string[]> {
   const importedBy = new Map<string, string | null>([[entry, null]])
   const wantedPackage = packageOf(target)
   const queue = [entry]
-  for (let file = queue.shift(); file !== undefined && importedBy.size < MOST_FILES; file = queue.shift()) {
-    if (file === target) return wayTo(target, importedBy)
+  for (let file = queue.shift(); file !== undefined && importedBy.size < MAX_FILES; file = queue.shift()) {
+    if (file === target) return chainTo(target, importedBy)
     for (const specifier of await specifiersOf(file)) {
       if (wantedPackage !== null && isOf(specifier, wantedPackage)) {
         if (!importedBy.has(target)) importedBy.set(target, file)
-        return wayTo(target, importedBy)
+        return chainTo(target, importedBy)
       }
       const found = await fileOf(specifier, file)
       if (found === null || importedBy.has(found)) continue
@@ -50,15 +50,15 @@ export async function importChain(entry: string, target: string): Promise<readon
   return []
 }
 
-function wayTo(target: string, importedBy: ReadonlyMap<string, string | null>): readonly string[] {
-  const way: string[] = []
-  for (let file: string | null | undefined = target; file != null; file = importedBy.get(file)) way.push(file)
-  return way
+function chainTo(target: string, importedBy: ReadonlyMap<string, string | null>): readonly string[] {
+  const chain: string[] = []
+  for (let file: string | null | undefined = target; file != null; file = importedBy.get(file)) chain.push(file)
+  return chain
 }
 
 async function specifiersOf(file: string): Promise<readonly string[]> {
   try {
-    if ((await stat(file)).size > LARGEST_FILE) return []
+    if ((await stat(file)).size > MAX_FILE_SIZE) return []
     const text = await readFile(file, 'utf8')
     await init
     const required = [...text.matchAll(REQUIRED)].map(([, specifier = '']) => specifier)
@@ -73,20 +73,20 @@ function importedIn(text: string): readonly string[] {
     return parse(text)[0].flatMap((found) => {
       const { specifier } = found
       const isErased = 'typeOnly' in found && found.typeOnly
-      // A computed `import()` has none; whether that is null or undefined depends on the lexer's release.
+      // A computed `import()` has no specifier: null or undefined, depending on the version of the lexer.
       return specifier == null || isErased ? [] : [specifier]
     })
   } catch {
-    // Not an ES module, or a syntax error: Node names that itself.
+    // Not an ES module, or a syntax error, which Node reports itself.
     return []
   }
 }
 
-/** The file that a relative or absolute specifier means; null for packages and for what is not there. */
+/** Resolves a relative or absolute specifier; null for packages and missing files. */
 async function fileOf(specifier: string, importer: string): Promise<string | null> {
   if (!/^(?:\.{1,2}\/|\/|file:)/.test(specifier)) return null
   const path = specifier.startsWith('file:') ? fileURLToPath(specifier) : resolve(dirname(importer), specifier)
-  // TypeScript is written with the names that its output will have.
+  // TypeScript imports use the names of the output files.
   const written = path.replace(/\.([mc]?)js$/, '.$1ts')
   for (const candidate of new Set([...EXTENSIONS.map((extension) => path + extension), written])) {
     const found = await stat(candidate).catch(() => null)

@@ -2,12 +2,15 @@ import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Incident, IncidentSummary } from './incident.ts'
 
-/** Files above this many bytes are none of ours. */
-const LARGEST = 8 * 1024 * 1024
+/** Larger files, in bytes, are not incidents. */
+const MAX_SIZE = 8 * 1024 * 1024
 const ID = /^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$/
-const READ_AT_ONCE = 8
+const CONCURRENT_READS = 8
 
-/** The incidents of a state directory as files: what the arbiter writes, and the command line reads even when no arbiter runs. */
+/**
+ * The incident files of a state directory. The arbiter writes them; the command line reads them even
+ * if no arbiter runs.
+ */
 export class IncidentFiles {
   readonly directory: string
 
@@ -15,24 +18,24 @@ export class IncidentFiles {
     this.directory = join(stateDir, 'incidents')
   }
 
-  /** Newest first. Files that are not incidents are left out. Rejects if the directory is there and cannot be read. */
+  /** Newest first. Skips files that are not incidents. Rejects if the directory cannot be read. */
   async list(): Promise<IncidentSummary[]> {
     const ids = await this.ids()
     const summaries: IncidentSummary[] = []
-    for (let start = 0; start < ids.length; start += READ_AT_ONCE) {
-      const read = await Promise.all(ids.slice(start, start + READ_AT_ONCE).map((id) => this.read(id)))
+    for (let start = 0; start < ids.length; start += CONCURRENT_READS) {
+      const read = await Promise.all(ids.slice(start, start + CONCURRENT_READS).map((id) => this.read(id)))
       for (const incident of read) if (incident !== undefined) summaries.push(summaryOf(incident))
     }
     return summaries
   }
 
-  /** One incident; undefined if there is none of this id, the id is no id, or the file is not an incident. */
+  /** Undefined if there is no incident with this id, or the file is not an incident. */
   async read(id: string): Promise<Incident | undefined> {
     if (!ID.test(id)) return undefined
     try {
       const path = this.#path(id)
       const found = await stat(path)
-      if (!found.isFile() || found.size > LARGEST) return undefined
+      if (!found.isFile() || found.size > MAX_SIZE) return undefined
       const file = await open(path, 'r')
       try {
         const incident: unknown = JSON.parse(await file.readFile('utf8'))
@@ -58,9 +61,9 @@ export class IncidentFiles {
       .reverse()
   }
 
-  /** Whole or not at all: a reader never sees half a file. */
+  /** Writes a file atomically. */
   async write(id: string, json: string): Promise<void> {
-    if (!ID.test(id)) throw new Error(`"${id}" is no id of an incident`)
+    if (!ID.test(id)) throw new Error(`"${id}" is not the id of an incident`)
     const temporary = join(this.directory, `.${id}.${process.pid}.tmp`)
     try {
       const file = await open(temporary, 'w', 0o600)
@@ -76,13 +79,13 @@ export class IncidentFiles {
     }
   }
 
-  /** Removes the oldest beyond `kept`. */
+  /** Deletes the oldest files beyond `kept`. */
   async prune(kept: number): Promise<void> {
     const ids = await this.ids()
     for (const id of ids.slice(kept)) await rm(this.#path(id), { force: true })
   }
 
-  /** Removes what an arbiter killed while writing has left. Only the holder of the state directory's lock may. */
+  /** Deletes temporary files of a killed arbiter. Requires the lock of the state directory. */
   async sweep(): Promise<void> {
     const names = await readdir(this.directory)
     for (const name of names) {

@@ -49,7 +49,7 @@ const incident = (number: number, given: Partial<Incident> = {}): Incident => ({
 
 const files = (): string[] => readdirSync(join(stateDir, 'incidents'))
 
-test('an incident becomes a file of its own that only its user can read', async () => {
+test('an incident is written to a file that only its user can read', async () => {
   const incidents = store()
   incidents.save(incident(1))
   assert.equal(await incidents.flush(LIMIT), true)
@@ -60,7 +60,7 @@ test('an incident becomes a file of its own that only its user can read', async 
   assert.deepEqual(files(), [`${incident(1).id}.json`])
 })
 
-test('a later state replaces the earlier one, whatever the haste', async () => {
+test('a later version replaces the earlier one', async () => {
   const incidents = store()
   for (let step = 0; step < 50; step += 1) incidents.save(incident(1, { stalledForMs: step }))
   incidents.save(incident(1, { outcome: 'interrupted' }))
@@ -69,7 +69,7 @@ test('a later state replaces the earlier one, whatever the haste', async () => {
   assert.equal(incidents.counts().total, 1)
 })
 
-test('what is yet to be written can be read and listed already', async () => {
+test('an unwritten incident can be read and listed', async () => {
   const incidents = store()
   incidents.save(incident(1))
   assert.equal((await incidents.read(incident(1).id))?.summary, 'summary 1')
@@ -77,7 +77,7 @@ test('what is yet to be written can be read and listed already', async () => {
   await incidents.flush(LIMIT)
 })
 
-test('the list is newest first and has what a list needs', async () => {
+test('the list is newest first and has only summary fields', async () => {
   const incidents = store()
   for (const number of [2, 1, 3]) incidents.save(incident(number))
   await incidents.flush(LIMIT)
@@ -89,7 +89,7 @@ test('the list is newest first and has what a list needs', async () => {
   assert.deepEqual(Object.keys(list[0] ?? {}).sort(), ['at', 'id', 'kind', 'outcome', 'summary', 'worker'])
 })
 
-test('only so many are kept: the oldest go', async () => {
+test('the oldest are deleted beyond the maximum', async () => {
   const incidents = store({ maxIncidents: 3 })
   for (let number = 1; number <= 8; number += 1) incidents.save(incident(number))
   await incidents.flush(LIMIT)
@@ -100,7 +100,7 @@ test('only so many are kept: the oldest go', async () => {
   assert.equal(incidents.counts().total, 8)
 })
 
-test('they are counted by kind, and the newest is known', async () => {
+test('incidents are counted by kind', async () => {
   const incidents = store()
   incidents.save(incident(1))
   incidents.save(incident(1, { outcome: 'ended' }))
@@ -109,7 +109,7 @@ test('they are counted by kind, and the newest is known', async () => {
   await incidents.flush(LIMIT)
 })
 
-test('a flood is bounded: what waits longest for the disk is given up', async () => {
+test('of too many unwritten incidents the oldest are dropped', async () => {
   const incidents = store({ maxIncidents: 1_000 })
   for (let number = 1; number <= 300; number += 1) incidents.save(incident(number))
   await incidents.flush(LIMIT)
@@ -138,7 +138,7 @@ test('no id reads a file outside the directory', async () => {
   }
 })
 
-test('a file that is no incident is left out and does no harm', async () => {
+test('files that are not incidents are skipped', async () => {
   const incidents = store()
   incidents.save(incident(5))
   await incidents.flush(LIMIT)
@@ -160,7 +160,7 @@ test('a file that is no incident is left out and does no harm', async () => {
   }
 })
 
-test('what an arbiter killed while writing has left is swept up', async () => {
+test('temporary files of a killed arbiter are deleted', async () => {
   mkdirSync(join(stateDir, 'incidents'))
   writeFileSync(join(stateDir, 'incidents', '.20261122-w1-stall.999.tmp'), '{')
   const incidents = store()
@@ -169,7 +169,7 @@ test('what an arbiter killed while writing has left is swept up', async () => {
   assert.deepEqual(files(), [`${incident(1).id}.json`])
 })
 
-test('a directory that cannot be written is said once when it begins and once when it ends', async () => {
+test('write failures are logged once when they begin and once when they end', async () => {
   writeFileSync(join(stateDir, 'incidents'), 'in the way')
   const incidents = store()
   for (let number = 1; number <= 3; number += 1) incidents.save(incident(number))
@@ -185,13 +185,13 @@ test('a directory that cannot be written is said once when it begins and once wh
   assert.deepEqual(logged[1], { level: 'info', event: 'incidents-writable', directory, lost: 3 })
 })
 
-test('without a directory the list is empty; with one that cannot be read it fails', async () => {
+test('a missing directory is an empty list; an unreadable one rejects', async () => {
   assert.deepEqual(await new IncidentFiles(join(stateDir, 'nowhere')).list(), [])
   writeFileSync(join(stateDir, 'incidents'), 'in the way')
   await assert.rejects(new IncidentFiles(stateDir).list())
 })
 
-test('flush comes back within its limit', async () => {
+test('flush resolves at its timeout', async () => {
   const incidents = store({ maxIncidents: 1_000 })
   for (let number = 1; number <= 100; number += 1) incidents.save(incident(number))
   assert.equal(await incidents.flush(ms(0)), false)

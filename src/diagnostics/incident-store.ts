@@ -1,32 +1,33 @@
-import { mkdir } from 'node:fs/promises'
-import { after } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
+import { waitAtMost } from '../resilience/wait-at-most.ts'
+import { makeDirectory } from '../system/make-directory.ts'
 import type { Incident, IncidentSummary } from './incident.ts'
 import { IncidentFiles, summaryOf } from './incident-files.ts'
 import type { Log } from './log.ts'
 import { incidentJson } from './shrink-incident.ts'
 
-/** Incidents that wait to be written. Beyond it the oldest waiting is given up: the log has its summary. */
-const LONGEST_QUEUE = 100
+/** Unwritten incidents. Beyond it the oldest is dropped; its summary is in the log. */
+const MAX_QUEUE = 100
 
 export interface IncidentStoreOptions {
   readonly stateDir: string
-  /** Files kept; the oldest go. */
+  /** Maximum number of files; the oldest are deleted. */
   readonly maxIncidents: number
-  /** Most bytes of one file. */
+  /** Maximum size of one file in bytes. */
   readonly maxIncidentSize: number
   readonly log: Pick<Log, 'warn' | 'info'>
 }
 
 /**
- * Writes incidents to `<stateDir>/incidents/<id>.json`, one after the other, in the background. Nothing here throws or waits: a disk
- * that is full or hangs costs files, said once when it begins and once when it ends, and never the arbiter.
+ * Writes incidents to `<stateDir>/incidents/<id>.json` in the background, one after the other. Never
+ * throws or blocks: if the disk is full or hangs, files are lost, which is logged once when it begins
+ * and once when it ends.
  */
 export class IncidentStore {
   readonly files: IncidentFiles
   readonly #options: IncidentStoreOptions
-  /** The newest state of each incident that is yet to be written, in the order in which they came. */
-  readonly #waiting = new Map<string, Incident>()
+  /** The latest version of each unwritten incident, in order. */
+  readonly #unwritten = new Map<string, Incident>()
   readonly #byKind: Record<string, number> = {}
   readonly #counted = new Set<string>()
   #newest: string | null = null
@@ -41,54 +42,47 @@ export class IncidentStore {
     this.files = new IncidentFiles(options.stateDir)
   }
 
-  /** Records an incident, or its new state under the same id. */
+  /** Saves an incident, or a new version of it under the same id. */
   save(incident: Incident): void {
     this.#count(incident)
-    this.#waiting.set(incident.id, incident)
-    if (this.#waiting.size > LONGEST_QUEUE) {
-      const [oldest = ''] = this.#waiting.keys()
-      this.#waiting.delete(oldest)
+    this.#unwritten.set(incident.id, incident)
+    if (this.#unwritten.size > MAX_QUEUE) {
+      const [oldest = ''] = this.#unwritten.keys()
+      this.#unwritten.delete(oldest)
       this.#lost += 1
     }
     this.#writing ??= this.#writeAll()
   }
 
-  /** Newest first; with those that are yet to be written. Never rejects. */
+  /** Newest first, including those that are not written yet. Never rejects. */
   async list(): Promise<IncidentSummary[]> {
     const written = await this.files.list().catch(() => [])
     const all = new Map(written.map((summary) => [summary.id, summary]))
-    for (const incident of this.#waiting.values()) all.set(incident.id, summaryOf(incident))
+    for (const incident of this.#unwritten.values()) all.set(incident.id, summaryOf(incident))
     return [...all.values()].sort((a, b) => (a.id < b.id ? 1 : -1))
   }
 
   async read(id: string): Promise<Incident | undefined> {
-    return this.#waiting.get(id) ?? (await this.files.read(id))
+    return this.#unwritten.get(id) ?? (await this.files.read(id))
   }
 
-  /** How many there were since the start, for `/status` and the metrics. */
+  /** The number of incidents since the start, for `/status` and the metrics. */
   counts(): { total: number; newest: string | null; byKind: Readonly<Record<string, number>> } {
     return { total: this.#total, newest: this.#newest, byKind: { ...this.#byKind } }
   }
 
-  /** Waits until all is written, for at most `limit`. True if it is. */
-  async flush(limit: Milliseconds): Promise<boolean> {
-    const writing = this.#writing
-    if (writing === null) return true
-    return new Promise((resolve) => {
-      const cancel = after(limit, () => resolve(false))
-      void writing.then(() => {
-        cancel()
-        resolve(true)
-      })
-    })
+  /** Waits until all are written, for at most `timeout`. Resolves with whether they are. */
+  async flush(timeout: Milliseconds): Promise<boolean> {
+    const writing = this.#writing?.then(() => true) ?? Promise.resolve(true)
+    return waitAtMost(timeout, writing, () => false)
   }
 
   #count(incident: Incident): void {
     if (this.#counted.has(incident.id)) return
     this.#counted.add(incident.id)
-    // Only the recent can be updated, so older ids need not be remembered.
+    // Only recent incidents are updated, so older ids are forgotten.
     for (const old of this.#counted) {
-      if (this.#counted.size <= 10 * LONGEST_QUEUE) break
+      if (this.#counted.size <= 10 * MAX_QUEUE) break
       this.#counted.delete(old)
     }
     this.#total += 1
@@ -98,12 +92,12 @@ export class IncidentStore {
 
   async #writeAll(): Promise<void> {
     for (;;) {
-      const [next] = this.#waiting
+      const [next] = this.#unwritten
       if (next === undefined) break
       const [id, incident] = next
       await this.#write(incident)
-      // A newer state may have come meanwhile: then it is written next.
-      if (this.#waiting.get(id) === incident) this.#waiting.delete(id)
+      // A newer version that was saved meanwhile is written next.
+      if (this.#unwritten.get(id) === incident) this.#unwritten.delete(id)
     }
     this.#writing = null
   }
@@ -111,43 +105,37 @@ export class IncidentStore {
   async #write(incident: Incident): Promise<void> {
     const { maxIncidents, maxIncidentSize } = this.#options
     try {
-      // The state directory too: somebody may have removed it.
-      for (const path of [this.#options.stateDir, this.files.directory]) await makeDirectory(path)
+      // Each time, since the state directory may have been removed.
+      await makeDirectory(this.files.directory)
       if (!this.#swept) await this.files.sweep()
       this.#swept = true
       await this.files.write(incident.id, incidentJson(incident, maxIncidentSize))
       await this.files.prune(maxIncidents)
-      this.#mended()
+      this.#logRecovery()
     } catch (error) {
       this.#lost += 1
-      this.#failed(error)
+      this.#logFailure(error)
     }
   }
 
-  #failed(error: unknown): void {
+  #logFailure(error: unknown): void {
     if (this.#failing) return
     this.#failing = true
     const { log } = this.#options
     log.warn(
       { event: 'incidents-unwritable', directory: this.files.directory, error },
-      `incidents cannot be written to ${this.files.directory}; the log still tells them`,
+      `could not write incidents to ${this.files.directory}; they are only in the log`,
     )
   }
 
-  #mended(): void {
+  #logRecovery(): void {
     if (!this.#failing) return
     this.#failing = false
     const lost = this.#lost
     this.#lost = 0
     this.#options.log.info(
       { event: 'incidents-writable', directory: this.files.directory, lost },
-      `incidents are written to ${this.files.directory} again; ${lost} were lost`,
+      `writing incidents to ${this.files.directory} again; ${lost} were lost`,
     )
   }
-}
-
-async function makeDirectory(path: string): Promise<void> {
-  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error
-  })
 }

@@ -54,15 +54,15 @@ const incident = (given: Partial<IncidentFacts> = {}): IncidentFacts => ({
 const summary = (given: Partial<IncidentFacts> = {}): string => formatSummary(incident(given), CWD)
 
 describe('a stall', () => {
-  test('while it lasts says where, for whom, what the thread does and who waits', () => {
+  test('in progress says where, for which request, what the thread does and how many requests wait', () => {
     assert.equal(
       summary(),
       'worker 2 (pid 7) has been stalled for 1.0 s in verify (src/login.ts:42) for POST /login, spinning; 14 other requests in flight',
     )
   })
 
-  test('that was cut and replaced is the example of the README', () => {
-    const told = summary({
+  test('that was interrupted says what was served and who took over', () => {
+    const text = summary({
       outcome: 'interrupted',
       stalledForMs: 5_010,
       evidence: [evidence(), evidence({ stage: 'interrupt', stalledForMs: 5_000 })],
@@ -71,27 +71,27 @@ describe('a stall', () => {
       replacement: { worker: 5, afterMs: 212 },
     })
     assert.equal(
-      told,
-      'worker 2 (pid 7) stalled 5.0 s in verify (src/login.ts:42) for POST /login, spinning; cut and answered 503; 14 other requests served; worker 5 took over after 212 ms',
+      text,
+      'worker 2 (pid 7) stalled for 5.0 s in verify (src/login.ts:42) for POST /login, spinning; interrupted and answered 503; 14 other requests served; worker 5 took over after 212 ms',
     )
   })
 
   test('that ended by itself says so', () => {
     assert.match(
       summary({ outcome: 'ended', stalledForMs: 2_345 }),
-      /^worker 2 \(pid 7\) stalled 2\.3 s in verify .*; it ended by itself and the worker goes on$/,
+      /^worker 2 \(pid 7\) stalled for 2\.3 s in verify .*; it ended by itself; the worker keeps running$/,
     )
   })
 
-  test('whose culprit had begun its response was closed, and one without culprit just cut', () => {
+  test('says if the response had begun, and if no request was to blame', () => {
     assert.match(
       summary({ outcome: 'interrupted', culprit: 'closed' }),
-      /; cut and its connection closed, as the response had begun$/,
+      /; interrupted; its connection was closed as the response had begun$/,
     )
-    assert.match(summary({ outcome: 'interrupted', culprit: 'none' }), /; cut$/)
+    assert.match(summary({ outcome: 'interrupted', culprit: 'none' }), /; interrupted$/)
   })
 
-  test('tells how many of the others were served while some were not', () => {
+  test('says how many of the other requests were served', () => {
     assert.match(
       summary({ outcome: 'interrupted', culprit: '503', others: { inFlight: 14, served: 12 } }),
       /; 12 of 14 other requests served$/,
@@ -107,7 +107,7 @@ describe('a stall', () => {
   })
 
   test('in the kernel without a stack names the wait, the child and the oldest request', () => {
-    const told = summary({
+    const text = summary({
       outcome: 'killed',
       stalledForMs: 15_000,
       evidence: [
@@ -124,12 +124,12 @@ describe('a stall', () => {
       replacement: { worker: 5, afterMs: 1_400 },
     })
     assert.equal(
-      told,
-      'worker 2 (pid 7) stalled 15.0 s, waiting in the kernel (do_wait, wait4) for child "sleep 20", oldest of 3 requests in flight: GET /report (15.1 s); killed; 41 clients answered 503, 2 closed; worker 5 took over after 1.4 s',
+      text,
+      'worker 2 (pid 7) stalled for 15.0 s, waiting in the kernel (do_wait, wait4) for child "sleep 20", oldest of 3 requests in flight: GET /report (15.1 s); killed; 41 clients answered 503, 2 closed; worker 5 took over after 1.4 s',
     )
   })
 
-  test('on a file names it, and a child it does not wait for is not mentioned', () => {
+  test('on a file names it, and not a child that it does not wait for', () => {
     const on = kernel({ wchan: 'pipe_read', syscall: 'read', target: '/tmp/fifo', children: ['helper'] })
     assert.match(
       summary({ evidence: [evidence({ kernel: on })] }),
@@ -143,23 +143,26 @@ describe('a stall', () => {
   })
 
   test('keeps the stack of an earlier stage when the last has none', () => {
-    const told = summary({
+    const text = summary({
       evidence: [evidence(), evidence({ stage: 'kill', stack: null, request: null })],
       outcome: 'killed',
     })
-    assert.match(told, /in verify \(src\/login\.ts:42\) for POST \/login/)
+    assert.match(text, /in verify \(src\/login\.ts:42\) for POST \/login/)
   })
 
-  test('where a cut did not help, or could not be made, is killed and says so', () => {
-    const cut = [evidence(), evidence({ stage: 'interrupt' }), evidence({ stage: 'kill' })]
-    assert.match(summary({ outcome: 'killed', evidence: cut }), /; a cut did not help; killed; 15 requests lost$/)
+  test('says if an interruption failed, or why there was none', () => {
+    const interrupted = [evidence(), evidence({ stage: 'interrupt' }), evidence({ stage: 'kill' })]
+    assert.match(
+      summary({ outcome: 'killed', evidence: interrupted }),
+      /; interruption failed; killed; 15 requests lost$/,
+    )
     assert.match(
       summary({
         outcome: 'killed',
         notInterrupted: 'async-hooks',
         emergencyResponses: { inFlight: 0, unread: 0, closed: 3, tookMs: 1 },
       }),
-      /; not cut, because an async_hooks hook is enabled, under which a cut may abort the process; killed; 3 clients closed$/,
+      /; not interrupted because an async_hooks hook is enabled, under which an interruption may abort the process; killed; 3 clients closed$/,
     )
     assert.match(
       summary({ outcome: 'killed', emergencyResponses: { inFlight: 1, unread: 0, closed: 0, tookMs: 1 } }),
@@ -171,45 +174,45 @@ describe('a stall', () => {
     )
   })
 
-  test('in a long turn names it', () => {
+  test('in an allowBlocking job names it', () => {
     assert.match(
       summary({ evidence: [evidence({ allowBlocking: 'reindex' })] }),
-      /\(src\/login\.ts:42\) past the limit of long turn "reindex" for POST/,
+      /\(src\/login\.ts:42\) beyond the timeout of allowBlocking "reindex" for POST/,
     )
   })
 
-  test('with a heap that is nearly full says so: the collector may be what spins', () => {
+  test('says if the heap is nearly full, since the collector may be what spins', () => {
     const memory = { rss: 5e9, heapUsed: 3.9e9, heapLimit: 4e9 }
-    assert.match(summary({ evidence: [evidence({ memory })] }), /, spinning, its heap 98 % full;/)
+    assert.match(summary({ evidence: [evidence({ memory })] }), /, spinning, heap 98 % full;/)
   })
 })
 
-describe('the telling frame', () => {
-  const told = (stack: readonly StackFrame[]): string => summary({ evidence: [evidence({ stack })] })
+describe('the frame that is shown', () => {
+  const textOf = (stack: readonly StackFrame[]): string => summary({ evidence: [evidence({ stack })] })
 
-  test('is the innermost of the app’s own', () => {
-    assert.match(told(STACK), / in verify \(src\/login\.ts:42\)/)
+  test('is the innermost of the app', () => {
+    assert.match(textOf(STACK), / in verify \(src\/login\.ts:42\)/)
   })
 
-  test('is the innermost of all where the app has none', () => {
-    assert.match(told(STACK.slice(0, 2)), / in pbkdf2Sync \(node:internal\/crypto\/pbkdf2:62\)/)
+  test('is the innermost if the app has none', () => {
+    assert.match(textOf(STACK.slice(0, 2)), / in pbkdf2Sync \(node:internal\/crypto\/pbkdf2:62\)/)
   })
 
-  test('is never one of Punctual itself, and outside the working directory has its whole path', () => {
+  test('is not one of Punctual, and has its whole path outside the working directory', () => {
     const own = frame('wrapped', fileURLToPath(new URL('../patches/http-server.ts', import.meta.url)), 9)
-    assert.match(told([own, frame('work', 'file:///srv/other/job.ts', 8)]), / in work \(\/srv\/other\/job\.ts:8\)/)
+    assert.match(textOf([own, frame('work', 'file:///srv/other/job.ts', 8)]), / in work \(\/srv\/other\/job\.ts:8\)/)
   })
 
-  test('without a name is called so', () => {
-    assert.match(told([frame('', '/app/a.ts', 1)]), / in an anonymous function \(a\.ts:1\)/)
+  test('may be an anonymous function', () => {
+    assert.match(textOf([frame('', '/app/a.ts', 1)]), / in an anonymous function \(a\.ts:1\)/)
   })
 
-  test('of an empty stack is none', () => {
-    assert.match(told([]), /stalled for 1\.0 s for POST \/login/)
+  test('is omitted if the stack is empty', () => {
+    assert.match(textOf([]), /stalled for 1\.0 s for POST \/login/)
   })
 })
 
-test('a frozen process that was killed tells who was lost; one that came back says so', () => {
+test('a frozen process shows the lost requests, or that it recovered', () => {
   const frozen = evidence({
     stage: 'frozen',
     stalledForMs: 20_000,
@@ -221,12 +224,12 @@ test('a frozen process that was killed tells who was lost; one that came back sa
   })
   assert.equal(
     summary({ kind: 'frozen', outcome: 'killed', evidence: [frozen], replacement: { worker: 3, afterMs: 300 } }),
-    'worker 2 (pid 7) gave no sign of life for 20.0 s, stopped by a signal; killed; 12 requests lost; worker 3 took over after 300 ms',
+    'worker 2 (pid 7) sent no heartbeat for 20.0 s, stopped by a signal; killed; 12 requests lost; worker 3 took over after 300 ms',
   )
-  assert.match(summary({ kind: 'frozen', outcome: 'ended', evidence: [frozen] }), /; it is alive again$/)
+  assert.match(summary({ kind: 'frozen', outcome: 'ended', evidence: [frozen] }), /; it recovered$/)
 })
 
-test('a boot that takes too long says where it stands', () => {
+test('a boot that takes too long shows where it is', () => {
   const boot = evidence({
     stage: 'boot',
     stalledForMs: 60_000,
@@ -250,19 +253,19 @@ test('a boot that takes too long says where it stands', () => {
   )
 })
 
-test('a boot that throws, or ends, says why', () => {
+test('a boot that throws or exits shows why', () => {
   const error = { name: 'SyntaxError', message: 'Unexpected token\nmore', stack: '' }
   assert.equal(
     summary({ kind: 'boot', outcome: 'exited', evidence: [], error, exit: { code: 1, signal: null } }),
-    'worker 2 (pid 7) could not boot: SyntaxError: Unexpected token; exit code 1',
+    'worker 2 (pid 7) did not boot: SyntaxError: Unexpected token; exit code 1',
   )
   assert.equal(
     summary({ kind: 'boot', outcome: 'exited', evidence: [], exit: { code: 0, signal: null } }),
-    'worker 2 (pid 7) left before it was ready: exit code 0',
+    'worker 2 (pid 7) exited before it was ready: exit code 0',
   )
 })
 
-test('a crash names the error, or the signal and whose it may be', () => {
+test('a crash shows the error, the signal or the exit code', () => {
   const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
   assert.equal(
     summary({
@@ -277,52 +280,52 @@ test('a crash names the error, or the signal and whose it may be', () => {
   )
   assert.match(
     summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGKILL' } }),
-    /^worker 2 \(pid 7\) died: killed by SIGKILL from outside/,
+    /^worker 2 \(pid 7\) exited unexpectedly: killed by SIGKILL from outside/,
   )
   assert.match(
     summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: null, signal: 'SIGSEGV' } }),
-    /died: killed by SIGSEGV$/,
+    /exited unexpectedly: killed by SIGSEGV$/,
   )
   assert.match(
     summary({ kind: 'crash', outcome: 'exited', evidence: [], exit: { code: 3, signal: null } }),
-    /died: exit code 3$/,
+    /exited unexpectedly: exit code 3$/,
   )
 })
 
-test('a full heap is told with its size, also at the end of a stall', () => {
+test('a full heap is shown with its size, also at the end of a stall', () => {
   const heap = { used: 48 * 2 ** 20, limit: 48 * 2 ** 20 }
   const exit = { code: null, signal: 'SIGABRT' }
   assert.equal(
     summary({ kind: 'crash', outcome: 'exited', evidence: [], exit, heap }),
-    'worker 2 (pid 7) ran out of memory: its heap was full (48 MiB of 48 MiB)',
+    'worker 2 (pid 7) ran out of memory: heap full (48 MiB of 48 MiB)',
   )
   assert.match(
     summary({ kind: 'stall', outcome: 'exited', exit, heap }),
-    /^worker 2 \(pid 7\) stalled .*; then it ran out of memory: its heap was full \(48 MiB of 48 MiB\)$/,
+    /^worker 2 \(pid 7\) stalled .*; then it ran out of memory: heap full \(48 MiB of 48 MiB\)$/,
   )
   assert.match(
     summary({ kind: 'stall', outcome: 'exited', exit: { code: 3, signal: null } }),
-    /; then it died: exit code 3$/,
+    /; then it exited unexpectedly: exit code 3$/,
   )
 })
 
-test('a worker replaced for its memory tells how much it had and might have', () => {
+test('a worker replaced for its memory shows its usage and limit', () => {
   const memory = { rss: 612 * 2 ** 20, limit: 512 * 2 ** 20 }
   assert.equal(
     summary({ kind: 'memory', outcome: 'exited', evidence: [], memory, replacement: { worker: 5, afterMs: 400 } }),
-    'worker 2 (pid 7) used 612 MiB of memory, above its limit of 512 MiB; replaced; worker 5 took over after 400 ms',
+    'worker 2 (pid 7) used 612 MiB of memory (maxMemory 512 MiB); replaced; worker 5 took over after 400 ms',
   )
 })
 
-test('a leak names the pool, the borrower and how long', () => {
+test('a leak shows the pool, the borrower and how long', () => {
   const leak = { pool: 'main', borrower: 'auth (listUsers (src/users.ts:42))', heldForMs: 61_000 }
   assert.equal(
     summary({ kind: 'leak', outcome: 'ongoing', evidence: [], leak }),
-    'worker 2 (pid 7) has lent a connection of pool main to auth (listUsers (src/users.ts:42)) for 61.0 s; if it is never released the pool runs dry',
+    'worker 2 (pid 7): connection of pool main checked out for 61.0 s by auth (listUsers (src/users.ts:42)); unless it is returned the pool will be exhausted',
   )
 })
 
-test('a crash loop counts its reasons and names the last error', () => {
+test('a crash loop shows its reasons and the last error', () => {
   const error = { name: 'Error', message: 'no database', stack: '' }
   assert.equal(
     summary({
@@ -333,20 +336,20 @@ test('a crash loop counts its reasons and names the last error', () => {
       failures: { withinMs: 60_000, reasons: { boot: 3, crash: 7 } },
       error,
     }),
-    'workers failed 10 times within 60.0 s (7 crash, 3 boot); gave up; the last error: Error: no database',
+    'workers failed 10 times within 60.0 s (7 crash, 3 boot); the arbiter gave up; last error: Error: no database',
   )
 })
 
-test('an arbiter that failed tells its error and what it was doing', () => {
+test('an internal error shows the error and the event', () => {
   const error = { name: 'TypeError', message: 'x is not a function', stack: '' }
   assert.equal(
     summary({ kind: 'internal-error', worker: null, outcome: 'exited', evidence: [], during: 'tick', error }),
-    'the arbiter failed while it handled the event "tick": TypeError: x is not a function; it stopped its workers',
+    'the arbiter failed on the event "tick": TypeError: x is not a function; it killed its workers',
   )
 })
 
-test('a summary is one line and shows no query, whatever the client sent', () => {
+test('a summary is one line and does not show the query of a request', () => {
   const request = { method: 'GET', target: `/a\u001b[31m\nforged?token=secret&${'x'.repeat(500)}`, ageMs: 1 }
-  const told = summary({ evidence: [evidence({ request })] })
-  assert.ok(!told.includes('\n') && !told.includes('\u001b') && !told.includes('secret'))
+  const text = summary({ evidence: [evidence({ request })] })
+  assert.ok(!text.includes('\n') && !text.includes('\u001b') && !text.includes('secret'))
 })

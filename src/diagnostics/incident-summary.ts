@@ -1,109 +1,120 @@
 import { formatElapsed } from '../resilience/duration.ts'
-import { formatKernel, formatOldest, formatRequest } from './format-evidence.ts'
 import { printable } from './format-log-line.ts'
-import type { EmergencyResponses, Incident, NotInterruptedReason, ReportedError, StallEvidence } from './incident.ts'
+import type {
+  EmergencyResponses,
+  Incident,
+  KernelEvidence,
+  NotInterruptedReason,
+  ReportedError,
+  RequestLine,
+  StallEvidence,
+} from './incident.ts'
 import { formatFrame, mostRelevantFrame, shortPath } from './stack-frames.ts'
 
-/** What a summary is told from: an incident that may not have its summary yet. */
+/** An incident without its summary. */
 export type IncidentFacts = Omit<Incident, 'summary'>
 
-const LONGEST_MESSAGE = 200
+const MAX_MESSAGE_LENGTH = 200
+const MAX_TARGET_LENGTH = 80
+const MAX_COMMAND_LENGTH = 80
+const MAX_IMPORTERS = 4
+
 const SIGNALS: Readonly<Record<string, string>> = {
-  SIGKILL: 'SIGKILL from outside (the kernel out of memory, or somebody)',
+  SIGKILL: 'SIGKILL from outside (the out-of-memory killer, or an operator)',
   SIGABRT: 'SIGABRT (the heap was full, or an assertion failed)',
 }
 
+const NOT_INTERRUPTED: Readonly<Record<NotInterruptedReason, string>> = {
+  'async-hooks': 'an async_hooks hook is enabled, under which an interruption may abort the process',
+  'interrupted-before': 'it was interrupted before',
+  'blocked-in-system-call': 'it is blocked in a system call',
+  'native-code': 'it runs native code',
+  'loop-did-not-turn': 'its event loop did not continue after an interruption',
+  'requests-one-after-another': 'one request after another blocks it',
+}
+
 /**
- * The summary of an incident in one sentence, as it stands: who, how long, where, for whom, why; then what was done about it, each clause
- * after a semicolon. One line, without control characters. Paths below `cwd` are told relative to it.
+ * Formats an incident as one sentence: which worker, how long, where, for which request and why, then
+ * what was done about it, in clauses separated by semicolons. One line without control characters;
+ * paths below `cwd` are relative.
  */
 export function formatSummary(incident: IncidentFacts, cwd: string): string {
-  const clauses = [beginning(incident, cwd), ...consequences(incident)]
+  const clauses = [problem(incident, cwd), ...consequences(incident)]
   return printable(clauses.filter((clause) => clause !== '').join('; '))
 }
 
-function beginning(incident: IncidentFacts, cwd: string): string {
+function problem(incident: IncidentFacts, cwd: string): string {
   const who = incident.worker === null ? 'a worker' : `worker ${incident.worker.id} (pid ${incident.worker.pid})`
   switch (incident.kind) {
-    case 'stall':
-      return `${who} ${stalled(incident)}${where(incident, cwd)}`
+    case 'stall': {
+      const verb = incident.outcome === 'ongoing' ? 'has been stalled' : 'stalled'
+      return `${who} ${verb} for ${duration(incident)}${where(incident, cwd)}`
+    }
     case 'frozen':
-      return `${who} gave no sign of life for ${length(incident)}${where(incident, cwd)}`
+      return `${who} sent no heartbeat for ${duration(incident)}${where(incident, cwd)}`
     case 'boot':
-      return `${who} ${booted(incident)}${where(incident, cwd)}${importers(incident, cwd)}`
+      return `${who} ${bootFailure(incident)}${where(incident, cwd)}${importers(incident, cwd)}`
     case 'crash':
-      return `${who} ${crashed(incident)}`
+      return `${who} ${crash(incident)}`
     case 'memory':
-      return `${who} ${outgrew(incident)}`
+      return `${who} ${memory(incident)}`
     case 'leak':
-      return `${who} ${leaked(incident)}`
+      return leak(incident, who)
     case 'crash-loop':
-      return looped(incident)
+      return crashLoop(incident)
     case 'internal-error':
-      return broke(incident)
+      return internalError(incident)
   }
 }
 
-function stalled(incident: IncidentFacts): string {
-  const still = incident.outcome === 'ongoing' ? 'has been stalled for' : 'stalled'
-  return `${still} ${length(incident)}`
+function bootFailure(incident: IncidentFacts): string {
+  if (incident.error !== undefined) return `did not boot: ${formatError(incident.error)}`
+  if (incident.evidence.length > 0 || incident.outcome === 'killed') return `was not ready after ${duration(incident)}`
+  return `exited before it was ready${exit(incident, ': ')}`
 }
 
-function booted(incident: IncidentFacts): string {
-  if (incident.error !== undefined) return `could not boot: ${tellError(incident.error)}`
-  if (incident.evidence.length > 0 || incident.outcome === 'killed') return `was not ready after ${length(incident)}`
-  return `left before it was ready${exit(incident, ': ')}`
-}
-
-const MOST_IMPORTERS = 4
-
-/** Who wanted the module that was being imported. */
+/** The importers of the module that was being imported. */
 function importers({ imports = [] }: IncidentFacts, cwd: string): string {
-  const told = imports.slice(1, 1 + MOST_IMPORTERS).map((file) => `imported by ${shortPath(file, cwd)}`)
-  return told.length === 0 ? '' : `, ${told.join(', ')}${imports.length > 1 + MOST_IMPORTERS ? ', …' : ''}`
+  const shown = imports.slice(1, 1 + MAX_IMPORTERS).map((file) => `imported by ${shortPath(file, cwd)}`)
+  return shown.length === 0 ? '' : `, ${shown.join(', ')}${imports.length > 1 + MAX_IMPORTERS ? ', …' : ''}`
 }
 
-function crashed(incident: IncidentFacts): string {
-  if (incident.error !== undefined) return `crashed: ${tellError(incident.error)}`
+function crash(incident: IncidentFacts): string {
+  if (incident.error !== undefined) return `crashed: ${formatError(incident.error)}`
   if (incident.heap !== undefined) {
     const { used, limit } = incident.heap
-    return `ran out of memory: its heap was full (${mebibytes(used)} of ${mebibytes(limit)})`
+    return `ran out of memory: heap full (${mebibytes(used)} of ${mebibytes(limit)})`
   }
-  return `died${exit(incident, ': ')}`
+  return `exited unexpectedly${exit(incident, ': ')}`
 }
 
-function outgrew(incident: IncidentFacts): string {
-  const { memory } = incident
-  const used = memory?.rss ?? incident.evidence.at(-1)?.memory.rss
-  if (used === undefined) return 'used more memory than its limit'
-  return `used ${mebibytes(used)} of memory${memory === undefined ? '' : `, above its limit of ${mebibytes(memory.limit)}`}`
+function memory({ memory, evidence }: IncidentFacts): string {
+  const used = memory?.rss ?? evidence.at(-1)?.memory.rss
+  if (used === undefined) return 'exceeded its memory limit'
+  return `used ${mebibytes(used)} of memory${memory === undefined ? '' : ` (maxMemory ${mebibytes(memory.limit)})`}`
 }
 
-function leaked({ leak }: IncidentFacts): string {
-  if (leak === undefined) return 'has lent a connection that does not come back'
+function leak({ leak }: IncidentFacts, who: string): string {
+  if (leak === undefined) return `${who}: a connection was checked out for too long`
   const { pool, borrower, heldForMs } = leak
-  return `has lent a connection of pool ${pool} to ${borrower} for ${formatElapsed(heldForMs)}; if it is never released the pool runs dry`
+  return `${who}: connection of pool ${pool} checked out for ${formatElapsed(heldForMs)} by ${borrower}; unless it is returned the pool will be exhausted`
 }
 
-function looped(incident: IncidentFacts): string {
-  const { failures, error } = incident
-  const reasons = Object.entries(failures?.reasons ?? {})
+function crashLoop({ failures, error }: IncidentFacts): string {
+  const reasons = Object.entries(failures?.reasons ?? {}).sort(([, a], [, b]) => b - a)
   const count = reasons.reduce((sum, [, times]) => sum + times, 0)
-  const told = reasons
-    .sort(([, a], [, b]) => b - a)
-    .map(([reason, times]) => `${times} ${reason}`)
-    .join(', ')
+  const list = reasons.map(([reason, times]) => `${times} ${reason}`).join(', ')
   const within = failures === undefined ? '' : ` within ${formatElapsed(failures.withinMs)}`
-  const what = count === 0 ? 'workers keep failing' : `workers failed ${count} times${within} (${told})`
-  return `${what}; gave up${error === undefined ? '' : `; the last error: ${tellError(error)}`}`
+  const what = count === 0 ? 'workers keep failing' : `workers failed ${count} times${within} (${list})`
+  return `${what}; the arbiter gave up${error === undefined ? '' : `; last error: ${formatError(error)}`}`
 }
 
-function broke({ during, error }: IncidentFacts): string {
-  const when = during === undefined ? '' : ` while it handled the event "${during}"`
-  return `the arbiter failed${when}${error === undefined ? '' : `: ${tellError(error)}`}; it stopped its workers`
+function internalError({ during, error }: IncidentFacts): string {
+  const when = during === undefined ? '' : ` on the event "${during}"`
+  return `the arbiter failed${when}${error === undefined ? '' : `: ${formatError(error)}`}; it killed its workers`
 }
 
-/** Where the main thread stood, for which request, and what it did there. */
+/** Where the main thread was, for which request, and what it was doing. */
 function where(incident: IncidentFacts, cwd: string): string {
   const last = incident.evidence.at(-1)
   if (last === undefined) return ''
@@ -112,69 +123,59 @@ function where(incident: IncidentFacts, cwd: string): string {
   const request = incident.evidence.findLast((evidence) => evidence.request !== null)?.request ?? null
   const parts = [
     frame === undefined ? '' : ` in ${formatFrame(frame, cwd)}`,
-    last.allowBlocking === null ? '' : ` past the limit of long turn "${cut(last.allowBlocking, 60)}"`,
+    last.allowBlocking === null ? '' : ` beyond the timeout of allowBlocking "${shorten(last.allowBlocking, 60)}"`,
     request === null ? '' : ` for ${formatRequest(request)}`,
-    ...[formatKernel(last), nearlyFull(last), frame === undefined && request === null ? formatOldest(last) : '']
-      .filter((told) => told !== '')
-      .map((told) => `, ${told}`),
+    ...[formatKernel(last), fullHeap(last), frame === undefined && request === null ? oldestRequest(last) : '']
+      .filter((part) => part !== '')
+      .map((part) => `, ${part}`),
   ]
   return parts.join('')
 }
 
 function consequences(incident: IncidentFacts): string[] {
-  const { outcome, kind, replacement } = incident
+  const { outcome, emergencyResponses, replacement } = incident
   return [
-    kind === 'crash-loop' ? '' : done(incident),
+    reaction(incident),
     others(incident),
-    incident.emergencyResponses === undefined ? lost(incident) : formatEmergencyResponses(incident.emergencyResponses),
-    outcome === 'exited' ? died(incident) : '',
+    emergencyResponses === undefined ? lostRequests(incident) : formatEmergencyResponses(emergencyResponses),
+    outcome === 'exited' ? laterExit(incident) : '',
     replacement === undefined
       ? ''
       : `worker ${replacement.worker} took over after ${formatElapsed(replacement.afterMs)}`,
   ]
 }
 
-/** How the worker ended, where that is not what the incident is about from the start. */
-function died(incident: IncidentFacts): string {
-  const { kind, error, heap } = incident
-  const unforeseen = kind === 'stall' || kind === 'frozen' || (kind === 'memory' && (error ?? heap) !== undefined)
-  if (unforeseen) return `then it ${crashed(incident)}`
-  return error === undefined ? '' : exit(incident, '')
-}
-
-/** Behind "not cut, because". */
-const NOT_CUT: Readonly<Record<NotInterruptedReason, string>> = {
-  'async-hooks': 'an async_hooks hook is enabled, under which a cut may abort the process',
-  'interrupted-before': 'it has been cut once already',
-  'blocked-in-system-call': 'it is blocked in a system call',
-  'native-code': 'it runs native code that cannot be interrupted',
-  'loop-did-not-turn': 'its loop did not turn after the cut',
-  'requests-one-after-another': 'its loop is kept from turning by one request after another',
-}
-
-/** What became of it. */
-function done(incident: IncidentFacts): string {
+/** What was done about it, or how it ended. */
+function reaction(incident: IncidentFacts): string {
   const { outcome, kind, culprit, notInterrupted } = incident
-  const uncut = notInterrupted === undefined ? '' : `not cut, because ${NOT_CUT[notInterrupted]}`
+  const why = notInterrupted === undefined ? '' : `not interrupted because ${NOT_INTERRUPTED[notInterrupted]}`
   switch (outcome) {
     case 'ongoing':
-      return [uncut, waiting(incident)].filter((clause) => clause !== '').join('; ')
+      return [why, waitingRequests(incident)].filter((clause) => clause !== '').join('; ')
     case 'ended':
-      return kind === 'frozen' ? 'it is alive again' : 'it ended by itself and the worker goes on'
+      return kind === 'frozen' ? 'it recovered' : 'it ended by itself; the worker keeps running'
     case 'interrupted':
-      if (culprit === '503') return 'cut and answered 503'
-      return culprit === 'closed' ? 'cut and its connection closed, as the response had begun' : 'cut'
+      if (culprit === '503') return 'interrupted and answered 503'
+      return culprit === 'closed' ? 'interrupted; its connection was closed as the response had begun' : 'interrupted'
     case 'killed': {
-      const tried = incident.evidence.some((evidence) => evidence.stage === 'interrupt') && notInterrupted === undefined
-      if (tried) return 'a cut did not help; killed'
-      return uncut === '' ? 'killed' : `${uncut}; killed`
+      const failed = incident.evidence.some(({ stage }) => stage === 'interrupt') && notInterrupted === undefined
+      if (failed) return 'interruption failed; killed'
+      return why === '' ? 'killed' : `${why}; killed`
     }
     case 'exited':
       return kind === 'memory' ? 'replaced' : ''
   }
 }
 
-function waiting(incident: IncidentFacts): string {
+/** How the worker exited, if the incident is about something else. */
+function laterExit(incident: IncidentFacts): string {
+  const { kind, error, heap } = incident
+  const isOther = kind === 'stall' || kind === 'frozen' || (kind === 'memory' && (error ?? heap) !== undefined)
+  if (isOther) return `then it ${crash(incident)}`
+  return error === undefined ? '' : exit(incident, '')
+}
+
+function waitingRequests(incident: IncidentFacts): string {
   const last = incident.evidence.at(-1)
   if (last === undefined || incident.kind === 'boot') return ''
   const count = last.inFlightCount - (last.request === null ? 0 : 1)
@@ -190,41 +191,84 @@ function others(incident: IncidentFacts): string {
     : `${served} of ${requests(inFlight, 'other ')} served`
 }
 
-export function formatEmergencyResponses(answers: EmergencyResponses): string {
-  const answered = answers.inFlight + answers.unread
-  if (answered + answers.closed === 0) return 'no client was waiting'
-  const told = answered === 0 ? '' : `${clients(answered)} answered 503`
-  const closed = answers.closed === 0 ? '' : `${answered === 0 ? clients(answers.closed) : answers.closed} closed`
-  return [told, closed].filter((part) => part !== '').join(', ')
+/** `41 clients answered 503, 2 closed`. */
+export function formatEmergencyResponses({ inFlight, unread, closed }: EmergencyResponses): string {
+  const answered = inFlight + unread
+  if (answered + closed === 0) return 'no client was waiting'
+  const first = answered === 0 ? '' : `${clients(answered)} answered 503`
+  const second = closed === 0 ? '' : `${answered === 0 ? clients(closed) : closed} closed`
+  return [first, second].filter((part) => part !== '').join(', ')
 }
 
-/** Requests that nobody could answer any more. */
-function lost(incident: IncidentFacts): string {
-  const count = incident.evidence.at(-1)?.inFlightCount ?? 0
-  if (count === 0 || !(incident.outcome === 'killed' || incident.outcome === 'exited')) return ''
-  return incident.kind === 'memory' ? '' : `${requests(count)} lost`
+function lostRequests({ kind, outcome, evidence }: IncidentFacts): string {
+  const count = evidence.at(-1)?.inFlightCount ?? 0
+  if (count === 0 || !(outcome === 'killed' || outcome === 'exited')) return ''
+  return kind === 'memory' ? '' : `${requests(count)} lost`
 }
 
-function exit(incident: IncidentFacts, before: string): string {
-  const { exit: how } = incident
-  if (how === undefined) return ''
-  if (how.signal !== null) return `${before}killed by ${SIGNALS[how.signal] ?? how.signal}`
-  return `${before}exit code ${how.code ?? 'unknown'}`
+function exit({ exit }: IncidentFacts, prefix: string): string {
+  if (exit === undefined) return ''
+  if (exit.signal !== null) return `${prefix}killed by ${SIGNALS[exit.signal] ?? exit.signal}`
+  return `${prefix}exit code ${exit.code ?? 'unknown'}`
 }
 
-function length(incident: IncidentFacts): string {
+function duration(incident: IncidentFacts): string {
   return formatElapsed(incident.stalledForMs ?? incident.evidence.at(-1)?.stalledForMs ?? 0)
 }
 
-function nearlyFull(evidence: StallEvidence): string {
-  const { heapUsed, heapLimit } = evidence.memory
+function fullHeap({ memory: { heapUsed, heapLimit } }: StallEvidence): string {
   if (heapLimit <= 0 || heapUsed / heapLimit < 0.9) return ''
-  return `its heap ${Math.round((100 * heapUsed) / heapLimit)} % full`
+  return `heap ${Math.round((100 * heapUsed) / heapLimit)} % full`
 }
 
-function tellError(error: ReportedError): string {
+function formatError(error: ReportedError): string {
   const [first = ''] = error.message.split('\n')
-  return cut(first === '' ? error.name : `${error.name}: ${first}`, LONGEST_MESSAGE)
+  return shorten(first === '' ? error.name : `${error.name}: ${first}`, MAX_MESSAGE_LENGTH)
+}
+
+/** `POST /login`. Without the query, which may hold secrets; the incident file has it. */
+function formatRequest({ method, target }: RequestLine): string {
+  const [path = ''] = target.split('?')
+  return `${shorten(method, 20)} ${shorten(path, MAX_TARGET_LENGTH)}`
+}
+
+/** The likeliest request where nothing else names one: `oldest of 3 requests in flight: GET /a (5.1 s)`. */
+function oldestRequest({ inFlight, inFlightCount }: StallEvidence): string {
+  const [oldest] = inFlight
+  if (oldest === undefined) return ''
+  const request = `${formatRequest(oldest)} (${formatElapsed(oldest.ageMs)})`
+  if (inFlightCount <= 1) return `the only request in flight: ${request}`
+  return `oldest of ${inFlightCount} requests in flight: ${request}`
+}
+
+/** `spinning`, or what it waits for: `waiting in the kernel (do_wait, wait4) for child "sleep 20"`. */
+export function formatKernel({ kernel }: StallEvidence): string {
+  switch (kernel?.doing) {
+    case 'spinning':
+      return 'spinning'
+    case 'stopped':
+      return 'stopped by a signal'
+    case 'waiting': {
+      const names = [kernel.wchan, kernel.syscall].filter((name) => name !== null && name !== '' && name !== '0')
+      return `waiting in the kernel${names.length === 0 ? '' : ` (${names.join(', ')})`}${awaited(kernel)}`
+    }
+    default:
+      return ''
+  }
+}
+
+function awaited(kernel: KernelEvidence): string {
+  const [child] = kernel.children
+  if (child !== undefined && isWaitingForChild(kernel)) {
+    const more = kernel.children.length > 1 ? ` and ${kernel.children.length - 1} more` : ''
+    return ` for child "${shorten(child, MAX_COMMAND_LENGTH)}"${more}`
+  }
+  return kernel.target === null ? '' : ` on ${shorten(kernel.target, MAX_COMMAND_LENGTH)}`
+}
+
+/** A worker may have children that it does not wait for. `execSync` polls their pipes first. */
+function isWaitingForChild({ syscall, wchan }: KernelEvidence): boolean {
+  return /^(wait4|waitid|epoll_p?wait2?|p?poll)$/.test(syscall ?? '') || /do_wait|poll/.test(wchan ?? '')
 }
 
 function hasStack(evidence: StallEvidence): evidence is StallEvidence & { stack: NonNullable<StallEvidence['stack']> } {
@@ -243,6 +287,6 @@ function mebibytes(bytes: number): string {
   return `${Math.round(bytes / 1024 / 1024)} MiB`
 }
 
-function cut(text: string, longest: number): string {
-  return text.length <= longest ? text : `${text.slice(0, longest - 1)}…`
+function shorten(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }

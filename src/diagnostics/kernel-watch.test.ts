@@ -21,7 +21,7 @@ function node(code: string, env: NodeJS.ProcessEnv = {}): number {
   return child.pid ?? 0
 }
 
-/** Measures afresh until what is seen is what is wanted; a process is not where it will be at once. */
+/** Measures again until the evidence is as expected: a process needs time to get there. */
 async function seen(pid: number, wanted: (evidence: KernelEvidence) => boolean): Promise<KernelEvidence> {
   const end = performance.now() + LIMIT
   const watch = new KernelWatch(pid)
@@ -36,14 +36,14 @@ async function seen(pid: number, wanted: (evidence: KernelEvidence) => boolean):
   throw new Error(`waited ${LIMIT} ms; last seen: ${JSON.stringify(last)}`)
 }
 
-describe('of the main thread of a process, /proc says', { skip: process.platform !== 'linux' }, () => {
-  test('that it spins', async () => {
+describe('evidence from /proc shows', { skip: process.platform !== 'linux' }, () => {
+  test('a spinning thread', async () => {
     const { cpuShare, children: below } = await seen(node('for (;;);'), ({ doing }) => doing === 'spinning')
     assert.ok(cpuShare > 0 && cpuShare <= 1)
     assert.deepEqual(below, [])
   })
 
-  test('that it waits for a child, and for which', async () => {
+  test('a thread that waits for a child, with its command line', async () => {
     const pid = node("require('node:child_process').spawnSync('sleep', ['60'])")
     const evidence = await seen(pid, ({ doing, children: below }) => doing === 'waiting' && below.length > 0)
     assert.deepEqual(evidence.children, ['sleep 60'])
@@ -52,7 +52,7 @@ describe('of the main thread of a process, /proc says', { skip: process.platform
     process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')), 'SIGKILL')
   })
 
-  test('that it reads a pipe, or waits for its writer, and which pipe', async () => {
+  test('a thread that reads or opens a pipe, with its path', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'punctual-kernel-'))
     try {
       const pipe = join(directory, 'a pipe')
@@ -71,14 +71,14 @@ describe('of the main thread of a process, /proc says', { skip: process.platform
     }
   })
 
-  test('that it was stopped', async () => {
+  test('a stopped process', async () => {
     const pid = node('for (;;);')
     await seen(pid, ({ doing }) => doing === 'spinning')
     process.kill(pid, 'SIGSTOP')
     assert.equal((await seen(pid, ({ doing }) => doing === 'stopped')).doing, 'stopped')
   })
 
-  test('nothing of a process that is not there, without an error', () => {
+  test('nothing for a missing process', () => {
     const watch = new KernelWatch(2 ** 22 + 1)
     watch.begin()
     const { doing, syscall, wchan, target, children: below } = watch.evidence() ?? {}

@@ -2,7 +2,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync 
 import { monotonicNow } from '../resilience/clock.ts'
 import type { KernelEvidence } from './incident.ts'
 
-/** Numbers of the system calls in which a JavaScript thread can be found waiting, by architecture (Linux's own tables). */
+/** The system calls that a JavaScript thread may block in, by architecture and number (Linux). */
 const SYSCALLS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   x64: {
     0: 'read', 1: 'write', 7: 'poll', 17: 'pread64', 18: 'pwrite64', 19: 'readv', 20: 'writev', 23: 'select', 35: 'nanosleep',
@@ -18,7 +18,7 @@ const SYSCALLS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   },
 } // biome-ignore format: a table
 
-/** The system calls whose first argument is a descriptor. */
+/** System calls whose first argument is a descriptor. */
 const ON_DESCRIPTOR = new Set([
   'read',
   'write',
@@ -37,26 +37,26 @@ const ON_DESCRIPTOR = new Set([
   'recvmsg',
 ])
 
-/** Which argument of a system call points to a path; opening a pipe without a writer waits, too. */
+/** Which argument of a system call is a path; opening a pipe without a writer blocks too. */
 const PATH_ARGUMENT: Readonly<Record<string, number>> = { openat: 1, unlinkat: 1, unlink: 0, rename: 0 }
-const LONGEST_PATH = 256
-/** The smallest page of any machine: where it is larger, no text is read in more pieces than it has. */
+const MAX_PATH_LENGTH = 256
+/** The smallest memory page of any machine. */
 const PAGE = 4_096
 
-/** Above this share of a CPU a thread counts as spinning. */
+/** A thread that uses more than this share of a CPU is spinning. */
 const SPINNING = 0.5
-const MOST_CHILDREN = 5
+const MAX_CHILDREN = 5
 
 interface Sample {
   readonly at: number
   readonly cpuMs: number
-  /** Time it was ready to run and had to wait for a CPU: on a crowded machine a spinning thread gets only its share. */
+  /** Time it waited for a CPU: on a busy machine a spinning thread gets only its share. */
   readonly queuedMs: number
 }
 
 /**
- * Watches, from another thread, what the kernel says of the main thread of a process: whether it burns CPU or waits, and what for.
- * Where there is no /proc (macOS) it knows nothing.
+ * Reads from another thread or process what the kernel reports about a main thread: whether it uses
+ * CPU or waits, and what for. Without /proc (macOS) there is no evidence.
  */
 export class KernelWatch {
   readonly #task: string
@@ -65,16 +65,16 @@ export class KernelWatch {
 
   constructor(pid: number = process.pid) {
     this.#process = `/proc/${pid}`
-    // On Linux the main thread's id is that of its process.
+    // On Linux the id of the main thread is that of its process.
     this.#task = `/proc/${pid}/task/${pid}`
   }
 
-  /** Begins to measure the CPU time of the main thread, unless it is being measured already. */
+  /** Starts to measure the CPU time of the main thread, unless it is measured already. */
   begin(): void {
     this.#first ??= this.#sample()
   }
 
-  /** Forgets the measurement: the stall has ended. */
+  /** Discards the measurement after a stall. */
   reset(): void {
     this.#first = null
   }
@@ -103,7 +103,7 @@ export class KernelWatch {
 
   #sample(): Sample | null {
     const text = read(`${this.#task}/schedstat`)
-    // Nanoseconds on the CPU; kernels without it have ticks of 10 ms in `stat`.
+    // In nanoseconds. Kernels without it have ticks of 10 ms in `stat`.
     if (text !== '') {
       const [cpu, queued] = text.split(' ').map((nanoseconds) => Number(nanoseconds) / 1e6)
       return { at: monotonicNow(), cpuMs: cpu ?? 0, queuedMs: queued ?? 0 }
@@ -124,26 +124,26 @@ export class KernelWatch {
     }
   }
 
-  /** What the call is about, from its arguments. Throws where that cannot be read. */
+  /** The file or path that the call operates on. Throws if it cannot be read. */
   #target(name: string, values: readonly string[]): string | null {
     if (ON_DESCRIPTOR.has(name)) return readlinkSync(`${this.#process}/fd/${Number(values[0])}`)
     const pointer = values[PATH_ARGUMENT[name] ?? -1]
     return pointer === undefined ? null : this.#text(BigInt(pointer))
   }
 
-  /** The text at an address of the process. Another process's may be closed to us. */
+  /** The string at an address of the process. Throws without permission to read its memory. */
   #text(address: bigint): string {
     const memory = openSync(`${this.#process}/mem`, 'r')
     try {
-      const bytes = Buffer.alloc(LONGEST_PATH)
-      // To the end of its page, and on only where the text goes on: the page behind may not be there.
-      const here = Math.min(LONGEST_PATH, PAGE - Number(address % BigInt(PAGE)))
+      const bytes = Buffer.alloc(MAX_PATH_LENGTH)
+      // Up to the end of the page, then further only if needed: the next page may not be mapped.
+      const here = Math.min(MAX_PATH_LENGTH, PAGE - Number(address % BigInt(PAGE)))
       readSync(memory, bytes, 0, here, address)
-      if (!bytes.subarray(0, here).includes(0) && here < LONGEST_PATH) {
-        readSync(memory, bytes, here, LONGEST_PATH - here, address + BigInt(here))
+      if (!bytes.subarray(0, here).includes(0) && here < MAX_PATH_LENGTH) {
+        readSync(memory, bytes, here, MAX_PATH_LENGTH - here, address + BigInt(here))
       }
       const end = bytes.indexOf(0)
-      return bytes.toString('utf8', 0, end === -1 ? LONGEST_PATH : end)
+      return bytes.toString('utf8', 0, end === -1 ? MAX_PATH_LENGTH : end)
     } finally {
       closeSync(memory)
     }
@@ -153,7 +153,7 @@ export class KernelWatch {
     const found: string[] = []
     for (const task of list(`${this.#process}/task`)) {
       for (const pid of read(`${this.#process}/task/${task}/children`).split(' ')) {
-        if (pid === '' || found.length >= MOST_CHILDREN) continue
+        if (pid === '' || found.length >= MAX_CHILDREN) continue
         const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
         if (command !== '') found.push(command.slice(0, 200))
       }
@@ -178,7 +178,7 @@ function list(path: string): string[] {
   }
 }
 
-/** A field of /proc/…/stat counted from the state on; the name before it may contain spaces and parentheses. */
+/** A field of /proc/…/stat, counted from the state; the name before it may contain anything. */
 function field(stat: string, index: number): string | undefined {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[index]
 }

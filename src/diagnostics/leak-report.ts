@@ -1,21 +1,21 @@
-/** A connection that a pool has lent and not got back for long. */
+import { ProcessGlobal } from '../system/process-global.ts'
+
+/** A connection that was checked out of a pool for too long. */
 export interface LeakReport {
   readonly pool: string
-  /** Who has it: the operation and the place in the app that asked for it. */
+  /** The operation that has it, and the place in the app that acquired it. */
   readonly borrower: string
   readonly heldForMs: number
 }
 
-/** Shared by all copies of Punctual in a process: an app may have one of its own beside the one that serves it. */
-const KEY = Symbol.for('punctual.reportLeak')
-type Holder = { [KEY]?: (leak: LeakReport) => void }
+const listener = new ProcessGlobal<(leak: LeakReport) => void>('reportLeak')
 
-/** Where leaks of this process are reported to, from now on. */
+/** Sets the listener for leaks in this process. */
 export function onLeak(report: (leak: LeakReport) => void): void {
-  Object.defineProperty(globalThis, KEY, { value: report, configurable: true })
+  listener.set(report)
 }
 
-/** Makes it an incident, in a worker of Punctual's; elsewhere nobody listens. */
+/** Reports a leak: in a worker of Punctual it becomes an incident, elsewhere nothing happens. */
 export function reportLeak(leak: LeakReport): void {
-  ;(globalThis as Holder)[KEY]?.(leak)
+  listener.get()?.(leak)
 }

@@ -2,23 +2,23 @@ import { close, constants, fstatSync, openSync, write, writeSync } from 'node:fs
 import { after } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 
-/** Where a log's bytes go. One write at a time; `done` is called once, perhaps before `write` returns. */
+/** The destination of a log. One write at a time; `done` is called once, perhaps before `write` returns. */
 export interface LogSink {
   write(bytes: Buffer, done: (error: Error | null) => void): void
   close(): void
 }
 
-/** First and longest pause before a full pipe is tried again. */
-const FIRST_RETRY = 5
-const LONGEST_RETRY = 100
+/** Delays before a write to a full pipe is retried, in milliseconds. */
+const MIN_RETRY_DELAY = 5
+const MAX_RETRY_DELAY = 100
 
 /**
- * The way to write to a descriptor that can block neither the event loop nor the end of the process.
+ * Writes to a descriptor without ever blocking the event loop or the exit of the process.
  *
- * A blocking write in Node's thread pool is no such way: a thread stuck in `write` on a full pipe keeps `process.exit` from ever
- * returning. So pipes and terminals are opened a second time, non-blocking: the description is our own, and the workers that inherited
- * the first one keep their mode. Sockets (the journal's) cannot be opened again and are left to Node's stream. Files cannot be full of
- * unread lines and are written in the thread pool.
+ * A blocking write in Node's thread pool could: a thread stuck in `write` on a full pipe prevents
+ * `process.exit` from returning. So pipes and terminals are opened a second time, non-blocking; the
+ * workers that inherited the first descriptor keep its mode. Sockets (of the journal) cannot be opened
+ * again and use Node's stream. Files never block on a reader and use the thread pool.
  */
 export function descriptorSink(descriptor: number): LogSink {
   const kind = fstatSync(descriptor)
@@ -29,16 +29,16 @@ export function descriptorSink(descriptor: number): LogSink {
         openSync(`/proc/self/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY),
       )
     } catch {
-      // No /proc (macOS), or a pipe of another user: the stream will do.
+      // Without /proc (macOS), or for a pipe of another user, the stream is used.
     }
   }
   if (descriptor === 1) return streamSink(process.stdout)
   return descriptor === 2 ? streamSink(process.stderr) : fileSink(descriptor)
 }
 
-/** A Node stream. It is not ended on close: it may be the process's own. */
+/** Writes to a Node stream. Closing does not end it, since it may be the process's own. */
 export function streamSink(stream: NodeJS.WritableStream): LogSink {
-  // Without a listener a reader that goes away would end the arbiter.
+  // Without a listener, a reader that disconnects would end the arbiter.
   stream.on('error', () => {})
   return {
     write: (bytes, done) => {
@@ -73,14 +73,14 @@ function nonBlockingSink(descriptor: number): LogSink {
         done(error as Error)
         return
       }
-      const next = rest.length < bytes.length ? FIRST_RETRY : Math.min(wait * 2, LONGEST_RETRY)
+      const next = rest.length < bytes.length ? MIN_RETRY_DELAY : Math.min(wait * 2, MAX_RETRY_DELAY)
       after(ms(next), () => writeOn(rest, done, next), { keepAlive: false })
       return
     }
     done(null)
   }
   return {
-    write: (bytes, done) => writeOn(bytes, done, FIRST_RETRY),
+    write: (bytes, done) => writeOn(bytes, done, MIN_RETRY_DELAY),
     close: () => {
       closed = true
       close(descriptor, () => {})

@@ -1,19 +1,20 @@
 import { after } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
+import { promiseAtMost } from '../resilience/wait-at-most.ts'
 import type { LogSink } from './log-sinks.ts'
 
-/** Written at one go: what a pipe holds. */
-const BATCH = 64 * 1024
-/** Pause after a failed write (reader gone, disk full) before the next is tried. */
-const RETRY: Milliseconds = ms(1_000)
+/** The size of a pipe. */
+const DEFAULT_BATCH_SIZE = 64 * 1024
+/** Delay after a failed write (no reader, disk full) before the next. */
+const RETRY_DELAY: Milliseconds = ms(1_000)
 
 /**
- * A bounded buffer in front of a log's reader. Lines are written in order, one batch at a time; while the reader does not read they
- * gather here, and beyond `size` bytes the newest are dropped and counted. A batch that cannot be written is dropped too, and the next
- * is tried a second later: a reader that comes back finds a log that goes on.
+ * A bounded buffer in front of the reader of a log. Lines are written in order, one batch at a time.
+ * While the reader is blocked they are buffered; beyond `size` bytes the newest are dropped and
+ * counted. A batch that cannot be written is dropped, and the next is tried a second later.
  */
 export class LogWriter {
-  /** Called with the number of lines lost since it was last called, once lines are written again. */
+  /** Called when lines are written again, with the number of lines lost since the last call. */
   onRecovered: (lines: number) => void = () => {}
 
   readonly #sink: LogSink
@@ -22,13 +23,14 @@ export class LogWriter {
   #lines: string[] = []
   #queuedBytes = 0
   #batchLines = 0
-  #state: 'idle' | 'writing' | 'broken' | 'closed' = 'idle'
+  /** `failed`: the last write failed, and the next one waits for the retry delay. */
+  #state: 'idle' | 'writing' | 'failed' | 'closed' = 'idle'
   #dropped = 0
   #unreported = 0
-  #onEmpty: (() => void) | null = null
+  #onIdle: (() => void) | null = null
 
-  /** @param batch the most bytes of one write, unless a single line is longer; default 64 KiB */
-  constructor(sink: LogSink, size: number, batch: number = BATCH) {
+  /** @param batch maximum bytes of one write, unless a single line is longer; default 64 KiB */
+  constructor(sink: LogSink, size: number, batch: number = DEFAULT_BATCH_SIZE) {
     this.#sink = sink
     this.#size = size
     this.#batch = batch
@@ -37,7 +39,7 @@ export class LogWriter {
   write(line: string): void {
     const length = Buffer.byteLength(line)
     if (this.#state === 'closed' || this.#queuedBytes + length > this.#size) {
-      this.#lose(1)
+      this.#countLost(1)
       return
     }
     this.#lines.push(line)
@@ -49,18 +51,14 @@ export class LogWriter {
     return this.#dropped
   }
 
-  async close(limit: Milliseconds): Promise<number> {
+  async close(timeout: Milliseconds): Promise<number> {
     if (this.#state === 'writing') {
-      await new Promise<void>((resolve) => {
-        const cancel = after(limit, resolve)
-        this.#onEmpty = () => {
-          cancel()
-          resolve()
-        }
+      await promiseAtMost(timeout, (resolve) => {
+        this.#onIdle = () => resolve(undefined)
       })
     }
     if (this.#state !== 'closed') {
-      this.#lose(this.#lines.length + this.#batchLines)
+      this.#countLost(this.#lines.length + this.#batchLines)
       this.#lines = []
       this.#batchLines = 0
       this.#state = 'closed'
@@ -69,7 +67,7 @@ export class LogWriter {
     return this.#dropped
   }
 
-  /** A loop, not a recursion: a sink may be done before `write` returns. */
+  /** A loop instead of recursion, since a sink may call `done` before `write` returns. */
   #pump(): void {
     while (this.#state === 'idle' && this.#lines.length > 0) {
       this.#state = 'writing'
@@ -81,7 +79,9 @@ export class LogWriter {
       })
       returned = true
     }
-    if (this.#state !== 'writing') this.#empty()
+    if (this.#state === 'writing') return
+    this.#onIdle?.()
+    this.#onIdle = null
   }
 
   #takeBatch(): Buffer {
@@ -102,9 +102,9 @@ export class LogWriter {
   #batchDone(error: Error | null): void {
     if (this.#state === 'closed') return
     if (error !== null) {
-      this.#lose(this.#batchLines)
-      this.#state = 'broken'
-      after(RETRY, () => this.#mend(), { keepAlive: false })
+      this.#countLost(this.#batchLines)
+      this.#state = 'failed'
+      after(RETRY_DELAY, () => this.#retry(), { keepAlive: false })
     } else {
       this.#state = 'idle'
     }
@@ -116,19 +116,14 @@ export class LogWriter {
     }
   }
 
-  #mend(): void {
-    if (this.#state !== 'broken') return
+  #retry(): void {
+    if (this.#state !== 'failed') return
     this.#state = 'idle'
     this.#pump()
   }
 
-  #lose(lines: number): void {
+  #countLost(lines: number): void {
     this.#dropped += lines
     this.#unreported += lines
-  }
-
-  #empty(): void {
-    this.#onEmpty?.()
-    this.#onEmpty = null
   }
 }

@@ -35,7 +35,7 @@ async function eventually(holds: () => boolean, what: string): Promise<void> {
 }
 
 describe('json', () => {
-  test('a line has level as a word, ISO time, pid, message and fields, and no hostname', async () => {
+  test('a line has level, ISO time, pid, message and fields, and no hostname', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'json', stream })
     log.warn({ event: 'test', worker: 2 }, 'worker 2 stalled 100%s for GET /%20')
@@ -48,7 +48,7 @@ describe('json', () => {
     assert.match(String(line.time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   })
 
-  test('an error under "error" has its type, message and stack', async () => {
+  test('an error is logged with its type, message and stack', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'json', stream })
     log.error({ event: 'test', error: new RangeError('too far') }, 'it went wrong')
@@ -58,7 +58,7 @@ describe('json', () => {
     assert.match(error.stack ?? '', /log\.test\.ts/)
   })
 
-  test('a level below the wanted one is not written', async () => {
+  test('a less severe level is not written', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'warn', format: 'json', stream })
     log.info({ event: 'test' }, 'no')
@@ -75,7 +75,7 @@ describe('json', () => {
     assert.match(lines()[0] ?? '', /"worker":7/)
   })
 
-  test('a file gets every line in order', async () => {
+  test('all lines are written to a file in order', async () => {
     const path = join(directory, 'log')
     const descriptor = openSync(path, 'a')
     const log = createLog({ level: 'info', format: 'json', stream: descriptor })
@@ -106,14 +106,14 @@ describe('text', () => {
     )
   })
 
-  test('short fields follow the message, long ones and objects do not', async () => {
+  test('short fields follow the message; long ones and objects are omitted', async () => {
     const line = await text((log) =>
       log.info({ event: 'test', worker: 2, why: 'a b', long: 'x'.repeat(200), deep: { a: 1 } }, 'done'),
     )
     assert.match(line, /done worker=2 why="a b"$/)
   })
 
-  test('control characters are made visible, so that no line can be forged', async () => {
+  test('control characters are escaped, so that no line can be forged', async () => {
     const line = await text((log) =>
       log.info({ event: 'test', path: '/\u001b[2J' }, 'GET /\r\u001b[31m\n12:00:00.000 error forged'),
     )
@@ -121,7 +121,7 @@ describe('text', () => {
     assert.match(line.split('\n')[1] ?? '', /^ {4}12:00/)
   })
 
-  test('the stack of an error follows where something went wrong, its message alone elsewhere', async () => {
+  test('errors are followed by the stack, warnings by the message only', async () => {
     const error = new Error('no luck')
     assert.match(
       await text((log) => log.error({ event: 'test', error }, 'failed')),
@@ -130,7 +130,7 @@ describe('text', () => {
     assert.match(await text((log) => log.warn({ event: 'test', error }, 'failed')), /failed: no luck$/)
   })
 
-  test('colour is used where asked for, and not by default off a terminal', async () => {
+  test('colours are used on request, and by default only on a terminal', async () => {
     assert.ok((await text((log) => log.warn({ event: 'test' }, 'x'), true)).includes('\u001b[33mwarn'))
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'text', stream })
@@ -140,7 +140,7 @@ describe('text', () => {
   })
 })
 
-describe('a reader that does not read', () => {
+describe('a blocked reader', () => {
   let reader = -1
   let writer = -1
 
@@ -161,7 +161,7 @@ describe('a reader that does not read', () => {
     }
   }
 
-  test('costs lines and no time; what was lost is counted and said once the pipe is read again', async () => {
+  test('costs lines but no time; lost lines are counted and logged when the pipe is read again', async () => {
     const log = createLog({ level: 'info', format: 'json', stream: writer, bufferSize: 100_000 })
     for (let index = 0; index < 5_000; index += 1) log.info({ event: 'test', index }, 'x'.repeat(100))
     const lost = log.dropped()
@@ -170,7 +170,7 @@ describe('a reader that does not read', () => {
     await eventually(() => {
       text += readAll()
       return text.includes('droppedLines')
-    }, 'the lost lines are told')
+    }, 'the lost lines are logged')
     const lines = text.split('\n').slice(0, -1)
     const told = JSON.parse(lines.at(-1) ?? '') as Record<string, unknown>
     assert.partialDeepStrictEqual(told, { level: 'warn', event: 'log-lines-dropped', droppedLines: lost })
@@ -179,7 +179,7 @@ describe('a reader that does not read', () => {
     closeSync(reader)
   })
 
-  test('does not hold up the end: close comes back within its limit', async () => {
+  test('does not block close beyond its timeout', async () => {
     const log = createLog({ level: 'info', format: 'json', stream: writer })
     for (let index = 0; index < 2_000; index += 1) log.info({ event: 'test' }, 'x'.repeat(100))
     assert.ok((await log.close(ms(50))) > 0)
@@ -187,7 +187,7 @@ describe('a reader that does not read', () => {
     closeSync(reader)
   })
 
-  test('that goes away is no error, and one that comes back finds a log that goes on', async () => {
+  test('that disconnects is not an error, and a new reader gets later lines', async () => {
     const log = createLog({ level: 'info', format: 'json', stream: writer })
     closeSync(reader)
     log.info({ event: 'test' }, 'lost')
@@ -204,7 +204,7 @@ describe('a reader that does not read', () => {
     closeSync(reader)
   })
 
-  test('leaves the descriptor it was given in blocking mode for the workers that share it', async (context) => {
+  test('does not change the mode of the descriptor, which workers share', async (context) => {
     if (process.platform !== 'linux') return context.skip('needs /proc')
     const log = createLog({ level: 'info', format: 'json', stream: writer })
     log.info({ event: 'test' }, 'x')
@@ -215,7 +215,7 @@ describe('a reader that does not read', () => {
   })
 })
 
-test('a stream that fails costs its lines and nothing else', async () => {
+test('a failing stream loses lines only', async () => {
   const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('disk full')) })
   const log = createLog({ level: 'info', format: 'json', stream })
   log.info({ event: 'test' }, 'x')

@@ -8,18 +8,17 @@ import { LogWriter } from './log-writer.ts'
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
 /**
- * Facts beside the message. `event` names what happened, in kebab-case, and is stable: programs and tests match it and the other
- * fields, never the message. An `Error` belongs under `error`.
+ * The fields of a log line. `event` names what happened, in kebab-case, and is stable: programs and
+ * tests match the fields, not the message. An `Error` goes under `error`.
  */
 export interface LogFields {
   readonly event: string
   readonly [name: string]: unknown
 }
 
-/** Writes one line. Never throws and never waits, whatever becomes of the reader. */
+/** Writes one line. Never throws and never waits. */
 export type WriteLog = (fields: LogFields, message: string) => void
 
-/** The log, as the rest of Punctual sees it. */
 export interface Log {
   readonly trace: WriteLog
   readonly debug: WriteLog
@@ -27,32 +26,35 @@ export interface Log {
   readonly warn: WriteLog
   readonly error: WriteLog
   readonly fatal: WriteLog
-  /** A log that adds these fields to every line. It shares the destination: close only the first. */
+  /** A log that adds these fields to every line. It shares the destination: close only the parent. */
   child(fields: Readonly<Record<string, unknown>>): Log
-  /** The least severe level that is written from now on; children made before keep theirs. */
+  /** Sets the least severe level that is written; existing children keep theirs. */
   setLevel(level: LogLevel): void
-  /** Lines lost so far because nobody read the log, or it could not be written. */
+  /** Lines lost so far because the log was not read or could not be written. */
   dropped(): number
-  /** Writes out what is buffered, for at most `limit`. Resolves to the number of lines that were lost in all. Never rejects. */
-  close(limit: Milliseconds): Promise<number>
+  /**
+   * Flushes the buffer, for at most `timeout`. Resolves with the total number of lost lines. Never
+   * rejects.
+   */
+  close(timeout: Milliseconds): Promise<number>
 }
 
 export interface LogOptions {
   readonly level: LogLevel
   readonly format: 'json' | 'text'
-  /** Where to: a stream, or a file descriptor. Default: 1, standard output. */
+  /** The destination: a stream or a file descriptor. Default: 1, standard output. */
   readonly stream?: NodeJS.WritableStream | number
-  /** Lines beyond this many bytes unread are dropped and counted. Default: 1 MiB. */
+  /** Lines beyond this many unread bytes are dropped and counted. Default: 1 MiB. */
   readonly bufferSize?: number
-  /** The most bytes written at one go. Default: 64 KiB. */
+  /** Maximum number of bytes of one write. Default: 64 KiB. */
   readonly batchSize?: number
-  /** Colour in text. Default: on a terminal, unless `NO_COLOR` is set. */
+  /** Colours in text. Default: on a terminal, unless `NO_COLOR` is set. */
   readonly color?: boolean
 }
 
 /**
- * The log on pino. JSON lines carry `level` as a word, `time` in ISO 8601, `pid` and `msg`; text is for people at a terminal.
- * A reader that is slow, stopped or gone costs lines, never time: see `log-writer.ts`.
+ * Creates a log on pino. JSON lines have `level` as a word, `time` in ISO 8601, `pid` and `msg`; text
+ * is for terminals. A slow or stopped reader costs lines, never time: see `log-writer.ts`.
  */
 export function createLog(options: LogOptions): Log {
   const { level, format, stream = 1, bufferSize = 1024 * 1024, batchSize } = options
@@ -76,7 +78,7 @@ export function createLog(options: LogOptions): Log {
   writer.onRecovered = (lines) => {
     logger.warn(
       { event: 'log-lines-dropped', droppedLines: lines },
-      `${lines} log ${lines === 1 ? 'line was' : 'lines were'} lost: nobody read them`,
+      `${lines} log ${lines === 1 ? 'line was' : 'lines were'} lost because the log was not read`,
     )
   }
   return wrap(logger, writer)
@@ -86,7 +88,7 @@ function wrap(logger: Logger, writer: LogWriter): Log {
   const at =
     (level: Exclude<LogLevel, 'silent'>): WriteLog =>
     (fields, message) =>
-      // The message is a finished sentence: a `%` in it (a URL, say) is no placeholder, and with no arguments pino leaves it alone.
+      // Without arguments pino does not interpret a `%` in the message, such as in a URL.
       logger[level](fields, message)
   return {
     trace: at('trace'),
@@ -100,11 +102,11 @@ function wrap(logger: Logger, writer: LogWriter): Log {
       logger.level = level
     },
     dropped: () => writer.dropped(),
-    close: (limit) => writer.close(limit),
+    close: (timeout) => writer.close(timeout),
   }
 }
 
 function isTerminal(stream: NodeJS.WritableStream | number): boolean {
-  // Not `process.stdout.isTTY`: to touch it would switch a pipe that the workers share to non-blocking.
+  // Not `process.stdout.isTTY`: reading it makes the pipe that workers share non-blocking.
   return typeof stream === 'number' ? isatty(stream) : 'isTTY' in stream && stream.isTTY === true
 }

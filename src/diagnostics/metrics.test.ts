@@ -34,7 +34,7 @@ const status: Status = {
   set: {},
 }
 
-test('the figures are those of the status, in base units', async () => {
+test('the values are those of the status in base units', async () => {
   const lines = (await renderMetrics(status)).split('\n')
   for (const line of [
     `punctual_build_info{version="0.1.0",node_version="${process.versions.node}"} 1`,
@@ -66,13 +66,13 @@ test('the figures are those of the status, in base units', async () => {
   }
 })
 
-test('a figure that is not known is absent, and workers that have left are not shown', async () => {
+test('unknown values are absent, and exited workers are not shown', async () => {
   const text = await renderMetrics(status)
   assert.ok(!text.includes('loop_lag_seconds{worker="2"}'))
   assert.ok(!text.includes('worker="3"'))
 })
 
-test('every metric is described, named as Prometheus wants it, and nothing of Node’s own is among them', async () => {
+test('every metric has a description and a name in the style of Prometheus', async () => {
   const text = await renderMetrics(status)
   for (const { name, type, help } of METRICS) {
     assert.ok(text.includes(`# HELP ${name} ${help}`) && text.includes(`# TYPE ${name} ${type}`), name)
@@ -83,7 +83,7 @@ test('every metric is described, named as Prometheus wants it, and nothing of No
   assert.equal((text.match(/^# TYPE /gm) ?? []).length, METRICS.length)
 })
 
-test('a second scrape shows the new state alone, and the library’s global registry stays empty', async () => {
+test('a second scrape shows only the new state', async () => {
   await renderMetrics(status)
   const text = await renderMetrics({ ...status, workers: [aWorker({ id: 9, requests: 1 })], restarts: {} })
   assert.ok(!text.includes('worker="1"') && !text.includes('reason="crash"'))

@@ -1,6 +1,14 @@
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { MetricDefinition, Sample } from './metric-definition.ts'
-import { ROOM_METRICS } from './modules/room-metrics.ts'
+import type { MetricDefinition, ModuleMetric, Sample } from './metric-definition.ts'
+import { BOOT_TOPIC, bootMetrics } from './modules/boot.ts'
+import { cacheMetrics } from './modules/cache-metrics.ts'
+import { CACHE_TOPIC } from './modules/cache-report.ts'
+import { queriesMetrics } from './modules/queries-metrics.ts'
+import { QUERIES_TOPIC } from './modules/queries-report.ts'
+import { queueMetrics } from './modules/queue-metrics.ts'
+import { QUEUE_TOPIC } from './modules/queue-report.ts'
+import { routesMetrics } from './modules/routes-metrics.ts'
+import { ROUTES_TOPIC } from './modules/routes-report.ts'
 import type { Status, WorkerStatus } from './status.ts'
 
 const STATES: readonly WorkerStatus['state'][] = ['spawned', 'booting', 'ready', 'draining', 'stalled', 'exited']
@@ -10,7 +18,7 @@ const one = (value: number, labels: Readonly<Record<string, string>> = {}): Samp
 const counted = (label: string, counts: Readonly<Record<string, number>>): Sample[] =>
   Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }))
 
-/** A figure of each worker that has one; workers that have left are not shown. */
+/** A value of each worker that has one, without exited workers. */
 const perWorker =
   (figure: (worker: WorkerStatus) => number | null, divisor = 1) =>
   (status: Status): Sample[] =>
@@ -19,52 +27,67 @@ const perWorker =
       return value === null ? [] : one(value / divisor, { worker: String(worker.id) })
     })
 
-/** Prometheus wants seconds, not milliseconds. */
 const SECONDS = 1_000
 
 const WORKER = ['worker']
 
-/** Every metric of the arbiter, in the order of the page. */
+/** The metrics of a module, from the latest reports of running workers under its topic. */
+function ofModule<Report>(topic: string, metrics: readonly ModuleMetric<Report>[]): readonly MetricDefinition[] {
+  return metrics.map(({ name, help, type, labels, values }) => ({
+    name,
+    help,
+    type,
+    labels: ['worker', ...labels],
+    samples: (status) =>
+      status.workers.flatMap(({ id, state, modules }) => {
+        const report = modules[topic]
+        if (state === 'exited' || report === undefined) return []
+        return values(report as Report).map((one) => ({ ...one, labels: { worker: String(id), ...one.labels } }))
+      }),
+  }))
+}
+
+/** Every metric, in the order of the reference. */
 export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_build_info',
     type: 'gauge',
-    help: 'Always 1; the labels tell the version of Punctual and of Node.js.',
+    help: 'Always 1; the labels are the versions of Punctual and Node.js.',
     labels: ['version', 'node_version'],
     samples: (status) => one(1, { version: status.version, node_version: process.versions.node }),
   },
   {
     name: 'punctual_start_time_seconds',
     type: 'gauge',
-    help: 'When the arbiter started, in seconds since 1970.',
+    help: 'Start time of the arbiter since the Unix epoch in seconds.',
     labels: [],
     samples: (status) => one(Date.parse(status.startedAt) / SECONDS),
   },
   {
     name: 'punctual_ready',
     type: 'gauge',
-    help: '1 if at least one worker of the wanted generation is ready and not stalled, else 0. What /readyz answers.',
+    help: '1 if a worker of the serving generation is ready and not stalled, else 0; the same as /readyz.',
     labels: [],
     samples: (status) => one(status.ready ? 1 : 0),
   },
   {
     name: 'punctual_generation',
     type: 'gauge',
-    help: 'Number of the generation that serves; a reload adds one.',
+    help: 'Number of the serving generation; each reload adds one.',
     labels: [],
     samples: (status) => one(status.generation),
   },
   {
     name: 'punctual_workers_wanted',
     type: 'gauge',
-    help: 'How many workers should serve.',
+    help: 'Wanted number of workers.',
     labels: [],
     samples: (status) => one(status.wanted),
   },
   {
     name: 'punctual_workers',
     type: 'gauge',
-    help: 'How many workers are in each state.',
+    help: 'Number of workers by state.',
     labels: ['state'],
     samples: (status) =>
       STATES.map((state) => ({
@@ -75,7 +98,7 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_restarts_total',
     type: 'counter',
-    help: 'Unplanned ends of workers since the arbiter started, by reason.',
+    help: 'Unplanned exits of workers since the arbiter started, by reason.',
     labels: ['reason'],
     samples: (status) => counted('reason', status.restarts),
   },
@@ -89,7 +112,7 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_worker_info',
     type: 'gauge',
-    help: 'Always 1; the labels tell the process and the generation of a worker.',
+    help: 'Always 1; the labels are the process id and the generation of a worker.',
     labels: ['worker', 'pid', 'generation'],
     samples: (status) =>
       status.workers.flatMap(({ id, pid, generation, state }) =>
@@ -108,28 +131,28 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_worker_boot_duration_seconds',
     type: 'gauge',
-    help: 'Time from the start of the worker until it was ready; absent before.',
+    help: 'Time from the start of the worker until it was ready; absent before that.',
     labels: WORKER,
     samples: perWorker((worker) => worker.bootMs, SECONDS),
   },
   {
     name: 'punctual_worker_requests_total',
     type: 'counter',
-    help: 'Requests the worker has taken since it was started.',
+    help: 'Requests that the worker has received since it was started.',
     labels: WORKER,
     samples: perWorker((worker) => worker.requests),
   },
   {
     name: 'punctual_worker_requests_in_flight',
     type: 'gauge',
-    help: 'Requests the worker is answering now.',
+    help: 'Requests in flight.',
     labels: WORKER,
     samples: perWorker((worker) => worker.inFlight),
   },
   {
     name: 'punctual_worker_requests_ended_total',
     type: 'counter',
-    help: 'Requests that have ended, by how: see the outcomes of a request in the reference of events.',
+    help: 'Requests that have ended, by outcome.',
     labels: ['worker', 'outcome'],
     samples: (status) =>
       status.workers.flatMap(({ id, state, outcomes }) =>
@@ -141,35 +164,35 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_worker_requests_queued',
     type: 'gauge',
-    help: 'Requests that wait to be let in by admission; their handlers have not been called.',
+    help: 'Requests queued by load shedding; their handlers have not been called.',
     labels: WORKER,
     samples: perWorker((worker) => worker.waiting),
   },
   {
     name: 'punctual_worker_requests_would_be_shed_total',
     type: 'counter',
-    help: 'Requests that admission, in its dark mode, would have shed. Those it has shed are an outcome.',
+    help: 'Requests that load shedding in dry-run mode would have shed.',
     labels: WORKER,
     samples: perWorker((worker) => worker.wouldBeShed),
   },
   {
     name: 'punctual_worker_overloaded',
     type: 'gauge',
-    help: '1 while admission finds that more comes than the worker can do, else 0.',
+    help: '1 while load shedding considers the worker overloaded, else 0.',
     labels: WORKER,
     samples: perWorker((worker) => (worker.overloaded ? 1 : 0)),
   },
   {
     name: 'punctual_worker_abandoned_operations',
     type: 'gauge',
-    help: 'Work that goes on although nobody awaits it any more: its wait ran out or was given up, and it did not heed its signal.',
+    help: 'Operations that continue after their wait has timed out or was abandoned, because they ignore their signal.',
     labels: WORKER,
     samples: perWorker((worker) => worker.abandonedOperations),
   },
   {
     name: 'punctual_worker_connections',
     type: 'gauge',
-    help: 'Connections open to the worker now.',
+    help: 'Open connections.',
     labels: WORKER,
     samples: perWorker((worker) => worker.connections),
   },
@@ -183,7 +206,7 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_worker_heartbeat_age_seconds',
     type: 'gauge',
-    help: 'How long the main thread has not turned its event loop; about 0 when healthy.',
+    help: 'Time since the main thread last ran its event loop; about 0 when healthy.',
     labels: WORKER,
     samples: perWorker((worker) => worker.heartbeatAgeMs, SECONDS),
   },
@@ -204,14 +227,18 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_set_values',
     type: 'gauge',
-    help: 'Settings and values of the app that `punctual set` has set and nobody has taken back.',
+    help: 'Settings and values of the app that are set by `punctual set`.',
     labels: [],
     samples: ({ set }) => one(Object.keys(set).length),
   },
-  ...ROOM_METRICS,
+  ...ofModule(QUEUE_TOPIC, queueMetrics),
+  ...ofModule(QUERIES_TOPIC, queriesMetrics),
+  ...ofModule(ROUTES_TOPIC, routesMetrics),
+  ...ofModule(BOOT_TOPIC, bootMetrics),
+  ...ofModule(CACHE_TOPIC, cacheMetrics),
 ]
 
-/** The metrics of one moment in Prometheus' text format 0.0.4. A registry of its own each time: nothing is kept between scrapes. */
+/** Renders the metrics in the text format of Prometheus. Each scrape has its own registry. */
 export function renderMetrics(status: Status): Promise<string> {
   const registry = new Registry()
   for (const definition of METRICS) {

@@ -1,19 +1,22 @@
-/** How a request ended; exactly one of them. The page `docs/reference/events.md` is generated from this table. */
+/**
+ * The outcomes of a request; each request has exactly one. The page `docs/reference/events.md` is
+ * generated from this table.
+ */
 export const OUTCOME_MEANINGS = {
   completed: 'Answered by its handler.',
-  degraded: 'Answered, with a fallback in place of something.',
-  'timed-out': 'Its time, or that of a wait it could not do without, ran out.',
-  shed: 'Refused, because there was more to do than could be done in time.',
-  failed: 'Answered with 500 or above, or cut because its code stalled.',
-  'client-disconnected': 'Its client left before the answer. No time-out.',
-  shutdown: 'Given up because its worker had to leave. No time-out.',
+  degraded: 'Answered with a fallback for something that failed.',
+  'timed-out': 'It exceeded its deadline, or a wait without a fallback timed out.',
+  shed: 'Rejected because the worker was overloaded.',
+  failed: 'Answered with 500 or above, or interrupted because its code blocked the event loop.',
+  'client-disconnected': 'Its client disconnected before the response.',
+  shutdown: 'Abandoned because its worker had to exit.',
 } as const
 
 export type Outcome = keyof typeof OUTCOME_MEANINGS
 
 export const OUTCOMES: readonly Outcome[] = Object.keys(OUTCOME_MEANINGS) as Outcome[]
 
-/** How many requests ended in which way. */
+/** The number of requests by outcome. */
 export type OutcomeCounts = Readonly<Record<Outcome, number>>
 
 export const NO_OUTCOMES: OutcomeCounts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as OutcomeCounts

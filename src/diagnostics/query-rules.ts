@@ -1,20 +1,19 @@
 import type { Settings } from '../settings/settings.ts'
+import { ProcessGlobal } from '../system/process-global.ts'
 
-/** The settings that the counting of queries goes by. */
+/** The settings that apply to the counting of queries. */
 export type QueryRules = Pick<Settings, 'repeatedQueryThreshold' | 'maxQueriesPerRequest' | 'workers'>
 
-/** Found by all copies of Punctual in a process: an app may have one of its own beside the one that serves it. */
-const KEY = Symbol.for('punctual.queryRules')
-type Holder = { [KEY]?: QueryRules }
+const published = new ProcessGlobal<QueryRules>('queryRules')
 
-/** Outside of Punctual: the defaults, and one process. */
+/** In a process that does not run under Punctual. */
 const DEFAULTS: QueryRules = { repeatedQueryThreshold: 5, maxQueriesPerRequest: Number.POSITIVE_INFINITY, workers: 1 }
 
-/** From now on these are in force. The object is kept, not copied: what is changed in it holds at once. */
+/** Makes these apply from now on. The object is kept, so that changes to it apply at once. */
 export function publishQueryRules(rules: QueryRules): void {
-  Object.defineProperty(globalThis, KEY, { value: rules, configurable: true })
+  published.set(rules)
 }
 
 export function queryRules(): QueryRules {
-  return (globalThis as Holder)[KEY] ?? DEFAULTS
+  return published.get() ?? DEFAULTS
 }

@@ -14,17 +14,17 @@ for (const [how, listener] of [
   ],
   ['rejects', () => Promise.reject(new Error('no log'))],
 ] as const) {
-  test(`a listener that ${how} fails nobody, and becomes a warning that has the event`, async () => {
+  test(`a listener that ${how} becomes a warning with the event`, async () => {
     const warned = once(process, 'warning')
-    safeListener('defer "mails"', listener)(event)
+    safeListener('queue "mails"', listener)(event)
     const [{ message, code }] = (await warned) as [Error & { code?: string }]
     assert.equal(code, 'PUNCTUAL_LISTENER_FAILED')
-    assert.equal(message, 'onEvent of defer "mails" failed: Error: no log; it was told: the disk is full')
+    assert.equal(message, 'onEvent of queue "mails" failed: Error: no log; the event: the disk is full')
   })
 }
 
-test('a listener that works is told each event', () => {
-  const told: unknown[] = []
-  safeListener('x', (one) => void told.push(one))(event)
-  assert.deepEqual(told, [event])
+test('a listener gets each event', () => {
+  const received: unknown[] = []
+  safeListener('x', (one) => void received.push(one))(event)
+  assert.deepEqual(received, [event])
 })

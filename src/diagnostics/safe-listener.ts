@@ -1,21 +1,21 @@
-/** What a listener of an app may be told: it is also what is said where the listener fails. */
-interface Told {
+interface EventWithMessage {
   readonly message: string
 }
 
 /**
- * A listener of the app (`onEvent`) that cannot do harm: the toolkit tells its events in the middle of requests, timers and clean-up, where a throw would strand what is
- * under way or end the process. One that throws or rejects becomes a warning of the process, which has the event's message, so that it is not lost.
+ * Wraps an `onEvent` listener of the app. The toolkit emits events inside requests, timers and
+ * clean-up, where an error of the listener must not propagate: it becomes a process warning
+ * (`PUNCTUAL_LISTENER_FAILED`) with the message of the event.
  *
- * @param of what the listener belongs to, such as `defer "mails"`
+ * @param of what the listener belongs to, such as `queue "mails"`
  */
-export function safeListener<Event extends Told>(
+export function safeListener<Event extends EventWithMessage>(
   of: string,
   listener: (event: Event) => unknown,
 ): (event: Event) => void {
   return (event) => {
     const warn = (error: unknown): void => {
-      process.emitWarning(`onEvent of ${of} failed: ${String(error)}; it was told: ${event.message}`, {
+      process.emitWarning(`onEvent of ${of} failed: ${String(error)}; the event: ${event.message}`, {
         type: 'PunctualWarning',
         code: 'PUNCTUAL_LISTENER_FAILED',
       })

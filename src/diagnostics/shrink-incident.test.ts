@@ -40,11 +40,11 @@ const incident: Incident = {
   evidence: [evidence('report'), evidence('interrupt'), evidence('kill')],
 }
 
-test('an incident that fits is written whole', () => {
+test('an incident that fits is not shortened', () => {
   assert.deepEqual(JSON.parse(incidentJson(incident, 10 ** 7)), incident)
 })
 
-test('one that does not fit is valid JSON within its size at every size, and says what is missing', () => {
+test('one that does not fit is valid JSON of any maximum size and lists what is left out', () => {
   for (const limit of [500_000, 200_000, 100_000, 64 * 1024, 30_000, 10_000, 5_000, 2_000]) {
     const json = incidentJson(incident, limit)
     assert.ok(Buffer.byteLength(json) <= limit, `${Buffer.byteLength(json)} of ${limit}`)
@@ -56,14 +56,14 @@ test('one that does not fit is valid JSON within its size at every size, and say
   }
 })
 
-test('the more there is room for, the more is kept: the stack outlives the list of requests', () => {
+test('the stack is kept longer than the list of requests', () => {
   const read = JSON.parse(incidentJson(incident, 64 * 1024)) as Incident
   assert.equal(read.evidence.length, 3)
   assert.ok((read.evidence[0]?.stack ?? []).length >= 5)
   assert.equal(read.evidence[0]?.inFlightCount, 5_000)
 })
 
-test('one that cannot be made small enough is still written, as small as it gets', () => {
+test('one that never fits is written as small as possible', () => {
   const read = JSON.parse(incidentJson(incident, 10)) as Incident
   assert.equal(read.kind, 'stall')
   assert.deepEqual(read.evidence, [])

@@ -1,12 +1,12 @@
 import type { Incident, StallEvidence } from './incident.ts'
 
 interface Step {
-  /** What the reader is told is missing. */
+  /** Listed in `truncated`. */
   readonly leftOut: string
   shrink(incident: Incident): Incident
 }
 
-/** From what is missed least to what is missed most. */
+/** The least important details first. */
 const STEPS: readonly Step[] = [
   { leftOut: 'requests in flight after the 10 oldest', shrink: (incident) => cutLists(incident, 10, 600, 1_000) },
   { leftOut: 'loop lag before the last 10 s', shrink: (incident) => cutLists(incident, 10, 10, 1_000) },
@@ -18,8 +18,8 @@ const STEPS: readonly Step[] = [
 ]
 
 /**
- * An incident as JSON of at most `limit` bytes, shrunk step by step until it fits; what was left out stands in `truncated`. Always
- * valid JSON: an incident that does not fit after the last step is written as small as it is then (about 1 KiB).
+ * Formats an incident as JSON of at most `limit` bytes. Details are left out step by step until it
+ * fits, and listed in `truncated`. After the last step it has about 1 KiB and is returned anyway.
  */
 export function incidentJson(incident: Incident, limit: number): string {
   let json = pretty(incident)
@@ -62,7 +62,7 @@ function cutTexts(incident: Incident, longest: number): Incident {
   return cutTextsOf(incident, longest) as Incident
 }
 
-/** Long lists of texts (children's command lines) count as long texts. */
+/** Also shortens lists of strings (command lines of children). */
 function cutTextsOf(value: unknown, longest: number): unknown {
   if (typeof value === 'string') return value.length <= longest ? value : `${value.slice(0, longest)}…`
   if (Array.isArray(value)) {

@@ -9,7 +9,7 @@ import type { StackFrame } from './incident.ts'
 import { SourceMapper } from './source-mapper.ts'
 
 const TSC = fileURLToPath(new URL('../../node_modules/.bin/tsc', import.meta.url))
-/** Types and blank lines, so that nothing stands where it stood. */
+/** Has types and blank lines, so that compiled positions differ. */
 const SOURCE = `interface User {
   readonly name: string
 }
@@ -31,7 +31,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true }))
 
-/** Compiles for real, and returns where the compiled function throws. */
+/** Compiles the file; returns where the compiled function throws. */
 async function compiledFrame(...flags: string[]): Promise<StackFrame> {
   const out = join(directory, 'dist')
   execFileSync(process.execPath, [
@@ -65,7 +65,7 @@ for (const [what, flag] of [
   ['a file beside it', '--sourceMap'],
   ['a map within it', '--inlineSourceMap'],
 ] as const) {
-  test(`a compiled frame with ${what} is led back to the TypeScript line`, async () => {
+  test(`a compiled frame with ${what} is mapped to the TypeScript line`, async () => {
     const compiled = await compiledFrame(flag)
     assert.notEqual(compiled.line, 10)
     const expected = { function: 'verify', file: join(directory, 'src', 'login.ts'), line: 10, column: 9 }
@@ -76,7 +76,7 @@ for (const [what, flag] of [
   })
 }
 
-test('a frame stays as it is whatever is wrong with its map', async () => {
+test('a frame with a broken source map is returned unchanged', async () => {
   const put = (name: string, text: string): StackFrame => {
     writeFileSync(join(directory, name), text)
     return { function: 'f', file: join(directory, name), line: 1, column: 1 }
@@ -100,7 +100,7 @@ test('a frame stays as it is whatever is wrong with its map', async () => {
   assert.deepEqual(await new SourceMapper().map(frames), frames)
 })
 
-test('a file that was compiled anew is read anew', async () => {
+test('a recompiled file is read again', async () => {
   const positions = new SourceMapper()
   const [before] = await positions.map([await compiledFrame('--sourceMap')])
   assert.equal(before?.line, 10)

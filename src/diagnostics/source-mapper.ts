@@ -4,32 +4,32 @@ import { dirname, isAbsolute, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { StackFrame } from './incident.ts'
 
-/** Larger files are left unmapped, in bytes: reading a map takes the arbiter's own time. */
-const LARGEST_SOURCE = 16 * 1024 * 1024
-const LARGEST_MAP = 16 * 1024 * 1024
-/** Maps kept at once; a stack rarely crosses more compiled files. */
-const KEPT = 16
+/** Larger files are not mapped, since reading them takes the arbiter's time. In bytes. */
+const MAX_SOURCE_SIZE = 16 * 1024 * 1024
+const MAX_MAP_SIZE = 16 * 1024 * 1024
+/** Cached maps; the frames of a stack are rarely from more files. */
+const MAX_MAPS = 16
 const COMMENT = /^[ \t]*\/\/[#@] ?sourceMappingURL=(\S+)[ \t]*$/gm
 
 interface Mapped {
   readonly modified: number
-  /** Null: the file has no usable map. */
+  /** Null if the file has no usable map. */
   readonly map: SourceMap | null
-  /** What the map's sources are relative to. */
+  /** The folder to which the sources of the map are relative. */
   readonly base: string
   readonly root: string
 }
 
 /**
- * Leads the frames of compiled files back to what was written, through the source map that the compiled file names (inline, or a local
- * file beside it). Whatever goes wrong, the frame stays as it was. Never rejects.
+ * Maps the frames of compiled files to their sources, with the source map that the compiled file
+ * names (inline, or a local file). A frame that cannot be mapped is returned unchanged. Never rejects.
  */
 export class SourceMapper {
   readonly #files = new Map<string, Mapped>()
 
   async map(frames: readonly StackFrame[]): Promise<readonly StackFrame[]> {
     const mapped: StackFrame[] = []
-    // One after the other: the frames of one stack mostly share a file.
+    // One after the other, since the frames of a stack mostly share a file.
     for (const frame of frames) mapped.push(await this.#mapFrame(frame))
     return mapped
   }
@@ -53,11 +53,11 @@ export class SourceMapper {
     const { mtimeMs, size } = await regularFile(path)
     const known = this.#files.get(path)
     if (known?.modified === mtimeMs) return known
-    const loaded = { modified: mtimeMs, ...(size > LARGEST_SOURCE ? NO_MAP : await readMap(path)) }
+    const loaded = { modified: mtimeMs, ...(size > MAX_SOURCE_SIZE ? NO_MAP : await readMap(path)) }
     this.#files.delete(path)
     this.#files.set(path, loaded)
     for (const oldest of this.#files.keys()) {
-      if (this.#files.size <= KEPT) break
+      if (this.#files.size <= MAX_MAPS) break
       this.#files.delete(oldest)
     }
     return loaded
@@ -86,14 +86,14 @@ function inline(url: string): string {
 }
 
 async function beside(url: string, path: string): Promise<[string, string]> {
-  if (/^[a-z]+:\/\//i.test(url) && !url.startsWith('file:')) throw new Error('the map is not a local file')
+  if (/^[a-z]+:\/\//i.test(url) && !url.startsWith('file:')) throw new Error('the source map is not a local file')
   const file = url.startsWith('file:') ? fileURLToPath(url) : resolve(dirname(path), decodeURIComponent(url))
   const { size } = await regularFile(file)
-  if (size > LARGEST_MAP) throw new Error('the map is too large')
+  if (size > MAX_MAP_SIZE) throw new Error('the source map is too large')
   return [await readFile(file, 'utf8'), dirname(file)]
 }
 
-/** A pipe or a device in the place of a file would be read for ever. */
+/** Rejects for anything else: reading a pipe or a device might never end. */
 async function regularFile(path: string): Promise<{ mtimeMs: number; size: number }> {
   const found = await stat(path)
   if (!found.isFile()) throw new Error('not a regular file')

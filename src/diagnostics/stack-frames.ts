@@ -2,35 +2,35 @@ import { isAbsolute, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { StackFrame } from './incident.ts'
 
-/** Directories of Punctual itself, whose frames never explain anything to the owner of an app: this file lies in `src/diagnostics` or `dist/report`. */
+/** The folders of Punctual itself; this file is in `src/diagnostics` or `dist/diagnostics`. */
 const PACKAGE = fileURLToPath(new URL('../../', import.meta.url))
 const OWN = ['src', 'dist', 'bin'].map((directory) => `${PACKAGE}${directory}${sep}`)
 
-/** The frame that says most about a stall: the innermost of the app's own code; failing that, the innermost of all. */
+/** The frame that explains a stall best: the innermost of the app's own code, else the innermost. */
 export function mostRelevantFrame(stack: readonly StackFrame[]): StackFrame | undefined {
   return stack.find((frame) => isAppCode(localPath(frame.file))) ?? stack[0]
 }
 
-/** `verify (src/login.ts:42)`, the path relative to `cwd` where it lies below. */
+/** `verify (src/login.ts:42)`; a path below `cwd` is relative. */
 export function formatFrame(frame: StackFrame, cwd: string): string {
   const name = frame.function === '' || frame.function === '(anonymous)' ? 'an anonymous function' : frame.function
   return `${name} (${shortPath(localPath(frame.file), cwd)}:${frame.line})`
 }
 
-/** A path as a person in `cwd` would type it. */
+/** A path relative to `cwd` if it is below, else as it is. */
 export function shortPath(path: string, cwd: string): string {
   if (!isAbsolute(path)) return path
   const short = relative(cwd, path)
   return short === '' || short.startsWith('..') ? path : short
 }
 
-/** Whether a file is of the app itself: neither of Node, nor of a package, nor of Punctual. */
+/** Whether a file belongs to the app: not to Node, a package or Punctual. */
 export function isAppCode(path: string): boolean {
   if (path === '' || path.startsWith('node:') || path.includes(`${sep}node_modules${sep}`)) return false
   return !OWN.some((directory) => path.startsWith(directory))
 }
 
-/** A path, of a file's URL too. */
+/** Converts a `file:` URL to a path; anything else is returned as it is. */
 export function localPath(file: string): string {
   if (!file.startsWith('file:')) return file
   try {

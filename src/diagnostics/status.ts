@@ -1,7 +1,10 @@
 import type { OutcomeCounts } from './outcomes.ts'
 import type { ReleaseStatus } from './release-report.ts'
 
-/** The JSON of `/status` and `punctual status`. Fields are added, never renamed. Times are milliseconds unless named otherwise. */
+/**
+ * The JSON of `/status` and `punctual status`. Fields may be added, not renamed. Times are in
+ * milliseconds unless their name says otherwise.
+ */
 export interface Status {
   readonly name: string
   readonly version: string
@@ -14,9 +17,9 @@ export interface Status {
   readonly ready: boolean
   readonly address: string | null
   readonly workers: readonly WorkerStatus[]
-  /** The release steps of the newest generation; null until there have been any. */
+  /** The release of the newest generation; null before the first. */
   readonly release?: ReleaseStatus | null
-  /** Unplanned ends since the start, counted by reason. */
+  /** Unplanned exits since the start, by reason. */
   readonly restarts: Readonly<Record<string, number>>
   /** Since the start; `newest` is an id. */
   readonly incidents: {
@@ -24,7 +27,7 @@ export interface Status {
     readonly newest: string | null
     readonly byKind?: Readonly<Record<string, number>>
   }
-  /** What `punctual set` has set: settings and values of the app, by name. */
+  /** Settings and values of the app that are set by `punctual set`, by name. */
   readonly set: Readonly<Record<string, string>>
 }
 
@@ -39,21 +42,21 @@ export interface WorkerStatus {
   readonly requests: number
   readonly inFlight: number
   readonly connections: number
-  /** How its requests have ended. */
+  /** Its requests by outcome. */
   readonly outcomes: OutcomeCounts
-  /** Requests that wait to be let in; they are counted in `inFlight`. */
+  /** Requests queued by load shedding; they are included in `inFlight`. */
   readonly waiting: number
-  /** Requests that admission would have shed if it were `on`; those that it has shed are in `outcomes`. */
+  /** Requests that load shedding would have shed if it were `on`; shed requests are in `outcomes`. */
   readonly wouldBeShed: number
-  /** More comes than can be done. */
+  /** Load shedding considers it overloaded. */
   readonly overloaded: boolean
-  /** Work that goes on although nobody awaits it any more. */
+  /** Operations that continue after their wait has timed out or was abandoned. */
   readonly abandonedOperations: number
   readonly heartbeatAgeMs: number | null
   readonly loopLagMs: number | null
   readonly rssBytes: number | null
   readonly heapUsedBytes: number | null
   readonly debugged: boolean
-  /** What the modules of the toolkit report of themselves (deferred work, caches, …), by topic; newest first told up to a second ago. */
+  /** The reports of the toolkit's modules (queues, caches, …) by topic, up to a second old. */
   readonly modules: Readonly<Record<string, unknown>>
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { textTable, wrapText } from './text-table.ts'
 
-test('words are ruled by their left edge, figures by their right', () => {
+test('text is aligned left, numbers right', () => {
   const columns = [
     { heading: 'PID', align: 'right' },
     { heading: 'STATE', align: 'left' },
@@ -16,7 +16,7 @@ test('words are ruled by their left edge, figures by their right', () => {
   )
 })
 
-test('a paragraph is broken at spaces within the width, and a long word stays whole', () => {
+test('a paragraph is wrapped at spaces, and a long word is not broken', () => {
   assert.equal(wrapText('one two three four', 12, '  '), '  one two\n  three four\n')
   assert.equal(wrapText(`a ${'x'.repeat(20)} b`, 10, ''), `a\n${'x'.repeat(20)}\nb\n`)
   assert.equal(wrapText('', 10, '  '), '  \n')

@@ -1,10 +1,9 @@
-/** A column: its heading, and whether it is ruled by its left (words) or its right edge (figures). */
 export interface Column {
   readonly heading: string
   readonly align: 'left' | 'right'
 }
 
-/** Rows under their headings, two spaces apart, without trailing spaces. Each line ends with a newline. */
+/** Formats a table with two spaces between columns and no trailing spaces. Each line ends with a newline. */
 export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const lines = [columns.map((column) => column.heading), ...rows]
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length)))
@@ -19,7 +18,7 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
     .join('')
 }
 
-/** A paragraph broken at spaces to lines of at most `width`, each behind `indent`. A longer word stays whole. */
+/** Wraps a paragraph into indented lines of at most `width`. A longer word is not broken. */
 export function wrapText(text: string, width: number, indent: string): string {
   const lines: string[] = []
   let line = ''

@@ -1,5 +1,5 @@
+import type { ModuleMetric } from '../metric-definition.ts'
 import type { CacheCounts, CacheRedisReport, CacheReport, CacheRoomReport } from './cache-report.ts'
-import type { ModuleMetric } from './room-metric.ts'
 
 type CacheMetric = ModuleMetric<CacheRoomReport>
 

@@ -1,5 +1,5 @@
+import type { ModuleMetric } from '../metric-definition.ts'
 import type { QueriesReport } from './queries-report.ts'
-import type { ModuleMetric } from './room-metric.ts'
 
 const SECONDS = 1 / 1_000
 

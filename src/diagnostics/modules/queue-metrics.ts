@@ -1,5 +1,5 @@
+import type { ModuleMetric } from '../metric-definition.ts'
 import type { QueueReport, QueuesReport } from './queue-report.ts'
-import type { ModuleMetric } from './room-metric.ts'
 
 type Metric = ModuleMetric<QueuesReport>
 

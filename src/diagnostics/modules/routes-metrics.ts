@@ -1,4 +1,4 @@
-import type { ModuleMetric } from './room-metric.ts'
+import type { ModuleMetric } from '../metric-definition.ts'
 import type { RoutesReport } from './routes-report.ts'
 
 const STATES = ['waiting', 'loading', 'loaded', 'failed'] as const

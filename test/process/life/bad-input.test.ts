@@ -28,25 +28,25 @@ const CASES: readonly Case[] = [
   },
   {
     what: 'an unknown flag suggests the nearest',
-    flags: ['--stall-ct', '1s'],
+    flags: ['--stall-interupt-after', '1s'],
     errorCode: 'PUNCTUAL_USAGE',
-    names: ['--stall-ct', '--stall-interrupt-after'],
+    names: ['--stall-interupt-after', '--stall-interrupt-after'],
   },
   { what: 'no workers', settings: { workers: 0 }, errorCode: 'PUNCTUAL_SETTINGS_INVALID', names: ['--workers'] },
   {
-    what: 'a limit that is no duration',
+    what: 'a timeout that is not a duration',
     settings: { stallInterruptAfter: 'NaN' },
     errorCode: 'PUNCTUAL_SETTINGS_INVALID',
     names: ['--stall-interrupt-after', '"NaN"'],
   },
   {
     what: 'a variable that names no setting suggests the nearest',
-    env: { PUNCTUAL_STALL_CUTT: '1s' },
+    env: { PUNCTUAL_STALL_INTERUPT_AFTER: '1s' },
     errorCode: 'PUNCTUAL_SETTINGS_INVALID',
-    names: ['PUNCTUAL_STALL_CUTT:', 'PUNCTUAL_STALL_INTERRUPT_AFTER?'],
+    names: ['PUNCTUAL_STALL_INTERUPT_AFTER:', 'PUNCTUAL_STALL_INTERRUPT_AFTER?'],
   },
   {
-    what: 'a limit above the one it must be below',
+    what: 'a timeout above the one it must be below',
     settings: { stallInterruptAfter: '20s' },
     errorCode: 'PUNCTUAL_SETTINGS_INVALID',
     names: ['stallInterruptAfter', '20s', '--stall-interrupt-after', 'stallKillAfter'],
@@ -64,13 +64,13 @@ const CASES: readonly Case[] = [
     names: ['punctual.config.ts', 'workerz', 'workers?'],
   },
   {
-    what: 'a file in the place of the state directory',
+    what: 'a state directory that is a file',
     settings: { stateDir: 'app.js' },
     errorCode: 'PUNCTUAL_STATE_DIR_UNWRITABLE',
     names: ['app.js', '--state-dir'],
   },
   {
-    what: 'a state directory that cannot be made',
+    what: 'a state directory that cannot be created',
     settings: { stateDir: '/proc/punctual' },
     errorCode: 'PUNCTUAL_STATE_DIR_UNWRITABLE',
     names: ['/proc/punctual', '--state-dir'],
@@ -83,7 +83,7 @@ const CASES: readonly Case[] = [
   },
 ]
 
-describe('bad input ends with exit code 2, one message, and nothing left', { concurrency: 3 }, () => {
+describe('bad input ends with exit code 2, one message and no processes', { concurrency: 3 }, () => {
   for (const { what, errorCode, names, ...options } of CASES) {
     it(what, async () => {
       const run = await runToEnd({ files: APP, ...options, settings: { ...options.settings } })
@@ -92,12 +92,12 @@ describe('bad input ends with exit code 2, one message, and nothing left', { con
       assertOneMessage(message)
       assert.equal(run.errorCode, errorCode, message)
       assertShows(message, names)
-      // A rule between settings is followed by values that would fit.
+      // An error about a rule suggests values that fit.
       assert.ok(message.split('\n').length <= 2, message)
     })
   }
 
-  it('an admin port that is taken', async () => {
+  it('an admin port in use', async () => {
     const holder = net.createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => holder.once('listening', resolve))
     const { port } = holder.address() as AddressInfo
@@ -112,7 +112,7 @@ describe('bad input ends with exit code 2, one message, and nothing left', { con
     }
   })
 
-  it('a second arbiter on the same state directory is told the pid of the first, which goes on', async () => {
+  it('a second arbiter on the same state directory gets the pid of the first, which keeps running', async () => {
     await using first = await startServer({ files: APP, settings: { workers: 1 } })
     const second = await runToEnd({ files: APP, settings: { stateDir: first.stateDirectory } })
     assert.equal(second.code, 2, second.server.output)
