@@ -2,52 +2,57 @@
 export interface ReleaseStepRecord {
   readonly name: string
   /**
-   * - `done`; `already-done`: a transactional step that an interrupted run of the same version had committed.
-   * - `failed`: it said so. `expired`: it was ended at its limit. `aborted`: it was ended because the lock was lost, or everything stops.
+   * - `already-done`: a transactional step that an interrupted run of the same version committed.
+   * - `failed`: the command or function failed. `timed-out`: it was killed at its timeout.
+   * - `aborted`: it was killed because the lock was lost or Punctual stopped.
    */
   readonly outcome: 'done' | 'already-done' | 'failed' | 'timed-out' | 'aborted'
   readonly durationMs: number
-  /** More than one where a lock of the database was not to be had at once. */
+  /** More than one if a database lock could not be acquired at once. */
   readonly attempts: number
-  /** What became of its roll-back; null where none was tried. */
+  /** How its rollback ended; null if none was tried. */
   readonly rollback: 'done' | 'failed' | null
-  /** The end of what it printed, where it failed; else null. */
+  /** The end of its output if it failed; otherwise null. */
   readonly tail: string | null
 }
 
 export interface ReleaseBackup {
-  /** Absolute path on `host` of the record. */
+  /** Absolute path on the `host` of the record. */
   readonly path: string
   readonly bytes: number
   readonly sha256: string
   readonly durationMs: number
 }
 
-/** Who has the release lock, as far as that can be seen. */
+/** The process that holds the release lock, as far as that can be seen. */
 export interface LockHolder {
-  /** Null where a pooler or the app's own settings hide it. */
+  /** Null if a pooler or the app's own settings hide it. */
   readonly host: string | null
-  /** Of the process that releases. */
+  /** Pid of the release process. */
   readonly pid: number | null
-  /** Of the server's process for its session, where the lock is PostgreSQL's. */
+  /** Pid of its server process, if the lock is in PostgreSQL. */
   readonly serverPid: number | null
-  /** ISO 8601: since when it has the lock; on PostgreSQL, since when it is connected. */
+  /** ISO 8601: when it acquired the lock; in PostgreSQL, when it connected. */
   readonly since: string | null
 }
 
-/** Why a release did not succeed, for programs. The message of the error and `why` of the record say the same in words. */
+/** Why a release failed. The message of the error and `why` of the record say it in words. */
 export type ReleaseFailure = {
   /** What was being done. */
   readonly phase: 'config' | 'lock' | 'backup' | 'step' | 'record' | 'rollback' | 'restore' | 'process'
   /**
-   * - of `config`: `settings-invalid`
-   * - of `lock`: `held` by another for too long, `lost`, `not-opened`
-   * - of any that needs a database: `unreachable`, `pg-missing`, `sessions-left` by an earlier release that will not end
-   * - of `backup` and `restore`: `tools-missing`, `disk-full`, `command-failed`, `unreadable`, `altered`, `missing`
-   * - of `step` and `rollback`: `failed`, `timed-out`, `aborted`, `unsettled` (its function waits for nothing and has not settled)
-   * - of `record`: `not-written`; of `rollback` and `restore`: `marks-not-deleted`
-   * - of `rollback` and `restore`, refused: `nothing-to-undo`, `no-rollback`, `no-backup`
-   * - of any: `timed-out`, `stopped`, `parent-exited`, `exited` (the process of the release itself), `unexpected`
+   * By phase:
+   * - `config`: `settings-invalid`
+   * - `lock`: `held` by another process for too long, `lost`, `not-opened`
+   * - any that needs a database: `unreachable`, `pg-missing`, `sessions-left` by an earlier release
+   * - `backup` and `restore`: `tools-missing`, `disk-full`, `command-failed`, `unreadable`,
+   *   `altered`, `missing`
+   * - `step` and `rollback`: `failed`, `timed-out`, `aborted`, `unsettled` (the event loop of its
+   *   process ran empty before its promise settled)
+   * - `record`: `not-written`; `rollback` and `restore`: `marks-not-deleted`
+   * - `rollback` and `restore`, refused: `nothing-to-undo`, `no-rollback`, `no-backup`
+   * - any: `timed-out`, `stopped`, `parent-exited`, `exited` (the release process itself),
+   *   `unexpected`
    */
   readonly reason:
     | 'settings-invalid'
@@ -76,57 +81,60 @@ export type ReleaseFailure = {
     | 'parent-exited'
     | 'exited'
     | 'unexpected'
-  /** The step that failed, or after which something did. */
+  /** The step that failed, or the last one before the failure. */
   readonly step?: string
-  /** The steps that stand in the way of a roll-back. */
+  /** The steps without a rollback. */
   readonly steps?: readonly string[]
-  /** Where the settings are that do not apply: `punctual.config.ts: release[0].limit`. */
+  /** The invalid settings: `punctual.config.ts: release[0].timeout`. */
   readonly sources?: readonly string[]
-  /** Of the command or the process that failed; null where a signal ended it. */
+  /** Of the command or process that failed; null if a signal ended it. */
   readonly exitCode?: number | null
   readonly signal?: string | null
-  /** `code` of the error that was thrown: `57P01`, `ENOSPC`. */
+  /** `code` of the underlying error: `57P01`, `ENOSPC`. */
   readonly errorCode?: string
   /** Why a step was aborted. */
   readonly cause?: ReleaseFailure
-  /** Who has the lock; null where that cannot be seen. */
+  /** The holder of the lock; null if unknown. */
   readonly holder?: LockHolder | null
-  /** The file in question: of the lock, of a back-up. */
+  /** The file of the lock or of the backup. */
   readonly path?: string
-  /** Of a disk that is too full, in bytes. */
+  /** Bytes of disk space. */
   readonly free?: number
   readonly needed?: number
-  /** Major version of the server for which there is no `pg_dump`, and those of the programs that were found. */
+  /** Major version of the server, and of each `pg_dump` that was found. */
   readonly serverMajor?: number
   readonly foundMajors?: readonly number[]
-  /** True: a transactional step failed after its COMMIT, and was undone with the rest. */
+  /** True if a transactional step failed after its COMMIT; it was undone with the others. */
   readonly committed?: boolean
-  /** What was undone after it. */
+  /** What was undone after the failure. */
   readonly undo?: ReleaseUndo
 }
 
 /** What was undone after a failure. */
 export type ReleaseUndo = {
-  /** The steps that were rolled back, in that order. */
+  /** The steps that were rolled back, in order. */
   readonly rolledBack: readonly string[]
-  /** The steps that stay applied, because they have no roll-back. */
+  /** The steps that stay applied because they have no rollback. */
   readonly kept: readonly string[]
-  /** Whether the back-up was restored instead. */
+  /** Whether the backup was restored instead. */
   readonly restored: boolean
-  /** Why it was not, where the config file asks for it. */
+  /** Why the backup was not restored although `restoreOnFailure` is set. */
   readonly notRestored?: {
     readonly reason: 'old-generation-serving' | 'database-in-use' | 'users-unknown'
-    /** How many others use the database. */
+    /** Other sessions that use the database. */
     readonly sessions?: number
     readonly errorCode?: string
   }
-  /** Why nothing was undone at all. */
+  /** Why nothing was undone. */
   readonly skipped?: ReleaseFailure['reason']
-  /** What failed on the way. */
+  /** What failed while undoing. */
   readonly failure?: ReleaseFailure
 }
 
-/** One run of the release steps, as it is kept in the table `punctual_releases` or the file `releases.jsonl`. */
+/**
+ * One run of the release steps, as stored in the table `punctual_releases` or the file
+ * `releases.jsonl`.
+ */
 export interface ReleaseRecord {
   readonly id: string
   readonly app: string
@@ -137,34 +145,34 @@ export interface ReleaseRecord {
   readonly startedAt: string
   readonly endedAt: string | null
   /**
-   * - `running`, `done`, `failed`; `aborted`: it was told to stop, or lost its lock.
-   * - `interrupted`: whoever ran it was killed; found out by the next.
-   * - `rolled-back`: done, and undone later by `punctual release --rollback`.
+   * - `aborted`: it was stopped, or lost its lock.
+   * - `interrupted`: its process was killed; set by the next release.
+   * - `rolled-back`: undone later by `punctual release --rollback` or `--restore`.
    */
   readonly outcome: 'running' | 'done' | 'failed' | 'aborted' | 'interrupted' | 'rolled-back'
   readonly steps: readonly ReleaseStepRecord[]
   readonly backup: ReleaseBackup | null
-  /** Whether the back-up has been restored. */
+  /** Whether the backup was restored. */
   readonly restored: boolean
-  /** Why it failed, in words. */
+  /** Why it failed, for a person. */
   readonly why: string | null
-  /** The same in fields; null unless it failed or was aborted. */
+  /** Why it failed or was aborted; otherwise null. */
   readonly failure: ReleaseFailure | null
 }
 
-/** What `/status` says of releases under `release`; null where the app has none. */
+/** `/status.release`; null if the app has no release steps. */
 export interface ReleaseStatus {
-  /** `skipped`: somebody had done this version already. */
+  /** `skipped`: this version was already released. */
   readonly state: 'running' | 'done' | 'skipped' | 'failed'
-  /** The generation it was run for. */
+  /** The generation it ran for. */
   readonly generation: number
   readonly version: string | null
-  /** ISO 8601: since when it is in this state. */
+  /** ISO 8601: when it entered this state. */
   readonly since: string
-  /** What it is doing, or how it ended, in words. */
-  readonly told: string
-  /** Why it failed, in fields; null unless it did. */
+  /** What it is doing or how it ended, for a person. */
+  readonly message: string
+  /** Why it failed; otherwise null. */
   readonly failure: ReleaseFailure | null
-  /** The run this is about; null until it has begun. */
+  /** The run; null until it starts. */
   readonly record: ReleaseRecord | null
 }

@@ -35,20 +35,20 @@ function run(version: string, outcome: ReleaseRecord['outcome'], steps: readonly
 const backup = { path: '/backup', bytes: 1, sha256: '', durationMs: 1 }
 const v1 = run('v1', 'done', [['migrate', 'done']])
 
-describe('what is to be undone', () => {
+describe('findRunToUndo', () => {
   const found = (
     records: readonly ReleaseRecord[],
     byBackup = false,
     marks: readonly ReleaseMark[] = [],
   ): string | undefined => findRunToUndo(withCurrentSteps(records, marks), byBackup)?.id
 
-  it('is the newest run of which a step stands, also one that was aborted', () => {
+  it('finds the newest run with a step in effect, including an aborted one', () => {
     assert.equal(found([run('v2', 'done', [['migrate', 'done']]), v1]), 'v2 done')
     assert.equal(found([run('v2', 'aborted', [['migrate', 'done']]), v1]), 'v2 aborted')
     assert.equal(found([run('v2', 'failed', [['migrate', 'failed']]), v1]), 'v1 done')
   })
 
-  it('is not an older run of the same version whose steps a newer one has undone', () => {
+  it('skips an older run of the same version whose steps a newer one undid', () => {
     const aborted = run('v2', 'aborted', [['migrate', 'done']])
     assert.equal(found([run('v2', 'rolled-back', [['migrate', 'done', 'done']]), aborted, v1]), 'v1 done')
     assert.equal(
@@ -64,7 +64,7 @@ describe('what is to be undone', () => {
     )
   })
 
-  it('is that of an older run which the newer one has not undone, and no more', () => {
+  it('finds only the steps of an older run that the newer one did not undo', () => {
     const aborted = run('v2', 'aborted', [
       ['migrate', 'done'],
       ['seed', 'done'],
@@ -81,12 +81,12 @@ describe('what is to be undone', () => {
     )
   })
 
-  it('is what stood before a run whose back-up was restored', () => {
+  it('finds the run before one whose backup was restored', () => {
     const restored = run('v2', 'rolled-back', [['migrate', 'done', 'done']], { restored: true, backup })
     assert.equal(found([restored, run('v2', 'aborted', [['migrate', 'done']]), v1]), 'v2 aborted')
   })
 
-  it('is also what a run has committed and never heard of', () => {
+  it('finds a step that was committed without the run learning of it', () => {
     const killed = run('v2', 'interrupted', [])
     const lost = run('v2', 'aborted', [['seed', 'aborted']])
     const mark = { step: 'seed', run: lost.id }
@@ -95,24 +95,24 @@ describe('what is to be undone', () => {
     assert.equal(found([killed, lost, v1], false, [mark, { step: 'seed', run: killed.id }]), killed.id)
   })
 
-  it('by a back-up is also a run of which nothing stands', () => {
+  it('accepts a run with a backup and no step in effect when restoring', () => {
     const failed = run('v2', 'failed', [['migrate', 'failed']], { backup })
     assert.equal(found([failed, v1], true), 'v2 failed')
     assert.equal(found([run('v2', 'failed', [['migrate', 'failed']]), v1], true), 'v1 done')
   })
 })
 
-describe('what has been done already', () => {
+describe('findCompletedRun', () => {
   const found = (record: ReleaseRecord, certain = true): boolean =>
     findCompletedRun(withCurrentSteps([record], []), { name: 'v1', certain }, '2026-01-01T00:00:02.000Z') !== undefined
 
-  it('is a run of the version that succeeded', () => {
+  it('finds a run of the version that succeeded', () => {
     assert.equal(found(v1), true)
     assert.equal(found(run('v2', 'done', [['migrate', 'done']])), false)
     assert.equal(found(run('v1', 'failed', [['migrate', 'failed']])), false)
   })
 
-  it('is none of which anything was undone, nor one whose roll-back has failed', () => {
+  it('skips a run of which a step was undone or failed to roll back', () => {
     for (const rollback of ['done', 'failed'] as const) {
       assert.equal(
         found(
@@ -127,7 +127,7 @@ describe('what has been done already', () => {
     assert.equal(found(run('v1', 'done', [['migrate', 'done']], { restored: true, backup })), false)
   })
 
-  it('is none that ended before we asked, where the version does not tell what the code is', () => {
+  it('skips a run that ended before the request if the version does not identify the code', () => {
     assert.equal(found(v1, false), false)
   })
 })

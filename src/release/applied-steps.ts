@@ -2,7 +2,7 @@ import type { ReleaseRecord, ReleaseStepRecord } from '../diagnostics/release-re
 import type { ReleaseMark } from './record/release-records.ts'
 import type { ReleaseVersion } from './release-identity.ts'
 
-/** Whether a step has been applied and not undone. */
+/** Returns whether a step was applied and not undone. */
 export function isInEffect(step: ReleaseStepRecord): boolean {
   return isApplied(step) && step.rollback !== 'done'
 }
@@ -11,7 +11,7 @@ function isApplied({ outcome }: ReleaseStepRecord): boolean {
   return outcome === 'done' || outcome === 'already-done'
 }
 
-/** The record with what it has applied besides: a COMMIT can have been carried out, and nobody have heard of it. */
+/** Adds to a record the steps that were committed without the run learning of it. */
 export function withMarks(record: ReleaseRecord, marks: readonly ReleaseMark[]): ReleaseRecord {
   const names = new Set(marks.filter(({ run }) => run === record.id).map(({ step }) => step))
   const known = record.steps.map((step): ReleaseStepRecord => {
@@ -24,18 +24,20 @@ export function withMarks(record: ReleaseRecord, marks: readonly ReleaseMark[]):
 }
 
 /**
- * The records with their steps as they stand now. Where a run ended before its end, what it had applied is applied and undone by later runs of its
- * version: undone there, it is undone here too. A run whose back-up was restored has undone nothing that was there before it.
+ * Returns the records with the current state of their steps. A step of an interrupted run is
+ * adopted
+ * by later runs of the same version: undone there, it is undone here too. A restored backup undoes
+ * only its own run.
  *
- * @param records the newest first
+ * @param records newest first
  */
 export function withCurrentSteps(
   records: readonly ReleaseRecord[],
   marks: readonly ReleaseMark[],
 ): readonly ReleaseRecord[] {
   const undone = new Map<string, Set<string>>()
-  return records.map((written) => {
-    const record = withMarks(written, marks)
+  return records.map((saved) => {
+    const record = withMarks(saved, marks)
     const later = undone.get(record.version) ?? new Set()
     undone.set(record.version, later)
     const steps = record.steps.map((step) =>
@@ -47,16 +49,16 @@ export function withCurrentSteps(
 }
 
 /**
- * The run that makes another one needless: it succeeded, and nothing of it was undone, not even in half. Where the version does not tell what the code
- * is, only one that ended while we waited is known to be of the same.
+ * Finds the run that makes another one unnecessary: it succeeded, and no step of it was undone. If
+ * the version does not identify the code, only a run that ended while we waited counts.
  *
- * @param records as they stand, the newest first
- * @param askedAt ISO 8601: when we began to wait
+ * @param records with current steps, newest first
+ * @param requestedAt ISO 8601: when we started to wait
  */
 export function findCompletedRun(
   records: readonly ReleaseRecord[],
   version: ReleaseVersion,
-  askedAt: string,
+  requestedAt: string,
 ): ReleaseRecord | undefined {
   return records.find(
     (record) =>
@@ -64,15 +66,17 @@ export function findCompletedRun(
       record.outcome === 'done' &&
       !record.restored &&
       record.steps.every(({ rollback }) => rollback === null) &&
-      (version.certain || (record.endedAt !== null && Date.parse(record.endedAt) >= Date.parse(askedAt))),
+      (version.certain || (record.endedAt !== null && Date.parse(record.endedAt) >= Date.parse(requestedAt))),
   )
 }
 
 /**
- * The newest run of which something is to be undone.
+ * Finds the newest run that has something to undo.
  *
- * @param records as they stand, the newest first
- * @param byBackup also one of which no step stands, if it has a back-up: a step that has failed may have left something
+ * @param records with current steps, newest first
+ * @param byBackup also accept a run with a backup but no step in effect: a failed step may have
+ *   left
+ *   changes
  */
 export function findRunToUndo(records: readonly ReleaseRecord[], byBackup: boolean): ReleaseRecord | undefined {
   return records.find(

@@ -18,37 +18,37 @@ import type { ReleaseRecords } from './record/release-records.ts'
 import type { DatabaseAddress, ReleasePlan } from './release-config.ts'
 import type { ReleaseEnvironment } from './release-environment.ts'
 import { failureOf } from './release-error.ts'
-import { type AppIdentity, findVersion, identifyApp, type ReleaseVersion } from './release-identity.ts'
+import { type AppIdentity, findVersion, identifyApp } from './release-identity.ts'
 import { ReleaseRun } from './release-run.ts'
 import { undoNewest } from './rollback.ts'
 
-export interface Listener {
+export interface ReleaseEvents {
   readonly log: ReleaseEnvironment['log']
+  /** Called whenever the record changes; null before the run starts. */
   readonly onRecord: (version: string, record: ReleaseRecord | null) => void
 }
 
-type End = Pick<ReleaseEnd, 'outcome'> & Partial<ReleaseEnd>
+type PartialEnd = Pick<ReleaseEnd, 'outcome'> & Partial<ReleaseEnd>
 
 /**
- * Does what is asked for: takes the lock, looks at the record again, runs or undoes.
+ * Executes a request: acquires the lock, reads the records again, then runs or undoes a release.
  *
- * @throws PunctualError for what is wrong with the config file, the lock, the database; the reason of `signal` if that comes before a step
+ * @throws PunctualError if the config file, the lock or the database is at fault; the reason of
+ *   `signal` if it is aborted before the first step
  */
 export async function executeRelease(
   request: ReleaseRequest,
   signal: AbortSignal,
-  listener: Listener,
+  events: ReleaseEvents,
 ): Promise<ReleaseEnd> {
   const { configFile, cwd, settings } = request
   const plan = await readPlan(request)
   const app = identifyApp(configFile)
-  const records = openRecords(plan.lock, { configFile, stateDir: settings.stateDir, app })
+  const records = openRecords(plan.lock, settings.stateDir, configFile, app)
   try {
-    if (request.mode === 'history') {
-      return releaseEnd({ outcome: 'shown', history: await records.list() })
-    }
+    if (request.mode === 'history') return completeEnd({ outcome: 'shown', history: await records.list() })
     if (plan.steps.length === 0) {
-      return releaseEnd({ outcome: 'nothing', message: `${configFile} names no release steps` })
+      return completeEnd({ outcome: 'nothing', message: `${configFile} has no release steps` })
     }
     const backups = plan.backup === null ? null : new BackupStore(plan.backup, { configFile, cwd, app })
     const version = await findVersion({
@@ -57,50 +57,81 @@ export async function executeRelease(
       stateDir: settings.stateDir,
       packageVersion: app.packageVersion,
     })
-    listener.onRecord(version.name, null)
-    if (request.mode === 'run') await checkBackups(backups, listener)
-    const askedAt = await records.now()
+    events.onRecord(version.name, null)
+    if (request.mode === 'run') await checkBackups(backups, events)
+    const requestedAt = await records.now()
     const lock = await openLock(plan.lock, configFile, app)
     try {
-      await waitForLock(lock, request, signal, listener)
-      const ours = AbortSignal.any([signal, lock.lost])
-      const onRecord = (record: ReleaseRecord): void => listener.onRecord(version.name, record)
-      const tools: ReleaseEnvironment = {
+      await acquireLock(lock, {
+        timeout: settings.releaseLockTimeout,
+        signal,
+        onWait: (holder) =>
+          events.log(
+            'info',
+            { event: 'release-lock-waiting', lock: lock.where, holder },
+            `release: waiting for the lock in ${lock.where}, held by ${formatHolder(holder)}`,
+          ),
+      })
+      const environment: ReleaseEnvironment = {
         request,
         plan,
         app,
         version,
         records,
         backups,
-        signal: ours,
-        log: listener.log,
-        onRecord,
+        signal: AbortSignal.any([signal, lock.lost]),
+        log: events.log,
+        onRecord: (record) => events.onRecord(version.name, record),
       }
-      await records.prepare()
-      await records.endLeftoverSessions()
-      const before = withCurrentSteps(await closeInterrupted(records, listener), await records.marks())
-      ours.throwIfAborted()
-      if (request.mode !== 'run') return releaseEnd(await undoNewest(tools, before))
-      const done = findCompletedRun(before, version, askedAt)
-      if (done !== undefined && databaseExists(plan)) return releaseEnd(skippedEnd(version, done))
-      if (done !== undefined) {
-        listener.log(
-          'warn',
-          { event: 'release-database-missing', version: version.name },
-          `release: ${version.name} has been done, but its database is gone; it is done again`,
-        )
-      }
-      return releaseEnd(await run(tools))
+      return completeEnd(await executeLocked(environment, requestedAt))
     } finally {
       await lock.close()
-      if (lock.lost.aborted || signal.aborted) await endStepSessions(request, plan, app, records)
+      if (lock.lost.aborted || signal.aborted) await endStepSessions(plan, configFile, app, records)
     }
   } finally {
     await records.close()
   }
 }
 
-function releaseEnd(end: End): ReleaseEnd {
+async function executeLocked(environment: ReleaseEnvironment, requestedAt: string): Promise<PartialEnd> {
+  const { request, plan, version, records, signal, log } = environment
+  await records.prepare()
+  await records.endLeftoverSessions()
+  const past = withCurrentSteps(await closeInterrupted(environment), await records.marks())
+  signal.throwIfAborted()
+  if (request.mode !== 'run') return await undoNewest(environment, past)
+  const done = findCompletedRun(past, version, requestedAt)
+  if (done !== undefined && databaseExists(plan)) {
+    const at = done.endedAt ?? done.startedAt
+    const message = `release ${version.name} is already done (by ${done.host} at ${at})`
+    return { outcome: 'skipped', message, version: version.name, record: done }
+  }
+  if (done !== undefined) {
+    log(
+      'warn',
+      { event: 'release-database-missing', version: version.name },
+      `release: the database of ${version.name} no longer exists; running the release again`,
+    )
+  }
+  return await run(environment)
+}
+
+async function run(environment: ReleaseEnvironment): Promise<PartialEnd> {
+  const { version, signal } = environment
+  const start = monotonicNow()
+  const release = await ReleaseRun.begin(environment)
+  const failure = await release.execute()
+  const { record } = release
+  if (failure !== null) {
+    const { message, details } = failure
+    return { outcome: signal.aborted ? 'aborted' : 'failed', message, failure: details, version: version.name, record }
+  }
+  const steps = record.steps.length === 1 ? '1 step' : `${record.steps.length} steps`
+  const message = `release ${version.name} completed: ${steps} in ${formatElapsed(monotonicNow() - start)}`
+  return { outcome: 'done', message, version: version.name, record }
+}
+
+function completeEnd(end: PartialEnd): ReleaseEnd {
   return { message: '', failure: null, version: null, record: null, history: [], ...end }
 }
 
@@ -117,64 +148,51 @@ async function readPlan({ configFile, cwd, settings }: ReleaseRequest): Promise<
   return plan
 }
 
-/** Whoever relies on back-ups hears at every start that there can be none, and not when one is needed. */
-async function checkBackups(backups: BackupStore | null, { log }: Listener): Promise<void> {
+/**
+ * Logs at every start if no backup can be made, so that this does not first show when one is
+ * needed.
+ */
+async function checkBackups(backups: BackupStore | null, { log }: ReleaseEvents): Promise<void> {
   try {
     await backups?.check()
   } catch (error) {
     log(
       'error',
       { event: 'release-backup-unavailable', ...failureOf(error, 'backup') },
-      `release: no back-up can be made: ${(error as Error).message}`,
+      `release: cannot make backups: ${(error as Error).message}`,
     )
   }
 }
 
-async function waitForLock(
-  lock: ReleaseLock,
-  { settings }: ReleaseRequest,
-  signal: AbortSignal,
-  { log }: Listener,
-): Promise<void> {
-  await acquireLock(lock, {
-    limit: settings.releaseLockTimeout,
-    signal,
-    onWait: (holder) =>
-      log(
-        'info',
-        { event: 'release-lock-waiting', lock: lock.where, holder },
-        `release: waiting for the lock in ${lock.where}, held by ${formatHolder(holder)}`,
-      ),
-  })
-}
-
-/** After a lock that was lost, or a stop: what the step has asked the server for goes on there. If nobody else has the lock by now, that is ended. */
+/**
+ * After the lock was lost or Punctual stopped: the server still executes what a killed step asked
+ * for. Ends that, unless another release holds the lock by now.
+ */
 async function endStepSessions(
-  { configFile }: ReleaseRequest,
   plan: ReleasePlan,
+  configFile: string,
   app: AppIdentity,
   records: ReleaseRecords,
 ): Promise<void> {
-  // What cannot be ended now the next release ends.
   const lock = await openLock(plan.lock, configFile, app).catch(() => null)
   try {
     if ((await lock?.tryAcquire()) === true) await records.endLeftoverSessions()
   } catch {
+    // The next release ends them.
   } finally {
     await lock?.close()
   }
 }
 
-/** Runs that nobody is at any more, since the lock is ours. */
-async function closeInterrupted(records: ReleaseRecords, { log }: Listener): Promise<readonly ReleaseRecord[]> {
-  const all = await records.list()
+/** Marks unfinished runs as interrupted: we hold the lock, so their processes are gone. */
+async function closeInterrupted({ records, log }: ReleaseEnvironment): Promise<readonly ReleaseRecord[]> {
   const closed: ReleaseRecord[] = []
-  for (const record of all) {
+  for (const record of await records.list()) {
     if (record.outcome !== 'running') {
       closed.push(record)
       continue
     }
-    const why = 'whoever ran it has ended without a word'
+    const why = 'its process exited without recording an outcome'
     const interrupted: ReleaseRecord = { ...record, outcome: 'interrupted', endedAt: await records.now(), why }
     await records.save(interrupted)
     closed.push(interrupted)
@@ -182,60 +200,28 @@ async function closeInterrupted(records: ReleaseRecords, { log }: Listener): Pro
     log(
       'warn',
       { event: 'release-interrupted', version, host, pid },
-      `release: the run of ${version} by ${host} (pid ${pid}) was interrupted`,
+      `release: the run of ${version} on ${host} (pid ${pid}) was interrupted`,
     )
   }
   return closed
 }
 
-/** The record of SQLite is a file beside it, which stays when somebody removes the database to begin anew. */
+/** The records of SQLite are in a file beside it, which remains when the database is deleted. */
 function databaseExists({ lock }: ReleasePlan): boolean {
   return lock.kind !== 'sqlite' || existsSync(lock.path)
 }
 
-function skippedEnd(version: ReleaseVersion, done: ReleaseRecord): End {
-  const message = `release ${version.name} has been done already, by ${done.host} at ${done.endedAt ?? done.startedAt}`
-  return { outcome: 'skipped', message, version: version.name, record: done }
-}
-
-async function run(tools: ReleaseEnvironment): Promise<End> {
-  const { version, signal } = tools
-  const started = monotonicNow()
-  const release = await ReleaseRun.begin(tools)
-  const failure = await release.execute()
-  const { record } = release
-  if (failure !== null) {
-    const { message, details } = failure
-    return { outcome: signal.aborted ? 'aborted' : 'failed', message, failure: details, version: version.name, record }
-  }
-  const steps = record.steps.length === 1 ? '1 step' : `${record.steps.length} steps`
-  const took = formatElapsed(monotonicNow() - started)
-  return {
-    outcome: 'done',
-    message: `release ${version.name} is done: ${steps} after ${took}`,
-    version: version.name,
-    record,
-  }
-}
-
-/** The lock that goes with an address; it is not taken yet. */
+/** Opens the lock of an address without acquiring it. */
 function openLock(address: DatabaseAddress, configFile: string, app: AppIdentity): Promise<ReleaseLock> {
   if (address.kind === 'postgres') return PostgresLock.open(configFile, address.url, app)
   return FileLock.open(address.kind === 'file' ? address.path : `${address.path}-release.lock`)
 }
 
-/** The records that go with the address of a lock. Opens nothing yet. */
-function openRecords(
-  address: DatabaseAddress,
-  { configFile, stateDir, app }: { readonly configFile: string; readonly stateDir: string; readonly app: AppIdentity },
-): ReleaseRecords {
+/** The records are kept where the lock is: processes that share the lock share the records. */
+function openRecords(address: DatabaseAddress, stateDir: string, configFile: string, app: AppIdentity): ReleaseRecords {
   if (address.kind === 'postgres') return new PostgresRecords(configFile, address.url, app)
   if (address.kind === 'sqlite') return new FileRecords(`${address.path}-releases.jsonl`, app.name, address.path)
-  const own = join(stateDir, 'release.lock')
-  // Beside the lock: whoever shares that shares what has been done.
-  return new FileRecords(
-    address.path === own ? join(stateDir, 'releases.jsonl') : `${address.path}-releases.jsonl`,
-    app.name,
-    null,
-  )
+  const isDefault = address.path === join(stateDir, 'release.lock')
+  const path = isDefault ? join(stateDir, 'releases.jsonl') : `${address.path}-releases.jsonl`
+  return new FileRecords(path, app.name, null)
 }

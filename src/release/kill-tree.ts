@@ -4,45 +4,46 @@ import { pause } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
 
-/** The variable by which whatever a step has started is known, however far it has run from its parent. */
+/**
+ * The environment variable that marks every process that a step started, even in another session.
+ */
 export const TREE_VARIABLE = 'PUNCTUAL__RELEASE_STEP'
 
-/** From SIGTERM to SIGKILL: a client of a database can still cancel what it has asked for. */
+/** From SIGTERM to SIGKILL: time for a database client to cancel its query. */
 const GRACE = ms(2_000)
-const BETWEEN_LOOKS = ms(50)
-/** A process can start another while it is looked for. */
-const ROUNDS = 10
+const POLL_INTERVAL = ms(50)
+/** A process can start another one while they are being killed. */
+const MAX_ROUNDS = 10
 
 /**
- * Ends a process that we have started with everything it has started: its process group, its descendants, and those that have made themselves a
- * session of their own but still carry its mark. Resolves when none is left that can be seen.
+ * Kills a child process with every process it started: its process group, its descendants, and
+ * processes in other sessions that carry its mark. Resolves when none of them remain visible.
+ * Once the child is reaped its pid may be reused: from then on only the mark counts, if there is a
+ * `/proc` to read it from.
  *
- * Once the process itself has been reaped its pid may be anybody's: from then on only the mark counts, where there is a /proc to read it from.
- *
- * @param child leader of its group, if it has one of its own
  * @param mark the value of `PUNCTUAL__RELEASE_STEP` in its environment
- * @param gently with a SIGTERM first
+ * @param gracefully send SIGTERM first
  */
-export async function killTree(child: ChildProcess, mark: string, gently: boolean): Promise<void> {
-  if (gently) {
+export async function killTree(child: ChildProcess, mark: string, gracefully: boolean): Promise<void> {
+  if (gracefully) {
     for (const one of treeOf(child, mark)) signalTo(one, 'SIGTERM')
-    for (let waited = 0; waited < GRACE && treeOf(child, mark).length > 0; waited += BETWEEN_LOOKS) {
-      await pause(BETWEEN_LOOKS)
+    for (let waited = 0; waited < GRACE && treeOf(child, mark).length > 0; waited += POLL_INTERVAL) {
+      await pause(POLL_INTERVAL)
     }
   }
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
     const left = treeOf(child, mark)
     const { pid } = child
     if (pid !== undefined && (isOurs(child) || !HAS_PROC)) signalTo(-pid, 'SIGKILL')
     if (left.length === 0) return
     killAll(left)
-    await pause(BETWEEN_LOOKS)
+    await pause(POLL_INTERVAL)
   }
 }
 
 const HAS_PROC = existsSync('/proc/self/environ')
 
-/** Whether its pid is still its own. */
+/** Returns whether the pid still belongs to the child. */
 function isOurs({ pid, exitCode, signalCode }: ChildProcess): boolean {
   return pid !== undefined && exitCode === null && signalCode === null
 }
@@ -61,7 +62,7 @@ function marked(mark: string): number[] {
         try {
           return readFileSync(`/proc/${name}/environ`, 'latin1').split('\0').includes(wanted)
         } catch {
-          // It has gone, or is another user's.
+          // It exited, or belongs to another user.
           return false
         }
       })
@@ -75,6 +76,6 @@ function signalTo(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // ESRCH: it has left by itself.
+    // ESRCH: it has exited.
   }
 }

@@ -2,73 +2,83 @@ import type { ReleaseFailure, ReleaseRecord } from '../diagnostics/release-repor
 import type { Settings } from '../settings/settings.ts'
 import type { DatabaseAddress } from './release-config.ts'
 
-/** The settings a release goes by. */
+/** The settings that a release uses. */
 export type ReleaseSettings = Pick<
   Settings,
   'releaseVersion' | 'releaseTimeout' | 'releaseLockTimeout' | 'releaseTableLockTimeout' | 'stateDir'
 >
 
-/** What the process that releases is asked to do. */
+/** What the release process is asked to do. */
 export interface ReleaseRequest {
-  /** `rollback` undoes the newest release; `restore` by its back-up. `history` only reads. */
+  /** `rollback` undoes the newest release, `restore` restores its backup, `history` only reads. */
   readonly mode: 'run' | 'rollback' | 'restore' | 'history'
-  /** Absolute path. It is read anew: after a deployment it may have other steps. */
+  /** Absolute path. Read again for each release: a deployment may have changed it. */
   readonly configFile: string
   readonly cwd: string
-  /** Whether an older generation of the same arbiter uses the database meanwhile. */
+  /** Whether an older generation of the same arbiter is serving from the database meanwhile. */
   readonly serving: boolean
   readonly settings: ReleaseSettings
 }
 
+/** How a release ended. */
 export interface ReleaseEnd {
-  /** `nothing`: the config file has no steps. `skipped`: this version has been done already. `shown`: the history was asked for. */
+  /**
+   * `nothing`: the config file has no steps. `skipped`: this version is already released. `shown`:
+   * the history was requested.
+   */
   readonly outcome: 'nothing' | 'done' | 'skipped' | 'failed' | 'aborted' | 'shown'
-  /** A finished sentence, or several lines of it where a step failed. */
+  /** For a person; several lines if a step failed. */
   readonly message: string
-  /** Why it failed or was aborted, in fields; else null. */
+  /** Why it failed or was aborted; otherwise null. */
   readonly failure: ReleaseFailure | null
   readonly version: string | null
   readonly record: ReleaseRecord | null
-  /** The newest first; of `history` alone. */
+  /** Newest first; only for `history`. */
   readonly history: readonly ReleaseRecord[]
 }
 
-/** A line for the log: what happened, by name and with its facts, and in words. */
+/** A log line with its fields. `event` names what happened. */
 export interface ReleaseLogLine {
   readonly level: 'info' | 'warn' | 'error'
   readonly fields: { readonly event: string; readonly [name: string]: unknown }
   readonly message: string
 }
 
-/** From the process that started it. */
+/** Messages to the release process. */
 export type ToRelease =
   | { readonly type: 'begin'; readonly request: ReleaseRequest }
   | { readonly type: 'abort'; readonly why: string }
 
-/** From the process that releases. */
+/** Messages from the release process. */
 export type FromRelease =
   | { readonly type: 'log'; readonly line: ReleaseLogLine }
   | { readonly type: 'record'; readonly version: string; readonly record: ReleaseRecord | null }
   | { readonly type: 'ended'; readonly end: ReleaseEnd }
 
-/** What the process of one step is to do. It has the address of the database, so it goes over the channel and not on a command line. */
+/**
+ * What the process of a step must do. Sent over the IPC channel, because a command line would show
+ * the database address with its password to other users.
+ */
 export interface StepTask {
   readonly configFile: string
   readonly cwd: string
   readonly name: string
-  readonly form: 'run' | 'rollback'
-  /** Null: it is a function of the config file. */
+  readonly action: 'run' | 'rollback'
+  /** Null: the step is a function of the config file. */
   readonly command: string | null
   readonly transactional: boolean
   readonly app: string
   readonly version: string
-  /** Id of the record, for the mark of a transactional step; null where there is no version to mark it for. */
+  /**
+   * Id of the run, written to the mark of a transactional step. Null if the version does not
+   * identify the code, and no mark can be made.
+   */
   readonly markFor: string | null
   readonly attempt: number
   readonly database: DatabaseAddress
   readonly applicationName: string
-  /** Milliseconds; Infinity leaves it to the database. */
-  readonly tableLock: number
+  /** Milliseconds; Infinity keeps the database's own setting. */
+  readonly tableLockTimeout: number
 }
 
 export type ToStep =
@@ -84,8 +94,9 @@ export type StepEnd = { readonly outcome: 'done' | 'already-done' } | StepFailur
 export interface StepFailure {
   readonly outcome: 'failed'
   readonly why: string
-  /** The same in fields. */
   readonly failure: Pick<ReleaseFailure, 'reason' | 'exitCode' | 'signal' | 'errorCode'>
-  /** A lock of the database was not to be had, and another attempt may get it. */
+  /**
+   * Whether it failed only because a database lock could not be acquired, so that a retry may work.
+   */
   readonly locked: boolean
 }

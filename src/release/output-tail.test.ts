@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { OutputTail } from './output-tail.ts'
 
-describe('the output of a step', () => {
-  it('is handed on in whole lines, whatever pieces it comes in, the last one too', () => {
+describe('OutputTail', () => {
+  it('reports whole lines from any chunks, including a last one without newline', () => {
     const lines: string[] = []
     const tail = new OutputTail((line) => lines.push(line))
     for (const chunk of ['on', 'e\ntw', 'o\n\nthree']) tail.add(chunk)
@@ -12,7 +12,7 @@ describe('the output of a step', () => {
     assert.equal(tail.text, 'one\ntwo\nthree')
   })
 
-  it('is kept bounded: the last lines, none of them without end', () => {
+  it('keeps a bounded number of last lines of bounded length', () => {
     const tail = new OutputTail(() => {})
     for (let n = 0; n < 1_000; n++) tail.add(`line ${n}\n`)
     tail.add('x'.repeat(1_000_000))
@@ -22,7 +22,7 @@ describe('the output of a step', () => {
     assert.match(tail.text, /line 999/)
   })
 
-  it('does not mix two streams within a line, and has neither colours nor the earlier states of a progress bar', () => {
+  it('does not mix two streams within a line, and drops colours and earlier states of a progress bar', () => {
     const lines: string[] = []
     const tail = new OutputTail((line) => lines.push(line))
     tail.add('half of ', 'stdout')

@@ -1,12 +1,12 @@
 import { stripVTControlCharacters } from 'node:util'
 
-/** How much of what a step prints is kept for the message of its failure. */
-const LINES = 30
-const LONGEST_LINE = 500
-/** A line that never ends must not fill memory. */
-const LONGEST_REST = 64 * 1024
+/** Lines that are kept for the error message. */
+const MAX_LINES = 30
+const MAX_LINE_LENGTH = 500
+/** Characters of an unfinished line, so that it cannot fill the memory. */
+const MAX_REST = 64 * 1024
 
-/** Splits what a process prints into lines, hands each on, and keeps the last. */
+/** Splits the output of a process into lines, reports each one, and keeps the last ones. */
 export class OutputTail {
   readonly #lines: string[] = []
   readonly #onLine: (line: string) => void
@@ -16,11 +16,11 @@ export class OutputTail {
     this.#onLine = onLine
   }
 
-  /** @param stream of which the chunk goes on: two that are written to at the same time are not to be mixed within a line */
+  /** @param stream where the chunk comes from: lines of two streams are not mixed */
   add(chunk: string, stream = ''): void {
     const lines = ((this.#rests.get(stream) ?? '') + chunk).split('\n')
     let rest = lines.pop() ?? ''
-    if (rest.length > LONGEST_REST) {
+    if (rest.length > MAX_REST) {
       lines.push(rest)
       rest = ''
     }
@@ -28,24 +28,24 @@ export class OutputTail {
     for (const line of lines) this.#keep(line)
   }
 
-  /** No more comes: what has no end of line yet is a line too. */
+  /** Ends the output; a last line may lack its newline. */
   end(): void {
     for (const rest of this.#rests.values()) this.#keep(rest)
     this.#rests.clear()
   }
 
-  /** The last lines; empty if nothing was printed. */
+  /** The last lines; empty if there was no output. */
   get text(): string {
     return this.#lines.join('\n')
   }
 
   #keep(line: string): void {
-    // Of what was written over itself, as a progress bar is, the last is what was to be read.
-    const written = line.trimEnd()
-    const told = stripVTControlCharacters(written.slice(written.lastIndexOf('\r') + 1)).slice(0, LONGEST_LINE)
-    if (told === '') return
-    this.#lines.push(told)
-    if (this.#lines.length > LINES) this.#lines.shift()
-    this.#onLine(told)
+    // A progress bar overwrites its line: the last state counts.
+    const trimmed = line.trimEnd()
+    const text = stripVTControlCharacters(trimmed.slice(trimmed.lastIndexOf('\r') + 1)).slice(0, MAX_LINE_LENGTH)
+    if (text === '') return
+    this.#lines.push(text)
+    if (this.#lines.length > MAX_LINES) this.#lines.shift()
+    this.#onLine(text)
   }
 }

@@ -21,13 +21,13 @@ function read(values: Record<string, unknown>, env: Record<string, string> = {})
   }
 }
 
-describe('the release part of the config file', () => {
-  it('is empty by default', () => {
+describe('readReleasePlan', () => {
+  it('returns a plan without steps if the config file has no release keys', () => {
     const { steps, backup, faults } = read({})
     assert.deepEqual([steps, backup, faults], [[], null, []])
   })
 
-  it('puts its lock into the state directory, the database of the backup, or releaseLock', () => {
+  it('puts the lock into releaseLock, else into the database of the backup, else into the state directory', () => {
     assert.deepEqual(read({ release: STEPS }).lock, { kind: 'file', path: '/app/state/release.lock' })
     const backup = { database: 'sqlite:data/app.db' }
     assert.deepEqual(read({ release: STEPS, backup }).lock, { kind: 'sqlite', path: '/app/data/app.db' })
@@ -37,7 +37,7 @@ describe('the release part of the config file', () => {
     assert.deepEqual(both.backup?.database, { kind: 'sqlite', path: '/app/data/app.db' })
   })
 
-  it('refuses a transactional step with a file lock, which has no database', () => {
+  it('rejects a transactional step if the lock is a file', () => {
     const release = [{ name: 'count', transactional: true, run: () => {} }]
     const fault = 'release[0].transactional unsupported'
     assert.deepEqual(read({ release }).faults, [fault])
@@ -46,12 +46,12 @@ describe('the release part of the config file', () => {
     assert.deepEqual(read({ release, releaseLock: 'env:NONE' }).faults, ['releaseLock missing'])
   })
 
-  it('refuses an undefined releaseLock, which would silently lock one machine only', () => {
+  it('rejects an undefined releaseLock, which would silently lock this machine only', () => {
     assert.deepEqual(read({ release: STEPS, releaseLock: undefined }).faults, ['releaseLock missing'])
     assert.deepEqual(read({ release: STEPS, releaseLock: 'env:NONE' }).faults, ['releaseLock missing'])
   })
 
-  it('reports faults by their place, without the contents of an address', () => {
+  it('names the place of every error, and never prints a database address', () => {
     const cases: readonly [Record<string, unknown>, string][] = [
       [{ release: 'migrate' }, 'release wrong-type'],
       [{ release: [...STEPS, ...STEPS] }, 'release[1].name duplicate'],

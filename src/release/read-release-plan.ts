@@ -7,8 +7,8 @@ import type { SettingFault } from '../settings/settings-error.ts'
 import type { DatabaseAddress, PlannedBackup, PlannedStep, ReleasePlan, ReleaseWork } from './release-config.ts'
 
 /**
- * The keys of the config file that are about releases. They are checked whenever the settings are
- * read; the process that runs a release reads the plan again, from the file as it is then.
+ * The keys of the config file that are about releases. They are validated whenever the settings are
+ * read; the release process reads the plan again, because the file may have changed since.
  */
 export const RELEASE_SECTION: ConfigSection = {
   keys: ['release', 'releaseLock', 'backup'],
@@ -17,58 +17,61 @@ export const RELEASE_SECTION: ConfigSection = {
 
 const STEP_KEYS = ['name', 'run', 'timeout', 'rollback', 'transactional']
 const BACKUP_KEYS = ['database', 'command', 'restoreCommand', 'directory', 'keep', 'tools', 'restoreOnFailure']
-/** A name goes into log lines and records. */
-const LONGEST_NAME = 100
+/** In characters: names go into log lines and records. */
+const MAX_NAME_LENGTH = 100
 
-export interface PlanSurroundings {
-  /** The config file's name for messages. */
+export interface PlanOptions {
+  /** Name of the config file, for messages. */
   readonly file: string
-  /** Relative paths start here. */
+  /** The base of relative paths. */
   readonly cwd: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The state directory and `releaseTimeout`, where they are known: not while the settings themselves are read. */
+  /** Unknown while the settings themselves are being read. */
   readonly stateDir?: string
   readonly releaseTimeout?: Milliseconds
 }
 
 type Values = Readonly<Record<string, unknown>>
 
-/** What the config file says of releases; a plan without steps where it says nothing. What is wrong is added to `faults`. */
-export function readReleasePlan(values: Values, around: PlanSurroundings, faults: SettingFault[]): ReleasePlan {
-  return new PlanReader(around, faults).read(values)
+/**
+ * Reads the release plan of a config file; without release keys it has no steps. Adds errors to
+ * `faults`.
+ */
+export function readReleasePlan(values: Values, options: PlanOptions, faults: SettingFault[]): ReleasePlan {
+  return new PlanReader(options, faults).read(values)
 }
 
 class PlanReader {
-  readonly #around: PlanSurroundings
+  readonly #options: PlanOptions
   readonly #faults: SettingFault[]
 
-  constructor(around: PlanSurroundings, faults: SettingFault[]) {
-    this.#around = around
+  constructor(options: PlanOptions, faults: SettingFault[]) {
+    this.#options = options
     this.#faults = faults
   }
 
   read(values: Values): ReleasePlan {
     const steps = this.#steps(values.release)
-    const stateDir = this.#around.stateDir ?? '.punctual'
-    const file: DatabaseAddress = { kind: 'file', path: resolve(this.#around.cwd, stateDir, 'release.lock') }
+    const stateDir = this.#options.stateDir ?? '.punctual'
+    const file: DatabaseAddress = { kind: 'file', path: resolve(this.#options.cwd, stateDir, 'release.lock') }
     const named = 'releaseLock' in values ? this.#address('releaseLock', values.releaseLock, true) : null
     const backup =
       'backup' in values && values.backup !== undefined ? this.#backup(values.backup, named, stateDir) : null
     const lock = named ?? backup?.database ?? file
-    // A fault of the lock's own says enough.
+    // A fault in releaseLock itself is reported instead.
     if (lock.kind === 'file' && (named !== null || !('releaseLock' in values))) this.#refuseTransactions(steps)
     return { steps, lock, backup }
   }
 
-  /** A transaction, and the mark that is made in it, are a database's. */
+  /** A transactional step needs a database for its transaction and its mark. */
   #refuseTransactions(steps: readonly PlannedStep[]): void {
     for (const [index, { transactional, run }] of steps.entries()) {
       if (!transactional || typeof run !== 'function') continue
       this.#fault(
         'unsupported',
         `release[${index}].transactional`,
-        'needs a database, and the release lock is a file',
-        'name a PostgreSQL or SQLite database in releaseLock, or leave it out',
+        'needs a database, but the release lock is a file',
+        'set releaseLock to a PostgreSQL or SQLite database, or remove it',
       )
     }
   }
@@ -80,7 +83,7 @@ class PlanReader {
     advice: string,
     facts: Pick<SettingFault, 'suggestion'> = {},
   ): void {
-    this.#faults.push({ setting: null, source: `${this.#around.file}: ${key}`, kind, what, advice, ...facts })
+    this.#faults.push({ setting: null, source: `${this.#options.file}: ${key}`, kind, what, advice, ...facts })
   }
 
   #steps(value: unknown): readonly PlannedStep[] {
@@ -89,7 +92,7 @@ class PlanReader {
       this.#fault(
         'wrong-type',
         'release',
-        'is not a list of steps',
+        'is not an array of steps',
         "write release: [{ name: 'migrate', run: 'npm run migrate' }]",
       )
       return []
@@ -101,12 +104,22 @@ class PlanReader {
         this.#fault('wrong-type', key, 'is not a step', "write { name: 'migrate', run: 'npm run migrate' }")
         return []
       }
-      this.#known(key, entry, STEP_KEYS)
+      this.#checkKeys(key, entry, STEP_KEYS)
       const { name } = entry
-      if (typeof name !== 'string' || name.trim() === '' || name.length > LONGEST_NAME) {
-        this.#fault('invalid', `${key}.name`, 'is no name', `write a text of at most ${LONGEST_NAME} characters`)
+      if (typeof name !== 'string' || name.trim() === '' || name.length > MAX_NAME_LENGTH) {
+        this.#fault(
+          'invalid',
+          `${key}.name`,
+          'is not a valid name',
+          `use a non-empty string of at most ${MAX_NAME_LENGTH} characters`,
+        )
       } else if (names.has(name)) {
-        this.#fault('duplicate', `${key}.name`, `"${name}" is the name of another step too`, 'give each its own')
+        this.#fault(
+          'duplicate',
+          `${key}.name`,
+          `"${name}" is already the name of another step`,
+          'give each step its own name',
+        )
       }
       names.add(String(name))
       const run = this.#work(`${key}.run`, entry.run)
@@ -116,8 +129,8 @@ class PlanReader {
         this.#fault(
           'unsupported',
           `${key}.transactional`,
-          'needs a function: a command has connections of its own',
-          'leave it out, or write run: async ({ query }) => …',
+          'needs a function: a command opens its own connections',
+          'remove it, or write run: async ({ query }) => …',
         )
       }
       return [
@@ -126,12 +139,12 @@ class PlanReader {
     })
   }
 
-  #known(key: string, entry: Values, names: readonly string[]): void {
+  #checkKeys(key: string, entry: Values, names: readonly string[]): void {
     for (const name of Object.keys(entry)) {
       if (names.includes(name)) continue
       const nearest = nearestName(name, names)
-      const [place, what] = [`${key}.${name}`, 'there is no such option']
-      if (nearest === undefined) this.#fault('unknown-name', place, what, `there are ${names.join(', ')}`)
+      const [place, what] = [`${key}.${name}`, 'unknown option']
+      if (nearest === undefined) this.#fault('unknown-name', place, what, `valid options: ${names.join(', ')}`)
       else this.#fault('unknown-name', place, what, `did you mean ${nearest}?`, { suggestion: nearest })
     }
   }
@@ -139,60 +152,53 @@ class PlanReader {
   #work(key: string, value: unknown): ReleaseWork {
     if (typeof value === 'function') return value as ReleaseWork
     if (typeof value === 'string' && value.trim() !== '') return value
-    this.#fault(
-      'wrong-type',
-      key,
-      'is neither a command nor a function',
-      "write 'npm run migrate' or async (context) => …",
-    )
+    this.#fault('wrong-type', key, 'is not a command or a function', "write 'npm run migrate' or async (context) => …")
     return ''
   }
 
   #flag(key: string, value: unknown): boolean {
     if (value === undefined || typeof value === 'boolean') return value === true
-    this.#fault('wrong-type', key, 'is neither true nor false', 'write true or leave it out')
+    this.#fault('wrong-type', key, 'is not a boolean', 'use true, or remove it')
     return false
   }
 
   #timeout(key: string, value: unknown): Milliseconds | null {
     if (value === undefined) return null
-    const limit = typeof value === 'string' ? parseDuration(value) : undefined
-    if (limit === undefined || limit === UNBOUNDED || limit < 1) {
-      this.#fault(
-        'invalid',
-        key,
-        'is not a duration',
-        'write one with its unit, such as 90s or 5m; a step needs a limit',
-      )
+    const timeout = typeof value === 'string' ? parseDuration(value) : undefined
+    if (timeout === undefined || timeout === UNBOUNDED || timeout < 1) {
+      this.#fault('invalid', key, 'is not a duration', 'use a value such as 90s or 5m; a step cannot be unbounded')
       return null
     }
-    const { releaseTimeout } = this.#around
-    if (releaseTimeout !== undefined && limit > releaseTimeout) {
+    const { releaseTimeout } = this.#options
+    if (releaseTimeout !== undefined && timeout > releaseTimeout) {
       const most = formatDuration(releaseTimeout)
       this.#fault(
         'rule-broken',
         key,
         `is longer than releaseTimeout (${most})`,
-        'raise releaseTimeout, which is for all steps together',
+        'raise releaseTimeout, which covers all steps together',
       )
     }
-    return limit
+    return timeout
   }
 
-  /** `postgres://…`, `sqlite:…`, `file:…` or `env:NAME`. What it holds is never told: it may have a password. */
+  /**
+   * Reads `postgres://…`, `sqlite:…`, `file:…` or `env:NAME`. Never prints the value: it may hold a
+   * password.
+   */
   #address(key: string, value: unknown, mayBeFile: boolean): DatabaseAddress | null {
     const forms = `postgres://…, sqlite:path${mayBeFile ? ', file:path' : ''} or env:NAME`
     if (value === undefined) {
-      this.#fault('missing', key, 'is there, and undefined', 'set the variable it is taken from, or leave the key out')
+      this.#fault('missing', key, 'is undefined', 'set the variable it comes from, or remove the key')
       return null
     }
     if (typeof value !== 'string') {
-      this.#fault('wrong-type', key, 'is not a text', `write ${forms}`)
+      this.#fault('wrong-type', key, 'is not a string', `use ${forms}`)
       return null
     }
     const variable = /^env:(\w+)$/.exec(value)?.[1]
     if (variable !== undefined) {
-      const held = this.#around.env[variable]
+      const held = this.#options.env[variable]
       if (held !== undefined && held !== '' && !held.startsWith('env:')) {
         return this.#address(`${key} (${variable})`, held, mayBeFile)
       }
@@ -204,16 +210,16 @@ class PlanReader {
       this.#fault(
         'invalid',
         key,
-        'is no URL',
-        'write postgres://user:password@host/database, with signs like # and @ as %23 and %40',
+        'is not a valid URL',
+        'use postgres://user:password@host/database, with characters such as # and @ as %23 and %40',
       )
       return null
     }
     const path = /^(sqlite|file):(?:\/\/)?(.+)$/.exec(value)
     if (path !== null && (path[1] === 'sqlite' || mayBeFile)) {
-      return { kind: path[1] === 'sqlite' ? 'sqlite' : 'file', path: resolve(this.#around.cwd, path[2] ?? '') }
+      return { kind: path[1] === 'sqlite' ? 'sqlite' : 'file', path: resolve(this.#options.cwd, path[2] ?? '') }
     }
-    this.#fault('invalid', key, 'is of no form that is known', `write ${forms}`)
+    this.#fault('invalid', key, 'has an unknown form', `use ${forms}`)
     return null
   }
 
@@ -222,28 +228,27 @@ class PlanReader {
       this.#fault('wrong-type', 'backup', 'is not an object', "write { database: 'env:DATABASE_URL' }")
       return null
     }
-    this.#known('backup', value, BACKUP_KEYS)
+    this.#checkKeys('backup', value, BACKUP_KEYS)
     const command = this.#text('backup.command', value.command)
     const named = 'database' in value ? this.#address('backup.database', value.database, false) : lock
     const database = command !== null || named?.kind === 'file' ? null : named
     if (database === null && command === null) {
       const names = this.#faults.some(({ source }) => /: (backup\.database|releaseLock)/.test(source))
-      if (!names)
-        this.#fault('missing', 'backup', 'names no database', "write { database: 'env:DATABASE_URL' } or a command")
+      if (!names) this.#fault('missing', 'backup', 'has no database', "set database: 'env:DATABASE_URL', or command")
     }
     const { keep = 5, restoreOnFailure = false } = value
     if (typeof keep !== 'number' || !Number.isSafeInteger(keep) || keep < 1) {
-      this.#fault('invalid', 'backup.keep', 'is not a whole number from 1', 'write how many are to be kept')
+      this.#fault('invalid', 'backup.keep', 'is not a positive integer', 'set how many backups to keep')
     }
     if (restoreOnFailure !== 'always' && typeof restoreOnFailure !== 'boolean') {
-      this.#fault('invalid', 'backup.restoreOnFailure', "is not true, false or 'always'", 'write one of them')
+      this.#fault('invalid', 'backup.restoreOnFailure', "is not true, false or 'always'", 'use one of them')
     }
     const restoreCommand = this.#text('backup.restoreCommand', value.restoreCommand)
     if (command !== null && restoreOnFailure !== false && restoreCommand === null) {
-      this.#fault('missing', 'backup.restoreOnFailure', 'needs to know how', 'write restoreCommand beside command')
+      this.#fault('missing', 'backup.restoreOnFailure', 'needs restoreCommand', 'set restoreCommand beside command')
     }
     const tools = this.#text('backup.tools', value.tools)
-    const { cwd } = this.#around
+    const { cwd } = this.#options
     return {
       database,
       command,
@@ -258,7 +263,7 @@ class PlanReader {
   #text(key: string, value: unknown): string | null {
     if (value === undefined) return null
     if (typeof value === 'string' && value.trim() !== '') return value
-    this.#fault('wrong-type', key, 'is not a text', 'write one, or leave it out')
+    this.#fault('wrong-type', key, 'is not a string', 'use a string, or remove it')
     return null
   }
 }

@@ -1,68 +1,85 @@
 import type { Milliseconds } from '../resilience/duration.ts'
 
-/** What a step is given when it is a function. */
+/** The argument of a step that is a function. */
 export interface ReleaseContext {
-  /** Of the step. */
+  /** Name of the step. */
   readonly name: string
-  /** The version that is released. */
+  /** The version being released. */
   readonly version: string
   /** The working directory of the arbiter. */
   readonly directory: string
-  /** 1, and more where it is tried again because a lock of the database was not to be had. */
+  /**
+   * Counts from 1; higher when the step is retried because it could not acquire a database lock.
+   */
   readonly attempt: number
-  /** Aborted when the step is to end: its limit has passed, the release lock was lost, or everything stops. Two seconds later its process is killed. */
+  /**
+   * Aborted when the step must end: it timed out, the release lock was lost, or Punctual is
+   * stopping. The process of the step is killed two seconds later.
+   */
   readonly signal: AbortSignal
-  /** A line for the log. */
+  /** Writes a line to the log. */
   log(message: string): void
   /**
-   * Asks the database of `releaseLock`, over a connection of the step's own. No statement waits for a lock longer than `releaseTableLockTimeout`: it
-   * gives way and is tried again, the whole function where the step is `transactional`. Not to be had with a file lock.
+   * Queries the database of `releaseLock` on a connection of the step's own. A statement that waits
+   * longer than `releaseTableLockTimeout` for a lock is cancelled and retried; in a `transactional`
+   * step the whole function is retried. Throws if `releaseLock` is a file.
    */
   query(text: string, values?: readonly unknown[]): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
 }
 
+/** A shell command, or a function. */
 export type ReleaseWork = string | ((context: ReleaseContext) => unknown)
 
 type DurationText = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
-/** What must run once, over all machines, before a new generation serves. */
+/** Work that runs once across all machines before a new generation serves. */
 export interface ReleaseStep {
-  /** For people and records; unique. */
+  /** Unique; shown in logs and records. */
   readonly name: string
-  /** A command for the shell, or a function of the config file. Either runs in a process of its own. */
+  /** A shell command, or a function. Each runs in a process of its own. */
   readonly run: ReleaseWork
-  /** At the limit it is ended with everything it has started. Default and most: `releaseTimeout`. */
+  /** When to kill the step and every process it started. Default and maximum: `releaseTimeout`. */
   readonly timeout?: DurationText
-  /** Undoes the step: run when a later step fails, and by `punctual release --rollback`. */
+  /** Undoes the step. Runs when a later step fails, and on `punctual release --rollback`. */
   readonly rollback?: ReleaseWork
-  /** For functions: all of `context.query` is one transaction, in which the step is also marked as done. So it is applied exactly once. */
+  /**
+   * Runs all of a function's `context.query` calls in one transaction that also marks the step as
+   * applied, so that it is applied exactly once. Default: false.
+   */
   readonly transactional?: boolean
 }
 
-/** A copy of the database, made and read back before the first step. */
+/** A backup of the database, made and verified before the first step. */
 export interface BackupConfig {
-  /** `postgres://…`, `sqlite:path` or `env:NAME`. Default: that of `releaseLock`. */
+  /** `postgres://…`, `sqlite:path` or `env:NAME`. Default: the database of `releaseLock`. */
   readonly database?: string | undefined
-  /** A command of your own instead: it writes the file `$BACKUP_FILE`. */
+  /** A command that writes the backup to the file `$BACKUP_FILE`. Replaces `database`. */
   readonly command?: string
-  /** Restores what `command` wrote from `$BACKUP_FILE`. */
+  /** A command that restores the file `$BACKUP_FILE` written by `command`. */
   readonly restoreCommand?: string
-  /** Where to. Default: `backups` in the state directory. */
+  /** Where backups are written. Default: `backups` in the state directory. */
   readonly directory?: string
-  /** How many are kept. Default: 5. */
+  /** How many backups to keep. Default: 5. */
   readonly keep?: number
-  /** Directory of `pg_dump`, `pg_restore` and `psql`. Default: those found that fit the server. */
+  /**
+   * Directory of `pg_dump`, `pg_restore` and `psql`. Default: a version found that fits the server.
+   */
   readonly tools?: string
-  /** Restore it when a step fails: `true` where nobody else uses the database, `'always'` whoever does. Default: false. */
+  /**
+   * Whether to restore the backup when a step fails: `true` only while no other session uses the
+   * database, `'always'` regardless. Default: false.
+   */
   readonly restoreOnFailure?: boolean | 'always'
 }
 
-/** The part of the config file that is about releases. */
+/** The keys of the config file that are about releases. */
 export interface ReleaseConfig {
+  /** The steps, in order. */
   readonly release?: readonly ReleaseStep[]
   /**
-   * Where the lock and the record are: `postgres://…` (a direct connection), `sqlite:path`, `file:path`, or `env:NAME` for one of these from a
-   * variable. Default: the database of `backup`, else a file in the state directory, which only knows of this machine.
+   * Where the lock and the records are kept: `postgres://…` (a direct connection), `sqlite:path`,
+   * `file:path`, or `env:NAME` to read one of these from a variable. Default: the database of
+   * `backup`, else a file in the state directory, which only covers this machine.
    */
   readonly releaseLock?: string | undefined
   readonly backup?: BackupConfig
@@ -72,18 +89,18 @@ export type DatabaseAddress =
   | { readonly kind: 'postgres'; readonly url: string }
   | { readonly kind: 'sqlite' | 'file'; readonly path: string }
 
-/** A step as it was read. */
+/** A validated step. */
 export interface PlannedStep {
   readonly name: string
   readonly run: ReleaseWork
   readonly rollback: ReleaseWork | null
-  /** Null: what `releaseTimeout` says. */
+  /** Null: `releaseTimeout` applies. */
   readonly timeout: Milliseconds | null
   readonly transactional: boolean
 }
 
 export interface PlannedBackup {
-  /** Null where a command makes it. */
+  /** Null if a command makes the backup. */
   readonly database: DatabaseAddress | null
   readonly command: string | null
   readonly restoreCommand: string | null

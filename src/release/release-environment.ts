@@ -8,10 +8,10 @@ import type { ReleasePlan } from './release-config.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
 import type { AppIdentity, ReleaseVersion } from './release-identity.ts'
 
-/** Writes a line of the log. `fields.event` names what happened. */
+/** Writes a log line. `fields.event` names what happened. */
 export type ReleaseLog = (level: ReleaseLogLine['level'], fields: ReleaseLogLine['fields'], message: string) => void
 
-/** What a run works with. The lock is held by whoever calls. */
+/** Everything that running or undoing a release needs. The caller holds the release lock. */
 export interface ReleaseEnvironment {
   readonly request: ReleaseRequest
   readonly plan: ReleasePlan
@@ -19,87 +19,91 @@ export interface ReleaseEnvironment {
   readonly version: ReleaseVersion
   readonly records: ReleaseRecords
   readonly backups: BackupStore | null
-  /** Aborted when the lock is lost, or everything stops; what is wrong then is its reason. */
+  /** Aborted, with the reason, when the lock is lost or Punctual stops. */
   readonly signal: AbortSignal
   readonly log: ReleaseLog
   readonly onRecord: (record: ReleaseRecord) => void
 }
 
-/** The record of a run as it changes: told to whoever listens, and written down. */
+/** The record of a run: reports every change and saves it. */
 export class RunRecord {
-  readonly #tools: ReleaseEnvironment
-  #now: ReleaseRecord
+  readonly #environment: ReleaseEnvironment
+  #current: ReleaseRecord
 
-  constructor(tools: ReleaseEnvironment, record: ReleaseRecord) {
-    this.#tools = tools
-    this.#now = record
+  constructor(environment: ReleaseEnvironment, record: ReleaseRecord) {
+    this.#environment = environment
+    this.#current = record
   }
 
   get current(): ReleaseRecord {
-    return this.#now
+    return this.#current
   }
 
-  /** Changes it without writing that down yet. */
+  /** Changes the record without saving it yet. */
   change(change: Partial<ReleaseRecord>): void {
-    this.#now = { ...this.#now, ...change }
+    this.#current = { ...this.#current, ...change }
   }
 
-  /** @throws Error if it cannot be written */
+  /** Saves the record. @throws Error if it cannot be written */
   async save(change: Partial<ReleaseRecord> = {}): Promise<void> {
     this.change(change)
-    this.#tools.onRecord(this.#now)
-    await this.#tools.records.save(this.#now)
+    this.#environment.onRecord(this.#current)
+    await this.#environment.records.save(this.#current)
   }
 
-  /** For what has failed, and is told all the same. */
+  /** Saves the record; only logs an error if it cannot be written. */
   async saveIfPossible(change: Partial<ReleaseRecord> = {}): Promise<void> {
     try {
       await this.save(change)
     } catch (error) {
-      this.#tellUnwritten(error)
+      this.#logUnwritten(error)
     }
   }
 
-  /** The run has ended without success. */
+  /** Saves that the run failed or was aborted. */
   async end(outcome: ReleaseRecord['outcome'], error: ReleaseError): Promise<void> {
     this.change({ outcome, why: error.message, failure: error.details })
     try {
-      await this.save({ endedAt: await this.#tools.records.now() })
+      await this.save({ endedAt: await this.#environment.records.now() })
     } catch (error) {
-      this.#tellUnwritten(error)
+      this.#logUnwritten(error)
     }
   }
 
-  #tellUnwritten(error: unknown): void {
-    const { records, log } = this.#tools
+  #logUnwritten(error: unknown): void {
+    const { records, log } = this.#environment
     log(
       'warn',
       { event: 'release-record-not-written', record: records.where, ...failureOf(error, 'record') },
-      `release: ${records.where} cannot be written: ${(error as Error).message}`,
+      `release: could not write ${records.where}: ${(error as Error).message}`,
     )
   }
 }
 
+/** A timeout for several operations that run one after another. */
 export interface SharedTimeout {
-  /** Aborted when the limit has passed, or with the signal around it. */
+  /** Aborted when the time has passed, or with the outer signal. */
   readonly signal: AbortSignal
-  /** What is left, at least a millisecond. */
+  /** The time left, at least 1 ms. */
   left(): Milliseconds
   cancel(): void
 }
 
-/** A limit for several things that are done one after the other. */
-export function startTimeout(limit: Milliseconds, around: AbortSignal, name: string): SharedTimeout {
+/** Starts the timeout. `name` is its setting, for the error. */
+export function startTimeout(timeout: Milliseconds, outer: AbortSignal, name: string): SharedTimeout {
   const own = new AbortController()
-  const end = monotonicNow() + limit
-  const cancel = after(limit, () => own.abort(passed(name, limit)), { keepAlive: false })
+  const end = monotonicNow() + timeout
+  const cancel = after(timeout, () => own.abort(timeoutError(name, timeout)), { keepAlive: false })
   return {
-    signal: AbortSignal.any([own.signal, around]),
+    signal: AbortSignal.any([own.signal, outer]),
     left: () => ms(Math.max(1, end - monotonicNow())),
     cancel,
   }
 }
 
-function passed(name: string, limit: Milliseconds): ReleaseError {
-  return new ReleaseError(`${name} (${formatElapsed(limit)}) has passed`, { phase: 'process', reason: 'timed-out' })
+function timeoutError(name: string, timeout: Milliseconds): ReleaseError {
+  return new ReleaseError(`timed out after ${formatElapsed(timeout)} (${name})`, {
+    phase: 'process',
+    reason: 'timed-out',
+  })
 }

@@ -1,7 +1,9 @@
 import type { ReleaseFailure } from '../diagnostics/release-report.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 
-/** What keeps a release from succeeding. Code `PUNCTUAL_RELEASE_FAILED`; `details` says the same as the message in fields. */
+/**
+ * A release that failed. Code `PUNCTUAL_RELEASE_FAILED`; `details` has the facts of the message.
+ */
 export class ReleaseError extends PunctualError {
   static {
     ReleaseError.prototype.name = 'ReleaseError'
@@ -15,9 +17,9 @@ export class ReleaseError extends PunctualError {
 }
 
 /**
- * The fields of an error. Of one that is not a `ReleaseError` there is its code at most.
+ * Returns the details of any error. An error that is not a `ReleaseError` has at most a code.
  *
- * @param phase in which it was met. Default: its own, else `process`
+ * @param phase what was being done. Default: the error's own phase, else `process`
  */
 export function failureOf(error: unknown, phase?: ReleaseFailure['phase']): ReleaseFailure {
   if (error instanceof ReleaseError) return { ...error.details, phase: phase ?? error.details.phase }

@@ -22,16 +22,16 @@ function git(...args: readonly string[]): void {
   execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], { cwd, stdio: 'ignore' })
 }
 
-describe('the version of a release', () => {
-  it('is the one that is written, and certain', async () => {
+describe('findVersion', () => {
+  it('returns the version that is set, as certain', async () => {
     assert.deepEqual(await find('2026-11-22'), { name: '2026-11-22', certain: true })
   })
 
-  it('is not certain where there is no commit: few raise the version in package.json with every deployment', async () => {
+  it('is not certain without a commit: few apps change the version in package.json with every deployment', async () => {
     assert.deepEqual(await find(), { name: '1.4.0', certain: false })
   })
 
-  it('is the commit where nothing is uncommitted; what Punctual writes itself does not count', async () => {
+  it('returns the commit if nothing is uncommitted, ignoring files that Punctual writes', async () => {
     git('init')
     writeFileSync(join(cwd, 'a.js'), '1')
     git('add', '.')

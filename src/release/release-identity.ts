@@ -3,14 +3,17 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 
-/** Which app is released: its lock, its records and its sessions in a shared database are told from those of others by it. */
+/**
+ * Identifies the app: distinguishes its lock, records and sessions in a shared database from
+ * others.
+ */
 export interface AppIdentity {
-  /** The name in the `package.json` nearest to the config file; `app` where there is none. */
+  /** The name in the nearest `package.json` above the config file, else `app`. */
   readonly name: string
   readonly packageVersion: string | null
-  /** Key of the advisory lock: a signed 64-bit integer, as text. */
+  /** Key of the advisory lock: a signed 64-bit integer as text. */
   readonly lockKey: string
-  /** Under which sessions of its steps are seen in `pg_stat_activity`. */
+  /** `application_name` of its steps' sessions, as `pg_stat_activity` shows it. */
   readonly stepSessions: string
 }
 
@@ -35,10 +38,10 @@ function nearestPackage(directory: string): { readonly name?: unknown; readonly 
   }
 }
 
-/** What is released. */
+/** The version being released. */
 export interface ReleaseVersion {
   readonly name: string
-  /** Whether the same name always means the same code, so that what has been done for it need not be done again. */
+  /** Whether the name identifies the code, so that a completed release need not run again. */
   readonly certain: boolean
 }
 
@@ -50,11 +53,12 @@ export interface VersionOptions {
   readonly packageVersion: string | null
 }
 
-const GIT_LIMIT = 10_000
+const GIT_TIMEOUT = 10_000
 
 /**
- * The version as it is written; for `auto` the git commit, where there is one and nothing is uncommitted. The version in `package.json` alone says
- * little: few raise it with every deployment, and a migration that is skipped for it would be missed only much later.
+ * Returns the version that is set; for `auto`, the git commit if nothing is uncommitted. The
+ * version
+ * in `package.json` alone is not certain: few apps change it with every deployment.
  */
 export async function findVersion({
   setting: written,
@@ -63,20 +67,20 @@ export async function findVersion({
   packageVersion,
 }: VersionOptions): Promise<ReleaseVersion> {
   if (written !== 'auto') return { name: written, certain: true }
-  const front = packageVersion ?? '0'
+  const base = packageVersion ?? '0'
   const commit = (await git(cwd, ['rev-parse', '--verify', 'HEAD']))?.trim()
-  if (commit === undefined || !/^[0-9a-f]{40,64}$/.test(commit)) return { name: front, certain: false }
+  if (commit === undefined || !/^[0-9a-f]{40,64}$/.test(commit)) return { name: base, certain: false }
   const inside = relative(cwd, stateDir)
-  // What Punctual itself writes is no change of the code.
-  const but = inside === '' || inside.startsWith('..') ? [] : [`:(exclude)${inside}`]
-  const changes = await git(cwd, ['status', '--porcelain', '--', '.', ...but])
+  // Files that Punctual writes are not changes of the code.
+  const excluded = inside === '' || inside.startsWith('..') ? [] : [`:(exclude)${inside}`]
+  const changes = await git(cwd, ['status', '--porcelain', '--', '.', ...excluded])
   const clean = changes !== null && changes.trim() === ''
-  return { name: `${front}-${commit.slice(0, 12)}${clean ? '' : '-changed'}`, certain: clean }
+  return { name: `${base}-${commit.slice(0, 12)}${clean ? '' : '-changed'}`, certain: clean }
 }
 
 function git(cwd: string, args: readonly string[]): Promise<string | null> {
   return new Promise((resolve) => {
-    execFile('git', args, { cwd, timeout: GIT_LIMIT, maxBuffer: 16 * 1024 * 1024 }, (error, stdout) =>
+    execFile('git', args, { cwd, timeout: GIT_TIMEOUT, maxBuffer: 16 * 1024 * 1024 }, (error, stdout) =>
       resolve(error === null ? stdout : null),
     )
   })

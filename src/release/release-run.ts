@@ -8,27 +8,27 @@ import type { PlannedStep } from './release-config.ts'
 import { type ReleaseEnvironment, RunRecord, type SharedTimeout, startTimeout } from './release-environment.ts'
 import { failureOf, ReleaseError } from './release-error.ts'
 import { Rollback } from './rollback.ts'
-import { runPlannedStep, stepError } from './step/run-step.ts'
+import { runStep, stepError } from './step/run-step.ts'
 
-/** One run of the steps: recorded as it goes, undone where it fails. */
+/** One run of the release steps: recorded as it proceeds, undone if it fails. */
 export class ReleaseRun {
-  readonly #tools: ReleaseEnvironment
+  readonly #environment: ReleaseEnvironment
   readonly #record: RunRecord
 
-  private constructor(tools: ReleaseEnvironment, record: RunRecord) {
-    this.#tools = tools
+  private constructor(environment: ReleaseEnvironment, record: RunRecord) {
+    this.#environment = environment
     this.#record = record
   }
 
-  /** Begins a new run. */
-  static async begin(tools: ReleaseEnvironment): Promise<ReleaseRun> {
-    const record = new RunRecord(tools, {
+  /** Starts a run and saves its record. */
+  static async begin(environment: ReleaseEnvironment): Promise<ReleaseRun> {
+    const record = new RunRecord(environment, {
       id: randomUUID(),
-      app: tools.app.name,
-      version: tools.version.name,
+      app: environment.app.name,
+      version: environment.version.name,
       host: hostname(),
       pid: process.pid,
-      startedAt: await tools.records.now(),
+      startedAt: await environment.records.now(),
       endedAt: null,
       outcome: 'running',
       steps: [],
@@ -38,19 +38,22 @@ export class ReleaseRun {
       failure: null,
     })
     await record.save()
-    return new ReleaseRun(tools, record)
+    return new ReleaseRun(environment, record)
   }
 
   get record(): ReleaseRecord {
     return this.#record.current
   }
 
-  /** Runs back-up and steps. Resolves to what failed, with what was undone after it; null if nothing did. */
+  /**
+   * Makes the backup and runs the steps. Resolves with the failure after undoing what it can; null
+   * on success.
+   */
   async execute(): Promise<ReleaseError | null> {
-    const { plan, request, log } = this.#tools
-    const limit = startTimeout(request.settings.releaseTimeout, this.#tools.signal, 'releaseTimeout')
+    const { plan, request, log } = this.#environment
+    const timeout = startTimeout(request.settings.releaseTimeout, this.#environment.signal, 'releaseTimeout')
     try {
-      const failure = (await this.#backUp(limit.signal)) ?? (await this.#runSteps(plan.steps, limit))
+      const failure = (await this.#backUp(timeout.signal)) ?? (await this.#runSteps(plan.steps, timeout))
       if (failure === null) {
         await this.#saveDone()
         return null
@@ -61,39 +64,39 @@ export class ReleaseRun {
         { event: `release-${failure.details.phase}-failed`, ...failure.details },
         failure.message.split('\n')[0] ?? '',
       )
-      const committed = await this.#takeUpMarks()
-      const { message, undo } = await new Rollback(this.#tools, this.#record).afterFailure(failure)
-      const unheard = committed ? 'its transaction was committed all the same' : ''
-      const whole = new ReleaseError([failure.message, unheard, message].filter((part) => part !== '').join('\n'), {
+      const committed = await this.#addMarkedSteps()
+      const { message, undo } = await new Rollback(this.#environment, this.#record).afterFailure(failure)
+      const note = committed ? 'its transaction had already been committed' : ''
+      const whole = new ReleaseError([failure.message, note, message].filter((part) => part !== '').join('\n'), {
         ...failure.details,
         ...(committed ? { committed } : {}),
         undo,
       })
-      await this.#record.end(this.#tools.signal.aborted ? 'aborted' : 'failed', whole)
+      await this.#record.end(this.#environment.signal.aborted ? 'aborted' : 'failed', whole)
       return whole
     } finally {
-      limit.cancel()
+      timeout.cancel()
     }
   }
 
-  /** Steps that are done and not recorded would be run again: whoever cannot write that down has not finished. */
+  /** A run whose success cannot be saved has failed: its steps would run again. */
   async #saveDone(): Promise<void> {
-    const { records } = this.#tools
+    const { records } = this.#environment
     try {
       await this.#record.save({ outcome: 'done', endedAt: await records.now() })
     } catch (error) {
       throw new ReleaseError(
-        `all steps are done, but ${records.where} cannot be written: ${(error as Error).message}`,
+        `all steps are done, but could not write ${records.where}: ${(error as Error).message}`,
         { ...failureOf(error, 'record'), reason: 'not-written' },
         { cause: error },
       )
     }
   }
 
-  /** A server goes on with what a step has asked for, though the step has been killed. */
+  /** Ends the sessions of a killed step: the server still executes what they asked for. */
   async #endSessions(): Promise<void> {
-    const { signal, records, log } = this.#tools
-    // Without the lock they may be somebody else's.
+    const { signal, records, log } = this.#environment
+    // Without the lock they may belong to another release.
     if (signal.aborted) return
     await records
       .endLeftoverSessions()
@@ -102,11 +105,14 @@ export class ReleaseRun {
       )
   }
 
-  /** The answer to a COMMIT can be lost, or the step ended while it waits for it. What was committed is to be undone with the rest. */
-  async #takeUpMarks(): Promise<boolean> {
-    const { signal, records, log } = this.#tools
+  /**
+   * Adds a step that was committed although it failed: the reply to its COMMIT was lost, or it was
+   * killed while it waited for it. Returns whether there was one.
+   */
+  async #addMarkedSteps(): Promise<boolean> {
+    const { signal, records, log } = this.#environment
     const last = this.#record.current.steps.at(-1)
-    // Where all stops nothing is undone; the next run looks at the marks.
+    // Nothing is undone while Punctual stops; the next run reads the marks.
     if (signal.aborted || last === undefined) return false
     try {
       const { steps } = withMarks(this.#record.current, await records.marks())
@@ -116,41 +122,41 @@ export class ReleaseRun {
       log(
         'warn',
         { event: 'release-marks-unreadable', ...failureOf(error, 'record') },
-        `release: the marks of steps cannot be read: ${(error as Error).message}`,
+        `release: could not read which steps were applied: ${(error as Error).message}`,
       )
       return false
     }
   }
 
   async #backUp(signal: AbortSignal): Promise<ReleaseError | null> {
-    const { backups, version, log } = this.#tools
+    const { backups, version, log } = this.#environment
     if (backups === null) return null
     try {
-      log('info', { event: 'release-backup-started' }, 'release: making a back-up')
+      log('info', { event: 'release-backup-started' }, 'release: making a backup')
       const backup = await backups.make(version.name, signal)
       this.#record.change({ backup })
       log(
         'info',
         { event: 'release-backup-made', ...backup },
-        `release: backed up to ${backup.path} (${formatBytes(backup.bytes)}, read back) after ${formatElapsed(backup.durationMs)}`,
+        `release: backed up to ${backup.path} (${formatBytes(backup.bytes)}, verified) in ${formatElapsed(backup.durationMs)}`,
       )
     } catch (error) {
       return new ReleaseError(
-        `there is no back-up, so no step was run: ${(error as Error).message}`,
+        `no step was run, because the backup failed: ${(error as Error).message}`,
         failureOf(error, 'backup'),
         { cause: error },
       )
     }
-    return await this.#write('the back-up is made')
+    return await this.#write('the backup is made')
   }
 
-  async #runSteps(steps: readonly PlannedStep[], limit: SharedTimeout): Promise<ReleaseError | null> {
-    const { request, log } = this.#tools
+  async #runSteps(steps: readonly PlannedStep[], timeout: SharedTimeout): Promise<ReleaseError | null> {
+    const { request, log } = this.#environment
     for (const step of steps) {
-      const own = Math.min(step.timeout ?? request.settings.releaseTimeout, limit.left()) as Milliseconds
+      const stepTimeout = Math.min(step.timeout ?? request.settings.releaseTimeout, timeout.left()) as Milliseconds
       const fields = { step: step.name, phase: 'step' }
-      log('info', { event: 'release-step-started', ...fields }, `release step ${step.name}: begins`)
-      const result = await runPlannedStep(this.#tools, this.#record.current.id, step, 'run', own)
+      log('info', { event: 'release-step-started', ...fields }, `release step ${step.name}: started`)
+      const result = await runStep(this.#environment, this.#record.current.id, step, 'run', stepTimeout)
       const { outcome, durationMs, attempts } = result
       const good = outcome === 'done' || outcome === 'already-done'
       const record: ReleaseStepRecord = {
@@ -168,26 +174,29 @@ export class ReleaseRun {
       }
       const unwritten = await this.#write(`release step ${step.name} is done`, step.name)
       if (unwritten !== null) return unwritten
-      const again = attempts > 1 ? `, at attempt ${attempts}` : ''
+      const attempt = attempts > 1 ? ` (attempt ${attempts})` : ''
       log(
         'info',
         { event: 'release-step-done', ...fields, outcome, durationMs, attempts },
         outcome === 'done'
-          ? `release step ${step.name}: done after ${formatElapsed(durationMs)}${again}`
-          : `release step ${step.name}: an interrupted run has applied it already`,
+          ? `release step ${step.name}: done in ${formatElapsed(durationMs)}${attempt}`
+          : `release step ${step.name}: already applied by an interrupted run`,
       )
     }
     return null
   }
 
-  /** What is done and cannot be written down has failed: resolves to that. */
+  /**
+   * Saves the record. Resolves with the failure if it cannot be written: what is not recorded has
+   * failed.
+   */
   async #write(done: string, step?: string): Promise<ReleaseError | null> {
     try {
       await this.#record.save()
       return null
     } catch (error) {
       return new ReleaseError(
-        `${done}, but ${this.#tools.records.where} cannot be written: ${(error as Error).message}`,
+        `${done}, but could not write ${this.#environment.records.where}: ${(error as Error).message}`,
         { ...failureOf(error, 'record'), reason: 'not-written', ...(step === undefined ? {} : { step }) },
         { cause: error },
       )

@@ -5,21 +5,21 @@ import type { BackupStore } from './backup/backup-store.ts'
 import type { ReleaseEnd } from './messages.ts'
 import { type ReleaseEnvironment, RunRecord, startTimeout } from './release-environment.ts'
 import { failureOf, type ReleaseError } from './release-error.ts'
-import { runPlannedStep, stepError } from './step/run-step.ts'
+import { runStep, stepError } from './step/run-step.ts'
 
 type End = Omit<ReleaseEnd, 'history'>
 
 /**
- * Undoes the newest release: by the roll-backs of its steps, or its back-up.
+ * Undoes the newest release, by the rollbacks of its steps or from its backup.
  *
- * @param records as they stand, the newest first
+ * @param records with current steps, newest first
  */
-export async function undoNewest(tools: ReleaseEnvironment, records: readonly ReleaseRecord[]): Promise<End> {
-  const { request, plan } = tools
+export async function undoNewest(environment: ReleaseEnvironment, records: readonly ReleaseRecord[]): Promise<End> {
+  const { request, plan } = environment
   const restore = request.mode === 'restore'
   const newest = findRunToUndo(records, restore)
   if (newest === undefined) {
-    const message = restore ? 'there is no release with a back-up to restore' : 'there is no release to roll back'
+    const message = restore ? 'no release has a backup to restore' : 'there is no release to roll back'
     const failure = { phase: restore ? 'restore' : 'rollback', reason: 'nothing-to-undo' } as const
     return { outcome: 'failed', message, failure, version: null, record: null }
   }
@@ -29,7 +29,7 @@ export async function undoNewest(tools: ReleaseEnvironment, records: readonly Re
   }
   if (restore && newest.backup === null) {
     return refuse(
-      `the newest release, ${version} of ${newest.startedAt}, has no back-up, and an older one would undo more than that release; undo it with --rollback first`,
+      `release ${version} of ${newest.startedAt}, the newest, has no backup, and an older backup would undo more than that release; undo it with --rollback first`,
       { phase: 'restore', reason: 'no-backup' },
     )
   }
@@ -40,14 +40,14 @@ export async function undoNewest(tools: ReleaseEnvironment, records: readonly Re
   const byBackup = restore || (without.length > 0 && plan.backup !== null && plan.backup.restoreOnFailure !== 'never')
   if (!byBackup && without.length > 0) {
     return refuse(
-      `release ${version} cannot be rolled back: ${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} no roll-back in the config file; write one, or restore the back-up with --restore`,
+      `release ${version} cannot be rolled back: ${without.join(', ')} ${without.length === 1 ? 'has' : 'have'} no rollback in the config file; add one, or restore the backup with --restore`,
       { phase: 'rollback', reason: 'no-rollback', steps: without },
     )
   }
-  const its = { ...tools, version: { name: version, certain: true } }
-  const run = new RunRecord(its, newest)
-  const undo = new Rollback(its, run)
-  const undone = byBackup ? await undo.restore() : await undo.rollBackSteps({ outcome: 'rolled-back' })
+  const ofNewest = { ...environment, version: { name: version, certain: true } }
+  const run = new RunRecord(ofNewest, newest)
+  const rollback = new Rollback(ofNewest, run)
+  const undone = byBackup ? await rollback.restore() : await rollback.rollBackSteps({ outcome: 'rolled-back' })
   const { failure } = undone.undo
   if (failure !== undefined) {
     await run.saveIfPossible()
@@ -55,102 +55,103 @@ export async function undoNewest(tools: ReleaseEnvironment, records: readonly Re
   }
   await run.save({ outcome: 'rolled-back' })
   const record = run.current
-  const how = byBackup ? `its back-up ${record.backup?.path} was restored` : 'its steps were rolled back'
-  const message = `release ${version} of ${newest.startedAt} is undone: ${how}`
+  const how = byBackup ? `restored its backup ${record.backup?.path}` : 'rolled back its steps'
+  const message = `release ${version} of ${newest.startedAt} was undone: ${how}`
   return { outcome: 'done', message, failure: null, version, record }
 }
 
 interface RollbackResult {
-  /** What was done, or what failed, in words; empty where there was nothing to do. */
+  /** What was undone or what failed, for a person; empty if there was nothing to undo. */
   readonly message: string
   readonly undo: ReleaseUndo
 }
 
-interface Users {
-  readonly told: string
+/** Why the database is in use, and the backup is not restored. */
+interface InUse {
+  readonly why: string
   readonly notRestored: NonNullable<ReleaseUndo['notRestored']>
 }
 
-const NOTHING: ReleaseUndo = { rolledBack: [], kept: [], restored: false }
+const NOTHING_UNDONE: ReleaseUndo = { rolledBack: [], kept: [], restored: false }
 
-/** Undoes a run: by its back-up, or by the roll-backs of its steps. */
+/** Undoes a run, from its backup or by the rollbacks of its steps. */
 export class Rollback {
-  readonly #tools: ReleaseEnvironment
+  readonly #environment: ReleaseEnvironment
   readonly #record: RunRecord
 
-  constructor(tools: ReleaseEnvironment, record: RunRecord) {
-    this.#tools = tools
+  constructor(environment: ReleaseEnvironment, record: RunRecord) {
+    this.#environment = environment
     this.#record = record
   }
 
-  /** After a failure: undoes what can and may be undone. */
+  /** Undoes what can and may be undone after a failure. */
   async afterFailure({ message: failure }: ReleaseError): Promise<RollbackResult> {
-    const { plan, signal, request, backups } = this.#tools
-    // Whoever has lost the lock must touch nothing: another may be at work. Who is told to stop has no time; the next start does it anew.
+    const { plan, signal, request, backups } = this.#environment
+    // Without the lock another release may be running, and a stop leaves no time: touch nothing.
     if (signal.aborted) {
       const why = (signal.reason as Error).message
-      const undo: ReleaseUndo = { ...NOTHING, skipped: failureOf(signal.reason).reason }
-      const told = failure.includes(why) ? '' : why
-      if (this.#record.current.steps.length === 0) return { message: told, undo }
-      return { message: told === '' ? 'nothing was rolled back' : `nothing was rolled back: ${told}`, undo }
+      const undo: ReleaseUndo = { ...NOTHING_UNDONE, skipped: failureOf(signal.reason).reason }
+      const reason = failure.includes(why) ? '' : why
+      if (this.#record.current.steps.length === 0) return { message: reason, undo }
+      return { message: reason === '' ? 'nothing was rolled back' : `nothing was rolled back: ${reason}`, undo }
     }
-    if (this.#record.current.steps.length === 0) return { message: '', undo: NOTHING }
+    if (this.#record.current.steps.length === 0) return { message: '', undo: NOTHING_UNDONE }
     const restore = plan.backup?.restoreOnFailure ?? 'never'
     if (restore !== 'never' && this.#record.current.backup !== null) {
-      const users = restore === 'always' ? null : await this.#users(request.serving, backups)
-      if (users === null) return await this.restore()
-      const front = `the back-up ${this.#record.current.backup.path} was not restored, because ${users.told} and what was written since would be lost (punctual release --restore does it all the same)`
+      const inUse = restore === 'always' ? null : await this.#findUse(request.serving, backups)
+      if (inUse === null) return await this.restore()
+      const front = `the backup ${this.#record.current.backup.path} was not restored, because ${inUse.why} and later writes would be lost (punctual release --restore restores it anyway)`
       const { message, undo } = await this.rollBackSteps()
       return {
         message: [front, message].filter((part) => part !== '').join('; '),
-        undo: { ...undo, notRestored: users.notRestored },
+        undo: { ...undo, notRestored: inUse.notRestored },
       }
     }
     return await this.rollBackSteps()
   }
 
-  /** By its back-up. */
+  /** Restores the backup of the run. */
   async restore(): Promise<RollbackResult> {
-    const { backups, request, records, signal, log } = this.#tools
+    const { backups, request, records, signal, log } = this.#environment
     const { backup, host } = this.#record.current
     const failed = (message: string, failure: ReleaseFailure, restored: boolean): RollbackResult => {
-      return { message, undo: { ...NOTHING, restored, failure } }
+      return { message, undo: { ...NOTHING_UNDONE, restored, failure } }
     }
     if (backups === null || backup === null) {
-      return failed('this release has no back-up', { phase: 'restore', reason: 'no-backup' }, false)
+      return failed('this release has no backup', { phase: 'restore', reason: 'no-backup' }, false)
     }
-    const limit = startTimeout(request.settings.releaseTimeout, signal, 'releaseTimeout')
+    const timeout = startTimeout(request.settings.releaseTimeout, signal, 'releaseTimeout')
     try {
       log('info', { event: 'release-restore-started', path: backup.path }, `release: restoring ${backup.path}`)
       await records.endLeftoverSessions()
-      await backups.restore(backup, host, limit.signal)
+      await backups.restore(backup, host, timeout.signal)
     } catch (error) {
-      const message = `the back-up ${backup.path} could not be restored: ${(error as Error).message}`
+      const message = `could not restore the backup ${backup.path}: ${(error as Error).message}`
       return failed(message, failureOf(error, 'restore'), false)
     } finally {
-      limit.cancel()
+      timeout.cancel()
     }
-    const message = `the back-up ${backup.path} was restored`
+    const message = `restored the backup ${backup.path}`
     log('info', { event: 'release-restored', path: backup.path }, `release: restored ${backup.path}`)
     await this.#record.saveIfPossible({ restored: true })
     try {
       await records.deleteMarksOf(this.#record.current.id)
-      return { message, undo: { ...NOTHING, restored: true } }
+      return { message, undo: { ...NOTHING_UNDONE, restored: true } }
     } catch (error) {
       const failure: ReleaseFailure = { ...failureOf(error, 'restore'), reason: 'marks-not-deleted' }
-      return failed(`${message}, but ${tellMarks(this.#tools, error)}`, failure, true)
+      return failed(`${message}, but ${markNotDeleted(this.#environment, error)}`, failure, true)
     }
   }
 
   /**
-   * In reverse order, those that were done and are not undone yet; after a failure no more are tried.
+   * Rolls back the steps that are in effect, in reverse order. Stops at the first failure.
    *
-   * @param inTheEnd what changes of the record once nothing stands. Written down with the last step: else a write that fails in between would leave a
-   * run that is all undone and does not say so.
+   * @param inTheEnd changes of the record once no step is in effect. Saved with the last step:
+   *   otherwise a failed write could leave a run that is undone but does not say so.
    */
   async rollBackSteps(inTheEnd: Partial<ReleaseRecord> = {}): Promise<RollbackResult> {
-    const { plan, request, version, records, signal, log } = this.#tools
-    const limit = startTimeout(request.settings.releaseTimeout, signal, 'releaseTimeout')
+    const { plan, request, version, records, signal, log } = this.#environment
+    const timeout = startTimeout(request.settings.releaseTimeout, signal, 'releaseTimeout')
     const undone: string[] = []
     const without: string[] = []
     const failed = (message: string, failure: ReleaseFailure): RollbackResult => {
@@ -163,21 +164,21 @@ export class Rollback {
           without.push(name)
           continue
         }
-        const own = Math.min(step.timeout ?? request.settings.releaseTimeout, limit.left()) as Milliseconds
+        const stepTimeout = Math.min(step.timeout ?? request.settings.releaseTimeout, timeout.left()) as Milliseconds
         const fields = { step: name, phase: 'rollback' }
-        log('info', { event: 'release-step-started', ...fields }, `roll-back of ${name}: begins`)
-        const result = await runPlannedStep(this.#tools, this.#record.current.id, step, 'rollback', own)
+        log('info', { event: 'release-step-started', ...fields }, `rollback of ${name}: started`)
+        const result = await runStep(this.#environment, this.#record.current.id, step, 'rollback', stepTimeout)
         const good = result.outcome === 'done'
         this.#mark(name, good ? 'done' : 'failed')
         if (!good) {
-          const done = undone.length === 0 ? '' : `; rolled back before it: ${undone.join(', ')}`
+          const done = undone.length === 0 ? '' : `; already rolled back: ${undone.join(', ')}`
           const { message, details } = stepError(name, 'rollback', result)
           return failed(`${message}${done}`, details)
         }
         try {
           await records.deleteMark(version.name, name)
         } catch (error) {
-          return failed(`step ${name} was rolled back, but ${tellMarks(this.#tools, error)}`, {
+          return failed(`step ${name} was rolled back, but ${markNotDeleted(this.#environment, error)}`, {
             ...failureOf(error, 'rollback'),
             reason: 'marks-not-deleted',
             step: name,
@@ -190,13 +191,13 @@ export class Rollback {
         log(
           'info',
           { event: 'release-step-done', ...fields, outcome, durationMs, attempts },
-          `roll-back of ${name}: done after ${formatElapsed(durationMs)}`,
+          `rollback of ${name}: done in ${formatElapsed(durationMs)}`,
         )
       }
     } finally {
-      limit.cancel()
+      timeout.cancel()
     }
-    const kept = without.length === 0 ? '' : `done and without a roll-back: ${without.join(', ')}`
+    const kept = without.length === 0 ? '' : `still applied, without a rollback: ${without.join(', ')}`
     const back = undone.length === 0 ? '' : `rolled back: ${undone.join(', ')}`
     return {
       message: [back, kept].filter((part) => part !== '').join('; '),
@@ -204,20 +205,20 @@ export class Rollback {
     }
   }
 
-  /** Who else uses the database, so that it is not restored; null if nobody does. */
-  async #users(serving: boolean, backups: BackupStore | null): Promise<Users | null> {
+  /** Finds out whether anything else uses the database; null if nothing does. */
+  async #findUse(serving: boolean, backups: BackupStore | null): Promise<InUse | null> {
     if (serving) {
-      return { told: 'the old generation uses the database', notRestored: { reason: 'old-generation-serving' } }
+      return { why: 'the old generation uses the database', notRestored: { reason: 'old-generation-serving' } }
     }
     try {
       const sessions = (await backups?.otherSessions()) ?? 0
       if (sessions === 0) return null
-      const told = `${sessions} other sessions use the database`
-      return { told, notRestored: { reason: 'database-in-use', sessions } }
+      const why = `${sessions} other ${sessions === 1 ? 'session uses' : 'sessions use'} the database`
+      return { why, notRestored: { reason: 'database-in-use', sessions } }
     } catch (error) {
-      const told = `it cannot be known who uses the database (${(error as Error).message})`
+      const why = `the users of the database are unknown (${(error as Error).message})`
       const { errorCode } = failureOf(error, 'restore')
-      return { told, notRestored: { reason: 'users-unknown', ...(errorCode === undefined ? {} : { errorCode }) } }
+      return { why, notRestored: { reason: 'users-unknown', ...(errorCode === undefined ? {} : { errorCode }) } }
     }
   }
 
@@ -227,6 +228,6 @@ export class Rollback {
   }
 }
 
-function tellMarks({ version }: ReleaseEnvironment, error: unknown): string {
-  return `its mark cannot be deleted: ${(error as Error).message}; until that is done by hand in punctual_release_steps, releases of ${version.name} take its step for applied`
+function markNotDeleted({ version }: ReleaseEnvironment, error: unknown): string {
+  return `could not delete its mark: ${(error as Error).message}; releases of ${version.name} skip the step until you delete its row from punctual_release_steps`
 }

@@ -10,10 +10,10 @@ import { OutputTail } from './output-tail.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 const ENTRY = fileURLToPath(new URL(`./release-process.${extension}`, import.meta.url))
-/** What connecting, looking and writing down may take besides what has a limit of its own. */
-const SPARE = ms(120_000)
-/** From the order to stop until the process is killed with all it has started. */
-const ABORT_LIMIT = ms(10_000)
+/** For connecting, reading and saving records, which the timeouts of the settings do not cover. */
+const MARGIN = ms(120_000)
+/** From the order to abort until the process and all it started are killed. */
+const ABORT_TIMEOUT = ms(10_000)
 
 export interface ReleaseListener {
   readonly onLog: (line: ReleaseLogLine) => void
@@ -23,11 +23,11 @@ export interface ReleaseListener {
 export interface RunningRelease {
   /** Never rejects. */
   readonly ended: Promise<ReleaseEnd>
-  /** Ends it: the step that runs is killed, nothing is rolled back, the lock is given up. */
+  /** Aborts the release: kills the running step, rolls back nothing, releases the lock. */
   abort(why: string): void
 }
 
-/** Starts a release in a process of its own. */
+/** Starts a release in its own process, so that the arbiter never loads the app's modules. */
 export function startRelease(request: ReleaseRequest, listener: ReleaseListener): RunningRelease {
   const mark = randomUUID()
   const child = spawn(process.execPath, [...ownFlags(), ENTRY], {
@@ -48,29 +48,29 @@ export function startRelease(request: ReleaseRequest, listener: ReleaseListener)
   }
   const abort = (why: string): void => {
     send({ type: 'abort', why })
-    cancels.push(after(ABORT_LIMIT, kill))
+    cancels.push(after(ABORT_TIMEOUT, kill))
   }
-  // It ends its steps itself when it loses this channel; killed, it cannot.
+  // A killed process cannot kill its steps itself.
   const kill = (): void => void killTree(child, mark, false)
 
   const ended = new Promise<ReleaseEnd>((resolve) => {
-    let said: ReleaseEnd | null = null
+    let reported: ReleaseEnd | null = null
     const finish = (why: string, exit: Pick<ReleaseFailure, 'exitCode' | 'signal'> = {}): void => {
       for (const cancel of cancels) cancel()
       output.end()
       const tail = output.text === '' ? '' : `\n${output.text}`
-      resolve(said ?? failed(`the process of the release ended (${why})${tail}`, exit))
+      resolve(reported ?? failed(`the release process exited (${why})${tail}`, exit))
     }
     child.on('message', (message: FromRelease) => {
       if (message.type === 'log') listener.onLog(message.line)
       else if (message.type === 'record') listener.onRecord(message.version, message.record)
-      else said = message.end
+      else reported = message.end
     })
     child.on('error', (error) => finish(error.message))
     child.on('close', (code, signal) => finish(signal ?? `exit code ${code}`, { exitCode: code, signal }))
     const { releaseTimeout, releaseLockTimeout } = request.settings
-    // It keeps its limits itself; this one is for a process that no longer turns.
-    cancels.push(after(ms(releaseLockTimeout + 2 * releaseTimeout + SPARE), kill))
+    // The process applies its timeouts itself, unless its event loop is blocked.
+    cancels.push(after(ms(releaseLockTimeout + 2 * releaseTimeout + MARGIN), kill))
   })
   send({ type: 'begin', request })
   return { ended, abort }
@@ -81,7 +81,10 @@ function failed(message: string, exit: Pick<ReleaseFailure, 'exitCode' | 'signal
   return { outcome: 'failed', message, failure, version: null, record: null, history: [] }
 }
 
-/** Node's own flags as this process has them, so that the config file loads the same way; a debugger's port can be had only once. */
+/**
+ * The flags of this process, so that the config file loads the same way; only one process can have
+ * the debugger's port.
+ */
 function ownFlags(): string[] {
   return [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), '--disable-warning=ExperimentalWarning']
 }

@@ -2,35 +2,35 @@ import { stat } from 'node:fs/promises'
 import { ReleaseError } from '../release-error.ts'
 import { runProgram } from './programs.ts'
 
-/** Makes copies of one database, and puts them back. */
+/** Makes and restores backups of one database. */
 export interface BackupMaker {
-  /** Of its files: `dump`. */
+  /** File name extension: `dump`. */
   readonly extension: string
   /**
-   * Looks whether a back-up could be made: the programs are there and fit, the server answers. Said at every start, not only when it is needed.
+   * Checks that a backup can be made: the programs exist and fit, the server responds.
    *
    * @throws Error that says what is missing
    */
   check(): Promise<void>
-  /** Bytes that a copy may need; null where that cannot be known. */
+  /** Bytes that a backup may need; null if unknown. */
   size(): Promise<number | null>
   /**
-   * Writes the file, and reads it back.
+   * Writes the file, and verifies it by reading it back.
    *
    * @throws Error that says what failed
    */
   make(path: string, signal: AbortSignal): Promise<void>
-  /** Puts a copy in the place of what is there, all of it or nothing. */
+  /** Replaces the content of the database, atomically. */
   restore(path: string, signal: AbortSignal): Promise<void>
   /**
-   * How many others use the database now; null for a kind of database that does not tell.
+   * Counts the other sessions that use the database; null if this kind of database cannot tell.
    *
-   * @throws Error if one that does could not be asked
+   * @throws Error if the server could not be queried
    */
   otherSessions(): Promise<number | null>
 }
 
-/** By commands of the app's own: they write and read the file `$BACKUP_FILE`. */
+/** Runs the commands of the config file; they write and read `$BACKUP_FILE`. */
 export class CommandBackup implements BackupMaker {
   readonly extension = 'backup'
   readonly #command: string
@@ -51,14 +51,14 @@ export class CommandBackup implements BackupMaker {
     return Promise.resolve(null)
   }
 
-  /** All that can be read back of a file of unknown form is that there is something in it. */
+  /** A file of unknown format can only be checked for not being empty. */
   async make(path: string, signal: AbortSignal): Promise<void> {
     await runProgram(this.#command, [], { signal, shell: true, cwd: this.#cwd, env: { BACKUP_FILE: path } })
     const size = await stat(path)
       .then((found) => found.size)
       .catch(() => 0)
     if (size === 0) {
-      throw new ReleaseError(`the back-up command wrote nothing to $BACKUP_FILE (${path})`, {
+      throw new ReleaseError(`the backup command wrote nothing to $BACKUP_FILE (${path})`, {
         phase: 'backup',
         reason: 'unreadable',
       })

@@ -13,14 +13,14 @@ import { type BackupMaker, CommandBackup } from './backup-maker.ts'
 import { PostgresBackup } from './postgres-backup.ts'
 import { SqliteBackup } from './sqlite-backup.ts'
 
-/** Left free on the disk at least, whatever the database says of its size. */
-const SPARE = 16 * 1024 * 1024
-/** `20261122T071835Z-1.4.0.dump`, with what names the app in front. */
-const NAME = /^\d{8}T\d{6}Z-/
-/** Age in milliseconds from which an unfinished file is nobody's any more. */
-const LEFTOVER = 86_400_000
+/** Bytes to leave free on the disk. */
+const MIN_FREE = 16 * 1024 * 1024
+/** Follows the name of the app in a file name: `20261122T071835Z-1.4.0.dump`. */
+const STAMP = /^\d{8}T\d{6}Z-/
+/** Milliseconds after which an unfinished file is deleted. */
+const LEFTOVER_AGE = 86_400_000
 
-/** The back-ups of one app: made, read back, kept bounded, restored. */
+/** The backups of one app: makes, verifies, prunes and restores them. */
 export class BackupStore {
   readonly #plan: PlannedBackup
   readonly #maker: BackupMaker
@@ -28,41 +28,41 @@ export class BackupStore {
 
   constructor(
     plan: PlannedBackup,
-    surroundings: { readonly configFile: string; readonly cwd: string; readonly app: AppIdentity },
+    options: { readonly configFile: string; readonly cwd: string; readonly app: AppIdentity },
   ) {
-    const { configFile, cwd, app } = surroundings
+    const { configFile, cwd, app } = options
     const { database, command, restoreCommand, tools } = plan
     this.#plan = plan
-    this.#front = safe(app.name)
+    this.#front = sanitize(app.name)
     if (command !== null) this.#maker = new CommandBackup(command, restoreCommand, cwd)
     else if (database?.kind === 'postgres')
       this.#maker = new PostgresBackup({ configFile, url: database.url, app, tools })
     else this.#maker = new SqliteBackup(database?.path ?? '')
   }
 
-  /** @throws Error that says why no back-up could be made */
+  /** @throws Error that says why no backup can be made */
   check(): Promise<void> {
     return this.#maker.check()
   }
 
-  /** Others that use the database now; null for a kind of database that does not tell. Rejects if one that does could not be asked. */
+  /** Counts the other sessions that use the database; see `BackupMaker.otherSessions`. */
   otherSessions(): Promise<number | null> {
     return this.#maker.otherSessions()
   }
 
-  /** @throws Error that says what failed; no file is left then */
+  /** Makes a backup. @throws Error that says what failed; no file is left */
   async make(version: string, signal: AbortSignal): Promise<ReleaseBackup> {
     const start = monotonicNow()
     const { directory } = this.#plan
     await makeDirectory(directory)
-    await this.#checkRoom()
+    await this.#checkFreeSpace()
     const stamp = wallClock()
       .toISOString()
       .replace(/[-:]|\.\d+/g, '')
-    const path = join(directory, `${this.#front}-${stamp}-${safe(version)}.${this.#maker.extension}`)
+    const path = join(directory, `${this.#front}-${stamp}-${sanitize(version)}.${this.#maker.extension}`)
     const partial = `${path}.partial`
     try {
-      // Nobody else is to read it, whatever the program's own ideas of that are.
+      // Only its owner may read it, regardless of the umask of the program.
       await (await open(partial, 'w', 0o600)).close()
       if (this.#maker.extension === 'backup') await rm(partial)
       await this.#maker.make(partial, signal)
@@ -83,56 +83,57 @@ export class BackupStore {
     }
   }
 
-  /** @throws Error that says why; what is in the database is then as it was */
+  /** Restores a backup. @throws Error that says what failed; the database is unchanged */
   async restore(backup: ReleaseBackup, host: string, signal: AbortSignal): Promise<void> {
-    const there = await stat(backup.path).catch(() => null)
-    if (there === null) {
+    const file = await stat(backup.path).catch(() => null)
+    if (file === null) {
       const where = host === hostname() ? '' : `; it was made on ${host}`
-      throw new ReleaseError(`the back-up ${backup.path} is not there${where}`, {
+      throw new ReleaseError(`the backup ${backup.path} does not exist${where}`, {
         phase: 'restore',
         reason: 'missing',
         path: backup.path,
       })
     }
     if ((await digest(backup.path)) !== backup.sha256) {
-      throw new ReleaseError(
-        `the back-up ${backup.path} cannot be read: it is not what was written (its SHA-256 differs)`,
-        { phase: 'restore', reason: 'altered', path: backup.path },
-      )
+      throw new ReleaseError(`the backup ${backup.path} was altered: its SHA-256 differs`, {
+        phase: 'restore',
+        reason: 'altered',
+        path: backup.path,
+      })
     }
     await this.#maker.restore(backup.path, signal)
   }
 
-  async #checkRoom(): Promise<void> {
+  async #checkFreeSpace(): Promise<void> {
     const { directory } = this.#plan
     const need = await this.#maker.size()
     if (need === null) return
     const { bavail, bsize } = await statfs(directory)
     const free = bavail * bsize
-    if (free >= need + SPARE) return
+    if (free >= need + MIN_FREE) return
     throw new ReleaseError(
-      `the disk of ${directory} has ${formatBytes(free)} left, and a back-up may need ${formatBytes(need + SPARE)}; make room or name another backup.directory`,
-      { phase: 'backup', reason: 'disk-full', free, needed: need + SPARE },
+      `the disk of ${directory} has ${formatBytes(free)} free, but a backup may need ${formatBytes(need + MIN_FREE)}; free some space, or set another backup.directory`,
+      { phase: 'backup', reason: 'disk-full', free, needed: need + MIN_FREE },
     )
   }
 
   async #prune(): Promise<void> {
     const { directory, keep } = this.#plan
     const ours = (await readdir(directory)).filter(
-      (name) => name.startsWith(`${this.#front}-`) && NAME.test(name.slice(this.#front.length + 1)),
+      (name) => name.startsWith(`${this.#front}-`) && STAMP.test(name.slice(this.#front.length + 1)),
     )
-    const whole = ours.filter((name) => name.endsWith(`.${this.#maker.extension}`)).toSorted()
-    for (const name of whole.slice(0, Math.max(0, whole.length - keep)))
+    const finished = ours.filter((name) => name.endsWith(`.${this.#maker.extension}`)).toSorted()
+    for (const name of finished.slice(0, Math.max(0, finished.length - keep)))
       await rm(join(directory, name), { force: true })
     for (const name of ours.filter((one) => /\.partial(-\w+)?$|\.sql$/.test(one))) {
       const found = await stat(join(directory, name)).catch(() => null)
-      if (found !== null && wallClock().getTime() - found.mtimeMs > LEFTOVER)
+      if (found !== null && wallClock().getTime() - found.mtimeMs > LEFTOVER_AGE)
         await rm(join(directory, name), { force: true })
     }
   }
 }
 
-function safe(text: string): string {
+function sanitize(text: string): string {
   return text.replace(/[^\w.+-]+/g, '_').slice(0, 80)
 }
 
@@ -146,7 +147,7 @@ function digest(path: string): Promise<string> {
   })
 }
 
-/** `12.3 MiB` */
+/** Formats `12.3 MiB`. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024 * 1024) return `${(bytes / 1024).toFixed(1)} KiB`
   if (bytes < 1024 ** 3) return `${(bytes / 1024 ** 2).toFixed(1)} MiB`

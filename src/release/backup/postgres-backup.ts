@@ -6,19 +6,19 @@ import type { AppIdentity } from '../release-identity.ts'
 import type { BackupMaker } from './backup-maker.ts'
 import { findPgTools, type PgTools, runProgram } from './programs.ts'
 
-const QUERY_LIMIT = 30_000
-/** How long `pg_dump` waits for a table that somebody has locked. */
-const LOCK_WAIT = '30s'
+const QUERY_TIMEOUT = 30_000
+/** How long `pg_dump` waits for a locked table. */
+const LOCK_TIMEOUT = '30s'
 
 export interface PostgresBackupOptions {
   readonly configFile: string
   readonly url: string
   readonly app: AppIdentity
-  /** Directory of the client programs; null finds them. */
+  /** Directory of the client programs; null searches for them. */
   readonly tools: string | null
 }
 
-/** By `pg_dump` in its custom format. */
+/** Uses `pg_dump` in its custom format. */
 export class PostgresBackup implements BackupMaker {
   readonly extension = 'dump'
   readonly #options: PostgresBackupOptions
@@ -33,7 +33,7 @@ export class PostgresBackup implements BackupMaker {
   }
 
   async size(): Promise<number> {
-    const rows = await this.#ask('select pg_database_size(current_database())::float8 as size')
+    const rows = await this.#query('select pg_database_size(current_database())::float8 as size')
     return Number(rows[0]?.size)
   }
 
@@ -43,38 +43,44 @@ export class PostgresBackup implements BackupMaker {
     const without = RELEASE_TABLES.map((table) => `--exclude-table=*.${table}`)
     const args = [
       '--format=custom',
-      `--lock-wait-timeout=${LOCK_WAIT}`,
+      `--lock-wait-timeout=${LOCK_TIMEOUT}`,
       '--no-password',
       ...without,
       `--file=${path}`,
       url,
     ]
     await runProgram(dump, args, { signal, env: { ...env, PGAPPNAME: 'punctual release backup', PGOPTIONS: options } })
-    await this.#readBack(restore, path, signal)
+    await this.#verify(restore, path, signal)
   }
 
-  /** The list of contents stands at the head of the file, and is whole even where the rest is missing: so all of it is read. */
-  async #readBack(restore: string, path: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Reads all of the file: the table of contents at its head is complete even if the rest is
+   * missing.
+   */
+  async #verify(restore: string, path: string, signal: AbortSignal): Promise<void> {
     try {
       const list = await runProgram(restore, ['--list', path], { signal })
-      const promised = Number(/TOC Entries: (\d+)/.exec(list)?.[1])
-      if (!(promised > 0)) throw new Error('pg_restore finds no contents in it')
+      const entries = Number(/TOC Entries: (\d+)/.exec(list)?.[1])
+      if (!(entries > 0)) throw new Error('pg_restore found no contents')
       await runProgram(restore, ['--file=/dev/null', path], { signal })
     } catch (error) {
       signal.throwIfAborted()
       throw new ReleaseError(
-        `the back-up ${path} cannot be read back: ${(error as Error).message}`,
+        `the backup ${path} cannot be read back: ${(error as Error).message}`,
         { phase: 'backup', reason: 'unreadable' },
         { cause: error },
       )
     }
   }
 
-  /** In one transaction: everything goes, then the back-up comes. Our own records stand aside meanwhile. */
+  /**
+   * In one transaction: drops everything, then loads the backup. Our own tables are moved aside
+   * meanwhile.
+   */
   async restore(path: string, signal: AbortSignal): Promise<void> {
     const { restore, psql } = await this.#find()
     if (psql === null) {
-      throw new ReleaseError('there is no psql beside pg_restore; install it to restore a back-up', {
+      throw new ReleaseError('psql is missing beside pg_restore; install it to restore a backup', {
         phase: 'restore',
         reason: 'tools-missing',
       })
@@ -82,12 +88,12 @@ export class PostgresBackup implements BackupMaker {
     const { url, env, options } = libpqAddress(this.#options.url)
     const script = `${path}.sql`
     try {
-      // Made whole before the database is touched.
+      // Written completely before the database is touched.
       await writeFile(script, '', { mode: 0o600 })
       await runProgram(restore, ['--clean', '--if-exists', `--file=${script}`, path], { signal })
       const args = ['-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '--no-password', '-d', url]
-      // By its name: of a pipe that breaks, psql takes the end for the end of the script, and commits what it has.
-      await runProgram(psql, [...args, '-c', CLEAR, '-f', script, '-c', BRING_BACK], {
+      // By file name: psql takes the end of a broken pipe for the end of the script, and commits.
+      await runProgram(psql, [...args, '-c', DROP_ALL, '-f', script, '-c', MOVE_BACK], {
         signal,
         env: {
           ...env,
@@ -101,8 +107,9 @@ export class PostgresBackup implements BackupMaker {
   }
 
   async otherSessions(): Promise<number> {
-    // Of the sessions of others, a user without pg_read_all_stats sees who and where, but not of what type they are. What has no user is the server's own.
-    const rows = await this.#ask(
+    // Without pg_read_all_stats a user sees the sessions of others, but not their type. Sessions
+    // without a user are the server's own.
+    const rows = await this.#query(
       `select count(*)::int as others from pg_stat_activity where datname = current_database() and usesysid is not null
         and coalesce(backend_type, 'client backend') = 'client backend'
         and coalesce(application_name, '') not like 'punctual release %' and pid <> pg_backend_pid()`,
@@ -112,18 +119,18 @@ export class PostgresBackup implements BackupMaker {
 
   #find(): Promise<PgTools> {
     this.#tools ??= (async () => {
-      const rows = await this.#ask(`select current_setting('server_version_num')::int / 10000 as major`)
+      const rows = await this.#query(`select current_setting('server_version_num')::int / 10000 as major`)
       return await findPgTools(Number(rows[0]?.major), this.#options.tools)
     })()
     return this.#tools
   }
 
-  async #ask(text: string): Promise<readonly Record<string, unknown>[]> {
+  async #query(text: string): Promise<readonly Record<string, unknown>[]> {
     const { configFile, url } = this.#options
     const client: PgClient = await openSession(configFile, {
       url,
       applicationName: 'punctual release backup',
-      queryTimeout: QUERY_LIMIT,
+      queryTimeout: QUERY_TIMEOUT,
     })
     try {
       return (await client.query(text)).rows
@@ -135,14 +142,17 @@ export class PostgresBackup implements BackupMaker {
 
 const NAMES = RELEASE_TABLES.map((table) => `'${table}'`).join(', ')
 
-/** Our own tables, and the schemas they come from and wait in. Remembered in a setting of the transaction, which needs no privilege. */
+/**
+ * Our tables with their schemas, remembered in a transaction-local setting, which needs no
+ * privilege.
+ */
 const ASIDE = `select * from json_to_recordset(current_setting('punctual.aside')::json) as one(name text, home text, aside text)`
 
-/** Drops what users have made; what belongs to an extension stays with it. */
-const CLEAR = `do $clear$
+/** Drops everything that users created; objects of an extension stay with it. */
+const DROP_ALL = `do $clear$
 declare thing record;
 begin
-  -- A search_path may have put them anywhere, and those of several apps into several schemas.
+  -- A search_path may have put them into any schema, and several apps into several.
   perform set_config('punctual.aside', coalesce(json_agg(ours)::text, '[]'), true) from (
     select c.relname as name, n.nspname as home, 'punctual_aside_' || n.oid as aside
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -165,7 +175,7 @@ begin
     where n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema' and n.nspname not like 'punctual\\_aside\\_%'
     and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
     and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') loop
-    -- It may have gone with another.
+    -- It may have been dropped with another one.
     if exists (select from pg_class where oid = thing.oid) then
       execute format('drop %s %s cascade', thing.kind, thing.name);
     end if;
@@ -187,12 +197,12 @@ begin
   end loop;
 end $clear$`
 
-/** The script has emptied the path along which names are found. */
-const BRING_BACK = `do $back$
+/** The script has emptied the search_path, so every name is qualified. */
+const MOVE_BACK = `do $back$
 declare thing record;
 begin
   for thing in ${ASIDE} loop
-    -- One that the back-up does not have has come after it.
+    -- A schema that is not in the backup was created later.
     execute format('create schema if not exists %I', thing.home);
     execute format('alter table %I.%I set schema %I', thing.aside, thing.name, thing.home);
   end loop;
@@ -201,24 +211,27 @@ begin
   end loop;
 end $back$`
 
-/** What libpq's programs are told of a database. The password goes by the environment: a command line can be read by everybody on the machine. */
+/**
+ * A database address for libpq programs. The password goes into the environment: command lines are
+ * public.
+ */
 export interface LibpqAddress {
   /** For `--dbname`. */
   readonly url: string
   readonly env: Readonly<Record<string, string>>
-  /** For `PGOPTIONS`, before what is to be said there besides. */
+  /** For the start of `PGOPTIONS`. */
   readonly options: string
 }
 
-/** Words of the query that `pg` knows and libpq refuses. */
+/** Query parameters that `pg` accepts and libpq rejects. */
 const NOT_LIBPQ = ['ssl', 'uselibpqcompat', 'pool', 'max']
 
-export function libpqAddress(written: string): LibpqAddress {
-  const session = sessionUrl(written, ...NOT_LIBPQ)
+export function libpqAddress(text: string): LibpqAddress {
+  const session = sessionUrl(text, ...NOT_LIBPQ)
   const url = new URL(session.url)
   const password = decodeURIComponent(url.password)
   url.password = ''
-  // Of `pg` alone: TLS without looking at the certificate, which is what `require` means to libpq.
+  // Only `pg` has `no-verify`, TLS without verification; libpq calls that `require`.
   if (url.searchParams.get('sslmode') === 'no-verify') url.searchParams.set('sslmode', 'require')
   const env = { PGCONNECT_TIMEOUT: '10', ...(password === '' ? {} : { PGPASSWORD: password }) }
   return { url: url.href, env, options: session.options }

@@ -5,8 +5,8 @@ import { delimiter, join } from 'node:path'
 import { killTree, TREE_VARIABLE } from '../kill-tree.ts'
 import { ReleaseError } from '../release-error.ts'
 
-/** Of each stream, the last so many bytes are kept. */
-const KEPT = 4 * 1024 * 1024
+/** Characters that are kept of each stream. */
+const MAX_OUTPUT = 4 * 1024 * 1024
 
 export interface ProgramOptions {
   readonly signal: AbortSignal
@@ -16,9 +16,11 @@ export interface ProgramOptions {
 }
 
 /**
- * Runs a program to its end and gives what it printed. When the signal is aborted it is ended with all it has started.
+ * Runs a program and resolves with its standard output. Kills it, with every process it started,
+ * when the signal is aborted.
  *
- * @throws ReleaseError with the end of its standard error if it does not succeed; the signal's reason if it was aborted
+ * @throws ReleaseError with the end of its standard error if it fails; the reason of `signal` if it
+ *   is aborted
  */
 export function runProgram(file: string, args: readonly string[], options: ProgramOptions): Promise<string> {
   const { signal, env = {}, shell = false, cwd } = options
@@ -39,10 +41,10 @@ export function runProgram(file: string, args: readonly string[], options: Progr
     }
     signal.addEventListener('abort', onAbort, { once: true })
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      stdout = (stdout + chunk).slice(-KEPT)
+      stdout = (stdout + chunk).slice(-MAX_OUTPUT)
     })
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-      stderr = (stderr + chunk).slice(-KEPT)
+      stderr = (stderr + chunk).slice(-MAX_OUTPUT)
     })
     child.on('error', (error) => {
       signal.removeEventListener('abort', onAbort)
@@ -53,10 +55,10 @@ export function runProgram(file: string, args: readonly string[], options: Progr
       void Promise.resolve(ending).then(() => {
         if (signal.aborted) return reject(signal.reason)
         if (code === 0) return resolve(stdout)
-        const told = lastLines(stderr === '' ? stdout : stderr)
+        const output = lastLines(stderr === '' ? stdout : stderr)
         const how = killedBy ?? `exit code ${code}`
         reject(
-          new ReleaseError(`${file} failed (${how})${told === '' ? '' : `: ${told}`}`, {
+          new ReleaseError(`${file} failed (${how})${output === '' ? '' : `: ${output}`}`, {
             phase: 'process',
             reason: 'command-failed',
             exitCode: code,
@@ -72,20 +74,20 @@ function lastLines(text: string): string {
   return text.trim().split('\n').slice(-6).join('\n').slice(-1_000)
 }
 
-/** A set of PostgreSQL's client programs. */
+/** The client programs of one PostgreSQL version. */
 export interface PgTools {
   readonly dump: string
   readonly restore: string
-  /** Null: it is not beside the others; only a restore needs it. */
+  /** Null if it is missing; only a restore needs it. */
   readonly psql: string | null
-  /** Of `pg_dump`: 15. */
+  /** Major version of `pg_dump`: 15. */
   readonly major: number
 }
 
-const VERSION_LIMIT = 10_000
+const VERSION_TIMEOUT = 10_000
 
-/** Where distributions put one set for each version. */
-const PLACES = [
+/** Where distributions install the programs of each version. */
+const DIRECTORIES = [
   '/usr/lib/postgresql/*/bin',
   '/usr/pgsql-*/bin',
   '/opt/homebrew/opt/postgresql@*/bin',
@@ -94,20 +96,21 @@ const PLACES = [
 ]
 
 /**
- * Finds the programs that can dump a server of this version: `pg_dump` reads servers of its own major version and older ones. The same version is
- * taken before a newer one, whose dump an older server may not read.
+ * Finds the programs that can dump a server of this version: `pg_dump` reads servers of its own
+ * major
+ * version and older. Prefers the same version, because an older server may not read a newer dump.
  *
- * @param directory where to look; null looks where they are usually put, and on PATH
- * @throws Error that says which were found and what to install
+ * @param directory where to look; null searches the usual directories and PATH
+ * @throws ReleaseError that says which were found and what to install
  */
 export async function findPgTools(serverMajor: number, directory: string | null): Promise<PgTools> {
   const directories =
     directory === null
-      ? [...PLACES.flatMap((place) => globSync(place)), ...(process.env.PATH ?? '').split(delimiter)]
+      ? [...DIRECTORIES.flatMap((pattern) => globSync(pattern)), ...(process.env.PATH ?? '').split(delimiter)]
       : [directory]
   const found: PgTools[] = []
-  for (const place of new Set(directories)) {
-    const [dump, restore, psql] = ['pg_dump', 'pg_restore', 'psql'].map((name) => program(place, name))
+  for (const path of new Set(directories)) {
+    const [dump, restore, psql] = ['pg_dump', 'pg_restore', 'psql'].map((name) => program(path, name))
     if (dump === null || dump === undefined || restore === null || restore === undefined) continue
     const major = await majorOf(dump)
     if (major !== null) found.push({ dump, restore, psql: psql ?? null, major })
@@ -116,7 +119,7 @@ export async function findPgTools(serverMajor: number, directory: string | null)
   if (fitting[0] !== undefined) return fitting[0]
   const seen = found.map(({ dump, major }) => `${dump} (${major})`).join(', ')
   throw new ReleaseError(
-    `no pg_dump that fits PostgreSQL ${serverMajor} ${directory === null ? 'was found' : `is in ${directory}`}${seen === '' ? '' : `, only ${seen}`}; install the client programs of version ${serverMajor} (Debian: postgresql-client-${serverMajor}) or name their directory in backup.tools`,
+    `no pg_dump for PostgreSQL ${serverMajor} ${directory === null ? 'was found' : `in ${directory}`}${seen === '' ? '' : `, only ${seen}`}; install the client programs of version ${serverMajor} (Debian: postgresql-client-${serverMajor}), or set backup.tools to their directory`,
     { phase: 'backup', reason: 'tools-missing', serverMajor, foundMajors: found.map(({ major }) => major) },
   )
 }
@@ -133,7 +136,7 @@ function program(directory: string, name: string): string | null {
 
 function majorOf(dump: string): Promise<number | null> {
   return new Promise((resolve) => {
-    execFile(dump, ['--version'], { timeout: VERSION_LIMIT }, (error, stdout) => {
+    execFile(dump, ['--version'], { timeout: VERSION_TIMEOUT }, (error, stdout) => {
       const major = /\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]
       resolve(error !== null || major === undefined ? null : Number(major))
     })

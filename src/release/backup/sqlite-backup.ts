@@ -2,11 +2,11 @@ import { existsSync, statSync } from 'node:fs'
 import { ReleaseError } from '../release-error.ts'
 import type { BackupMaker } from './backup-maker.ts'
 
-/** Pages copied at a time; in between the site may write. */
-const RATE = 1_000
-const BUSY_LIMIT = 30_000
+/** Pages copied at a time; the app can write in between. */
+const PAGES_PER_STEP = 1_000
+const BUSY_TIMEOUT = 30_000
 
-/** By SQLite's online backup, which copies a database that is in use. */
+/** Uses SQLite's online backup, which copies a database that is in use. */
 export class SqliteBackup implements BackupMaker {
   readonly extension = 'sqlite'
   readonly #path: string
@@ -44,10 +44,10 @@ async function copy(from: string, to: string, signal: AbortSignal): Promise<void
   signal.throwIfAborted()
   const source = new DatabaseSync(from)
   try {
-    source.exec(`pragma busy_timeout = ${BUSY_LIMIT}`)
+    source.exec(`pragma busy_timeout = ${BUSY_TIMEOUT}`)
     await backup(source, to, {
-      rate: RATE,
-      // What this throws ends the copy.
+      rate: PAGES_PER_STEP,
+      // An error that this throws ends the copy.
       progress: () => signal.throwIfAborted(),
     })
   } finally {
@@ -57,19 +57,19 @@ async function copy(from: string, to: string, signal: AbortSignal): Promise<void
 
 async function check(path: string): Promise<void> {
   const { DatabaseSync } = await import('node:sqlite')
-  const told: string[] = []
+  const problems: string[] = []
   try {
     const database = new DatabaseSync(path, { readOnly: true })
     try {
-      for (const row of database.prepare('pragma integrity_check').all()) told.push(String(row.integrity_check))
+      for (const row of database.prepare('pragma integrity_check').all()) problems.push(String(row.integrity_check))
     } finally {
       database.close()
     }
   } catch (error) {
-    told.push((error as Error).message)
+    problems.push((error as Error).message)
   }
-  if (told.length === 1 && told[0] === 'ok') return
-  throw new ReleaseError(`the back-up ${path} cannot be read back: ${told.slice(0, 5).join('; ')}`, {
+  if (problems.length === 1 && problems[0] === 'ok') return
+  throw new ReleaseError(`the backup ${path} failed its integrity check: ${problems.slice(0, 5).join('; ')}`, {
     phase: 'backup',
     reason: 'unreadable',
   })

@@ -19,8 +19,8 @@ afterEach(() => rmSync(directory, { recursive: true }))
 
 const never = new AbortController().signal
 
-describe('the file lock', () => {
-  it('is had by one at a time, names its holder, and is free when that has closed it', async () => {
+describe('FileLock', () => {
+  it('is held by one process at a time, names its holder, and is free after close', async () => {
     const path = join(directory, 'deep/release.lock')
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
     assert.equal(await one.tryAcquire(), true)
@@ -28,7 +28,7 @@ describe('the file lock', () => {
     const holder = await other.holder()
     assert.deepEqual([holder?.host, holder?.pid], [hostname(), process.pid])
     const waits: (LockHolder | null)[] = []
-    const limited = acquireLock(other, { limit: ms(300), signal: never, onWait: (holder) => waits.push(holder) })
+    const limited = acquireLock(other, { timeout: ms(300), signal: never, onWait: (holder) => waits.push(holder) })
     await assert.rejects(limited, { details: { phase: 'lock', reason: 'held', holder } })
     assert.deepEqual(waits, [holder])
     await one.close()
@@ -36,14 +36,14 @@ describe('the file lock', () => {
     await other.close()
   })
 
-  it('is waited for no longer once that is given up', async () => {
+  it('stops waiting when the signal is aborted', async () => {
     const path = join(directory, 'release.lock')
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
     await one.tryAcquire()
     const giveUp = new AbortController()
     const why = new Error('stopping')
     const waiting = acquireLock(other, {
-      limit: ms(30_000),
+      timeout: ms(30_000),
       signal: giveUp.signal,
       onWait: () => giveUp.abort(why),
     })
@@ -52,7 +52,7 @@ describe('the file lock', () => {
     await other.close()
   })
 
-  it('is had also where its holder cannot be written down, and then nobody knows whose it is', async () => {
+  it('is acquired even if the holder cannot be written; the holder is then unknown', async () => {
     const path = join(directory, 'release.lock')
     mkdirSync(`${path}-holder`)
     const [one, other] = [await FileLock.open(path), await FileLock.open(path)]
@@ -63,7 +63,7 @@ describe('the file lock', () => {
     await other.close()
   })
 
-  it('that cannot be opened is told apart, with its path', async () => {
+  it('reports a lock file that cannot be opened with its path', async () => {
     const path = '/proc/none/release.lock'
     await assert.rejects(FileLock.open(path), (error) => {
       assert.ok(error instanceof ReleaseError)
@@ -73,8 +73,8 @@ describe('the file lock', () => {
   })
 })
 
-describe('the text for the holder of a lock', () => {
-  it('has what is known of it', () => {
+describe('formatHolder', () => {
+  it('contains what is known of the holder', () => {
     const since = '2026-11-22T07:00:00.000Z'
     assert.equal(formatHolder({ host: 'web-2', pid: 71, serverPid: null, since }), `web-2 (pid 71, since ${since})`)
     assert.equal(
@@ -82,6 +82,6 @@ describe('the text for the holder of a lock', () => {
       `web-2 (pid 71, server process 913, connected since ${since})`,
     )
     assert.equal(formatHolder({ host: null, pid: null, serverPid: 913, since: null }), 'a session (server process 913)')
-    assert.equal(formatHolder(null), 'somebody unknown')
+    assert.equal(formatHolder(null), 'an unknown process')
   })
 })

@@ -8,13 +8,14 @@ import { makeDirectory } from '../../system/make-directory.ts'
 import { failureOf, ReleaseError } from '../release-error.ts'
 import type { ReleaseLock } from './release-lock.ts'
 
-/** SQLite's own numbers for a lock that somebody else holds. */
+/** SQLite's error codes for a lock held by another connection. */
 const BUSY = 5
 const LOCKED = 6
 
 /**
- * A lock file, taken by `BEGIN IMMEDIATE`: SQLite holds it with locks of the kernel, which end with their process, however that ends, and which
- * work between containers that share a volume. The file is a database of its own and stays empty, since the steps must be able to write to theirs.
+ * A lock file, acquired with `BEGIN IMMEDIATE`: SQLite uses kernel locks, which are released when
+ * their process ends and work between containers that share a volume. The file is an empty database
+ * of its own, because the steps must be able to write to the app's database.
  */
 export class FileLock implements ReleaseLock {
   readonly where: string
@@ -28,7 +29,7 @@ export class FileLock implements ReleaseLock {
     this.where = path
   }
 
-  /** @throws ReleaseError if the file cannot be made or opened */
+  /** @throws ReleaseError if the file cannot be created or opened */
   static async open(path: string): Promise<FileLock> {
     try {
       const sqlite = await import('node:sqlite')
@@ -38,7 +39,7 @@ export class FileLock implements ReleaseLock {
       return new FileLock(path, database)
     } catch (error) {
       throw new ReleaseError(
-        `the release lock ${path} cannot be opened: ${(error as Error).message}; check the directory and who may write there`,
+        `cannot open the release lock ${path}: ${(error as Error).message}; check the directory and its permissions`,
         { ...failureOf(error, 'lock'), reason: 'not-opened', path },
         { cause: error },
       )
@@ -62,7 +63,8 @@ export class FileLock implements ReleaseLock {
       }
       writeFileSync(`${this.#path}-holder`, `${JSON.stringify(holder)}\n`)
     } catch {
-      // The disk is full, or the file another user's: the lock is had all the same, and who has it is for people.
+      // A full disk or another user's file: the lock is held anyway, the holder is only shown to
+      // people.
     }
     return Promise.resolve(true)
   }
@@ -79,7 +81,7 @@ export class FileLock implements ReleaseLock {
     try {
       this.#database.close()
     } catch {
-      // It is closed already.
+      // Already closed.
     }
     return Promise.resolve()
   }

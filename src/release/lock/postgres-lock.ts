@@ -7,49 +7,55 @@ import { ReleaseError } from '../release-error.ts'
 import type { AppIdentity } from '../release-identity.ts'
 import type { ReleaseLock } from './release-lock.ts'
 
-/** An answer that takes longer is taken for a loss. Below the server's own limit, so that we know before another can have it. */
-const QUERY_LIMIT = 20_000
-/** After a minute without a sign of our machine the server gives the lock to others: by its defaults that takes two hours. */
+/**
+ * A slower answer counts as a loss. Below `tcp_user_timeout`, so that we know before the server
+ * gives the lock away.
+ */
+const QUERY_TIMEOUT = 20_000
+/**
+ * The server releases the lock after a minute without a sign of our machine; by default it takes
+ * two hours.
+ */
 const KEEP_ALIVE = {
   tcp_keepalives_idle: 30,
   tcp_keepalives_interval: 10,
   tcp_keepalives_count: 3,
   tcp_user_timeout: 60_000,
 }
-const LOOK_EVERY = ms(2_000)
+const CHECK_INTERVAL = ms(2_000)
 /** `application_name` holds 63 bytes. */
-const LONGEST_HOST = 40
+const MAX_HOST_LENGTH = 40
 
-/** The halves of a 64-bit key, as `pg_locks` shows them. */
-const OURS = `l.locktype = 'advisory' and l.granted and l.objsubid = 1
+/** Selects our lock: `pg_locks` shows the two halves of its 64-bit key. */
+const IS_OURS = `l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_database where datname = current_database())
   and l.classid::bigint = (($1::bigint >> 32) & 4294967295) and l.objid::bigint = ($1::bigint & 4294967295)`
 
 /**
- * An advisory lock of a session. The session does nothing else; it is looked at every two seconds, so that a connection that has silently gone, or a
- * pooler that has put another server session in its place, is found out.
+ * An advisory lock in a session of its own. The session is checked every two seconds, which detects
+ * a connection that silently broke and a pooler that switched to another server session.
  */
 export class PostgresLock implements ReleaseLock {
   readonly where: string
   readonly #client: PgClient
   readonly #key: string
   readonly #lost = new AbortController()
-  #stopLooking: Cancel = () => {}
-  #taken = false
+  #stopChecking: Cancel = () => {}
+  #held = false
 
   private constructor(client: PgClient, url: string, app: AppIdentity) {
     this.#client = client
     this.#key = app.lockKey
     this.where = `PostgreSQL ${formatDatabase(url)}`
     client.on('error', (error) => this.#lose(error.message))
-    client.on('end', () => this.#lose('its connection has ended'))
+    client.on('end', () => this.#lose('its connection ended'))
   }
 
   static async open(configFile: string, url: string, app: AppIdentity): Promise<PostgresLock> {
-    const applicationName = `punctual release ${hostname().slice(0, LONGEST_HOST)}:${process.pid}`
-    const client = await openSession(configFile, { url, applicationName, queryTimeout: QUERY_LIMIT })
+    const applicationName = `punctual release ${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`
+    const client = await openSession(configFile, { url, applicationName, queryTimeout: QUERY_TIMEOUT })
     for (const [name, value] of Object.entries(KEEP_ALIVE)) {
-      // Where it cannot be set (an old server, a pooler), the lock holds all the same.
+      // An old server or a pooler may refuse it; the lock works without.
       await client.query(`set ${name} = ${value}`).catch(() => {})
     }
     return new PostgresLock(client, url, app)
@@ -62,9 +68,9 @@ export class PostgresLock implements ReleaseLock {
   async tryAcquire(): Promise<boolean> {
     const { rows } = await this.#client.query('select pg_try_advisory_lock($1::bigint) as taken', [this.#key])
     if (rows[0]?.taken !== true) return false
-    this.#taken = true
-    await this.#look()
-    this.#stopLooking = every(LOOK_EVERY, () => void this.#look())
+    this.#held = true
+    await this.#check()
+    this.#stopChecking = every(CHECK_INTERVAL, () => void this.#check())
     this.#lost.signal.throwIfAborted()
     return true
   }
@@ -72,7 +78,7 @@ export class PostgresLock implements ReleaseLock {
   async holder(): Promise<LockHolder | null> {
     const { rows } = await this.#client.query(
       `select a.pid, a.application_name, a.client_addr, a.backend_start
-        from pg_locks l join pg_stat_activity a using (pid) where ${OURS}`,
+        from pg_locks l join pg_stat_activity a using (pid) where ${IS_OURS}`,
       [this.#key],
     )
     const [row] = rows
@@ -88,21 +94,19 @@ export class PostgresLock implements ReleaseLock {
   }
 
   async close(): Promise<void> {
-    this.#taken = false
-    this.#stopLooking()
+    this.#held = false
+    this.#stopChecking()
     await endSession(this.#client)
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     try {
       const { rows } = await this.#client.query(
-        `select count(*)::int as held from pg_locks l where ${OURS} and l.pid = pg_backend_pid()`,
+        `select count(*)::int as held from pg_locks l where ${IS_OURS} and l.pid = pg_backend_pid()`,
         [this.#key],
       )
       if (rows[0]?.held !== 1) {
-        this.#lose(
-          'the server says that it is not held; does a pooler stand between, where a direct connection is needed?',
-        )
+        this.#lose('the server does not list it; releaseLock needs a direct connection, not a pooler')
       }
     } catch (error) {
       this.#lose((error as Error).message)
@@ -110,10 +114,10 @@ export class PostgresLock implements ReleaseLock {
   }
 
   #lose(why: string): void {
-    if (!this.#taken || this.#lost.signal.aborted) return
-    this.#stopLooking()
+    if (!this.#held || this.#lost.signal.aborted) return
+    this.#stopChecking()
     this.#lost.abort(
-      new ReleaseError(`the release lock in ${this.where} was lost: ${why}`, { phase: 'lock', reason: 'lost' }),
+      new ReleaseError(`lost the release lock in ${this.where}: ${why}`, { phase: 'lock', reason: 'lost' }),
     )
   }
 }

@@ -4,67 +4,72 @@ import { monotonicNow, pause } from '../../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../../resilience/duration.ts'
 import { ReleaseError } from '../release-error.ts'
 
-/** Of all that release one app, one at a time. It is a session's or a process's: whoever is killed has given it up. */
+/**
+ * The lock that one release of an app holds at a time. It belongs to a session or a process, and is
+ * released when that is killed.
+ */
 export interface ReleaseLock {
   /** `PostgreSQL db.internal:5432/app`, for messages. */
   readonly where: string
-  /** Aborted, with the reason, once the lock that was taken is ours no more. */
+  /** Aborted, with the reason, when the acquired lock is lost. */
   readonly lost: AbortSignal
-  /** Takes it if nobody has it. */
+  /** Acquires the lock if it is free. */
   tryAcquire(): Promise<boolean>
-  /** Who has it; null where that cannot be seen. */
+  /** The holder; null if unknown. */
   holder(): Promise<LockHolder | null>
-  /** Gives it up. Never rejects. */
+  /** Releases the lock. Never rejects. */
   close(): Promise<void>
 }
 
 export interface AcquireOptions {
-  readonly limit: Milliseconds
+  readonly timeout: Milliseconds
   readonly signal: AbortSignal
-  /** Told who is waited for, whenever that changes. */
+  /** Called when waiting starts, and when the holder changes. */
   readonly onWait: (holder: LockHolder | null) => void
 }
 
-/** `web-2 (pid 71, since 2026-11-22T07:00:00.000Z)`; on PostgreSQL `web-2 (pid 71, server process 913, connected since …)`. */
+/**
+ * Formats `web-2 (pid 71, since 2026-11-22T07:00:00.000Z)`; in PostgreSQL with the server process.
+ */
 export function formatHolder(holder: LockHolder | null): string {
-  if (holder === null) return 'somebody unknown'
+  if (holder === null) return 'an unknown process'
   const { host, pid, serverPid, since } = holder
-  const told = [
+  const facts = [
     pid === null ? '' : `pid ${pid}`,
     serverPid === null ? '' : `server process ${serverPid}`,
     since === null ? '' : `${serverPid === null ? '' : 'connected '}since ${since}`,
   ].filter((part) => part !== '')
-  return `${host ?? 'a session'}${told.length === 0 ? '' : ` (${told.join(', ')})`}`
+  return `${host ?? 'a session'}${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`
 }
 
-const BETWEEN_TRIES = ms(250)
-/** Asking who holds it costs a query; the answer is for people. */
-const TRIES_PER_LOOK = 8
+const RETRY_INTERVAL = ms(250)
+/** Finding the holder costs a query, and is only shown to people. */
+const TRIES_PER_HOLDER_QUERY = 8
 
 /**
- * Takes the lock, and asks again for as long as somebody has it. It is polled, not queued for: who waits in the queue of a database keeps a
- * transaction open there.
+ * Acquires the lock, polling until it is free. A database could queue the request instead, but that
+ * would keep a transaction open there.
  *
- * @throws ReleaseError that names the holder when the limit has passed; the signal's reason when it is aborted
+ * @throws ReleaseError with the holder after the timeout; the reason of `signal` when it is aborted
  */
-export async function acquireLock(lock: ReleaseLock, { limit, signal, onWait }: AcquireOptions): Promise<void> {
-  const end = monotonicNow() + limit
-  let told: LockHolder | null | undefined
+export async function acquireLock(lock: ReleaseLock, { timeout, signal, onWait }: AcquireOptions): Promise<void> {
+  const end = monotonicNow() + timeout
+  let reported: LockHolder | null | undefined
   for (let tries = 0; ; tries++) {
     signal.throwIfAborted()
     if (await lock.tryAcquire()) return
-    if (tries % TRIES_PER_LOOK === 0) {
+    if (tries % TRIES_PER_HOLDER_QUERY === 0) {
       const holder = await lock.holder()
-      if (!isDeepStrictEqual(holder, told)) onWait(holder)
-      told = holder
+      if (!isDeepStrictEqual(holder, reported)) onWait(holder)
+      reported = holder
     }
     if (monotonicNow() > end) {
-      const holder = told ?? null
+      const holder = reported ?? null
       throw new ReleaseError(
-        `the release lock in ${lock.where} was not to be had within ${formatElapsed(limit)}: it is held by ${formatHolder(holder)}; wait for that release, or end it`,
+        `could not acquire the release lock in ${lock.where} within ${formatElapsed(timeout)}: it is held by ${formatHolder(holder)}; wait for that release, or stop it`,
         { phase: 'lock', reason: 'held', holder },
       )
     }
-    await pause(BETWEEN_TRIES)
+    await pause(RETRY_INTERVAL)
   }
 }

@@ -6,15 +6,15 @@ import { wallClock } from '../../resilience/clock.ts'
 import { makeDirectory } from '../../system/make-directory.ts'
 import { RECORDS_KEPT, type ReleaseMark, type ReleaseRecords } from './release-records.ts'
 
-const BUSY_LIMIT = 5_000
+const BUSY_TIMEOUT = 5_000
 
-/** In a file of one JSON line for each run, the oldest first. It is replaced as a whole, so that a reader always finds it whole. */
+/** Records in a file with one JSON line per run, oldest first. The file is replaced atomically. */
 export class FileRecords implements ReleaseRecords {
   readonly where: string
   readonly #app: string
   readonly #database: string | null
 
-  /** @param database of SQLite, in which the marks of transactional steps are; null: there are none */
+  /** @param database path of the SQLite database that holds the marks; null if there are none */
   constructor(path: string, app: string, database: string | null) {
     this.where = path
     this.#app = app
@@ -49,14 +49,14 @@ export class FileRecords implements ReleaseRecords {
   }
 
   async marks(): Promise<readonly ReleaseMark[]> {
-    const rows = await this.#askMarks('select run, step from punctual_release_steps where app = ? order by at', [
+    const rows = await this.#queryMarks('select run, step from punctual_release_steps where app = ? order by at', [
       this.#app,
     ])
     return rows.map(({ run, step }) => ({ run: String(run), step: String(step) }))
   }
 
   async deleteMark(version: string, step: string): Promise<void> {
-    await this.#askMarks('delete from punctual_release_steps where app = ? and version = ? and step = ?', [
+    await this.#queryMarks('delete from punctual_release_steps where app = ? and version = ? and step = ?', [
       this.#app,
       version,
       step,
@@ -64,10 +64,10 @@ export class FileRecords implements ReleaseRecords {
   }
 
   async deleteMarksOf(run: string): Promise<void> {
-    await this.#askMarks('delete from punctual_release_steps where run = ?', [run])
+    await this.#queryMarks('delete from punctual_release_steps where run = ?', [run])
   }
 
-  /** What ended with its process needs no ending: SQLite has no server. */
+  /** SQLite has no server: sessions end with their process. */
   endLeftoverSessions(): Promise<void> {
     return Promise.resolve()
   }
@@ -76,13 +76,13 @@ export class FileRecords implements ReleaseRecords {
     return Promise.resolve()
   }
 
-  /** Nothing where there is no table of marks: no transactional step has been run yet. */
-  async #askMarks(text: string, values: readonly string[]): Promise<readonly Record<string, unknown>[]> {
+  /** Returns no rows if the table does not exist: no transactional step has run yet. */
+  async #queryMarks(text: string, values: readonly string[]): Promise<readonly Record<string, unknown>[]> {
     if (this.#database === null || !existsSync(this.#database)) return []
     const { DatabaseSync } = await import('node:sqlite')
     const database = new DatabaseSync(this.#database)
     try {
-      database.exec(`pragma busy_timeout = ${BUSY_LIMIT}`)
+      database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT}`)
       const has = database.prepare(`select 1 from sqlite_master where name = 'punctual_release_steps'`).get()
       return has === undefined ? [] : database.prepare(text).all(...values)
     } finally {
@@ -99,7 +99,7 @@ export class FileRecords implements ReleaseRecords {
       try {
         return line === '' ? [] : [JSON.parse(line) as ReleaseRecord]
       } catch {
-        // A line that a power cut has spoilt says nothing; the others still do.
+        // A power cut may have damaged a line; the others are still valid.
         return []
       }
     })

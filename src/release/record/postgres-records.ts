@@ -6,14 +6,16 @@ import { ReleaseError } from '../release-error.ts'
 import type { AppIdentity } from '../release-identity.ts'
 import { RECORDS_KEPT, type ReleaseMark, type ReleaseRecords } from './release-records.ts'
 
-const QUERY_LIMIT = 15_000
-const LEFTOVER_LIMIT = ms(30_000)
-const BETWEEN_LOOKS = ms(100)
+const QUERY_TIMEOUT = 15_000
+const END_SESSIONS_TIMEOUT = ms(30_000)
+const POLL_INTERVAL = ms(100)
 
-/** Both tables. A back-up that is restored leaves them as they are. */
+/** Our tables. Restoring a backup leaves them unchanged. */
 export const RELEASE_TABLES = ['punctual_releases', 'punctual_release_steps'] as const
 
-/** Of several apps that share the database, each has a lock of its own: that two create the tables at once is kept apart here. One transaction. */
+/**
+ * One transaction. Apps that share a database have different release locks, so this needs its own.
+ */
 const CREATE = `
 select pg_advisory_xact_lock(8246179012345678917);
 create table if not exists punctual_releases (
@@ -39,7 +41,10 @@ interface Rows {
   readonly rows: readonly Record<string, unknown>[]
 }
 
-/** In the table `punctual_releases`, over a session of its own, which is opened anew if it was lost: how a run ended is to be written down even then. */
+/**
+ * Records in the table `punctual_releases`, over a session of its own. A lost session is opened
+ * again, so that the outcome of a run is saved even then.
+ */
 export class PostgresRecords implements ReleaseRecords {
   readonly where = 'the table punctual_releases'
   readonly #configFile: string
@@ -56,12 +61,12 @@ export class PostgresRecords implements ReleaseRecords {
   async now(): Promise<string> {
     const { rows } = await this.#query('select clock_timestamp() as now')
     const [row] = rows
-    if (!(row?.now instanceof Date)) throw new Error('the database does not tell its time')
+    if (!(row?.now instanceof Date)) throw new Error('the database did not return its time')
     return row.now.toISOString()
   }
 
   async prepare(): Promise<void> {
-    // Asked first: an app's user may read and write the tables and yet be allowed no DDL.
+    // Checked first: the app's user may lack the privilege to create tables.
     const { rows } = await this.#query(
       `select to_regclass('punctual_releases') as releases, to_regclass('punctual_release_steps') as steps`,
     )
@@ -108,7 +113,7 @@ export class PostgresRecords implements ReleaseRecords {
   }
 
   async endLeftoverSessions(): Promise<void> {
-    const end = monotonicNow() + LEFTOVER_LIMIT
+    const end = monotonicNow() + END_SESSIONS_TIMEOUT
     const ours = 'datname = current_database() and application_name = $1 and pid <> pg_backend_pid()'
     let fault: unknown
     for (;;) {
@@ -117,18 +122,18 @@ export class PostgresRecords implements ReleaseRecords {
       if (monotonicNow() > end) {
         const pids = rows.map(({ pid }) => pid).join(', ')
         throw new ReleaseError(
-          `sessions of an earlier release still work in the database (server processes ${pids}); end them with pg_terminate_backend`,
+          `sessions of an earlier release are still active (server processes ${pids}); end them with pg_terminate_backend`,
           { phase: 'process', reason: 'sessions-left' },
           { cause: fault },
         )
       }
-      // Whoever waits for a lock ends at once; a statement in work ends at its next safe point.
+      // A session that waits for a lock ends at once, a running statement at its next safe point.
       await this.#query(`select pg_terminate_backend(pid) from pg_stat_activity where ${ours}`, [
         this.#app.stepSessions,
       ]).catch((error: unknown) => {
         fault = error
       })
-      await pause(BETWEEN_LOOKS)
+      await pause(POLL_INTERVAL)
     }
   }
 
@@ -137,7 +142,7 @@ export class PostgresRecords implements ReleaseRecords {
     if (client != null) await endSession(client)
   }
 
-  /** Asked once more over a new session if the old one is lost: all that is asked here can be done twice. */
+  /** Retries once over a new session if the old one is lost: every query here is idempotent. */
   async #query(text: string, values?: readonly unknown[]): Promise<Rows> {
     const opening = this.#open()
     const client = await opening
@@ -146,7 +151,7 @@ export class PostgresRecords implements ReleaseRecords {
     } catch (error) {
       if (!isLostSession(error)) throw error
       this.#forget(opening)
-      // Nobody may answer there any more.
+      // The server may no longer respond.
       void endSession(client)
       return await (await this.#open()).query(text, values)
     }
@@ -157,7 +162,7 @@ export class PostgresRecords implements ReleaseRecords {
     const opening = openSession(this.#configFile, {
       url: this.#url,
       applicationName: 'punctual release record',
-      queryTimeout: QUERY_LIMIT,
+      queryTimeout: QUERY_TIMEOUT,
     })
     this.#client = opening
     const forget = (): void => this.#forget(opening)

@@ -1,37 +1,38 @@
 import type { ReleaseRecord } from '../../diagnostics/release-report.ts'
 
-/** How many runs are looked back on, and kept in a file. */
+/** How many runs are read, and kept in a file. */
 export const RECORDS_KEPT = 500
 
-/** A transactional step that was applied, written down in the very transaction that did it. */
+/** Marks a transactional step as applied; written in the transaction that applied it. */
 export interface ReleaseMark {
-  /** Id of the run's record. */
+  /** Id of the run. */
   readonly run: string
   readonly step: string
 }
 
-/** Where runs are recorded. Written to only by whoever has the release lock, or has had it. */
+/** Stores the runs. Only the current or a former holder of the release lock writes to it. */
 export interface ReleaseRecords {
   /** `the table punctual_releases`, or a path, for messages. */
   readonly where: string
-  /** By the clock that all machines share, where there is one. ISO 8601. */
+  /** ISO 8601, by a clock shared by all machines if there is one. */
   now(): Promise<string>
-  /** Creates what is missing. Under the lock. */
+  /** Creates missing tables or directories. Requires the lock. */
   prepare(): Promise<void>
-  /** The newest first. */
+  /** Newest first. */
   list(): Promise<readonly ReleaseRecord[]>
-  /** Adds it, or puts it in the place of the one with its id. */
+  /** Inserts or replaces the record with this id. */
   save(record: ReleaseRecord): Promise<void>
-  /** What is marked as applied of the transactional steps, whatever the runs have heard of it. The oldest first. */
+  /** The transactional steps that were committed, oldest first. */
   marks(): Promise<readonly ReleaseMark[]>
-  /** Forgets that a transactional step of a version was applied, whichever run has done it. */
+  /** Deletes the mark of a step of a version, whichever run applied it. */
   deleteMark(version: string, step: string): Promise<void>
-  /** Forgets what a run has applied: its back-up, in which the marks of earlier runs are right, was restored. */
+  /** Deletes the marks of a run whose backup was restored. */
   deleteMarksOf(run: string): Promise<void>
   /**
-   * Ends what an interrupted release may have left working in the database, so that it cannot overlap with ours. Under the lock.
+   * Ends the sessions that an interrupted release left in the database, so that it cannot overlap
+   * with this one. Requires the lock.
    *
-   * @throws Error if it will not end
+   * @throws ReleaseError if they do not end
    */
   endLeftoverSessions(): Promise<void>
   /** Never rejects. */

@@ -4,8 +4,8 @@ import { stepError } from './run-step.ts'
 
 const result = { attempts: 1, durationMs: 1_200, tail: '' }
 
-describe('the error of a step', () => {
-  it('says how it ended, after how long, and the end of its output', () => {
+describe('stepError', () => {
+  it('says how the step ended, after how long, and the end of its output', () => {
     const { message, details } = stepError('migrate', 'step', {
       ...result,
       outcome: 'failed',
@@ -15,12 +15,12 @@ describe('the error of a step', () => {
     })
     assert.equal(
       message,
-      'release step migrate failed after 1.2 s: exit code 7\nthe end of its output:\n  the reason\n  it broke',
+      'release step migrate failed after 1.2 s: exit code 7\nend of its output:\n  the reason\n  it broke',
     )
     assert.deepEqual(details, { phase: 'step', reason: 'failed', step: 'migrate', exitCode: 7, signal: null })
   })
 
-  it('has the stack of a function below its first line', () => {
+  it('puts the stack of a function below its first line', () => {
     const why = 'Error: no column\n    at run (punctual.config.ts:3:1)'
     const { message } = stepError('seed', 'step', { ...result, outcome: 'failed', why, failure: { reason: 'failed' } })
     assert.equal(
@@ -29,14 +29,14 @@ describe('the error of a step', () => {
     )
   })
 
-  it('tells a roll-back from a step, and one that was ended from one that failed', () => {
-    const expired = { ...result, outcome: 'timed-out', why: 'it was ended at its limit', failure: null } as const
+  it('names a rollback as such, and tells a timeout and an abort from a failure', () => {
+    const timedOut = { ...result, outcome: 'timed-out', why: 'timed out after 1.0 s', failure: null } as const
     assert.equal(
-      stepError('seed', 'rollback', expired).message,
-      'the roll-back of release step seed did not end after 1.2 s: it was ended at its limit',
+      stepError('seed', 'rollback', timedOut).message,
+      'the rollback of release step seed timed out after 1.0 s',
     )
     assert.equal(
-      stepError('seed', 'step', { ...expired, outcome: 'aborted', why: 'SIGTERM' }).message,
+      stepError('seed', 'step', { ...timedOut, outcome: 'aborted', why: 'SIGTERM' }).message,
       'release step seed was aborted after 1.2 s: SIGTERM',
     )
   })

@@ -5,11 +5,11 @@ import { ms } from '../../resilience/duration.ts'
 import type { StepTask } from '../messages.ts'
 import { endSession, openSession, type PgClient } from '../postgres-session.ts'
 
-/** The database of a step that is a function: one session, opened when it is first asked. */
+/** The database connection of a step that is a function. Opened by its first query. */
 export interface StepDatabase {
   query(text: string, values: readonly unknown[]): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
   begin(): Promise<void>
-  /** Marks the step as applied; false if it is already. */
+  /** Marks the step as applied. Returns false if it already is. */
   mark(run: string): Promise<boolean>
   unmark(): Promise<void>
   commit(): Promise<void>
@@ -18,14 +18,14 @@ export interface StepDatabase {
   close(): Promise<void>
 }
 
-/** The database of `releaseLock`, as a step asks it. */
+/** Opens the database of `releaseLock` for a step. */
 export function openStepDatabase(task: StepTask): StepDatabase {
   const { database } = task
   if (database.kind === 'postgres') return openPostgresStep(task, database.url)
   if (database.kind === 'sqlite') return openSqliteStep(task, database.path)
   const refuse = (): never => {
     throw new Error(
-      'there is no database to ask: releaseLock names a file. Name a PostgreSQL or SQLite database there, or open a connection of your own',
+      'releaseLock is a file, so there is no database to query; set it to a PostgreSQL or SQLite database, or open your own connection',
     )
   }
   return {
@@ -39,10 +39,13 @@ export function openStepDatabase(task: StepTask): StepDatabase {
   }
 }
 
-/** PostgreSQL's code for a lock that was not to be had within `lock_timeout`. */
+/** PostgreSQL: a lock could not be acquired within `lock_timeout`. */
 const LOCK_NOT_AVAILABLE = '55P03'
 
-/** Whether an error says that a lock of the database was not to be had in time. */
+/**
+ * Returns whether an error, or one of its causes, means that a database lock was not acquired in
+ * time.
+ */
 export function isLockTimeout(error: unknown): boolean {
   for (let one = error, depth = 0; one instanceof Error && depth < 5; one = one.cause, depth++) {
     const { code, errcode } = one as Error & { readonly code?: unknown; readonly errcode?: unknown }
@@ -51,7 +54,7 @@ export function isLockTimeout(error: unknown): boolean {
   return false
 }
 
-/** The same of what a command has printed. */
+/** Returns whether the output of a command says that a database lock was not acquired in time. */
 export function printsLockTimeout(output: string): boolean {
   return output.includes(LOCK_NOT_AVAILABLE) || output.includes('canceling statement due to lock timeout')
 }
@@ -63,18 +66,23 @@ function openPostgresStep(task: StepTask, url: string): StepDatabase {
     opening ??= openSession(task.configFile, {
       url,
       applicationName: task.applicationName,
-      ...(Number.isFinite(task.tableLock) ? { options: `-c lock_timeout=${Math.round(task.tableLock)}` } : {}),
+      ...(Number.isFinite(task.tableLockTimeout)
+        ? { options: `-c lock_timeout=${Math.round(task.tableLockTimeout)}` }
+        : {}),
     })
     return opening
   }
-  /** Between its attempts a statement stands in no queue, so that the site's own get their turn. It ends at the limit of the step. */
+  /**
+   * Retries until the step times out. Between attempts the statement does not block the app's own
+   * queries.
+   */
   const query: StepDatabase['query'] = async (text, values) => {
     const session = await client()
     for (let attempt = 1; ; attempt++) {
       try {
         return await session.query(text, values)
       } catch (error) {
-        // In a transaction the whole of it has failed: it is tried again from its beginning.
+        // In a transaction everything failed; the whole step is retried.
         if (inTransaction || !isLockTimeout(error)) throw error
         await pause(ms(delayAfter({ jitter: 'full', base: 200, most: 3_000, random: Math.random }, attempt, 0)))
       }
@@ -114,20 +122,23 @@ function openPostgresStep(task: StepTask, url: string): StepDatabase {
   }
 }
 
-const MARKS = `create table if not exists punctual_release_steps (
+const CREATE_MARKS = `create table if not exists punctual_release_steps (
   app text not null, version text not null, step text not null, run text not null, at text not null default current_timestamp,
   primary key (app, version, step)
 )`
 
 type Values = Parameters<ReturnType<DatabaseSync['prepare']>['all']>
 
-/** Synchronous in this process, which does nothing else; a lock is waited for for `releaseTableLockTimeout`. */
+/**
+ * Synchronous, because this process does nothing else. Waits up to `releaseTableLockTimeout` for a
+ * lock.
+ */
 function openSqliteStep(task: StepTask, path: string): StepDatabase {
   let open: Promise<DatabaseSync> | null = null
   const database = (): Promise<DatabaseSync> => {
     open ??= import('node:sqlite').then(({ DatabaseSync }) => {
       const opened = new DatabaseSync(path)
-      const wait = Number.isFinite(task.tableLock) ? Math.round(task.tableLock) : 2 ** 31 - 1
+      const wait = Number.isFinite(task.tableLockTimeout) ? Math.round(task.tableLockTimeout) : 2 ** 31 - 1
       opened.exec(`pragma busy_timeout = ${wait}`)
       return opened
     })
@@ -140,7 +151,7 @@ function openSqliteStep(task: StepTask, path: string): StepDatabase {
     query: async (text, values) => ({ rows: await all(text, values) }),
     begin: () => exec('begin immediate'),
     mark: async (run) => {
-      await exec(MARKS)
+      await exec(CREATE_MARKS)
       const rows = await all(
         'insert into punctual_release_steps (app, version, step, run) values (?, ?, ?, ?) on conflict do nothing returning step',
         [task.app, task.version, task.name, run],
@@ -148,7 +159,7 @@ function openSqliteStep(task: StepTask, path: string): StepDatabase {
       return rows.length > 0
     },
     unmark: async () => {
-      await exec(MARKS)
+      await exec(CREATE_MARKS)
       await all('delete from punctual_release_steps where app = ? and version = ? and step = ?', [
         task.app,
         task.version,

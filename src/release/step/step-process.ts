@@ -1,4 +1,4 @@
-// The entry of the process in which one step of a release runs. It leads a process group of its own, with everything that the step starts.
+// The entry of the process that runs one step of a release. It leads a process group of its own.
 
 import { spawn } from 'node:child_process'
 import { inspect } from 'node:util'
@@ -9,61 +9,61 @@ import { isLockTimeout, openStepDatabase, type StepDatabase } from './step-datab
 
 const abort = new AbortController()
 
-function say(message: FromStep): Promise<void> {
+function send(message: FromStep): Promise<void> {
   return new Promise((resolve) => {
     if (process.send === undefined || !process.connected) resolve()
     else process.send(message, () => resolve())
   })
 }
 
-// Whoever releases has died, and the lock with it: nothing of this may go on.
+// The release process died and lost the lock: nothing of this step may continue.
 process.on('disconnect', () => process.kill(-process.pid, 'SIGKILL'))
 
-// Meant for what the step has started; a function has its signal, and until the SIGKILL that follows to heed it.
+// For the processes that the step started. A function has its signal, and time until SIGKILL.
 process.on('SIGTERM', () => {})
 
 process.on('message', (message: ToStep) => {
   if (message.type === 'abort') return abort.abort(new Error(message.why))
-  // What waits for nothing any more is to end, and not to be kept by this channel.
+  // The channel must not keep the process alive when the step waits for nothing.
   process.channel?.unref()
   const { task } = message
   const work =
     task.command === null
-      ? runFunction(task, abort.signal, (line) => void say({ type: 'log', message: line }))
+      ? runFunction(task, abort.signal, (line) => void send({ type: 'log', message: line }))
       : runCommand(task.command)
   work
     .catch(
       (error: unknown): StepEnd => ({
         outcome: 'failed',
-        why: tell(error),
+        why: formatError(error),
         failure: { reason: 'failed' },
         locked: false,
       }),
     )
     .then(async (end) => {
       process.off('beforeExit', unsettled)
-      await say({ type: 'ended', end })
+      await send({ type: 'ended', end })
       process.removeAllListeners('disconnect')
-      // What the function has left open must not keep the release.
+      // What the function left open must not delay the release.
       process.exit(0)
     })
 })
 
 function unsettled(): void {
-  const why = 'its process had nothing left to wait for, and the function had not settled'
-  void say({ type: 'ended', end: { outcome: 'failed', why, failure: { reason: 'unsettled' }, locked: false } }).then(
+  const why = 'its process had nothing left to do, but its promise was still pending'
+  void send({ type: 'ended', end: { outcome: 'failed', why, failure: { reason: 'unsettled' }, locked: false } }).then(
     () => process.exit(0),
   )
 }
 
 process.on('beforeExit', unsettled)
 
-function tell(error: unknown): string {
+function formatError(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
-/** Runs a command in the shell, in this process' group and with its environment and output. */
-export function runCommand(command: string): Promise<StepEnd> {
+/** Runs a shell command with the process group, environment and output of this process. */
+function runCommand(command: string): Promise<StepEnd> {
   return new Promise((resolve) => {
     const child = spawn(command, { shell: true, stdio: ['ignore', 'inherit', 'inherit'] })
     child.on('error', (error) =>
@@ -72,15 +72,18 @@ export function runCommand(command: string): Promise<StepEnd> {
     child.on('exit', (code, signal) => {
       if (code === 0) resolve({ outcome: 'done' })
       else {
-        const why = signal === null ? `exit code ${code}` : `ended by ${signal}`
+        const why = signal === null ? `exit code ${code}` : `killed by ${signal}`
         resolve({ outcome: 'failed', why, failure: { reason: 'failed', exitCode: code, signal }, locked: false })
       }
     })
   })
 }
 
-/** Calls a step's function, from the config file as it is now, in a transaction where that was asked for. */
-export async function runFunction(task: StepTask, signal: AbortSignal, log: (line: string) => void): Promise<StepEnd> {
+/**
+ * Calls the function of a step, from the current config file; in a transaction if it is
+ * transactional.
+ */
+async function runFunction(task: StepTask, signal: AbortSignal, log: (line: string) => void): Promise<StepEnd> {
   const work = await findFunction(task)
   const database = openStepDatabase(task)
   const context: ReleaseContext = {
@@ -93,11 +96,11 @@ export async function runFunction(task: StepTask, signal: AbortSignal, log: (lin
     query: (text, values = []) => database.query(text, values),
   }
   try {
-    return task.transactional
-      ? await inTransaction(database, task, () => work(context))
-      : await plainly(() => work(context))
+    if (task.transactional) return await inTransaction(database, task, () => work(context))
+    await work(context)
+    return { outcome: 'done' }
   } catch (error) {
-    const why = error instanceof Error ? theirStack(error) : `it threw ${inspect(error)}`
+    const why = error instanceof Error ? stackOf(error) : `threw ${inspect(error)}`
     const code = (error as { readonly code?: unknown } | null | undefined)?.code
     const failure = { reason: 'failed', ...(typeof code === 'string' ? { errorCode: code } : {}) } as const
     return { outcome: 'failed', why, failure, locked: isLockTimeout(error) }
@@ -106,30 +109,25 @@ export async function runFunction(task: StepTask, signal: AbortSignal, log: (lin
   }
 }
 
-async function findFunction({ configFile, cwd, name, form }: StepTask): Promise<Exclude<ReleaseWork, string>> {
+async function findFunction({ configFile, cwd, name, action }: StepTask): Promise<Exclude<ReleaseWork, string>> {
   const file = await loadConfigFile({ cwd, named: configFile })
   const steps = (file?.values.release ?? []) as readonly ReleaseStep[]
-  const work = steps.find((step) => step.name === name)?.[form]
+  const work = steps.find((step) => step.name === name)?.[action]
   if (typeof work !== 'function')
-    throw new Error(`${configFile} has no function "${form}" of the step "${name}" any more`)
+    throw new Error(`${configFile} no longer has a function "${action}" in the step "${name}"`)
   return work
 }
 
-async function plainly(work: () => unknown): Promise<StepEnd> {
-  await work()
-  return { outcome: 'done' }
-}
-
-/** The mark goes with what it is a mark of: either both are there afterwards, or neither. */
+/** Commits the mark together with the work that it marks: both are applied, or neither. */
 async function inTransaction(database: StepDatabase, task: StepTask, work: () => unknown): Promise<StepEnd> {
   await database.begin()
   try {
-    if (task.form === 'run' && task.markFor !== null && !(await database.mark(task.markFor))) {
+    if (task.action === 'run' && task.markFor !== null && !(await database.mark(task.markFor))) {
       await database.rollback()
       return { outcome: 'already-done' }
     }
     await work()
-    if (task.form === 'rollback') await database.unmark()
+    if (task.action === 'rollback') await database.unmark()
     await database.commit()
     return { outcome: 'done' }
   } catch (error) {
@@ -138,8 +136,8 @@ async function inTransaction(database: StepDatabase, task: StepTask, work: () =>
   }
 }
 
-/** Without the frames that every step has. */
-function theirStack({ stack, message }: Error): string {
+/** Omits the stack frames that every step has. */
+function stackOf({ stack, message }: Error): string {
   const lines = (stack ?? message).split('\n')
   return lines.filter((line) => !/^\s+at .*(node:internal|\/step\/step-process\.)/.test(line)).join('\n')
 }

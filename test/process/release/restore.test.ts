@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { signalTo } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { backupPlace, backupsOf, historyOf } from './backup-place.ts'
+import { appWithBackups, backupsOf, historyOf } from './backup-app.ts'
 import { type DebianPostgres, orSkip, startDebianPostgres } from './debian-postgres.ts'
-import { pick } from './place.ts'
+import { pick } from './release-app.ts'
 
 let postgres: DebianPostgres | null = null
 
@@ -18,7 +18,7 @@ after(async () => {
   await postgres?.stop()
 })
 
-/** Two tables that belong together, a view, a type, a function, and a schema of its own. */
+/** Two related tables, a view, a type, a function, and another schema. */
 const SCHEMA = `
 create type mood as enum ('good', 'bad');
 create table people (id serial primary key, name text not null, mood mood not null default 'good');
@@ -30,7 +30,7 @@ insert into people (name) values ('Ada'), ('Grace');
 insert into side.notes values (1, 1, 'first');
 `
 
-/** Breaks whatever can be broken, outside of any transaction, and then fails. */
+/** Breaks as much as possible outside of any transaction, then fails. */
 const VANDAL = `{ name: 'vandal', run: async ({ query }) => {
   await query('create table leftover (id int)')
   await query('alter table people add column age int')
@@ -58,16 +58,16 @@ async function state(server: DebianPostgres, database: string): Promise<unknown>
   }
 }
 
-describe('a back-up', { concurrency: 3 }, () => {
-  it('is restored when a step fails, where that is set: all of it, though the steps committed as they went', async (context) => {
+describe('a backup', { concurrency: 3 }, () => {
+  it('is restored completely when a step fails and restoreOnFailure is set, although the steps committed', async (context) => {
     const server = orSkip(postgres, context)
     if (server === null) return
     const url = await server.database('restored')
     const client = await server.client('restored')
     await client.query(SCHEMA)
     await client.end()
-    await using at = backupPlace({ name: 'restored', url, steps: VANDAL, backup: 'restoreOnFailure: true' })
-    const { code, end } = await at.release()
+    await using app = appWithBackups({ name: 'restored', url, steps: VANDAL, backup: 'restoreOnFailure: true' })
+    const { code, end } = await app.release()
     assert.equal(code, 4)
     assert.deepEqual(pick(end?.failure, 'phase', 'reason', 'step'), { phase: 'step', reason: 'failed', step: 'fails' })
     assert.equal(end?.failure?.undo?.restored, true)
@@ -86,22 +86,22 @@ describe('a back-up', { concurrency: 3 }, () => {
     assert.deepEqual([record?.outcome, record?.restored], ['failed', true])
   })
 
-  it('is not restored while others use the database, unless that is asked for by name', async (context) => {
+  it('is not restored while other sessions use the database, except by --restore', async (context) => {
     const server = orSkip(postgres, context)
     if (server === null) return
     const url = await server.database('used')
     const client = await server.client('used')
     await client.query(SCHEMA)
-    await using at = backupPlace({ name: 'used', url, steps: VANDAL, backup: 'restoreOnFailure: true' })
-    const failed = await at.release()
+    await using app = appWithBackups({ name: 'used', url, steps: VANDAL, backup: 'restoreOnFailure: true' })
+    const failed = await app.release()
     assert.deepEqual(failed.end?.failure?.undo, {
       rolledBack: [],
       kept: ['vandal'],
       restored: false,
       notRestored: { reason: 'database-in-use', sessions: 1 },
     })
-    const { code, end, stderr: told } = await at.release('--restore')
-    assert.equal(code, 0, told)
+    const { code, end, stderr } = await app.release('--restore')
+    assert.equal(code, 0, stderr)
     assert.equal(end?.record?.restored, true)
     await client.end()
     const { people, leftover } = (await state(server, 'used')) as { people: unknown[]; leftover: unknown[] }
@@ -110,18 +110,18 @@ describe('a back-up', { concurrency: 3 }, () => {
     assert.equal((await historyOf(server, 'used'))[0]?.outcome, 'rolled-back')
   })
 
-  it('that was spoilt since is not restored, and the database stays as it is', async (context) => {
+  it('that was altered is not restored, and the database is unchanged', async (context) => {
     const server = orSkip(postgres, context)
     if (server === null) return
     const url = await server.database('spoilt')
     const client = await server.client('spoilt')
     await client.query('create table precious as select 1 as id')
-    await using at = backupPlace({ name: 'spoilt', url, steps: `{ name: 'a', run: 'true' }` })
-    assert.equal((await at.release()).code, 0)
-    const [file = ''] = backupsOf(at)
-    const path = join(at.directory.path, '.punctual/backups', file)
+    await using app = appWithBackups({ name: 'spoilt', url, steps: `{ name: 'a', run: 'true' }` })
+    assert.equal((await app.release()).code, 0)
+    const [file = ''] = backupsOf(app)
+    const path = join(app.directory.path, '.punctual/backups', file)
     truncateSync(path, statSync(path).size - 100)
-    const { code, end } = await at.release('--restore')
+    const { code, end } = await app.release('--restore')
     assert.equal(code, 4)
     assert.deepEqual(end?.failure, { phase: 'restore', reason: 'altered', path })
     assert.equal(end?.record?.restored, false)
@@ -129,53 +129,53 @@ describe('a back-up', { concurrency: 3 }, () => {
     await client.end()
   })
 
-  it('whose restore is killed midway comes whole or not at all', async (context) => {
+  it('whose restore is killed midway is restored completely or not at all', async (context) => {
     const server = orSkip(postgres, context)
     if (server === null) return
     const url = await server.database('halved')
     const client = await server.client('halved')
     const looking = await server.client('halved')
-    // The copying back can be held up in its middle, and there is more to come than all buffers on its way hold.
+    // The restore can be blocked midway, with more rows to come than all buffers hold.
     await client.query(`
       create function gate(n int) returns boolean language sql as $$ select n <> 100 or pg_advisory_xact_lock(7) is not null $$;
       create table precious (n int check (gate(n)), text text);
       insert into precious select n, repeat(md5(n::text), 100) from generate_series(1, 6000) n`)
-    await using at = backupPlace({ name: 'halved', url, steps: `{ name: 'a', run: 'true' }` })
-    assert.equal((await at.release()).code, 0)
+    await using app = appWithBackups({ name: 'halved', url, steps: `{ name: 'a', run: 'true' }` })
+    assert.equal((await app.release()).code, 0)
     await client.query('insert into precious values (0)')
     await client.query('select pg_advisory_lock(7)')
-    const restoring = at.start('--restore')
+    const restoring = app.start('--restore')
     await until('the restore to copy back', async () => {
       const { rows } = await looking.query(
         `select from pg_locks where not granted and locktype = 'advisory' and objid = 7`,
       )
       return rows.length > 0
     })
-    for (const pid of at.processes(/release-process/)) signalTo(pid, 'SIGKILL')
+    for (const pid of app.processes(/release-process/)) signalTo(pid, 'SIGKILL')
     assert.equal((await restoring.ended).code, 4)
     await client.query('select pg_advisory_unlock(7)')
-    await until('psql to have ended', () => at.processes().length === 0)
+    await until('psql to have ended', () => app.processes().length === 0)
     const { rows } = await looking.query('select count(*)::int as n from precious')
     assert.ok([6000, 6001].includes(rows[0].n), `${rows[0].n} rows are there`)
     await client.end()
     await looking.end()
   })
 
-  it('leaves the records where they are, whatever schema that is', async (context) => {
+  it('keeps our tables in place, in any schema', async (context) => {
     const server = orSkip(postgres, context)
     if (server === null) return
     const url = await server.database('elsewhere')
     const client = await server.client('elsewhere')
     await client.query(`create schema "Our own"; create table "Our own".people as select 'Ada' as name`)
     await client.end()
-    await using at = backupPlace({
+    await using app = appWithBackups({
       name: 'elsewhere',
-      // By a name of the app's own the sessions of the release would be somebody else's to it.
+      // With the app's own application_name the release could not recognize its sessions.
       url: `${url}?application_name=shop&options=${encodeURIComponent('-c search_path="Our\\ own"')}`,
       steps: `{ name: 'vandal', transactional: true, run: ({ query }) => query('delete from people') }, { name: 'fails', run: 'exit 1' }`,
       backup: 'restoreOnFailure: true',
     })
-    const { code, end } = await at.release()
+    const { code, end } = await app.release()
     assert.equal(code, 4)
     assert.equal(end?.failure?.undo?.restored, true)
     const looking = await server.client('elsewhere')
@@ -184,45 +184,45 @@ describe('a back-up', { concurrency: 3 }, () => {
     assert.deepEqual(await rows(`select outcome, record->'restored' as restored from "Our own".punctual_releases`), [
       { outcome: 'failed', restored: true },
     ])
-    // The mark has gone with what it was a mark of, and nothing is left of the schema in which they stood aside.
+    // The mark was deleted with the step, and the temporary schema was dropped.
     assert.deepEqual(await rows('select * from "Our own".punctual_release_steps'), [])
     assert.deepEqual(await rows(`select nspname from pg_namespace where nspname like 'punctual%'`), [])
     await looking.end()
   })
 
-  it('is not restored while sessions use the database of which its own user may see little', async (context) => {
+  it('is not restored while sessions use the database that its user can hardly see', async (context) => {
     const server = orSkip(postgres, context)
     if (server === null) return
     const url = await server.database('unseen')
     const client = await server.client('unseen')
     await client.query('create role plain login; alter database unseen owner to plain')
-    await using at = backupPlace({
+    await using app = appWithBackups({
       name: 'unseen',
       url: url.replace('tester:', 'plain:'),
       steps: `{ name: 'vandal', run: ({ query }) => query('create table leftover ()') }, { name: 'fails', run: 'exit 1' }`,
       backup: 'restoreOnFailure: true',
     })
-    const { end } = await at.release()
+    const { end } = await app.release()
     assert.deepEqual(end?.failure?.undo?.notRestored, { reason: 'database-in-use', sessions: 1 })
     assert.equal((await client.query('select * from leftover')).rows.length, 0)
     await client.end()
   })
 
-  it('is not restored where it cannot be known who uses the database', async (context) => {
+  it('is not restored if the users of the database are unknown', async (context) => {
     const server = orSkip(postgres, context)
     if (server === null) return
     const url = await server.database('unknown')
     const client = await server.client('unknown')
     await client.query('create role limited login; alter database unknown owner to limited')
     await client.end()
-    await using at = backupPlace({
+    await using app = appWithBackups({
       name: 'unknown',
       url: url.replace('tester:', 'limited:'),
       steps: `{ name: 'vandal', run: ({ query }) => query('create table leftover ()') }, { name: 'fails', run: 'node crowd.js; exit 1' }`,
       backup: 'restoreOnFailure: true',
     })
-    // No more sessions than there are by then: that of the lock, and that of the record.
-    at.directory.write({
+    // No more than the two open sessions: the lock and the records.
+    app.directory.write({
       'crowd.js': `
 import pg from 'pg'
 const client = new pg.Client(${JSON.stringify(url)})
@@ -231,8 +231,8 @@ await client.query('alter role limited connection limit 2')
 await client.end()
 `,
     })
-    const { end } = await at.release()
-    // `too_many_connections`, which the server says of a role too.
+    const { end } = await app.release()
+    // `too_many_connections`, also used for the limit of a role.
     assert.deepEqual(end?.failure?.undo?.notRestored, { reason: 'users-unknown', errorCode: '53300' })
     const [record] = await historyOf(server, 'unknown')
     assert.deepEqual([record?.outcome, record?.restored], ['failed', false])

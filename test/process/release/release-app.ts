@@ -11,30 +11,30 @@ import { until, WAIT_LIMIT, within } from '../support/until.ts'
 
 const BIN = join(import.meta.dirname, '../../../bin/punctual.js')
 
-/** How a command ended, and what it said. */
+/** How a command ended, and its output. */
 export interface Ended {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
-  /** What `--json` has printed; null where the command ended before there was a release. */
+  /** The output of `--json`; null if the command failed before the release started. */
   readonly end: ReleaseEnd | null
-  /** The lines of its progress with this event. */
+  /** The progress lines with this event. */
   events(name: string): readonly LogLine[]
 }
 
-/** A `punctual` command that runs. */
+/** A running `punctual` command. */
 export interface Running {
   readonly child: ChildProcess
   readonly ended: Promise<Ended>
-  /** What it has printed on standard error so far. */
-  readonly said: LogLines
+  /** Its standard error so far. */
+  readonly progress: LogLines
 }
 
-/** Of a failure before the first step. */
+/** After a failure before the first step. */
 export const NOTHING_UNDONE: ReleaseUndo = { rolledBack: [], kept: [], restored: false }
 
-/** Some fields of an object, to compare them with what is expected. */
+/** Picks some fields of an object for a comparison. */
 export function pick<T extends object, K extends keyof T>(
   from: T | null | undefined,
   ...names: readonly K[]
@@ -42,10 +42,10 @@ export function pick<T extends object, K extends keyof T>(
   return Object.fromEntries(names.map((name) => [name, from?.[name]])) as Pick<T, K>
 }
 
-/** A directory with a config file, in which `punctual release` is run. Leaving its scope ends what still runs there. */
-export class ReleasePlace implements AsyncDisposable {
+/** A directory with a config file, to run `punctual release` in. Disposing it kills what still runs there. */
+export class ReleaseApp implements AsyncDisposable {
   readonly directory: AppDirectory
-  /** What its commands find in their environment besides; may be changed between them. */
+  /** Additional variables for its commands; may be changed between them. */
   readonly env: Record<string, string>
   readonly #marker = randomUUID()
 
@@ -59,12 +59,12 @@ export class ReleasePlace implements AsyncDisposable {
     this.env = { ...env }
   }
 
-  /** Begins `punctual release --json …`. */
+  /** Starts `punctual release --json …`. */
   start(...args: readonly string[]): Running {
     return this.startPlain('--json', ...args)
   }
 
-  /** Begins `punctual release …`, as for people. */
+  /** Starts `punctual release …` with its output for people. */
   startPlain(...args: readonly string[]): Running {
     const inherited = Object.entries(process.env).filter(
       ([name]) => !name.startsWith('PUNCTUAL_') || name.startsWith('PUNCTUAL__'),
@@ -84,15 +84,15 @@ export class ReleasePlace implements AsyncDisposable {
         resolve({ code, signal, stdout: out.text, stderr: said.text, end, events })
       })
     })
-    return { child, said, ended }
+    return { child, progress: said, ended }
   }
 
-  /** Runs it to its end. */
+  /** Runs `punctual release --json …` to its end. */
   release(...args: readonly string[]): Promise<Ended> {
     return within(`punctual release ${args.join(' ')}`, this.start(...args).ended, WAIT_LIMIT * 2)
   }
 
-  /** Pids of whatever runs for this place; of what has such a command line alone, where one is given. */
+  /** Pids of the processes that run for this app, optionally only those with a matching command line. */
   processes(running: RegExp = /(?:)/): readonly number[] {
     const all = processesWith(`PUNCTUAL__TEST_PLACE=${this.#marker}`)
     return all.filter(({ command }) => running.test(command)).map(({ pid }) => pid)

@@ -8,7 +8,7 @@ import { startPostgres, type TestServer } from '../database/postgres.ts'
 import { request } from '../support/client.ts'
 import { signalTo, startServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
-import { pick, ReleasePlace } from './place.ts'
+import { pick, ReleaseApp } from './release-app.ts'
 
 const APP = `
 import http from 'node:http'
@@ -17,7 +17,7 @@ const version = readFileSync('version', 'utf8')
 http.createServer((request, response) => response.end(version)).listen(process.env.PORT)
 `
 
-/** Two that overlap show as two beginnings in a row. */
+/** Two overlapping releases would write `begin` twice in a row. */
 const TRACED = `
 import { readFileSync } from 'node:fs'
 export default {
@@ -27,13 +27,12 @@ export default {
 }
 `
 
-/** Everything that runs there, or is to go on. */
 function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
   for (const pid of pids) signalTo(pid, signal)
 }
 
-describe('releases at the same time', { concurrency: 3 }, () => {
-  it('of `punctual release` and a reload are carried out one after the other, and the second finds it done', async () => {
+describe('concurrent releases', { concurrency: 3 }, () => {
+  it('of `punctual release` and a reload run one after the other, and the second finds the version done', async () => {
     await using server = await startServer({
       files: { 'app.js': APP, version: 'v1', 'punctual.config.ts': TRACED },
       settings: { workers: 1 },
@@ -48,26 +47,26 @@ describe('releases at the same time', { concurrency: 3 }, () => {
     assert.deepEqual([outcome, release?.state].toSorted(), ['done', 'skipped'])
   })
 
-  it('whose holder was stopped are waited for only so long; when it goes on it ends what it began', async () => {
-    await using at = new ReleasePlace(`export default { releaseVersion: 'v1', release: [
+  it('wait for a stopped holder until the timeout; once continued, it completes its release', async () => {
+    await using app = new ReleaseApp(`export default { releaseVersion: 'v1', release: [
       { name: 'slow', run: 'echo x >> ran; until [ -e go ]; do sleep 0.05; done' } ] }`)
-    const ran = join(at.directory.path, 'ran')
-    const first = at.start()
+    const ran = join(app.directory.path, 'ran')
+    const first = app.start()
     await until('the step to have begun', () => existsSync(ran))
-    const stopped = at.processes()
+    const stopped = app.processes()
     signalAll(stopped, 'SIGSTOP')
-    const { code, end } = await at.release('--release-timeout', '500ms', '--release-lock-timeout', '1s')
+    const { code, end } = await app.release('--release-timeout', '500ms', '--release-lock-timeout', '1s')
     assert.equal(code, 4)
     assert.deepEqual(pick(end?.failure, 'phase', 'reason'), { phase: 'lock', reason: 'held' })
     assert.ok(stopped.includes(end?.failure?.holder?.pid ?? 0), JSON.stringify(end?.failure))
-    writeFileSync(join(at.directory.path, 'go'), '')
+    writeFileSync(join(app.directory.path, 'go'), '')
     signalAll(stopped, 'SIGCONT')
     assert.equal((await first.ended).code, 0)
-    assert.equal((await at.release()).end?.outcome, 'skipped')
+    assert.equal((await app.release()).end?.outcome, 'skipped')
     assert.equal(readFileSync(ran, 'utf8'), 'x\n')
   })
 
-  it('that was stopped does not keep the arbiter from stopping', async () => {
+  it('do not keep the arbiter from stopping if their process is stopped', async () => {
     await using server = await startServer({
       files: {
         'app.js': APP,
@@ -85,7 +84,7 @@ describe('releases at the same time', { concurrency: 3 }, () => {
   })
 })
 
-describe('on PostgreSQL', () => {
+describe('concurrent releases on PostgreSQL', () => {
   let postgres: TestServer
   let outsider: pg.Pool
   let url: string
@@ -100,8 +99,8 @@ describe('on PostgreSQL', () => {
     await outsider?.end()
     await postgres?.stop()
   })
-  const place = (name: string, steps: string): ReleasePlace =>
-    new ReleasePlace(
+  const createApp = (name: string, steps: string): ReleaseApp =>
+    new ReleaseApp(
       `export default { releaseVersion: 'v1', releaseLock: 'env:DATABASE_URL', release: [${steps}] }`,
       { DATABASE_URL: url },
       { 'package.json': `{ "name": "${name}", "type": "module" }` },
@@ -111,8 +110,8 @@ describe('on PostgreSQL', () => {
     return (await outsider.query(text, [app])).rows.map(({ outcome }) => outcome)
   }
 
-  it('a holder that was stopped, and whose lock the server gave to another, writes nothing more when it goes on', async () => {
-    await using at = place(
+  it('a stopped holder that lost its lock writes nothing once continued', async () => {
+    await using app = createApp(
       'outlived',
       `{ name: 'rows', run: async ({ query }) => {
         await query('create table if not exists outlived (who text)')
@@ -122,66 +121,66 @@ describe('on PostgreSQL', () => {
         await query('insert into outlived values ($1)', [process.env.WHO])
       } }`,
     )
-    at.env.WHO = 'first'
-    const first = at.start()
+    app.env.WHO = 'first'
+    const first = app.start()
     const rows = async (): Promise<string> => {
       const found = await outsider.query('select who from outlived order by who')
       return found.rows.map(({ who }) => who).join()
     }
     await until('the first row', async () => (await rows()) === 'first')
-    const stopped = at.processes()
+    const stopped = app.processes()
     signalAll(stopped, 'SIGSTOP')
-    // What the server does when it hears nothing of a machine for a minute.
+    // The server does this when a machine is silent for a minute.
     await outsider.query(
       `select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_locks l using (pid)
         where l.locktype = 'advisory' and a.application_name like 'punctual release %'`,
     )
-    at.env.WHO = 'second'
-    const { code, stderr, events } = await at.release()
+    app.env.WHO = 'second'
+    const { code, stderr, events } = await app.release()
     assert.equal(code, 0, stderr)
     assert.deepEqual(
       events('release-interrupted').map(({ version }) => version),
       ['v1'],
     )
-    writeFileSync(join(at.directory.path, 'go'), '')
+    writeFileSync(join(app.directory.path, 'go'), '')
     signalAll(stopped, 'SIGCONT')
     const late = await within('the stopped one to end', first.ended)
     assert.equal(late.code, 4)
     assert.equal(await rows(), 'first,second,second')
-    assert.equal((await at.release()).end?.outcome, 'skipped')
+    assert.equal((await app.release()).end?.outcome, 'skipped')
   })
 
-  it('a step that loses its connection fails with why, what was done before is rolled back, and nothing is left', async () => {
-    await using at = place(
+  it('a step that loses its connection fails with the reason, and the steps before it are rolled back', async () => {
+    await using app = createApp(
       'disconnected',
       `{ name: 'one', run: 'true', rollback: 'touch undone' },
        { name: 'long', run: ({ query }) => query('select pg_sleep(600)') }`,
     )
-    const running = at.start()
+    const running = app.start()
     const end = `select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'`
     await until('the step to work in the database', async () => (await outsider.query(end)).rows.length > 0)
-    const { code, end: told } = await within('the release to fail', running.ended)
+    const { code, end: releaseEnd } = await within('the release to fail', running.ended)
     assert.equal(code, 4)
-    // `admin_shutdown`: why its connection has ended.
-    assert.deepEqual(told?.failure, {
+    // `admin_shutdown`
+    assert.deepEqual(releaseEnd?.failure, {
       phase: 'step',
       reason: 'failed',
       step: 'long',
       errorCode: '57P01',
       undo: { rolledBack: ['one'], kept: [], restored: false },
     })
-    assert.ok(existsSync(join(at.directory.path, 'undone')))
+    assert.ok(existsSync(join(app.directory.path, 'undone')))
     assert.deepEqual(await outcomes('disconnected'), ['failed'])
   })
 
-  it('two apps that release for the first time at the same instant both make their records', async () => {
+  it('several apps that release for the first time at the same instant all save their records', async () => {
     const apps = ['app-a', 'app-b', 'app-c', 'app-d']
     await outsider.query('create database fresh')
     const ended = await Promise.all(
       apps.map(async (name) => {
-        await using at = place(name, `{ name: 'a', run: 'true' }`)
-        at.env.DATABASE_URL = url.replace(/postgres$/, 'fresh')
-        return at.release()
+        await using app = createApp(name, `{ name: 'a', run: 'true' }`)
+        app.env.DATABASE_URL = url.replace(/postgres$/, 'fresh')
+        return app.release()
       }),
     )
     assert.deepEqual(
@@ -191,9 +190,9 @@ describe('on PostgreSQL', () => {
     )
   })
 
-  it('a function whose own connection had to give way to the site is tried again as a whole', async () => {
+  it('a function whose own connection could not acquire a table lock is retried as a whole', async () => {
     await outsider.query('create table taken (id int)')
-    await using at = place(
+    await using app = createApp(
       'own',
       `{ name: 'alter', run: async ({ attempt, log }) => {
         const { default: pg } = await import('pg')
@@ -206,12 +205,12 @@ describe('on PostgreSQL', () => {
     const site = await postgres.outsider()
     await site.query('begin')
     await site.query('select * from taken')
-    const running = at.start('--release-table-lock-timeout', '300ms')
+    const running = app.start('--release-table-lock-timeout', '300ms')
     await until('a second attempt', () =>
-      running.said.find((line) => line.event === 'release-step-output' && line.line === 'attempt 2'),
+      running.progress.find((line) => line.event === 'release-step-output' && line.line === 'attempt 2'),
     )
     await site.query('rollback')
     await site.end()
-    assert.equal((await running.ended).code, 0, running.said.text)
+    assert.equal((await running.ended).code, 0, running.progress.text)
   })
 })
