@@ -116,7 +116,7 @@ export function formatProgress(status: Status): string {
       ? 'all workers have exited'
       : `${running.length} ${running.length === 1 ? 'worker' : 'workers'} draining, ${inFlight} requests in flight`
   }
-  if (status.release?.state === 'running') return status.release.told
+  if (status.release?.state === 'running') return status.release.message
   const newest = Math.max(generation, ...workers.map((worker) => worker.generation))
   const current = workers.filter((worker) => worker.generation === newest)
   const old = running.filter((worker) => worker.generation !== newest)

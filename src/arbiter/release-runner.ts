@@ -40,7 +40,7 @@ export class ReleaseRunner {
       {
         onLog: ({ level, fields, message }) => {
           log[level]({ ...fields, generation }, message)
-          this.#update(generation, { told: message })
+          this.#update(generation, { message })
         },
         onRecord: (version, record) => this.#update(generation, { version, record }),
       },
@@ -55,7 +55,7 @@ export class ReleaseRunner {
     const ok = outcome === 'done' || outcome === 'skipped'
     this.#update(generation, {
       state: ok ? outcome : 'failed',
-      told: message,
+      message,
       failure,
       ...(version === null ? {} : { version }),
       ...(record === null ? {} : { record }),
@@ -69,7 +69,7 @@ export class ReleaseRunner {
 
   #update(generation: number, change: Partial<ReleaseStatus>): void {
     const since = wallClock().toISOString()
-    const initial = { version: null, since, told: 'starting', failure: null, record: null }
+    const initial = { version: null, since, message: 'starting', failure: null, record: null }
     const now: ReleaseStatus =
       this.#status?.generation === generation ? this.#status : { state: 'running', generation, ...initial }
     const moved = change.state !== undefined && change.state !== now.state
