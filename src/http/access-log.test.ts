@@ -137,7 +137,7 @@ describe('problems', () => {
     assert.equal(await ask('/feed'), 200)
     await until('the line', () => lines.length === 1)
     const [line] = lines
-    assert.deepEqual([line?.route, line?.cut, line?.status, line?.outcome], ['/feed', true, 200, 'timed-out'])
+    assert.deepEqual([line?.route, line?.truncated, line?.status, line?.outcome], ['/feed', true, 200, 'timed-out'])
   })
 
   test('a client that leaves is no time-out', async () => {

@@ -5,9 +5,8 @@ import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
 import type { Settings } from '../settings/settings.ts'
-import { accessRecord } from './access-record.ts'
-import { formatAccessLine } from './access-sentence.ts'
-import { type LeftOut, LineBudget } from './line-budget.ts'
+import { accessRecord, formatAccessLine } from './access-record.ts'
+import { LineBudget, type OmittedLines } from './line-budget.ts'
 import { formatOpenWaits } from './open-waits.ts'
 import { pathOf, routeOf } from './route-of.ts'
 import { type RequestScope, scopes } from './scope.ts'
@@ -18,15 +17,15 @@ type OpenLog = (settings: AccessLogSettings) => Promise<Log>
 type Level = 'info' | 'warn'
 type Line = readonly [level: Level, fields: LogFields, message: string]
 
-/** Lines a second of `problems`, beyond which they are counted. */
-const MOST_PROBLEMS = 50
-/** Lines that are kept while the log is being loaded. */
-const MOST_KEPT = 10_000
+/** With `problems`, further lines within a second are counted instead. */
+const MAX_LINES_PER_SECOND = 50
+/** Lines that are buffered while the log is being loaded. */
+const MAX_BUFFERED = 10_000
 /**
- * What a pipe takes whole or not at all (PIPE_BUF of Linux): several processes write to the same
- * one, and none may tear the line of another.
+ * Bytes that a pipe accepts atomically (PIPE_BUF of Linux): several processes write to the same
+ * pipe, and must not split each other's lines.
  */
-const WHOLE_WRITE = 4_096
+const ATOMIC_WRITE_SIZE = 4_096
 
 const LEVELS: Readonly<Record<Outcome, Level>> = {
   completed: 'info',
@@ -38,14 +37,14 @@ const LEVELS: Readonly<Record<Outcome, Level>> = {
   shutdown: 'warn',
 }
 
-/** Whether these settings let any line of the access log be written. */
+/** Whether any line of the access log can be written. */
 function writesAccessLog({ accessLog, logLevel }: AccessLogSettings): boolean {
   return accessLog !== 'off' && logLevel !== 'error' && logLevel !== 'fatal' && logLevel !== 'silent'
 }
 
 /**
- * A line for every request, or for those only that were a problem. The log itself (pino) is loaded
- * with the first line: a worker without problems does not pay for it.
+ * Logs every request, or only those with a problem. The log itself (pino) is loaded with the first
+ * line, so that a worker without problems does not load it.
  */
 export class AccessLog {
   readonly #settings: AccessLogSettings
@@ -57,22 +56,21 @@ export class AccessLog {
   readonly #budget: LineBudget
   #log: Log | null = null
   #opening: Promise<void> | null = null
-  #kept: Line[] = []
+  #buffered: Line[] = []
   #lost = 0
 
   /**
-   * @param settings say so with `changed` when they have been changed
-   * @param open how the log is made; default: on standard output
+   * @param settings read when needed; call `settingsChanged` after a change
+   * @param open creates the log; default: on standard output
    */
   constructor(settings: AccessLogSettings, worker: number, open: OpenLog = openLog) {
     this.#settings = settings
     this.#worker = worker
     this.#open = open
-    this.#budget = new LineBudget(MOST_PROBLEMS, (left) => this.#tellLeftOut(left))
+    this.#budget = new LineBudget(MAX_LINES_PER_SECOND, (omitted) => this.#logOmitted(omitted))
     this.settingsChanged()
   }
 
-  /** The settings have been changed. */
   settingsChanged(): void {
     this.#writes = writesAccessLog(this.#settings)
     this.#all = this.#writes && this.#settings.accessLog === 'all'
@@ -81,8 +79,8 @@ export class AccessLog {
   }
 
   /**
-   * To be called once the app has been loaded: a log that will be written for certain is made now,
-   * and not under the first request. Not sooner, because an app's instrumentation wants to come
+   * Called when the app has been loaded. A log that is certain to be written is created now, not
+   * during the first request; and not earlier, because the app's instrumentation must be loaded
    * before the libraries that it instruments.
    */
   prepare(): void {
@@ -91,38 +89,37 @@ export class AccessLog {
   }
 
   /**
-   * To be called for each request that has ended. Never throws: it runs where the app's own code
-   * has ended its response.
+   * Called for each request that has ended. Never throws: it may run inside the app's `end` call.
    */
   requestEnded(scope: RequestScope, outcome: Outcome): void {
     if (scope.queries !== null) this.#endQueries(scope, scope.queries)
     if (this.#writes && (this.#all || outcome !== 'completed' || scope.age > this.#settings.slowRequestThreshold)) {
-      this.#tellOutside(scope, outcome)
+      this.#logOutsideRequest(scope, outcome)
     }
   }
 
-  #tellOutside(scope: RequestScope, outcome: Outcome): void {
+  #logOutsideRequest(scope: RequestScope, outcome: Outcome): void {
     // Outside of the request: what the log starts (an import, a timer, a write) is none of its
     // waits.
     scopes.exit(() => {
       try {
-        this.#tell(scope, outcome)
+        this.#logRequest(scope, outcome)
       } catch {
-        // A getter of the app's, on a request it has made its own, has thrown.
+        // A getter that the app defined on the request has thrown.
         this.#lost++
       }
     })
   }
 
-  #tell(scope: RequestScope, outcome: Outcome): void {
+  #logRequest(scope: RequestScope, outcome: Outcome): void {
     const now = monotonicNow()
     if (!this.#all && !this.#budget.take(now)) {
-      this.#budget.leaveOut(outcome, routeOf(scope) ?? pathOf(scope), now)
+      this.#budget.omit(outcome, routeOf(scope) ?? pathOf(scope), now)
       return
     }
     const record = accessRecord(scope, outcome, this.#worker, now)
     const { worker, requestId } = record
-    // At a terminal the sentence says it; there only that is added by which more can be found.
+    // In the text format the message contains the rest.
     const fields = this.#settings.logFormat === 'text' ? { worker, requestId } : record
     this.#write(
       LEVELS[outcome],
@@ -139,29 +136,29 @@ export class AccessLog {
       try {
         const request = endedRequest(scope)
         const { method, route } = request
-        const tell = ({ event, did, fields }: QueryFinding): void => {
-          const about = { worker: this.#worker, requestId: scope.id }
-          const all = this.#settings.logFormat === 'text' ? about : { method, route, ...about, ...fields }
+        const log = ({ event, did, fields }: QueryFinding): void => {
+          const ids = { worker: this.#worker, requestId: scope.id }
+          const all = this.#settings.logFormat === 'text' ? ids : { method, route, ...ids, ...fields }
           this.#write('warn', { event, ...all }, `${method} ${route} ${did}`)
         }
-        queries.ended(request, this.#writes ? tell : null)
+        queries.ended(request, this.#writes ? log : null)
       } catch {
         this.#lost++
       }
     })
   }
 
-  #tellLeftOut({ lines, outcomes, routes }: LeftOut): void {
+  #logOmitted({ lines, outcomes, routes }: OmittedLines): void {
     const counts = Object.entries(outcomes).map(([outcome, count]) => `${count} ${outcome}`)
-    const message = `${lines} more ${lines === 1 ? 'request' : 'requests'} within a second: ${counts.join(', ')}`
+    const message = `${lines} more ${lines === 1 ? 'request' : 'requests'} within one second: ${counts.join(', ')}`
     this.#write('warn', { event: 'requests-not-logged', worker: this.#worker, lines, outcomes, routes }, message)
   }
 
   #write(level: Level, fields: LogFields, message: string): void {
     if (this.#log !== null) {
       this.#log[level](fields, message)
-    } else if (this.#kept.length < MOST_KEPT) {
-      this.#kept.push([level, fields, message])
+    } else if (this.#buffered.length < MAX_BUFFERED) {
+      this.#buffered.push([level, fields, message])
       this.#opening ??= this.#load()
     } else {
       this.#lost++
@@ -171,39 +168,39 @@ export class AccessLog {
   async #load(): Promise<void> {
     try {
       const log = await this.#open(this.#settings)
-      // It may have been changed since the log began to be made.
+      // The level may have been changed since.
       log.setLevel(this.#settings.logLevel)
       this.#log = log
     } catch (error) {
-      console.error('punctual: the access log cannot be opened:', error)
-      // `#opening` stays: what cannot be opened once is not tried at every request.
-      this.#kept = []
+      console.error('punctual: cannot open the access log:', error)
+      // `#opening` stays set, so that it is not tried again with every request.
+      this.#buffered = []
       return
     }
-    for (const [level, fields, message] of this.#kept) this.#log[level](fields, message)
-    this.#kept = []
-    this.#tellLost()
+    for (const [level, fields, message] of this.#buffered) this.#log[level](fields, message)
+    this.#buffered = []
+    this.#logLost()
   }
 
-  /** Those lost here; the log itself tells of those it loses. */
-  #tellLost(): void {
+  /** Reports lines lost here; the log reports those that it loses itself. */
+  #logLost(): void {
     if (this.#lost === 0) return
-    const message = `${this.#lost} lines of the access log were lost: there were too many at once, or they could not be made`
+    const message = `${this.#lost} lines of the access log were lost: too many at once, or an error while formatting`
     this.#log?.warn({ event: 'log-lines-lost', worker: this.#worker, lostLines: this.#lost }, message)
     this.#lost = 0
   }
 
-  /** Writes out what there is, for at most `limit`. Never rejects. */
-  async close(limit: Milliseconds): Promise<void> {
+  /** Flushes the log. Never rejects. @param timeout milliseconds */
+  async close(timeout: Milliseconds): Promise<void> {
     this.#budget.flush()
     const opening = this.#opening
     if (opening === null) return
     const write = async (wait: { readonly remaining: Milliseconds }): Promise<void> => {
       await opening
-      this.#tellLost()
+      this.#logLost()
       await this.#log?.close(wait.remaining)
     }
-    await withTimeout('access log', limit, write, { fallback: undefined, parent: null })
+    await withTimeout('access log', timeout, write, { fallback: undefined, parent: null })
   }
 }
 
@@ -214,5 +211,5 @@ function endedRequest(scope: RequestScope): EndedRequest {
 
 async function openLog({ logLevel, logFormat }: AccessLogSettings): Promise<Log> {
   const { createLog } = await import('../diagnostics/log.ts')
-  return createLog({ level: logLevel, format: logFormat, batchSize: WHOLE_WRITE })
+  return createLog({ level: logLevel, format: logFormat, batchSize: ATOMIC_WRITE_SIZE })
 }

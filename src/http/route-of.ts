@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { RequestScope } from './scope.ts'
 
-/** Longer names of routes and paths are cut off: they come from clients. */
-const LONGEST = 200
+/** Longer routes and paths, which come from clients, are truncated. */
+const MAX_LENGTH = 200
 
-/** What Express leaves on the request it was given. */
+/** Properties that Express sets on the request. */
 interface ExpressRequest extends IncomingMessage {
   readonly originalUrl?: unknown
   readonly baseUrl?: unknown
@@ -12,18 +12,18 @@ interface ExpressRequest extends IncomingMessage {
 }
 
 /**
- * The pattern of a request's route, e.g. `/users/:id`: what an adapter or the app has told, or
- * Express has left on the request; null where neither.
+ * The pattern of a request's route, e.g. `/users/:id`, as set by an adapter or the app, or left on
+ * the request by Express; null if unknown.
  */
 export function routeOf(scope: RequestScope): string | null {
   const { request } = scope
   const route = scope.route ?? expressPattern((request as ExpressRequest).route, (request as ExpressRequest).baseUrl)
-  return route === null ? null : cut(route)
+  return route === null ? null : truncate(route)
 }
 
 /**
- * The pattern of an Express route with the place its router is mounted at. Several paths of one
- * route are joined by `|`.
+ * The pattern of an Express route, including the path of its router. Several paths of one route are
+ * joined by `|`.
  */
 export function expressPattern(route: unknown, baseUrl: unknown): string | null {
   if (typeof route !== 'object' || route === null || !('path' in route)) return null
@@ -34,17 +34,17 @@ export function expressPattern(route: unknown, baseUrl: unknown): string | null 
 }
 
 /**
- * The path a client has asked for, without its query and, where it sent a whole URL, without what
- * stands before the path.
+ * The path that a client requested, without its query, and without scheme and host if it sent a
+ * whole URL.
  */
 export function pathOf(scope: RequestScope): string {
   const request = scope.request as ExpressRequest
-  // Frameworks shorten `url` while a mounted router has the request.
+  // Frameworks remove the prefix from `url` while a mounted router handles the request.
   const target = typeof request.originalUrl === 'string' ? request.originalUrl : (request.url ?? '')
   const path = target.replace(/[?#].*$/s, '')
-  return cut(path.startsWith('/') ? path : path.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/')
+  return truncate(path.startsWith('/') ? path : path.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/')
 }
 
-function cut(text: string): string {
-  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST)}…`
+function truncate(text: string): string {
+  return text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH)}…`
 }

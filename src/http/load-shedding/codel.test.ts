@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ms } from '../../resilience/duration.ts'
-import { Codel } from './codel.ts'
+import { Codel, Utilization } from './codel.ts'
 
 const TARGET = 100
 const INTERVAL = 1_000
@@ -54,14 +55,14 @@ class Simulation {
 }
 
 describe('controlled delay', () => {
-  test('a load that can be served is left alone', () => {
+  test('sheds nothing of a load that can be served', () => {
     const simulation = new Simulation()
     const { shed } = simulation.run(60_000, 11)
     assert.equal(shed, 0)
     assert.equal(simulation.codel.isCalm, true)
   })
 
-  test('a burst is let through, however long its last one waits', () => {
+  test('sheds nothing of a burst, however long its last request waits', () => {
     const simulation = new Simulation()
     for (let second = 0; second < 10; second++) {
       simulation.burst(80)
@@ -71,7 +72,7 @@ describe('controlled delay', () => {
     }
   })
 
-  test('a standing queue is shed until the delay is bounded, and the server stays busy', () => {
+  test('sheds a standing queue until the delay is bounded, and the server stays busy', () => {
     const simulation = new Simulation()
     // Twice what can be done.
     simulation.run(3_000, 5)
@@ -82,7 +83,7 @@ describe('controlled delay', () => {
     assert.ok(waits.length > 0.9 * (20_000 / simulation.cost), `${waits.length}`)
   })
 
-  test('a hundred times too much is met as well', () => {
+  test('copes with a hundred times the load that can be served', () => {
     const simulation = new Simulation()
     simulation.run(3_000, 0.1)
     const { waits } = simulation.run(10_000, 0.1)
@@ -90,7 +91,7 @@ describe('controlled delay', () => {
     assert.ok(waits.length > 0.4 * (10_000 / simulation.cost), `${waits.length}`)
   })
 
-  test('a little too much is shed a little, by the law', () => {
+  test('sheds a slight overload by the control law', () => {
     const simulation = new Simulation()
     simulation.run(30_000, 9.5)
     const { waits, shed } = simulation.run(30_000, 9.5)
@@ -98,7 +99,7 @@ describe('controlled delay', () => {
     assert.ok(shed < 0.1 * (shed + waits.length), `${shed} of ${shed + waits.length}`)
   })
 
-  test('between the target and twice it, one is shed after each interval divided by the root of their number', () => {
+  test('sheds one request per interval divided by the root of their number, between the target and twice that', () => {
     const codel = new Codel({ target: ms(TARGET), interval: ms(INTERVAL) }, { begin: () => {}, isHigh: () => true })
     const shedAt: number[] = []
     for (let now = 0; now < 4_000; now++) if (codel.take(150, now)) shedAt.push(now)
@@ -111,7 +112,7 @@ describe('controlled delay', () => {
     assert.deepEqual(shedAt, expected)
   })
 
-  test('it recovers: an interval after the load has fallen nothing is shed any more', () => {
+  test('sheds nothing an interval after the load has fallen', () => {
     const simulation = new Simulation()
     simulation.run(10_000, 5)
     simulation.run(2 * INTERVAL, 20)
@@ -120,7 +121,7 @@ describe('controlled delay', () => {
     assert.equal(simulation.codel.isCalm, true)
   })
 
-  test('overload ends without a request, too', () => {
+  test('ends overload without a request, too', () => {
     const simulation = new Simulation()
     simulation.run(5_000, 5)
     assert.equal(simulation.codel.isOverloaded, true)
@@ -131,7 +132,7 @@ describe('controlled delay', () => {
     assert.equal(simulation.codel.isCalm, true)
   })
 
-  test('what has waited elsewhere is not shed by a server that has time', () => {
+  test('sheds nothing that has waited elsewhere if the server is not fully used', () => {
     const simulation = new Simulation()
     simulation.isHigh = false
     for (let now = 0; now < 10_000; now += 10) assert.equal(simulation.codel.take(5_000, now), false)
@@ -145,14 +146,27 @@ describe('controlled delay', () => {
     assert.equal(simulation.codel.isOverloaded, false)
   })
 
-  test('strain is measured over the interval in which the queue stood', () => {
+  test('measures load over the interval in which the queue was standing', () => {
     const begun: number[] = []
     let clock = 0
-    const strain = { begin: () => void begun.push(clock), isHigh: () => true }
-    const codel = new Codel({ target: ms(TARGET), interval: ms(INTERVAL) }, strain)
+    const meter = { begin: () => void begun.push(clock), isHigh: () => true }
+    const codel = new Codel({ target: ms(TARGET), interval: ms(INTERVAL) }, meter)
     for (clock = 0; clock < 500; clock += 10) codel.take(0, clock)
     for (clock = 500; clock <= 1_500; clock += 10) codel.take(150, clock)
     assert.deepEqual(begun, [500, 1_500])
     assert.equal(codel.isOverloaded, true)
   })
+})
+
+test('utilization is that of the current period, not since the start of the process', async () => {
+  const utilization = new Utilization()
+  await sleep(50)
+  const idle = utilization.value
+  utilization.begin()
+  const end = performance.now() + 50
+  while (performance.now() < end);
+  const busy = utilization.value
+  assert.ok(idle < busy, `${idle} < ${busy}`)
+  assert.equal(utilization.isFull, true)
+  assert.ok(busy > 0.9, String(busy))
 })

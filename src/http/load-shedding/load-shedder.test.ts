@@ -15,8 +15,7 @@ import { rawResponse } from '../raw-response.ts'
 import { timeOutRequest } from '../respond-instead.ts'
 import { type RequestScope, runningRequest } from '../scope.ts'
 import { Traffic } from '../traffic.ts'
-import { addLoadShedding } from './admit.ts'
-import type { LoadShedder, LoadSheddingSettings } from './load-shedder.ts'
+import { addLoadShedding, type LoadShedder, type LoadSheddingSettings, PriorityRoutes } from './load-shedder.ts'
 
 // The prototypes are wrapped once for the process, as in a worker.
 const traffic = new Traffic(undefined, { requestTimeout: UNBOUNDED, maxProxyQueueTime: ms(60_000) })
@@ -99,8 +98,8 @@ after(() => {
   }
 })
 
-describe('the door', () => {
-  test('lets in as many as may be in work, and the others in the order in which they came', async () => {
+describe('the request queue', () => {
+  test('starts as many requests as may run, and the others in order of arrival', async () => {
     withLimits({ maxConcurrentRequests: 2 })
     const server = await held()
     const sent = []
@@ -116,7 +115,7 @@ describe('the door', () => {
     for (const { outcome } of sent) assert.equal((await outcome).status, 200)
   })
 
-  test('a request that waited runs in its own scope and context, and has the wait in its waits', async () => {
+  test('a queued request runs in its own scope and context, and the wait is recorded', async () => {
     withLimits()
     const store = new AsyncLocalStorage<string>()
     const seen: unknown[] = []
@@ -145,7 +144,7 @@ describe('the door', () => {
     assert.equal(runningRequest(), undefined)
   })
 
-  test('who comes to a full door is told at once, and keeps the connection', async () => {
+  test('a request that finds the queue full is shed at once, and its connection stays open', async () => {
     withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const first = await server.send('/1')
@@ -169,7 +168,7 @@ describe('the door', () => {
     agent.destroy()
   })
 
-  test('health routes need not wait', async () => {
+  test('priority routes are not queued', async () => {
     withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const waiting = [await server.send('/1'), await server.send('/2')]
@@ -182,7 +181,7 @@ describe('the door', () => {
     for (const { outcome } of waiting) assert.equal((await outcome).status, 200)
   })
 
-  test('a client that leaves while it waits is gone, not shed, and its handler is never called', async () => {
+  test('a client that disconnects while queued is not counted as shed, and its handler is not called', async () => {
     withLimits()
     const server = await held()
     const first = await server.send('/1')
@@ -201,7 +200,7 @@ describe('the door', () => {
     assert.deepEqual(server.begun, ['/1', '/3'])
   })
 
-  test('a request whose deadline passes while it waits has expired, and it is said what it waited for', async () => {
+  test('a request whose deadline passes while queued times out, and its open waits are recorded', async () => {
     withLimits()
     const server = await held()
     const first = await server.send('/1')
@@ -220,7 +219,7 @@ describe('the door', () => {
 })
 
 describe('a shed request', () => {
-  test('that is still sending its body is answered, and the connection can be used again', async () => {
+  test('that is still sending its body is answered, and the connection can be reused', async () => {
     withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const waiting = [await server.send('/1'), await server.send('/2')]
@@ -242,7 +241,7 @@ describe('a shed request', () => {
     await Promise.all(waiting.map(({ outcome }) => outcome))
   })
 
-  test('that never sends the rest of its body is closed', async () => {
+  test('that never sends the rest of its body gets its connection closed', async () => {
     withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const waiting = [await server.send('/1'), await server.send('/2')]
@@ -256,7 +255,7 @@ describe('a shed request', () => {
     await Promise.all(waiting.map(({ outcome }) => outcome))
   })
 
-  test('behind another on the same connection is answered in its turn', async () => {
+  test('that is pipelined behind another is answered in order', async () => {
     withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     const first = await server.send('/1')
@@ -276,7 +275,7 @@ describe('a shed request', () => {
     await first.outcome
   })
 
-  test('that asks before it sends its body is not told to go on', async () => {
+  test('with Expect: 100-continue does not get 100', async () => {
     withLimits({ maxQueuedRequests: 1 })
     const server = await held()
     server.server.on('checkContinue', (request: http.IncomingMessage, response: http.ServerResponse) => {
@@ -300,7 +299,7 @@ describe('a shed request', () => {
     for (const { outcome } of waiting) assert.equal((await outcome).status, 200)
   })
 
-  test('over HTTP/2 is answered on its stream, and the session lives on', async () => {
+  test('over HTTP/2 is answered on its stream, and the session stays open', async () => {
     withLimits({ maxQueuedRequests: 1 })
     const server = await held((listener) => http2.createServer(listener as never))
     const session = http2.connect(`http://127.0.0.1:${server.port}`)
@@ -335,7 +334,7 @@ const waitedFor = (milliseconds: number): { headers: http.OutgoingHttpHeaders } 
 })
 
 describe('overload', () => {
-  test('the newest are let in first, and who has waited too long is shed though nothing ends', async () => {
+  test('the newest request is started first, and those that waited too long are shed even if none ends', async () => {
     const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 4 })
     const server = await held()
     const first = await server.send('/1')
@@ -366,7 +365,7 @@ describe('overload', () => {
     })
   })
 
-  test('a full door pushes out the oldest', async () => {
+  test('a full queue sheds the oldest', async () => {
     const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 2 })
     const server = await held()
     const first = await server.send('/1')
@@ -386,7 +385,7 @@ describe('overload', () => {
     for (const { outcome } of [first, third, fourth]) assert.equal((await outcome).status, 200)
   })
 
-  test('a loop that did not turn for an interval is overload, and the next requests are shed', async () => {
+  test('a loop that was blocked for an interval is overload, and the next requests are shed', async () => {
     const admission = withLimits({ maxConcurrentRequests: UNBOUNDED, queueTarget: ms(50), queueInterval: ms(200) })
     const server = await held((listener) =>
       http.createServer((request, response) => {
@@ -423,7 +422,7 @@ describe('overload', () => {
   })
 })
 
-test('dark, it counts what it would shed and sheds nothing', async () => {
+test('with dry-run, requests that would be shed are counted, and none is shed', async () => {
   withLimits({ loadShedding: 'dry-run', maxQueuedRequests: 1 })
   const server = await held()
   const sent = []
@@ -435,7 +434,7 @@ test('dark, it counts what it would shed and sheds nothing', async () => {
   for (const { outcome } of sent) assert.equal((await outcome).status, 200)
 })
 
-test('off, every request passes, and none is counted', async () => {
+test('with off, every request is started, and none is counted', async () => {
   withLimits({ loadShedding: 'off', maxQueuedRequests: 1 })
   const server = await held()
   const sent = []
@@ -447,47 +446,61 @@ test('off, every request passes, and none is counted', async () => {
   for (const { outcome } of sent) assert.equal((await outcome).status, 200)
 })
 
-test('switched off or to dark, it lets in who waits; switched on, it keeps the door again', async () => {
+test('changed to off or dry-run, it starts queued requests; changed to on, it queues again', async () => {
   for (const loadShedding of ['off', 'dry-run'] as const) {
     const limits: { -readonly [Name in keyof LoadSheddingSettings]: LoadSheddingSettings[Name] } = { ...LIMITS }
     ended.length = 0
     traffic.onEnded = (scope) => void ended.push(scope)
-    const door = addLoadShedding(traffic, limits)
+    const shedder = addLoadShedding(traffic, limits)
     const server = await held()
     const sent = []
     for (const path of ['/1', '/2', '/3']) sent.push(await server.send(path))
     assert.deepEqual(server.begun, ['/1'])
     limits.loadShedding = loadShedding
-    door.settingsChanged()
+    shedder.settingsChanged()
     await until('all to be let in', () => server.begun.length === 3)
     assert.equal(traffic.table.waiting, 0)
     sent.push(await server.send('/4'))
     assert.deepEqual(server.begun, ['/1', '/2', '/3', '/4'])
     limits.loadShedding = 'on'
-    door.settingsChanged()
+    shedder.settingsChanged()
     sent.push(await server.send('/5'))
     assert.equal(server.begun.length, 4)
-    // A wider door, too.
+    // A wider shedder, too.
     limits.maxConcurrentRequests = 5
-    door.settingsChanged()
+    shedder.settingsChanged()
     await until('the fifth to be let in', () => server.begun.length === 5)
     for (const path of server.begun) server.answer(path)
     for (const { outcome } of sent) assert.equal((await outcome).status, 200)
   }
 })
 
-test('routes that are made first are first from then on', async () => {
+test('changed priority routes apply to the next request', async () => {
   const limits: { -readonly [Name in keyof LoadSheddingSettings]: LoadSheddingSettings[Name] } = { ...LIMITS }
-  const door = addLoadShedding(traffic, limits)
+  const shedder = addLoadShedding(traffic, limits)
   const server = await held()
   const one = await server.send('/1')
   const two = await server.send('/2')
   limits.priorityRoutes = ['/urgent']
-  door.settingsChanged()
+  shedder.settingsChanged()
   const urgent = await server.send('/urgent')
   assert.deepEqual(server.begun, ['/1', '/urgent'])
   for (const path of ['/1', '/urgent']) server.answer(path)
   await until('all to be let in', () => server.begun.length === 3)
   server.answer('/2')
   for (const { outcome } of [one, two, urgent]) assert.equal((await outcome).status, 200)
+})
+
+test('a priority route matches its path and everything below it, not other paths with the same prefix', () => {
+  const routes = new PriorityRoutes(['/health', '/api/status/'])
+  for (const target of ['/health', '/health?full=1', '/health/db', '/api/status/', '/api/status/x']) {
+    assert.equal(routes.includes(target), true, target)
+  }
+  for (const target of ['/', '/healthcare', '/api/health', '/api/status', '/HEALTH', '*', '']) {
+    assert.equal(routes.includes(target), false, target)
+  }
+})
+
+test('without priority routes no request has priority', () => {
+  assert.equal(new PriorityRoutes([]).includes('/health'), false)
 })

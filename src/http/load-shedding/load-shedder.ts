@@ -1,13 +1,14 @@
-import { monotonicNow } from '../../resilience/clock.ts'
+import type { Http2ServerResponse } from 'node:http2'
+import { type ProblemAnswer, problemAnswer } from '../../errors/problem.ts'
+import { ShedError } from '../../resilience/abort-reason.ts'
+import { after, monotonicNow } from '../../resilience/clock.ts'
 import type { Settings } from '../../settings/settings.ts'
 import type { ConnectionTable } from '../connection-table.ts'
+import { LINGER_TIMEOUT } from '../raw-response.ts'
 import type { InFlight, RequestScope } from '../scope.ts'
-import { Codel, type CodelLimits, type LoadMeter } from './codel.ts'
-import { PriorityRoutes } from './priority-routes.ts'
-import { RequestQueue } from './request-queue.ts'
-import { shedRequest } from './shed-request.ts'
-import { Utilisation } from './utilisation.ts'
-import { QueuedRequest } from './waiting-request.ts'
+import type { Traffic } from '../traffic.ts'
+import { Codel, type CodelSettings, type LoadMeter, Utilization } from './codel.ts'
+import { QueuedRequest, RequestQueue } from './request-queue.ts'
 
 export type LoadSheddingSettings = Pick<
   Settings,
@@ -15,290 +16,352 @@ export type LoadSheddingSettings = Pick<
 >
 
 /**
- * Which requests are begun, and when. At most `maxConcurrentRequests` are in work; who comes then
- * waits at the door. What waits too long, wherever it has waited, is shed while there is overload,
- * and then the newest is let in first: its client is the likeliest to be still there. (B. Maurer,
- * "Fail at Scale", ACM Queue 13.8, 2015, calls it adaptive LIFO.)
+ * Adds load shedding to a worker. Also while it is off, because it may be turned on later; a
+ * request then costs two comparisons. The caller must call `loopTurned` regularly.
+ */
+export function addLoadShedding(traffic: Traffic, settings: LoadSheddingSettings): LoadShedder {
+  const loadShedder = new LoadShedder(traffic.table, traffic.inFlight, settings)
+  traffic.loadShedder = loadShedder
+  const { onEnded } = traffic
+  traffic.onEnded = (scope, outcome) => {
+    onEnded?.(scope, outcome)
+    loadShedder.requestEnded(scope)
+  }
+  return loadShedder
+}
+
+/**
+ * Decides when requests are started. At most `maxConcurrentRequests` run; further ones are queued.
+ * During overload, requests that have waited too long are shed, and the newest is started first,
+ * because its client is the likeliest to be still waiting (adaptive LIFO: B. Maurer, "Fail at
+ * Scale", ACM Queue 13.8, 2015).
  *
- * Most of a queue is not at the door: while code runs, requests lie unread in the kernel. What is
- * known of them is for how long the loop did not turn, and that is part of the time since a request
- * was accepted.
+ * Most of a queue is not here: while code runs, requests are in the kernel, unread. Their waiting
+ * time is known from how long the loop was blocked, and is part of the time since a request was
+ * accepted.
  *
- * While nothing is amiss a request costs two comparisons.
+ * Without overload a request costs two comparisons.
  */
 export class LoadShedder implements LoadMeter {
   readonly #table: ConnectionTable
   readonly #inFlight: InFlight
-  readonly #limits: LoadSheddingSettings
+  readonly #settings: LoadSheddingSettings
   #priority: PriorityRoutes
   readonly #codel: Codel
-  readonly #door = new RequestQueue<QueuedRequest>()
-  readonly #utilisation = new Utilisation()
-  /** How long the loop was held up, while it reads what came meanwhile. */
+  readonly #queue = new RequestQueue<QueuedRequest>()
+  readonly #utilization = new Utilization()
+  /**
+   * Milliseconds for which the loop was blocked, while the requests that arrived meanwhile are
+   * read.
+   */
   #lag = 0
-  /** How often it was held up: what one time has set, a later one must not end. */
-  #times = 0
+  /** Number of times that it was blocked: a later time must not be ended by an earlier one. */
+  #blockages = 0
   /**
-   * As long as no more than these are in flight, and none has waited this long, nobody is held up;
-   * below 0 while every one must be looked at.
+   * No check is needed while at most this many requests are in flight and the request has waited
+   * less than `#freeWait`. Below 0 while every request must be checked.
    */
-  #calmUpTo: number
-  #calmFor: number
-  #isLettingIn = false
+  #freeSlots: number
+  #freeWait: number
+  #isStartScheduled = false
   /**
-   * Those shed whose answer has not left: it waits for that of another on the same connection, or
-   * for a slow client. They are not in work.
+   * Shed requests whose response has not been sent: it waits for another on the same connection, or
+   * for a slow client. They do not count as running.
    */
-  readonly #refused = new Set<RequestScope>()
+  readonly #shedding = new Set<RequestScope>()
 
-  /**
-   * @param limits read whenever they are needed; say so with `changed` when they have been changed
-   */
-  constructor(table: ConnectionTable, inFlight: InFlight, limits: LoadSheddingSettings) {
+  /** @param settings read when needed; call `settingsChanged` after a change */
+  constructor(table: ConnectionTable, inFlight: InFlight, settings: LoadSheddingSettings) {
     this.#table = table
     this.#inFlight = inFlight
-    this.#limits = limits
-    this.#priority = new PriorityRoutes(limits.priorityRoutes)
-    this.#codel = new Codel(codelLimits(limits), this)
-    this.#calmUpTo = limits.maxConcurrentRequests
-    this.#calmFor = limits.queueTarget
-    this.#settle()
+    this.#settings = settings
+    this.#priority = new PriorityRoutes(settings.priorityRoutes)
+    this.#codel = new Codel(codelSettings(settings), this)
+    this.#freeSlots = settings.maxConcurrentRequests
+    this.#freeWait = settings.queueTarget
+    this.#update()
   }
 
-  /**
-   * The limits have been changed: who waits behind a door that is no longer kept, or has become
-   * wider, is let in.
-   */
+  /** Starts queued requests that the new settings allow. */
   settingsChanged(): void {
-    this.#priority = new PriorityRoutes(this.#limits.priorityRoutes)
-    this.#callIn()
-    this.#settle()
+    this.#priority = new PriorityRoutes(this.#settings.priorityRoutes)
+    this.#scheduleStart()
+    this.#update()
   }
 
-  /** Whether `receive` must be asked about this request, which has just begun to be in flight. */
+  /** Whether `admit` must be called for this request, which is already in flight. */
   needsAdmissionCheck(scope: RequestScope): boolean {
-    if (this.#inFlight.size > this.#calmUpTo) return true
+    if (this.#inFlight.size > this.#freeSlots) return true
     const { connection } = scope
-    return (connection === null ? monotonicNow() : connection.lastSeen) - scope.startedAt >= this.#calmFor
+    return (connection === null ? monotonicNow() : connection.lastSeen) - scope.startedAt >= this.#freeWait
   }
 
   /**
-   * Lets it in, or keeps it at the door, or sheds it.
+   * Admits, queues or sheds a request.
    *
-   * @param begin calls its handler, when its turn comes
-   * @returns whether the caller is to begin it at once
+   * @param begin calls its handler, if it was queued
+   * @returns whether the caller is to call the handler now
    */
   admit(scope: RequestScope, begin: () => void): boolean {
     const now = monotonicNow()
-    const mayPass = this.#sheds
-      ? this.#passes(scope, now) || this.#hold(scope, now, begin)
-      : this.#onlyCount(scope, now)
-    this.#settle()
-    return mayPass
+    const isAdmitted = this.#isEnabled
+      ? this.#isStartable(scope, now) || this.#enqueue(scope, now, begin)
+      : this.#countOnly(scope, now)
+    this.#update()
+    return isAdmitted
   }
 
-  /** On every turn of a regular timer, before anything is read from the network. */
+  /** Called on every turn of a regular timer, before the network is read. */
   loopTurned(lag: number): void {
     const now = monotonicNow()
-    if (this.#limits.loadShedding !== 'off' && lag >= this.#limits.queueTarget) this.#heldUp(lag)
-    if (this.#calmUpTo >= 0) return
+    if (this.#settings.loadShedding !== 'off' && lag >= this.#settings.queueTarget) this.#wasBlocked(lag)
+    if (this.#freeSlots >= 0) return
     this.#codel.look(now)
-    // Nothing ends, or too little: those that have waited too long hear of it all the same.
-    for (let { oldest } = this.#door; oldest !== null && this.#sheds; { oldest } = this.#door) {
+    // If requests end too slowly, those that have waited too long are shed here.
+    for (let { oldest } = this.#queue; oldest !== null && this.#isEnabled; { oldest } = this.#queue) {
       if (!this.#codel.take(now - oldest.scope.startedAt, now)) break
       this.#shed(oldest.scope)
     }
-    // The code that was to let them in may have been cut.
-    this.#isLettingIn = false
-    this.#callIn()
-    this.#settle()
+    // The code that was to start them may have been interrupted.
+    this.#isStartScheduled = false
+    this.#scheduleStart()
+    this.#update()
   }
 
-  /** A request has ended. */
   requestEnded(scope: RequestScope): void {
-    if (this.#calmUpTo >= 0) return
-    this.#refused.delete(scope)
-    this.#callIn()
-    this.#settle()
+    if (this.#freeSlots >= 0) return
+    this.#shedding.delete(scope)
+    this.#scheduleStart()
+    this.#update()
   }
 
   begin(): void {
-    this.#utilisation.begin()
+    this.#utilization.begin()
   }
 
   isHigh(): boolean {
-    return this.#inFlight.size > this.#limits.maxConcurrentRequests || this.#utilisation.isFull
+    return this.#inFlight.size > this.#settings.maxConcurrentRequests || this.#utilization.isFull
   }
 
-  /** Dark or off: it passes in any case. */
-  #onlyCount(scope: RequestScope, now: number): true {
-    const { maxConcurrentRequests, maxQueuedRequests } = this.#limits
-    const tooLate = this.#codel.take(this.#waited(scope, now), now)
+  /** With `dry-run` or `off`: it is admitted in any case. */
+  #countOnly(scope: RequestScope, now: number): true {
+    const { maxConcurrentRequests, maxQueuedRequests } = this.#settings
+    const tooLate = this.#codel.take(this.#waitedFor(scope, now), now)
     const tooMany = this.#inFlight.size > maxConcurrentRequests + maxQueuedRequests
-    const isCounted = this.#limits.loadShedding === 'dry-run' && (tooLate || tooMany)
-    if (isCounted && !this.#isFirst(scope)) this.#table.countWouldBeShed()
+    const isCounted = this.#settings.loadShedding === 'dry-run' && (tooLate || tooMany)
+    if (isCounted && !this.#hasPriority(scope)) this.#table.countWouldBeShed()
     return true
   }
 
   /**
-   * Whether it need not wait. Then its turn has come, and what it has waited so far decides; one
-   * that waits is asked when its turn comes.
+   * False if it must be queued, or was shed. CoDel decides when a request is next, not when it is
+   * queued.
    */
-  #passes(scope: RequestScope, now: number): boolean {
-    if (this.#isFirst(scope)) return true
-    if (this.#room < 0) return false
-    if (this.#door.size > 0 && (!this.#codel.isOverloaded || isBehindAnother(scope))) return false
-    if (!this.#codel.take(this.#waited(scope, now), now)) return true
+  #isStartable(scope: RequestScope, now: number): boolean {
+    if (this.#hasPriority(scope)) return true
+    if (this.#slots < 0) return false
+    if (this.#queue.size > 0 && (!this.#codel.isOverloaded || isPipelined(scope))) return false
+    if (!this.#codel.take(this.#waitedFor(scope, now), now)) return true
     this.#shed(scope)
     return false
   }
 
-  /** Always false: it is not to begin now. */
-  #hold(scope: RequestScope, now: number, begin: () => void): false {
+  /** Returns false: it does not start now. */
+  #enqueue(scope: RequestScope, now: number, begin: () => void): false {
     if (scope.forcedOutcome !== null) return false
-    if (this.#door.size >= this.#limits.maxQueuedRequests) {
-      const { oldest } = this.#door
-      // Who is let in last is the one to go.
+    if (this.#queue.size >= this.#settings.maxQueuedRequests) {
+      const { oldest } = this.#queue
+      // The one that would be started last is shed.
       if (!this.#codel.isOverloaded || oldest === null) {
         this.#shed(scope)
         return false
       }
       this.#shed(oldest.scope)
     }
-    new QueuedRequest(scope, this.#door, now, begin)
+    new QueuedRequest(scope, this.#queue, now, begin)
     return false
   }
 
-  get #sheds(): boolean {
-    return this.#limits.loadShedding === 'on'
+  get #isEnabled(): boolean {
+    return this.#settings.loadShedding === 'on'
   }
 
-  /**
-   * How many more may be begun, those in work all counted; the one that has just come counts as in
-   * work.
-   */
-  get #room(): number {
-    if (!this.#sheds) return Number.POSITIVE_INFINITY
-    return this.#limits.maxConcurrentRequests - (this.#inFlight.size - this.#door.size - this.#refused.size)
+  /** How many more requests may start; one that has just arrived counts as running. */
+  get #slots(): number {
+    if (!this.#isEnabled) return Number.POSITIVE_INFINITY
+    return this.#settings.maxConcurrentRequests - (this.#inFlight.size - this.#queue.size - this.#shedding.size)
   }
 
   #shed(scope: RequestScope): void {
     shedRequest(scope)
-    if (!scope.ended) this.#refused.add(scope)
+    if (!scope.ended) this.#shedding.add(scope)
   }
 
-  #isFirst(scope: RequestScope): boolean {
+  #hasPriority(scope: RequestScope): boolean {
     return this.#priority.includes(scope.request.url ?? '')
   }
 
-  #waited(scope: RequestScope, now: number): number {
+  #waitedFor(scope: RequestScope, now: number): number {
     return Math.max(now - scope.startedAt, this.#lag)
   }
 
   /**
-   * What is read in this turn may have come at the beginning of the one before. So may what is read
-   * in the next: that on new connections, which this one only accepts.
+   * Requests that are read in this turn may have arrived when the blockage began. So may those of
+   * the next turn, on connections that this turn only accepts.
    */
-  #heldUp(lag: number): void {
+  #wasBlocked(lag: number): void {
     this.#lag = lag
-    const time = ++this.#times
-    this.#beWary()
+    const blockage = ++this.#blockages
+    this.#checkAll()
     setImmediate(() => {
       setImmediate(() => {
-        if (time !== this.#times) return
+        if (blockage !== this.#blockages) return
         this.#lag = 0
-        this.#settle()
+        this.#update()
       })
     })
   }
 
-  /** Not at once: the request that has just ended made room in the middle of its own code. */
-  #callIn(): void {
-    if (this.#isLettingIn || this.#door.size === 0 || this.#room <= 0) return
-    this.#isLettingIn = true
+  /** Not at once: a request ends in the middle of its own code. */
+  #scheduleStart(): void {
+    if (this.#isStartScheduled || this.#queue.size === 0 || this.#slots <= 0) return
+    this.#isStartScheduled = true
     setImmediate(() => {
-      this.#isLettingIn = false
-      this.#letIn()
+      this.#isStartScheduled = false
+      this.#startQueued()
     })
   }
 
   /**
-   * As many as there is room for now; for room that they make themselves the network is read first,
-   * because the newest may be there.
+   * Starts as many as there are slots now. Before slots that these free are used, the network is
+   * read, because the newest request may be there.
    */
-  #letIn(): void {
+  #startQueued(): void {
     try {
-      for (let room = this.#room; room > 0 && this.#door.size > 0; ) {
-        const { oldest, newest } = this.#door
+      for (let slots = this.#slots; slots > 0 && this.#queue.size > 0; ) {
+        const { oldest, newest } = this.#queue
         const next = this.#codel.isOverloaded ? firstOfItsConnection(newest) : oldest
         if (next === null) break
         if (next.scope.ended) {
-          this.#door.leave(next)
+          this.#queue.leave(next)
           continue
         }
         const now = monotonicNow()
-        if (this.#sheds && this.#codel.take(now - next.scope.startedAt, now)) {
+        if (this.#isEnabled && this.#codel.take(now - next.scope.startedAt, now)) {
           this.#shed(next.scope)
           continue
         }
-        room--
-        next.start(now)
+        slots--
+        next.start()
       }
     } finally {
-      this.#callIn()
-      this.#settle()
+      this.#scheduleStart()
+      this.#update()
     }
   }
 
-  /** Decides whether the next request must be looked at, and tells how things are. */
-  #settle(): void {
-    const { size } = this.#door
+  /** Decides whether the next request must be checked, and publishes the state. */
+  #update(): void {
+    const { size } = this.#queue
     this.#table.waiting = size
     this.#table.overloaded = this.#codel.isOverloaded
-    // Who waited when it was switched off is let in, and who was shed is answered; from then on
-    // nobody is looked at.
-    if (this.#limits.loadShedding === 'off' && size === 0 && this.#refused.size === 0) return this.#rest()
-    if (size > 0 || this.#refused.size > 0 || this.#lag > 0 || !this.#codel.isCalm) return this.#beWary()
-    this.#calmUpTo = this.#limits.maxConcurrentRequests
-    this.#calmFor = this.#limits.queueTarget
+    const isIdle = size === 0 && this.#shedding.size === 0
+    // After load shedding was turned off, the queue is served first.
+    if (this.#settings.loadShedding === 'off' && isIdle) return this.#checkNone()
+    if (!isIdle || this.#lag > 0 || !this.#codel.isCalm) return this.#checkAll()
+    this.#freeSlots = this.#settings.maxConcurrentRequests
+    this.#freeWait = this.#settings.queueTarget
   }
 
-  #beWary(): void {
-    this.#calmUpTo = -1
-    this.#calmFor = Number.NEGATIVE_INFINITY
+  #checkAll(): void {
+    this.#freeSlots = -1
+    this.#freeWait = Number.NEGATIVE_INFINITY
   }
 
-  #rest(): void {
+  #checkNone(): void {
     this.#table.overloaded = false
-    this.#calmUpTo = Number.POSITIVE_INFINITY
-    this.#calmFor = Number.POSITIVE_INFINITY
+    this.#freeSlots = Number.POSITIVE_INFINITY
+    this.#freeWait = Number.POSITIVE_INFINITY
   }
 }
 
-function codelLimits(limits: LoadSheddingSettings): CodelLimits {
+/** The settings of load shedding, which may change, as those of CoDel. */
+function codelSettings(settings: LoadSheddingSettings): CodelSettings {
   return {
     get target() {
-      return limits.queueTarget
+      return settings.queueTarget
     },
     get interval() {
-      return limits.queueInterval
+      return settings.queueInterval
     },
   }
 }
 
 /**
- * It is answered only after another on its connection (pipelining), so it would hold its place for
- * as long as that one waits.
+ * Its response must wait for another on its connection, so it would occupy its slot for as long.
  */
-function isBehindAnother({ connection }: RequestScope): boolean {
+function isPipelined({ connection }: RequestScope): boolean {
   return connection !== null && connection.scopes.length > 1
 }
 
 function firstOfItsConnection(newest: QueuedRequest | null): QueuedRequest | null {
-  if (newest === null || !isBehindAnother(newest.scope)) return newest
+  if (newest === null || !isPipelined(newest.scope)) return newest
   let first = newest
   for (let other = newest.older; other !== null; other = other.older) {
     if (other.scope.connection === newest.scope.connection) first = other
   }
   return first
+}
+
+/**
+ * Requests that are neither queued nor shed, by path: health checks of a load balancer, for
+ * example.
+ */
+export class PriorityRoutes {
+  readonly #prefixes: readonly string[]
+
+  /**
+   * @param prefixes `/health` matches `/health`, `/health/…` and `/health?…`, but not `/healthcare`
+   */
+  constructor(prefixes: readonly string[]) {
+    this.#prefixes = prefixes
+  }
+
+  /** @param target of the request line, or `:path` */
+  includes(target: string): boolean {
+    for (const prefix of this.#prefixes) {
+      if (!target.startsWith(prefix)) continue
+      if (target.length === prefix.length || prefix.endsWith('/')) return true
+      const next = target[prefix.length]
+      if (next === '/' || next === '?') return true
+    }
+    return false
+  }
+}
+
+const SHED_RESPONSE: ProblemAnswer = problemAnswer('PUNCTUAL_SHED')
+
+/**
+ * Responds 503 to a request whose handler was not called. The connection stays open, because a new
+ * one costs both sides more than the request; for the same reason the rest of its body is read, if
+ * it arrives soon.
+ */
+function shedRequest(scope: RequestScope): void {
+  const { request, response, connection } = scope
+  if (!scope.ended) scope.forcedOutcome = 'shed'
+  scope.giveUp(new ShedError())
+  if (scope.ended || response.destroyed) return
+  response.writeHead(SHED_RESPONSE.status, SHED_RESPONSE.headers)
+  response.end(SHED_RESPONSE.body)
+  if (request.complete) return
+  request.resume()
+  after(
+    LINGER_TIMEOUT,
+    () => {
+      if (request.complete) return
+      if (connection === null) (response as unknown as Http2ServerResponse).stream.close()
+      else connection.socket.destroy()
+    },
+    { keepAlive: false },
+  )
 }

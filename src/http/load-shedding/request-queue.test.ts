@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Queued, RequestQueue } from './request-queue.ts'
 
-class Guest implements Queued {
+class Entry implements Queued {
   readonly name: string
   older: this | null = null
   newer: this | null = null
@@ -13,47 +13,47 @@ class Guest implements Queued {
   }
 }
 
-function guests(door: RequestQueue<Guest>, count: number): Guest[] {
+function entries(queue: RequestQueue<Entry>, count: number): Entry[] {
   return Array.from({ length: count }, (_, index) => {
-    const guest = new Guest(String(index))
-    door.join(guest)
-    return guest
+    const entry = new Entry(String(index))
+    queue.join(entry)
+    return entry
   })
 }
 
 test('the oldest and the newest can be taken in any order', () => {
-  const door = new RequestQueue<Guest>()
-  guests(door, 4)
+  const queue = new RequestQueue<Entry>()
+  entries(queue, 4)
   const taken: string[] = []
   for (const end of ['oldest', 'newest', 'newest', 'oldest'] as const) {
-    const guest = door[end]
-    assert.ok(guest !== null)
-    door.leave(guest)
-    taken.push(guest.name)
+    const entry = queue[end]
+    assert.ok(entry !== null)
+    queue.leave(entry)
+    taken.push(entry.name)
   }
   assert.deepEqual(taken, ['0', '3', '2', '1'])
-  assert.equal(door.size, 0)
-  assert.equal(door.oldest, null)
-  assert.equal(door.newest, null)
+  assert.equal(queue.size, 0)
+  assert.equal(queue.oldest, null)
+  assert.equal(queue.newest, null)
 })
 
-test('whoever leaves from the middle leaves the others in their order', () => {
-  const door = new RequestQueue<Guest>()
-  const [, second, , fourth] = guests(door, 5)
-  for (const guest of [second, fourth]) if (guest !== undefined) door.leave(guest)
+test('an entry that leaves from the middle keeps the others in order', () => {
+  const queue = new RequestQueue<Entry>()
+  const [, second, , fourth] = entries(queue, 5)
+  for (const entry of [second, fourth]) if (entry !== undefined) queue.leave(entry)
   const order: string[] = []
-  for (let guest = door.oldest; guest !== null; guest = guest.newer) order.push(guest.name)
+  for (let entry = queue.oldest; entry !== null; entry = entry.newer) order.push(entry.name)
   assert.deepEqual(order, ['0', '2', '4'])
-  assert.equal(door.size, 3)
+  assert.equal(queue.size, 3)
 })
 
-test('to leave twice, or without having come, changes nothing', () => {
-  const door = new RequestQueue<Guest>()
-  const [first] = guests(door, 2)
+test('leaving twice, or without having joined, changes nothing', () => {
+  const queue = new RequestQueue<Entry>()
+  const [first] = entries(queue, 2)
   assert.ok(first !== undefined)
-  door.leave(first)
-  door.leave(first)
-  door.leave(new Guest('stranger'))
-  assert.equal(door.size, 1)
-  assert.equal(door.oldest?.name, '1')
+  queue.leave(first)
+  queue.leave(first)
+  queue.leave(new Entry('stranger'))
+  assert.equal(queue.size, 1)
+  assert.equal(queue.oldest?.name, '1')
 })

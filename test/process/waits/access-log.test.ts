@@ -57,7 +57,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
       requestId: 'abc',
     })
     assert.ok(Number(expired.durationMs) >= 290)
-    assert.partialDeepStrictEqual(stream, { status: 200, outcome: 'timed-out', cut: true })
+    assert.partialDeepStrictEqual(stream, { status: 200, outcome: 'timed-out', truncated: true })
     assert.partialDeepStrictEqual(failed, { status: 500, outcome: 'failed' })
     // What the check above looks for is there once a line has been written.
     assert.equal((await request(server.url)).body, 'true')

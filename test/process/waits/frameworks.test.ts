@@ -228,7 +228,7 @@ describe('an unchanged app', { concurrency: 2 }, () => {
       assert.deepEqual([stream.kind, stream.status, stream.body], ['cut-short', 200, 'first'])
       await server.log(ended('POST', '/body', { status: 503, outcome: 'timed-out' }))
       await server.log(ended('GET', '/nowhere', { status: 503, outcome: 'timed-out' }))
-      await server.log(ended('GET', '/stream', { status: 200, outcome: 'timed-out', cut: true }))
+      await server.log(ended('GET', '/stream', { status: 200, outcome: 'timed-out', truncated: true }))
       // Express leaves the pattern on the request; the others keep it to themselves.
       const users = name === 'Express' ? '/users/:id' : '/users/7'
       await server.log(ended('GET', users, { status: 200, outcome: 'completed' }))
