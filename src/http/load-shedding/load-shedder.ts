@@ -1,4 +1,5 @@
 import type { Http2ServerResponse } from 'node:http2'
+import type { Outcome } from '../../diagnostics/outcomes.ts'
 import { type ProblemAnswer, problemAnswer } from '../../errors/problem.ts'
 import { ShedError } from '../../resilience/abort-reason.ts'
 import { after, monotonicNow } from '../../resilience/clock.ts'
@@ -6,7 +7,6 @@ import type { Settings } from '../../settings/settings.ts'
 import type { ConnectionTable } from '../connection-table.ts'
 import { LINGER_TIMEOUT } from '../raw-response.ts'
 import type { InFlight, RequestScope } from '../scope.ts'
-import type { Traffic } from '../traffic.ts'
 import { Codel, type CodelSettings, type LoadMeter, Utilization } from './codel.ts'
 import { QueuedRequest, RequestQueue } from './request-queue.ts'
 
@@ -15,11 +15,19 @@ export type LoadSheddingSettings = Pick<
   'loadShedding' | 'maxConcurrentRequests' | 'maxQueuedRequests' | 'queueTarget' | 'queueInterval' | 'priorityRoutes'
 >
 
+/** The part of `Traffic` that is used here. */
+interface TrafficLike {
+  readonly table: ConnectionTable
+  readonly inFlight: InFlight
+  loadShedder: LoadShedder | null
+  onEnded: ((scope: RequestScope, outcome: Outcome) => void) | null
+}
+
 /**
  * Adds load shedding to a worker. Also while it is off, because it may be turned on later; a
  * request then costs two comparisons. The caller must call `loopTurned` regularly.
  */
-export function addLoadShedding(traffic: Traffic, settings: LoadSheddingSettings): LoadShedder {
+export function addLoadShedding(traffic: TrafficLike, settings: LoadSheddingSettings): LoadShedder {
   const loadShedder = new LoadShedder(traffic.table, traffic.inFlight, settings)
   traffic.loadShedder = loadShedder
   const { onEnded } = traffic
