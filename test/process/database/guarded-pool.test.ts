@@ -155,7 +155,7 @@ describe('the ways to ask', () => {
       details: { problem: 'guarded-already', pool: 'twice' },
     })
     assert.throws(() => poolHealth(new pg.Pool()), { code: 'PUNCTUAL_USAGE', details: { problem: 'not-guarded' } })
-    assert.throws(() => withQueryTimeout('x', 'soon' as '1s', () => 0), invalid('limit', 'soon'))
+    assert.throws(() => withQueryTimeout('x', 'soon' as '1s', () => 0), invalid('timeout', 'soon'))
   })
 })
 
