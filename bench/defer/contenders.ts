@@ -70,7 +70,7 @@ function deferred(durability: Durability): Job {
   }
 }
 
-// What is used of the others. They are installed for the benches alone, so the compiler must not look for them.
+// Structural types of the others: they are installed for the benches only.
 async function load<Module>(name: string): Promise<Module> {
   return (await import(name)) as Module
 }

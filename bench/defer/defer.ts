@@ -29,7 +29,7 @@ const DRAIN_LONG = 1_000_000
 
 const execute = promisify(execFile)
 
-/** What it costs to hand an event over, beside three job queues and a plain insert; and what the event loop feels of events that go into PostgreSQL afterwards. */
+/** Measures a push beside three job queues and an insert, then the loop delay while draining. */
 export async function benchDefer({ rounds, seconds, long, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
     const figure = (title: string, of: (pushes: Pushes) => number) => ({

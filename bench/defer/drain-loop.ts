@@ -1,5 +1,5 @@
-// The other side of `bench defer`: node drain-loop.ts <items> <connection string>. Defers so many events, then lets them go into a table of PostgreSQL, and watches
-// the event loop meanwhile. Prints JSON of Drained.
+// Part of `bench -- defer`: node drain-loop.ts <items> <connection string>
+// Pushes this many events, inserts them into PostgreSQL, and measures the event loop meanwhile.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ export interface Drained {
   readonly rate: number
   /** How late timers were, in milliseconds. */
   readonly delay: { readonly p99: number; readonly worst: number }
-  /** The most that this thread itself has worked between two turns, in milliseconds of CPU. Where it waited for the disk is not in it. */
+  /** Most CPU time of this thread between two turns, in milliseconds. */
   readonly own: number
   /** Rows in the table, and how many items they are of. */
   readonly rows: number

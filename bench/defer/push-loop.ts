@@ -1,4 +1,4 @@
-// One side of `bench defer`: node push-loop.ts <contender> <seconds> <JSON of Places>. Prints JSON of Pushes.
+// Part of `bench -- defer`: node push-loop.ts <contender> <seconds> <JSON of Places>
 import { setImmediate as turn } from 'node:timers/promises'
 import { CONTENDERS, type Job, type Places } from './contenders.ts'
 
@@ -7,7 +7,7 @@ export interface Pushes {
   readonly median: number
   readonly p99: number
   readonly rate: number
-  /** CPU of the thread for each push, while the rate was measured; what servers took is not in it. */
+  /** CPU of the thread for each push, while the rate was measured, without the servers. */
   readonly cpu: number
 }
 
@@ -37,9 +37,9 @@ await job.close()
 process.exit()
 
 /** Each push by itself, in milliseconds. */
-async function time({ push, depth }: Job, limit: number): Promise<Float64Array> {
+async function time({ push, depth }: Job, duration: number): Promise<Float64Array> {
   const times = new Float64Array(MOST_SAMPLES)
-  const end = performance.now() + limit
+  const end = performance.now() + duration
   let count = 0
   while (performance.now() < end && count < MOST_SAMPLES) {
     for (let index = 0; index < BURST && count < MOST_SAMPLES; index++) {

@@ -1,4 +1,5 @@
-// What the spool costs its caller: node spool-loop.ts [process|disk] [seconds]. Makes an id and appends an event of 200 bytes, and settles in batches of 500, as a queue does.
+// Measures the spool: node spool-loop.ts [process|disk] [seconds]
+// Appends events of 200 bytes, and settles them in batches of 500, as a queue does.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

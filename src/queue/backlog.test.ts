@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Fifo } from './backlog.ts'
 
-test('it gives back what was pushed in the same order, however pushes and shifts are mixed', () => {
+test('a Fifo returns values in the order of their pushes, however pushes and shifts are mixed', () => {
   const fifo = new Fifo<number>()
   const model: number[] = []
   let seed = 7
@@ -24,7 +24,7 @@ test('it gives back what was pushed in the same order, however pushes and shifts
   assert.deepEqual(left, model)
 })
 
-test('an empty one gives nothing', () => {
+test('an empty Fifo returns nothing', () => {
   const fifo = new Fifo<string>()
   assert.equal(fifo.peek(), undefined)
   assert.equal(fifo.shift(), undefined)

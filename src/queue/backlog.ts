@@ -53,7 +53,7 @@ export class Backlog {
     return [this.#recovered.peek(), this.#own.peek()]
   }
 
-  /** Removes the oldest own item, to make room. */
+  /** Removes the oldest own item, to drop it. */
   shiftOwn(): QueueItem | undefined {
     return this.#own.shift()
   }
@@ -93,9 +93,9 @@ interface Chunk<T> {
 }
 
 /**
- * A first-in, first-out list with O(1) at both ends: an unrolled linked list. It copies nothing when
- * it grows, and a chunk is about as young as its values: the garbage collector has to record every
- * young object that is stored in an old array.
+ * A first-in, first-out list with O(1) at both ends: an unrolled linked list. It copies nothing
+ * when it grows, and a chunk is about as young as its values: the garbage collector has to record
+ * every young object that is stored in an old array.
  */
 export class Fifo<T> {
   #first: Chunk<T> = newChunk()

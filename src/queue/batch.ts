@@ -18,7 +18,7 @@ export class QueueItem implements SplitId, PlaceSlot {
   readonly json: string
   /** Size of the JSON. */
   bytes: number
-  /** When it was accepted, in milliseconds of the monotonic clock. Whole: a fraction costs an object. */
+  /** When it was accepted, in whole milliseconds of the monotonic clock. */
   readonly at: number
   segment: number = NOT_ON_DISK
   index = 0

@@ -34,7 +34,7 @@ async function withSpool(work: (spool: string) => Promise<void>): Promise<void> 
   }
 }
 
-test('what is added is listed in order, and readable by the owner alone', () =>
+test('entries are listed in order, and readable by their user only', () =>
   withSpool(async (spool) => {
     const letters = new DeadLetterStore(spool, 'q')
     assert.deepEqual(await letters.list(), [])
@@ -48,7 +48,7 @@ test('what is added is listed in order, and readable by the owner alone', () =>
     assert.equal(statSync(join(letters.directory, names[0] ?? '')).mode & 0o777, 0o600)
   }))
 
-test('those that are removed are gone, the others of the same file stay', () =>
+test('removed entries are gone, and the others of the same file remain', () =>
   withSpool(async (spool) => {
     const letters = new DeadLetterStore(spool, 'q')
     const all = [letter(1), letter(2), letter(3)]
@@ -62,7 +62,7 @@ test('those that are removed are gone, the others of the same file stay', () =>
     assert.deepEqual(readdirSync(letters.directory), [])
   }))
 
-test('beyond a bound the oldest go, down to nine tenths of it, and it is told how many letters that is', () =>
+test('beyond a bound, the oldest entries are deleted down to nine tenths of it, and counted', () =>
   withSpool(async (spool) => {
     const letters = new DeadLetterStore(spool, 'q', { files: 20, bytes: 1024 * 1024 })
     let gone = 0
@@ -79,7 +79,7 @@ test('beyond a bound the oldest go, down to nine tenths of it, and it is told ho
     )
   }))
 
-test('a letter that is larger than the bound is kept until the next', () =>
+test('an entry that is larger than the bound is kept until the next one', () =>
   withSpool(async (spool) => {
     const letters = new DeadLetterStore(spool, 'q', { files: 20, bytes: 1_000 })
     for (const item of ['x'.repeat(2_000), 'y'.repeat(2_000)]) {
@@ -92,14 +92,14 @@ test('a letter that is larger than the bound is kept until the next', () =>
     }
   }))
 
-test('a letter that is taken back is gone', () =>
+test('a withdrawn entry is gone', () =>
   withSpool(async (spool) => {
     const letters = new DeadLetterStore(spool, 'q')
     await letters.withdraw(await letters.add([letter(1)]))
     assert.deepEqual(await letters.list(), [])
   }))
 
-test('a line that is none is left out, and the others are read', () =>
+test('a line that is not an entry is skipped', () =>
   withSpool(async (spool) => {
     const letters = new DeadLetterStore(spool, 'q')
     await letters.add([letter(1)])
@@ -108,13 +108,13 @@ test('a line that is none is left out, and the others are read', () =>
     assert.equal(await letters.count(), 1)
   }))
 
-test('letters that cannot be written reject, so that they are kept elsewhere', () =>
+test('add rejects when the entries cannot be written', () =>
   withSpool(async (spool) => {
     writeFileSync(join(spool, 'q'), 'in the way')
     await assert.rejects(new DeadLetterStore(spool, 'q').add([letter(1)]), { code: 'ENOTDIR' })
   }))
 
-test('of an error its name, code and the beginning of its message are kept, and of anything else its text', () => {
+test('name, code and the beginning of the message of an error are stored, and the text of other values', () => {
   const error = Object.assign(new TypeError('x'.repeat(10_000)), { code: 'E_X' })
   const kept = storedError(error)
   assert.equal(kept.name, 'TypeError')
@@ -123,19 +123,19 @@ test('of an error its name, code and the beginning of its message are kept, and 
   assert.deepEqual(storedError('just text'), { name: 'unknown', message: 'just text' })
 })
 
-test('while the disk hangs an item is kept, and is no dead letter when the disk answers after all', async (t) => {
+test('while the disk hangs, an item is kept, and its late dead letter is withdrawn', async (t) => {
   const spool = mkdtempSync(join(tmpdir(), 'punctual-graveyard-'))
   t.after(() => rmSync(spool, { recursive: true, force: true }))
-  const told: QueueEvent['details'][] = []
-  const events = new QueueEvents('q', ({ details }) => void told.push(details))
+  const reported: QueueEvent['details'][] = []
+  const events = new QueueEvents('q', ({ details }) => void reported.push(details))
   const deadLetters = new DeadLetterQueue(spool, 'q', new DropCounter(events), events)
   const batch = newBatch([new QueueItem(splitId('id'), '{"n":1}', 7, 0)])
   const { promise, resolve } = Promise.withResolvers<void>()
   void inSyncQueue(() => promise)
   assert.equal(await deadLetters.deadLetter(batch, new Error('no')), false)
-  assert.deepEqual([told[0]?.written, told[0]?.items], [false, 1])
+  assert.deepEqual([reported[0]?.written, reported[0]?.items], [false, 1])
   resolve()
-  // Behind what was asked for before, so that has been done.
+  // The queue is serial: the earlier write has ended then.
   await inSyncQueue(async () => {})
   const letters = new DeadLetterStore(spool, 'q')
   await until('nothing to be left of it', async () => (await letters.count()) === 0)

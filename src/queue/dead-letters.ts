@@ -29,7 +29,7 @@ interface DeadLetterBounds {
   readonly bytes: number
 }
 const BOUNDS: DeadLetterBounds = { files: 10_000, bytes: 64 * 1024 * 1024 }
-/** When a bound is reached, files are deleted down to this share of it: otherwise each new one would have all counted. */
+/** Beyond a bound, files are deleted down to this share of it: counting them takes time. */
 const KEPT_SHARE = 0.9
 /**
  * Other processes write here too. Files are counted again after so many writes, or a tenth of the
@@ -39,9 +39,9 @@ const RECOUNT_AFTER = 100
 const MAX_MESSAGE_LENGTH = 2_000
 
 /**
- * The dead letters of one queue, in `<stateDir>/spool/<queue>/dead`: a file for each occasion, a line
- * for each item. A file is written once and completely, then only replaced or removed, so several
- * processes and the command line need no lock.
+ * The dead letters of one queue, in `<stateDir>/spool/<queue>/dead`: a file for each occasion, a
+ * line for each item. A file is written once and completely, then only replaced or removed, so
+ * several processes and the command line need no lock.
  */
 export class DeadLetterStore {
   readonly directory: string
@@ -81,8 +81,8 @@ export class DeadLetterStore {
   }
 
   /**
-   * Deletes the oldest entries when there are too many. Cheap when there are not; otherwise there may
-   * be thousands of files to count, so deliveries must not wait for it.
+   * Deletes the oldest entries when there are too many. Cheap when there are not; otherwise there
+   * may be thousands of files to count, so deliveries must not wait for it.
    *
    * @returns how many entries were deleted
    */
@@ -112,8 +112,8 @@ export class DeadLetterStore {
   }
 
   /**
-   * Removes the entries for which `wanted` returns true. Two concurrent calls may bring one back, but
-   * never lose one.
+   * Removes the entries for which `wanted` returns true. Two concurrent calls may bring one back,
+   * but never lose one.
    *
    * @returns how many were removed
    */
@@ -285,7 +285,7 @@ export class DeadLetterQueue {
     this.#unreported = 0
   }
 
-  /** A write that ends after its timeout is undone: the items were kept and would be delivered as well. */
+  /** Undoes a write that ends after its timeout: its items were kept, and are delivered again. */
   async #write(entries: readonly DeadLetter[]): Promise<void> {
     await withTimeout(
       `dead letters of ${this.#queue}`,

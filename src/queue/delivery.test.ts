@@ -27,10 +27,10 @@ function quiet(options: DurableQueueOptions = {}): {
   }
 }
 
-test('a handler that fails gets the same items again, after a back-off, with the number of the attempt', async () => {
+test('a handler that fails gets the same items again after a back-off, with the attempt number', async () => {
   const calls: [readonly string[], number][] = []
   const { options, events } = quiet()
-  const log = durableQueue(
+  const queue = durableQueue(
     'retry',
     (_, { ids, attempt }) => {
       calls.push([ids, attempt])
@@ -38,30 +38,30 @@ test('a handler that fails gets the same items again, after a back-off, with the
     },
     options,
   )
-  log.push(1)
-  log.push(2)
-  assert.equal(await log.flush(LIMIT), true)
+  queue.push(1)
+  queue.push(2)
+  assert.equal(await queue.flush(LIMIT), true)
   assert.deepEqual(
     calls.map(([, attempt]) => attempt),
     [1, 2],
   )
   assert.deepEqual(calls[0]?.[0], calls[1]?.[0])
-  const { failures, retries, delivered, lastError } = log.stats()
+  const { failures, retries, delivered, lastError } = queue.stats()
   assert.deepEqual(
     { failures, retries, delivered, lastError },
     { failures: 1, retries: 1, delivered: 2, lastError: null },
   )
-  const { retryInMs, ...told } = events.find(({ type }) => type === 'failing')?.details ?? {}
-  assert.deepEqual(told, { items: 2, attempt: 1, error: 'Error: not yet' })
+  const { retryInMs, ...reported } = events.find(({ type }) => type === 'failing')?.details ?? {}
+  assert.deepEqual(reported, { items: 2, attempt: 1, error: 'Error: not yet' })
   assert.equal(typeof retryInMs, 'number')
-  await log.close(LIMIT)
+  await queue.close(LIMIT)
 })
 
-test('poison items go to the dead letters alone, and everything around them is delivered once', async () => {
+test('only the items that fail become dead letters, and all others are delivered once', async () => {
   const poison = new Set([7, 8, 333])
   const done: number[] = []
   const { options, events } = quiet({ attempts: 3 })
-  const log = durableQueue<number>(
+  const queue = durableQueue<number>(
     'poison',
     (items) => {
       if (items.some((item) => poison.has(item))) throw Object.assign(new Error('poisoned'), { code: 'E_POISON' })
@@ -69,8 +69,8 @@ test('poison items go to the dead letters alone, and everything around them is d
     },
     options,
   )
-  for (let n = 0; n < 500; n++) log.push(n)
-  assert.equal(await log.flush(LIMIT), true)
+  for (let n = 0; n < 500; n++) queue.push(n)
+  assert.equal(await queue.flush(LIMIT), true)
   assert.deepEqual(
     done.toSorted((a, b) => a - b),
     Array.from({ length: 500 }, (_, n) => n).filter((n) => !poison.has(n)),
@@ -81,16 +81,16 @@ test('poison items go to the dead letters alone, and everything around them is d
     assert.deepEqual(error, { name: 'Error', message: 'poisoned', code: 'E_POISON' })
     assert.ok(attempts >= 3 && firstFailedAt <= lastFailedAt)
   }
-  assert.equal(log.stats().deadLetters, 3)
-  const told = events.find(({ type }) => type === 'dead-letters')
-  assert.deepEqual([told?.details.error, told?.details.written], ['Error: poisoned', true])
-  await log.close(LIMIT)
+  assert.equal(queue.stats().deadLetters, 3)
+  const reported = events.find(({ type }) => type === 'dead-letters')
+  assert.deepEqual([reported?.details.error, reported?.details.written], ['Error: poisoned', true])
+  await queue.close(LIMIT)
 })
 
-test('while a poison item is tried again the others go on', async () => {
+test('while one item is retried, the others are delivered', async () => {
   const done: unknown[] = []
   const { options } = quiet({ attempts: 1_000, backOff: { from: 1, to: '1h' } })
-  const log = durableQueue<string>(
+  const queue = durableQueue<string>(
     'others',
     (items) => {
       if (items.includes('poison')) throw new Error('no')
@@ -98,21 +98,21 @@ test('while a poison item is tried again the others go on', async () => {
     },
     options,
   )
-  log.push('poison')
-  await until('two failures alone', () => log.stats().failures >= 2)
+  queue.push('poison')
+  await until('two failures alone', () => queue.stats().failures >= 2)
   for (let n = 0; n < 100; n++) {
     const item = `item ${n}`
-    log.push(item)
+    queue.push(item)
     await until(item, () => done.includes(item))
   }
-  assert.equal(log.stats().depth, 1)
-  await log.close(0)
+  assert.equal(queue.stats().depth, 1)
+  await queue.close(0)
 })
 
-test('poison items that hang until their limit leave half of the time to the others', async () => {
+test('items that hang until their timeout leave half of the time to the others', async () => {
   let [hanging, hung, delivered] = [0, 0, 0]
   const { options } = quiet({ attempts: 1_000, batch: 1, linger: 0, timeout: 50, backOff: { from: 0, to: 0 } })
-  const log = durableQueue<string>(
+  const queue = durableQueue<string>(
     'starving',
     async (items, { attempt, signal }) => {
       if (items[0] !== 'poison') {
@@ -129,23 +129,23 @@ test('poison items that hang until their limit leave half of the time to the oth
     },
     options,
   )
-  for (let n = 0; n < 3; n++) log.push('poison')
-  for (let n = 0; n < 50; n++) log.push('good')
-  await until('the poison to be known', () => log.stats().failures >= 6)
+  for (let n = 0; n < 3; n++) queue.push('poison')
+  for (let n = 0; n < 50; n++) queue.push('good')
+  await until('the poison to be known', () => queue.stats().failures >= 6)
   const [begun, before] = [performance.now(), hanging]
-  for (let n = 0; n < 50; n++) log.push('good')
-  // Whoever waits for a flush is not held up by how busy the event loop is.
-  const flushed = log.flush(LIMIT)
+  for (let n = 0; n < 50; n++) queue.push('good')
+  // A flush is not held up by a busy event loop.
+  const flushed = queue.flush(LIMIT)
   await until('the others', () => delivered === 100)
   const [took, longest] = [performance.now() - begun, hanging / Math.max(1, hung)]
   assert.ok(hanging - before <= took / 2 + 2 * longest, `${hanging - before} ms of ${took} ms`)
-  await log.close(0)
+  await queue.close(0)
   assert.equal(await flushed, false, 'a queue that is closed is waited for no longer')
 })
 
-test('an item that fails whatever is done has exactly as many attempts as were given', async () => {
+test('an item that always fails has exactly the configured number of attempts', async () => {
   let calls = 0
-  const log = durableQueue(
+  const queue = durableQueue(
     'attempts',
     () => {
       calls++
@@ -153,17 +153,17 @@ test('an item that fails whatever is done has exactly as many attempts as were g
     },
     quiet({ attempts: 4 }).options,
   )
-  log.push('x')
-  assert.equal(await log.flush(LIMIT), true)
+  queue.push('x')
+  assert.equal(await queue.flush(LIMIT), true)
   assert.equal(calls, 4)
-  assert.equal(log.stats().deadLetters, 1)
-  await log.close(LIMIT)
+  assert.equal(queue.stats().deadLetters, 1)
+  await queue.close(LIMIT)
 })
 
-test('when everything fails each item is given up by itself, and while nothing succeeds nothing is called without a back-off', async () => {
+test('when everything fails, each item is dead-lettered alone, with a back-off before every call', async () => {
   const calls: number[] = []
   const { options } = quiet({ attempts: 3, backOff: { from: 20, to: 20, jitter: 'decorrelated' } })
-  const log = durableQueue<number>(
+  const queue = durableQueue<number>(
     'outage',
     () => {
       calls.push(performance.now())
@@ -171,18 +171,18 @@ test('when everything fails each item is given up by itself, and while nothing s
     },
     options,
   )
-  for (let n = 0; n < 8; n++) log.push(n)
-  assert.equal(await log.flush(LIMIT), true)
-  assert.equal(log.stats().deadLetters, 8)
-  // One call, one more as it was, then two halves of each batch down to the items.
+  for (let n = 0; n < 8; n++) queue.push(n)
+  assert.equal(await queue.flush(LIMIT), true)
+  assert.equal(queue.stats().deadLetters, 8)
+  // One call, one unchanged retry, then two halves of each batch down to single items.
   assert.equal(calls.length, 16)
   for (let call = 1; call < calls.length; call++) assert.ok((calls[call] ?? 0) - (calls[call - 1] ?? 0) > 15)
-  await log.close(LIMIT)
+  await queue.close(LIMIT)
 })
 
-test('an error that says it is permanent sends the items it names to the dead letters at once, and spares the others', async () => {
+test('a permanent error dead-letters the items it names at once, and retries the others', async () => {
   const calls: unknown[][] = []
-  const log = durableQueue<string>(
+  const queue = durableQueue<string>(
     'permanent',
     (items, { ids }) => {
       calls.push(items)
@@ -191,19 +191,19 @@ test('an error that says it is permanent sends the items it names to the dead le
     },
     quiet({ backOff: { from: '1h', to: '1h' } }).options,
   )
-  for (const item of ['good 1', 'bad 1', 'good 2', 'bad 2']) log.push(item)
-  assert.equal(await log.flush(LIMIT), true)
+  for (const item of ['good 1', 'bad 1', 'good 2', 'bad 2']) queue.push(item)
+  assert.equal(await queue.flush(LIMIT), true)
   assert.deepEqual(calls, [
     ['good 1', 'bad 1', 'good 2', 'bad 2'],
     ['good 1', 'good 2'],
   ])
-  assert.equal(log.stats().deadLetters, 2)
-  await log.close(LIMIT)
+  assert.equal(queue.stats().deadLetters, 2)
+  await queue.close(LIMIT)
 })
 
-test('a permanent error that names nobody is narrowed down without a back-off', async () => {
+test('a permanent error without ids is narrowed down without a back-off', async () => {
   const done: unknown[] = []
-  const log = durableQueue<number>(
+  const queue = durableQueue<number>(
     'permanent-all',
     (items) => {
       if (items.includes(3)) throw new PermanentError('no')
@@ -211,17 +211,17 @@ test('a permanent error that names nobody is narrowed down without a back-off', 
     },
     quiet({ backOff: { from: '1h', to: '1h' } }).options,
   )
-  for (let n = 0; n < 8; n++) log.push(n)
-  assert.equal(await log.flush(LIMIT), true)
+  for (let n = 0; n < 8; n++) queue.push(n)
+  assert.equal(await queue.flush(LIMIT), true)
   assert.deepEqual(done, [0, 1, 2, 4, 5, 6, 7])
-  assert.equal(log.stats().deadLetters, 1)
-  await log.close(LIMIT)
+  assert.equal(queue.stats().deadLetters, 1)
+  await queue.close(LIMIT)
 })
 
-test('a handler that hangs is cut at its limit, its waits are given up, and the queue goes on although it never ends', async () => {
+test('a handler that hangs is aborted at its timeout with its waits, and the queue continues', async () => {
   const reasons: unknown[] = []
   let waitGivenUp: unknown
-  const log = durableQueue<string>(
+  const queue = durableQueue<string>(
     'hang',
     async (_, { attempt, signal }) => {
       if (attempt > 1) return
@@ -233,16 +233,16 @@ test('a handler that hangs is cut at its limit, its waits are given up, and the 
     },
     quiet({ timeout: '50ms' }).options,
   )
-  log.push('x')
-  assert.equal(await log.flush(LIMIT), true)
+  queue.push('x')
+  assert.equal(await queue.flush(LIMIT), true)
   assert.deepEqual(reasons, ['WaitTimeoutError'])
   assert.equal(waitGivenUp, 'WaitTimeoutError')
-  const { delivered, failures, abandonedCalls } = log.stats()
+  const { delivered, failures, abandonedCalls } = queue.stats()
   assert.deepEqual({ delivered, failures, abandonedCalls }, { delivered: 1, failures: 1, abandonedCalls: 1 })
-  await log.close(LIMIT)
+  await queue.close(LIMIT)
 })
 
-test('an onEvent that throws fails no caller and strands no item', async (t) => {
+test('an onEvent that throws makes no caller fail and strands no item', async (t) => {
   let warnings = 0
   const note = ({ code }: Error & { readonly code?: string }): void => {
     if (code === 'PUNCTUAL_LISTENER_FAILED') warnings++
@@ -253,7 +253,7 @@ test('an onEvent that throws fails no caller and strands no item', async (t) => 
   const onEvent = (): never => {
     throw new Error('no log')
   }
-  const log = durableQueue<unknown>(
+  const queue = durableQueue<unknown>(
     'throwing-listener',
     (items) => {
       if (items.includes('poison')) throw new Error('no')
@@ -261,40 +261,40 @@ test('an onEvent that throws fails no caller and strands no item', async (t) => 
     },
     { ...quiet({ attempts: 2 }).options, onEvent },
   )
-  assert.equal(log.push(1n), 'dropped')
-  for (const item of ['first', 'poison', 'last']) log.push(item)
-  assert.equal(await log.flush(LIMIT), true)
+  assert.equal(queue.push(1n), 'dropped')
+  for (const item of ['first', 'poison', 'last']) queue.push(item)
+  assert.equal(await queue.flush(LIMIT), true)
   assert.deepEqual(done, ['first', 'last'])
-  assert.equal(log.stats().deadLetters, 1)
-  // Of the drop, the failure and the dead letter.
+  assert.equal(queue.stats().deadLetters, 1)
+  // For the drop, the failure and the dead letter.
   await until('the warnings', () => warnings >= 3)
-  await log.close(LIMIT)
+  await queue.close(LIMIT)
 })
 
-test('a handler that throws a value without a text is retried, and its item becomes a dead letter', async () => {
+test('a handler that throws a value without a string form is retried, and its item becomes a dead letter', async () => {
   const { options, events } = quiet({ attempts: 2 })
-  const log = durableQueue<string>(
+  const queue = durableQueue<string>(
     'no-text',
     () => {
       throw Object.create(null)
     },
     options,
   )
-  log.push('x')
-  assert.equal(await log.flush(LIMIT), true)
-  assert.equal(log.stats().deadLetters, 1)
+  queue.push('x')
+  assert.equal(await queue.flush(LIMIT), true)
+  assert.equal(queue.stats().deadLetters, 1)
   assert.equal(events.filter(({ type }) => type === 'delivery-failed').length, 0)
-  await log.close(LIMIT)
+  await queue.close(LIMIT)
 })
 
-test('a fault in delivery itself loses no item and no handler slot, is reported, and the queue goes on', async () => {
+test('a fault in the delivery itself is reported, loses no item and no handler slot, and the queue continues', async () => {
   let faults = 0
   const done: string[] = []
   const { options, events } = quiet({ batch: 2 })
-  const log = durableQueue<string>(
+  const queue = durableQueue<string>(
     'fault',
     (items) => {
-      // More often than there are slots: one that was not given back would stop all queues of the process.
+      // More often than there are slots: a slot that is not released would stop all queues.
       if (++faults <= 5) {
         throw Object.defineProperty(new Error('no'), 'permanent', {
           get: () => {
@@ -306,12 +306,12 @@ test('a fault in delivery itself loses no item and no handler slot, is reported,
     },
     options,
   )
-  for (const item of ['first', 'second', 'third']) log.push(item)
-  assert.equal(await log.flush(LIMIT), true)
+  for (const item of ['first', 'second', 'third']) queue.push(item)
+  assert.equal(await queue.flush(LIMIT), true)
   assert.deepEqual(done, ['first', 'second', 'third'])
-  const told = events.filter(({ type }) => type === 'delivery-failed').map(({ details }) => details)
-  assert.deepEqual(told, Array(5).fill({ items: 2, error: 'Error: unforeseen' }))
-  const { state, depth, inHandler } = log.stats()
+  const reported = events.filter(({ type }) => type === 'delivery-failed').map(({ details }) => details)
+  assert.deepEqual(reported, Array(5).fill({ items: 2, error: 'Error: unforeseen' }))
+  const { state, depth, inHandler } = queue.stats()
   assert.deepEqual({ state, depth, inHandler }, { state: 'idle', depth: 0, inHandler: null })
-  await log.close(LIMIT)
+  await queue.close(LIMIT)
 })

@@ -53,11 +53,11 @@ class Alarm extends WheelEntry {
  * Delivers the items of a queue to its handler, in batches and in order, with lower priority than
  * everything else in the process.
  *
- * A batch that fails stays first in line and is retried after a back-off. From its second failure on
- * it is halved, down to the item that makes it fail. That item is isolated: it is retried on its own,
- * in turn with the others, until it has failed often enough. It gets at most half of the time, so an
- * item that hangs until its timeout does not starve the others. While nothing succeeds there is one
- * call for each back-off, so an outage costs a dead letter now and then, and no more.
+ * A batch that fails stays first in line and is retried after a back-off. From its second failure
+ * on it is halved, down to the item that makes it fail. That item is isolated: it is retried on its
+ * own, in turn with the others, until it has failed often enough. It gets at most half of the time,
+ * so an item that hangs until its timeout does not starve the others. While nothing succeeds there
+ * is one call for each back-off, so an outage costs a dead letter now and then, and no more.
  */
 export class Delivery {
   /** Items that the handler has handled. */
@@ -68,7 +68,7 @@ export class Delivery {
   lastDeliveredAt: string | null = null
   readonly #parts: DeliveryParts
   readonly #alarm = new Alarm(() => this.#pump())
-  /** When the alarm rings: infinite if it is not set, minus infinite while a delivery will look again anyway. */
+  /** Infinite if the alarm is not set; minus infinite while a delivery will check again anyway. */
   #alarmAt = Number.POSITIVE_INFINITY
   /** Batches that are tried before anything new, in order. */
   readonly #first: Batch[] = []
@@ -127,7 +127,7 @@ export class Delivery {
     if (now < this.#alarmAt) this.#setAlarm(now, now)
   }
 
-  /** Delivers the items that are there without waiting for more; false if some are left after `timeout`. */
+  /** Delivers without waiting for more items; false if some are left after `timeout`. */
   async flush(timeout: Milliseconds): Promise<boolean> {
     if (this.isEmpty || this.isStopped) return this.isEmpty
     let end: ((empty: boolean) => void) | null = null
@@ -300,7 +300,7 @@ export class Delivery {
     }
   }
 
-  /** Dead-letters the items that the handler has named, and retries the others as if nothing had failed. */
+  /** Dead-letters the items that the handler has named, and retries the others as before. */
   async #deadLetterNamed(batch: Batch, failed: ReadonlySet<string>, error: unknown): Promise<void> {
     const named = partOf(
       batch,

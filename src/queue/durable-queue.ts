@@ -53,13 +53,13 @@ export interface DurableQueue<Item> {
 
 const DEFAULT_TIMEOUT = '5s'
 
-/** Shared by all copies of Punctual in this process: two queues of one name would write to one directory. */
+/** Shared by all copies of Punctual in this process, which would write to the same directory. */
 const openNames = new ProcessGlobal<Set<string>>('deferred')
 
 /**
  * Moves work out of the response. `push` writes an item to a file, so that it survives the process,
- * and the handler gets it a little later, in a batch with others, with lower priority than requests.
- * Delivery is at least once: a handler must tolerate the same id twice.
+ * and the handler gets it a little later, in a batch with others, with lower priority than
+ * requests. Delivery is at least once: a handler must tolerate the same id twice.
  *
  * Items are stored as JSON: a handler gets what `JSON.parse` returns.
  *

@@ -8,7 +8,7 @@ function spin(milliseconds: number): void {
   while (performance.now() < end);
 }
 
-test('while the loop is busy with something else a batch passes about once a second, and at once when that is over', async () => {
+test('while the loop is busy with other work, a batch passes about once a second', async () => {
   const gate = new LoopGate()
   let busy = true
   const others = (async () => {
@@ -19,7 +19,7 @@ test('while the loop is busy with something else a batch passes about once a sec
   })()
   const passed: number[] = []
   let lastAt = performance.timeOrigin === 0 ? 0 : Number.NEGATIVE_INFINITY
-  // The first ones pass before the loop is known to be busy.
+  // The first ones pass before the gate knows that the loop is busy.
   for (let calls = 0; passed.length < 3 && calls < 1_000_000; calls++) {
     const before = performance.now()
     await gate.pass(lastAt)
@@ -34,7 +34,7 @@ test('while the loop is busy with something else a batch passes about once a sec
   for (let calls = 0; calls < 200; calls++) await gate.pass(Number(process.hrtime.bigint()) / 1e6)
 })
 
-test('what keeps the loop busy by itself is not held up for it', async () => {
+test('a queue that keeps the loop busy itself is not held up', async () => {
   const gate = new LoopGate()
   let slow = 0
   for (let batch = 0; batch < 60; batch++) {
@@ -47,7 +47,7 @@ test('what keeps the loop busy by itself is not held up for it', async () => {
   assert.ok(slow < 10, `${slow} of 60 batches waited`)
 })
 
-test('no more than so many have a slot, and the others get theirs in order', async () => {
+test('no more than the maximum have a slot, and the others get theirs in order', async () => {
   const slots = new HandlerSlots(2)
   const order: number[] = []
   const held: (() => void)[] = []

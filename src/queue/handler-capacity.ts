@@ -57,8 +57,8 @@ const MAX_DELAY = 1_000
 
 /**
  * Keeps deliveries below requests: while the event loop is busy with other work they wait, up to a
- * second. A delivery keeps the loop busy itself, so when the loop is busy nothing is delivered for a
- * moment, and that moment is measured.
+ * second. A delivery keeps the loop busy itself, so when the loop is busy nothing is delivered for
+ * a moment, and that moment is measured.
  */
 export class LoopGate {
   #since = performance.eventLoopUtilization()

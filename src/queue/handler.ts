@@ -14,13 +14,13 @@ export interface QueueContext {
   readonly signal: AbortSignal
   /** 1 for the first time that this process has these items handled. */
   readonly attempt: number
-  /** ULIDs of the items, in the same order. An item that is delivered twice has the same id both times. */
+  /** ULIDs of the items, in the same order. They stay the same for every delivery. */
   readonly ids: readonly string[]
 }
 
 /**
- * Handles the items of a queue. A call fails when it throws, rejects or takes longer than `timeout`;
- * the items are then delivered again.
+ * Handles the items of a queue. A call fails when it throws, rejects or takes longer than
+ * `timeout`; the items are then delivered again.
  */
 export type QueueHandler<Item> = (items: Item[], context: QueueContext) => unknown
 
@@ -46,7 +46,7 @@ export class PermanentError extends Error {
   }
 }
 
-/** By its property and not by its class: an app may have its own copy of Punctual, or its own errors. */
+/** By property, not by class: an app may have another copy of Punctual, or its own errors. */
 export function isPermanent(error: unknown): boolean {
   return typeof error === 'object' && error !== null && (error as { permanent?: unknown }).permanent === true
 }
@@ -67,7 +67,7 @@ export interface HandlerRunnerOptions {
   /** Of one call. */
   readonly timeout: Milliseconds
   readonly markers?: CrashMarkers
-  /** The handler forwards the items to a transport: a crash says nothing about their real handler. */
+  /** The handler is a transport: a crash says nothing about the real handler. */
   readonly isForwarding?: boolean
 }
 
@@ -126,7 +126,7 @@ export class HandlerRunner {
     }
   }
 
-  /** The same for a batch, which is marked. An item that has killed several processes fails without a call. */
+  /** The same for a batch, with a marker. Fails an item that killed several processes uncalled. */
   async callWith(batch: Batch, stop: AbortSignal): Promise<HandlerFailure | null> {
     if (batch.failed > 0) this.retries++
     const { crashes = 0, source = null } = batch.items[0] ?? {}

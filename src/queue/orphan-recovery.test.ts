@@ -14,7 +14,7 @@ import { encodeHeader, RecordBuffer } from './spool/segment-format.ts'
 
 const DEAD = `dead-1-1.${thisOwner().slice(-8)}`
 
-/** A segment with as many items. */
+/** A segment with this many items. */
 function segment(items: number): Buffer {
   const record = new RecordBuffer()
   const parts = [encodeHeader({ queue: 'q', owner: DEAD, created: '2026-01-01T00:00:00.000Z' })]
@@ -25,15 +25,18 @@ function segment(items: number): Buffer {
   return Buffer.concat(parts)
 }
 
-interface Heir {
+interface Recovery {
   readonly recovery: OrphanRecovery
   readonly taken: QueueItem[]
   readonly damages: () => readonly QueueEvent['details'][]
-  /** Looks as often as it is told to, while the event loop turns. */
+  /** Checks `times` times, in separate turns of the event loop. */
   look(times: number): Promise<void>
 }
 
-function heirOf(context: TestContext, left: Readonly<Record<string, Buffer>>): Heir & { readonly queue: string } {
+function recoveryOf(
+  context: TestContext,
+  left: Readonly<Record<string, Buffer>>,
+): Recovery & { readonly queue: string } {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-recovery-'))
   const queue = join(directory, 'q')
   mkdirSync(join(queue, DEAD), { recursive: true })
@@ -66,8 +69,8 @@ function heirOf(context: TestContext, left: Readonly<Record<string, Buffer>>): H
   }
 }
 
-test('what can be neither read nor set aside is told once, and holds up neither the event loop nor what else was left', async (t) => {
-  const { recovery, taken, queue, damages, look } = heirOf(t, {
+test('an unreadable file is reported once, and holds up neither the event loop nor other files', async (t) => {
+  const { recovery, taken, queue, damages, look } = recoveryOf(t, {
     '00000001.spool': Buffer.from('garbage that is no segment'),
     '00000002.spool': segment(2),
   })
@@ -83,8 +86,8 @@ test('what can be neither read nor set aside is told once, and holds up neither 
   assert.ok(existsSync(join(queue, DEAD, '00000001.spool')), 'the next may try its luck')
 })
 
-test('items before damage that cannot be set aside are handled once by a process, however often it looks', async (t) => {
-  const { recovery, taken, queue, look } = heirOf(t, {
+test('items before a damaged tail are handled once by a process, however often it checks', async (t) => {
+  const { recovery, taken, queue, look } = recoveryOf(t, {
     '00000001.spool': Buffer.concat([segment(3), Buffer.alloc(100, 0xee)]),
   })
   writeFileSync(join(queue, 'aside'), 'in the way')

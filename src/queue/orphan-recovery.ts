@@ -14,9 +14,9 @@ import type { Place } from './spool/segment.ts'
 import { splitId } from './spool/segment-format.ts'
 import { ulidTime } from './ulid.ts'
 
-/** Seconds after which all owners are checked although nothing has changed: a process may be killed. */
+/** Seconds between checks of all owners without a change: a process may be killed. */
 const CHECK_EVERY = 5
-/** Seconds for which they are checked after a change: the process that made it may still be exiting. */
+/** Checks after a change, one a second: the process that made it may still be exiting. */
 const CHECKS_AFTER_CHANGE = 3
 /** What is read at a time, so that requests are not delayed. */
 const PORTION = { items: 1_000, bytes: 1024 * 1024 }
@@ -47,7 +47,7 @@ interface OrphanedSpool {
   /** Items that were read and are not reported. */
   unreported: number
   reportedDamages: number
-  /** When its remaining files are retried, in milliseconds of the monotonic clock; infinite while it is being read. */
+  /** When its files are retried (monotonic milliseconds); infinite while they are being read. */
   retryAt: number
 }
 
@@ -56,7 +56,7 @@ interface RecoveryEvents {
   items: [items: readonly QueueItem[], more: boolean]
 }
 
-/** Recovers the items of processes that have exited, one after the other and a portion at a time. */
+/** Recovers the items of processes that exited, one after the other, a portion at a time. */
 export class OrphanRecovery extends EventEmitter<RecoveryEvents> {
   /** Items recovered so far. */
   recovered = 0
@@ -102,7 +102,7 @@ export class OrphanRecovery extends EventEmitter<RecoveryEvents> {
     )
   }
 
-  /** A process has died: checks now, and again while there is no room for its items. */
+  /** A process has died: checks now, and again while the backlog is full. */
   onProcessDeath(): void {
     this.#checksLeft = CHECKS_AFTER_CHANGE
     this.check()
@@ -121,7 +121,7 @@ export class OrphanRecovery extends EventEmitter<RecoveryEvents> {
     }
   }
 
-  /** Reads the next portion of a spool, if one is being read and there is room. Never throws. */
+  /** Reads the next portion, if a spool is being read and there is space. Never throws. */
   readMore(): boolean {
     if (this.#current === null || !this.#hasRoom) return false
     void this.#readPortion(this.#current)

@@ -6,7 +6,7 @@ import type { Place, PlaceSlot } from './spool/segment.ts'
 import { splitId } from './spool/segment-format.ts'
 import type { Spool, SpoolState } from './spool/spool.ts'
 
-/** Takes items for as long as it is told to. */
+/** A spool that takes items until its state is set to degraded. */
 class Notes {
   readonly written: string[] = []
   readonly settled: Place[] = []
@@ -34,7 +34,7 @@ function unwritten(count: number): {
   return { notes, pending, items }
 }
 
-test('what is in memory alone is written down a part at a time, in order, each item once, without what was settled meanwhile', () => {
+test('items in memory are written in portions, in order, once each, without those settled meanwhile', () => {
   const { notes, pending, items } = unwritten(10)
   assert.equal(pending.inMemory, 10)
   assert.equal(pending.writeNext(4), false)
@@ -51,7 +51,7 @@ test('what is in memory alone is written down a part at a time, in order, each i
   assert.equal(pending.inMemory, 0)
 })
 
-test('when the disk fails midway the rest is written down the next time', () => {
+test('when the disk fails midway, the rest is written the next time', () => {
   const { notes, pending } = unwritten(5)
   notes.state = { state: 'ok' }
   assert.equal(pending.writeNext(2), true)
@@ -63,7 +63,7 @@ test('when the disk fails midway the rest is written down the next time', () => 
   assert.deepEqual(notes.written, ['0', '1', '2', '3', '4'])
 })
 
-test('one that no disk takes holds up nothing behind it', () => {
+test('an item that the disk does not take does not hold up those behind it', () => {
   const { notes, pending } = unwritten(1)
   pending.add(new QueueItem(splitId(''), 'too large', 1, 0))
   pending.add(new QueueItem(splitId(''), 'behind', 1, 0))
@@ -73,7 +73,7 @@ test('one that no disk takes holds up nothing behind it', () => {
   assert.equal(pending.inMemory, 1)
 })
 
-test('of a queue that is kept in memory everything is in memory alone', () => {
+test('all items of a queue without a spool count as in memory', () => {
   const pending = new PendingItems(null, null)
   const item = new QueueItem(splitId(''), '1', 1, 0)
   pending.add(item)

@@ -15,7 +15,7 @@ const SYNC_INTERVAL = ms(10)
 /** Items written at a time once the disk works again: less than a millisecond or two of work. */
 const WRITE_BATCH = 500
 
-/** Whether what a queue has accepted is on disk. Writes items that are in memory only once the disk works again. */
+/** Writes the items of a queue to its spool, also those from memory once the disk works again. */
 export class Persistence {
   /** Null for a queue that is kept in memory. */
   readonly spool: Spool | null
@@ -106,7 +106,7 @@ export class Persistence {
   }
 }
 
-/** The items that a queue has accepted or recovered and not finished: how many, and where they are on disk. */
+/** The unfinished items of a queue: how many there are, and where they are on disk. */
 export class PendingItems {
   /** Items of this process. */
   items = 0

@@ -6,12 +6,12 @@
  * - `recovered` { items }: the disk works again; `items` of those in memory are written to it.
  * - `dropped` { drops, error }: items were not accepted or were dropped for newer ones, counted by
  *   reason. At most one event a second.
- * - `failing` { items, attempt, retryInMs, error }: the handler has begun to fail. With only
- *   { error, retryInMs }: the jobs of graphile-worker cannot run.
+ * - `failing` { items, attempt, retryInMs, error }: the handler has begun to fail. With only {
+ *   error, retryInMs }: the jobs of graphile-worker cannot run.
  * - `succeeding` { failures }: the handler succeeds again.
  * - `delivery-failed` { items, error }: Punctual itself failed; the items are kept and retried.
- * - `dead-letters` { items, error, written }: items became dead letters, at most one event a second;
- *   or they could not be written (`written: false`) and are kept.
+ * - `dead-letters` { items, error, written }: items became dead letters, at most one event a
+ *   second; or they could not be written (`written: false`) and are kept.
  * - `late` { ageMs, warnAgeMs }: the oldest item has waited longer than `warnAge`.
  * - `in-time` { warnAgeMs }: it no longer does.
  * - `adopted` { items, owner }: the items of a process that exited were taken over.

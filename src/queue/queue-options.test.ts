@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readQueueOptions } from './queue-options.ts'
 
-test('without options the documented defaults hold', () => {
+test('without options, the documented defaults apply', () => {
   const { backOff, onEvent: _, ...settings } = readQueueOptions('security-event', {})
   assert.deepEqual(settings, {
     name: 'security-event',

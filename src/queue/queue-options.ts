@@ -20,19 +20,19 @@ export type OnFull = 'drop-newest' | 'drop-oldest' | 'reject'
 
 /**
  * What an accepted item survives. `process`: the death of the process, SIGKILL included, but not a
- * loss of power. `disk`: that too, from about 10 ms after it was accepted (`synced()` waits for it).
- * `memory`: nothing.
+ * loss of power. `disk`: that too, from about 10 ms after it was accepted (`synced()` waits for
+ * it). `memory`: nothing.
  */
 export type Durability = 'process' | 'disk' | 'memory'
 
 export interface DurableQueueOptions {
-  /** Maximum number of items in a call of the handler; also at most about 1 MiB of JSON. Default 500. */
+  /** Maximum items in a call of the handler; also about 1 MiB of JSON. Default 500. */
   readonly batch?: number
   /** How long the first item of a batch waits for others. Default `20ms`. */
   readonly linger?: Duration
-  /** How long a call of the handler may take before its signal is aborted and it fails. Default `30s`. */
+  /** Timeout of a call of the handler, after which it is aborted and fails. Default `30s`. */
   readonly timeout?: Duration
-  /** Calls of the handler at a time. Above 1, order is not kept. Default 1. See also `queueConcurrency`. */
+  /** Calls at a time; above 1, order is not kept. See also `queueConcurrency`. Default 1. */
   readonly concurrency?: number
   /** How often an item may fail before it becomes a dead letter. Default 10. */
   readonly attempts?: number
@@ -48,15 +48,15 @@ export interface DurableQueueOptions {
   readonly durability?: Durability
   /** An item that waits longer causes a warning. Default `1m`. */
   readonly warnAge?: Duration
-  /** Where the spool is in a process that does not run under Punctual. Default `.punctual`, as for `punctual run`. */
+  /** The state directory of a process that does not run under Punctual. Default `.punctual`. */
   readonly stateDir?: string
-  /** Takes the items to where any machine can handle them: `graphileWorker(pool)`. Default: this machine handles them. */
+  /** `graphileWorker(pool)` lets any machine handle the items. Default: only this one does. */
   readonly transport?: QueueTransport
-  /** Gets everything worth a log line. If it throws, that is a process warning. Default: the console. */
+  /** Receives the events of the queue. An exception is a process warning. Default: the console. */
   readonly onEvent?: (event: QueueEvent) => void
 }
 
-/** Takes the items of queues elsewhere, so that handlers can run on other machines too; see `graphileWorker`. */
+/** Takes the items of queues elsewhere, so that other machines can handle them too. */
 export interface QueueTransport {
   /** Called once for each queue that uses this transport, when the queue is created. */
   open(queue: TransportedQueue): TransportConnection
@@ -82,11 +82,11 @@ export interface TransportedQueue {
 export interface TransportConnection {
   /** The process is ready: handlers may be called. */
   start(): void
-  /** Resolves when the items are safe elsewhere. An item that is forwarded twice must be handled once. */
+  /** Resolves when the items are stored elsewhere. A repeat must not store them twice. */
   forward(items: readonly unknown[], context: QueueContext): Promise<void>
   /** The jobs that this process has run. */
   report(): QueueJobsReport
-  /** Calls no more handlers, gives the running ones time to end, then aborts them. Never rejects. */
+  /** Calls no more handlers, waits for the running ones, then aborts them. Never rejects. */
   stop(timeout: Milliseconds): Promise<void>
   /** Closes connections, after `stop` and the last `forward`. Never rejects. */
   close(timeout: Milliseconds): Promise<void>
@@ -118,7 +118,7 @@ const ON_FULL: readonly OnFull[] = ['drop-newest', 'drop-oldest', 'reject']
 const DURABILITIES: readonly Durability[] = ['process', 'disk', 'memory']
 const JITTERS: readonly Jitter[] = ['full', 'decorrelated']
 
-/** @throws InvalidOptionError for a name that is not a file name, and for options that are invalid */
+/** @throws InvalidOptionError for a name that is not a file name, and for invalid options */
 export function readQueueOptions(name: unknown, options: DurableQueueOptions): QueueSettings {
   if (typeof name !== 'string' || !NAME.test(name)) {
     const must =

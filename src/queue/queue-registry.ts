@@ -14,7 +14,7 @@ const EXIT_TIMEOUT = ms(5_000)
 /** Share of the drain timeout for delivering; the rest is for handlers that were aborted. */
 const DRAIN_SHARE = 0.9
 
-/** All queues of this process, and what they share. It connects them to the arbiter and to the end of the process. */
+/** All queues of this process, and their connection to the arbiter and the process's end. */
 class QueueRegistry {
   readonly slots: HandlerSlots = new HandlerSlots(CONCURRENCY)
   readonly gate: LoopGate = new LoopGate()

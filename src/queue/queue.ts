@@ -19,7 +19,7 @@ import { payloadOf } from './spool/segment.ts'
 import type { Spool } from './spool/spool.ts'
 import { splitUlid } from './ulid.ts'
 
-/** Where an item went: to disk, to memory only, nowhere, or back to the caller (`onFull: 'reject'`). */
+/** Where an item went; see `DurableQueue.push`. */
 export type PushResult = 'persisted' | 'memory' | 'dropped' | 'rejected'
 
 /** For forwarding one batch to a transport. */
@@ -147,7 +147,7 @@ export class Queue {
     const pending = this.#pending
     // No character takes more than three bytes: they are counted only when the queue may be full.
     if (pending.items >= maxItems || pending.bytes + json.length * 3 > maxBytes) {
-      const refused = this.#makeRoom(Buffer.byteLength(json))
+      const refused = this.#dropForSpace(Buffer.byteLength(json))
       if (refused !== null) return refused
     }
     const now = monotonicNow()
@@ -174,7 +174,7 @@ export class Queue {
     return this.#persistence.synced(timeout)
   }
 
-  /** Delivers until `timeout`, then stops. What is left stays on disk, and later items are only written there. */
+  /** Delivers until `timeout`, then stops. Other items, and later ones, stay on disk. */
   async drain(timeout: Milliseconds): Promise<void> {
     await Promise.all([this.#delivery.flush(timeout), this.#transport?.stop(timeout)])
     this.#delivery.stop()
@@ -254,8 +254,8 @@ export class Queue {
     return reason === 'rejected' ? 'rejected' : 'dropped'
   }
 
-  /** Null when there is room now. Items that a handler already has do not make room. */
-  #makeRoom(bytes: number): 'dropped' | 'rejected' | null {
+  /** Null when the item fits now. Items that a handler already has are not dropped. */
+  #dropForSpace(bytes: number): 'dropped' | 'rejected' | null {
     const { maxItems, maxBytes, onFull } = this.#settings
     const pending = this.#pending
     if (pending.items < maxItems && pending.bytes + bytes <= maxBytes) return null

@@ -15,7 +15,7 @@ function stateDirectory(context: TestContext): string {
   return stateDir
 }
 
-test('dead letters that are retried are in the spool, and no dead letters any more', async (t) => {
+test('retried dead letters are in the spool, and no longer dead letters', async (t) => {
   const stateDir = stateDirectory(t)
   const letters = deadLettersOf(stateDir, 'q')
   const error = { name: 'Error', message: 'no' }
@@ -38,7 +38,7 @@ test('dead letters that are retried are in the spool, and no dead letters any mo
   assert.equal(queue?.owners.alive, 1)
 })
 
-test('a queue of another user is refused, with the user to be', async (t) => {
+test('a queue of another user is refused, with the user to run as', async (t) => {
   if (process.geteuid?.() !== 0) return t.skip('only root can give files to another user')
   const stateDir = stateDirectory(t)
   const queue = join(stateDir, 'spool', 'q')

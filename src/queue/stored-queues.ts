@@ -46,8 +46,8 @@ export function deadLettersOf(stateDir: string, queue: string): DeadLetterStore 
 }
 
 /**
- * Refuses to change a queue as another user than its processes run as: they could not read what root
- * writes.
+ * Refuses to change a queue as another user than its processes run as: they could not read what
+ * root writes.
  *
  * @throws UsageError that says as which user to run the command
  */

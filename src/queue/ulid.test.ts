@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ulid, ulidTime } from './ulid.ts'
 
-test('the time of a ULID is the wall time at which it was made', () => {
+test('ulidTime returns the wall time at which a ULID was made', () => {
   const before = Date.now()
   const time = ulidTime(ulid())
   assert.ok(time >= before - 1_000 && time <= Date.now() + 1_000)
@@ -10,11 +10,11 @@ test('the time of a ULID is the wall time at which it was made', () => {
   assert.equal(ulidTime('01ARYZ6S41TSV4RRFFQ69G5FAV'), 1_469_918_176_385)
 })
 
-test('what is no ULID has no time', () => {
+test('ulidTime of other text is 0', () => {
   for (const id of ['', '0123', 'not-a-ulid-at-all-really--']) assert.equal(ulidTime(id), 0)
 })
 
-test('an id has 26 characters of base 32, the first ten of which are the wall time', () => {
+test('an id has 26 characters of base 32, and the first ten are the wall time', () => {
   const before = Date.now()
   const id = ulid()
   assert.match(id, /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/)
@@ -40,8 +40,8 @@ test('ids ascend when the clock is set back', (t) => {
   assert.equal(after.slice(0, 10), before.slice(0, 10))
 })
 
-test('ids ascend across what is counted up within a millisecond', (t) => {
-  // More than the 2^20 that one draw of random bits leaves room for.
+test('ids ascend when the counter overflows within a millisecond', (t) => {
+  // More than the 2^20 that the counter can hold.
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 60_000 })
   let last = ulid()
   for (let count = 0; count < 2 ** 20 + 10; count++) {

@@ -3,7 +3,7 @@ import type { QueueReport, QueuesReport } from './queue-report.ts'
 
 type Metric = ModuleMetric<QueuesReport>
 
-/** Prometheus wants seconds. */
+/** Milliseconds in a second, the unit of Prometheus. */
 const SECONDS = 1_000
 
 const perQueue =
@@ -16,49 +16,49 @@ const QUEUE = ['queue']
 export const queueMetrics: readonly Metric[] = [
   {
     name: 'punctual_queue_items',
-    help: 'Deferred items that wait or are in work.',
+    help: 'Unfinished items of durable queues.',
     type: 'gauge',
     labels: QUEUE,
     values: perQueue(({ depth }) => depth),
   },
   {
     name: 'punctual_queue_bytes',
-    help: 'Their size as JSON.',
+    help: 'Size of unfinished items as JSON.',
     type: 'gauge',
     labels: QUEUE,
     values: perQueue(({ bytes }) => bytes),
   },
   {
     name: 'punctual_queue_oldest_age_seconds',
-    help: 'How long the oldest deferred item has waited; 0 when there is none.',
+    help: 'How long the oldest item has waited; 0 when there is none.',
     type: 'gauge',
     labels: QUEUE,
     values: perQueue(({ oldestAgeMs }) => (oldestAgeMs ?? 0) / SECONDS),
   },
   {
     name: 'punctual_queue_in_memory_items',
-    help: 'Deferred items that are in memory alone, because the disk did not take them.',
+    help: 'Items that are in memory only, because the disk did not take them.',
     type: 'gauge',
     labels: QUEUE,
     values: perQueue(({ inMemory }) => inMemory),
   },
   {
     name: 'punctual_queue_degraded',
-    help: '1 while the disk takes no deferred items, else 0.',
+    help: '1 while the disk takes no items, otherwise 0.',
     type: 'gauge',
     labels: QUEUE,
     values: perQueue(({ degraded }) => (degraded === null ? 0 : 1)),
   },
   {
     name: 'punctual_queue_handler_running_seconds',
-    help: 'How long the longest running call of the handler has taken so far; 0 when none runs.',
+    help: 'How long the longest running call of the handler has taken so far; 0 when none is running.',
     type: 'gauge',
     labels: QUEUE,
     values: perQueue(({ inHandler }) => (inHandler?.forMs ?? 0) / SECONDS),
   },
   {
     name: 'punctual_queue_abandoned_calls',
-    help: 'Calls of the handler that ran out and go on.',
+    help: 'Calls of the handler that timed out and are still running.',
     type: 'gauge',
     labels: QUEUE,
     values: perQueue(({ abandonedCalls }) => abandonedCalls),
@@ -72,7 +72,7 @@ export const queueMetrics: readonly Metric[] = [
   },
   {
     name: 'punctual_queue_adopted_total',
-    help: 'Items taken over from processes that are gone, and retried dead letters.',
+    help: 'Items taken over from processes that exited, and retried dead letters.',
     type: 'counter',
     labels: QUEUE,
     values: perQueue(({ adopted }) => adopted),
@@ -114,14 +114,14 @@ export const queueMetrics: readonly Metric[] = [
   },
   {
     name: 'punctual_queue_dead_letters_total',
-    help: 'Items that went to the dead letters.',
+    help: 'Items that became dead letters.',
     type: 'counter',
     labels: QUEUE,
     values: perQueue(({ deadLetters }) => deadLetters),
   },
   {
     name: 'punctual_queue_jobs_total',
-    help: 'Jobs that were carried out here by way of graphile-worker, whoever deferred them, by outcome: ok, failed.',
+    help: 'Jobs that this worker has run for queues with a transport, by outcome: ok, failed.',
     type: 'counter',
     labels: ['queue', 'outcome'],
     values: ({ queues }) =>

@@ -67,7 +67,7 @@ export interface QueueReport {
   readonly inHandler: { readonly forMs: number; readonly items: number; readonly attempt: number } | null
   /** Calls that timed out and are still running. */
   readonly abandonedCalls: number
-  /** The jobs that this process has run for a queue with a transport, whichever process added them; otherwise null. */
+  /** The jobs that this process has run; null for a queue without a transport. */
   readonly jobs: QueueJobsReport | null
   /** ISO time; null before the first. */
   readonly lastDeliveredAt: string | null

@@ -7,10 +7,10 @@ import * as graphile from 'graphile-worker'
 import type { GraphileRunner, RunOptions } from './graphile-module.ts'
 import { loadGraphileWorker } from './graphile-module.ts'
 
-test('graphile-worker is found where the app is, and refused where it is missing or too old', async () => {
+test('graphile-worker is loaded from the app, and rejected if it is missing or too old', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-load-'))
   try {
-    // The compiler sees whether the options are those it knows; pool and logger are seen through shapes of our own.
+    // The compiler checks the options; pool and logger have structural types.
     const run: (options: Omit<RunOptions, 'pgPool' | 'logger'>) => Promise<GraphileRunner> = graphile.run
     assert.equal((await loadGraphileWorker([directory, import.meta.dirname])).run, run)
     await assert.rejects(loadGraphileWorker([directory]), {
@@ -33,7 +33,7 @@ test('graphile-worker is found where the app is, and refused where it is missing
   }
 })
 
-/** Of another version, with the same exports. Returns the path of its main module. */
+/** Installs another version with the same exports. Returns the path of its main module. */
 function install(directory: string, version: string | undefined): string {
   const other = join(directory, 'node_modules/graphile-worker')
   mkdirSync(join(other, 'dist'), { recursive: true })

@@ -78,7 +78,7 @@ export interface GraphileRunner {
 /** Of version 0. The API that is used here has not changed since. */
 const MIN_MINOR = 18
 
-/** Where the app's packages are, most likely first: beside its entry, the working directory, this package. */
+/** Where the app's packages may be: beside its entry, the working directory, this package. */
 function packageDirectories(): readonly string[] {
   const entry = process.argv[1]
   return [...(entry === undefined ? [] : [dirname(entry)]), process.cwd(), import.meta.dirname]

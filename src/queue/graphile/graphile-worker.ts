@@ -15,11 +15,11 @@ export interface GraphileWorkerOptions {
   readonly run?: boolean
   /** Jobs that this process runs at a time; `queueConcurrency` limits them too. Default 1. */
   readonly concurrency?: number
-  /** How often to look for jobs without a notification, such as those that are retried. Default `2s`. */
+  /** How often to look for jobs without a notification, such as retries. Default `2s`. */
   readonly pollInterval?: Duration
   /** How often this process writes a heartbeat. Default `10s`. */
   readonly heartbeat?: Duration
-  /** After this long without a heartbeat, a process's jobs go to others; at least three heartbeats. Default `45s`. */
+  /** Time without a heartbeat after which jobs are released; at least three. Default `45s`. */
   readonly releaseAfter?: Duration
 }
 
@@ -30,12 +30,12 @@ const EXTRA_CONNECTIONS = 2
  * A transport that puts the items of a queue on graphile-worker, where any machine with the same
  * database can handle them: `durableQueue(name, handler, { transport: graphileWorker(pool) })`.
  *
- * Items go to the spool first, so `push` still takes microseconds, and become jobs in batches through
- * `pool`. Jobs run over connections of their own with the same options, so that requests which take
- * all of `pool` do not stop the heartbeats.
+ * Items go to the spool first, so `push` still takes microseconds, and become jobs in batches
+ * through `pool`. Jobs run over connections of their own with the same options, so that requests
+ * which take all of `pool` do not stop the heartbeats.
  *
- * @param pool a `pg.Pool`, guarded or not, that connects to PostgreSQL directly or through a bouncer
- * in session mode: graphile-worker listens for notifications
+ * @param pool a `pg.Pool`, guarded or not, that connects to PostgreSQL directly or through a
+ * bouncer in session mode: graphile-worker listens for notifications
  * @throws InvalidOptionError when `pool` is not a pool of pg, and for options that are invalid
  */
 export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}): QueueTransport {

@@ -29,7 +29,7 @@ export interface EnvironmentOptions {
   readonly allowExitOnIdle: boolean
 }
 
-/** Loads graphile-worker, creates the tables and opens connections, each when it is first needed. */
+/** Loads graphile-worker, creates tables and opens connections, each when first needed. */
 export class JobEnvironment {
   readonly store: JobStore
   readonly #pool: PgPool

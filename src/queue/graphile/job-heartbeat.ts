@@ -31,8 +31,9 @@ interface HeartbeatConnections extends Pick<JobConnections, 'breakAll'> {
 }
 
 /**
- * The heartbeat of one pool of jobs. graphile-worker itself gives the jobs of a dead process to others
- * after four hours; here each pool writes a heartbeat, and releases the jobs of pools without one.
+ * The heartbeat of one pool of jobs. graphile-worker itself gives the jobs of a dead process to
+ * others after four hours; here each pool writes a heartbeat, and releases the jobs of pools
+ * without one.
  */
 export class JobHeartbeat {
   readonly #store: JobStore
@@ -69,11 +70,11 @@ export class JobHeartbeat {
     return this.#beating
   }
 
-  /** Releases this pool's jobs. If the database does not answer, others release them after `releaseAfter`. */
+  /** Releases this pool's jobs. If that fails, others release them after `releaseAfter`. */
   async end(timeout: Milliseconds): Promise<void> {
     this.#stop()
     const end = monotonicNow() + timeout
-    // A heartbeat that is written after the pool has left would make it look dead later.
+    // A heartbeat that is written after the pool was removed would make it look dead later.
     await withTimeout('the last heartbeat of jobs', ms(timeout / 2), () => this.#beating, { parent: null }).catch(
       () => {},
     )
@@ -91,7 +92,7 @@ export class JobHeartbeat {
       await this.#query('heartbeat of jobs', STATEMENT_TIMEOUT, () => beat)
       this.#at = at
     } catch (error) {
-      // Otherwise queries on equally silent connections, and what is locked by them, would wait as well.
+      // Otherwise queries on other silent connections would wait too, with their locks.
       if (error instanceof WaitTimeoutError) {
         after(READ_FIRST, () => isOver || this.#connections.breakAll(), { keepAlive: false })
       }

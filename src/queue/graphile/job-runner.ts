@@ -17,16 +17,16 @@ const BACK_OFF = { jitter: 'full', base: 500, most: 30_000, random: Math.random 
 /** Share of the timeout of `stop` after which running jobs are aborted. */
 const ABORT_SHARE = 0.8
 /**
- * graphile-worker 0.18 writes the end of a job without awaiting it: a failure is an unhandled rejection
- * that ends the process, and the job stays locked. In batches, even without a delay, a failure ends the
- * pool of jobs, and a new one starts.
+ * graphile-worker 0.18 writes the end of a job without awaiting it: a failure is an unhandled
+ * rejection that ends the process, and the job stays locked. In batches, even without a delay, a
+ * failure ends the pool of jobs, and a new one starts.
  */
 const BATCHED_ENDS = { completeJobBatchDelay: 0, failJobBatchDelay: 0 } as const
 /** For what graphile-worker queries before its first job. */
 const START_TIMEOUT = ms(60_000)
 /**
- * For writing the ends of jobs when no more jobs run. graphile-worker 0.18 miscounts them after one has
- * failed beside another, and would wait without end, with all its jobs locked.
+ * For writing the ends of jobs when no more jobs run. graphile-worker 0.18 miscounts them after one
+ * has failed beside another, and would wait without end, with all its jobs locked.
  */
 const ENDS_TIMEOUT = ms(10_000)
 const LEAVE_TIMEOUT = ms(5_000)
@@ -39,7 +39,7 @@ export interface RunnerOptions extends HeartbeatOptions {
   readonly pollInterval: Milliseconds
 }
 
-/** Runs the jobs of some queues in this process until it is stopped, and restarts graphile-worker when that ends. */
+/** Runs the jobs of some queues in this process, and restarts graphile-worker when it ends. */
 export class JobRunner {
   readonly #tasks: readonly JobTask[]
   readonly #options: RunnerOptions
@@ -59,7 +59,7 @@ export class JobRunner {
     this.#ended = this.#run()
   }
 
-  /** Takes no more jobs, waits for the running ones, then aborts them; their locks are released. Never rejects. */
+  /** Takes no more jobs, waits for the running ones, then aborts them. Never rejects. */
   async stop(timeout: Milliseconds): Promise<void> {
     this.#isStopping = true
     this.#wake()
@@ -101,8 +101,8 @@ export class JobRunner {
     events.on('pool:create', ({ workerPool }: { readonly workerPool: { readonly id: string } }) => {
       heartbeat = new JobHeartbeat(store, connections, workerPool.id, this.#options)
     })
-    // A query for a job whose answer was lost with its connection may have locked one, for as long as
-    // this pool exists. So once the database answers again, another pool starts, and this one
+    // A query for a job whose answer was lost with its connection may have locked one, for as long
+    // as this pool exists. So once the database answers again, another pool starts, and this one
     // releases its jobs.
     const lostBefore = connections.lost
     let isRestarting = false
@@ -124,7 +124,7 @@ export class JobRunner {
         pgPool: connections.pool,
         logger: new module.Logger(() => (level, message, meta) => this.#log(level, message, meta?.failure === true)),
         events,
-        // No job is taken before the first heartbeat: otherwise its lock would outlive this process.
+        // No job is taken before the first heartbeat: its lock would outlive this process.
         forbiddenFlags: () => (heartbeat === null || heartbeat.isKnown ? null : heartbeat.beat().then(() => null)),
         ...this.#runOptions(),
       })

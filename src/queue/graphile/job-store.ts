@@ -48,7 +48,7 @@ export class JobStore {
     this.#jobs = quote(schema)
   }
 
-  /** Creates the tables if they are missing. It looks first: the app's role may not be allowed to create any. */
+  /** Creates missing tables. It checks first: the app's role may not be allowed to create any. */
   async prepare(pool: PgPool): Promise<void> {
     for (let tries = 0; ; tries++) {
       const { rows } = await pool.query(
@@ -66,7 +66,7 @@ export class JobStore {
 
   /**
    * Adds a job for each item, in one statement: all or none. Items that were forwarded before are
-   * skipped, whatever the state of their jobs, so a repeat after a crash adds nothing twice.
+   * skipped, in any state of their jobs, so a repeat after a crash adds nothing twice.
    * graphile-worker's own job key only covers jobs that have not begun.
    *
    * @param items JSON, in the order of `ids`

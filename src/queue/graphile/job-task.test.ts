@@ -39,7 +39,7 @@ beforeEach(() => {
   task = new JobTask(queue, { forget: (id) => forget(id) })
 })
 
-/** As graphile-worker carries a job out: it keeps what was thrown; null when the job is gone. */
+/** Runs a job as graphile-worker does. Returns the stored error; null when it is deleted. */
 async function attempt(attempts: number, lastError: string | null): Promise<string | null> {
   const job: JobHelpers['job'] = { id: '1', attempts, last_error: lastError }
   try {
@@ -50,7 +50,7 @@ async function attempt(attempts: number, lastError: string | null): Promise<stri
   }
 }
 
-test('a job that could not be put with the dead letters comes again, and is put there for what its handler said', async () => {
+test("a job whose dead letter cannot be written is retried, and dead-lettered with its handler's error", async () => {
   canStore = false
   let said = await attempt(ATTEMPTS, null)
   said = await attempt(ATTEMPTS + 1, said)
@@ -61,7 +61,7 @@ test('a job that could not be put with the dead letters comes again, and is put 
   assert.deepEqual(stored, [[ATTEMPTS, 'no such mailbox']])
 })
 
-test('a dead letter that could not be made ready for another try comes again, for what its handler said', async () => {
+test("a job that cannot be forgotten is retried, and dead-lettered with its handler's error", async () => {
   forget = () => Promise.reject(new Error('no connection'))
   const said = await attempt(ATTEMPTS, null)
   assert.equal(said, 'no such mailbox')
@@ -71,7 +71,7 @@ test('a dead letter that could not be made ready for another try comes again, fo
   for (const letter of stored) assert.deepEqual(letter, [ATTEMPTS, 'no such mailbox'])
 })
 
-test('a job of which nobody ever heard an end is a dead letter that says so', async () => {
+test('a job that never ended is dead-lettered for killing its process', async () => {
   assert.equal(await attempt(ATTEMPTS + 1, null), null)
   assert.deepEqual(stored, [[ATTEMPTS, 'PUNCTUAL_ITEM_KILLS_PROCESS']])
 })

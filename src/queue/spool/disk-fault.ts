@@ -1,6 +1,6 @@
 /** Why the disk cannot be used. */
 export interface DiskFault {
-  /** Stays the same as long as the fault does: an error code of the file system, `slow`, `files-full` or `unknown`. */
+  /** An error code of the file system, `slow`, `files-full`, `closed` or `unknown`. */
   readonly kind: string
   /** The same as a clause for people. */
   readonly why: string
@@ -38,10 +38,10 @@ function describe(code: string, path: string): string | undefined {
   }
 }
 
-/** Milliseconds. A single slow write may be due to the machine; several in a row are due to the disk. */
+/** Milliseconds. One slow write may be due to the machine, several in a row are not. */
 const SLOW = 50
 const SLOW_IN_A_ROW = 3
-/** Milliseconds. Too long for the caller, whatever the reason. */
+/** Milliseconds. Too long for the caller, for any reason. */
 const FAR_TOO_SLOW = 500
 
 /** Tells a slow disk from a single slow write. */

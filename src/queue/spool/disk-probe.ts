@@ -27,8 +27,8 @@ interface ProbeEvents {
 }
 
 /**
- * Finds out in the background when a disk works again: after half a second, then with twice the delay
- * each time, up to 30 seconds.
+ * Finds out in the background when a disk works again: after half a second, then with twice the
+ * delay each time, up to 30 seconds.
  */
 export class DiskProbe extends EventEmitter<ProbeEvents> {
   readonly #parts: DiskProbeParts

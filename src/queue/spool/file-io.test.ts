@@ -11,7 +11,7 @@ import { inFileQueue, inSyncQueue } from './file-io.ts'
 import { thisOwner } from './owner.ts'
 import { Spool } from './spool.ts'
 
-test('one thing is done after the other, whatever becomes of those before', async () => {
+test('work runs one after the other, also after a failure', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const done: string[] = []
   const first = inFileQueue(async () => {
@@ -28,7 +28,7 @@ test('one thing is done after the other, whatever becomes of those before', asyn
   assert.deepEqual(done, ['sync', 'first', 'second'])
 })
 
-test('while the disk hangs a spool asks for no more of it, and goes on when it answers', async (t) => {
+test('while the disk hangs, a spool starts no more operations, and continues when it answers', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-lane-'))
   const { promise, resolve } = Promise.withResolvers<void>()
   const spool = new Spool({

@@ -6,21 +6,21 @@ const fileQueue = new SerialQueue()
 const syncQueue = new SerialQueue()
 
 /**
- * Runs what the spools of this process do to files in the background, one after the other. Otherwise
- * a disk that hangs would take all threads of libuv's pool, and with them DNS lookups and everything
- * else that needs one. Work in the queue must not wait for the queue.
+ * Runs what the spools of this process do to files in the background, one after the other.
+ * Otherwise a disk that hangs would take all threads of libuv's pool, and with them DNS lookups and
+ * everything else that needs one. Work in the queue must not wait for the queue.
  */
 export function inFileQueue<Result>(work: () => Promise<Result>): Promise<Result> {
   return fileQueue.run(work)
 }
 
-/** The same for syncs, which take as long as the disk needs: the next segment must not wait for them. */
+/** The same for syncs: they may be slow, and the next segment must not wait for them. */
 export function inSyncQueue<Result>(work: () => Promise<Result>): Promise<Result> {
   return syncQueue.run(work)
 }
 
-// Asynchronous functions for descriptors: a `FileHandle` is closed when it is garbage-collected, and
-// gives its descriptor to nothing that outlives it.
+// Asynchronous functions for descriptors: a `FileHandle` is closed when it is garbage-collected,
+// and gives its descriptor to nothing that outlives it.
 export const openFile: (path: string, flags: number, mode?: number) => Promise<number> = promisify(open)
 export const closeFile: (fd: number) => Promise<void> = promisify(close)
 export const truncateFile: (fd: number, size: number) => Promise<void> = promisify(ftruncate)
@@ -50,14 +50,14 @@ export async function writeFile(fd: number, bytes: Buffer): Promise<void> {
   }
 }
 
-/** A request of a reader for a part of a file. The answer is shorter at the end, or where it is unreadable. */
+/** A request for a part of a file. The answer is shorter at the end, or if it is unreadable. */
 export interface ReadRequest {
   readonly fd: number
   readonly position: number
   readonly length: number
 }
 
-/** A reader that yields its requests, so that the same code runs synchronously and in the background. */
+/** A reader that yields its requests: the same code runs synchronously and in the background. */
 export type ReadSteps<Result> = Generator<ReadRequest, Result, Buffer>
 
 /** Runs a reader synchronously. What cannot be read counts as the end of the file. */

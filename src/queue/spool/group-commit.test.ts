@@ -12,7 +12,7 @@ function isNotSynced(reason: string): (error: unknown) => boolean {
     error instanceof PunctualError && error.code === 'PUNCTUAL_QUEUE_NOT_SYNCED' && error.details?.reason === reason
 }
 
-/** The device takes what is written to it and refuses to sync (EINVAL). */
+/** A device that accepts writes and refuses to sync (EINVAL). */
 const REFUSES = '/dev/null'
 
 function segmentAt(context: TestContext, path: string): Segment {
@@ -21,7 +21,7 @@ function segmentAt(context: TestContext, path: string): Segment {
   return segment
 }
 
-test('what the disk has refused is rejected for as long as it is not settled, though another sync would say nothing of it', async (t) => {
+test('synced rejects until refused items are settled, although another sync would succeed', async (t) => {
   const faults: unknown[] = []
   const commit = new GroupCommit(ms(1))
   commit.on('fault', (error) => faults.push(error))
@@ -37,7 +37,7 @@ test('what the disk has refused is rejected for as long as it is not settled, th
   await commit.close()
 })
 
-test('who asks again as soon as it is answered is answered too', async (t) => {
+test('a caller that waits again right after an answer gets another one', async (t) => {
   const commit = new GroupCommit(ms(1))
   commit.on('fault', () => assert.fail('no fault'))
   const segment = segmentAt(t, import.meta.filename)
@@ -54,7 +54,7 @@ test('who asks again as soon as it is answered is answered too', async (t) => {
   await commit.close()
 })
 
-test('who asks while it is being synced is answered with it', async (t) => {
+test('a caller that waits during a sync is answered with it', async (t) => {
   const commit = new GroupCommit(ms(1))
   commit.on('fault', () => assert.fail('no fault'))
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -67,7 +67,7 @@ test('who asks while it is being synced is answered with it', async (t) => {
   await commit.synced()
 })
 
-test('what was not synced when the spool was closed is rejected, for who waits and who asks later', async (t) => {
+test('synced rejects after a close without a sync, for earlier and later callers', async (t) => {
   const commit = new GroupCommit(ms(3_600_000))
   const segment = segmentAt(t, import.meta.filename)
   commit.onAppend(segment)
@@ -78,7 +78,7 @@ test('what was not synced when the spool was closed is rejected, for who waits a
   await assert.rejects(commit.synced(), isNotSynced('closed'))
 })
 
-test('a segment whose items were all settled while it was synced fails nobody', async (t) => {
+test('a segment that is forgotten during its sync rejects no caller', async (t) => {
   const commit = new GroupCommit(ms(1))
   commit.on('fault', () => assert.fail('no fault'))
   const segment = segmentAt(t, REFUSES)

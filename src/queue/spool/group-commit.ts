@@ -21,9 +21,9 @@ interface CommitEvents {
 }
 
 /**
- * Syncs what was appended, all of it together and in the background: one sync serves everything that
- * was appended in the meantime (group commit; J. Gray, A. Reuter, "Transaction Processing", 1992,
- * 9.4.7).
+ * Syncs what was appended, all of it together and in the background: one sync serves everything
+ * that was appended in the meantime (group commit; J. Gray, A. Reuter, "Transaction Processing",
+ * 1992, 9.4.7).
  */
 export class GroupCommit extends EventEmitter<CommitEvents> {
   readonly #interval: Milliseconds
@@ -34,9 +34,9 @@ export class GroupCommit extends EventEmitter<CommitEvents> {
   #syncing = new Set<Segment>()
   #syncWaiters: Waiter[] = []
   /**
-   * Segments that the disk refused to sync. Another sync proves nothing: the kernel may have dropped
-   * what it could not write, and reports that only once (A. Rebello et al., "Can Applications Recover
-   * from fsync Failures?", USENIX ATC 2020).
+   * Segments that the disk refused to sync. Another sync proves nothing: the kernel may have
+   * dropped what it could not write, and reports that only once (A. Rebello et al., "Can
+   * Applications Recover from fsync Failures?", USENIX ATC 2020).
    */
   readonly #failed = new Map<Segment, PunctualError>()
   /** All their items were settled: their files no longer matter. */
@@ -76,7 +76,7 @@ export class GroupCommit extends EventEmitter<CommitEvents> {
     return this.#dirty.has(segment) || this.#syncing.has(segment)
   }
 
-  /** Resolves when everything appended so far is synced. Rejects while a segment remains that the disk refused. */
+  /** Resolves when everything so far is synced. Rejects while the disk has refused a segment. */
   synced(): Promise<void> {
     const [failure] = this.#failed.values()
     if (failure !== undefined) return Promise.reject(failure)

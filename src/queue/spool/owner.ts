@@ -9,7 +9,7 @@ import { segmentNumber, segmentsIn } from './segment-files.ts'
 
 /** `<host>-<pid>-<start of the process>.<machine>`; a host name may contain dashes. */
 const FORM = /^(.+)-(\d+)-(\d+)\.([0-9a-f]{8})$/
-/** Milliseconds. An owner on another machine that has not touched its directory for so long is dead. */
+/** Milliseconds without a touch after which an owner on another machine is dead. */
 const STALE_AFTER = 15_000
 /** Names to try when one is taken. */
 const MAX_NAMES = 1_000
@@ -17,8 +17,8 @@ const MAX_NAMES = 1_000
 let ours: string | undefined
 
 /**
- * The process that owns a spool, as the name of a directory: host, pid, start time (a pid is reused) and
- * a mark of the machine (a pid means nothing after a reboot or in another container).
+ * The process that owns a spool, as the name of a directory: host, pid, start time (a pid is
+ * reused) and a mark of the machine (a pid means nothing after a reboot or in another container).
  */
 export function thisOwner(): string {
   ours ??= `${host()}-${process.pid}-${startOf(process.pid) ?? 0}.${machine()}`
@@ -65,9 +65,9 @@ function markOf({ hostname, bootId, pidNamespace }: ProcessIdentity): string {
   return crc32(text).toString(16).padStart(8, '0')
 }
 
-// `<directory>/<queue>/<owner>/` is what an owner writes to, and contains everything it is responsible
-// for: what it has taken over are directories in it. So a single rename of the owner's directory hands
-// all of it on, and at any time each file is below exactly one owner.
+// `<directory>/<queue>/<owner>/` is what an owner writes to, and contains everything it is
+// responsible for: what it has taken over are directories in it. So a single rename of the owner's
+// directory hands all of it on, and at any time each file is below exactly one owner.
 
 /** The owners of a queue, dead or alive, that have segments. */
 export function listOwners(directory: string, queue: string): readonly string[] {
@@ -108,7 +108,7 @@ export function takeOver(directory: string, queue: string, owner: string, by: st
   return taken === null ? [] : flatten(home, taken)
 }
 
-/** The directories that an owner has taken over, or that an earlier spool of its process has left. */
+/** The directories that an owner has taken over, or that an earlier spool of its process left. */
 export function takenOverBy(directory: string, queue: string, owner: string): readonly string[] {
   const home = join(directory, queue, owner)
   return directoriesIn(home).flatMap((path) => flatten(home, path))
@@ -133,7 +133,7 @@ export function removeIfEmpty(directory: string): void {
   }
 }
 
-/** Moves all directories below `path` next to it, so that crashes do not nest them. `path` itself comes last. */
+/** Moves all directories below `path` next to it: crashes must not nest them. */
 function flatten(home: string, path: string): string[] {
   const below = directoriesIn(path).flatMap((inner) => {
     return flatten(home, moveInto(home, inner, basename(inner)) ?? inner)
@@ -141,7 +141,7 @@ function flatten(home: string, path: string): string[] {
   return [...below, path]
 }
 
-/** Whether an owner on another machine has touched its directory recently. Its process table is not visible. */
+/** Whether an owner on another machine has touched its directory recently. */
 function isFresh(owner: string, home: string): boolean {
   if (isOfThisMachine(owner)) return false
   try {

@@ -30,7 +30,7 @@ export interface Damage {
    * - `other-version`: it has another version of the format.
    */
   readonly problem: 'missing' | 'unreadable' | 'damaged' | 'damaged-tail' | 'other-version'
-  /** Where the file, or its damaged part, was moved; null when that failed or there was nothing to move. */
+  /** Where the file or its damaged part is now; null if nothing was moved. */
   readonly movedTo: string | null
   /** One line for people. */
   readonly message: string
@@ -62,7 +62,7 @@ export type RecoveredSegment =
   /** It can be neither read nor moved, and stays where it is. */
   | { readonly found: 'unreadable'; readonly damage: Damage }
 
-/** Opens an orphaned segment: truncates what its writer did not finish, and moves aside what is damaged. */
+/** Opens an orphaned segment. Truncates an unfinished record, and moves damage aside. */
 export function* recoverSegment(file: OrphanedFile): ReadSteps<RecoveredSegment> {
   const { path, number } = file
   let fd: number
@@ -93,7 +93,7 @@ export function* recoverSegment(file: OrphanedFile): ReadSteps<RecoveredSegment>
   try {
     if (rest !== 'nothing' && !isSpoilt) ftruncateSync(fd, end)
   } catch {
-    // The next process to recover the file finds the damage again. Until then nothing is written behind it.
+    // The next process finds the damage again. Until then nothing is written behind it.
     isSpoilt = true
   }
   const segment = new Segment(number, path, fd, end, scan.settled)
@@ -138,18 +138,18 @@ function copyTailAside(file: OrphanedFile, fd: number, from: number, size: numbe
   }
 }
 
-/** Damaged files kept for each queue, the newest, and their total size unless there is a single one. */
+/** Damaged files kept for each queue, and their total size, which a single one may exceed. */
 const MAX_FILES = 20
 const MAX_BYTES = 64 * 1024 * 1024
 const COPY_SIZE = 256 * 1024
 const DAMAGED = '.damaged'
 
-/** `<directory>/<queue>/aside`: what could not be read, for people to examine. No owner has this name. */
+/** The directory for what could not be read, for people to examine. No owner has this name. */
 export function asideDirectory(directory: string, queue: string): string {
   return join(directory, queue, 'aside')
 }
 
-/** Moves a file whose intact items were all settled aside. Returns where it is; throws when it cannot be moved. */
+/** Moves a file aside whose intact items are all settled. Throws when it cannot be moved. */
 export function setSpoiltFileAside({ path, owner, aside }: OrphanedFile): string {
   return setFileAside(aside, path, damagedName(owner, path))
 }

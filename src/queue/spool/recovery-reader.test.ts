@@ -29,7 +29,7 @@ function temporary(context: TestContext): string {
   return directory
 }
 
-/** A segment with the items whose numbers are given. */
+/** A segment with items of these numbers. */
 function segment(...numbers: readonly number[]): Buffer {
   const record = new RecordBuffer()
   const parts = [encodeHeader({ queue: 'q', owner: 'any', created: '2026-01-01T00:00:00.000Z' })]
@@ -45,13 +45,13 @@ function leave(directory: string, below: string, name: string, bytes: Buffer): v
   writeFileSync(join(directory, 'q', below, name), bytes)
 }
 
-test('what a dead owner had adopted itself is found with its own, however deep it lies', async (t) => {
+test('what a dead owner had taken over is recovered with its own items, at any depth', async (t) => {
   const directory = temporary(t)
   leave(directory, owner(1), '00000001.spool', segment(5, 6))
   leave(directory, `${owner(1)}/${owner(2)}`, '00000009.spool', segment(3, 4))
   leave(directory, `${owner(1)}/${owner(2)}/${owner(3)}`, '00000002.spool', segment(2))
   leave(directory, `${owner(1)}/${owner(2)}/${owner(3)}`, '00000001.spool', segment(1))
-  // The adopter has one of that name already.
+  // The new owner has one of that name already.
   leave(directory, `${BY}/${owner(3)}`, '00000001.spool', segment(9))
   const adopted = recoverSpool(directory, 'q', owner(1), BY)
   assert.deepEqual(
@@ -69,15 +69,20 @@ test('what a dead owner had adopted itself is found with its own, however deep i
   )
 })
 
-test('what a writer had no time to finish is cut without a word, in room that was made for it too', (t) => {
+test('an unfinished record is truncated without a report, also in preallocated space', (t) => {
   const whole = segment(1, 2)
   const next = segment(1, 2, 345).subarray(whole.length)
   for (let length = 0; length < next.length; length++) {
-    for (const room of [0, 1, next.length, 300_000]) {
+    for (const space of [0, 1, next.length, 300_000]) {
       const directory = temporary(t)
-      leave(directory, owner(1), '00000001.spool', Buffer.concat([whole, next.subarray(0, length), Buffer.alloc(room)]))
+      leave(
+        directory,
+        owner(1),
+        '00000001.spool',
+        Buffer.concat([whole, next.subarray(0, length), Buffer.alloc(space)]),
+      )
       const adopted = recoverSpool(directory, 'q', owner(1), BY)
-      const what = `${length} bytes of a record, ${room} of room`
+      const what = `${length} bytes of a record, ${space} bytes of space`
       assert.deepEqual(
         adopted?.items.map(({ json }) => json),
         ['1', '2'],
@@ -90,7 +95,7 @@ test('what a writer had no time to finish is cut without a word, in room that wa
   }
 })
 
-test('an owner of another machine is left alone until it has shown no sign of life for 15 seconds', (t) => {
+test('an owner on another machine is taken over only after 15 seconds without a touch', (t) => {
   const directory = temporary(t)
   const elsewhere = owner(1, '00000000')
   leave(directory, elsewhere, '00000001.spool', segment(1))
@@ -101,7 +106,7 @@ test('an owner of another machine is left alone until it has shown no sign of li
   assert.equal(recoverSpool(directory, 'q', elsewhere, BY)?.items.length, 1)
 })
 
-test('an owner of another container that lives is left alone by the workers of an arbiter too', (t) => {
+test('a live owner in another container is not taken over by workers of an arbiter either', (t) => {
   const stateDir = temporary(t)
   const spool = join(stateDir, 'spool')
   const elsewhere = owner(1, '00000000')
@@ -112,14 +117,14 @@ test('an owner of another container that lives is left alone by the workers of a
   assert.deepEqual(readdirSync(join(spool, 'q')), [elsewhere])
 })
 
-test('where nothing was left nothing is made', (t) => {
+test('a recovery without items creates no directories', (t) => {
   const directory = temporary(t)
   assert.equal(recoverSpool(directory, 'q', owner(1), BY), null)
   assert.equal(recoverSpool(directory, 'q', BY, BY), null)
   assert.deepEqual(readdirSync(directory), [])
 })
 
-test('a portion has as many items as asked for, and all portions together have all of them', async (t) => {
+test('a portion has the requested number of items, and all portions together have all items', async (t) => {
   const directory = temporary(t)
   leave(directory, owner(1), '00000001.spool', segment(1, 2, 3, 4))
   leave(directory, owner(1), '00000002.spool', segment(5, 6, 7))
@@ -132,7 +137,7 @@ test('a portion has as many items as asked for, and all portions together have a
   )
 })
 
-test('a file of another version is moved aside as it is, and told', (t) => {
+test('a file of another version is moved aside unchanged, and reported', (t) => {
   const directory = temporary(t)
   const bytes = segment(1)
   bytes.writeUInt16LE(7, 8)
@@ -147,7 +152,7 @@ test('a file of another version is moved aside as it is, and told', (t) => {
   assert.deepEqual(readFileSync(aside), bytes)
 })
 
-test('of what is damaged the newest 20 files are kept', (t) => {
+test('the newest 20 damaged files are kept', (t) => {
   const directory = temporary(t)
   for (let number = 1; number <= 30; number++) {
     leave(directory, owner(1), `${String(number).padStart(8, '0')}.spool`, Buffer.from(`garbage ${number}`))
@@ -158,7 +163,7 @@ test('of what is damaged the newest 20 files are kept', (t) => {
   assert.equal(kept.length, 20)
 })
 
-test('what is damaged and cannot be set aside stays where it is, and the items before it are handed out', async (t) => {
+test('a damaged tail that cannot be moved aside stays, and the items before it are recovered', async (t) => {
   const directory = temporary(t)
   const damaged = Buffer.concat([segment(1, 2), Buffer.alloc(100, 0xee)])
   leave(directory, owner(1), '00000001.spool', damaged)
@@ -180,7 +185,7 @@ test('what is damaged and cannot be set aside stays where it is, and the items b
   assert.deepEqual(readFileSync(aside), damaged)
 })
 
-test('what can be neither read nor moved stays in hand, and is moved when that is tried again and works', async (t) => {
+test('a file that can be neither read nor moved stays in use until a retry succeeds', async (t) => {
   const directory = temporary(t)
   leave(directory, owner(1), '00000001.spool', Buffer.from('garbage'))
   leave(directory, owner(1), '00000002.spool', Buffer.concat([segment(1), Buffer.alloc(100, 0xee)]))

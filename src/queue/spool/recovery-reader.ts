@@ -23,7 +23,7 @@ export interface RecoveredItem {
   readonly place: Place
 }
 
-/** How much is read at a time; unlimited unless given. A portion has at least one item if there is any. */
+/** Limits of a portion, which has at least one item if there is any. Default: unlimited. */
 export interface PortionLimits {
   readonly items?: number
   readonly bytes?: number
@@ -34,13 +34,13 @@ const inUse = new Set<string>()
 
 /**
  * Takes over the spool of an owner, including what that had taken over itself. It is one rename: if
- * several processes try, one succeeds, and after a crash the files are below one owner or the other.
- * With `owner` the same as `by`: what is below it and not in use, such as an earlier spool of this
- * process. Never throws.
+ * several processes try, one succeeds, and after a crash the files are below one owner or the
+ * other. With `owner` the same as `by`: what is below it and not in use, such as an earlier spool
+ * of this process. Never throws.
  *
  * @param by the new owner: `thisOwner()`
- * @returns null when another process was faster, there is nothing, or the owner is on another machine
- * and has touched its directory within 15 seconds
+ * @returns null when another process was faster, there is nothing, or the owner is on another
+ * machine and has touched its directory within 15 seconds
  */
 export function recoverSpool(
   directory: string,
@@ -121,7 +121,7 @@ export class RecoveryReader {
     this.items = runStepsSync(this.#readPortion())
   }
 
-  /** Reads the next portion in the background; empty when there are no more items. Never rejects. */
+  /** Reads the next portion in the background; empty at the end. Never rejects. */
   more(): Promise<readonly RecoveredItem[]> {
     return this.#portions.run(() => runSteps(this.#readPortion()))
   }
@@ -143,8 +143,9 @@ export class RecoveryReader {
   /**
    * Everything is settled: releases the directories.
    *
-   * @returns false when files remain that can be neither read nor moved nor removed. They stay in use:
-   * another process would have the same problem, and would handle their readable items again each time.
+   * @returns false when files remain that can be neither read nor moved nor removed. They stay in
+   * use: another process would have the same problem, and would handle their readable items again
+   * each time.
    */
   finish(): boolean {
     this.#remover.sweepSync()

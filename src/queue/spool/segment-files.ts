@@ -16,7 +16,7 @@ const NAME = /^(\d{8,15})\.spool$/
 /** The disk must have this much space before it counts as working again. */
 const PROBE_SIZE = 64 * 1024
 const COPY_SIZE = 256 * 1024
-/** Not larger: Linux makes one folio of a write, and ext4 then walks all of its blocks for each record written to it. */
+/** Linux makes one folio of a write, and ext4 walks all its blocks for each later record. */
 const RESERVE_SIZE = 64 * 1024
 const ZEROS = Buffer.alloc(RESERVE_SIZE)
 
@@ -37,7 +37,7 @@ export function segmentsIn(directory: string): string[] {
   }
 }
 
-/** Creates the segment files of one spool, with ascending numbers. Its methods throw the errors of the file system. */
+/** Creates the segment files of one spool, with ascending numbers. Throws file system errors. */
 export class SegmentFactory {
   readonly #directory: string
   readonly #header: Buffer
@@ -83,8 +83,8 @@ export class SegmentFactory {
   }
 
   /**
-   * Creates a segment after a fault, and its directory if that is missing, to find out whether there is
-   * space and how slow the disk is.
+   * Creates a segment after a fault, and its directory if that is missing, to find out whether
+   * there is space and how slow the disk is.
    *
    * @returns `took` in milliseconds
    */
@@ -118,7 +118,8 @@ function* zeros(from: number, to: number): Generator<Buffer> {
 }
 
 /**
- * Copies a segment whose name was removed to where it was: its content exists as long as its descriptor.
+ * Copies a segment whose name was removed to where it was: its content exists as long as its
+ * descriptor.
  *
  * @returns false when the content cannot be read, as when a file server has forgotten it
  * @throws the error of the file system when the copy cannot be written
@@ -145,7 +146,7 @@ export async function restoreSegment(segment: Segment): Promise<boolean> {
   return true
 }
 
-/** The error when the file of a segment was removed or replaced; null when it is there, or cannot be checked. */
+/** An error if the file of a segment was removed or replaced; null otherwise. */
 export async function goneError(segment: Segment): Promise<unknown> {
   try {
     if (segment.is(await stat(segment.path, { bigint: true }))) return null
@@ -172,7 +173,7 @@ async function discard(fd: number, path: string): Promise<void> {
   await unlink(path).catch(() => {})
 }
 
-/** Removes files in the background. One that cannot be removed is tried again with the next sweep. */
+/** Removes files in the background. The next sweep retries those that could not be removed. */
 export class FileRemover {
   readonly #paths = new Set<string>()
   #sweeping: Promise<void> | null = null

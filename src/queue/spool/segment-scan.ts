@@ -43,7 +43,7 @@ export function* scanSegment(fd: number, size: number): ReadSteps<SegmentScan> {
   const header = readHeader(start)
   if (header.found !== 'header') {
     const rest = header.found === 'other-version' ? { version: header.version } : header.found
-    // Zeros with something else behind them are not the file of a writer that died before its first item.
+    // Zeros followed by other bytes are not a file whose writer died at its creation.
     if (rest === 'unfinished' && !(yield* isZero(window, 0)) && size >= MAX_HEADER) {
       return { end: 0, rest: 'damage', items, settled }
     }
@@ -95,8 +95,8 @@ export interface Portion {
 }
 
 /**
- * Reads items that are not settled, from an index on, until there are `max` or they have `maxBytes`; at
- * least one if there is any.
+ * Reads items that are not settled, from an index on, until there are `max` or they have
+ * `maxBytes`; at least one if there is any.
  */
 export function* readItems(
   fd: number,

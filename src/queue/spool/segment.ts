@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, ftruncateSync, writeSync } from 'node:fs'
 import { ITEM_OVERHEAD, type RecordBuffer } from './segment-format.ts'
 
-/** Where an item is on disk. Valid for `settle` of the spool, or of the recovery reader, that it came from. */
+/** Where an item is on disk: valid for `settle` of the spool or reader it came from. */
 export interface Place {
   readonly segment: number
   readonly index: number
@@ -16,7 +16,7 @@ export interface PlaceSlot {
   size: number
 }
 
-/** An open segment file, and what is known about its items. Methods that write throw the errors of the file system. */
+/** An open segment file, and the state of its items. Writing throws file system errors. */
 export class Segment {
   readonly number: number
   readonly path: string
@@ -113,7 +113,7 @@ export class Segment {
     if (this.#torn) this.#truncate()
     let written = 0
     try {
-      // A short write comes before the error that explains it (POSIX write): writing the rest gives the error.
+      // After a short write, writing the rest gives the error that explains it (POSIX write).
       while (written < length) {
         // By position, not by appending: there may be preallocated zeros behind the records.
         written += writeSync(this.fd, record.bytes, written, length - written, this.size + written)

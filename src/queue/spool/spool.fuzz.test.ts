@@ -7,7 +7,7 @@ import { thisOwner } from './owner.ts'
 import { type RecoveryReader, recoverSpool } from './recovery-reader.ts'
 import { encodeHeader, RECORD_HEAD, RecordBuffer } from './segment-format.ts'
 
-/** `FUZZ=20000` is a long form. */
+/** `FUZZ=20000` for the long form. */
 const ROUNDS = Number(process.env.FUZZ ?? 500)
 const OWNER = `dead-1-1.${thisOwner().slice(-8)}`
 const BY = `living-2-2.${thisOwner().slice(-8)}`
@@ -23,10 +23,13 @@ interface Written {
   readonly end: number
 }
 
-/** A segment with items, some of which are settled by records in between; half of them with room behind it. */
+/** A segment with items, some of them settled; half of the segments have preallocated space. */
 function segment(): {
   readonly bytes: Buffer
-  /** Where its last record begins, if it has room behind it or says what is settled: what is changed from there on may look as if its writer had died. */
+  /**
+   * Where its last record begins, if that has space behind it or is about settled items: a change
+   * from there on may look as if the writer had died.
+   */
   readonly last: number
   readonly items: readonly Written[]
   readonly settled: ReadonlyMap<string, number>
@@ -60,14 +63,14 @@ function segment(): {
   return { bytes: Buffer.concat([...parts, Buffer.alloc(1 + random(20_000))]), last, items, settled }
 }
 
-/** Where two files begin to differ. A change can be none: zeros over the zeros at the end of a record leave it whole. */
+/** Where two files begin to differ. Zeros over zeros leave a record intact. */
 function firstDifference(one: Buffer, other: Buffer): number {
   const both = Math.min(one.length, other.length)
   for (let at = 0; at < both; at++) if (one[at] !== other[at]) return at
   return both
 }
 
-/** Changes bytes from some place on. */
+/** Changes bytes from a random position on. */
 function spoil(bytes: Buffer): { readonly spoilt: Buffer; readonly how: string } {
   const at = random(bytes.length)
   const copy = Buffer.from(bytes)
@@ -99,7 +102,7 @@ function spoil(bytes: Buffer): { readonly spoilt: Buffer; readonly how: string }
   }
 }
 
-/** Reads what is in the only file of an owner that has died; the rest of the test settles it. */
+/** Recovers the only file of a dead owner. */
 function recovered(root: string, bytes: Buffer): RecoveryReader | null {
   const home = join(root, 'q', OWNER)
   mkdirSync(home, { recursive: true })
@@ -107,7 +110,7 @@ function recovered(root: string, bytes: Buffer): RecoveryReader | null {
   return recoverSpool(root, 'q', OWNER, BY)
 }
 
-test(`of ${ROUNDS} files that are cut, flipped or full of garbage, the whole items before the damage are recovered and the rest is set aside and named`, (t) => {
+test(`of ${ROUNDS} files that are truncated, flipped or full of garbage, the intact items before the damage are recovered and the rest is moved aside`, (t) => {
   let setAside = 0
   let before = process.memoryUsage().rss
   for (let round = 0; round < ROUNDS; round++) {
@@ -120,7 +123,7 @@ test(`of ${ROUNDS} files that are cut, flipped or full of garbage, the whole ite
       const found = new Map(adopted?.items.map(({ id, json }) => [id, json]))
       const whole = items.filter(({ end }) => end <= from)
       for (const { id, json } of whole) {
-        // What says that it is settled may stand behind the damage; then it is handled once more.
+        // The record that settles it may be behind the damage; it is then handled once more.
         const settledAt = settled.get(id)
         if (settledAt === undefined || settledAt > from) assert.equal(found.get(id), json, `item ${id} is lost`)
         else assert.ok(!found.has(id), `item ${id} was settled and comes back`)
@@ -137,7 +140,7 @@ test(`of ${ROUNDS} files that are cut, flipped or full of garbage, the whole ite
         assert.equal(adopted?.damaged[index]?.movedTo, join(aside, file))
         assert.ok(file.endsWith('.damaged') || statSync(join(aside, file)).size === spoilt.length)
       }
-      // Less than the head of a record behind the last one may be all that its writer wrote.
+      // Less than the head of a record behind the last one may be an unfinished write.
       const stub = spoilt.subarray(0, bytes.length).equals(bytes) && spoilt.length - bytes.length < RECORD_HEAD
       if (how.startsWith('cut')) {
         if (from >= HEADER.length) assert.deepEqual(files, [], 'what its writer did not finish is no damage')

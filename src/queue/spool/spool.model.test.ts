@@ -11,13 +11,13 @@ import { type RecoveryReader, recoverSpool } from './recovery-reader.ts'
 import type { Place } from './segment.ts'
 import { Spool } from './spool.ts'
 
-/** `FUZZ=5000` is a long form. */
+/** `FUZZ=5000` for the long form. */
 const ROUNDS = Number(process.env.FUZZ ?? 30)
 const STEPS = 60
 const MACHINE = thisOwner().slice(-8)
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 
-/** Mulberry32 (T. Ettinger), so that a round that failed can be run again. */
+/** Mulberry32 (T. Ettinger): a failed round can be repeated. */
 function randomOf(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
@@ -34,7 +34,7 @@ interface Held {
   readonly from: { settle(places: readonly Place[]): void }
 }
 
-/** What a process holds, beside its files. */
+/** What a process knows, apart from its files. */
 class Model {
   readonly held = new Map<string, Held>()
   readonly adoptions: RecoveryReader[] = []
@@ -42,7 +42,7 @@ class Model {
   spool: Spool | null = null
 }
 
-test(`whatever is appended, settled, adopted, closed and killed at random, what is not settled is there and nothing else is (SEED=${SEED})`, async (t) => {
+test(`after random appends, settles, recoveries, closes and kills, exactly the unsettled items are there (SEED=${SEED})`, async (t) => {
   for (let round = 0; round < ROUNDS; round++) {
     const directory = mkdtempSync(join(tmpdir(), 'punctual-model-'))
     try {
@@ -56,7 +56,7 @@ test(`whatever is appended, settled, adopted, closed and killed at random, what 
   t.diagnostic(`${ROUNDS} rounds of ${STEPS} steps`)
 })
 
-/** What is settled is removed in the background: where a file goes while it is being copied, the copy is made once more. */
+/** Files are removed in the background: if one disappears during the copy, the copy is repeated. */
 function copyWhole(from: string, to: string): void {
   for (let tries = 1; ; tries++) {
     try {
@@ -88,7 +88,7 @@ async function oneRound(root: string, random: (below: number) => number): Promis
       maxBytes: 1e8,
     })
   }
-  /** What the next process finds must be what the last one held; then it is held by that. */
+  /** The next process must recover exactly what the last one had, and has it from then on. */
   const inherit = async (expected: ReadonlyMap<string, Held>, repeats: boolean): Promise<void> => {
     const found = new Map<string, Held>()
     for (const owner of listOwners(directory, 'q')) {
@@ -139,7 +139,7 @@ async function oneRound(root: string, random: (below: number) => number): Promis
       const degraded = spool?.state.state !== 'ok'
       const before = model
       if (killed) {
-        // As it stands at this instant: whatever is under way does not come to its end.
+        // A copy of the present state: operations in progress do not end in it.
         const copy = join(root, `life-${life + 1}`)
         copyWhole(directory, copy)
         directory = copy
@@ -153,7 +153,7 @@ async function oneRound(root: string, random: (below: number) => number): Promis
       await inherit(before.held, degraded)
     }
   }
-  // All settled, nothing may be left.
+  // Everything is settled: nothing may be left.
   const { held, spool, adoptions } = model
   for (const { place, from } of held.values()) from.settle([place])
   for (const adopted of adoptions) adopted.release()

@@ -39,7 +39,7 @@ function open(
   return spool
 }
 
-/** Appends until it has been taken: a machine that stops for half a second makes a spool degrade. */
+/** Appends until the item is taken: a pause of the machine makes a spool degrade. */
 async function append(spool: Spool, json: string, id = ulid()): Promise<Place> {
   return await until('an item to be spooled', () => spool.append(id, json) ?? undefined)
 }
@@ -48,7 +48,7 @@ async function appendAll(spool: Spool, count: number, from = 0): Promise<Place[]
   const places: Place[] = []
   for (let number = from; number < from + count; number++) {
     places.push(await append(spool, JSON.stringify({ number, filler: 'x'.repeat(100) })))
-    // Segments are made while the event loop turns.
+    // Segments are created between turns of the event loop.
     if (number % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   return places
@@ -64,7 +64,7 @@ const segmentsOf = (directory: string): string[] =>
         .filter((name) => name.endsWith('.spool'))
     : []
 
-test('what was appended is there for the next, in order and to the letter', async (t) => {
+test('appended items are recovered in order and unchanged', async (t) => {
   const directory = temporary(t)
   const spool = open(t, directory)
   const items = ['{}', '"Grüße, 世界 🌍"', JSON.stringify('x'.repeat(300_000)), '[1,2]'].map((json) => ({
@@ -82,7 +82,7 @@ test('what was appended is there for the next, in order and to the letter', asyn
   assert.deepEqual(adopted?.damaged, [])
 })
 
-test('what is settled does not come back, and its files go', async (t) => {
+test('settled items are not recovered, and their files are removed', async (t) => {
   const directory = temporary(t)
   const spool = open(t, directory, { segmentBytes: 4_096 })
   const places: Place[] = []
@@ -114,7 +114,7 @@ test('a spool whose items are all settled leaves nothing behind', async (t) => {
   assert.deepEqual(readdirSync(join(directory, 'q')), [])
 })
 
-test('a segment goes on growing as long as the event loop does not turn, and the caller never waits for the next', async (t) => {
+test('a segment grows while the event loop is blocked, and append never waits for the next one', async (t) => {
   const directory = temporary(t)
   const spool = open(t, directory, { segmentBytes: 4_096 })
   await append(spool, '{"number":0}')
@@ -129,7 +129,7 @@ test('a segment goes on growing as long as the event loop does not turn, and the
   assert.equal(recoverSpool(directory, 'q', OWNER, BY)?.items.length, taken)
 })
 
-test('what is beyond the limit in bytes is refused, and taken again when something is settled', async (t) => {
+test('items beyond maxBytes are refused until others are settled', async (t) => {
   const spool = open(t, temporary(t), { maxBytes: 1_000 })
   const first = await append(spool, JSON.stringify('x'.repeat(598)))
   assert.equal(spool.append(ulid(), JSON.stringify('x'.repeat(399))), null)
@@ -139,12 +139,12 @@ test('what is beyond the limit in bytes is refused, and taken again when somethi
   assert.ok(spool.bytes > 1_600)
 })
 
-test('what has no id of 26 characters is refused', (t) => {
+test('an id that does not have 26 characters is refused', (t) => {
   const spool = open(t, temporary(t))
   assert.equal(spool.append('short', '{}'), null)
 })
 
-test('with durability disk, synced resolves when what was appended is synced, and not before', async (t) => {
+test('with durability disk, synced resolves when the items are synced, and not before', async (t) => {
   const spool = open(t, temporary(t), { durability: 'disk', syncEvery: ms(3_600_000) })
   await spool.synced()
   await append(spool, '{}')
@@ -165,7 +165,7 @@ test('with durability disk, several segments are synced together, again and agai
   }
 })
 
-test('when items that stay hold so many files that nothing more fits, that is told, and it is over when they are settled', async (t) => {
+test('a spool whose files are full because of a few items degrades until these are settled', async (t) => {
   const states: SpoolState[] = []
   const onState = (state: SpoolState): void => void states.push(state)
   const spool = open(t, temporary(t), { maxBytes: 2_000, segmentBytes: 4_096, onState })
@@ -174,7 +174,7 @@ test('when items that stay hold so many files that nothing more fits, that is to
     for (;;) {
       const place = spool.append(ulid(), JSON.stringify('x'.repeat(50)))
       if (place === null) return spool.state.state === 'degraded' && spool.state.reason === 'files-full'
-      // The first of each segment stays.
+      // The first item of each segment is not settled.
       if (place.segment === stay.at(-1)?.segment) spool.settle([place])
       else stay.push(place)
       await new Promise((resolve) => setImmediate(resolve))
@@ -183,10 +183,10 @@ test('when items that stay hold so many files that nothing more fits, that is to
   assert.ok(states.some((state) => state.state === 'degraded' && state.reason === 'files-full'))
   spool.settle(stay)
   await append(spool, '{}')
-  await until('it to be said', () => states.at(-1)?.state === 'ok')
+  await until('the state event', () => states.at(-1)?.state === 'ok')
 })
 
-test('a spool that is closed takes nothing, and closing again does nothing', async (t) => {
+test('a closed spool takes nothing, and can be closed again', async (t) => {
   const directory = temporary(t)
   const spool = open(t, directory)
   const place = await append(spool, '{"number":1}')
@@ -198,7 +198,7 @@ test('a spool that is closed takes nothing, and closing again does nothing', asy
   assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), [1])
 })
 
-test('closing in the last moment leaves the same as closing', async (t) => {
+test('closeSync leaves the same as close', async (t) => {
   const directory = temporary(t)
   const spool = open(t, directory, { durability: 'disk', segmentBytes: 4_096 })
   const places = await appendAll(spool, 200)
@@ -207,7 +207,7 @@ test('closing in the last moment leaves the same as closing', async (t) => {
   assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), range(150, 200))
 })
 
-test('a second spool of the same owner does not touch what the first has left, and adopting oneself finds it', async (t) => {
+test('a second spool of the same owner does not touch the items of the first, and they can be recovered', async (t) => {
   const directory = temporary(t)
   const first = open(t, directory)
   await appendAll(first, 3)
@@ -223,14 +223,14 @@ test('a second spool of the same owner does not touch what the first has left, a
   assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), [3, 4])
 })
 
-test('a directory that is a file makes the spool degrade, say why, and work once it is gone', async (t) => {
+test('a file in place of the directory makes the spool degrade with a reason until it is removed', async (t) => {
   const directory = temporary(t)
   const states: SpoolState[] = []
   writeFileSync(join(directory, 'q'), '')
   const spool = open(t, directory, { onState: (state) => void states.push(state) })
   assert.equal(spool.state.state, 'degraded')
   assert.equal(spool.append(ulid(), '{}'), null)
-  await until('the state to be told', () => states.length > 0)
+  await until('the state event', () => states.length > 0)
   assert.match((states[0] as { reason: string }).reason, /^(EEXIST|ENOTDIR)$/)
   rmSync(join(directory, 'q'))
   await append(spool, '{"number":1}')
@@ -243,7 +243,7 @@ test('a directory that is a file makes the spool degrade, say why, and work once
   assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), [1])
 })
 
-test('a directory that is removed midway is noticed, and what was in it is written again', async (t) => {
+test('a directory that is removed midway is noticed, and its segments are restored', async (t) => {
   const directory = temporary(t)
   const states: string[] = []
   const spool = open(t, directory, { segmentBytes: 4_096, onState: ({ state }) => void states.push(state) })
@@ -257,7 +257,7 @@ test('a directory that is removed midway is noticed, and what was in it is writt
   assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), range(20, 201))
 })
 
-test('a directory that is replaced by a file midway makes it degrade until the file is gone', async (t) => {
+test('a directory that is replaced by a file midway makes the spool degrade until the file is removed', async (t) => {
   const directory = temporary(t)
   const spool = open(t, directory)
   await appendAll(spool, 50)
@@ -271,7 +271,7 @@ test('a directory that is replaced by a file midway makes it degrade until the f
   assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), range(0, 51))
 })
 
-test('nobody else can read what is in it', async (t) => {
+test('other users cannot read the spool', async (t) => {
   const directory = temporary(t)
   const spool = open(t, directory)
   await append(spool, '{}')

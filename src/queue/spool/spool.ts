@@ -23,13 +23,13 @@ export interface SpoolOptions {
   readonly queue: string
   /** `thisOwner()`. */
   readonly owner: string
-  /** What an item on disk survives: the death of the process, or also that of the machine, `syncEvery` later. */
+  /** What an item survives: the death of the process, or `syncEvery` later a loss of power. */
   readonly durability: 'process' | 'disk'
   /** How long items gather before they are synced together. Only for `disk`. */
   readonly syncEvery: Milliseconds
   /** The size at which the next segment begins. Default 1 MiB. */
   readonly segmentBytes?: number
-  /** Limit for items that are not settled. The files take up to twice as much, plus two segments. */
+  /** Limit for unsettled items. The files take up to twice as much, plus two segments. */
   readonly maxBytes: number
 }
 
@@ -42,20 +42,20 @@ export type SpoolState =
   | { readonly state: 'degraded'; readonly reason: string; readonly why: string }
 
 interface SpoolEvents {
-  /** Emitted after each change, in a microtask of its own; also for a spool that starts degraded. */
+  /** Emitted in a microtask after each change, also if the spool starts degraded. */
   state: [state: SpoolState]
 }
 
 const SEGMENT_BYTES = 1024 * 1024
-/** Without a next segment, the active one grows to so many times its size before the spool degrades. */
+/** Without a next segment, the active one grows to this multiple of its size. */
 const MAX_OVERGROWTH = 4
-/** The next segment is created when the active one is full to this share: in time, and not for a queue that gets little. */
+/** The next segment is created when the active one is full to this share. */
 const PREPARE_FROM = 1 / 4
 const CLOSE_TIMEOUT = ms(5_000)
 const CHECK_INTERVAL = ms(1_000)
-/** Checks between two touches of the directory, which tell other machines that this process runs. */
+/** Checks between touches of the directory, which show other machines that this process runs. */
 const TOUCH_EVERY = 5
-/** When the files were full, this share must be free again: otherwise each segment would change the state. */
+/** Share that must be free again after the files were full, so that the state is stable. */
 const FREE_AGAIN = 1 / 4
 const FILES_FULL: DiskFault = {
   kind: 'files-full',
@@ -67,9 +67,9 @@ const OK: SpoolState = { state: 'ok' }
 const record = new RecordBuffer()
 
 /**
- * The write-ahead log of one queue of one process. Its items survive SIGKILL. It never throws and never
- * waits for a disk: when the disk fails or is slow, the spool degrades. It then writes nothing, and
- * probes the disk in the background until it works again.
+ * The write-ahead log of one queue of one process. Its items survive SIGKILL. It never throws and
+ * never waits for a disk: when the disk fails or is slow, the spool degrades. It then writes
+ * nothing, and probes the disk in the background until it works again.
  */
 export class Spool extends EventEmitter<SpoolEvents> {
   readonly #options: SpoolOptions
@@ -93,8 +93,9 @@ export class Spool extends EventEmitter<SpoolEvents> {
   #checks = 0
 
   /**
-   * Opens the log of one queue of this process. A bad disk does not make it throw: it starts degraded.
-   * What an earlier spool of the same owner has left is moved to where `recoverSpool` finds it.
+   * Opens the log of one queue of this process. A bad disk does not make it throw: it starts
+   * degraded. The items of an earlier spool of the same owner are moved to where `recoverSpool`
+   * finds it.
    */
   constructor(options: SpoolOptions) {
     super()
@@ -150,8 +151,8 @@ export class Spool extends EventEmitter<SpoolEvents> {
   }
 
   /**
-   * Writes an item, in microseconds. Null: it is not on disk (the spool is degraded or closed, or the
-   * item exceeds `maxBytes` or 64 MiB), and the caller has the only copy.
+   * Writes an item, in microseconds. Null: it is not on disk (the spool is degraded or closed, or
+   * the item exceeds `maxBytes` or 64 MiB), and the caller has the only copy.
    *
    * @param id 26 characters
    * @param begun `monotonicNow()`, if the caller has just read it
@@ -169,7 +170,7 @@ export class Spool extends EventEmitter<SpoolEvents> {
     const length = record.item(id, json)
     if (length === 0 || segments.payload + length - ITEM_OVERHEAD > this.#options.maxBytes) return null
     if (segments.bytes + length > this.#maxFileBytes) {
-      this.#makeRoom(segment)
+      this.#freeSpace(segment)
       return null
     }
     let place: Place
@@ -188,8 +189,8 @@ export class Spool extends EventEmitter<SpoolEvents> {
   }
 
   /**
-   * These items were handled, dead-lettered or dropped, and must not come back. A crash repeats those
-   * that were settled while the spool was degraded.
+   * These items were handled, dead-lettered or dropped, and must not come back. A crash repeats
+   * those that were settled while the spool was degraded.
    */
   settle(places: readonly Place[]): void {
     if (this.#closed) return
@@ -205,8 +206,8 @@ export class Spool extends EventEmitter<SpoolEvents> {
   }
 
   /**
-   * With `durability: 'disk'`: resolves when what was appended so far, and is not settled, is synced;
-   * otherwise at once. It waits for a disk that hangs until `close` has ended.
+   * With `durability: 'disk'`: resolves when what was appended so far, and is not settled, is
+   * synced; otherwise at once. It waits for a disk that hangs until `close` has ended.
    *
    * @throws PunctualError (rejects, `PUNCTUAL_QUEUE_NOT_SYNCED`) while items remain that the disk
    * refused, or that were not synced when the spool was closed
@@ -215,7 +216,7 @@ export class Spool extends EventEmitter<SpoolEvents> {
     return this.#commit?.synced() ?? Promise.resolve()
   }
 
-  /** Leaves what is not settled to be recovered. Takes at most five seconds, whatever the disk does. */
+  /** Leaves what is not settled to be recovered. Takes at most five seconds, with any disk. */
   async close(): Promise<void> {
     if (this.#closed) return
     const isWritable = this.#active !== null
@@ -256,7 +257,7 @@ export class Spool extends EventEmitter<SpoolEvents> {
   }
 
   /** A single item that is not settled keeps its whole segment. */
-  #makeRoom(segment: Segment): void {
+  #freeSpace(segment: Segment): void {
     this.#setFault(FILES_FULL)
     // The active segment may be what takes the space.
     if (segment.live > 0) return
@@ -277,7 +278,7 @@ export class Spool extends EventEmitter<SpoolEvents> {
       return
     }
     this.#next.prepare()
-    // One that is merely late is waited for, however long: the caller may be blocking the event loop.
+    // It waits for one that is merely late: the caller may be blocking the event loop.
     const { fault } = this.#next
     if (fault !== null && segment.size >= this.#segmentBytes * MAX_OVERGROWTH) this.#degrade(fault)
   }
@@ -333,7 +334,7 @@ export class Spool extends EventEmitter<SpoolEvents> {
     }
   }
 
-  /** The only place that changes `state`. Probes that find the same kind of fault change nothing. */
+  /** The only place that changes `state`. Another fault of the same kind changes nothing. */
   #setFault(fault: DiskFault | null): void {
     if (this.#closed || this.#fault?.kind === fault?.kind) return
     this.#fault = fault

@@ -9,10 +9,10 @@ import { DeadLetterStore } from '../../../src/queue/dead-letters.ts'
 import { within } from '../support/until.ts'
 
 const APP = join(import.meta.dirname, 'apps/deadly.ts')
-/** The first, which notes nothing, and three that do. */
+/** The first, whose items are not marked, and three that are. */
 const DEATHS = 4
 
-test('an item that kills every process that handles it goes to the dead letters after a few, and all others are delivered', async () => {
+test('an item that kills its processes becomes a dead letter, and all others are delivered', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-deadly-'))
   try {
     const [stateDir, handled] = [join(directory, 'state'), join(directory, 'handled')]

@@ -38,7 +38,7 @@ async function hasDeadLetters(server: TestServer): Promise<boolean> {
   return (await new DeadLetterStore(join(server.stateDirectory, 'spool'), 'mails').count()) > 0
 }
 
-test('dead letters are listed, deleted, and put back into their queue, where a running worker finds them', async () => {
+test('dead letters are listed, deleted and retried, and a running worker handles them', async () => {
   await using server = await startServer({ files, settings: { workers: 1 } })
   const sent = (): readonly string[] => {
     const path = join(server.directory.path, 'sent')
@@ -54,7 +54,7 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
     [{ to: 'bad1' }, { to: 'bad2' }, { to: 'bad3' }],
   )
 
-  // It reports once a second: what it said last may be of a time when they were in work.
+  // A worker reports once a second: the last report may be older.
   await server.until('the worker to report them', ({ workers }) =>
     workers.some(({ modules }) => {
       const { depth, deadLetters: buried } = (modules[QUEUE_TOPIC] as QueuesReport | undefined)?.queues.mails ?? {}
@@ -67,7 +67,7 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
   assert.deepEqual([name, running.depth, running.oldestAgeMs, running.degraded, count], ['mails', 0, null, false, 3])
   assert.ok(mails.bytes > 0)
   assert.deepEqual(await json(server, 'deferred', 'mails'), letters)
-  // For people: a row for each queue, and an item's own text cannot forge another line.
+  // Without --json: a row for each queue, and the text of an item cannot forge another line.
   const table = await server.command('deferred')
   assert.equal(table.code, 0, table.stderr)
   const [heading = '', row = '', ...rows] = table.stdout.trimEnd().split('\n')
@@ -105,7 +105,7 @@ test('dead letters are listed, deleted, and put back into their queue, where a r
   assert.equal(sent().length, 3)
 })
 
-test('dead letters are put back also when nothing runs, and delivered after the next start', async () => {
+test('dead letters are retried when nothing runs, and delivered after the next start', async () => {
   const first = await startServer({ files, settings: { workers: 1 } })
   await using _ = first
   await request(`${first.url}/bad`)
@@ -120,7 +120,7 @@ test('dead letters are put back also when nothing runs, and delivered after the 
   await until('it to be sent', () => existsSync(join(second.directory.path, 'sent')))
 })
 
-test('dead letters of another user are neither put back nor deleted, since its workers could not read what is written', async (t) => {
+test('dead letters of another user are neither retried nor deleted', async (t) => {
   if (process.geteuid?.() !== 0) return t.skip('only root can give files to another user')
   await using server = await startServer({ files, settings: { workers: 1 } })
   const queue = join(server.stateDirectory, 'spool', 'mails')

@@ -16,7 +16,7 @@ interface Disk {
   unmount(): void
 }
 
-/** A small file system; undefined where it cannot be had. */
+/** Mounts a small file system; undefined if this user may not. */
 function mountSmall(): Disk | undefined {
   const path = mkdtempSync(join(tmpdir(), 'punctual-disk-'))
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', path])
@@ -27,7 +27,7 @@ function mountSmall(): Disk | undefined {
   return {
     path,
     unmount: () => {
-      // Whatever is mounted on top of it first.
+      // Mounts on top of it first.
       while (spawnSync('umount', ['-l', path]).status === 0);
       rmSync(path, { recursive: true })
     },
@@ -35,14 +35,14 @@ function mountSmall(): Disk | undefined {
 }
 
 for (const fault of ['full', 'read-only'] as const) {
-  test(`with a disk that becomes ${fault} nothing fails, it is said once, and what was in memory alone is written down when it works again`, async (t) => {
+  test(`with a disk that becomes ${fault}, pushes succeed, one event is reported, and items in memory are written once it works`, async (t) => {
     const disk = mountSmall()
     if (disk === undefined) {
       t.skip('a file system can be mounted by root only')
       return
     }
     const events: QueueEvent[] = []
-    const told = (type: string): readonly QueueEvent[] => events.filter((event) => event.type === type)
+    const ofType = (type: string): readonly QueueEvent[] => events.filter((event) => event.type === type)
     const held = Promise.withResolvers<void>()
     const seen: number[] = []
     const log = durableQueue<{ n: number; payload: string }>(
@@ -57,7 +57,7 @@ for (const fault of ['full', 'read-only'] as const) {
       let next = 0
       const push = (): boolean => log.push({ n: next++, payload: PAYLOAD }) === 'persisted'
       for (let n = 0; n < 1_000; n++) push()
-      // A machine that stops for half a second makes it degrade, too.
+      // A machine that pauses for half a second makes it degrade too.
       await until('all to be on disk', () => log.stats().degraded === null && log.stats().inMemory === 0)
       events.length = 0
       const filler = join(disk.path, 'filler')
@@ -71,9 +71,10 @@ for (const fault of ['full', 'read-only'] as const) {
           assert.ok(chunks < 512, 'a small disk is full at some time')
         }
       } else {
-        // A file that is open for writing keeps its file system from becoming read-only, but not a mount over it: so the next segment cannot be opened.
+        // An open file keeps its file system writable, but not a bind mount over it: the next
+        // segment cannot be created.
         assert.equal(spawnSync('mount', ['--bind', disk.path, disk.path]).status, 0)
-        // It looks for the mount in a table that other tests change meanwhile, and may not find it.
+        // mount reads a table that other tests change, and may miss the entry.
         const remount = ['-o', 'remount,bind,ro', disk.path]
         await until('the disk to be read-only', () => spawnSync('mount', remount).status === 0)
       }
@@ -82,14 +83,14 @@ for (const fault of ['full', 'read-only'] as const) {
         return log.stats().degraded !== null
       })
       assert.equal(log.push({ n: next++, payload: PAYLOAD }), 'memory')
-      await until('it to be said', () => told('degraded').length === 1)
-      assert.equal(told('degraded')[0]?.details.reason, fault === 'full' ? 'ENOSPC' : 'EROFS')
+      await until('the event', () => ofType('degraded').length === 1)
+      assert.equal(ofType('degraded')[0]?.details.reason, fault === 'full' ? 'ENOSPC' : 'EROFS')
       assert.ok(log.stats().inMemory > 0)
       assert.equal(log.stats().depth, next)
       if (fault === 'full') rmSync(filler)
       else await until('the mount to be gone', () => spawnSync('umount', ['-l', disk.path]).status === 0)
       await until('it to recover', () => log.stats().degraded === null && log.stats().inMemory === 0)
-      assert.equal(told('recovered').length, 1)
+      assert.equal(ofType('recovered').length, 1)
       await until('an item on disk', push)
       held.resolve()
       assert.equal(await log.flush('30s'), true)

@@ -31,14 +31,14 @@ async function withDirectory(work: (run: (how: string) => Promise<string>, handl
   }
 }
 
-test('a script that has nothing else to do delivers what it has deferred, and ends', () =>
+test('a script that has nothing else to do delivers its items and exits', () =>
   withDirectory(async (run, handled) => {
     await run('well')
     assert.equal(handled(), '1\n2\n3\n')
   }))
 
 for (const how of ['never', 'exit']) {
-  test(`a script ${how === 'exit' ? 'that exits at once' : 'whose handler hangs'} ends all the same, and the next one delivers what it has left`, () =>
+  test(`a script ${how === 'exit' ? 'that exits at once' : 'whose handler hangs'} exits, and the next one delivers its items`, () =>
     withDirectory(async (run, handled) => {
       await run(how)
       assert.equal(handled(), '')

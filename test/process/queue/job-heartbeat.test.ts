@@ -51,11 +51,11 @@ async function count(table: string): Promise<number> {
   return rows[0].n
 }
 
-test('whatever there is of what was forwarded long ago is forgotten, and nothing else', async (context) => {
+test('all old ids of forwarded items are deleted, and no others', async (context) => {
   const insert = `insert into punctual_forwarded (id, at) select $1 || n, now() - $2::interval from generate_series(1, $3) n`
   await pool.query(insert, ['old', '8 days', 25_000])
   await pool.query(insert, ['young', '6 days', 10])
-  // It begins at a random time of the first hour; this is the earliest.
+  // The deletion begins at a random time of the first hour; this is the earliest.
   context.mock.method(Math, 'random', () => 0)
   const pulse = new JobHeartbeat(store, connections, POOL, OPTIONS)
   try {
@@ -66,7 +66,7 @@ test('whatever there is of what was forwarded long ago is forgotten, and nothing
   }
 })
 
-test('a heartbeat that is late is not written after the pool of jobs has left', async () => {
+test('a late heartbeat is not written after its pool of jobs was removed', async () => {
   const sent = Promise.withResolvers<void>()
   const held = Promise.withResolvers<void>()
   const slow: PgPool = {
@@ -88,7 +88,7 @@ test('a heartbeat that is late is not written after the pool of jobs has left', 
   assert.equal(await count('punctual_job_pools'), 0)
 })
 
-test('a pool of jobs leaves also when its connections have just been broken', async () => {
+test('a pool of jobs leaves although its connections were just destroyed', async () => {
   const pulse = new JobHeartbeat(store, connections, POOL, OPTIONS)
   await pulse.beat()
   assert.equal(await count('punctual_job_pools'), 1)
@@ -97,7 +97,7 @@ test('a pool of jobs leaves also when its connections have just been broken', as
   assert.equal(await count('punctual_job_pools'), 0)
 })
 
-test('connections that are broken fail what waits for their answer, count as lost, and are followed by others', async () => {
+test('destroyed connections fail their queries, count as lost, and are replaced', async () => {
   const asked = connections.pool.query('select pg_sleep(600)')
   const running = async (): Promise<boolean> => (await server.running('punctual jobs')).length === 1
   await until('the question to be asked', running)
@@ -107,7 +107,7 @@ test('connections that are broken fail what waits for their answer, count as los
   assert.deepEqual((await connections.pool.query('select 1 as one')).rows, [{ one: 1 }])
 })
 
-test('a connection that is given back twice is given back once', async () => {
+test('a connection that is released twice is released once', async () => {
   const taken = Promise.withResolvers<Parameters<Connected>>()
   connections.pool.connect((...answer) => taken.resolve(answer))
   const [error, , release] = await taken.promise

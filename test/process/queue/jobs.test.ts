@@ -21,7 +21,7 @@ import type { Machine } from './apps/jobs.ts'
 import { readLines } from './apps/whole-lines.ts'
 
 const APP = join(import.meta.dirname, 'apps/jobs.ts')
-/** `JOB_KILLS=50` in the long form. */
+/** `JOB_KILLS=50` for the long form. */
 const KILLS = Number(process.env.JOB_KILLS ?? 5)
 /** Milliseconds of work before a kill, at most. */
 const LONGEST_LIFE = 600
@@ -47,7 +47,7 @@ afterEach(async () => {
   for (const machine of machines) await kill(machine)
   await Promise.all(queues.splice(0).map((queue) => queue.close()))
   rmSync(directory, { recursive: true, force: true })
-  // A connection may be one of before the database was restarted.
+  // A connection may be older than the restart of the database.
   await until('the tables to be gone', () =>
     pool.query(
       'drop schema if exists graphile_worker cascade; drop table if exists punctual_forwarded, punctual_job_pools',
@@ -63,7 +63,7 @@ function start(name: string, machine: Partial<Machine>): { readonly child: Child
   const whole: Machine = {
     name,
     database: server.options(name),
-    // Each is a machine of its own.
+    // Each machine has its own.
     stateDir: join(directory, name.replace(/\..*/, '')),
     acknowledged: join(directory, 'acknowledged'),
     handled: join(directory, 'handled'),
@@ -86,7 +86,7 @@ async function kill(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Pr
   await within('the process to be gone', exited)
 }
 
-/** In this process. */
+/** Opens a queue in this process. */
 function open<Item>(
   handler: (items: Item[], context: { readonly attempt: number }) => unknown,
   options: DurableQueueOptions = {},
@@ -112,7 +112,7 @@ async function count(table: string): Promise<number> {
   return rows[0].n
 }
 
-test('what one machine defers another carries out, each item once, and nothing is left in the tables', async () => {
+test('items of one machine are handled by another, once each, and leave nothing in the tables', async () => {
   const { log } = start('worker', {})
   const web = start('web', { run: false, defers: 200 })
   const [code] = await within('the machine that only defers to end', once(web.child, 'exit'), LIMIT)
@@ -124,9 +124,9 @@ test('what one machine defers another carries out, each item once, and nothing i
   assert.ok(lines('handled').every((line) => line.endsWith('at worker')))
 })
 
-test(`over ${KILLS} kills at random instants nothing is lost on two machines, and what comes twice has the same id`, async () => {
+test(`over ${KILLS} kills at random times two machines lose no item, and repeats have the same id`, async () => {
   let runs = 0
-  const run = (place: string) => start(`${place}.${runs++}`, { defers: 'for ever' }).child
+  const run = (place: string) => start(`${place}.${runs++}`, { defers: 'unlimited' }).child
   const alive = { north: run('north'), south: run('south') }
   for (let round = 0; round < KILLS; round++) {
     const seen = lines('acknowledged').length
@@ -137,7 +137,7 @@ test(`over ${KILLS} kills at random instants nothing is lost on two machines, an
     alive[place] = run(place)
   }
   await Promise.all(Object.values(alive).map((child) => kill(child)))
-  // What is left in the spools of either, and in jobs that the dead have locked.
+  // They handle what is left in both spools, and in jobs that dead machines have locked.
   const last = ['north', 'south'].map((place) => start(`${place}.last`, {}))
   const handled = (): Set<string> => new Set(lines('handled').map((line) => line.split(' ').slice(1, 3).join(' ')))
   const missing = (): readonly string[] => {
@@ -163,17 +163,17 @@ test(`over ${KILLS} kills at random instants nothing is lost on two machines, an
   }
 })
 
-test('the job that a killed machine had in hand is carried out by another when the machine has been silent for long enough', async () => {
+test('the job of a killed machine is run by another once its heartbeat is overdue', async () => {
   const victim = start('victim', { hangs: true, defers: 1 })
   await until('the victim to begin', () => lines('handled').length === 1, LIMIT)
   await kill(victim.child)
-  start('heir', {})
-  await until('the heir to carry it out', () => lines('handled').some((line) => line.endsWith('at heir')), LIMIT)
+  start('other', {})
+  await until('the other machine to run it', () => lines('handled').some((line) => line.endsWith('at other')), LIMIT)
   assert.equal(new Set(lines('handled').map((line) => line.split(' ')[0])).size, 1)
   await until('nothing to be locked', async () => (await count('graphile_worker.jobs')) === 0)
 })
 
-test('a machine that stops lets its job end, and leaves no lock and no heartbeat', async () => {
+test('a machine that stops finishes its job, and leaves no lock and no heartbeat', async () => {
   const { child, log } = start('leaver', { defers: 20 })
   await until('some to be carried out', () => lines('handled').length > 3, LIMIT)
   child.stdin?.end()
@@ -185,7 +185,7 @@ test('a machine that stops lets its job end, and leaves no lock and no heartbeat
   assert.ok((await count('graphile_worker.jobs')) + lines('handled').length >= 20)
 })
 
-test('what is forwarded twice is one job, also while it runs and when it is done', async () => {
+test('an item that is forwarded twice is one job, also while that runs and when it is done', async () => {
   const held = Promise.withResolvers<void>()
   const began: number[] = []
   const queue = open<number>(async (items) => {
@@ -213,7 +213,7 @@ test('what is forwarded twice is one job, also while it runs and when it is done
   )
 })
 
-test('an item that fails too often is a dead letter of the machine that tried last, and can be retried from there', async () => {
+test('an item that fails too often becomes a dead letter on the last machine, and can be retried there', async () => {
   let works = false
   const attempts: number[] = []
   const queue = open<{ n: number }>(
@@ -239,7 +239,7 @@ test('an item that fails too often is a dead letter of the machine that tried la
   await until('the job to count', () => again.stats().jobs?.done === 1)
 })
 
-test('a handler’s permanent error is a dead letter at once', async () => {
+test('a permanent error dead-letters an item at once', async () => {
   const queue = open<number>(() => {
     throw Object.assign(new Error('never'), { permanent: true })
   })
@@ -247,7 +247,7 @@ test('a handler’s permanent error is a dead letter at once', async () => {
   await until('the dead letter', () => queue.stats().deadLetters === 1, LIMIT)
 })
 
-test('while the database is away items wait in the spool; when it is back they are carried out', async () => {
+test('while the database is down, items wait in the spool, and are handled once it is up', async () => {
   const done: number[] = []
   const queue = open<number>((items) => void done.push(...items))
   queue.push(1)
@@ -258,7 +258,7 @@ test('while the database is away items wait in the spool; when it is back they a
   await until('the others to be carried out', () => new Set(done).size === 50, LIMIT)
 })
 
-test('options that cannot work are refused, each by its name', () => {
+test('invalid options are refused by name', () => {
   const refuses = (option: string, work: () => unknown): void =>
     assert.throws(work, (error) => error instanceof InvalidOptionError && error.details.option === option)
   refuses('pool', () => graphileWorker({} as never))

@@ -9,31 +9,31 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { within } from '../support/until.ts'
 import { readLines } from './apps/whole-lines.ts'
 
-const APP = join(import.meta.dirname, 'apps/deferring.ts')
-/** `KILLS=100` in the long form. */
+const APP = join(import.meta.dirname, 'apps/pushing.ts')
+/** `KILLS=100` for the long form. */
 const KILLS = Number(process.env.KILLS ?? 10)
 /** Milliseconds of work before a kill, at most. */
 const LONGEST_LIFE = 300
 const LIMIT = 60_000
 
-test(`nothing that was acknowledged is lost over ${KILLS} kills at random instants, what comes twice has the same id, and the order is kept`, async () => {
+test(`over ${KILLS} kills at random times no persisted item is lost, repeats have the same id, and the order is kept`, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-kills-'))
   const [acknowledged, handled] = [join(directory, 'acknowledged'), join(directory, 'handled')]
   const living: ChildProcess[] = []
   try {
     for (let round = 0; round < KILLS; round++) {
-      // Two at a time, so that what one leaves is also taken over by one that runs.
+      // Two at a time, so that a running process recovers the items of a dead one.
       while (living.length < 2) {
         const child = start(directory, acknowledged, handled, `run${round}.${living.length}`)
         living.push(child)
-        await within('the app to defer', begun(child), LIMIT)
+        await within('the app to push', begun(child), LIMIT)
       }
       await sleep(Math.random() * LONGEST_LIFE)
       const [victim] = living.splice(round % 2, 1)
       if (victim !== undefined) await kill(victim)
     }
     for (const child of living.splice(0)) await kill(child)
-    // One after the other: whatever the first one had in hand when it ended is the second one's.
+    // One after the other: the second handles what the first has not finished.
     for (let last = 0; last < 2; last++) {
       const child = start(directory, '-', handled, '-')
       child.stdout?.resume()
@@ -54,12 +54,12 @@ function start(directory: string, ...files: readonly string[]): ChildProcess {
 async function begun(child: ChildProcess): Promise<void> {
   assert.ok(child.stdout)
   for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
-    if (String(chunk).includes('deferring')) {
+    if (String(chunk).includes('pushing')) {
       child.stdout.resume()
       return
     }
   }
-  throw new Error('the app ended before it deferred anything')
+  throw new Error('the app ended before it pushed anything')
 }
 
 async function kill(child: ChildProcess): Promise<void> {

@@ -18,7 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { durableQueue } from '${INDEX.replace('index.ts', 'queue/index.ts')}'
 
 const log = durableQueue('events', async (items, { ids, signal }) => {
-  // Nothing is handled before the test says so.
+  // Nothing is handled before the test creates the file.
   while (!existsSync('go')) await sleep(10, undefined, { signal })
   appendFileSync('handled', items.map((item, index) => ids[index] + ' ' + item.n + ' ' + process.pid + '\\n').join(''))
 }, { timeout: '20s', linger: '1ms' })
@@ -30,7 +30,7 @@ http.createServer((request, response) => {
 `,
 }
 
-/** Leaves within a second; the other limits must be below. */
+/** Drains within a second; the other timeouts must be shorter. */
 const HASTY = {
   drainTimeout: '1s',
   requestTimeout: '1s',
@@ -61,16 +61,16 @@ async function push(server: TestServer, n: number): Promise<number> {
 const depths = ({ workers }: Status): number =>
   workers.reduce((sum, worker) => sum + (worker.state === 'exited' ? 0 : (reportOf(worker)?.depth ?? 0)), 0)
 
-test('when a worker is killed another takes over what it had deferred, and status and metrics show it', async () => {
+test('when a worker is killed, another takes over its items, and status and metrics show it', async () => {
   await using server = await startServer({ files, settings: { workers: 2 } })
   const pids = new Map<number, number>()
-  // Until both have something.
+  // Until both workers have items.
   for (let n = 0; n < 40 || new Set(pids.values()).size < 2; n++) pids.set(n, await push(server, n))
   await server.until('both to report their items', (status) => depths(status) === pids.size)
   const victim = pids.get(0) ?? 0
   const taken = [...pids.values()].filter((pid) => pid === victim).length
   process.kill(victim, 'SIGKILL')
-  const { workers } = await server.until('the heir to report what it took over', ({ workers }) =>
+  const { workers } = await server.until('the other worker to report what it took over', ({ workers }) =>
     workers.some((worker) => reportOf(worker)?.adopted === taken),
   )
   assert.ok(workers.every((worker) => (reportOf(worker)?.depth ?? 0) === 0 || reportOf(worker)?.oldestAgeMs !== null))
@@ -83,7 +83,7 @@ test('when a worker is killed another takes over what it had deferred, and statu
   assert.match(metrics, new RegExp(`^punctual_queue_adopted_total\\{.*\\} ${taken}$`, 'm'))
 })
 
-test('at the stop what is deferred is delivered before the workers leave', async () => {
+test('on stop, items are delivered before the workers exit', async () => {
   await using server = await startServer({ files, settings: { workers: 2 } })
   for (let n = 0; n < 20; n++) await push(server, n)
   server.signal('SIGTERM')
@@ -98,7 +98,7 @@ test('at the stop what is deferred is delivered before the workers leave', async
   )
 })
 
-test('what cannot be delivered before the stop is handled after the next start, in order', async () => {
+test('items that cannot be delivered on stop are handled after the next start, in order', async () => {
   await using first = await startServer({ files, settings: { workers: 1, ...HASTY } })
   for (let n = 0; n < 20; n++) await push(first, n)
   first.signal('SIGTERM')

@@ -15,16 +15,16 @@ import { startProgramAs } from './started-program.ts'
 
 const DISK = 1024 * 1024
 const OWNER = `dead-1-1.${thisOwner().slice(-8)}`
-const NOBODY = 65_534
+const OTHER_USER = 65_534
 
 interface SmallDisk {
   readonly path: string
-  /** Closed before it is unmounted, or they would go on below where it was. */
+  /** Closed before it is unmounted: otherwise they would continue in the directory below. */
   readonly spools: Spool[]
   remount(options: string): void
 }
 
-/** A file system of one MiB, and how to mount it again otherwise; null where this user may not mount. */
+/** A file system of one MiB; null if this user may not mount. */
 function smallDisk(context: TestContext): SmallDisk | null {
   const path = mkdtempSync(join(tmpdir(), 'punctual-disk-'))
   const mount = (options: string): void => {
@@ -40,7 +40,7 @@ function smallDisk(context: TestContext): SmallDisk | null {
   const spools: Spool[] = []
   context.after(() => {
     for (const spool of spools) spool.closeSync()
-    // Lazily: what is open still goes with its descriptor.
+    // Lazily: open files disappear with their descriptors.
     execFileSync('/bin/umount', ['-l', path])
     rmSync(path, { recursive: true })
   })
@@ -63,7 +63,7 @@ function open({ path, spools }: SmallDisk, states: SpoolState[]): Spool {
 }
 
 for (const size of [200, 30_000]) {
-  test(`when the disk is full with items of ${size} bytes, those that were taken are whole, and it goes on when there is room`, async (t) => {
+  test(`when the disk is full with items of ${size} bytes, accepted items are intact, and the spool recovers once there is space`, async (t) => {
     const disk = smallDisk(t)
     if (disk === null) return
     const states: SpoolState[] = []
@@ -76,14 +76,14 @@ for (const size of [200, 30_000]) {
       return place !== null
     }
     await until('the disk to be full', async () => {
-      // In small bursts: as long as the event loop does not turn, one segment takes everything.
+      // In small bursts: without turns of the event loop, one segment takes everything.
       for (let bytes = 0; bytes < 60_000; bytes += size) append()
       return states.some((state) => state.state === 'degraded' && state.reason === 'ENOSPC')
     })
     assert.ok(spool.bytes > DISK / 2)
     assert.equal(append(), false)
 
-    // What is settled while the disk is full makes room on it.
+    // Settling items while the disk is full frees space.
     const ids = [...taken.keys()]
     const settled = ids.slice(0, Math.floor(ids.length * 0.7))
     spool.settle(settled.map((id) => (taken.get(id) as { place: Place }).place))
@@ -103,7 +103,7 @@ for (const size of [200, 30_000]) {
   })
 }
 
-test('a file system that is read-only makes it degrade from the start, and work when it is writable', async (t) => {
+test('a spool on a read-only file system starts degraded, and works once that is writable', async (t) => {
   const disk = smallDisk(t)
   if (disk === null) return
   mkdirSync(join(disk.path, 'q'))
@@ -120,7 +120,7 @@ test('a file system that is read-only makes it degrade from the start, and work 
   )
 })
 
-test('what is left on a full disk is adopted, whole and only once', async (t) => {
+test('items on a full disk are recovered, intact and once', async (t) => {
   const disk = smallDisk(t)
   if (disk === null) return
   const spool = open(disk, [])
@@ -140,17 +140,17 @@ test('what is left on a full disk is adopted, whole and only once', async (t) =>
   assert.deepEqual(listOwners(disk.path, 'q'), [])
 })
 
-test('a directory made read-only midway loses nothing that was taken', async (t) => {
+test('a directory that becomes read-only midway loses no persisted item', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-chmod-'))
   t.after(() => rmSync(directory, { recursive: true, force: true }))
-  const user = process.getuid?.() === 0 ? NOBODY : null
+  const user = process.getuid?.() === 0 ? OTHER_USER : null
   if (user !== null) chownSync(directory, user, user)
   const program = await startProgramAs(t, user, 'append-forever', directory, '4096')
   const takenSoFar = (): number => program.printed().split('\n+').length
   await until('items to be taken', () => takenSoFar() > 50)
   const home = join(directory, 'q', listOwners(directory, 'q')[0] ?? '')
   chmodSync(home, 0o500)
-  // It writes on where it can, then it has no segment to write to any more.
+  // It fills its present segments, and cannot create another.
   await until('it to have gone on', async () => {
     const before = takenSoFar()
     await new Promise((resolve) => setTimeout(resolve, 300))

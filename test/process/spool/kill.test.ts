@@ -9,13 +9,13 @@ import { recoverSpool } from '../../../src/queue/spool/recovery-reader.ts'
 import { until, within } from '../support/until.ts'
 import { startProgram } from './started-program.ts'
 
-/** `KILLS=100` is a long form. */
+/** `KILLS=100` for the long form. */
 const KILLS = Number(process.env.KILLS ?? 6)
 /** Milliseconds. */
 const LONGEST_LIFE = 150
 const OWNERS = 100
 
-test(`of ${KILLS} processes killed one after the other while they append, settle and adopt, every item that was taken is recovered`, async (t) => {
+test(`of ${KILLS} processes killed while they append, settle and recover, every persisted item is recovered`, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-kill-'))
   t.after(() => rmSync(directory, { recursive: true, force: true }))
   const taken = new Set<string>()
@@ -56,7 +56,7 @@ test(`of ${KILLS} processes killed one after the other while they append, settle
   t.diagnostic(`${taken.size} taken, ${settled.size} settled, ${found.size} recovered, ${repeated} settled ones again`)
 })
 
-test('of four processes that adopt the same owners at once, exactly one gets each, and all of it', async (t) => {
+test('of four processes that recover the same owners, exactly one gets each, with all items', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-race-'))
   t.after(() => rmSync(directory, { recursive: true, force: true }))
   const writer = await startProgram(t, 'append-forever', directory, '4096')
@@ -67,7 +67,7 @@ test('of four processes that adopt the same owners at once, exactly one gets eac
     const another = owner.replace(/-\d+\./, `-${number}.`)
     cpSync(join(directory, 'q', owner), join(directory, 'q', another), { recursive: true })
   }
-  const racers = await Promise.all([1, 2, 3, 4].map(() => startProgram(t, 'adopt-all', directory)))
+  const racers = await Promise.all([1, 2, 3, 4].map(() => startProgram(t, 'recover-all', directory)))
   const ended = racers.map(({ process }) => new Promise((resolve) => process.once('close', resolve)))
   for (const { process } of racers) process.stdin?.write('go\n')
   await within('the race to end', Promise.all(ended))

@@ -5,7 +5,7 @@ import { until, within } from '../support/until.ts'
 
 export interface StartedProgram {
   readonly process: ChildProcess
-  /** What it has printed so far. */
+  /** Its output so far. */
   printed(): string
   kill(): Promise<void>
 }

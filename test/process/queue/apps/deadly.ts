@@ -1,4 +1,4 @@
-// Handles a hundred items, of which one kills the process that handles it. deadly.ts <state directory> <handled>
+// Handles a hundred items, one of which kills its process. deadly.ts <state directory> <handled>
 import { appendFileSync } from 'node:fs'
 import { durableQueue } from '../../../../src/queue/durable-queue.ts'
 

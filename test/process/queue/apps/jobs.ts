@@ -1,5 +1,5 @@
-// One machine of several that share a PostgreSQL: defers items by way of graphile-worker, and carries out jobs, whoever deferred them. Each item that was
-// acknowledged, and each that is carried out, is appended to a file as a line.
+// One of several machines that share PostgreSQL. It pushes items to a queue with graphile-worker,
+// and runs the jobs of all machines. It logs each persisted and each handled item.
 //
 // jobs.ts <JSON of Machine>
 import { openSync } from 'node:fs'
@@ -15,11 +15,11 @@ export interface Machine {
   readonly stateDir: string
   readonly acknowledged: string
   readonly handled: string
-  /** Whether it carries out jobs. */
+  /** Whether it runs jobs. */
   readonly run: boolean
-  /** Items to defer: so many, or for ever. */
-  readonly defers: number | 'for ever'
-  /** Jobs begin here and do not end. */
+  /** Number of items to push. */
+  readonly defers: number | 'unlimited'
+  /** Jobs begin and do not end. */
   readonly hangs?: boolean
 }
 
@@ -54,7 +54,7 @@ const work = durableQueue<Item>(
 )
 
 const file = openSync(acknowledged, 'a')
-for (let n = 0; defers === 'for ever' || n < defers; n++) {
+for (let n = 0; defers === 'unlimited' || n < defers; n++) {
   if (work.push({ by: name, n }) === 'persisted') appendLines(file, [`${name} ${n}`])
   if (n % 10 !== 0) continue
   do await setImmediate()
@@ -66,7 +66,7 @@ if (!run) {
   await work.close()
   await pool.end()
 } else {
-  // The order to stop comes as the end of the input.
+  // The end of the input is the request to stop.
   process.stdin.resume().on('end', async () => {
     await work.close('10s')
     await pool.end()

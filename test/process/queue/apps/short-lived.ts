@@ -1,4 +1,5 @@
-// Defers three items and has nothing else to do. short-lived.ts <state directory> <handled> <how it goes: well, never, exit, later>
+// Pushes three items and has nothing else to do.
+// short-lived.ts <state directory> <handled> <well, never, exit or later>
 import { appendFileSync } from 'node:fs'
 import { durableQueue } from '../../../../src/queue/durable-queue.ts'
 

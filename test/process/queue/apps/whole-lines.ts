@@ -1,14 +1,14 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 
-/** SIGKILL may cut a write where a page of the file ends, and who comes next appends to what is left. So a line begins and ends by itself. */
+/** SIGKILL may truncate a write, and the next process appends: each line has its own end. */
 const END = ' .'
 
-/** @param file a path, or what is open */
+/** @param file a path or a descriptor */
 export function appendLines(file: string | number, lines: readonly string[]): void {
   appendFileSync(file, lines.map((line) => `\n${line}${END}`).join(''))
 }
 
-/** The lines that were written whole. What was in one that was not has not been settled either, so it comes again. */
+/** The complete lines. The item of an incomplete line was not settled, so it is delivered again. */
 export function readLines(file: string): readonly string[] {
   if (!existsSync(file)) return []
   const lines = readFileSync(file, 'utf8').split('\n')

@@ -1,4 +1,5 @@
-// node append-forever.ts <directory> <segment bytes>: appends and settles until it is killed, and prints each id that was taken, by a write that does not wait in any buffer.
+// node append-forever.ts <directory> <segment bytes>: appends and settles until it is killed, and
+// prints each accepted id without buffering.
 import { writeSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
 import { isOwnerAlive, listOwners, thisOwner } from '../../../../src/queue/spool/owner.ts'
@@ -10,7 +11,7 @@ import { ms } from '../../../../src/resilience/duration.ts'
 
 const [directory = '', segmentBytes = '65536'] = process.argv.slice(2)
 const owner = thisOwner()
-// From here on it may be killed.
+// It may be killed from here on.
 writeSync(1, 'ready\n')
 const spool = new Spool({
   directory,
@@ -21,7 +22,7 @@ const spool = new Spool({
   segmentBytes: Number(segmentBytes),
   maxBytes: 1e9,
 })
-// What those before it have left stays unsettled, and must pass from hand to hand.
+// The items of earlier processes are not settled, and must be recovered again and again.
 for (const other of listOwners(directory, 'q'))
   if (!isOwnerAlive(other)) recoverSpool(directory, 'q', other, owner, { items: 1 })
 
@@ -35,7 +36,7 @@ for (let count = 0; ; count++) {
   }
   if (count % 50 === 49) {
     const settled = places.splice(0, 25)
-    // Told before it is done: what is told as settled may come back, what is not must.
+    // Printed first: a printed item may be recovered, any other must be.
     writeSync(1, settled.map(({ id }) => `-${id}\n`).join(''))
     spool.settle(settled.map(({ place }) => place))
     await turn()

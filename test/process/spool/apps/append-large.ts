@@ -1,4 +1,5 @@
-// node append-large.ts <directory>: appends large items for ever, settles each at once, and prints each change of the spool's state.
+// node append-large.ts <directory>: appends and settles large items without end, and prints each
+// change of the spool's state.
 import { setImmediate as turn } from 'node:timers/promises'
 import { thisOwner } from '../../../../src/queue/spool/owner.ts'
 import { Spool } from '../../../../src/queue/spool/spool.ts'

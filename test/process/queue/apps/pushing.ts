@@ -1,6 +1,7 @@
-// Defers numbered items as fast as it can and writes down each that was acknowledged; the handler writes down each that it got.
+// Pushes numbered items as fast as it can. Logs each persisted and each handled item.
 //
-// deferring.ts <state directory> <acknowledged> <handled> <run> | deferring.ts <state directory> - <handled> -   (which only delivers, and ends)
+// pushing.ts <state directory> <acknowledged> <handled> <run>
+// pushing.ts <state directory> - <handled> -   (only delivers, and exits)
 import { openSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { durableQueue } from '../../../../src/queue/durable-queue.ts'
@@ -8,7 +9,7 @@ import { appendLines } from './whole-lines.ts'
 
 const [stateDir = '', acknowledged = '', handled = '', run = ''] = process.argv.slice(2)
 const PAYLOAD = 'x'.repeat(150)
-/** Items between two turns of the loop, and what may wait before more are made: the handler is to keep up. */
+/** Items between two turns of the loop, and the depth at which pushing pauses. */
 const BURST = 100
 const MOST_WAITING = 20_000
 
@@ -37,7 +38,7 @@ if (run === '-') {
   const file = openSync(acknowledged, 'a')
   for (let n = 0; ; n++) {
     if (log.push({ run, n, payload: PAYLOAD }) === 'persisted') appendLines(file, [`${run} ${n}`])
-    if (n === 0) console.log('deferring')
+    if (n === 0) console.log('pushing')
     if (n % BURST !== 0) continue
     do await setImmediate()
     while (log.stats().depth > MOST_WAITING)

@@ -20,16 +20,16 @@ let proxy: LossyProxy
 let directory: string
 let queue: DurableQueue<number>
 let begun: number[]
-/** Of each of these, how often the job had been taken by then. */
+/** The attempt number of each of these calls. */
 let attempts: number[]
 let handler: (items: number[]) => unknown
 
-/** Passes everything on, but for the first answer that holds what it is to lose: that one goes, and its connection with it. */
+/** Forwards everything but the first answer with `loses`: that connection is destroyed. */
 interface LossyProxy {
   readonly port: number
-  /** What it is to lose; null once it has. */
+  /** The text whose answer is lost; null once it is. */
   loses: string | null
-  /** As after a failover of which nobody was told: no byte comes through the connections that are open, and they do not end. New ones work. */
+  /** As after a failover without a reset: open connections fall silent. New ones work. */
   desert(): void
   close(): Promise<void>
 }
@@ -95,7 +95,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-/** With heartbeats that nobody has to wait for, and a silence longer than this test waits: only we ourselves can give our jobs back. */
+/** With a `releaseAfter` longer than the test: only this process can release its own jobs. */
 function open(options: GraphileWorkerOptions = {}): void {
   queue = durableQueue<number>(
     'jobs',
@@ -119,21 +119,21 @@ async function left(): Promise<number> {
 }
 
 for (const jobs of [1, 2]) {
-  test(`with ${jobs} at a time, a job whose end cannot be written fails nothing else, and does not stay locked`, async () => {
+  test(`with ${jobs} at a time, a job whose end cannot be written is run again, and does not stay locked`, async () => {
     const ends: (() => void)[] = []
     handler = () => new Promise<void>((resolve) => ends.push(resolve))
     open({ concurrency: jobs })
     for (let n = 1; n <= jobs; n++) queue.push(n)
     await until('the jobs to begin', () => begun.length === jobs, LIMIT)
     handler = () => {}
-    // Another session than the one that looks: within a transaction `pg_stat_activity` stays as it was seen first.
+    // Not the session that queries: within a transaction `pg_stat_activity` does not change.
     const locker = await server.outsider()
     try {
       await locker.query('begin')
       await locker.query('select 1 from graphile_worker._private_jobs for update')
       const waiting = `from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from %_private_jobs%'`
       for (const [index, end] of ends.entries()) {
-        // One after the other: those of one moment are one statement.
+        // One after the other: ends of the same moment are one statement.
         end()
         const written = async (): Promise<boolean> =>
           (await outsider.query(`select 1 ${waiting}`)).rowCount === index + 1
@@ -143,7 +143,7 @@ for (const jobs of [1, 2]) {
     } finally {
       await locker.end()
     }
-    // Without a word of its end it is carried out again.
+    // A job whose end was not written is run again.
     await until('the jobs to be gone', async () => (await left()) === 0, LIMIT)
     const numbers = Array.from({ length: jobs }, (_, index) => index + 1)
     assert.deepEqual(begun.toSorted(), [...numbers, ...numbers].toSorted())
@@ -152,7 +152,7 @@ for (const jobs of [1, 2]) {
   })
 }
 
-test('a job that was taken and whose taking was never heard of does not stay locked', async () => {
+test('a job whose lock was lost with its connection does not stay locked', async () => {
   open()
   queue.push(1)
   await until('the first job to be gone', async () => begun.length === 1 && (await left()) === 0, LIMIT)
@@ -170,13 +170,13 @@ test('a job that was taken and whose taking was never heard of does not stay loc
   )
 })
 
-test('connections that fall silent and do not end are given up, and jobs go on over others', async () => {
+test('silent connections are destroyed, and jobs continue over others', async () => {
   open()
   queue.push(1)
   await until('the first job to be gone', async () => begun.length === 1 && (await left()) === 0, LIMIT)
   proxy.desert()
   const store = new JobStore('graphile_worker')
-  // The way of its own: `pool` has fallen silent too.
+  // Its own pool: the connections of `pool` are silent too.
   const direct = new pg.Pool(server.options('direct'))
   try {
     await store.forward(direct, 'punctual:jobs', ['4711'], ['4711'])

@@ -1,4 +1,5 @@
-// node adopt-all.ts <directory>: once told to on stdin, adopts whatever it gets, and prints each owner with the number of its items.
+// node recover-all.ts <directory>: after a line on stdin, recovers all owners it can, and prints
+// each with the number of its items.
 import { once } from 'node:events'
 import { isOwnerAlive, listOwners, thisOwner } from '../../../../src/queue/spool/owner.ts'
 import { recoverSpool } from '../../../../src/queue/spool/recovery-reader.ts'
