@@ -19,8 +19,8 @@ test('without options, the documented defaults apply', () => {
     stateDir: undefined,
     transport: null,
   })
-  assert.equal(backOff.base, 100)
-  assert.equal(backOff.most, 30_000)
+  assert.equal(backOff.initialDelay, 100)
+  assert.equal(backOff.maxDelay, 30_000)
   assert.equal(backOff.jitter, 'full')
 })
 

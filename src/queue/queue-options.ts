@@ -142,8 +142,8 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
     concurrency: readCount(of, 'concurrency', options.concurrency ?? 1, 1),
     attempts: readCount(of, 'attempts', options.attempts ?? 10, 1),
     backOff: {
-      base: readDuration(of, 'backOff.from', backOff.from ?? '100ms'),
-      most: readDuration(of, 'backOff.to', backOff.to ?? '30s'),
+      initialDelay: readDuration(of, 'backOff.from', backOff.from ?? '100ms'),
+      maxDelay: readDuration(of, 'backOff.to', backOff.to ?? '30s'),
       jitter: readWord(of, 'backOff.jitter', backOff.jitter ?? 'full', JITTERS),
       random: Math.random,
     },

@@ -15,8 +15,8 @@ export type AbortReason =
 const CAN_SKIP_STACK = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')?.writable === true
 
 /**
- * Base of all reasons. Its `stack` is one line: it is made where a timer or a socket spoke, which says nothing, and taking a stack would cost
- * ten times as much as everything else about it.
+ * Base of all reasons. Its `stack` is one line: it is made where a timer or a socket spoke, which
+ * says nothing, and taking a stack would cost ten times as much as everything else about it.
  */
 export abstract class AbortedError extends PunctualError {
   static {
@@ -156,7 +156,10 @@ export class SupersededError extends AbortedError {
   }
 }
 
-/** The codes, not the classes: an app may have a copy of Punctual of its own beside the one that serves it. */
+/**
+ * The codes, not the classes: an app may have a copy of Punctual of its own beside the one that
+ * serves it.
+ */
 const EXPIRIES: ReadonlySet<unknown> = new Set(['PUNCTUAL_REQUEST_TIMEOUT', 'PUNCTUAL_WAIT_TIMEOUT'])
 const REASONS: ReadonlySet<unknown> = new Set([
   ...EXPIRIES,
@@ -167,8 +170,9 @@ const REASONS: ReadonlySet<unknown> = new Set([
 ])
 
 /**
- * Whether this error, or reason of an abort, is a real time-out: a deadline or a wait that expired, or the platform's own
- * (`AbortSignal.timeout`). A client that left, a shutdown, shedding and being superseded are none.
+ * Whether this error, or reason of an abort, is a real time-out: a deadline or a wait that expired,
+ * or the platform's own (`AbortSignal.timeout`). A client that left, a shutdown, shedding and being
+ * superseded are none.
  */
 export function isTimeout(reason: unknown): boolean {
   if (!(reason instanceof Error)) return false
@@ -182,8 +186,9 @@ export function isAbortReason(reason: unknown): reason is AbortReason {
 }
 
 /**
- * Whether the error is a failure of the work itself, time-outs included. Not, where the work was not begun (too little time, a full bulkhead, an open
- * breaker) or given up for a reason that is no time-out: that says nothing about what it depends on, and trying again cannot help.
+ * Whether the error is a failure of the work itself, time-outs included. Not, where the work was
+ * not begun (too little time, a full bulkhead, an open breaker) or given up for a reason that is no
+ * time-out: that says nothing about what it depends on, and trying again cannot help.
  */
 export function isFailureOfWork(error: unknown): boolean {
   if (isTimeout(error)) return (error as { readonly started?: boolean }).started !== false

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { type BackOff, delayAfter } from './back-off.ts'
 
 function make(jitter: BackOff['jitter'], random: number): BackOff {
-  return { jitter, base: 100, most: 1_000, random: () => random }
+  return { jitter, initialDelay: 100, maxDelay: 1_000, random: () => random }
 }
 
 test('full jitter takes anything from nothing to the doubled base, and never more than the most', () => {

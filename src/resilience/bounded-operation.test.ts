@@ -28,7 +28,7 @@ class Errand extends BoundedOperation {
   }
 
   giveTurnBack(): void {
-    this.deferWork()
+    this.requeueWork()
   }
 
   end(): void {
@@ -104,14 +104,14 @@ describe('a bounded operation', () => {
     await clock.advance('1s')
     assert.deepEqual([errand.state, errand.outcome], ['abandoned', 'timed-out'])
     assert.deepEqual([...abandonedOperations()], [['errands', 1]])
-    assert.equal(scope.hasUnfinished, true)
+    assert.equal(scope.hasAbandoned, true)
     errand.giveUp(new ShutdownError())
     assert.deepEqual(errand.given, [errand.timedOut])
     errand.end()
     errand.end()
     assert.equal(errand.state, 'ended')
     assert.deepEqual([...abandonedOperations()], [])
-    assert.equal(scope.hasUnfinished, false)
+    assert.equal(scope.hasAbandoned, false)
   })
 
   it('is given up with what is around it, which is no timeout unless the reason is one', () => {

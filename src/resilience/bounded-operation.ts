@@ -4,40 +4,57 @@ import type { Milliseconds } from './duration.ts'
 import { WaitNode } from './wait-node.ts'
 import type { WaitOutcome, WaitRecord } from './waits.ts'
 
-/** Where the work of an operation stands. What its caller got is `outcome`, which may come before or after the work has ended. */
+/**
+ * Where the work of an operation stands. What its caller got is `outcome`, which may come before or
+ * after the work has ended.
+ */
 export type OperationState =
   /** Constructed; not admitted yet. */
   | 'created'
-  /** Admitted: its time runs, and it waits for what does its work, such as a connection, a thread or its turn. */
+  /**
+   * Admitted: its time runs, and it waits for what does its work, such as a connection, a thread or
+   * its turn.
+   */
   | 'waiting'
   /** Its work is under way. */
   | 'working'
-  /** It was given up (`reason` says why) and its work goes on: it counts as abandoned until that has ended. */
+  /**
+   * It was given up (`reason` says why) and its work goes on: it counts as abandoned until that has
+   * ended.
+   */
   | 'abandoned'
   /** Its work has ended, or will never begin: it was refused, or given up while it waited. */
   | 'ended'
 
 /**
- * The life of one operation with a timeout, and the only place that knows how such a life goes: it is begun or refused, ends by itself, times out or is
- * given up with what is around it, is recorded in the waits of its request, and counts as abandoned while its work outlives it.
+ * The life of one operation with a timeout, and the only place that knows how such a life goes: it
+ * is begun or refused, ends by itself, times out or is given up with what is around it, is recorded
+ * in the waits of its request, and counts as abandoned while its work outlives it.
  *
- * Two things end separately: what the caller waits for (`outcome`, once, by `settle`) and the work (`state`, by `endWork`). A subclass adds what is
- * done and who is told. It calls, in this order:
+ * Two things end separately: what the caller waits for (`outcome`, once, by `settle`) and the work
+ * (`state`, by `endWork`). A subclass adds what is done and who is told. It calls, in this order:
  *
  * 1. `admit(hasTime)`. False: it was refused, and the hooks below have been called.
  * 2. `startTimer()`, unless the work ended in the meantime.
- * 3. `beginWork()` when the work begins. `deferWork()` puts it back into line, e.g. from a reader to the writer of a database.
- * 4. `settle(outcome)` when the caller is told, and `endWork()` when nothing of the work is left; in any order, both may be repeated.
+ * 3. `beginWork()` when the work begins. `deferWork()` puts it back into line, e.g. from a reader
+ *    to the writer of a database.
+ * 4. `settle(outcome)` when the caller is told, and `endWork()` when nothing of the work is left;
+ *    in any order, both may be repeated.
  *
  * and implements
  *
- * - `name`: what it is called among the waits of its request; `abandonedName`, where its abandoned work is counted under another name.
- * - `timeoutError()`: made when its time is over; for an operation that is refused for lack of time, before it has begun.
- * - `onGivenUp(reason)`: called once, after `settle`, when it was refused, timed out or was given up. Stops the work and tells the caller.
- * - `onTimeout(error, outcome)`: only where a timeout need not be an error to the caller, since there is a fallback.
+ * - `name`: what it is called among the waits of its request; `abandonedName`, where its abandoned
+ *   work is counted under another name.
+ * - `timeoutError()`: made when its time is over; for an operation that is refused for lack of
+ *   time, before it has begun.
+ * - `onGivenUp(reason)`: called once, after `settle`, when it was refused, timed out or was given
+ *   up. Stops the work and tells the caller.
+ * - `onTimeout(error, outcome)`: only where a timeout need not be an error to the caller, since
+ *   there is a fallback.
  *
- * Everything is synchronous, and nothing is allocated but the object itself: `withTimeout` makes one for each call. That is also why its fields are
- * declared and set in the constructor, and its members are private to TypeScript only: private names cost 5 % of a wait (`bench -- waits`).
+ * Everything is synchronous, and nothing is allocated but the object itself: `withTimeout` makes
+ * one for each call. That is also why its fields are declared and set in the constructor, and its
+ * members are private to TypeScript only: private names cost 5 % of a wait (`bench -- waits`).
  */
 export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   abstract readonly name: string
@@ -46,7 +63,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   declare endedAt: number | null
   declare private current: OperationState
 
-  /** @param limit how long it may take in all, in milliseconds; `deadline` is the instant at which that is over */
+  /**
+   * @param limit how long it may take in all, in milliseconds; `deadline` is the instant at which
+   *   that is over
+   */
   constructor(parent: WaitNode, startedAt: number, deadline: Deadline, limit: Milliseconds) {
     super(parent, startedAt, deadline)
     this.timeout = limit
@@ -59,7 +79,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     return this.current
   }
 
-  /** The only place that sets it. It counts what is abandoned, so that neither ending nor giving up can forget to. */
+  /**
+   * The only place that sets it. It counts what is abandoned, so that neither ending nor giving up
+   * can forget to.
+   */
   private become(state: OperationState): void {
     const before = this.current
     this.current = state
@@ -70,10 +93,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     if (before === state) return
     if (state === 'abandoned') {
       addAbandoned(this.abandonedName)
-      this.beginUnfinished()
+      this.beginAbandoned()
     } else {
       removeAbandoned(this.abandonedName)
-      this.endUnfinished()
+      this.endAbandoned()
     }
   }
 
@@ -81,7 +104,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     return this.outcome !== null || this.reason !== undefined
   }
 
-  /** What its work counts as while it is abandoned; from a small fixed set. Must not change meanwhile. */
+  /**
+   * What its work counts as while it is abandoned; from a small fixed set. Must not change
+   * meanwhile.
+   */
   protected get abandonedName(): string {
     return this.name
   }
@@ -109,7 +135,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     return this.current === 'waiting'
   }
 
-  /** Records it and joins what is around it, so that it is given up with that. For a subclass that has seen itself that it may begin. */
+  /**
+   * Records it and joins what is around it, so that it is given up with that. For a subclass that
+   * has seen itself that it may begin.
+   */
   protected enroll(): void {
     if (this.home !== null) this.home.waits.begin(this)
     this.become('waiting')
@@ -124,7 +153,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     if (this.current === 'waiting') this.become('working')
   }
 
-  protected deferWork(): void {
+  protected requeueWork(): void {
     if (this.current === 'working') this.become('waiting')
   }
 
@@ -187,13 +216,17 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
 }
 
 /**
- * Work that goes on although nobody awaits it any more: its wait expired or was given up, and it did not heed its signal. It still
- * occupies a connection, a thread or a query somewhere, so it is counted, by the name of its wait, until it ends.
+ * Work that goes on although nobody awaits it any more: its wait expired or was given up, and it
+ * did not heed its signal. It still occupies a connection, a thread or a query somewhere, so it is
+ * counted, by the name of its wait, until it ends.
  */
 const zombies = new Map<string, number>()
 let total = 0
 
-/** How much abandoned work goes on in this process, by name of the wait; names without any are absent. */
+/**
+ * How much abandoned work goes on in this process, by name of the wait; names without any are
+ * absent.
+ */
 export function abandonedOperations(): ReadonlyMap<string, number> {
   return new Map(zombies)
 }

@@ -84,7 +84,7 @@ describe('a breaker', () => {
   })
 
   it('a probe that fails opens it for twice as long, up to the most', async () => {
-    const { clock, partner } = make({ openAtMost: '30s' })
+    const { clock, partner } = make({ maxOpenFor: '30s' })
     await trip(partner)
     const lengths: number[] = []
     for (const wait of [10_000, 20_000, 30_000]) {

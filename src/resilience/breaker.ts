@@ -7,7 +7,10 @@ import { recordRefusal, type WaitContext, WaitNode } from './wait-node.ts'
 import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
-/** When a closed breaker opens: after failures in a row, or when too large a share of the calls of a window failed. */
+/**
+ * When a closed breaker opens: after failures in a row, or when a share of the calls in a window
+ * fails.
+ */
 export type BreakerTrip =
   | { readonly kind: 'consecutive'; readonly failures: number }
   | { readonly kind: 'share'; readonly share: number; readonly window: Duration; readonly atLeast: number }
@@ -15,53 +18,62 @@ export type BreakerTrip =
 export interface BreakerOptions {
   /** Default: five failures in a row. */
   readonly trip?: BreakerTrip
-  /** How long it stays open before a call may probe; twice as long after each probe that failed. Default: 10 s. */
+  /** How long it stays open before a probe; doubled after each failed probe. Default: 10 s. */
   readonly openFor?: Duration
-  /** How long it stays open at most. Default: 1 min. */
-  readonly openAtMost?: Duration
-  /** How many calls probe at once while it is half-open, and how many must succeed to close it. Default: 1. */
+  /** The longest time it stays open. Default: 1 min. */
+  readonly maxOpenFor?: Duration
+  /** How many calls may probe at once, and how many must succeed to close it. Default: 1. */
   readonly probes?: number
-  /** How long a probe may take, e.g. `'5s'`; one that takes longer is a failure. Default: 5 s. */
+  /** How long a probe may take before it counts as failed. Default: 5 s. */
   readonly probeTimeout?: Duration
-  /** Whether an error says that what is behind the breaker is ill. Default: all, save reasons to abort that are no time-out and waits that were refused. */
+  /**
+   * Whether an error counts as a failure. Default: all errors but refused waits and abort reasons
+   * that are not a timeout.
+   */
   readonly counts?: (error: unknown) => boolean
-  /** Numbers from 0 up to 1; spreads the reopening of many processes by a fifth. Default: `Math.random`. */
+  /**
+   * Returns numbers from 0 to 1; spreads the probes of many processes by a fifth. Default:
+   * `Math.random`.
+   */
   readonly random?: () => number
-  /** Its clock. Default: that of the process. */
+  /** Its clock. Default: the clock of the process. */
   readonly wheel?: TimerWheel
 }
 
+/** Calls go through, and failures are counted. */
 interface Closed {
   readonly kind: 'closed'
   failuresInARow: number
 }
+/** Calls fail at once until the time is up. */
 interface Open {
   readonly kind: 'open'
   /** Milliseconds of the clock. */
   readonly until: number
-  /** How often in a row it has opened. */
+  /** How often it has opened in a row. */
   readonly times: number
   readonly cause: unknown
 }
+/** A few calls probe; the others fail at once. */
 interface HalfOpen {
   readonly kind: 'half-open'
   readonly times: number
   readonly cause: unknown
   probing: number
   succeeded: number
-  /** When the youngest probe ends at the latest, in milliseconds of the clock. */
+  /** When the newest probe times out, in milliseconds of the clock. */
   until: number
 }
 type BreakerState = Closed | Open | HalfOpen
 
-/** The breaker is open: the call was not made. `retryAfter` says when one will be; `cause` is the failure that opened it. */
+/** The breaker is open and the call was not made. `cause` is the failure that opened it. */
 export class BreakerOpenError extends PunctualError {
   static {
     BreakerOpenError.prototype.name = 'BreakerOpenError'
   }
 
   readonly breaker: string
-  /** Milliseconds until it may be worth trying again. */
+  /** Milliseconds until the next probe. */
   readonly retryAfter: Milliseconds
 
   constructor(breaker: string, retryAfter: Milliseconds, cause: unknown) {
@@ -76,18 +88,19 @@ export class BreakerOpenError extends PunctualError {
 }
 
 /**
- * A circuit breaker after M. Nygard, "Release It!" (2007). Closed, it lets everything through and counts failures. Open, it fails calls at
- * once. After `openFor` it is half-open: a few calls probe, for a limited time each, and all others fail at once, until the probes
- * have decided. What a call yields that began before the state changed does not count.
+ * A circuit breaker after M. Nygard, "Release It!" (2007). Closed, it makes all calls and counts
+ * failures. Open, it fails calls at once. After `openFor` it is half-open: a few calls probe, each
+ * with a timeout, and the others fail at once until the probes have decided. The result of a call
+ * that started in an earlier state does not count.
  *
- * A call also counts as failed when the wait around it expires, be the call itself silent for ever.
+ * A call counts as failed when the wait around it times out, even if the call itself never settles.
  */
 export class Breaker {
   readonly name: string
   readonly #trip: BreakerTrip
   readonly #window: FailureWindow | null
   readonly #openFor: Milliseconds
-  readonly #openAtMost: Milliseconds
+  readonly #maxOpenFor: Milliseconds
   readonly #probes: number
   readonly #probeTimeout: Milliseconds
   readonly #counts: (error: unknown) => boolean
@@ -95,18 +108,18 @@ export class Breaker {
   readonly #wheel: TimerWheel
   #state: BreakerState = { kind: 'closed', failuresInARow: 0 }
 
-  /** @throws RangeError for options that do not apply */
+  /** @throws InvalidOptionError for an invalid option */
   constructor(name: string, options: BreakerOptions) {
-    const { trip = { kind: 'consecutive', failures: 5 }, openFor = '10s', openAtMost = '1m' } = options
+    const { trip = { kind: 'consecutive', failures: 5 }, openFor = '10s', maxOpenFor = '1m' } = options
     const what = `the breaker "${name}"`
     this.name = name
     this.#trip = trip
     this.#window = windowOf(what, trip)
     this.#openFor = readDuration(what, 'openFor', openFor)
-    this.#openAtMost = ms(Math.max(this.#openFor, readDuration(what, 'openAtMost', openAtMost)))
+    this.#maxOpenFor = ms(Math.max(this.#openFor, readDuration(what, 'maxOpenFor', maxOpenFor)))
     this.#probes = readCount(what, 'probes', options.probes ?? 1, 1)
     this.#probeTimeout = readDuration(what, 'probeTimeout', options.probeTimeout ?? '5s')
-    // With no limit, a probe that never settles would keep the breaker half-open.
+    // Without a timeout, a probe that never settles keeps the breaker half-open.
     if (this.#probeTimeout === 0 || !Number.isFinite(this.#probeTimeout)) {
       throw new InvalidOptionError(what, 'probeTimeout', options.probeTimeout, 'must be finite and greater than 0')
     }
@@ -115,7 +128,9 @@ export class Breaker {
     this.#wheel = options.wheel ?? waitWheel
   }
 
-  /** Its state now. An open breaker whose time is up stays `open` until a call comes to probe. */
+  /**
+   * The state now. An open breaker stays `open` when its time is up, until the next call probes.
+   */
   get state(): 'closed' | 'open' | 'half-open' {
     return this.#state.kind
   }
@@ -123,7 +138,8 @@ export class Breaker {
   /**
    * Calls `work`, unless the breaker is open.
    *
-   * @returns what `work` returns; rejects with a `BreakerOpenError`, with a `WaitTimeoutError` for a probe that took too long, or as `work` does
+   * @returns what `work` returns; rejects with a `BreakerOpenError`, with a `WaitTimeoutError` if a
+   *   probe times out, or as `work` does
    */
   async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: ParentOption): Promise<Value> {
     const parent = parentOf(options)
@@ -146,7 +162,7 @@ export class Breaker {
     )
   }
 
-  /** The app is asked; where it throws itself, e.g. over a property of `undefined`, the error counts. */
+  /** Asks the app. If `counts` throws, e.g. over a property of `undefined`, the error counts. */
   #isFailure(error: unknown): boolean {
     try {
       return this.#counts(error)
@@ -159,7 +175,7 @@ export class Breaker {
     }
   }
 
-  /** Makes the call and counts, once, how it ended. */
+  /** Makes the call, and counts once how it ended. */
   async #watch<Value>(
     state: Closed | HalfOpen,
     parent: WaitNode,
@@ -181,7 +197,7 @@ export class Breaker {
     }
   }
 
-  /** @param failed undefined when it says nothing about what is behind the breaker */
+  /** @param failed undefined if the result says nothing about the dependency */
   #count(state: Closed | HalfOpen, failed: boolean | undefined, error: unknown): void {
     if (state !== this.#state) return
     if (state.kind === 'half-open') {
@@ -207,8 +223,8 @@ export class Breaker {
   }
 
   #open(times: number, cause: unknown): void {
-    const longest = Math.min(this.#openAtMost, this.#openFor * 2 ** (times - 1))
-    this.#state = { kind: 'open', until: this.#wheel.now() + longest * (1 - 0.2 * this.#random()), times, cause }
+    const duration = Math.min(this.#maxOpenFor, this.#openFor * 2 ** (times - 1))
+    this.#state = { kind: 'open', until: this.#wheel.now() + duration * (1 - 0.2 * this.#random()), times, cause }
   }
 
   #close(): void {
@@ -217,20 +233,20 @@ export class Breaker {
   }
 }
 
-/** One call, so that it hears when what is around it is given up. */
+/** One call, which learns when the wait or request around it is given up. */
 class BreakerCall extends WaitNode {
   #ended = false
-  readonly #tell: (succeeded: boolean, error: unknown) => void
+  readonly #onEnded: (succeeded: boolean, error: unknown) => void
 
-  constructor(parent: WaitNode, tell: (succeeded: boolean, error: unknown) => void) {
+  constructor(parent: WaitNode, onEnded: (succeeded: boolean, error: unknown) => void) {
     super(parent, parent.startedAt, parent.deadline, parent.reserve)
-    this.#tell = tell
+    this.#onEnded = onEnded
   }
 
   end(succeeded: boolean, error: unknown): void {
     if (this.#ended) return
     this.#ended = true
-    this.#tell(succeeded, error)
+    this.#onEnded(succeeded, error)
   }
 
   override giveUp(reason: unknown): void {
@@ -253,15 +269,20 @@ function windowOf(what: string, trip: BreakerTrip): FailureWindow | null {
   throw new InvalidOptionError(what, 'trip.window', trip.window, "must be finite and greater than 0, e.g. '10s'")
 }
 
-/** A breaker of its own for each thing that may fail on its own. */
+/**
+ * Creates a circuit breaker. Use one for each dependency that can fail on its own.
+ *
+ * @param name appears in errors and in the list of waits
+ * @throws InvalidOptionError for an invalid option
+ */
 export function breaker(name: string, options: BreakerOptions = {}): Breaker {
   return new Breaker(name, options)
 }
 
-/** Pieces a window of time is divided into; a failure is forgotten one piece of the window early at most. */
+/** A window consists of so many pieces, and forgets a failure up to one piece early. */
 const PIECES = 10
 
-/** Counts calls and failures of the last `length` milliseconds, in a ring of ten counters. */
+/** Counts the calls and failures of the last `length` milliseconds in a ring of counters. */
 export class FailureWindow {
   readonly #piece: number
   readonly #calls = new Float64Array(PIECES)
@@ -280,7 +301,7 @@ export class FailureWindow {
     if (failed) this.#failures[index] = (this.#failures[index] ?? 0) + 1
   }
 
-  /** How many calls the window holds, and which part of them failed. */
+  /** How many calls are in the window, and which share of them failed. */
   read(now: number): { readonly calls: number; readonly share: number } {
     this.#turnTo(now)
     const calls = this.#calls.reduce((sum, count) => sum + count, 0)

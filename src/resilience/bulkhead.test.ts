@@ -28,17 +28,17 @@ describe('a bulkhead', () => {
         }),
       )
       await clock.settle()
-      assert.deepEqual([begun, slots.inWork, slots.queued], [[0, 1], 2, 2])
+      assert.deepEqual([begun, slots.running, slots.queued], [[0, 1], 2, 2])
       assert.deepEqual(
         scope.open().map(({ name }) => name),
         ['partner: queue', 'partner: queue'],
       )
       gates[1]?.resolve()
       await clock.settle()
-      assert.deepEqual([begun, slots.inWork, slots.queued], [[0, 1, 2], 2, 1])
+      assert.deepEqual([begun, slots.running, slots.queued], [[0, 1, 2], 2, 1])
       for (const gate of gates) gate.resolve()
       assert.deepEqual(await Promise.all(calls), [0, 1, 2, 3])
-      assert.deepEqual([slots.inWork, slots.queued], [0, 0])
+      assert.deepEqual([slots.running, slots.queued], [0, 0])
       assert.equal(scope.waits.count('ok'), 2)
     }))
 
@@ -51,7 +51,7 @@ describe('a bulkhead', () => {
         slots.run(() => assert.fail('called')),
         (error) => {
           assert.ok(error instanceof BulkheadFullError)
-          assert.deepEqual([error.bulkhead, error.inWork, error.queued], ['partner', 1, 0])
+          assert.deepEqual([error.bulkhead, error.running, error.queued], ['partner', 1, 0])
           return true
         },
       )
@@ -66,7 +66,7 @@ describe('a bulkhead', () => {
     assert.equal(await slots.run(() => 1), 1)
     await assert.rejects(slots.run(() => assert.fail('planted')))
     await assert.rejects(slots.run(() => Promise.reject(new Error('planted'))))
-    assert.equal(slots.inWork, 0)
+    assert.equal(slots.running, 0)
   })
 
   it('waits in its queue no longer than its limit, or the deadline', () =>
@@ -90,10 +90,10 @@ describe('a bulkhead', () => {
       assert.equal(slots.queued, 1)
       await clock.advance('1s')
       await checked
-      assert.deepEqual([slots.queued, slots.inWork], [0, 1])
+      assert.deepEqual([slots.queued, slots.running], [0, 1])
       gate.resolve()
       await call
-      assert.equal(slots.inWork, 0)
+      assert.equal(slots.running, 0)
     }))
 
   it('a queued call leaves when its client does, also in the moment of its turn', () =>
@@ -117,7 +117,7 @@ describe('a bulkhead', () => {
       await call
       scopes[1]?.abort(gone)
       await checked
-      assert.deepEqual([slots.queued, slots.inWork], [0, 0])
+      assert.deepEqual([slots.queued, slots.running], [0, 0])
     }))
 
   it('a place stays taken while work goes on that nobody awaits any more', () =>
@@ -130,13 +130,13 @@ describe('a bulkhead', () => {
       ])
       await clock.advance('1s')
       await checked
-      assert.equal(slots.inWork, 2)
+      assert.equal(slots.running, 2)
       inside.resolve()
       await clock.settle()
-      assert.equal(slots.inWork, 1)
+      assert.equal(slots.running, 1)
       around.resolve()
       await clock.settle()
-      assert.equal(slots.inWork, 0)
+      assert.equal(slots.running, 0)
     }))
 
   it('calls nothing for work that was given up before', () =>
@@ -150,7 +150,7 @@ describe('a bulkhead', () => {
         )
       })
       await inner
-      assert.equal(slots.inWork, 0)
+      assert.equal(slots.running, 0)
       assert.equal(scope.over, false)
     }))
 

@@ -5,63 +5,65 @@ import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 export interface BulkheadOptions {
-  /** How many calls are in work at once. */
+  /** How many calls run at once. */
   readonly concurrent: number
-  /** How many more may wait for their turn; default 0. */
+  /** How many more calls may be queued. Default: 0. */
   readonly queue?: number
-  /** How long a call may wait for its turn, besides what is left of its deadline. Default: 5 s. */
+  /** How long a call may be queued, if its deadline is not sooner. Default: 5 s. */
   readonly queueTimeout?: Duration
 }
 
-/** As many calls as the bulkhead allows are in work, and its queue is full: the call was not made. */
+/** The bulkhead and its queue are full; the call was not made. */
 export class BulkheadFullError extends PunctualError {
   static {
     BulkheadFullError.prototype.name = 'BulkheadFullError'
   }
 
   readonly bulkhead: string
-  readonly inWork: number
+  readonly running: number
   readonly queued: number
 
-  constructor(bulkhead: string, inWork: number, queued: number) {
+  constructor(bulkhead: string, running: number, queued: number) {
     super(
       'PUNCTUAL_BULKHEAD_FULL',
-      `the bulkhead "${bulkhead}" is full: ${inWork} in work, ${queued} queued; the call was not made`,
+      `the bulkhead "${bulkhead}" is full: ${running} running, ${queued} queued; the call was not made`,
     )
     this.bulkhead = bulkhead
-    this.inWork = inWork
+    this.running = running
     this.queued = queued
   }
 }
 
 /**
- * Bounds how many calls of a kind are in work at once, so that one slow thing cannot take every connection, thread or byte there is.
- * Calls beyond that wait in order of arrival, for a limited time; a queued call leaves when what is around it is given up. Its wait is in the
- * list of waits as `<name>: queue`.
+ * Limits how many calls of a kind run at once, so that one slow dependency cannot take all
+ * connections, threads or memory. Further calls are queued in order of arrival, for a limited time;
+ * a queued call leaves the queue when its request is given up. The time in the queue is in the list
+ * of waits as `<name>: queue`.
  *
- * A call holds its place until its work has really ended, also when a wait inside or around it expired long before.
+ * A call holds its slot until its work has ended, even if a wait inside or around it timed out long
+ * before.
  */
 export class Bulkhead {
   readonly name: string
   readonly #concurrent: number
-  readonly #most: number
+  readonly #maxQueued: number
   readonly #queueTimeout: Milliseconds
-  #inWork = 0
-  /** Whoever waits for a place, in order of arrival; called when there is one. */
+  #running = 0
+  /** Queued calls in order of arrival; each is called when it gets a slot. */
   readonly #queue = new Set<() => void>()
 
-  /** @throws RangeError for options that do not apply */
+  /** @throws InvalidOptionError for an invalid option */
   constructor(name: string, { concurrent, queue = 0, queueTimeout = '5s' }: BulkheadOptions) {
     const what = `the bulkhead "${name}"`
     this.name = name
     this.#concurrent = readCount(what, 'concurrent', concurrent, 1)
-    this.#most = readCount(what, 'queue', queue, 0)
+    this.#maxQueued = readCount(what, 'queue', queue, 0)
     this.#queueTimeout = readDuration(what, 'queueTimeout', queueTimeout)
   }
 
-  /** Calls in work, those included that nobody awaits any more. */
-  get inWork(): number {
-    return this.#inWork
+  /** Calls that run, including abandoned ones. */
+  get running(): number {
+    return this.#running
   }
 
   get queued(): number {
@@ -69,72 +71,72 @@ export class Bulkhead {
   }
 
   /**
-   * Calls `work` as soon as there is a place.
+   * Calls `work` as soon as there is a slot.
    *
-   * @returns what `work` returns; rejects with a `BulkheadFullError`, with a `WaitTimeoutError` of the queue, with the reason when what is around
-   *   it is given up, or as `work` does
+   * @returns what `work` returns; rejects with a `BulkheadFullError`, with a `WaitTimeoutError` of
+   *   the queue, with the reason if it is given up with its request, or as `work` does
    */
   async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: ParentOption): Promise<Value> {
     const parent = parentOf(options)
     if (parent.reason !== undefined) throw parent.reason
-    if (this.#inWork < this.#concurrent) this.#inWork++
-    else await this.#takeTurn(parent)
+    if (this.#running < this.#concurrent) this.#running++
+    else await this.#queued(parent)
 
-    const place = new Place(parent, () => this.#release())
-    // It may have been given up between its turn and now.
+    const slot = new Slot(parent, () => this.#release())
+    // It may have been given up since it got the slot.
     if (parent.reason !== undefined) {
-      place.vacate()
+      slot.vacate()
       throw parent.reason
     }
-    place.join()
+    slot.join()
     try {
-      return await callWithin(place, work)
+      return await callWithin(slot, work)
     } finally {
-      place.leave()
-      place.vacate()
+      slot.leave()
+      slot.vacate()
     }
   }
 
-  /** Resolves once a place has been handed over. */
-  #takeTurn(parent: WaitNode): Promise<boolean> {
-    if (this.#queue.size >= this.#most) {
+  /** Resolves when the call has a slot. */
+  #queued(parent: WaitNode): Promise<boolean> {
+    if (this.#queue.size >= this.#maxQueued) {
       recordRefusal(parent, this.name)
-      throw new BulkheadFullError(this.name, this.#inWork, this.#queue.size)
+      throw new BulkheadFullError(this.name, this.#running, this.#queue.size)
     }
     const wait = ({ signal }: WaitContext): Promise<boolean> =>
       new Promise((resolve) => {
-        const turn = (): void => {
+        const start = (): void => {
           signal.removeEventListener('abort', leave)
           resolve(true)
         }
         const leave = (): void => {
-          this.#queue.delete(turn)
+          this.#queue.delete(start)
           resolve(false)
         }
         signal.addEventListener('abort', leave, { once: true })
-        this.#queue.add(turn)
+        this.#queue.add(start)
       })
     return startWait(parent, `${this.name}: queue`, this.#queueTimeout, wait, {
-      // The place was handed over in the moment in which the wait expired.
-      dispose: (turn) => {
-        if (turn) this.#release()
+      // It got the slot at the moment of its timeout.
+      dispose: (hasSlot) => {
+        if (hasSlot) this.#release()
       },
     })
   }
 
-  /** A place goes to whoever waits the longest, without becoming free in between. */
+  /** The slot goes to the call that was queued first, without becoming free in between. */
   #release(): void {
-    for (const turn of this.#queue) {
-      this.#queue.delete(turn)
-      turn()
+    for (const start of this.#queue) {
+      this.#queue.delete(start)
+      start()
       return
     }
-    this.#inWork--
+    this.#running--
   }
 }
 
-/** What a call in work occupies. */
-class Place extends WaitNode {
+/** The slot of a running call. */
+class Slot extends WaitNode {
   #release: (() => void) | null
   #vacated = false
 
@@ -143,13 +145,13 @@ class Place extends WaitNode {
     this.#release = release
   }
 
-  /** The call has ended; its place is free once nothing that it began goes on. */
+  /** The call has ended; its slot is free when no abandoned work of it runs. */
   vacate(): void {
     this.#vacated = true
-    if (!this.hasUnfinished) this.#free()
+    if (!this.hasAbandoned) this.#free()
   }
 
-  override finished(): void {
+  override onAbandonedEnded(): void {
     if (this.#vacated) this.#free()
   }
 
@@ -159,7 +161,12 @@ class Place extends WaitNode {
   }
 }
 
-/** A bulkhead of its own for each thing that can be overrun on its own. */
+/**
+ * Creates a bulkhead. Use one for each dependency that can be overloaded on its own.
+ *
+ * @param name appears in errors and in the list of waits
+ * @throws InvalidOptionError for an invalid option
+ */
 export function bulkhead(name: string, options: BulkheadOptions): Bulkhead {
   return new Bulkhead(name, options)
 }

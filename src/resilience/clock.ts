@@ -1,17 +1,22 @@
 import type { Milliseconds } from './duration.ts'
 
 /**
- * The clock and the timers of the house. `src/resilience` is the only room that may touch the platform's own
- * (`npm run check` sees to it), so that every wait in Punctual has passed through a door where it can be named.
+ * The clock and the timers of the house. `src/resilience` is the only room that may touch the
+ * platform's own (`npm run check` sees to it), so that every wait in Punctual has passed through a
+ * door where it can be named.
  */
 
 // The global itself is a getter, which costs as much as the reading.
 const { performance } = globalThis
 
-// `performance.now()` is three times cheaper than `process.hrtime.bigint()`, but counts from the start of its own thread.
+// `performance.now()` is three times cheaper than `process.hrtime.bigint()`, but counts from the
+// start of its own thread.
 const origin = originOfPerformance()
 
-/** A thread may be held up between the two readings, which makes the origin too early, never too late: the latest of a few is the best. */
+/**
+ * A thread may be held up between the two readings, which makes the origin too early, never too
+ * late: the latest of a few is the best.
+ */
 function originOfPerformance(): number {
   let origin = Number.NEGATIVE_INFINITY
   for (let sample = 0; sample < 5; sample++) {
@@ -20,7 +25,10 @@ function originOfPerformance(): number {
   return origin
 }
 
-/** Milliseconds of the machine's monotonic clock, the same in every thread and process of this machine. Never wall time. */
+/**
+ * Milliseconds of the machine's monotonic clock, the same in every thread and process of this
+ * machine. Never wall time.
+ */
 export function monotonicNow(): Milliseconds {
   return (origin + performance.now()) as Milliseconds
 }
@@ -34,13 +42,19 @@ export function wallClock(): Date {
 export type Cancel = () => void
 
 export interface TimerOptions {
-  /** Keep the process alive while the timer is pending. Default: true for `after`, false for `every`. */
+  /**
+   * Keep the process alive while the timer is pending. Default: true for `after`, false for
+   * `every`.
+   */
   readonly keepAlive?: boolean
 }
 
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** Calls `run` once, `limit` milliseconds from now. An unbounded limit never runs, and costs nothing. */
+/**
+ * Calls `run` once, `limit` milliseconds from now. An unbounded limit never runs, and costs
+ * nothing.
+ */
 export function after(limit: Milliseconds, run: () => void, options: TimerOptions = {}): Cancel {
   if (limit === Number.POSITIVE_INFINITY) return () => {}
   const timer = setTimeout(run, Math.min(limit, LONGEST_TIMER))
@@ -64,7 +78,10 @@ export function pause(limit: Milliseconds, options?: TimerOptions): Promise<void
 
 declare const instant: unique symbol
 
-/** An instant of the monotonic clock, in milliseconds, by which something must have ended. Never wall time. */
+/**
+ * An instant of the monotonic clock, in milliseconds, by which something must have ended. Never
+ * wall time.
+ */
 export type Deadline = number & { readonly [instant]: true }
 
 /** No deadline at all. */
@@ -75,12 +92,18 @@ export function deadlineAt(at: number): Deadline {
   return at as Deadline
 }
 
-/** The instant `limit` milliseconds after `now` (default: the present). An unbounded limit gives no deadline. */
+/**
+ * The instant `limit` milliseconds after `now` (default: the present). An unbounded limit gives no
+ * deadline.
+ */
 export function deadlineIn(limit: Milliseconds, now: number = monotonicNow()): Deadline {
   return (now + limit) as Deadline
 }
 
-/** Milliseconds left at `now` (default: the present); 0 once it has passed, unbounded without a deadline. */
+/**
+ * Milliseconds left at `now` (default: the present); 0 once it has passed, unbounded without a
+ * deadline.
+ */
 export function remainingUntil(deadline: Deadline, now: number = monotonicNow()): Milliseconds {
   return Math.max(0, deadline - now) as Milliseconds
 }

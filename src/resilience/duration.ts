@@ -2,7 +2,9 @@ import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 
 declare const milliseconds: unique symbol
 
-/** A length of time in milliseconds. `unbounded` is the only way to say "without limit"; 0 is zero. */
+/**
+ * A length of time in milliseconds. `unbounded` is the only way to say "without limit"; 0 is zero.
+ */
 export type Milliseconds = number & { readonly [milliseconds]: true }
 
 /** Without limit. Never 0, null or -1. */
@@ -16,7 +18,10 @@ export function ms(value: number): Milliseconds {
   return value as Milliseconds
 }
 
-/** Reads `250ms`, `5s`, `10m`, `1h`, `2d` or `unbounded`; undefined for anything else, a bare number included. */
+/**
+ * Reads `250ms`, `5s`, `10m`, `1h`, `2d` or `unbounded`; undefined for anything else, a bare number
+ * included.
+ */
 export function parseDuration(text: string): Milliseconds | undefined {
   if (text === 'unbounded') return UNBOUNDED
   const match = FORM.exec(text)
@@ -40,7 +45,10 @@ export function formatElapsed(value: number): string {
   return `${(value / 60_000).toFixed(1)} min`
 }
 
-/** A length of time as an app writes it: `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'2d'`, `'unbounded'`, or a number of milliseconds. */
+/**
+ * A length of time as an app writes it: `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'2d'`, `'unbounded'`,
+ * or a number of milliseconds.
+ */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | 'unbounded' | number
 
 /** Limits are mostly literals; reading one again costs ten times what looking it up does. */

@@ -6,18 +6,22 @@ import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 export interface WithFallbackOptions extends ParentOption {
-  /** Which errors the fallback is for. Default: all, save reasons to abort that are no time-out. */
+  /**
+   * Which errors the fallback is for. Default: all errors but abort reasons that are not a timeout.
+   */
   readonly when?: (error: unknown) => boolean
 }
 
 /**
- * Takes something else where work fails, whatever the failure; the list of waits calls it `degraded`. It has no limit of its own: put `withTimeout`
- * inside for that. (For a time-out alone, `withTimeout` has a `fallback` too.)
+ * Calls `work`, and takes a fallback if it fails for any reason; the outcome in the list of waits
+ * is `degraded` then. It has no timeout: put `withTimeout` inside. (For a fallback after a timeout
+ * only, `withTimeout` has the option `fallback`.)
  *
- * @param name what is wanted, for the list of waits
- * @param fallback a value, or a function of the error that makes one
- * @returns what `work` returns, or the fallback; rejects as `work` does where the fallback is not for that error, and with the fallback's own
- *   error (whose `cause` is the work's) where that fails too
+ * @param name what the caller waits for; appears in the list of waits
+ * @param fallback a value, or a function of the error that returns one
+ * @returns what `work` returns, or the fallback; rejects as `work` does if the fallback is not for
+ *   that error, and with the error of the fallback, whose `cause` is that of `work`, if the
+ *   fallback fails too
  */
 export function withFallback<Value, Otherwise>(
   name: string,
@@ -33,28 +37,31 @@ export function withFallback<Value, Otherwise>(
   }
 }
 
-/** Nobody is there any more to be told something else. */
+/** Not for a client that has disconnected or a shutdown: the caller is gone. */
 function rescuesByDefault(error: unknown): boolean {
   return isTimeout(error) || !isAbortReason(error)
 }
 
-/** Where the same thing may be had, by name, in the order they are asked. Each is a function of the key. */
+/** The sources by name, in the order in which they are asked. Each is a function of the key. */
 export type Sources = Readonly<Record<string, (key: never, wait: WaitContext) => unknown>>
 
-/** What all these sources take as their key. */
+/** The type of the key of all sources. */
 export type KeyOf<From extends Sources> = From[keyof From] extends (key: infer Key, wait: WaitContext) => unknown
   ? Key
   : never
 
 export interface FallbackChainOptions<From extends Sources> {
   readonly sources: From
-  /** Whether an error of a source means that the next should be asked. Any other is passed on as it is. */
+  /** Whether to ask the next source after this error. Any other error is passed on. */
   readonly next: (error: unknown, source: keyof From & string) => boolean
-  /** For how many keys it is remembered which source answered; the one used longest ago is forgotten first. Default: 10,000. */
+  /**
+   * For how many keys, the most recently used, the source that answered is remembered. Default:
+   * 10,000.
+   */
   readonly remember?: number
 }
 
-/** An answer, and who gave it. */
+/** An answer and its source. */
 export type Answer<From extends Sources> = {
   readonly [Source in keyof From & string]: {
     readonly source: Source
@@ -63,39 +70,41 @@ export type Answer<From extends Sources> = {
 }[keyof From & string]
 
 export interface AskOptions<Source extends string> extends ParentOption {
-  /** Which to ask first, where nothing is remembered of this key; e.g. what the caller supposes. Default: the first of `sources`. */
+  /** The source to ask first if none is remembered for the key. Default: the first of `sources`. */
   readonly first?: Source | undefined
 }
 
 /**
- * Asks one source after another, until one has the answer: for ids that look alike and belong to different places. The source that answered
- * is remembered by key and asked first the next time.
+ * Asks one source after another until one has the answer: for ids that look alike and belong to
+ * different systems. The source that answered is remembered for the key, and asked first the next
+ * time.
  */
 export class FallbackChain<From extends Sources> {
   readonly name: string
   readonly #sources: From
   readonly #names: readonly (keyof From & string)[]
   readonly #next: (error: unknown, source: keyof From & string) => boolean
-  readonly #most: number
-  /** In order of use, the one used longest ago first: that is the order a `Map` keeps. */
+  readonly #maxRemembered: number
+  /** In order of use, the least recently used first: a `Map` keeps the order of insertion. */
   readonly #answered = new Map<KeyOf<From>, keyof From & string>()
 
-  /** @throws RangeError for options that do not apply */
+  /** @throws InvalidOptionError for an invalid option */
   constructor(name: string, { sources, next, remember = 10_000 }: FallbackChainOptions<From>) {
     this.name = name
     this.#sources = sources
     this.#names = Object.keys(sources)
     this.#next = next
-    this.#most = readCount(`the fallbackChain "${name}"`, 'remember', remember, 0)
+    this.#maxRemembered = readCount(`the fallback chain "${name}"`, 'remember', remember, 0)
     if (this.#names.length === 0)
-      throw new InvalidOptionError(`the fallbackChain "${name}"`, 'sources', sources, 'must have at least one source')
+      throw new InvalidOptionError(`the fallback chain "${name}"`, 'sources', sources, 'must have at least one source')
   }
 
   /**
-   * Asks for what belongs to this key.
+   * Asks for the value of a key.
    *
-   * @returns the answer and its source; rejects with the error of the source asked last, or of the first whose error `next` does not name
-   * @throws RangeError (as a rejection) when `first` is none of the sources
+   * @returns the answer and its source; rejects with the error of the last source, or the first
+   *   error that `next` does not accept
+   * @throws InvalidOptionError (as a rejection) if `first` is not one of the sources
    */
   async ask(key: KeyOf<From>, options?: AskOptions<keyof From & string>): Promise<Answer<From>> {
     const parent = parentOf(options)
@@ -113,7 +122,7 @@ export class FallbackChain<From extends Sources> {
     throw new Error('unreachable: there is at least one source')
   }
 
-  /** Which source answered for this key the last time, as far as it is remembered. */
+  /** The source that answered last for this key; undefined if none is remembered. */
   remembered(key: KeyOf<From>): (keyof From & string) | undefined {
     return this.#answered.get(key)
   }
@@ -123,24 +132,24 @@ export class FallbackChain<From extends Sources> {
     return callWithin(parent, (wait) => ask(key, wait))
   }
 
-  #inOrder(key: KeyOf<From>, wished: (keyof From & string) | undefined): readonly (keyof From & string)[] {
-    if (wished !== undefined && !this.#names.includes(wished)) {
+  #inOrder(key: KeyOf<From>, first: (keyof From & string) | undefined): readonly (keyof From & string)[] {
+    if (first !== undefined && !this.#names.includes(first)) {
       throw new InvalidOptionError(
-        `the fallbackChain "${this.name}"`,
+        `the fallback chain "${this.name}"`,
         'first',
-        wished,
+        first,
         `must be one of ${this.#names.join(', ')}`,
       )
     }
-    const first = this.#answered.get(key) ?? wished
-    return first === undefined ? this.#names : [first, ...this.#names.filter((name) => name !== first)]
+    const start = this.#answered.get(key) ?? first
+    return start === undefined ? this.#names : [start, ...this.#names.filter((name) => name !== start)]
   }
 
   #remember(key: KeyOf<From>, source: keyof From & string): void {
-    if (this.#most === 0) return
+    if (this.#maxRemembered === 0) return
     this.#answered.delete(key)
     this.#answered.set(key, source)
-    if (this.#answered.size <= this.#most) return
+    if (this.#answered.size <= this.#maxRemembered) return
     for (const oldest of this.#answered.keys()) {
       this.#answered.delete(oldest)
       return
@@ -148,7 +157,12 @@ export class FallbackChain<From extends Sources> {
   }
 }
 
-/** One for each kind of thing that may be in more than one place. */
+/**
+ * Creates a chain of sources for one kind of value that may be in more than one system.
+ *
+ * @param name appears in errors
+ * @throws InvalidOptionError for an invalid option
+ */
 export function fallbackChain<From extends Sources>(
   name: string,
   options: FallbackChainOptions<From>,

@@ -8,8 +8,9 @@ interface PendingAlarm extends Alarm {
 }
 
 /**
- * A clock that stands still until it is told to advance, for tests of code that waits: give its `wheel` to `withDeadline` or to a
- * policy, and a limit of a minute runs out in no time, at exactly its minute.
+ * A clock that stands still until it is told to advance, for tests of code that waits: give its
+ * `wheel` to `withDeadline` or to a policy, and a limit of a minute runs out in no time, at exactly
+ * its minute.
  */
 export class ManualClock implements WheelClock {
   readonly wheel: TimerWheel
@@ -42,12 +43,17 @@ export class ManualClock implements WheelClock {
     return alarm
   }
 
-  /** Moves the clock on at once, as a blocked event loop does: what fell due meanwhile is late. Nothing runs before `settle` or `advance`. */
+  /**
+   * Moves the clock on at once, as a blocked event loop does: what fell due meanwhile is late.
+   * Nothing runs before `settle` or `advance`.
+   */
   jump(by: Duration): void {
     this.#now += readDuration('ManualClock.jump', 'by', by)
   }
 
-  /** Moves the clock on, stopping wherever something falls due, and lets promises settle in between. */
+  /**
+   * Moves the clock on, stopping wherever something falls due, and lets promises settle in between.
+   */
   async advance(by: Duration): Promise<void> {
     const end = this.#now + readDuration('ManualClock.advance', 'by', by)
     await this.settle()

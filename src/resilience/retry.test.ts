@@ -38,7 +38,7 @@ function scoped<Value>(
 }
 
 function make(clock: ManualClock, options: Partial<RetryOptions> = {}): ReturnType<typeof retry> {
-  return retry('partner', { base: '100ms', random: () => 0.5, wheel: clock.wheel, ...options })
+  return retry('partner', { initialDelay: '100ms', random: () => 0.5, wheel: clock.wheel, ...options })
 }
 
 describe('a retry', () => {
@@ -92,7 +92,7 @@ describe('a retry', () => {
   it('does not begin a delay that outlasts the deadline', () =>
     scoped(async (clock) => {
       const { calls, work } = failing(clock, 9)
-      await assert.rejects(make(clock, { base: '1s', attempts: 9 }).run(work), ill)
+      await assert.rejects(make(clock, { initialDelay: '1s', attempts: 9 }).run(work), ill)
       assert.deepEqual(calls, [0])
       assert.equal(clock.now(), 0)
     }, 400))
@@ -101,7 +101,7 @@ describe('a retry', () => {
     scoped(async (clock) => {
       const { calls, work } = failing(clock, 99)
       const wait = withTimeout('page', '1s', () =>
-        make(clock, { attempts: 99, random: () => 0.999, budget: { most: 99 } }).run(work),
+        make(clock, { attempts: 99, random: () => 0.999, budget: { max: 99 } }).run(work),
       )
       const checked = assert.rejects(wait, ill)
       await clock.advance('1m')
@@ -117,7 +117,7 @@ describe('a retry', () => {
       let inside: WaitScope | undefined
       const wait = withDeadline('work', '1m', (scope) => {
         inside = scope
-        return make(clock, { base: '10s', most: '10s' }).run(work)
+        return make(clock, { initialDelay: '10s', maxDelay: '10s' }).run(work)
       })
       const checked = assert.rejects(wait, gone)
       await clock.advance('1s')
@@ -129,7 +129,7 @@ describe('a retry', () => {
 
   it('spends no more retries than its budget, over all calls', () =>
     scoped(async (clock) => {
-      const policy = make(clock, { attempts: 2, budget: { share: 0.1, perSecond: 0, most: 5 } })
+      const policy = make(clock, { attempts: 2, budget: { share: 0.1, perSecond: 0, max: 5 } })
       let calls = 0
       const all = Array.from({ length: 200 }, () =>
         policy
@@ -158,10 +158,10 @@ describe('a retry', () => {
     const clock = new ManualClock()
     for (const [wrong, option] of [
       [{ attempts: 0 }, 'attempts'],
-      [{ base: -1 }, 'base'],
-      [{ most: Number.NaN }, 'most'],
+      [{ initialDelay: -1 }, 'initialDelay'],
+      [{ maxDelay: Number.NaN }, 'maxDelay'],
       [{ budget: { share: -1 } }, 'budget.share'],
-      [{ budget: { most: Number.POSITIVE_INFINITY } }, 'budget.most'],
+      [{ budget: { max: Number.POSITIVE_INFINITY } }, 'budget.max'],
     ] as const) {
       assert.throws(
         () => make(clock, wrong),

@@ -8,32 +8,38 @@ import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 export interface RetryOptions {
-  /** How often it is tried, the first time included. Default: 3. */
+  /** How many attempts there are, including the first. Default: 3. */
   readonly attempts?: number
-  /** The first delay is of this order. Default: 50 ms. */
-  readonly base?: Duration
-  /** No delay is longer. Default: 2 s. */
-  readonly most?: Duration
-  /** How delays are spread. Default: `full`. */
+  /** The order of the first delay. Default: 50 ms. */
+  readonly initialDelay?: Duration
+  /** The longest delay. Default: 2 s. */
+  readonly maxDelay?: Duration
+  /** How delays are randomized. Default: `full`. */
   readonly jitter?: Jitter
-  /** How many retries there may be over all calls: by default one for ten calls, plus one a second, at most ten at once. */
+  /**
+   * How many retries all calls may make together. Default: one for ten calls, plus one a second.
+   */
   readonly budget?: RetryBudgetOptions
   /**
-   * Whether an error is worth another attempt. Default: all, save reasons to abort that are no time-out, waits that were refused for lack
-   * of time, an open breaker and a full bulkhead.
+   * Whether an error is worth another attempt. Default: all errors but abort reasons that are not a
+   * timeout, waits that were refused for lack of time, an open breaker and a full bulkhead.
    */
   readonly when?: (error: unknown, attempt: number) => boolean
-  /** Numbers from 0 up to 1. Default: `Math.random`. */
+  /** Returns numbers from 0 to 1. Default: `Math.random`. */
   readonly random?: () => number
-  /** The clock of its budget. Default: that of the process. Delays go by the clock of the work around. */
+  /**
+   * The clock of the budget. Default: the clock of the process. Delays use the clock of their
+   * scope.
+   */
   readonly wheel?: TimerWheel
 }
 
 /**
- * Tries again what failed, after a growing delay, as long as there are attempts, budget and time. A delay that would outlast the
- * deadline is not begun: the error is given at once, while something can still be made of it.
+ * Repeats work that failed, after a growing delay, while there are attempts, budget and time left.
+ * If the delay would exceed the deadline, it rejects at once, so that there is time for a fallback.
  *
- * Only for work that is safe to repeat. Every attempt wants a limit of its own: put `withTimeout` inside, and another around all of them.
+ * Only for work that is safe to repeat. Give every attempt a timeout: put `withTimeout` inside, and
+ * another around all attempts.
  */
 export class Retry {
   readonly name: string
@@ -43,15 +49,15 @@ export class Retry {
   readonly #when: (error: unknown, attempt: number) => boolean
   readonly #wheel: TimerWheel
 
-  /** @throws RangeError for options that do not apply */
+  /** @throws InvalidOptionError for an invalid option */
   constructor(name: string, options: RetryOptions) {
     const what = `the retry "${name}"`
     this.name = name
     this.#attempts = readCount(what, 'attempts', options.attempts ?? 3, 1)
     this.#backOff = {
       jitter: options.jitter ?? 'full',
-      base: readDuration(what, 'base', options.base ?? '50ms'),
-      most: readDuration(what, 'most', options.most ?? '2s'),
+      initialDelay: readDuration(what, 'initialDelay', options.initialDelay ?? '50ms'),
+      maxDelay: readDuration(what, 'maxDelay', options.maxDelay ?? '2s'),
       random: options.random ?? Math.random,
     }
     this.#when = options.when ?? isFailureOfWork
@@ -62,8 +68,9 @@ export class Retry {
   /**
    * Calls `work` until it succeeds.
    *
-   * @param work is told the number of its attempt, from 1
-   * @returns what `work` returns; rejects with the error of the last attempt, or with the reason when what is around it is given up
+   * @param work receives the number of the attempt, from 1
+   * @returns what `work` returns; rejects with the error of the last attempt, or with the reason if
+   *   it is given up with its request
    */
   async run<Value>(
     work: (wait: WaitContext, attempt: number) => Value | PromiseLike<Value>,
@@ -87,7 +94,7 @@ export class Retry {
   }
 }
 
-/** A pause that is over at once when what is around it is given up; it rejects with that reason then. */
+/** A delay that rejects at once when its request is given up. */
 async function pauseWithin(parent: WaitNode, name: string, length: number): Promise<void> {
   await startWait(parent, name, ms(Number.POSITIVE_INFINITY), ({ signal }) => {
     return new Promise<void>((resolve) => {
@@ -118,59 +125,66 @@ class Pause extends WheelEntry {
   }
 }
 
-/** A policy for each thing that is retried: the budget is counted for all its calls. */
+/**
+ * Creates a retry policy. Use one for each dependency, because the budget is shared by all its
+ * calls.
+ *
+ * @param name appears in errors and in the list of waits
+ * @throws InvalidOptionError for an invalid option
+ */
 export function retry(name: string, options: RetryOptions = {}): Retry {
   return new Retry(name, options)
 }
 
-/** How many retries a policy may spend, over all its calls. */
+/** How many retries a policy may make, over all its calls. */
 export interface RetryBudgetOptions {
-  /** Retries earned by each call: with 0.1, a tenth of the load on top at most. Default: 0.1. */
+  /** Retries that each call earns: 0.1 adds a tenth of the load at most. Default: 0.1. */
   readonly share?: number
-  /** Retries earned each second besides, so that a call now and then may be retried too. Default: 1. */
+  /** Retries earned each second in addition, for dependencies with few calls. Default: 1. */
   readonly perSecond?: number
-  /** How many may be saved up; it begins full. Default: 10. */
-  readonly most?: number
+  /** How many retries may be saved up; the budget starts full. Default: 10. */
+  readonly max?: number
 }
 
 /**
- * A token bucket that keeps retries from multiplying the load on something that is down for everybody. The idea is that of Finagle's
- * `RetryBudget` and of gRPC's retry throttling (gRFC A6): calls earn, retries spend.
+ * A token bucket that keeps retries from multiplying the load on a dependency that is down, as
+ * Finagle's `RetryBudget` and gRPC's retry throttling (gRFC A6) do: calls earn tokens, retries
+ * spend them.
  */
 export class RetryBudget {
   readonly #share: number
   readonly #perMillisecond: number
-  readonly #most: number
+  readonly #max: number
   #tokens: number
   #earnedAt: number
 
   /**
    * @param now milliseconds of a monotonic clock
-   * @throws RangeError for options that do not apply
+   * @throws InvalidOptionError for an invalid option
    */
-  constructor(of: string, { share = 0.1, perSecond = 1, most = 10 }: RetryBudgetOptions, now: number) {
-    for (const [name, value] of Object.entries({ share, perSecond, most })) {
+  constructor(of: string, { share = 0.1, perSecond = 1, max = 10 }: RetryBudgetOptions, now: number) {
+    for (const [name, value] of Object.entries({ share, perSecond, max })) {
       if (!(value >= 0) || !Number.isFinite(value)) {
         throw new InvalidOptionError(of, `budget.${name}`, value, 'must be a finite number of at least 0')
       }
     }
     this.#share = share
     this.#perMillisecond = perSecond / 1_000
-    this.#most = most
-    this.#tokens = most
+    this.#max = max
+    this.#tokens = max
     this.#earnedAt = now
   }
 
-  /** A call was made for the first time. */
+  /** Called for the first attempt of each call. */
   earn(): void {
-    this.#tokens = Math.min(this.#most, this.#tokens + this.#share)
+    this.#tokens = Math.min(this.#max, this.#tokens + this.#share)
   }
 
-  /** Takes one retry, if there is one. */
+  /** Takes one retry; false if there is none. */
   spend(now: number): boolean {
-    this.#tokens = Math.min(this.#most, this.#tokens + (now - this.#earnedAt) * this.#perMillisecond)
+    this.#tokens = Math.min(this.#max, this.#tokens + (now - this.#earnedAt) * this.#perMillisecond)
     this.#earnedAt = now
-    // Tenths do not add up to exactly one.
+    // Floating-point tenths do not add up to exactly one.
     if (this.#tokens < 1 - 1e-9) return false
     this.#tokens -= 1
     return true

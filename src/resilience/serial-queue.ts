@@ -1,4 +1,7 @@
-/** Runs one piece of asynchronous work after the other, in the order in which they were given. One that fails does not hold up the next. */
+/**
+ * Runs one piece of asynchronous work after the other, in the order in which they were given. One
+ * that fails does not hold up the next.
+ */
 export class SerialQueue {
   #last: Promise<unknown> = Promise.resolve()
 

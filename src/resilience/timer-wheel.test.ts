@@ -35,7 +35,8 @@ function randomFrom(seed: number): () => number {
 
 describe('the timer wheel', () => {
   it('lets an entry set itself anew in its own turn, a round ahead, without running it again at once', async () => {
-    // A real loop: the run must be late by a fraction of a millisecond for the new time to fall into the slot that is being walked.
+    // A real loop: the run must be late by a fraction of a millisecond for the new time to fall
+    // into the slot that is being walked.
     let runs = 0
     let early = 0
     await new Promise<void>((resolve) => {

@@ -12,15 +12,19 @@ export interface Alarm {
 export interface WheelClock {
   /** Milliseconds of a monotonic clock. */
   now(): number
-  /** Calls `run` once, about `delay` milliseconds from now; it may be early, and the process may end before. */
+  /**
+   * Calls `run` once, about `delay` milliseconds from now; it may be early, and the process may end
+   * before.
+   */
   alarm(delay: number, run: () => void): Alarm
 }
 
 const LONGEST_TIMER = 2 ** 31 - 1
 
 /**
- * A timer belongs to the asynchronous context that made it. The wheel's serves everybody, so it is made in the context this file was
- * loaded in: else it would keep the request alive that happened to arm it, and run the expiries of others in its name.
+ * A timer belongs to the asynchronous context that made it. The wheel's serves everybody, so it is
+ * made in the context this file was loaded in: else it would keep the request alive that happened
+ * to arm it, and run the expiries of others in its name.
  */
 const nobody = new AsyncResource('PunctualTimerWheel')
 
@@ -40,13 +44,20 @@ export const SYSTEM_CLOCK: WheelClock = {
 
 /** A slot is one bit of a 32-bit word, so that the next occupied one is found by counting zeros. */
 const SLOTS = 32
-/** Milliseconds that a slot of each level spans. The whole wheel spans 2^35 ms, more than a year. */
+/**
+ * Milliseconds that a slot of each level spans. The whole wheel spans 2^35 ms, more than a year.
+ */
 const SPANS = [1, 2 ** 5, 2 ** 10, 2 ** 15, 2 ** 20, 2 ** 25, 2 ** 30] as const
 const HORIZON = 2 ** 35
 
-/** What can be put into a wheel: it carries its own links, so that neither setting nor cancelling it allocates anything. */
+/**
+ * What can be put into a wheel: it carries its own links, so that neither setting nor cancelling it
+ * allocates anything.
+ */
 export abstract class WheelEntry {
-  /** Neighbours in its slot; null while it is in none. The wheel's own business, like the two below. */
+  /**
+   * Neighbours in its slot; null while it is in none. The wheel's own business, like the two below.
+   */
   wheelNext: WheelEntry | null = null
   wheelPrevious: WheelEntry | null = null
   /** The millisecond since the wheel's beginning in which it falls due. */
@@ -74,13 +85,14 @@ class Slot extends WheelEntry {
 }
 
 /**
- * One timer for any number of waits: a hierarchical timing wheel after G. Varghese and T. Lauck, "Hashed and Hierarchical Timing
- * Wheels" (SOSP 1987), scheme 7, with seven levels of 32 slots. Setting and cancelling are O(1); an entry that is left alone is
- * moved down at most six times.
+ * One timer for any number of waits: a hierarchical timing wheel after G. Varghese and T. Lauck,
+ * "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 7, with seven levels of 32 slots.
+ * Setting and cancelling are O(1); an entry that is left alone is moved down at most six times.
  *
- * An entry never runs early. It runs in the first millisecond that begins at or after its time, plus what Node's timer and a busy
- * event loop add (1 to 4 ms when idle). After a loop that was blocked everything due runs at once, in order of due time to the
- * millisecond. While the wheel is empty no timer is armed anew; one that was armed for a cancelled entry lapses, and does not keep
+ * An entry never runs early. It runs in the first millisecond that begins at or after its time,
+ * plus what Node's timer and a busy event loop add (1 to 4 ms when idle). After a loop that was
+ * blocked everything due runs at once, in order of due time to the millisecond. While the wheel is
+ * empty no timer is armed anew; one that was armed for a cancelled entry lapses, and does not keep
  * the process alive.
  */
 export class TimerWheel {
@@ -123,7 +135,8 @@ export class TimerWheel {
   /**
    * Sets an entry, or sets it anew. One without a due time (infinite) is not set.
    *
-   * @param due when it falls due, in milliseconds of the clock; a time that has passed is due at once, but not before the caller returns
+   * @param due when it falls due, in milliseconds of the clock; a time that has passed is due at
+   *   once, but not before the caller returns
    * @param holds whether it keeps the process alive until it runs or is cancelled
    * @param now what the clock shows, for callers that have just read it
    */
@@ -140,7 +153,8 @@ export class TimerWheel {
     if (holds && ++this.#holding === 1) this.#alarm?.hold(true)
     const wake = this.#place(entry)
     if (wake < this.#quietUntil) this.#quietUntil = wake
-    // By the clock as it is: what the caller has read may be from before some long synchronous work.
+    // By the clock as it is: what the caller has read may be from before some long synchronous
+    // work.
     if (wake < this.#armedFor) this.#arm(wake, this.#clock.now())
   }
 
@@ -193,7 +207,8 @@ export class TimerWheel {
       if (word === 0) continue
       const span = SPANS[level] as number
       const current = Math.floor(this.#tick / span)
-      // The slots that follow the current one, the nearest in bit 0. What is in the current one is a whole round ahead.
+      // The slots that follow the current one, the nearest in bit 0. What is in the current one is
+      // a whole round ahead.
       const shift = ((current % SLOTS) + 1) % SLOTS
       const following = (word >>> shift) | (shift === 0 ? 0 : word << (SLOTS - shift))
       const distance = 32 - Math.clz32(following & -following)
@@ -219,7 +234,8 @@ export class TimerWheel {
     const now = this.#clock.now()
     const present = Math.floor(now - this.#origin)
     if (this.#size > 0) {
-      // Before anything runs: an entry that throws, or is cut while it spins, leaves the others to the next millisecond.
+      // Before anything runs: an entry that throws, or is cut while it spins, leaves the others to
+      // the next millisecond.
       this.#arm(present + 1, now)
       this.#quietUntil = Number.NEGATIVE_INFINITY
       this.#runSlot()

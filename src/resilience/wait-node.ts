@@ -4,9 +4,15 @@ import { type Milliseconds, ms } from './duration.ts'
 import { type TimerWheel, type WheelEntry, waitWheel } from './timer-wheel.ts'
 import type { Waits } from './waits.ts'
 
-/** What work that is awaited is told about its wait. Properties may be taken apart: `({ signal }) => fetch(url, { signal })`. */
+/**
+ * What work that is awaited is told about its wait. Properties may be taken apart: `({ signal }) =>
+ * fetch(url, { signal })`.
+ */
 export interface WaitContext {
-  /** Aborted when nobody awaits the result any more, with the reason. Costs nothing unless it is looked at. */
+  /**
+   * Aborted when nobody awaits the result any more, with the reason. Costs nothing unless it is
+   * looked at.
+   */
   readonly signal: AbortSignal
   /** The instant it runs out, in milliseconds of the monotonic clock. */
   readonly deadline: Deadline
@@ -22,11 +28,14 @@ export interface WaitsHolder {
 }
 
 /**
- * Something that is awaited or worked on, within which other things are: a request, a wait, a call through a breaker. Each ends by the
- * deadline of the one around it, and is given up with it. Making one allocates nothing beside it; signal and list of waits come when asked for.
+ * Something that is awaited or worked on, within which other things are: a request, a wait, a call
+ * through a breaker. Each ends by the deadline of the one around it, and is given up with it.
+ * Making one allocates nothing beside it; signal and list of waits come when asked for.
  *
- * Its fields are only declared, and set in constructors: those of a class that is made for every request are set in its own. V8 remembers by place in the code which
- * objects come by there, and at a place that many classes share it gives up remembering, which takes half a microsecond for the fields of one request.
+ * Its fields are only declared, and set in constructors: those of a class that is made for every
+ * request are set in its own. V8 remembers by place in the code which objects come by there, and at
+ * a place that many classes share it gives up remembering, which takes half a microsecond for the
+ * fields of one request.
  */
 export class WaitNode implements WheelEntry, WaitContext {
   declare wheelNext: WheelEntry | null
@@ -38,7 +47,10 @@ export class WaitNode implements WheelEntry, WaitContext {
   declare startedAt: number
   /** What has begun inside keeps the one it began with. */
   declare deadline: Deadline
-  /** What waits inside must leave of the time, in milliseconds, so that something can be made of their failure. */
+  /**
+   * What waits inside must leave of the time, in milliseconds, so that something can be made of
+   * their failure.
+   */
   declare reserve: number
   declare parent: WaitNode | null
   /** Where waits inside are written down; null outside of any scope. */
@@ -53,7 +65,7 @@ export class WaitNode implements WheelEntry, WaitContext {
   /** Over, but for what is open inside. */
   declare protected leaving: boolean
   /** Work begun inside that goes on although it was given up. */
-  declare protected unfinished: number
+  declare protected abandonedInside: number
 
   /** @param parent undefined: the class that calls this sets all of the fields itself */
   constructor(
@@ -81,7 +93,7 @@ export class WaitNode implements WheelEntry, WaitContext {
     this.nextOpen = null
     this.previousOpen = null
     this.leaving = false
-    this.unfinished = 0
+    this.abandonedInside = 0
   }
 
   get signal(): AbortSignal {
@@ -96,7 +108,10 @@ export class WaitNode implements WheelEntry, WaitContext {
     return remainingUntil(this.deadline, this.wheel.now())
   }
 
-  /** Milliseconds that a wait beginning at `now` may take at most: what is left, less the reserve. May be negative. */
+  /**
+   * Milliseconds that a wait beginning at `now` may take at most: what is left, less the reserve.
+   * May be negative.
+   */
   available(now: number): number {
     return this.deadline - this.reserve - now
   }
@@ -147,7 +162,10 @@ export class WaitNode implements WheelEntry, WaitContext {
     parent.firstOpen = this
   }
 
-  /** It is over. While something inside is still open it stays linked, so that what is around can give that up. */
+  /**
+   * It is over. While something inside is still open it stays linked, so that what is around can
+   * give that up.
+   */
   leave(): void {
     const { parent } = this
     if (parent === null) return
@@ -172,26 +190,28 @@ export class WaitNode implements WheelEntry, WaitContext {
   }
 
   /** Work begun inside goes on although it was given up; what is around it is told. */
-  beginUnfinished(): void {
-    for (let around = this.parent; around !== null; around = around.parent) around.unfinished++
+  beginAbandoned(): void {
+    for (let around = this.parent; around !== null; around = around.parent) around.abandonedInside++
   }
 
-  endUnfinished(): void {
+  endAbandoned(): void {
     for (let around = this.parent; around !== null; around = around.parent) {
-      if (--around.unfinished === 0) around.finished()
+      if (--around.abandonedInside === 0) around.onAbandonedEnded()
     }
   }
 
   /** Whether work begun inside goes on although it was given up. */
-  get hasUnfinished(): boolean {
-    return this.unfinished > 0
+  get hasAbandoned(): boolean {
+    return this.abandonedInside > 0
   }
 
   /** Called when the last of it has ended. */
-  finished(): void {}
+  onAbandonedEnded(): void {}
 }
 
-/** What is around a wait that belongs to no scope: no deadline, no list of waits, never given up. */
+/**
+ * What is around a wait that belongs to no scope: no deadline, no list of waits, never given up.
+ */
 export const ROOT: WaitNode = new WaitNode(null)
 
 /** Writes down that something was not begun at all. */

@@ -7,8 +7,8 @@ import { ROOT, type WaitContext, WaitNode, type WaitsHolder } from './wait-node.
 import { type WaitRecord, Waits } from './waits.ts'
 
 /**
- * One unit of work, such as a request: what AsyncLocalStorage carries through everything it starts. Its waits end by its deadline, less the
- * reserve, and are written down in its list of waits.
+ * One unit of work, such as a request: what AsyncLocalStorage carries through everything it starts.
+ * Its waits end by its deadline, less the reserve, and are written down in its list of waits.
  */
 export class WaitScope extends WaitNode implements WaitsHolder {
   declare protected kept: Waits | null
@@ -16,7 +16,8 @@ export class WaitScope extends WaitNode implements WaitsHolder {
   /**
    * Does not watch its own deadline: `watchDeadline` does.
    *
-   * @param startedAt milliseconds of the wheel's clock; undefined: the class that calls this sets all of the fields itself
+   * @param startedAt milliseconds of the wheel's clock; undefined: the class that calls this sets
+   *   all of the fields itself
    * @param deadline the instant by which all of it must have ended
    * @param reserve milliseconds before the deadline that its waits leave; default 0
    * @param parent the work it is part of; default none
@@ -61,7 +62,10 @@ export class WaitScope extends WaitNode implements WaitsHolder {
   }
 }
 
-/** Carries the scope through awaits, timers, ticks and events. A request is one scope to all copies of Punctual in its process. */
+/**
+ * Carries the scope through awaits, timers, ticks and events. A request is one scope to all copies
+ * of Punctual in its process.
+ */
 export const waitScopes: AsyncLocalStorage<WaitScope> = new ProcessGlobal<AsyncLocalStorage<WaitScope>>(
   'waitScopes',
 ).getOrCreate(() => new AsyncLocalStorage())
@@ -72,8 +76,9 @@ export function currentWaits(): WaitScope | undefined {
 }
 
 /**
- * What is being called into, while its function runs synchronously: so that a policy inside a wait, or a wait inside a policy, belongs
- * to it without being told. AsyncLocalStorage would know it after an `await` too, for as much as everything else in a wait costs.
+ * What is being called into, while its function runs synchronously: so that a policy inside a wait,
+ * or a wait inside a policy, belongs to it without being told. AsyncLocalStorage would know it
+ * after an `await` too, for as much as everything else in a wait costs.
  */
 let callee: WaitNode | null = null
 /** The scope in which that was called. */
@@ -104,7 +109,10 @@ export function currentParent(): WaitNode {
 
 const adopted = new WeakMap<WaitScope, WaitScope>()
 
-/** Stands in for a scope that another copy of Punctual has made: classes of two copies cannot link to each other. Ledger and context are the original's. */
+/**
+ * Stands in for a scope that another copy of Punctual has made: classes of two copies cannot link
+ * to each other. Ledger and context are the original's.
+ */
 function adopt(foreign: WaitScope): WaitScope {
   let own = adopted.get(foreign)
   if (own === undefined) {
@@ -125,8 +133,9 @@ function adopt(foreign: WaitScope): WaitScope {
 /** Options of everything that waits. */
 export interface ParentOption {
   /**
-   * What this is part of, for work that has awaited something before: the object that its own function was given. Default: the wait or
-   * policy whose function is being called, else the current scope. `null`: nothing, not even the request.
+   * What this is part of, for work that has awaited something before: the object that its own
+   * function was given. Default: the wait or policy whose function is being called, else the
+   * current scope. `null`: nothing, not even the request.
    */
   readonly parent?: WaitContext | null
 }

@@ -1,8 +1,8 @@
 import type { Milliseconds } from './duration.ts'
 
 /**
- * How a wait ended. `expired`: it ran out, and nothing took its place. `degraded`: a fallback took its place. `aborted`: given up for a reason
- * that is no time-out. `refused`: not begun.
+ * How a wait ended. `expired`: it ran out, and nothing took its place. `degraded`: a fallback took
+ * its place. `aborted`: given up for a reason that is no time-out. `refused`: not begun.
  */
 export type WaitOutcome = 'ok' | 'failed' | 'timed-out' | 'degraded' | 'aborted' | 'refused'
 
@@ -21,7 +21,10 @@ export interface WaitRecord {
 
 const BOUND = 100
 
-/** The waits of one unit of work, in the order they began: at most `bound` of them by name, the rest counted. */
+/**
+ * The waits of one unit of work, in the order they began: at most `bound` of them by name, the rest
+ * counted.
+ */
 export class Waits {
   readonly #bound: number
   readonly #recorded: WaitRecord[] = []

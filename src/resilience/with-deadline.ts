@@ -11,17 +11,19 @@ export interface WithDeadlineOptions extends ParentOption {
   /** Gives all of it up when it is aborted. */
   readonly signal?: AbortSignal
   /**
-   * The timers of everything inside; default: those of the process. For tests: `new ManualClock().wheel`. Work that goes by a clock of its
-   * own is part of nothing else.
+   * The timers of everything inside; default: those of the process. For tests: `new
+   * ManualClock().wheel`. Work that goes by a clock of its own is part of nothing else.
    */
   readonly wheel?: TimerWheel
 }
 
 /**
- * Runs work outside of requests (a job, a command, a test) in a scope of its own: everything it awaits ends by its deadline, is written
- * down in its list of waits, and is given up with it. `currentWaits()` inside is the scope.
+ * Runs work outside of requests (a job, a command, a test) in a scope of its own: everything it
+ * awaits ends by its deadline, is written down in its list of waits, and is given up with it.
+ * `currentWaits()` inside is the scope.
  *
- * @returns what `work` returns; rejects with a `WaitTimeoutError` when the limit runs out, with the reason when it is given up
+ * @returns what `work` returns; rejects with a `WaitTimeoutError` when the limit runs out, with the
+ *   reason when it is given up
  * @throws RangeError (as a rejection) for limits that are no lengths of time
  */
 export function withDeadline<Value>(

@@ -9,11 +9,15 @@ import type { WaitOutcome } from './waits.ts'
 
 export interface WithTimeoutOptions<Value, Otherwise = never> extends ParentOption {
   /**
-   * Taken in place of the result when the wait expires, or is refused for lack of time: a value, or a function that makes one. What a
-   * function promises is awaited for as long as the wait itself was allowed, and may use up the reserve.
+   * Taken in place of the result when the wait expires, or is refused for lack of time: a value, or
+   * a function that makes one. What a function promises is awaited for as long as the wait itself
+   * was allowed, and may use up the reserve.
    */
   readonly fallback?: Otherwise | ((expired: WaitTimeoutError) => Otherwise | PromiseLike<Otherwise>)
-  /** Called with a result that came when nobody awaited it any more, e.g. to close a connection. Its failure is a warning of the process. */
+  /**
+   * Called with a result that came when nobody awaited it any more, e.g. to close a connection. Its
+   * failure is a warning of the process.
+   */
   readonly dispose?: (late: Value) => unknown
   /** Gives the wait up when it is aborted; it rejects with the signal's reason then. */
   readonly signal?: AbortSignal
@@ -22,17 +26,21 @@ export interface WithTimeoutOptions<Value, Otherwise = never> extends ParentOpti
 }
 
 /**
- * Awaits work by name, for a limited time: `limit`, or what is left of the deadline around it less the reserve, whichever is less.
+ * Awaits work by name, for a limited time: `limit`, or what is left of the deadline around it less
+ * the reserve, whichever is less.
  *
  * The result is that of `work`. What else may happen, and how the list of waits calls it:
- * - `expired`: it ran out. The promise rejects with a `WaitTimeoutError`, and the work's signal is aborted with the same error.
+ * - `expired`: it ran out. The promise rejects with a `WaitTimeoutError`, and the work's signal is
+ *   aborted with the same error.
  * - `degraded`: it ran out, and the fallback took its place.
- * - `refused`: too little was left to begin. As if it had run out at once; `started` of the error is false.
- * - `aborted`: what is around it was given up (client gone, shutdown, shed, superseded). The promise rejects with that reason; there is no fallback,
- *   and it is no time-out.
+ * - `refused`: too little was left to begin. As if it had run out at once; `started` of the error
+ *   is false.
+ * - `aborted`: what is around it was given up (client gone, shutdown, shed, superseded). The
+ *   promise rejects with that reason; there is no fallback, and it is no time-out.
  * - `failed`: the work threw or rejected. The promise rejects with the same.
  *
- * Work that goes on afterwards counts as a zombie (`abandonedOperations`) until it ends; its late result is given to `dispose`, its late rejection is dropped.
+ * Work that goes on afterwards counts as a zombie (`abandonedOperations`) until it ends; its late
+ * result is given to `dispose`, its late rejection is dropped.
  *
  * @param name what is waited for, for list of waits, errors and metrics; from a small fixed set
  * @param timeout e.g. `'5s'` or milliseconds; `'unbounded'` leaves only the deadline
@@ -55,7 +63,10 @@ export function withTimeout<Value, Otherwise = never>(
 
 /** What begins a wait: `Value` is what the work yields, `Otherwise` what its fallback does. */
 export interface WaitOptions<Value, Otherwise> {
-  /** Taken in place of the result when the wait expired, or when `rescues` says so. A function is called with the error. */
+  /**
+   * Taken in place of the result when the wait expired, or when `rescues` says so. A function is
+   * called with the error.
+   */
   readonly fallback?: Otherwise | ((error: unknown) => Otherwise | PromiseLike<Otherwise>)
   /** Whether the fallback is for this error of the work, too. */
   readonly rescues?: ((error: unknown) => boolean) | undefined
@@ -73,8 +84,9 @@ const LEAST = 1
 const NO_OPTIONS = {}
 
 /**
- * Begins a wait: calls `work`, and settles as it does, unless time, the surroundings or a signal give it up before. One object is the timer's
- * entry, the record in the list of waits, what `work` is told, and the parent of waits inside.
+ * Begins a wait: calls `work`, and settles as it does, unless time, the surroundings or a signal
+ * give it up before. One object is the timer's entry, the record in the list of waits, what `work`
+ * is told, and the parent of waits inside.
  *
  * @param own its own limit
  */
@@ -91,7 +103,10 @@ export function startWait<Value, Otherwise = never>(
   return wait.start(work, left)
 }
 
-/** The operation of `withTimeout`: its work is a function of the app. It never waits for its turn; a fallback may take the place of its error. */
+/**
+ * The operation of `withTimeout`: its work is a function of the app. It never waits for its turn; a
+ * fallback may take the place of its error.
+ */
 class Wait<Value, Otherwise> extends BoundedOperation {
   readonly name: string
   readonly #own: Milliseconds
@@ -197,7 +212,8 @@ class Wait<Value, Otherwise> extends BoundedOperation {
 
   override expire(): void {
     const { home } = this
-    // The wheel's timer has no context; listeners of the signal and the fallback belong to this work.
+    // The wheel's timer has no context; listeners of the signal and the fallback belong to this
+    // work.
     if (home === null) super.expire()
     else home.enter(() => super.expire())
   }

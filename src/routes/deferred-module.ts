@@ -155,7 +155,7 @@ export class DeferredModule<Routes = unknown> {
     this.#failures++
     const { prefix, retryFrom, retryMost } = this.settings
     this.#delay = delayAfter(
-      { jitter: 'decorrelated', base: retryFrom, most: retryMost, random: Math.random },
+      { jitter: 'decorrelated', initialDelay: retryFrom, maxDelay: retryMost, random: Math.random },
       this.#failures,
       this.#delay,
     )

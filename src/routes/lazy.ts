@@ -37,7 +37,7 @@ export function lazy<T>(name: string, load: () => PromiseLike<T> | T, options: L
       loading = null
       failures++
       delay = delayAfter(
-        { jitter: 'decorrelated', base, most: Math.max(base, RETRY_MOST), random: Math.random },
+        { jitter: 'decorrelated', initialDelay: base, maxDelay: Math.max(base, RETRY_MOST), random: Math.random },
         failures,
         delay,
       )

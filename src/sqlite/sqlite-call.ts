@@ -179,7 +179,7 @@ export class SqliteCall extends DatabaseOperation implements PoolTask {
     this.#writes = true
     this.#queue = writerQueue
     this.#job = { ...this.#job, transaction: 'own' }
-    this.deferWork()
+    this.requeueWork()
     writerQueue.enqueue(this)
     return true
   }

@@ -69,7 +69,7 @@ type Phase =
   | 'cancelling'
 
 /** Milliseconds. A lock within one process is released in less than the first; 50 keeps the delay after a release short. */
-const BACK_OFF = { jitter: 'decorrelated', base: 1, most: 50, random: Math.random } as const
+const BACK_OFF = { jitter: 'decorrelated', initialDelay: 1, maxDelay: 50, random: Math.random } as const
 
 /**
  * One connection of a pool: a thread that has the file open, or its replacement after it was lost.

@@ -67,7 +67,7 @@ export class RedisLink {
     this.#connection.onTurn(() => this.#turned())
     this.#breaker = breaker('redis', {
       openFor: '1s',
-      openAtMost: '5s',
+      maxOpenFor: '5s',
       probeTimeout: PROBE_LIMIT,
       counts: (error) => isFailureOfWork(error) && !(error instanceof Error && WELL.test(error.message)),
     })

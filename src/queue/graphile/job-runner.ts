@@ -13,7 +13,7 @@ import { type HeartbeatOptions, JobHeartbeat } from './job-heartbeat.ts'
 import type { JobTask } from './job-task.ts'
 
 /** Between two attempts to start. */
-const BACK_OFF = { jitter: 'full', base: 500, most: 30_000, random: Math.random } as const
+const BACK_OFF = { jitter: 'full', initialDelay: 500, maxDelay: 30_000, random: Math.random } as const
 /** Share of the timeout of `stop` after which running jobs are aborted. */
 const ABORT_SHARE = 0.8
 /**
@@ -77,7 +77,7 @@ export class JobRunner {
         await this.#runOnce()
       } catch (error) {
         if (this.#isStopping) return
-        if (monotonicNow() - begunAt > BACK_OFF.most) failures = 0
+        if (monotonicNow() - begunAt > BACK_OFF.maxDelay) failures = 0
         const retryInMs = delayAfter(BACK_OFF, ++failures, 0)
         const why = formatError(error)
         this.#options.events.emit('failing', `cannot run jobs, retrying in ${formatElapsed(retryInMs)}: ${why}`, {

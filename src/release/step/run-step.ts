@@ -81,7 +81,7 @@ export async function runStep(
     const left = ms(Math.max(1, end - monotonicNow()))
     const result = await runOnce({ ...task, attempt }, left, signal, logLine)
     const { locked, outcome, failure, tail } = result
-    const delay = delayAfter({ jitter: 'full', base: 500, most: 5_000, random: Math.random }, attempt, 0)
+    const delay = delayAfter({ jitter: 'full', initialDelay: 500, maxDelay: 5_000, random: Math.random }, attempt, 0)
     if (!locked || signal.aborted || monotonicNow() + delay >= end) {
       const why = outcome === 'timed-out' ? `timed out after ${formatElapsed(timeout)}` : result.why
       return { outcome, why, failure, tail, attempts: attempt, durationMs: Math.round(monotonicNow() - start) }

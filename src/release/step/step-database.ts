@@ -84,7 +84,9 @@ function openPostgresStep(task: StepTask, url: string): StepDatabase {
       } catch (error) {
         // In a transaction everything failed; the whole step is retried.
         if (inTransaction || !isLockTimeout(error)) throw error
-        await pause(ms(delayAfter({ jitter: 'full', base: 200, most: 3_000, random: Math.random }, attempt, 0)))
+        await pause(
+          ms(delayAfter({ jitter: 'full', initialDelay: 200, maxDelay: 3_000, random: Math.random }, attempt, 0)),
+        )
       }
     }
   }
