@@ -72,14 +72,14 @@ function ask(
 /** Sends raw text; resolves with what was received until the connection closed. */
 async function speak(text: string): Promise<string> {
   const socket = connect(server?.port ?? 0, '127.0.0.1')
-  let heard = ''
+  let received = ''
   socket.setEncoding('utf8').on('data', (chunk: string) => {
-    heard += chunk
+    received += chunk
   })
   socket.on('error', () => {})
   socket.write(text)
   await once(socket, 'close')
-  return heard
+  return received
 }
 
 test('livez answers 200 while the arbiter runs, readyz answers whether the app is ready', async () => {
@@ -210,11 +210,11 @@ describe('a client cannot occupy the server', () => {
     await start()
     const idle = connect(server?.port ?? 0, '127.0.0.1')
     await once(idle, 'connect')
-    const gone = once(idle, 'close')
+    const closed = once(idle, 'close')
     idle.resume()
     await server?.close(ms(100))
     server = null
-    await gone
+    await closed
   })
 })
 

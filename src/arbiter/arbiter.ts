@@ -56,7 +56,7 @@ const TICK_INTERVAL = ms(500)
 const UNUSED_SOCKET_TIMEOUT = ms(10_000)
 /** How long a watchdog that was asked to kill its process has until SIGKILL. */
 const KILL_GRACE = ms(1_000)
-/** How long a failed arbiter waits for its workers; they exit by themselves once it is gone. */
+/** How long a failed arbiter waits for its workers; they exit by themselves when it has exited. */
 const FAILURE_TIMEOUT = ms(3_000)
 
 /** The answer to commands after the arbiter has failed. */

@@ -214,7 +214,7 @@ test('the leftover socket of a killed arbiter is replaced, and close removes the
 })
 
 test('a missing directory is an error with a code', async () => {
-  await assert.rejects(startControlServer(join(directory, 'gone', 'control.sock'), control()), {
+  await assert.rejects(startControlServer(join(directory, 'missing', 'control.sock'), control()), {
     code: 'PUNCTUAL_STATE_DIR_UNWRITABLE',
   })
 })

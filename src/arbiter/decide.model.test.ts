@@ -235,6 +235,6 @@ test('after any sequence of faults it recovers, and every command is answered on
 
     world.ask({ name: 'stop' })
     for (let i = 0; i < 500 && world.exit === null; i++) world.step()
-    assert.equal((world.exit as { code: number } | null)?.code, 0, `seed ${seed}: it stops when it is told`)
+    assert.equal((world.exit as { code: number } | null)?.code, 0, `seed ${seed}: it stops on request`)
   }
 })

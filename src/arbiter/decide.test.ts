@@ -107,8 +107,8 @@ class Bench {
     return bench
   }
 
-  life(id: number): Life | 'gone' {
-    return this.state.workers.find((worker) => worker.id === id)?.life ?? 'gone'
+  life(id: number): Life | 'exited' {
+    return this.state.workers.find((worker) => worker.id === id)?.life ?? 'exited'
   }
 }
 
@@ -204,7 +204,7 @@ describe('boot', () => {
     bench.does({ type: 'timer', timer: { of: 'spawn' } })
     bench.does({ type: 'spawn-failed', worker: 3, why: 'EAGAIN' })
     assert.equal(bench.state.restarts.spawn, 1)
-    assert.equal(bench.life(3), 'gone')
+    assert.equal(bench.life(3), 'exited')
   })
 })
 

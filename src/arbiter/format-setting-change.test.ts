@@ -20,7 +20,7 @@ test('a change is shown with the value before it, if known and different', () =>
 })
 
 test('of each worker the worst reply counts, and exited workers are ignored', () => {
-  const told = summarizeReplies(
+  const summary = summarizeReplies(
     [
       new Map<number, Reply>([
         [4, { ok: true, value: '7' }],
@@ -36,7 +36,7 @@ test('of each worker the worst reply counts, and exited workers are ignored', ()
     ],
     ms(2_000),
   )
-  assert.deepEqual(told, {
+  assert.deepEqual(summary, {
     confirmed: [2, 4],
     lines: ['in force in workers 2, 4'],
     problems: [

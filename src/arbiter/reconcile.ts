@@ -4,8 +4,8 @@ import type { State, WorkerState } from './state.ts'
 
 /**
  * Compares the workers that exist with those that are wanted and returns the actions that bring
- * them together. It runs after every event and reads the state alone, not the event: whatever
- * goes wrong in whatever order is corrected the next time.
+ * them together. It runs after every event and reads the state alone, not the event, so that any
+ * fault is corrected the next time.
  */
 export function reconcile(state: State, at: number): Action[] {
   if (state.phase === 'stopping') return finishStop(state)

@@ -31,8 +31,8 @@ interface FakeWorker {
   value: string
   answers: boolean
   isBooting: boolean
-  readonly heard: RuntimeToWorker[]
-  readonly orders: Extract<ToWorker, { type: 'settings' }>[]
+  readonly received: RuntimeToWorker[]
+  readonly settings: Extract<ToWorker, { type: 'settings' }>[]
 }
 
 class Bench {
@@ -54,7 +54,7 @@ class Bench {
   }
 
   add(id: number, given: Partial<FakeWorker> = {}): FakeWorker {
-    const worker: FakeWorker = { value: '5', answers: true, isBooting: false, heard: [], orders: [], ...given }
+    const worker: FakeWorker = { value: '5', answers: true, isBooting: false, received: [], settings: [], ...given }
     this.workers.set(id, worker)
     this.relay.addWorker(id, (message) => {
       if (message.type === 'settings') this.#receiveSettings(id, message)
@@ -71,7 +71,7 @@ class Bench {
 
   #receive(id: number, message: RuntimeToWorker): void {
     const worker = this.workers.get(id)
-    worker?.heard.push(message)
+    worker?.received.push(message)
     if (worker === undefined || !worker.answers) return
     const { ask } = message
     if (message.type === 'unset') worker.value = '5'
@@ -83,7 +83,7 @@ class Bench {
 
   #receiveSettings(id: number, message: Extract<ToWorker, { type: 'settings' }>): void {
     const worker = this.workers.get(id)
-    worker?.orders.push(message)
+    worker?.settings.push(message)
     if (worker?.answers) this.settings.handle(id, { type: 'settings-changed', ask: message.ask })
   }
 
@@ -107,7 +107,7 @@ test('a value is checked, saved, and set in every worker that declares it, in th
   const { message, ...outcome } = await bench.settings.set({ [NAME]: '007' }, false)
   const changes = [{ name: NAME, value: '7', before: '5', after: '7' }]
   assert.deepEqual(outcome, { changes, confirmed: [1, 2], unconfirmed: [], isSaved: true })
-  assert.deepEqual([one.value, two.value, other.heard], ['7', '7', []])
+  assert.deepEqual([one.value, two.value, other.received], ['7', '7', []])
   assert.equal((await readSetFile(stateDir)).values.get(NAME)?.value, '7')
   assert.deepEqual(bench.settings.forWorker().set, { [NAME]: '7' })
   assert.deepEqual(bench.settings.inForce().declared, [
@@ -164,7 +164,7 @@ test('a worker that declares an outdated value gets the current one', () => {
   bench.declare(3)
   const stubborn = bench.add(4)
   bench.declare(4, NAME, 'not a number')
-  assert.deepEqual([set.heard, stubborn.heard], [[], []])
+  assert.deepEqual([set.received, stubborn.received], [[], []])
 })
 
 test('settings are applied by the arbiter and all workers; booting workers are not waited for', async () => {
@@ -178,10 +178,15 @@ test('settings are applied by the arbiter and all workers; booting workers are n
   assert.deepEqual([changes.length, confirmed], [3, [1]])
   assert.equal(bench.changes[0]?.requestTimeout, Number.POSITIVE_INFINITY)
   const change = { requestTimeout: 'unbounded', drainTimeout: 'unbounded', stopTimeout: 'unbounded' }
-  assert.deepEqual(one.orders[0], { type: 'settings', ask: 1, change, by: 'worker' })
-  assert.deepEqual(booting.orders[0]?.change, change)
+  assert.deepEqual(one.settings[0], { type: 'settings', ask: 1, change, by: 'worker' })
+  assert.deepEqual(booting.settings[0]?.change, change)
   await bench.settings.set({ stallInterruptAfter: '9s' }, false)
-  assert.deepEqual(one.orders[1], { type: 'settings', ask: 2, change: { stallInterruptAfter: 9_000 }, by: 'watchdog' })
+  assert.deepEqual(one.settings[1], {
+    type: 'settings',
+    ask: 2,
+    change: { stallInterruptAfter: 9_000 },
+    by: 'watchdog',
+  })
   assert.equal(bench.settings.forWorker().settings.stallInterruptAfter, 9_000)
 })
 
@@ -197,7 +202,7 @@ test('changes run one after the other, each checked against the result of the la
 })
 
 test('a value that cannot be saved is in force, and the failure is reported', async () => {
-  const bench = new Bench(new Map(), join(stateDir, 'gone'))
+  const bench = new Bench(new Map(), join(stateDir, 'missing'))
   const one = bench.add(1)
   bench.declare(1)
   assert.equal((await bench.settings.set({ [NAME]: '7' }, false)).isSaved, false)

@@ -27,7 +27,7 @@ test('values are read back in their order, and only the user can read the file',
 
 test('a missing file or directory means that nothing is set', async () => {
   assert.deepEqual(await readSetFile(stateDir), { values: new Map(), fault: null })
-  assert.deepEqual(await readSetFile(join(stateDir, 'gone')), { values: new Map(), fault: null })
+  assert.deepEqual(await readSetFile(join(stateDir, 'missing')), { values: new Map(), fault: null })
 })
 
 test('a damaged file is reported with its path and can be moved away', async () => {

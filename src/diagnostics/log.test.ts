@@ -172,8 +172,8 @@ describe('a blocked reader', () => {
       return text.includes('droppedLines')
     }, 'the lost lines are logged')
     const lines = text.split('\n').slice(0, -1)
-    const told = JSON.parse(lines.at(-1) ?? '') as Record<string, unknown>
-    assert.partialDeepStrictEqual(told, { level: 'warn', event: 'log-lines-dropped', droppedLines: lost })
+    const logged = JSON.parse(lines.at(-1) ?? '') as Record<string, unknown>
+    assert.partialDeepStrictEqual(logged, { level: 'warn', event: 'log-lines-dropped', droppedLines: lost })
     assert.equal(lines.length, 5_000 - lost + 1, 'every line that was not lost is whole')
     await log.close(LIMIT)
     closeSync(reader)

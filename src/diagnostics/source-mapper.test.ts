@@ -84,7 +84,7 @@ test('a frame with a broken source map is returned unchanged', async () => {
   const comment = '//# sourceMappingURL='
   const frames = [
     put('none.js', 'f()'),
-    put('missing.js', `f()\n${comment}gone.map`),
+    put('missing.js', `f()\n${comment}missing.map`),
     put('garbage.js', `f()\n${comment}data:application/json;base64,AAAA`),
     put('remote.js', `f()\n${comment}https://example.com/a.map`),
     put('device.js', `f()\n${comment}/dev/zero`),

@@ -12,7 +12,7 @@ const PROGRAM = `
   import { createLog } from ${JSON.stringify(LOG)}
   const log = createLog({ level: 'info', format: process.argv[1] })
   for (let index = 0; index < 30_000; index += 1) log.info({ index }, 'x'.repeat(100))
-  process.stderr.write('turned\\n')
+  process.stderr.write('wrote\\n')
   setTimeout(async () => {
     const lost = await log.close(100)
     process.stderr.write('lost ' + (lost > 0) + '\\n')
@@ -20,7 +20,7 @@ const PROGRAM = `
   }, 50)
 `
 
-/** A pipe that is open at both ends and that nobody reads. */
+/** A pipe that is open at both ends and never read. */
 function fullPipe(context: TestContext): number {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-pipe-'))
   const path = join(directory, 'pipe')
@@ -36,22 +36,22 @@ function fullPipe(context: TestContext): number {
 
 for (const format of ['json', 'text']) {
   for (const kind of ['pipe', 'socket']) {
-    const name = `a process whose ${format} log lies unread in a ${kind} goes on turning and ends when it wants to`
+    const name = `a process whose ${format} log is not read from a ${kind} keeps running and can exit`
     test(name, { timeout: 30_000 }, async (context) => {
-      // What Node itself makes for 'pipe' is a pair of sockets, as the journal's is.
+      // For 'pipe' Node uses a pair of sockets, as the journal does.
       const stdout = kind === 'pipe' ? fullPipe(context) : 'pipe'
       const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM, format], {
         stdio: ['ignore', stdout, 'pipe'],
       })
       context.after(() => child.kill('SIGKILL'))
       child.stdout?.pause()
-      let said = ''
+      let stderr = ''
       child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-        said += text
+        stderr += text
       })
       const [code] = (await once(child, 'exit')) as [number | null]
       assert.equal(code, 7)
-      assert.equal(said, 'turned\nlost true\n')
+      assert.equal(stderr, 'wrote\nlost true\n')
     })
   }
 }

@@ -9,7 +9,7 @@ import { createServiceManager, type ServiceManager } from '../../src/arbiter/ser
 import type { LogFields } from '../../src/diagnostics/log.ts'
 import { ms } from '../../src/resilience/duration.ts'
 
-/** Stands where systemd does: prints each datagram that arrives as one JSON line. Descriptors that come along are closed unread. */
+/** Acts as systemd: prints each datagram as one JSON line, and ignores descriptors. */
 const RECEIVER = `
 import json, socket, sys
 receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -27,7 +27,7 @@ const MISSING = ['python3', 'systemd-notify'].filter((program) => {
     return true
   }
 })
-// In CI a missing program is a fault of the machine, not a reason to pass.
+// In CI a missing program is a failure.
 const skip = MISSING.length > 0 && process.env.CI !== 'true' ? `needs ${MISSING.join(' and ')}` : false
 
 let directory = ''
@@ -81,11 +81,11 @@ async function eventually(holds: () => boolean): Promise<void> {
   }
 }
 
-/** What was told, without the barrier that systemd-notify sends after each message. */
-const told = (): string[] =>
+/** The messages without the barriers of systemd-notify. */
+const messages = (): string[] =>
   received.map((message) => message.trim()).filter((message) => !message.startsWith('BARRIER='))
 
-test('systemd is told of ready, reloading and stopping in order, with the status', { skip }, async () => {
+test('systemd is notified of ready, reloading and stopping in order, with the status', { skip }, async () => {
   await listen()
   manager = createServiceManager({ env: { NOTIFY_SOCKET: path }, log })
   manager.status('generation 1:  2 of 2\nworkers ready')
@@ -93,42 +93,42 @@ test('systemd is told of ready, reloading and stopping in order, with the status
   manager.reloading()
   manager.ready()
   manager.stopping()
-  await eventually(() => told().some((message) => message.includes('STOPPING=1')))
-  const all = told().join('\n')
+  await eventually(() => messages().some((message) => message.includes('STOPPING=1')))
+  const all = messages().join('\n')
   const order = [...all.matchAll(/^(READY|RELOADING|STOPPING)=1$/gm)].map((match) => match[1])
   assert.deepEqual(order, ['READY', 'RELOADING', 'READY', 'STOPPING'])
   assert.match(all, /^STATUS=generation 1: 2 of 2 workers ready$/m)
-  const reload = told().find((message) => message.includes('RELOADING=1')) ?? ''
+  const reload = messages().find((message) => message.includes('RELOADING=1')) ?? ''
   const [, at = ''] = /^MONOTONIC_USEC=(\d+)$/m.exec(reload) ?? []
   const now = Number(process.hrtime.bigint() / 1_000n)
   assert.ok(Number(at) > now - 60e6 && Number(at) <= now, 'the monotonic clock of the machine, in microseconds')
   assert.deepEqual(logged, [])
 })
 
-test('of many states of one status only the newest need arrive', { skip }, async () => {
+test('of many status texts only the latest must arrive', { skip }, async () => {
   await listen()
   manager = createServiceManager({ env: { NOTIFY_SOCKET: path }, log })
   for (let index = 1; index <= 200; index += 1) manager.status(`step ${index}`)
-  await eventually(() => told().includes('STATUS=step 200'))
-  assert.ok(told().length < 10)
+  await eventually(() => messages().includes('STATUS=step 200'))
+  assert.ok(messages().length < 10)
 })
 
-test('the watchdog is pinged while the arbiter turns, and not for another process', { skip }, async () => {
+test('the watchdog is pinged while the event loop runs, and not for another process', { skip }, async () => {
   await listen()
   manager = createServiceManager({
     env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '400000', WATCHDOG_PID: String(process.pid) },
     log,
   })
-  await eventually(() => told().filter((message) => message === 'WATCHDOG=1').length >= 3)
+  await eventually(() => messages().filter((message) => message === 'WATCHDOG=1').length >= 3)
   await manager.close(LIMIT)
   received = []
   manager = createServiceManager({ env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '200000', WATCHDOG_PID: '1' }, log })
   manager.ready()
-  await eventually(() => told().includes('READY=1'))
+  await eventually(() => messages().includes('READY=1'))
   assert.ok(!received.some((message) => message.includes('WATCHDOG')))
 })
 
-test('systemd’s variables are taken from the environment, so that no worker inherits them', () => {
+test('systemd’s variables are removed from the environment, so that no worker inherits them', () => {
   const env: Record<string, string | undefined> = {
     NOTIFY_SOCKET: path,
     WATCHDOG_USEC: '60000000',
@@ -139,7 +139,7 @@ test('systemd’s variables are taken from the environment, so that no worker in
   assert.deepEqual(env, { HOME: '/' })
 })
 
-test('without NOTIFY_SOCKET nothing is done', async () => {
+test('without NOTIFY_SOCKET nothing is sent', async () => {
   process.env.PATH = directory
   manager = createServiceManager({ env: { WATCHDOG_USEC: '200000' }, log })
   manager.status('x')
@@ -150,7 +150,7 @@ test('without NOTIFY_SOCKET nothing is done', async () => {
   assert.deepEqual(logged, [])
 })
 
-test('where systemd-notify is missing or fails, that is said once and harms nothing', async () => {
+test('a missing systemd-notify is logged once', async () => {
   process.env.PATH = directory
   manager = createServiceManager({ env: { NOTIFY_SOCKET: path }, log })
   manager.ready()
@@ -159,7 +159,7 @@ test('where systemd-notify is missing or fails, that is said once and harms noth
   assert.deepEqual(logged, [{ event: 'systemd-notify-failed', reason: 'not-found' }])
 })
 
-test('a systemd-notify that hangs is ended, and the next message is sent', async () => {
+test('a hanging systemd-notify is killed, and the next message is sent', async () => {
   const log2 = join(directory, 'calls')
   writeFileSync(join(directory, 'systemd-notify'), `#!/bin/sh\necho "$@" >> '${log2}'\nexec sleep 600\n`)
   chmodSync(join(directory, 'systemd-notify'), 0o755)

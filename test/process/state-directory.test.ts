@@ -6,12 +6,12 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 
-const ROOM = new URL('../../src/arbiter/state-directory.ts', import.meta.url).href
+const MODULE = new URL('../../src/arbiter/state-directory.ts', import.meta.url).href
 const LIMIT = { timeout: 30_000 }
 
-/** Takes the state directory when told to, says how that went, and stays. */
+/** Takes the state directory on request, prints the result, and keeps running. */
 const ARBITER = `
-  import { openStateDirectory } from ${JSON.stringify(ROOM)}
+  import { openStateDirectory } from ${JSON.stringify(MODULE)}
   process.stdout.write('here\\n')
   process.stdin.once('data', async () => {
     try {
@@ -68,7 +68,7 @@ async function kill(child: ChildProcess): Promise<void> {
   await once(child, 'exit')
 }
 
-test('a second arbiter on a state directory is refused with the first one’s pid and exit code 2', LIMIT, async () => {
+test('a second arbiter on a state directory is refused with the pid of the first and exit code 2', LIMIT, async () => {
   const [first, second] = [await arbiter(), await arbiter()]
   assert.equal(await first.take(), 'holds')
   const exit = once(second.child, 'exit')
@@ -77,19 +77,19 @@ test('a second arbiter on a state directory is refused with the first one’s pi
   assert.deepEqual(await exit, [2, null])
 })
 
-test('the lock of a killed arbiter is taken over by one of several that start at once', LIMIT, async () => {
+test('the lock of a killed arbiter is taken over by exactly one of several new ones', LIMIT, async () => {
   const dead = await arbiter()
   assert.equal(await dead.take(), 'holds')
   await kill(dead.child)
   assert.ok(existsSync(join(stateDir, 'arbiter.lock')), 'SIGKILL leaves the lock behind')
 
   const takers = await Promise.all(Array.from({ length: 4 }, arbiter))
-  const said = await Promise.all(takers.map((taker) => taker.take()))
-  const winners = takers.filter((_, index) => said[index] === 'holds')
-  assert.equal(winners.length, 1, said.join('\n'))
+  const results = await Promise.all(takers.map((taker) => taker.take()))
+  const winners = takers.filter((_, index) => results[index] === 'holds')
+  assert.equal(winners.length, 1, results.join('\n'))
   const { pid } = JSON.parse(readFileSync(join(stateDir, 'arbiter.lock'), 'utf8')) as { pid: number }
   assert.equal(pid, winners[0]?.child.pid)
-  for (const line of said.filter((line) => line !== 'holds')) {
+  for (const line of results.filter((line) => line !== 'holds')) {
     assert.equal(JSON.parse(line).code, 'PUNCTUAL_STATE_DIR_LOCKED')
   }
 })

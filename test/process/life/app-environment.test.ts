@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 
-/** Tells what it finds around itself: as an export of the app, or printed by plain Node. */
+/** Describes its environment: as an export of the app, or printed by plain Node. */
 const ABOUT = `
 import { basename } from 'node:path'
 export const about = () => ({
@@ -19,8 +19,8 @@ export const about = () => ({
 })
 `
 
-describe('an app finds what it would find under plain node', { concurrency: 2 }, () => {
-  it('its arguments, flags and working directory, and PORT and HOST besides', async () => {
+describe('an app has the same environment as under plain node', { concurrency: 2 }, () => {
+  it('its arguments, flags and working directory, plus PORT and HOST', async () => {
     const files = {
       'app.ts': `
 import { about } from './about.ts'
@@ -45,16 +45,16 @@ export default (request, response) => response.end(JSON.stringify({ ...about(), 
     assert.equal(host, '127.0.0.1')
   })
 
-  it('a channel of its own: it hears none of our messages, and what it sends is not mistaken for ours', async () => {
+  it('its own IPC channel, without messages of Punctual', async () => {
     await using server = await startServer({
       files: {
         'app.js': `
-const heard = []
-process.on('message', (message) => heard.push(message))
+const received = []
+process.on('message', (message) => received.push(message))
 process.send?.('ready')
 process.send?.({ type: 'ready', punctuality: true })
 process.send?.(null)
-export default (request, response) => response.end(JSON.stringify(heard))
+export default (request, response) => response.end(JSON.stringify(received))
 `,
       },
       settings: { workers: 1 },
@@ -67,7 +67,7 @@ export default (request, response) => response.end(JSON.stringify(heard))
     )
   })
 
-  it('--import runs before the app, once, in order, and not in our own processes', async () => {
+  it('--import runs before the app, once and in order, and not in the arbiter', async () => {
     await using server = await startServer({
       files: {
         'app.js': `export default (request, response) => response.end(JSON.stringify(globalThis.preloads))`,
@@ -86,7 +86,7 @@ globalThis.preloads = ['first']
     assert.equal(readFileSync(`${server.directory.path}/loads`, 'utf8'), 'main ')
   })
 
-  it('worker threads, child processes and forks of its own, none of which loads Punctual', async () => {
+  it('its own worker threads, child processes and forks do not load Punctual', async () => {
     await using server = await startServer({
       files: {
         'app.js': `
@@ -118,7 +118,7 @@ else console.log(JSON.stringify(seen))
     assert.deepEqual(JSON.parse(body), { fromThread: none, fromFork: none, fromExec: { ...none, flags: [] } })
   })
 
-  it('a fork of its own can listen, and speaks to the app alone', async () => {
+  it('its own fork can listen, and has a channel to the app only', async () => {
     await using server = await startServer({
       files: {
         'app.js': `

@@ -9,9 +9,9 @@ interface Case {
   readonly what: string
   readonly files: Readonly<Record<string, string>>
   readonly settings?: Readonly<Record<string, string | number>>
-  /** What the message must show of the app's own error, in front. */
+  /** What the message must show of the app's own error. */
   readonly shows?: readonly RegExp[]
-  /** What is written down of it. */
+  /** The incident that is recorded. */
   readonly incident?: Partial<Incident>
 }
 
@@ -84,7 +84,7 @@ const CASES: readonly Case[] = [
   },
 ]
 
-describe('a first generation that cannot boot ends with exit code 3, one message with the boot error in front, and nothing left', () => {
+describe('a first generation that cannot boot ends with exit code 3, one message with the boot error, and no processes', () => {
   for (const { what, shows = [], incident = {}, ...options } of CASES) {
     it(`an app ${what}`, async () => {
       const run = await runToEnd({ ...options, settings: { workers: 2, ...options.settings } })
@@ -99,7 +99,7 @@ describe('a first generation that cannot boot ends with exit code 3, one message
     })
   }
 
-  it('an app whose port is taken is told which, and what to do', async () => {
+  it('an app whose port is in use gets an error with the port and the flag to change', async () => {
     const holder = net.createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => holder.once('listening', resolve))
     const { port } = holder.address() as AddressInfo
@@ -119,7 +119,7 @@ describe('a first generation that cannot boot ends with exit code 3, one message
   })
 
   for (const major of [22, 26] satisfies NodeMajor[]) {
-    it(`Node ${major} too shows file and line of a syntax error`, async () => {
+    it(`Node ${major} shows file and line of a syntax error`, async () => {
       const { code, message } = await runToEnd({
         files: {
           'app.ts': 'import "./routes.ts"\n',

@@ -18,8 +18,8 @@ export default (request, response) => {
 `,
 }
 
-describe('the commands against a real server', () => {
-  it('status, incidents, config, reload and stop tell what they found and did', async (context) => {
+describe('commands against a running server', () => {
+  it('status, incidents, reload and stop report what they found and did', async (context) => {
     await using server = await startServer({ files: APP, settings: { workers: 2, restartDelayMin: '10ms' } })
 
     const quiet = await server.command('incidents', '--json')
@@ -90,7 +90,7 @@ describe('the commands against a real server', () => {
     assert.deepEqual([after.code, JSON.parse(after.stdout)], [0, whole])
   })
 
-  it('config shows the settings of a run, each with where it came from', async () => {
+  it('config shows the settings of a run with their origins', async () => {
     await using server = await startServer({
       files: { ...APP, 'punctual.config.ts': 'export default { keepAlive: "2s" as string }' },
       settings: { workers: 1 },

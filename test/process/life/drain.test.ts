@@ -7,7 +7,7 @@ import { keepAliveClients, request, requests, tally } from '../support/client.ts
 import { startServer, type TestServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
-/** `/slow` answers once its worker accepts no more, `/half` also but begins at once, `/hang` and `/half-hang` never do. `/waiting` counts them. */
+/** `/slow` answers once its worker no longer listens, `/half` too but begins at once, `/hang` and `/half-hang` never answer. `/waiting` counts them. */
 const APP = {
   'app.js': `
 import http from 'node:http'
@@ -27,12 +27,12 @@ server.listen(process.env.PORT)
 `,
 }
 
-/** Until as many requests wait inside the app. */
+/** Waits until so many requests are inside the app. */
 function waiting(server: TestServer, count: number): Promise<unknown> {
   return until(`${count} requests to wait`, async () => (await request(`${server.url}/waiting`)).body === String(count))
 }
 
-/** Short limits, in the order that the rules between them ask for. */
+/** Short timeouts that satisfy the rules between them. */
 const SHORT = {
   stallAction: 'report',
   requestTimeout: '1s',
@@ -41,8 +41,8 @@ const SHORT = {
   stopTimeout: '10s',
 }
 
-describe('a worker that leaves', () => {
-  it('finishes the requests in flight, on connections it then closes, and SIGTERM ends with exit code 0', async () => {
+describe('a draining worker', () => {
+  it('finishes the requests in flight, closes their connections, and SIGTERM ends with exit code 0', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1 } })
     using clients = await keepAliveClients(5, server.url)
     const kept = clients.all(`${server.url}/slow`)
@@ -60,7 +60,7 @@ describe('a worker that leaves', () => {
     )
   })
 
-  it('closes idle keep-alive connections when everything stops', async () => {
+  it('closes idle keep-alive connections at a stop', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1, keepAlive: '20s' } })
     const socket = net.connect(server.port, '127.0.0.1')
     socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
@@ -71,7 +71,7 @@ describe('a worker that leaves', () => {
     socket.destroy()
   })
 
-  it('keeps idle connections for one more request while others serve, and hurries when everything stops', async () => {
+  it('keeps idle connections for one more request during a reload, but not at a stop', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1, keepAlive: '20s' } })
     using clients = await keepAliveClients(3, server.url)
     using quiet = await keepAliveClients(1, server.url)
@@ -92,13 +92,13 @@ describe('a worker that leaves', () => {
     quiet.close()
   })
 
-  it('answers 503 to what is still unanswered at the drain limit, and closes what has begun', async () => {
+  it('at the drain timeout answers 503 to unanswered requests and closes responses that have begun', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1, ...SHORT, keepAlive: '10s' } })
     using clients = await keepAliveClients(4, server.url)
     const half = request(`${server.url}/half-hang`)
     await waiting(server, 1)
     assert.equal((await server.command('reload')).code, 0)
-    // The old worker drains. What its kept connections ask now has until the drain limit.
+    // The old worker drains. New requests on its connections have until the drain timeout.
     const late = await Promise.all(clients.all(`${server.url}/hang`))
     assert.deepEqual(tally(late), { 503: 4 })
     for (const { headers, body } of late) {
@@ -111,14 +111,14 @@ describe('a worker that leaves', () => {
     assert.deepEqual(restarts, {})
   })
 
-  it('tells WebSockets with 1012 after their grace, and lets them talk until then', async () => {
+  it('closes WebSockets with 1012 after their grace period', async () => {
     await using server = await startServer({
       files: {
         'app.js': `
 import http from 'node:http'
 import { WebSocketServer } from 'ws'
 const server = http.createServer((request, response) => response.end('ok'))
-new WebSocketServer({ server }).on('connection', (socket) => socket.on('message', (text) => socket.send('heard ' + text)))
+new WebSocketServer({ server }).on('connection', (socket) => socket.on('message', (text) => socket.send('echo ' + text)))
 server.listen(process.env.PORT)
 `,
       },
@@ -131,13 +131,13 @@ server.listen(process.env.PORT)
     await server.log('stopping')
     socket.send('you')
     const [answer] = (await within('an answer during the grace', once(socket, 'message'))) as [Buffer]
-    assert.equal(String(answer), 'heard you')
+    assert.equal(String(answer), 'echo you')
     const [code] = (await within('the close', closed)) as [number]
     assert.equal(code, 1012)
     assert.equal((await within('the server to stop', server.exit)).code, 0)
   })
 
-  it('is killed at the stop limit if it cannot leave, which is counted and told', async () => {
+  it('is killed at the stop timeout if it does not exit, which is counted and logged', async () => {
     await using server = await startServer({
       files: {
         'app.js': `
@@ -149,16 +149,14 @@ export default (request, response) => response.end('ok')
     })
     const { id } = await server.worker()
     assert.equal((await server.command('reload')).code, 0)
-    const { restarts } = await server.until('it to be gone', ({ workers }) =>
-      workers.every((worker) => worker.id !== id),
-    )
+    const { restarts } = await server.until('it to exit', ({ workers }) => workers.every((worker) => worker.id !== id))
     assert.deepEqual(restarts, { 'stop-timeout': 1 })
     const line = await server.log('worker-killed')
     const emergencyResponses = { inFlight: 0, unread: 0, closed: 0 }
     assert.partialDeepStrictEqual(line, { worker: id, reason: 'stop-timeout', emergencyResponses })
   })
 
-  it('leaves by itself when its own SIGTERM listener only closes things', async () => {
+  it('exits by itself if the SIGTERM listener of the app only closes its resources', async () => {
     await using server = await startServer({
       files: {
         'app.js': `

@@ -4,19 +4,19 @@ import { printedCode } from '../support/printed-error.ts'
 import { type ServerOptions, startServer, type TestServer } from '../support/server.ts'
 import { WAIT_LIMIT, within } from '../support/until.ts'
 
-/** What came of a `punctual run` that ends by itself. */
+/** The result of a `punctual run` that exits by itself. */
 export interface EndedRun {
   readonly code: number | null
-  /** What is not a line of the arbiter's log: its last message, and what the app printed. */
+  /** Its output without log lines: the last message, and what the app printed. */
   readonly message: string
   /** The code that the message ends with. */
   readonly errorCode: string | undefined
-  /** What it wrote down, the oldest first. */
+  /** The recorded incidents, oldest first. */
   readonly incidents: readonly Incident[]
   readonly server: TestServer
 }
 
-/** Runs `punctual run` to its own end, and fails if a process of it is left. */
+/** Runs `punctual run` until it exits, and fails if it leaves a process behind. */
 export async function runToEnd(options: ServerOptions, limit: number = WAIT_LIMIT): Promise<EndedRun> {
   await using server = await startServer({ ...options, ready: false })
   const { code } = await within('punctual run to end by itself', server.exit, limit)
@@ -27,14 +27,14 @@ export async function runToEnd(options: ServerOptions, limit: number = WAIT_LIMI
   return { code, message, errorCode: printedCode(message), incidents: await server.incidents(), server }
 }
 
-/** One message: it begins with our name, is said once, and shows nothing of our inside. */
+/** Asserts that there is one message, which begins with `punctual: ` and shows no internals. */
 export function assertOneMessage(message: string): void {
   assert.equal(message.match(/^punctual: /gm)?.length, 1, message)
   assert.match(message, /^punctual: /)
   assert.doesNotMatch(message, /(?:src|dist)\/(?:worker|arbiter|cli|watchdog|request|settings)\//, message)
 }
 
-/** The names, values and places that the operator needs are in the message, whatever its words are. */
+/** Asserts that the message has the names, values and places that the operator needs. */
 export function assertShows(message: string, names: readonly string[]): void {
   for (const name of names) assert.ok(message.includes(name), `${name} in: ${message}`)
 }

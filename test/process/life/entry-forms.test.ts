@@ -161,7 +161,7 @@ http.createServer((request, response) => response.end(cluster.isWorker && cluste
   },
 ]
 
-describe('every form of entry is served by two workers', { concurrency: 2 }, () => {
+describe('two workers serve every form of entry', { concurrency: 2 }, () => {
   for (const { what, files } of FORMS) {
     it(what, async () => {
       await using server = await startServer({ files, settings: { workers: 2 } })
@@ -177,7 +177,7 @@ describe('every form of entry is served by two workers', { concurrency: 2 }, () 
   }
 
   for (const major of [22, 26] satisfies NodeMajor[]) {
-    it(`on Node ${major} too: a handler in TypeScript, and CommonJS that listens as the main module`, async () => {
+    it(`on Node ${major} a handler in TypeScript and a CommonJS main module work`, async () => {
       const forms = FORMS.filter(({ what }) => what === 'a default-exported handler' || what.includes('CommonJS that'))
       for (const { files } of forms) {
         await using server = await startServer({ files, node: nodeBinary(major), settings: { workers: 1 } })
@@ -186,7 +186,7 @@ describe('every form of entry is served by two workers', { concurrency: 2 }, () 
     })
   }
 
-  it('an entry that exports nothing that can be served, and does not listen, is told so', async () => {
+  it('an entry that neither exports a handler nor listens fails to boot', async () => {
     await using server = await startServer({
       files: { 'app.js': 'export default { serve: true }\nsetInterval(() => {}, 1000)' },
       settings: { workers: 1, bootTimeout: '1s' },
@@ -198,8 +198,8 @@ describe('every form of entry is served by two workers', { concurrency: 2 }, () 
   })
 })
 
-describe('what an app listens on', { concurrency: 2 }, () => {
-  it('is two ports, both shared by all workers', async () => {
+describe('an app may listen on', { concurrency: 2 }, () => {
+  it('two ports, both shared by all workers', async () => {
     const second = await freePort()
     await using server = await startServer({
       files: {
@@ -216,7 +216,7 @@ http.createServer((request, response) => response.end('app')).listen(process.env
     assert.equal((await server.status()).address, `127.0.0.1:${server.port}`)
   })
 
-  it('is a free port, the same for all workers and after a reload', async () => {
+  it('a free port, the same for all workers and after a reload', async () => {
     await using server = await startServer({
       files: {
         'app.js': `import http from 'node:http'\nhttp.createServer((_, r) => r.end('ok')).listen(0, '127.0.0.1')`,
@@ -231,7 +231,7 @@ http.createServer((request, response) => response.end('app')).listen(process.env
     assert.equal((await request(`http://${address}`)).status, 200)
   })
 
-  it('is a free port for an exported handler too, and --port 0 says which', async () => {
+  it('a free port for an exported handler, which is logged', async () => {
     await using server = await startServer({
       files: { 'app.js': 'export default (request, response) => response.end("ok")' },
       settings: { workers: 2, port: 0 },
@@ -241,7 +241,7 @@ http.createServer((request, response) => response.end('app')).listen(process.env
     await server.log((line) => line.event === 'running' && line.address === address)
   })
 
-  it('is a Unix socket, and its file goes with the server', async () => {
+  it('a Unix socket, whose file is removed with the server', async () => {
     await using server = await startServer({
       files: {
         'app.js': `import http from 'node:http'\nhttp.createServer((_, r) => r.end('ok')).listen('./app.sock')`,
@@ -256,7 +256,7 @@ http.createServer((request, response) => response.end('app')).listen(process.env
     assert.equal(await overSocket(socketPath), 'ENOENT')
   })
 
-  it('speaks no HTTP at all, and drains all the same', async () => {
+  it('a port without HTTP, and still drains', async () => {
     await using server = await startServer({
       files: {
         'app.js': `import net from 'node:net'\nnet.createServer((socket) => socket.pipe(socket)).listen(process.env.PORT)`,
@@ -295,12 +295,12 @@ function overSocket(socketPath: string): Promise<string> {
 
 async function echo(server: TestServer, text: string): Promise<string> {
   const socket = net.connect(server.port, '127.0.0.1')
-  let heard = ''
+  let received = ''
   socket.setEncoding('utf8').on('data', (chunk) => {
-    heard += chunk
+    received += chunk
   })
   socket.write(text)
-  await until('the echo', () => heard.length >= text.length)
+  await until('the echo', () => received.length >= text.length)
   socket.destroy()
-  return heard
+  return received
 }

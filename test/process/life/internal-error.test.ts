@@ -5,7 +5,7 @@ import { printedCode } from '../support/printed-error.ts'
 import { startServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
-/** `/forge` tells the arbiter of a crash without an error, in our envelope: its decision throws. */
+/** `/forge` sends the arbiter a malformed message, on which `decide` throws. */
 const APP = {
   'app.js': `
 let hanging = 0
@@ -17,7 +17,7 @@ export default (request, response) => {
 `,
 }
 
-it('an arbiter that fails answers what is in flight, stops its workers, and exits with code 1 and an incident', async () => {
+it('an arbiter that fails answers requests in flight, kills its workers, and exits with code 1 and an incident', async () => {
   await using server = await startServer({ files: APP, settings: { workers: 1 } })
   const hanging = requests(5, `${server.url}/hang`)
   await until('5 requests in flight', async () => (await request(server.url)).body === '5')

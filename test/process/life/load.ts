@@ -2,20 +2,20 @@ import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Outcome, request, wordOf } from '../support/client.ts'
 
-/** What came of a load. */
+/** The result of a load. */
 export interface LoadResult {
-  /** Outcomes by their word: `{ '200': 8123 }`. */
+  /** Number of requests by outcome: `{ '200': 8123 }`. */
   readonly counts: Readonly<Record<string, number>>
   readonly total: number
-  /** Requests sent on a connection that had served one before. */
+  /** Requests sent on a reused connection. */
   readonly reused: number
-  /** Different bodies, in the order in which they were first seen. */
+  /** Different bodies in the order of their first occurrence. */
   readonly bodies: readonly string[]
-  /** Of outcomes other than 200, the first few, for the message of an assertion. */
+  /** The first outcomes other than 200, for assertion messages. */
   readonly faults: readonly string[]
 }
 
-/** Clients that send one request after another, back to back, until they are told to stop, or their scope is left. */
+/** Clients that send one request after another until they are stopped, or their scope ends. */
 export class Load implements AsyncDisposable {
   readonly #url: string
   readonly #rest: (() => number) | null

@@ -9,7 +9,7 @@ import { Load } from './load.ts'
 
 const APP = { 'app.js': `export default (request, response) => response.end(String(process.pid))` }
 
-/** Looks at `/status` again and again until told to stop; gives the fewest workers that were ready at any look. */
+/** Polls `/status` until it is stopped; returns the lowest number of ready workers. */
 function watchReady(server: TestServer): { stop(): Promise<{ fewest: number; looks: number }> } {
   let stopping = false
   let fewest = Number.POSITIVE_INFINITY
@@ -41,7 +41,7 @@ function idsOf({ workers }: Status): number[] {
 
 describe('a worker is recycled only once its replacement is ready', () => {
   for (const keepAlive of [true, false]) {
-    it(`after its requests, ${keepAlive ? 'with' : 'without'} keep-alive: no request fails, and never are fewer ready than wanted`, async (context) => {
+    it(`after its requests, ${keepAlive ? 'with' : 'without'} keep-alive: no request fails, and there are never fewer ready workers than wanted`, async (context) => {
       await using server = await startServer({
         files: APP,
         settings: { workers: 2, maxRequests: 50, recycleJitter: '50%', keepAlive: '2s' },
@@ -61,7 +61,7 @@ describe('a worker is recycled only once its replacement is ready', () => {
     })
   }
 
-  it('when it keeps using more memory than its limit, with an incident that says how much', async () => {
+  it('when it uses more memory than its limit, with an incident', async () => {
     await using server = await startServer({
       files: {
         'app.js': `
@@ -91,7 +91,7 @@ export default (request, response) => {
     assert.deepEqual(Object.keys(counts), ['200'], faults.join('; '))
   })
 
-  it('when it has reached its lifetime', async () => {
+  it('when it reaches its maximum lifetime', async () => {
     await using server = await startServer({
       files: APP,
       settings: { workers: 2, maxLifetime: '1s', recycleJitter: '50%' },
@@ -103,7 +103,7 @@ export default (request, response) => {
     assert.deepEqual((await server.status()).restarts, {})
   })
 
-  it('is not lost when the replacement cannot boot: it serves on', async () => {
+  it('and keeps serving while the replacement cannot boot', async () => {
     await using server = await startServer({
       files: APP,
       settings: { workers: 1, maxRequests: 20, restartDelayMin: '20ms', crashLimit: 'unbounded' },

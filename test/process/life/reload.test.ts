@@ -18,7 +18,7 @@ http.createServer((request, response) => setTimeout(() => response.end(${JSON.st
   }
 }
 
-/** Nobody but the generation is left. */
+/** Waits until only this generation is left. */
 function alone(server: TestServer, generation: number): Promise<unknown> {
   return server.until(`generation ${generation} to serve alone`, (status) => {
     return status.generation === generation && status.workers.every((worker) => worker.generation === generation)
@@ -27,7 +27,7 @@ function alone(server: TestServer, generation: number): Promise<unknown> {
 
 describe('a reload drops no request', () => {
   for (const keepAlive of [true, false]) {
-    it(`three reloads under load ${keepAlive ? 'with' : 'without'} keep-alive: every request is answered, and the new release takes over`, async (context) => {
+    it(`every request is answered by one of the releases, in three reloads under load ${keepAlive ? 'with' : 'without'} keep-alive`, async (context) => {
       await using server = await startServer({ files: release('v1'), settings: { workers: 2 } })
       await using load = new Load(server.url, 20, keepAlive)
       await until('the load to run', () => load.total > 200)
@@ -51,7 +51,7 @@ describe('a reload drops no request', () => {
     })
   }
 
-  it('clients whose keep-alive connections rest between requests may send at any moment of the drain', async (context) => {
+  it('clients may reuse idle keep-alive connections at any moment of the drain', async (context) => {
     await using server = await startServer({ files: release('v1'), settings: { workers: 2, keepAlive: '3s' } })
     await using load = new Load(server.url, 300, true, () => 550 + Math.random() * 700)
     const perClient = (): number => load.total / 300
@@ -65,7 +65,7 @@ describe('a reload drops no request', () => {
     assert.deepEqual(Object.keys(counts), ['200'], faults.join('; '))
   })
 
-  it('two reload commands at once are carried out one after the other, and both are answered', async () => {
+  it('two concurrent reload commands run one after the other, and both are answered', async () => {
     await using server = await startServer({ files: release('v1'), settings: { workers: 1 } })
     const [one, other] = await Promise.all([server.command('reload'), server.command('reload')])
     assert.deepEqual([one.code, other.code], [0, 0])
@@ -80,7 +80,7 @@ describe('a broken release never replaces a working one', () => {
     readonly what: string
     readonly source: string
     readonly reason: RestartReason
-    /** Of the worker that failed. */
+    /** The incident of the worker that failed. */
     readonly incident: Partial<Incident>
   }
   const BROKEN: readonly Broken[] = [
@@ -107,10 +107,10 @@ describe('a broken release never replaces a working one', () => {
       source: `
 import http from 'node:http'
 http.createServer((request, response) => response.end('broken')).listen(process.env.PORT)
-setTimeout(() => { throw new Error('the queue is gone') }, 150)
+setTimeout(() => { throw new Error('the queue is closed') }, 150)
 `,
       reason: 'crash',
-      incident: { kind: 'crash', error: { message: 'the queue is gone' } as ReportedError },
+      incident: { kind: 'crash', error: { message: 'the queue is closed' } as ReportedError },
     },
     {
       what: 'listens and then exits',
@@ -123,7 +123,7 @@ http.createServer((request, response) => response.end('broken')).listen(process.
     },
   ]
 
-  it('one that cannot boot, or does not stay, is dropped; the old keeps serving, and the command fails with the reason', async () => {
+  it('one that cannot boot or crashes soon is dropped, the old one keeps serving, and the command fails', async () => {
     await using server = await startServer({ files: release('v1'), settings: { workers: 2, bootTimeout: '3s' } })
     const pids = async (): Promise<unknown> => (await server.status()).workers.map(({ pid }) => pid)
     const before = await pids()
@@ -139,7 +139,7 @@ http.createServer((request, response) => response.end('broken')).listen(process.
       const ofGeneration = ({ worker }: Incident): boolean => worker?.generation === at + 2
       assert.partialDeepStrictEqual(await server.incident(what, ofGeneration), incident, what)
       const { generation, ready } = await server.until(
-        'the broken release to be gone',
+        'the broken release to be dropped',
         ({ workers }) => workers.length === 2,
       )
       assert.deepEqual({ generation, ready }, { generation: 1, ready: true }, what)
@@ -156,7 +156,7 @@ http.createServer((request, response) => response.end('broken')).listen(process.
     assert.equal((await request(server.url)).body, 'v2')
   })
 
-  it('an old worker that dies while a release boots is replaced at once', async () => {
+  it('an old worker that dies while a new release boots is replaced at once', async () => {
     await using server = await startServer({
       files: release('v1'),
       settings: { workers: 1, bootTimeout: '20s', restartDelayMin: '10ms' },

@@ -13,7 +13,7 @@ function serving(server: TestServer, count: number): Promise<unknown> {
 }
 
 describe('scaling', () => {
-  it('by command and by signal changes the number of workers, shows in the status, and drops no request', async () => {
+  it('by command and by signal changes the number of workers and drops no request', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1, keepAlive: '2s' } })
     await using load = new Load(server.url, 6, true)
     let from = 1
@@ -39,7 +39,7 @@ describe('scaling', () => {
     assert.deepEqual(Object.keys(counts), ['200'], faults.join('; '))
   })
 
-  it('refuses what is no number of workers, and changes nothing', async () => {
+  it('refuses an invalid number of workers', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1 } })
     for (const [wanted, code, errorCode] of [
       ['0', 2, 'PUNCTUAL_USAGE'],

@@ -4,7 +4,7 @@ import { request, requests, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
-/** `/slow` takes a second; when its own SIGTERM or SIGINT listener runs, it says how many requests it has answered. */
+/** `/slow` takes a second. Its SIGTERM and SIGINT listeners print how many requests were answered. */
 const APP = {
   'app.js': `
 import http from 'node:http'
@@ -29,11 +29,11 @@ function begun(server: TestServer, count: number): Promise<unknown> {
 }
 
 describe('a stop', () => {
-  it("by Ctrl-C reaches the whole process group, drains, and the app's own listener runs afterwards", async () => {
+  it("by Ctrl-C, which signals the whole process group, drains before the app's own listener runs", async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1 } })
     const slow = requests(6, `${server.url}/slow`)
     await begun(server, 6)
-    // What a terminal does: each process of the group gets the signal.
+    // As a terminal does: each process of the group gets the signal.
     for (const pid of server.processes()) process.kill(pid, 'SIGINT')
     assert.deepEqual(tally(await Promise.all(slow)), { 200: 6 })
     assert.deepEqual(await within('the server to stop', server.exit), { code: 0, signal: null })
@@ -41,7 +41,7 @@ describe('a stop', () => {
     assert.ok(!server.output.includes('SIGINT after'), server.output)
   })
 
-  it('that is signalled twice happens now, and every client gets a whole 503', async () => {
+  it('with a second signal happens at once, and every client gets a complete 503', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1 } })
     const slow = requests(6, `${server.url}/hang`)
     await begun(server, 6)
@@ -55,7 +55,7 @@ describe('a stop', () => {
     assert.ok(!server.output.includes('SIGTERM after'), server.output)
   })
 
-  it('while the first generation still boots ends at once with exit code 0', async () => {
+  it('while the first generation boots ends at once with exit code 0', async () => {
     await using server = await startServer({
       files: { 'app.js': 'console.log("booting")\nawait new Promise((resolve) => setTimeout(resolve, 60_000))' },
       settings: { workers: 2 },
@@ -68,7 +68,7 @@ describe('a stop', () => {
     assert.deepEqual(await server.incidents(), [])
   })
 
-  it('while the app spins for a moment waits for it', async () => {
+  it('while the app blocks briefly waits for it', async () => {
     await using server = await startServer({
       files: {
         'app.js': `

@@ -9,7 +9,7 @@ import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
-/** Stands where systemd does: prints each message as one JSON line, without the barriers that systemd-notify sends after each. */
+/** Acts as systemd: prints each message as one JSON line, without the barriers of systemd-notify. */
 const RECEIVER = `
 import json, socket, sys
 receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -31,7 +31,7 @@ const MISSING = ['python3', 'systemd-notify'].filter((program) => {
 })
 const skip = MISSING.length > 0 && process.env.CI !== 'true' ? `needs ${MISSING.join(' and ')}` : false
 
-it('systemd is told when the app is ready, reloads and stops, and workers do not speak to it', {
+it('systemd is notified when the app is ready, reloads and stops, and not by workers', {
   skip,
 }, async (context) => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-systemd-'))
@@ -60,7 +60,7 @@ it('systemd is told when the app is ready, reloads and stops, and workers do not
     await until('a ping of the watchdog', () => messages.flat().filter((word) => word === 'WATCHDOG=1').length >= 2)
 
     server.signal('SIGHUP')
-    await until('the reload to be told', () => states().length === 3)
+    await until('the reload to be reported', () => states().length === 3)
     const reloading = messages.find((message) => message.includes('RELOADING=1')) ?? []
     assert.ok(
       reloading.some((word) => /^MONOTONIC_USEC=\d+$/.test(word)),
@@ -69,7 +69,7 @@ it('systemd is told when the app is ready, reloads and stops, and workers do not
 
     server.directory.write({ 'app.js': 'throw new Error("not this one")' })
     assert.equal((await server.command('reload')).code, 1)
-    await until('the failed reload to be told', () => states().length === 5)
+    await until('the failed reload to be reported', () => states().length === 5)
 
     server.signal('SIGTERM')
     assert.deepEqual(await within('the server to stop', server.exit), { code: 0, signal: null })

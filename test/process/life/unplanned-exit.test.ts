@@ -5,7 +5,7 @@ import { printedCode } from '../support/printed-error.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-/** Ends in every way a process can. `/hang` is never answered; the process says how many wait. */
+/** Can exit in every way. `/hang` is never answered; `/hanging` counts those requests. */
 const APP = {
   'app.js': `
 import http from 'node:http'
@@ -14,7 +14,7 @@ let hanging = 0
 const ends = {
   '/exit': () => process.exit(0),
   '/throw': () => setTimeout(() => { throw new RangeError('out of luck') }),
-  '/reject': () => { Promise.reject(new Error('nobody listened')) },
+  '/reject': () => { Promise.reject(new Error('not handled')) },
 }
 http.createServer((request, response) => {
   if (request.url === '/hang') return void hanging++
@@ -27,7 +27,7 @@ http.createServer((request, response) => {
 
 const SETTINGS = { workers: 1, restartDelayMin: '10ms', crashLimit: 'unbounded' }
 
-/** Requests in flight, as the app itself counts them: from here on nothing of them is unread. */
+/** Starts requests and waits until the app has received all of them. */
 async function hang(server: TestServer, count: number): Promise<Promise<string>[]> {
   const waiting = requests(count, `${server.url}/hang`)
   await until(`${count} requests in flight`, async () => {
@@ -41,13 +41,13 @@ async function hang(server: TestServer, count: number): Promise<Promise<string>[
   })
 }
 
-describe('a worker that ends unasked has a stated reason, and is replaced', () => {
+describe('a worker that exits unexpectedly is replaced, with the reason recorded', () => {
   for (const [target, error] of [
     ['/exit', undefined],
     ['/throw', { name: 'RangeError', message: 'out of luck' }],
-    ['/reject', { name: 'Error', message: 'nobody listened' }],
+    ['/reject', { name: 'Error', message: 'not handled' }],
   ] as const) {
-    it(`${target.slice(1)} at run time: every request in flight gets a whole 503, none a reset`, async () => {
+    it(`${target.slice(1)} at run time: every request in flight gets a complete 503, none a reset`, async () => {
       await using server = await startServer({ files: APP, settings: SETTINGS })
       const { id } = await server.worker()
       const waiting = await hang(server, 12)
@@ -68,7 +68,7 @@ describe('a worker that ends unasked has a stated reason, and is replaced', () =
     })
   }
 
-  it('the error of a crash is told with the line of the app, and without our own frames', async () => {
+  it('the error of a crash has the line of the app and no frames of Punctual', async () => {
     await using server = await startServer({ files: APP, settings: SETTINGS })
     await request(`${server.url}/throw`)
     const { error } = await server.incident('of the crash', ({ kind }) => kind === 'crash')
@@ -76,7 +76,7 @@ describe('a worker that ends unasked has a stated reason, and is replaced', () =
     assert.doesNotMatch(error?.stack ?? '', /src\/worker|node:internal/)
   })
 
-  it('SIGKILL from outside is told as that', async () => {
+  it('SIGKILL from outside is recorded as that', async () => {
     await using server = await startServer({ files: APP, settings: SETTINGS })
     const { pid } = await server.worker()
     process.kill(pid ?? 0, 'SIGKILL')
@@ -90,7 +90,7 @@ describe('a worker that ends unasked has a stated reason, and is replaced', () =
     ['slowly', 'setInterval(() => kept.push(block()), 5)'],
     ['between two turns of the loop', 'for (;;) kept.push(block())'],
   ] as const) {
-    it(`a heap that fills up ${how} is told as out of memory`, async () => {
+    it(`a heap that fills up ${how} is recorded as out of memory`, async () => {
       await using server = await startServer({
         files: {
           'app.js': `
@@ -106,7 +106,7 @@ export default (request, response) => {
         env: { NODE_OPTIONS: '--max-old-space-size=128' },
       })
       const filling = request(`${server.url}/fill`)
-      // Where it fills up for longer than a stall may last, that incident tells of its end.
+      // If it fills up slowly, the incident is a stall that ends with it.
       const incident = await server.incident('of its end', ({ exit }) => exit !== undefined)
       const { used = 0, limit = 0 } = incident.heap ?? {}
       assert.equal(Math.round(limit / 2 ** 20), 128)
@@ -117,14 +117,14 @@ export default (request, response) => {
   }
 })
 
-describe('a worker that is the only one', () => {
-  it('is killed under load, and no connection is refused while none lives', async (context) => {
+describe('the only worker', () => {
+  it('is killed under load, and no connection is refused until its replacement is ready', async (context) => {
     await using server = await startServer({ files: APP, settings: { ...SETTINGS, restartDelayMin: '300ms' } })
     const outcomes: Promise<Awaited<ReturnType<typeof request>>>[] = []
     const { pid, id } = await server.worker()
     process.kill(pid ?? 0, 'SIGKILL')
     await server.until('its end to be known', ({ workers }) => workers.every((worker) => worker.id !== id))
-    // From here until the replacement is ready there is nobody to accept.
+    // Until the replacement is ready, no process accepts connections.
     await until('a replacement', async () => {
       outcomes.push(...requests(5, server.url))
       return (await server.status()).ready
@@ -135,7 +135,7 @@ describe('a worker that is the only one', () => {
     assert.ok(outcomes.length >= 5)
   })
 
-  it('is killed between the requests of keep-alive clients, and only those in flight are lost', async (context) => {
+  it('is killed between requests of keep-alive clients, and later requests succeed', async (context) => {
     await using server = await startServer({ files: APP, settings: SETTINGS })
     using clients = await keepAliveClients(10, server.url)
     const { pid, id } = await server.worker()
@@ -147,18 +147,18 @@ describe('a worker that is the only one', () => {
   })
 })
 
-describe('a worker that cannot boot any more', () => {
-  /** The first boot serves; the later ones fail until the file `mended` is there. */
+describe('a worker that can no longer boot', () => {
+  /** The first boot succeeds; later ones fail until the file `fixed` exists. */
   const FRAGILE = {
     'app.js': `
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 appendFileSync('boots', '.')
-if (readFileSync('boots', 'utf8').length > 1 && !existsSync('mended')) throw new Error('the certificate has expired')
+if (readFileSync('boots', 'utf8').length > 1 && !existsSync('fixed')) throw new Error('the certificate has expired')
 export default (request, response) => request.url === '/exit' ? process.exit(9) : response.end('ok')
 `,
   }
 
-  it('is tried again with growing delays, counted by reason, and serves once it can', async (context) => {
+  it('is restarted with growing delays, counted by reason, until it boots', async (context) => {
     await using server = await startServer({
       files: FRAGILE,
       settings: { workers: 1, restartDelayMin: '20ms', restartDelayMax: '400ms', crashLimit: 'unbounded' },
@@ -170,7 +170,7 @@ export default (request, response) => request.url === '/exit' ? process.exit(9) 
       .map(({ restartInMs }) => Math.round(Number(restartInMs)))
     context.diagnostic(`delays in ms: ${delays.join(', ')}`)
     assert.deepEqual(delays.slice(0, 5), [20, 40, 80, 160, 320])
-    server.directory.write({ mended: '' })
+    server.directory.write({ fixed: '' })
     const { restarts } = await server.until('it to serve again', ({ ready }) => ready)
     assert.equal(restarts.crash, 1)
     const boots = (await server.incidents()).filter(({ kind }) => kind === 'boot')
@@ -179,7 +179,7 @@ export default (request, response) => request.url === '/exit' ? process.exit(9) 
     assert.equal((await request(server.url)).status, 200)
   })
 
-  it('ends in exit code 5 at the crash limit, with the reasons counted', async () => {
+  it('ends with exit code 5 at the crash limit, with counts of the reasons', async () => {
     await using server = await startServer({
       files: FRAGILE,
       settings: { workers: 1, restartDelayMin: '10ms', crashLimit: 3, crashWindow: '1m' },
