@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import type { CacheRoomReport } from '../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport } from '../../src/diagnostics/modules/cache-report.ts'
 import type { Status } from '../../src/diagnostics/status.ts'
 import type { FaultStatus, Faults } from '../../test/reference-app/outside/faults.ts'
 import { freePort } from '../http/served-app.ts'
@@ -112,7 +112,7 @@ export class StartedApp {
     for (const end = performance.now() + CALL_LIMIT; performance.now() < end; await sleep(100)) {
       const answer = await fetch(`${this.#admin}/status`, { signal: AbortSignal.timeout(CALL_LIMIT) })
       const { workers } = (await answer.json()) as Status
-      const caches = workers.flatMap(({ modules }) => (modules.cache as CacheRoomReport | undefined)?.caches ?? [])
+      const caches = workers.flatMap(({ modules }) => (modules.cache as CacheModuleReport | undefined)?.caches ?? [])
       let [hits, all] = [0, 0]
       for (const { name, counts } of caches) {
         if (name !== 'auth:privy_id') continue

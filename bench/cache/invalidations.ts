@@ -1,6 +1,6 @@
 import { Agent } from 'node:http'
 import { join } from 'node:path'
-import type { CacheReport, CacheRoomReport } from '../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport, CacheReport } from '../../src/diagnostics/modules/cache-report.ts'
 import { VersionSource } from '../../test/process/cache/version-source.ts'
 import { request } from '../../test/process/support/client.ts'
 import { startRedis } from '../../test/process/support/redis.ts'
@@ -28,7 +28,7 @@ export async function measureInvalidations(times: number): Promise<readonly Inva
 async function amongWorkers(times: number): Promise<InvalidationFigures> {
   await using server = await startServer({ entry: APP, settings: { workers: WORKERS } })
   await server.until('all to know each other', ({ workers }) =>
-    workers.every(({ modules }) => (modules.cache as CacheRoomReport | undefined)?.peers === WORKERS - 1),
+    workers.every(({ modules }) => (modules.cache as CacheModuleReport | undefined)?.peers === WORKERS - 1),
   )
   return await measure(`acknowledged by ${WORKERS} workers under Punctual, HTTP included`, times, async () => {
     const { status, tookMs } = await request(`${server.url}/invalidate/key`)
@@ -50,7 +50,7 @@ async function amongMachines(times: number): Promise<InvalidationFigures> {
     const report = async (server: TestServer): Promise<CacheReport> =>
       JSON.parse((await request(`${server.url}/report`, { agent })).body) as CacheReport
     for (const server of [here, there]) {
-      await until('Redis to be heard', async () => (await report(server)).redis?.hears)
+      await until('Redis to be heard', async () => (await report(server)).redis?.subscribed)
     }
     return await measure('dropped by another machine, through Redis', times, async () => {
       await request(`${there.url}/get/key`, { agent })

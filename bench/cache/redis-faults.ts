@@ -53,7 +53,7 @@ export async function measureFaults(requests: number): Promise<readonly FaultFig
     const client = new Redis(proxy.url, { retryStrategy: () => 100 })
     const cache = cacheOver(client)
     try {
-      await until('Redis to be heard', () => cache.report().redis?.hears)
+      await until('Redis to be heard', () => cache.report().redis?.subscribed)
       await ask(fault, cache, 200)
       await begin(redis, proxy)
       figures.push(await ask(fault, cache, requests))

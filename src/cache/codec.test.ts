@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { jsonCodec } from './codec.ts'
 
-const again = (value: unknown): unknown => jsonCodec.decode(jsonCodec.encode(value))
+const roundTrip = (value: unknown): unknown => jsonCodec.decode(jsonCodec.encode(value))
 
 describe('the codec', () => {
-  test('gives back what it was given', () => {
+  test('decodes what it has encoded', () => {
     const values: readonly unknown[] = [
       null,
       undefined,
@@ -30,26 +30,26 @@ describe('the codec', () => {
       new Float64Array([1.5, -0]),
       new Uint8Array([7, 8]).buffer,
     ]
-    for (const value of values) assert.deepStrictEqual(again(value), value)
+    for (const value of values) assert.deepStrictEqual(roundTrip(value), value)
   })
 
-  test('an invalid date stays one', () => {
-    assert.ok(Number.isNaN((again(new Date(Number.NaN)) as Date).getTime()))
+  test('keeps an invalid date', () => {
+    assert.ok(Number.isNaN((roundTrip(new Date(Number.NaN)) as Date).getTime()))
   })
 
-  test('data that looks like its own marks stays data', () => {
+  test('keeps data that looks like its own marks', () => {
     const value = { $type: 'date', value: 5, inside: { $type: 'object', value: { $type: 'bigint', value: 'x' } } }
-    assert.deepStrictEqual(again(value), value)
+    assert.deepStrictEqual(roundTrip(value), value)
   })
 
-  test('a field called __proto__ is data', () => {
+  test('keeps a field named __proto__ as data', () => {
     const value = JSON.parse('{"__proto__":{"admin":true}}')
-    const back = again(value) as Record<string, unknown>
+    const back = roundTrip(value) as Record<string, unknown>
     assert.equal(back.admin, undefined)
     assert.deepEqual(Object.keys(back), ['__proto__'])
   })
 
-  test('what it does not know is refused', () => {
+  test('rejects unknown types', () => {
     for (const text of [
       '{"$type":"later"}',
       '{"$type":"bytes","kind":"Function","value":""}',

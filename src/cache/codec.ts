@@ -1,16 +1,16 @@
-import { isPlain, setField } from './take-value.ts'
+import { isPlain, setField } from './freeze-clone.ts'
 
-/** How values are written into Redis. */
+/** Encoding of values in Redis. */
 export interface CacheCodec {
   encode(value: unknown): string
-  /** What it throws makes the value a miss, which is counted. */
+  /** If it throws, the value counts as a miss. */
   decode(text: string): unknown
 }
 
-/** Marks what JSON has no form for. An object that has a field of this name itself is wrapped, so that nothing is mistaken. */
+/** Marks values that JSON cannot represent. An object that has a field of this name is wrapped. */
 const TYPE = '$type'
 
-/** JSON that keeps dates, bigints, maps, sets, bytes, `undefined` and numbers that are none. */
+/** JSON that keeps dates, bigints, maps, sets, bytes, `undefined`, infinities, NaN and -0. */
 export const jsonCodec: CacheCodec = {
   encode: (value) => JSON.stringify(toJson(value)),
   decode: (text) => fromJson(JSON.parse(text)),
@@ -80,7 +80,7 @@ function special(fields: Record<string, unknown>): unknown {
     case 'bytes':
       return bytesFrom(String(fields.kind), Buffer.from(value as string, 'base64'))
     default:
-      throw new TypeError(`"${String(fields[TYPE])}" is no type that this version writes`)
+      throw new TypeError(`"${String(fields[TYPE])}" is not a type of this version`)
   }
 }
 
@@ -114,6 +114,6 @@ function bytesFrom(kind: string, bytes: Buffer): unknown {
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer
   if (kind === 'ArrayBuffer') return buffer
   const Kind = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined
-  if (Kind === undefined) throw new TypeError(`"${kind}" is no kind of bytes`)
+  if (Kind === undefined) throw new TypeError(`"${kind}" is not a kind of bytes`)
   return new Kind(buffer)
 }

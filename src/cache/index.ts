@@ -1,9 +1,15 @@
 /** `punctual/cache`: a read-through cache in memory and Redis. */
 
 export type { CacheCounts, CacheRedisReport, CacheReport } from '../diagnostics/modules/cache-report.ts'
-export type { CacheEvent, CacheEventType } from './cache-events.ts'
 export type { CacheCodec } from './codec.ts'
+export { CacheValueError } from './freeze-clone.ts'
 export { type ReadThrough, readThrough } from './read-through.ts'
-export type { CacheKey, CacheRedisOptions, GetOptions, ReadThroughOptions } from './read-through-options.ts'
+export type {
+  CacheEvent,
+  CacheEventType,
+  CacheKey,
+  CacheRedisOptions,
+  GetOptions,
+  ReadThroughOptions,
+} from './read-through-options.ts'
 export type { RedisClient } from './redis/redis-client.ts'
-export { CacheValueError } from './value-error.ts'

@@ -1,17 +1,20 @@
-import type { Duration } from '../resilience/duration.ts'
+import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { UsageError } from '../errors/punctual-error.ts'
+import { type Duration, type Milliseconds, readDuration } from '../resilience/duration.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
 import type { ParentOption } from '../resilience/wait-scope.ts'
-import type { CacheEvent } from './cache-events.ts'
+import { type RuntimeValue, runtimeTimeout } from '../runtime/runtime-value.ts'
 import type { CacheCodec } from './codec.ts'
+import type { Lifetimes } from './memory-tier.ts'
 import type { RedisClient } from './redis/redis-client.ts'
 
 export type CacheKey = string | number | bigint
 
-/** What there is of a value: `null` and `undefined` say that there is none. */
+/** What a load returns; `null` and `undefined` say that the source has no value. */
 export type Loaded<Value> = Value | null | undefined
 
-/** All values asked for at once: by key, or in the order of the keys. An `Error` in the array fails its key only. */
+/** All requested values: by key, or in the order of the keys. An `Error` in the array rejects its key only. */
 export type LoadedMany<Key, Value> = ReadonlyMap<Key, Loaded<Value>> | readonly (Loaded<Value> | Error)[]
 
 export type LoadMany<Key, Value> = (
@@ -19,45 +22,68 @@ export type LoadMany<Key, Value> = (
   wait: Pick<WaitContext, 'signal'>,
 ) => LoadedMany<Key, Value> | PromiseLike<LoadedMany<Key, Value>>
 
+export type CacheEventType =
+  /** Redis is not used, because its connection is lost or its breaker is open. */
+  | 'redis-down'
+  /** Redis is used again. */
+  | 'redis-up'
+  /** Invalidations of other machines are not received. */
+  | 'unsubscribed'
+  /** More invalidations wait for Redis than are kept, so the whole cache will be invalidated there. */
+  | 'queue-overflow'
+  /** A value could not be encoded for Redis, or decoded. */
+  | 'undecodable'
+
+/** Something that happened to the second tier and is worth a line in the log. */
+export interface CacheEvent {
+  readonly type: CacheEventType
+  readonly severity: 'info' | 'warn' | 'error'
+  /** A sentence for the log. */
+  readonly message: string
+}
+
 export interface CacheRedisOptions {
-  /** A `Redis` of `ioredis`, or what `createClient` of `redis` makes and has been told to connect. */
+  /** A `Redis` of `ioredis`, or a connected client of `redis`. */
   readonly client: RedisClient
-  /** A connection of its own for what other machines say; one for all caches of a client. Default: `client.duplicate()`. */
+  /** A connection for subscriptions; the same for all caches of a client. Default: `client.duplicate()`. */
   readonly subscriber?: RedisClient
-  /** The channel they say it on; one for all caches of a client. Default: `punctual:cache`. */
+  /** Pub/sub channel; the same for all caches of a client. Default: `punctual:cache`. */
   readonly channel?: string
-  /** Invalidations kept while Redis is away; more, and all it has of this cache is dropped on its return. Default: 10,000. */
+  /**
+   * How many invalidations are kept while Redis is down. Beyond that the whole cache is invalidated
+   * in Redis when it is up again. Default: 10,000.
+   */
   readonly queue?: number
 }
 
 interface CommonOptions<Key, Value> {
-  /** How long a value is fresh, give or take a tenth; 0 switches the cache off. Default: 5 min. Hot: `cache.<name>.ttl`. */
+  /** How long a value is fresh, ±10 %; 0 disables the cache. Default: 5 min. Runtime: `cache.<name>.ttl`. */
   readonly ttl?: Duration
-  /** How long after that it is still answered at once, while it is loaded anew. Default: as long as `ttl`, at most `grace`. */
+  /** How long after its `ttl` a value is returned while it is reloaded. Default: `ttl`, at most `grace`. */
   readonly staleFor?: Duration
-  /** How long after its `ttl` it is answered in place of an error. Default: 1 h. Hot. */
+  /** How long after its `ttl` a value is returned instead of an error. Default: 1 h. Runtime. */
   readonly grace?: Duration
-  /** How long it is remembered that there is nothing. Default: 10 s. Hot. */
+  /** How long a missing value is remembered. Default: 10 s. Runtime. */
   readonly negativeTtl?: Duration
-  /** How long one load may take, Redis included. Default: 5 s. Hot. */
+  /** Timeout of one load, including Redis. Default: 5 s. Runtime. */
   readonly timeout?: Duration
-  /** How long Redis is waited for before the source is asked. Default: 50 ms. Hot. */
-  readonly softTimeout?: Duration
-  /** How long another process that loads the same key is waited for, at most half of `limit`. Default: 1 s. */
+  /** Timeout of one Redis command, after which the source is asked. Default: 50 ms. Runtime. */
+  readonly redisTimeout?: Duration
+  /** How long to wait for another process that loads the key; at most half of `timeout`. Default: 1 s. */
   readonly peerTimeout?: Duration
-  /** After a load has failed the key is left alone for about so long, twice as long each time, up to 10 s. Default: 100 ms. */
+  /** No load of a key for about so long after one has failed; doubles up to 10 s. Default: 100 ms. */
   readonly backOff?: Duration
-  /** What `invalidate({ tag })` finds a value by. */
+  /** The tags by which `invalidate({ tag })` finds a value. */
   readonly tags?: (value: Value, key: Key) => readonly string[]
-  /** The first tier, in this process. Default: 10,000 entries, 32 MiB. */
+  /** Size of the first tier, in this process. Default: 10,000 entries, 32 MiB. */
   readonly memory?: { readonly items?: number; readonly bytes?: number }
   /** The second tier. Default: none. */
   readonly redis?: RedisClient | CacheRedisOptions
-  /** Keys in Redis are `<prefix>:<key>`. Default: the name. For a cluster give it a hash tag, e.g. `{auth}:user`. */
+  /** Keys in Redis are `<prefix>:<key>`. Default: the name. On a cluster use a hash tag: `{auth}:user`. */
   readonly prefix?: string
-  /** How values are written into Redis. Default: JSON that keeps dates, bigints, maps, sets and bytes. */
+  /** Encoding of values in Redis. Default: JSON that keeps dates, bigints, maps, sets and bytes. */
   readonly codec?: CacheCodec
-  /** Hears what happens to the second tier. Default: it is written to the console. */
+  /** Called with each event. What it throws becomes a process warning. Default: logs to the console. */
   readonly onEvent?: (event: CacheEvent) => void
   /** Numbers from 0 up to 1, for jitter. Default: `Math.random`. */
   readonly random?: () => number
@@ -65,19 +91,118 @@ interface CommonOptions<Key, Value> {
   readonly wheel?: TimerWheel
 }
 
-/** One of `load` and `loadMany` is needed; with both, `getMany` uses the second. */
+/** One of `load` and `loadMany` is required; with both, `getMany` uses the second. */
 export type ReadThroughOptions<Key extends CacheKey, Value> = CommonOptions<Key, Value> &
   (
     | {
-        /** Asks the source. It is told `signal`, `remaining` and `deadline`. */
+        /** Loads a value from the source. It receives `signal`, `remaining` and `deadline`. */
         readonly load: (key: Key, wait: WaitContext) => Loaded<Value> | PromiseLike<Loaded<Value>>
-        /** Asks it for many keys at once. */
+        /** Loads many values at once. */
         readonly loadMany?: LoadMany<Key, Value>
       }
     | { readonly load?: undefined; readonly loadMany: LoadMany<Key, Value> }
   )
 
 export interface GetOptions extends ParentOption {
-  /** How long this caller waits at most, besides what is left of its deadline. Default: unbounded; the load has a limit itself. */
+  /** Timeout of this caller, within its deadline. Default: unbounded, because the load has its own. */
   readonly timeout?: Duration
+}
+
+/** The source of a cache, behind `load`, `loadMany` or both. */
+export class Source<Key extends CacheKey, Value> {
+  readonly #name: string
+  readonly #options: ReadThroughOptions<Key, Value>
+
+  constructor(name: string, options: ReadThroughOptions<Key, Value>) {
+    const { load, loadMany } = options
+    if (typeof load !== 'function' && typeof loadMany !== 'function') {
+      throw new InvalidOptionError(`readThrough("${name}")`, 'load', load, 'must be a function, or loadMany must')
+    }
+    this.#name = name
+    this.#options = options
+  }
+
+  get loadsMany(): boolean {
+    return this.#options.loadMany !== undefined
+  }
+
+  async one(key: Key, wait: WaitContext): Promise<Loaded<Value>> {
+    const { load } = this.#options
+    if (load !== undefined) return load(key, wait)
+    const [value] = await this.many([key], wait)
+    if (value instanceof Error) throw value
+    return value
+  }
+
+  /** In the order of the keys. */
+  async many(keys: readonly Key[], wait: Pick<WaitContext, 'signal'>): Promise<readonly (Loaded<Value> | Error)[]> {
+    const { loadMany } = this.#options
+    if (loadMany === undefined) throw new TypeError(`readThrough("${this.#name}") has no \`loadMany\``)
+    const found: LoadedMany<Key, Value> = await loadMany(keys, wait)
+    if (!Array.isArray(found)) return keys.map((key) => (found as ReadonlyMap<Key, Loaded<Value>>).get(key))
+    if (found.length === keys.length) return found as readonly (Loaded<Value> | Error)[]
+    throw new UsageError(
+      `readThrough("${this.#name}"): \`loadMany\` received ${keys.length} keys and returned ${found.length} values; return one for each, in order, or a Map`,
+      { details: { cache: this.#name, rule: 'one-value-per-key', keys: keys.length, values: found.length } },
+    )
+  }
+}
+
+export interface CacheDurations {
+  readonly ttl: Duration
+  readonly grace: Duration
+  readonly negativeTtl: Duration
+  readonly timeout: Duration
+  readonly redisTimeout: Duration
+  readonly staleFor: Duration | undefined
+}
+
+/** The durations of one cache. `punctual set cache.<name>.ttl 0s` and the like change them at runtime. */
+export class CacheSettings {
+  readonly #ttl: RuntimeValue<Milliseconds>
+  readonly #grace: RuntimeValue<Milliseconds>
+  readonly #negativeTtl: RuntimeValue<Milliseconds>
+  readonly #timeout: RuntimeValue<Milliseconds>
+  readonly #redisTimeout: RuntimeValue<Milliseconds>
+  readonly #staleFor: Milliseconds | null
+
+  /**
+   * @param onChange called after one was changed at runtime
+   * @throws InvalidOptionError for an invalid duration or name
+   */
+  constructor(name: string, durations: CacheDurations, onChange: () => void) {
+    const of = `readThrough("${name}")`
+    const runtime = (option: Exclude<keyof CacheDurations, 'staleFor'>): RuntimeValue<Milliseconds> =>
+      runtimeTimeout(`cache.${name}.${option}`, readDuration(of, option, durations[option]), { onChange })
+    const { staleFor } = durations
+    this.#staleFor = staleFor === undefined ? null : readDuration(of, 'staleFor', staleFor)
+    this.#ttl = runtime('ttl')
+    this.#grace = runtime('grace')
+    this.#negativeTtl = runtime('negativeTtl')
+    this.#timeout = runtime('timeout')
+    this.#redisTimeout = runtime('redisTimeout')
+  }
+
+  /** A `ttl` of 0 disables the cache. */
+  get isEnabled(): boolean {
+    return this.#ttl.value > 0
+  }
+
+  get lifetimes(): Lifetimes {
+    const ttl = this.#ttl.value
+    const grace = this.#grace.value
+    return { ttl, grace, negativeTtl: this.#negativeTtl.value, staleFor: this.#staleFor ?? Math.min(ttl, grace) }
+  }
+
+  get timeout(): Milliseconds {
+    return this.#timeout.value
+  }
+
+  get redisTimeout(): Milliseconds {
+    return this.#redisTimeout.value
+  }
+
+  close(): void {
+    for (const value of [this.#ttl, this.#grace, this.#negativeTtl, this.#timeout, this.#redisTimeout]) value.close()
+  }
 }

@@ -29,7 +29,7 @@ afterEach(() => {
   for (const cache of opened.splice(0)) cache.close()
 })
 
-/** A cache on a clock of its own, without jitter, whose loads are counted and end when the test says so. */
+/** A cache with a manual clock and no jitter, whose loads are recorded and settled by the test. */
 function start(options: Partial<ReadThroughOptions<string, User>> = {}) {
   const clock = new ManualClock()
   const calls: {
@@ -50,10 +50,10 @@ function start(options: Partial<ReadThroughOptions<string, User>> = {}) {
   opened.push(cache as ReadThrough<string, unknown>)
   const call = (index: number) => {
     const found = calls[index]
-    assert.ok(found, `load ${index} was not begun`)
+    assert.ok(found, `load ${index} was not started`)
     return found
   }
-  /** Gets a key whose next load gives this version. */
+  /** Gets a key whose next load returns this version. */
   const fill = async (key: string, version: number): Promise<User | undefined> => {
     const got = cache.get(key)
     await turn()
@@ -78,7 +78,7 @@ describe('one load for all', () => {
     assert.equal(hitRate, 1 / 51)
   })
 
-  test('a failed load is shared, and then left alone for a moment that grows', async () => {
+  test('a failed load is shared, and is followed by a back-off that grows', async () => {
     const { cache, clock, calls, call } = start()
     const all = Array.from({ length: 50 }, () => cache.get('7'))
     await turn()
@@ -94,7 +94,7 @@ describe('one load for all', () => {
     await again
     await clock.advance('100ms')
     await assert.rejects(cache.get('7'), isSourceDown)
-    assert.equal(calls.length, 2, 'the second time it is left alone for longer')
+    assert.equal(calls.length, 2, 'the second back-off is longer')
     await clock.advance('100ms')
     const last = cache.get('7')
     await turn()
@@ -102,7 +102,7 @@ describe('one load for all', () => {
     assert.equal((await last)?.version, 2)
   })
 
-  test('each caller keeps its own deadline, and the others have the value all the same', async () => {
+  test('each caller keeps its own timeout, and the others still get the value', async () => {
     const { cache, call } = start()
     const patient = cache.get('7')
     const hasty = cache.get('7', { timeout: '20ms' })
@@ -112,7 +112,7 @@ describe('one load for all', () => {
     assert.equal((await patient)?.version, 1)
   })
 
-  test('twenty callers with 20 ms each begin one load, which is cancelled when the last has left', async () => {
+  test('twenty callers with 20 ms each start one load, which is cancelled when the last one leaves', async () => {
     const { cache, calls, call } = start()
     const all = Array.from({ length: 20 }, () => cache.get('7', { timeout: '20ms' }))
     await Promise.all(all.map((one) => assert.rejects(one, WaitTimeoutError)))
@@ -123,18 +123,18 @@ describe('one load for all', () => {
     const next = cache.get('7')
     await turn()
     call(1).give({ id: '7', version: 2 })
-    assert.equal((await next)?.version, 2, 'that nobody waited is no failure of the source')
+    assert.equal((await next)?.version, 2, 'a cancelled load is not a failure of the source')
     call(0).give({ id: '7', version: 1 })
     await turn()
     assert.equal(abandonedOperations().has('cache auth:user'), false)
   })
 
-  test('who asks while a load is being cancelled is given one of its own', async () => {
+  test('a caller that comes while a load is being cancelled starts another one', async () => {
     const { cache, call } = start()
-    const leaving = new AbortController()
-    const left = withDeadline('work', '1m', () => cache.get('7'), { signal: leaving.signal })
+    const disconnecting = new AbortController()
+    const left = withDeadline('work', '1m', () => cache.get('7'), { signal: disconnecting.signal })
     await turn()
-    leaving.abort(new ClientDisconnectedError())
+    disconnecting.abort(new ClientDisconnectedError())
     const next = cache.get('7')
     await assert.rejects(left, ClientDisconnectedError)
     await turn()
@@ -143,7 +143,7 @@ describe('one load for all', () => {
     call(0).give(null)
   })
 
-  test('a load takes its limit at most, and its error says so', async () => {
+  test('a load times out, and its error names the cache', async () => {
     const { cache, clock, call } = start({ timeout: '5s' })
     const got = cache.get('7')
     const rejected = assert.rejects(got, { name: 'WaitTimeoutError', wait: 'cache auth:user' })
@@ -154,8 +154,8 @@ describe('one load for all', () => {
     call(0).give(null)
   })
 
-  test('a load belongs to nobody’s request: it goes on when the request of its first caller ends', async () => {
-    let scope: unknown = 'not asked'
+  test('a load belongs to no request: it continues when the request of its first caller ends', async () => {
+    let scope: unknown = 'not loaded'
     const { cache, call } = start()
     const inside = withDeadline('work', '10ms', () => cache.get('7')).catch((error: unknown) => error)
     const outside = cache.get('7')
@@ -181,7 +181,7 @@ describe('one load for all', () => {
 })
 
 describe('old values', () => {
-  test('past its ttl a value is answered at once, while it is loaded anew', async () => {
+  test('past its ttl a value is returned at once, while it is reloaded', async () => {
     const { cache, clock, calls, call, fill } = start({ ttl: '5m' })
     await fill('7', 1)
     await clock.advance('5m')
@@ -195,7 +195,7 @@ describe('old values', () => {
     assert.equal(cache.report().counts.stale, 2)
   })
 
-  test('later it is loaded first, and answered in place of an error only, as degraded', async () => {
+  test('later it is loaded first, and returned only instead of an error, as degraded', async () => {
     const { cache, clock, call, fill } = start({ ttl: '5m', grace: '1h' })
     await fill('7', 1)
     await clock.advance('20m')
@@ -210,7 +210,7 @@ describe('old values', () => {
     assert.equal(cache.report().counts.degraded, 2)
   })
 
-  test('beyond its grace the error is given', async () => {
+  test('beyond its grace the error is returned', async () => {
     const { cache, clock, call, fill } = start({ ttl: '5m', grace: '1h' })
     await fill('7', 1)
     await clock.advance('66m')
@@ -220,7 +220,7 @@ describe('old values', () => {
     await assert.rejects(got, isSourceDown)
   })
 
-  test('a caller whose own time runs out is given the old value within its grace', async () => {
+  test('a caller that times out gets the old value within its grace', async () => {
     const { cache, clock, fill, call } = start({ ttl: '5m', grace: '1h' })
     await fill('7', 1)
     await clock.advance('20m')
@@ -231,7 +231,7 @@ describe('old values', () => {
     call(1).give(null)
   })
 
-  test('a failed refresh marks what is answered until one succeeds', async () => {
+  test('answers count as degraded from a failed refresh until one succeeds', async () => {
     const { cache, clock, call, fill } = start({ ttl: '5m' })
     await fill('7', 1)
     await clock.advance('5m')
@@ -250,7 +250,7 @@ describe('old values', () => {
     assert.equal(cache.report().counts.degraded, 2)
   })
 
-  test('that there is nothing is remembered for its own time, and never in place of an error', async () => {
+  test('a missing value is remembered for negativeTtl, and never returned instead of an error', async () => {
     const { cache, clock, calls, call } = start({ negativeTtl: '10s' })
     const got = cache.get('7')
     await turn()
@@ -278,7 +278,7 @@ describe('old values', () => {
     assert.equal(cache.report().counts.stale, 1)
   })
 
-  test('a hot key is loaded anew before it expires', async () => {
+  test('a frequently read key is reloaded before it expires', async () => {
     const { cache, clock, calls, call } = start({ ttl: '100s', timeout: '1m' })
     const got = cache.get('7')
     await clock.advance('10s')
@@ -298,14 +298,14 @@ describe('old values', () => {
 })
 
 describe('invalidation', () => {
-  test('what is invalidated is loaded anew', async () => {
+  test('an invalidated key is loaded again', async () => {
     const { cache, fill } = start()
     await fill('7', 1)
     await cache.invalidate('7')
     assert.equal((await fill('7', 2))?.version, 2)
   })
 
-  test('a load that was begun before is not kept, and not shared with those who ask afterwards', async () => {
+  test('a load that started before is not kept, and not shared with later callers', async () => {
     const { cache, call } = start()
     const before = cache.get('7')
     await turn()
@@ -319,7 +319,7 @@ describe('invalidation', () => {
     assert.equal((await cache.get('7'))?.version, 2)
   })
 
-  test('what was invalidated is not answered in place of an error either', async () => {
+  test('an invalidated value is not returned instead of an error', async () => {
     const { cache, call, fill, clock } = start()
     await fill('7', 1)
     await clock.advance('20m')
@@ -330,7 +330,7 @@ describe('invalidation', () => {
     await assert.rejects(got, isSourceDown)
   })
 
-  test('a tag drops what was loaded with it, and what is being loaded', async () => {
+  test('a tag invalidates values with it, and running loads', async () => {
     const { cache, fill, call, calls } = start({ tags: ({ version }) => [`v${version}`] })
     await fill('1', 1)
     await fill('2', 2)
@@ -346,12 +346,12 @@ describe('invalidation', () => {
     assert.equal(calls.length, 5)
   })
 
-  test('a tag of a cache that has none is refused', async () => {
+  test('a tag is rejected if the cache has no tags', async () => {
     const { cache } = start()
     await assert.rejects(cache.invalidate({ tag: 'v1' }), invalidOption('tags', undefined))
   })
 
-  test('a value that is set is answered at once; one that is being loaded does not replace it', async () => {
+  test('a set value is returned at once, and is not replaced by a running load', async () => {
     const { cache, call } = start()
     const before = cache.get('7')
     await turn()
@@ -363,7 +363,7 @@ describe('invalidation', () => {
     assert.equal(await cache.get('7'), undefined)
   })
 
-  test('another cache of the same keys in this process hears of it', async () => {
+  test('another cache of the same prefix in this process is invalidated too', async () => {
     const one = start()
     const other = start()
     await one.fill('7', 1)
@@ -372,7 +372,7 @@ describe('invalidation', () => {
     assert.equal((await other.fill('7', 2))?.version, 2)
   })
 
-  test('everything can be dropped', async () => {
+  test('everything can be invalidated', async () => {
     const { cache, fill } = start()
     await fill('7', 1)
     await cache.invalidateAll()
@@ -393,7 +393,7 @@ describe('many keys', () => {
     return { cache, asked }
   }
 
-  test('those that are missing are loaded together, in the order they are asked for', async () => {
+  test('missing keys are loaded together, in the order of the call', async () => {
     const { cache, asked } = many()
     assert.equal((await cache.get('1'))?.id, '1')
     const users = await cache.getMany(['3', '1', 'none', '2', '3'])
@@ -407,7 +407,7 @@ describe('many keys', () => {
     assert.deepEqual(await cache.getMany([]), [])
   })
 
-  test('an error of one key fails that key, which alone is left alone', async () => {
+  test('an error of one key rejects that key only, and starts its back-off', async () => {
     const bad = new Error('no number')
     const isBad = (error: unknown): boolean => error === bad
     const cache = readThrough<string, number>('numbers', {
@@ -420,7 +420,7 @@ describe('many keys', () => {
     cache.close()
   })
 
-  test('as many values as keys, or a clear error', async () => {
+  test('a wrong number of values is rejected', async () => {
     const cache = readThrough<string, number>('numbers', { loadMany: () => [1] })
     await assert.rejects(cache.getMany(['1', '2']), {
       code: 'PUNCTUAL_USAGE',
@@ -429,7 +429,7 @@ describe('many keys', () => {
     cache.close()
   })
 
-  test('without `loadMany` each is loaded by itself', async () => {
+  test('without `loadMany` each key is loaded by itself', async () => {
     const cache = readThrough<number, number>('numbers', { load: (key) => key * 2 })
     assert.deepEqual(await cache.getMany([1, 2, 3]), [2, 4, 6])
     cache.close()
@@ -444,11 +444,11 @@ describe('many keys', () => {
       },
     })
     await assert.rejects(cache.getMany(['1', '2'], { timeout: '20ms' }), WaitTimeoutError)
-    await until('it to be cancelled', () => batchSignal?.aborted)
+    await until('the batch to be cancelled', () => batchSignal?.aborted)
     cache.close()
   })
 
-  test('a batch goes on for whoever waits for one of its keys, when the caller who began it has left', async () => {
+  test('a batch continues for callers that wait for one of its keys', async () => {
     const source = Promise.withResolvers<number>()
     const cache = readThrough<string, number>('numbers', {
       loadMany: async (keys) => {
@@ -456,17 +456,17 @@ describe('many keys', () => {
         return keys.map(() => found)
       },
     })
-    const began = cache.getMany(['1', '2'], { timeout: '30ms' })
-    const waits = cache.get('1')
-    await assert.rejects(began, WaitTimeoutError)
+    const first = cache.getMany(['1', '2'], { timeout: '30ms' })
+    const second = cache.get('1')
+    await assert.rejects(first, WaitTimeoutError)
     source.resolve(7)
-    assert.equal(await waits, 7)
+    assert.equal(await second, 7)
     cache.close()
   })
 })
 
 describe('values', () => {
-  test('what callers share is frozen, and not what the load returned', async () => {
+  test('callers share a frozen copy of what the load returned', async () => {
     const row = { id: '7', roles: ['admin'] }
     const cache = readThrough('rows', { load: (_key: string) => row })
     const got = await cache.get('7')
@@ -476,7 +476,7 @@ describe('values', () => {
     cache.close()
   })
 
-  test('what cannot be frozen is copied for each', async () => {
+  test('a value that cannot be frozen is copied for each caller', async () => {
     const cache = readThrough('rows', { load: (_key: string) => ({ at: new Date(0), tags: new Map([['a', [1]]]) }) })
     const first = await cache.get('7')
     first?.at.setFullYear(1)
@@ -485,7 +485,7 @@ describe('values', () => {
     cache.close()
   })
 
-  test('what can be neither is refused with its place', async () => {
+  test('a value that can be neither is rejected with its path', async () => {
     class Money {}
     const cache = readThrough('rows', { load: (_key: string) => ({ prices: [new Money()] }) })
     await assert.rejects(cache.get('7'), {
@@ -496,7 +496,7 @@ describe('values', () => {
   })
 })
 
-describe('bounds and switches', () => {
+describe('bounds and options', () => {
   test('memory is bounded in entries and in bytes', async () => {
     const few = readThrough('few', { load: (key: number) => key, memory: { items: 10 } })
     for (let key = 0; key < 100; key++) await few.get(key)
@@ -509,7 +509,7 @@ describe('bounds and switches', () => {
     small.close()
   })
 
-  test('a ttl of 0 switches it off: each call loads, none is shared', async () => {
+  test('a ttl of 0 disables the cache: each call loads, and no load is shared', async () => {
     const { cache, calls } = start({ ttl: '0s' })
     const both = [cache.get('7'), cache.get('7')]
     await turn()
@@ -517,10 +517,10 @@ describe('bounds and switches', () => {
     for (const { give } of calls) give({ id: '7', version: 1 })
     await Promise.all(both)
     assert.equal(cache.report().items, 0)
-    assert.equal(cache.report().on, false)
+    assert.equal(cache.report().enabled, false)
   })
 
-  test('invalid options are refused, each by its name', () => {
+  test('an invalid option is rejected by name', () => {
     const load = (key: string) => key
     const redis = { on: () => {}, duplicate: () => ({}) }
     assert.throws(() => readThrough('a.b', { load, ttl: -1 }), invalidOption('ttl', -1))

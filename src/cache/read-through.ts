@@ -4,82 +4,79 @@ import { readCount, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import { type TimerWheel, waitWheel } from '../resilience/timer-wheel.ts'
 import { parentOf } from '../resilience/wait-scope.ts'
 import { startWait } from '../resilience/with-timeout.ts'
-import { newCounts, type RunningCounts } from './cache-counts.ts'
-import { CacheRoom, type RoomCache } from './cache-room.ts'
-import { CacheSettings } from './cache-settings.ts'
-import { DROP_ALL, type Drop, dropOfKey, dropOfTag } from './drop.ts'
-import { Failures } from './failures.ts'
-import { Loading } from './loading.ts'
-import { LookUp } from './look-up.ts'
-import { MemoryTier } from './memory-tier.ts'
-import type { CacheKey, GetOptions, Loaded, ReadThroughOptions } from './read-through-options.ts'
+import { CacheRegistry, type RegisteredCache } from './cache-registry.ts'
+import { INVALIDATE_ALL, type Invalidation, invalidationOfKey, invalidationOfTag } from './invalidation.ts'
+import { Loader, newCounts, type RunningCounts } from './loader.ts'
+import { Lookup } from './lookup.ts'
+import { LoadFailures, MemoryTier } from './memory-tier.ts'
+import {
+  type CacheKey,
+  CacheSettings,
+  type GetOptions,
+  type Loaded,
+  type ReadThroughOptions,
+  Source,
+} from './read-through-options.ts'
 import { openRedisTier } from './redis/open-redis-tier.ts'
 import type { RedisTier } from './redis/redis-tier.ts'
-import { Sources } from './sources.ts'
-import { STOOD_STILL, type Steadiness } from './workers/steadiness.ts'
+import { STALL_THRESHOLD, type StallGuard } from './stall-guard.ts'
 
-const STEADY = { readUntil: Number.POSITIVE_INFINITY, settled: () => null }
+/** Stands in for a stall guard where there are no other workers. */
+const NO_PEERS = { caughtUpTo: Number.POSITIVE_INFINITY, catchUp: () => null }
 
-/** A cache in front of a source. Made by `readThrough`. */
-export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
+/** A cache in front of a source. Created by `readThrough`. */
+export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache {
   readonly name: string
   readonly prefix: string
   readonly #memory: MemoryTier
   readonly #redis: RedisTier | null
-  readonly #loading: Loading<Key, Value>
-  readonly #lookUp: LookUp<Key, Value>
+  readonly #loader: Loader<Key, Value>
+  readonly #lookup: Lookup<Key, Value>
   readonly #settings: CacheSettings
-  readonly #failures: Failures
+  readonly #failures: LoadFailures
   readonly #counts: RunningCounts = newCounts()
-  readonly #room: CacheRoom
-  #steadiness: Pick<Steadiness, 'readUntil' | 'settled'>
+  readonly #registry: CacheRegistry
+  #stallGuard: Pick<StallGuard, 'caughtUpTo' | 'catchUp'>
   readonly #wheel: TimerWheel
   readonly #closeRedis: () => void
   readonly #waitName: string
-  readonly #isTagged: boolean
-  #isOn: boolean
+  readonly #hasTags: boolean
+  #isEnabled: boolean
   #isClosed = false
 
   constructor(name: string, options: ReadThroughOptions<Key, Value>) {
-    const what = `readThrough("${name}")`
+    const of = `readThrough("${name}")`
     this.name = name
     this.prefix = options.prefix ?? name
     this.#waitName = `cache ${name}`
     this.#wheel = options.wheel ?? waitWheel
     const random = options.random ?? Math.random
-    const sources = new Sources(name, options)
-    this.#isTagged = options.tags !== undefined
+    const source = new Source(name, options)
+    this.#hasTags = options.tags !== undefined
     const { items = 10_000, bytes = 32 * 1024 * 1024 } = options.memory ?? {}
     this.#memory = new MemoryTier({
-      items: readCount(what, 'memory.items', items, 1),
-      bytes: readCount(what, 'memory.bytes', bytes, 1),
-      hasTags: this.#isTagged,
+      items: readCount(of, 'memory.items', items, 1),
+      bytes: readCount(of, 'memory.bytes', bytes, 1),
+      hasTags: this.#hasTags,
     })
-    this.#failures = new Failures(readDuration(what, 'backOff', options.backOff ?? '100ms'), random)
-    const peerTimeout = readDuration(what, 'peerTimeout', options.peerTimeout ?? '1s')
-    const {
-      ttl = '5m',
-      grace = '1h',
-      negativeTtl = '10s',
-      timeout: limit = '5s',
-      softTimeout = '50ms',
-      staleFor,
-    } = options
-    this.#settings = new CacheSettings(name, { ttl, grace, negativeTtl, limit, softTimeout, staleFor }, () =>
-      this.#replan(),
+    this.#failures = new LoadFailures(readDuration(of, 'backOff', options.backOff ?? '100ms'), random)
+    const peerTimeout = readDuration(of, 'peerTimeout', options.peerTimeout ?? '1s')
+    const { ttl = '5m', grace = '1h', negativeTtl = '10s', timeout = '5s', redisTimeout = '50ms', staleFor } = options
+    this.#settings = new CacheSettings(name, { ttl, grace, negativeTtl, timeout, redisTimeout, staleFor }, () =>
+      this.#onSettingsChanged(),
     )
-    this.#isOn = this.#settings.isOn
+    this.#isEnabled = this.#settings.isEnabled
     const { tier, close } = openRedisTier(name, this.prefix, options, {
-      softTimeout: () => this.#settings.softTimeout,
+      redisTimeout: () => this.#settings.redisTimeout,
       undecodable: () => void this.#counts.undecodable++,
-      hearDrop: (drop) => this.hearDrop(drop, false),
-      missed: () => void this.#loading.era++,
+      invalidated: (invalidation) => this.onInvalidated(invalidation, false),
+      missed: () => void this.#loader.epoch++,
     })
     this.#redis = tier
     this.#closeRedis = close
-    this.#loading = new Loading<Key, Value>({
+    this.#loader = new Loader<Key, Value>({
       name: this.#waitName,
-      sources,
+      source,
       tagsOf: options.tags ?? null,
       settings: this.#settings,
       memory: this.#memory,
@@ -91,30 +88,32 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
       wheel: this.#wheel,
       ownWheel: options.wheel,
     })
-    this.#lookUp = new LookUp<Key, Value>({
+    this.#lookup = new Lookup<Key, Value>({
       waitName: this.#waitName,
       memory: this.#memory,
-      loading: this.#loading,
+      loader: this.#loader,
       failures: this.#failures,
-      sources,
+      source,
       settings: this.#settings,
       counts: this.#counts,
       wheel: this.#wheel,
       random,
     })
-    this.#room = CacheRoom.current()
-    const joined = this.#room.enter(this)
-    this.#steadiness = joined === null ? STEADY : { readUntil: Number.NEGATIVE_INFINITY, settled: () => joined }
+    this.#registry = CacheRegistry.current()
+    const joined = this.#registry.add(this)
+    this.#stallGuard = joined === null ? NO_PEERS : { caughtUpTo: Number.NEGATIVE_INFINITY, catchUp: () => joined }
     void joined?.then(() => {
-      this.#steadiness = this.#room.steadiness ?? STEADY
+      this.#stallGuard = this.#registry.stallGuard ?? NO_PEERS
     })
   }
 
   /**
-   * The value under a key: from memory, from Redis, or from the source. Undefined where the source has nothing.
+   * Returns the value under a key: from memory, from Redis, or from the source; undefined if the
+   * source has none.
    *
-   * @throws (as a rejection) what `load` throws, a `WaitTimeoutError` for a load or a caller whose time ran out, or the reason why the caller was
-   *   given up; only where there is no older value within `grace` to answer with
+   * Rejects, unless there is an older value within `grace`, with what `load` throws, with a
+   * `WaitTimeoutError` when the load or the caller times out, or with the reason when the caller is
+   * given up.
    */
   get(key: Key, options?: GetOptions): Promise<Value | undefined> {
     // Most calls end here: no closure, no context, one promise.
@@ -122,7 +121,11 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     const entry = this.#memory.get(id)
     if (entry !== undefined) {
       const now = this.#wheel.now()
-      if (now < entry.quietUntil && entry.era === this.#loading.era && now - this.#steadiness.readUntil < STOOD_STILL) {
+      if (
+        now < entry.quietUntil &&
+        entry.epoch === this.#loader.epoch &&
+        now - this.#stallGuard.caughtUpTo < STALL_THRESHOLD
+      ) {
         this.#counts.hitsMemory++
         return Promise.resolve(entry.give() as Value | undefined)
       }
@@ -130,66 +133,72 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
     return this.#getSlowly(key, id, options)
   }
 
-  /** The values under many keys, in their order; those that neither tier has are loaded by one `loadMany`. Rejects as `get` does. */
+  /** Returns the values under many keys, in their order. One `loadMany` loads the missing ones. Rejects as `get` does. */
   async getMany(keys: readonly Key[], options?: GetOptions): Promise<(Value | undefined)[]> {
-    if (!this.#isOn) return this.#lookUp.loadMany(keys, options)
-    const settled = this.#steadiness.settled()
-    if (settled !== null) return this.getMany(keys, await this.#afterSettling(settled, options))
+    if (!this.#isEnabled) return this.#lookup.loadManyUnshared(keys, options)
+    const catchUp = this.#stallGuard.catchUp()
+    if (catchUp !== null) return this.getMany(keys, await this.#afterCatchUp(catchUp, options))
     const now = this.#wheel.now()
     const ids = keys.map(String)
-    const entries = ids.map((id, index) => this.#lookUp.fromMemory(keys[index] as Key, id, now, options))
+    const entries = ids.map((id, index) => this.#lookup.fromMemory(keys[index] as Key, id, now, options))
     const missing = new Map<string, Key>()
     for (const [index, id] of ids.entries()) if (entries[index] === null) missing.set(id, keys[index] as Key)
     if (missing.size > 0) {
-      const found = await this.#lookUp.wait(this.#lookUp.flights(missing), options)
+      const found = await this.#lookup.wait(this.#lookup.flights(missing), options)
       for (const [index, id] of ids.entries()) entries[index] ??= found.get(id) ?? null
     }
     return entries.map((entry) => entry?.give() as Value | undefined)
   }
 
   /**
-   * Puts a value, which the source must have by now, in the place of what there was; for all workers and machines, as `invalidate` does. `null` and
-   * `undefined` say that there is none. Where several writers may update the same key at the same moment, `invalidate` it: nobody knows whose `set` was the last.
+   * Replaces the value under a key, for all workers and machines, as `invalidate` does. The source
+   * must have the new value already; `null` and `undefined` say that it has none.
    *
-   * @throws CacheValueError (as a rejection) for a value that cannot be shared
+   * For keys with one writer at a time: of two concurrent `set`, either may win. Use `invalidate` there.
+   *
+   * Rejects with a `CacheValueError` for a value that cannot be shared.
    */
   async set(key: Key, value: Loaded<Value>): Promise<void> {
     const id = String(key)
-    if (!this.#isOn) return this.#drop(dropOfKey(id))
+    const invalidation = invalidationOfKey(id)
+    if (!this.#isEnabled) return this.#invalidate(invalidation)
     const now = this.#wheel.now()
-    const era = this.#loading.era
-    const entry = this.#loading.entryOf(key, value, { isFromRedis: false, loadedAt: now, loadTook: 0, era })
+    const { epoch } = this.#loader
+    const entry = this.#loader.newEntry(key, value, { isFromRedis: false, loadedAt: now, loadTook: 0, epoch })
     this.#counts.invalidations++
-    this.#dropHere(dropOfKey(id))
-    const setting = this.#loading.beginSetting(id)
+    this.#invalidateHere(invalidation)
+    const pending = this.#loader.beginSet(id)
     const { reached, lease } = (await this.#redis?.take(id, this.#settings.timeout)) ?? { reached: true, lease: null }
-    setting.end()
-    this.#dropHere(dropOfKey(id))
-    if (this.#isOn && !setting.detached) this.#memory.set(id, entry)
-    if (lease !== null) await this.#loading.store(id, lease, entry)
-    await this.#tell(dropOfKey(id), !reached)
+    pending.end()
+    this.#invalidateHere(invalidation)
+    if (this.#isEnabled && !pending.isDetached) this.#memory.set(id, entry)
+    if (lease !== null) await this.#loader.store(id, lease, entry)
+    await this.#invalidatePeers(invalidation, !reached)
   }
 
   /**
-   * Drops what is kept under a key, or with a tag. Resolves when this worker, the other workers of this machine and Redis have carried it out; when Redis does not
-   * answer within the soft limit it is told later, and until then not asked about it. Rejects only for a tag where there are no `tags`.
+   * Invalidates a key, or all values with a tag. Resolves when this worker, the other workers of this
+   * machine and Redis have done so. If Redis does not reply within `redisTimeout`, it is invalidated
+   * later, and not read in the meantime.
+   *
+   * Rejects only for a tag if the cache has no `tags`.
    */
   invalidate(target: Key | { readonly tag: string }): Promise<void> {
-    if (typeof target !== 'object') return this.#drop(dropOfKey(String(target)))
-    if (!this.#isTagged) {
+    if (typeof target !== 'object') return this.#invalidate(invalidationOfKey(String(target)))
+    if (!this.#hasTags) {
       return Promise.reject(
         new InvalidOptionError(`readThrough("${this.name}")`, 'tags', undefined, 'must be given to invalidate by tag'),
       )
     }
-    return this.#drop(dropOfTag(target.tag))
+    return this.#invalidate(invalidationOfTag(target.tag))
   }
 
-  /** Drops everything, as `invalidate` does. */
+  /** Invalidates everything, as `invalidate` does. */
   invalidateAll(): Promise<void> {
-    return this.#drop(DROP_ALL)
+    return this.#invalidate(INVALIDATE_ALL)
   }
 
-  /** What `/status` shows of it. */
+  /** What `/status` shows of this cache. */
   report(): CacheReport {
     const counts = { ...this.#counts }
     const hits = counts.hitsMemory + counts.hitsRedis + counts.stale + counts.degraded
@@ -199,92 +208,94 @@ export class ReadThrough<Key extends CacheKey, Value> implements RoomCache {
       items: this.#memory.items,
       bytes: this.#memory.bytes,
       hitRate: all === 0 ? null : hits / all,
-      on: this.#isOn,
+      enabled: this.#isEnabled,
       counts,
       redis: this.#redis?.report() ?? null,
     }
   }
 
-  /** Ends what it does by itself, and its connection for what other machines say. The client it was given stays open. */
+  /** Stops its timers and closes its subscription. The client that the app passed in stays open. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#room.leave(this)
+    this.#registry.remove(this)
     this.#closeRedis()
     this.#settings.close()
     this.#memory.clear()
   }
 
-  /** Another process has invalidated this. Called by the room. */
-  hearDrop(drop: Drop, queued: boolean): void {
-    if (queued) this.#redis?.queue(drop)
-    this.#dropHere(drop)
+  /** For the registry. */
+  onInvalidated(invalidation: Invalidation, queued: boolean): void {
+    if (queued) this.#redis?.queue(invalidation)
+    this.#invalidateHere(invalidation)
   }
 
-  /** What Redis was not told yet. Called by the room. */
-  pending(): Drop | null {
+  /** For the registry. */
+  pending(): Invalidation | null {
     return this.#redis?.pending ?? null
   }
 
-  async #drop(drop: Drop): Promise<void> {
+  async #invalidate(invalidation: Invalidation): Promise<void> {
     this.#counts.invalidations++
-    this.#dropHere(drop)
-    const reached = (await this.#redis?.drop(drop)) ?? true
-    // What was read from Redis meanwhile was the old value.
-    if (this.#redis !== null) this.#dropHere(drop)
-    await this.#tell(drop, !reached)
+    this.#invalidateHere(invalidation)
+    const reached = (await this.#redis?.invalidate(invalidation)) ?? true
+    // Removes an old value that was read from Redis in the meantime.
+    if (this.#redis !== null) this.#invalidateHere(invalidation)
+    await this.#invalidatePeers(invalidation, !reached)
   }
 
-  /** Who was not heard of yet is not waited for: so those who are there are heard first. */
-  async #tell(drop: Drop, queued: boolean): Promise<void> {
-    const settled = this.#steadiness.settled()
-    if (settled !== null) await settled
-    await this.#room.tell(this, drop, queued)
+  /** Only known workers acknowledge, so this one catches up first with those that have announced themselves. */
+  async #invalidatePeers(invalidation: Invalidation, queued: boolean): Promise<void> {
+    const catchUp = this.#stallGuard.catchUp()
+    if (catchUp !== null) await catchUp
+    await this.#registry.invalidate(this, invalidation, queued)
   }
 
-  #dropHere(drop: Drop): void {
-    this.#loading.detach(drop)
-    if (drop.all) {
+  #invalidateHere(invalidation: Invalidation): void {
+    this.#loader.detach(invalidation)
+    if (invalidation.all) {
       this.#memory.clear()
       this.#failures.clear()
     }
-    for (const tag of drop.tags) this.#memory.deleteTag(tag)
-    for (const id of drop.keys) {
+    for (const tag of invalidation.tags) this.#memory.deleteTag(tag)
+    for (const id of invalidation.keys) {
       this.#memory.delete(id)
       this.#failures.remove(id)
     }
   }
 
   async #getSlowly(key: Key, id: string, options: GetOptions | undefined): Promise<Value | undefined> {
-    if (!this.#isOn) return this.#lookUp.loadAlone(key, options)
-    const settled = this.#steadiness.settled()
-    if (settled !== null) return this.#getSlowly(key, id, await this.#afterSettling(settled, options))
+    if (!this.#isEnabled) return this.#lookup.loadUnshared(key, options)
+    const catchUp = this.#stallGuard.catchUp()
+    if (catchUp !== null) return this.#getSlowly(key, id, await this.#afterCatchUp(catchUp, options))
     const entry =
-      this.#lookUp.fromMemory(key, id, this.#wheel.now(), options) ??
-      (await this.#lookUp.wait(this.#lookUp.flights(new Map([[id, key]])), options)).get(id)
+      this.#lookup.fromMemory(key, id, this.#wheel.now(), options) ??
+      (await this.#lookup.wait(this.#lookup.flights(new Map([[id, key]])), options)).get(id)
     return entry?.give() as Value | undefined
   }
 
-  /** Waits until this worker has heard what it must know before it answers. Returns options that still know whose wait it is. */
-  async #afterSettling(settled: Promise<void>, options: GetOptions | undefined): Promise<GetOptions> {
+  /** Waits until memory may be used. Returns options that keep the parent of the caller's wait. */
+  async #afterCatchUp(catchUp: Promise<void>, options: GetOptions | undefined): Promise<GetOptions> {
     const parent = parentOf(options)
-    await startWait(parent, `${this.#waitName}: other workers`, UNBOUNDED, () => settled)
+    await startWait(parent, `${this.#waitName}: other workers`, UNBOUNDED, () => catchUp)
     return { ...options, parent }
   }
 
-  /** Settings were changed while it runs. */
-  #replan(): void {
-    this.#isOn = this.#settings.isOn
-    if (this.#isOn) this.#memory.plan(this.#settings.lifetimes)
-    else this.#dropHere(DROP_ALL)
+  #onSettingsChanged(): void {
+    this.#isEnabled = this.#settings.isEnabled
+    if (this.#isEnabled) this.#memory.plan(this.#settings.lifetimes)
+    else this.#invalidateHere(INVALIDATE_ALL)
   }
 }
 
 /**
- * A cache in front of a source: `load` is asked for what neither this worker's memory nor Redis has, once at a time for each key, however many ask.
+ * Creates a cache in front of a source. `load` is called for what neither memory nor Redis has, once
+ * at a time for each key, however many callers wait.
  *
- * @param name what it keeps, e.g. `auth:user`: for log, metrics, `punctual set cache.<name>.ttl` and, unless `prefix` says otherwise, its keys in Redis
- * @throws InvalidOptionError for an option that is invalid, also where caches of one client differ in `redis.channel` or `redis.subscriber`
+ * @param name what it keeps, e.g. `auth:user`: in logs, metrics, `punctual set cache.<name>.ttl` and,
+ *   unless `prefix` is given, in the keys of Redis
+ * @throws InvalidOptionError for an invalid option, also when caches of one client differ in
+ *   `redis.channel` or `redis.subscriber`
  */
 export function readThrough<Key extends CacheKey, Value>(
   name: string,

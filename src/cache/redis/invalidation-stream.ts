@@ -1,14 +1,14 @@
 import { type Cancel, every, monotonicNow } from '../../resilience/clock.ts'
 import { ms } from '../../resilience/duration.ts'
-import { type Drop, readDrop } from '../drop.ts'
+import { type Invalidation, readInvalidation } from '../invalidation.ts'
 import { type RedisClient, type RedisSubscriber, subscriberOf } from './redis-client.ts'
 
 /** Milliseconds. */
-const BEAT_EVERY = 1_000
-const LOOK_EVERY = ms(100)
-/** So long without its own beat it counts as deaf. */
-const DEAF_AFTER = 3_000
-const SUBSCRIBE_AGAIN_AFTER = 1_000
+const HEARTBEAT_INTERVAL = 1_000
+const CHECK_INTERVAL = ms(100)
+/** Without a heartbeat for so long, the subscription counts as lost. */
+const HEARTBEAT_TIMEOUT = 3_000
+const RESUBSCRIBE_INTERVAL = 1_000
 
 export interface StreamOptions {
   readonly client: RedisClient
@@ -17,20 +17,23 @@ export interface StreamOptions {
   /** Of this process. */
   readonly id: string
   readonly publish: (channel: string, message: string) => Promise<unknown>
-  readonly deaf: () => void
+  readonly onLost: () => void
 }
 
-/** Who hears what other processes have invalidated. */
+/** A cache that receives what other processes have invalidated. */
 export interface StreamListener {
   readonly prefix: string
-  hearDrop(drop: Drop): void
-  /** Something may have been missed: nothing in memory may be relied upon. */
+  invalidated(invalidation: Invalidation): void
+  /** Invalidations may have been missed, so nothing in memory may be used. */
   missed(): void
 }
 
 /**
- * The invalidations of other machines, over Redis' pub/sub, which keeps nothing for those who are away. So it sends itself a beat on a channel of its own,
- * subscribed after the other: while that is heard, so is everything. When it is heard again after a gap, the caches are told.
+ * The invalidations of other machines, through pub/sub of Redis, which keeps nothing for subscribers
+ * that are disconnected.
+ *
+ * The stream therefore sends itself heartbeats on its own channel, subscribed after the shared one:
+ * while it receives them, it receives everything. After a gap it tells the caches.
  */
 export class InvalidationStream {
   readonly #options: StreamOptions
@@ -38,13 +41,13 @@ export class InvalidationStream {
   #subscriber: RedisSubscriber | null = null
   #stop: Cancel = () => {}
   #isSubscribing = false
-  #isSubscribed = false
-  #hears = false
-  #heardAt = Number.NEGATIVE_INFINITY
-  #beatAt = Number.NEGATIVE_INFINITY
+  #hasSubscribed = false
+  #isReceiving = false
+  #heartbeatReceivedAt = Number.NEGATIVE_INFINITY
+  #heartbeatSentAt = Number.NEGATIVE_INFINITY
   #triedAt = Number.NEGATIVE_INFINITY
-  /** One at a time: a Redis that hangs must not be sent one after the other. */
-  #isBeating = false
+  /** One heartbeat at a time, so that they do not pile up at a Redis that hangs. */
+  #isSendingHeartbeat = false
 
   constructor(options: StreamOptions) {
     this.#options = options
@@ -54,9 +57,9 @@ export class InvalidationStream {
     return this.#options.channel
   }
 
-  /** Whether everything that is said now will be heard. */
-  get hears(): boolean {
-    return this.#hears
+  /** Whether everything that is published now will be received. */
+  get isReceiving(): boolean {
+    return this.#isReceiving
   }
 
   listen(listener: StreamListener): () => void {
@@ -64,101 +67,109 @@ export class InvalidationStream {
     return () => this.#listeners.delete(listener)
   }
 
-  /** What is sent to all: everything but what this process has sent itself will be heard by it. */
-  message(prefix: string, drop: Drop): string {
-    return JSON.stringify({ from: this.#options.id, cache: prefix, drop })
+  /** The message that tells other processes, but not this one, of an invalidation. */
+  message(prefix: string, invalidation: Invalidation): string {
+    return JSON.stringify({ from: this.#options.id, cache: prefix, invalidation })
   }
 
   open(): void {
     const { client, subscriber } = this.#options
     this.#subscriber = subscriberOf(client, subscriber)
-    this.#subscriber.onTurn(() => this.#turned())
-    this.#stop = every(LOOK_EVERY, () => this.#look())
-    this.#look()
+    this.#subscriber.onConnectionChange(() => this.#onConnectionChange())
+    this.#stop = every(CHECK_INTERVAL, () => this.#check())
+    this.#check()
   }
 
   close(): void {
     this.#stop()
     this.#subscriber?.close()
     this.#subscriber = null
-    this.#isSubscribed = false
-    this.#hears = false
+    this.#hasSubscribed = false
+    this.#isReceiving = false
   }
 
-  get #ownChannel(): string {
+  get #heartbeatChannel(): string {
     return `${this.#options.channel}:${this.#options.id}`
   }
 
-  #look(): void {
+  #check(): void {
     const now = monotonicNow()
-    if (this.#hears && now - this.#heardAt > DEAF_AFTER) this.#goDeaf()
-    if (!this.#isSubscribed && !this.#isSubscribing && now - this.#triedAt > SUBSCRIBE_AGAIN_AFTER) {
+    if (this.#isReceiving && now - this.#heartbeatReceivedAt > HEARTBEAT_TIMEOUT) this.#onLost()
+    if (!this.#hasSubscribed && !this.#isSubscribing && now - this.#triedAt > RESUBSCRIBE_INTERVAL) {
       this.#triedAt = now
       void this.#subscribe()
     }
-    if (now - this.#beatAt < (this.#hears ? BEAT_EVERY : LOOK_EVERY)) return
-    this.#beatAt = now
-    this.#beat()
+    if (now - this.#heartbeatSentAt < (this.#isReceiving ? HEARTBEAT_INTERVAL : CHECK_INTERVAL)) return
+    this.#heartbeatSentAt = now
+    this.#sendHeartbeat()
   }
 
-  #beat(): void {
-    if (this.#isBeating) return
-    this.#isBeating = true
-    const ended = (): void => {
-      this.#isBeating = false
+  #sendHeartbeat(): void {
+    if (this.#isSendingHeartbeat) return
+    this.#isSendingHeartbeat = true
+    const end = (): void => {
+      this.#isSendingHeartbeat = false
     }
-    this.#options.publish(this.#ownChannel, 'beat').then(ended, ended)
+    this.#options.publish(this.#heartbeatChannel, 'heartbeat').then(end, end)
   }
 
   async #subscribe(): Promise<void> {
     this.#isSubscribing = true
     try {
-      await this.#subscriber?.subscribe([this.#options.channel, this.#ownChannel], (channel, message) => {
-        if (channel === this.#ownChannel) this.#heardBeat()
-        else if (channel === this.#options.channel) this.#heard(message)
+      await this.#subscriber?.subscribe([this.#options.channel, this.#heartbeatChannel], (channel, message) => {
+        if (channel === this.#heartbeatChannel) this.#onHeartbeat()
+        else if (channel === this.#options.channel) this.#onMessage(message)
       })
-      this.#isSubscribed = true
-      this.#beat()
+      this.#hasSubscribed = true
+      this.#sendHeartbeat()
     } catch {
-      // The next look tries again.
+      // The next check tries again.
     } finally {
       this.#isSubscribing = false
     }
   }
 
-  /** Its connection was lost or made: until the next beat nobody knows what is heard. */
-  #turned(): void {
+  /** Until the next heartbeat it is not known whether messages arrive. */
+  #onConnectionChange(): void {
     if (this.#subscriber === null) return
-    if (this.#hears) this.#goDeaf()
-    this.#beat()
+    if (this.#isReceiving) this.#onLost()
+    this.#sendHeartbeat()
   }
 
-  #goDeaf(): void {
-    this.#hears = false
-    this.#options.deaf()
+  #onLost(): void {
+    this.#isReceiving = false
+    this.#options.onLost()
   }
 
-  #heardBeat(): void {
-    this.#heardAt = monotonicNow()
-    if (this.#hears || this.#subscriber === null) return
-    this.#hears = true
+  #onHeartbeat(): void {
+    this.#heartbeatReceivedAt = monotonicNow()
+    if (this.#isReceiving || this.#subscriber === null) return
+    this.#isReceiving = true
     for (const listener of this.#listeners) listener.missed()
   }
 
-  #heard(text: string): void {
+  #onMessage(text: string): void {
     const message = readMessage(text)
     if (message === null || message.from === this.#options.id) return
-    for (const listener of this.#listeners) if (listener.prefix === message.cache) listener.hearDrop(message.drop)
+    for (const listener of this.#listeners) {
+      if (listener.prefix === message.cache) listener.invalidated(message.invalidation)
+    }
   }
 }
 
-function readMessage(text: string): { readonly from: unknown; readonly cache: unknown; readonly drop: Drop } | null {
+interface StreamMessage {
+  readonly from: unknown
+  readonly cache: unknown
+  readonly invalidation: Invalidation
+}
+
+function readMessage(text: string): StreamMessage | null {
   try {
-    const { from, cache, drop: sent } = JSON.parse(text) as Partial<Record<string, unknown>>
-    const drop = readDrop(sent)
-    return drop === null ? null : { from, cache, drop }
+    const { from, cache, invalidation: sent } = JSON.parse(text) as Partial<Record<string, unknown>>
+    const invalidation = readInvalidation(sent)
+    return invalidation === null ? null : { from, cache, invalidation }
   } catch {
-    // Somebody else uses the channel, or another version.
+    // The channel is used by another program, or by another version.
     return null
   }
 }

@@ -1,19 +1,18 @@
 import { safeListener } from '../../diagnostics/safe-listener.ts'
 import { type Milliseconds, readCount } from '../../resilience/duration.ts'
-import { tellConsole } from '../cache-events.ts'
 import { jsonCodec } from '../codec.ts'
-import type { Drop } from '../drop.ts'
-import type { CacheKey, CacheRedisOptions, ReadThroughOptions } from '../read-through-options.ts'
+import type { Invalidation } from '../invalidation.ts'
+import type { CacheEvent, CacheKey, CacheRedisOptions, ReadThroughOptions } from '../read-through-options.ts'
 import type { RedisClient } from './redis-client.ts'
 import { RedisLink } from './redis-link.ts'
 import { RedisTier } from './redis-tier.ts'
 
-export interface RedisTierHooks {
-  readonly softTimeout: () => Milliseconds
+export interface RedisTierEvents {
+  readonly redisTimeout: () => Milliseconds
   readonly undecodable: () => void
-  /** Another machine has invalidated this. */
-  readonly hearDrop: (drop: Drop) => void
-  /** Something may have been invalidated unheard. */
+  /** Another machine has invalidated something. */
+  readonly invalidated: (invalidation: Invalidation) => void
+  /** Invalidations may have been missed. */
   readonly missed: () => void
 }
 
@@ -22,41 +21,41 @@ interface OpenedTier {
   readonly close: () => void
 }
 
-/** The second tier of a cache, if its options name one. */
+/** Opens the second tier of a cache, if its options have one. */
 export function openRedisTier<Key extends CacheKey, Value>(
   name: string,
   prefix: string,
   options: ReadThroughOptions<Key, Value>,
-  hooks: RedisTierHooks,
+  events: RedisTierEvents,
 ): OpenedTier {
   if (options.redis === undefined) return { tier: null, close: () => {} }
   const { client, subscriber, channel = 'punctual:cache', queue = 10_000 } = redisOptions(options.redis)
-  const most = readCount(`readThrough("${name}")`, 'redis.queue', queue, 1)
-  const tell = safeListener(`the cache "${name}"`, options.onEvent ?? tellConsole)
+  const queueSize = readCount(`readThrough("${name}")`, 'redis.queue', queue, 1)
+  const emit = safeListener(`the cache "${name}"`, options.onEvent ?? logToConsole)
   const link = RedisLink.join(client, subscriber ?? null, channel)
-  let hasToldUndecodable = false
+  let wasUndecodable = false
   const tier = new RedisTier({
     name,
     prefix,
     link,
     codec: options.codec ?? jsonCodec,
     hasTags: options.tags !== undefined,
-    queue: most,
-    softTimeout: hooks.softTimeout,
+    queueSize,
+    timeout: events.redisTimeout,
     undecodable: (error) => {
-      hooks.undecodable()
-      if (hasToldUndecodable) return
-      hasToldUndecodable = true
-      const message = `the cache "${name}": a value in Redis could not be read or written, and counts as a miss: ${String(error)}`
-      tell({ type: 'undecodable', severity: 'warn', message })
+      events.undecodable()
+      if (wasUndecodable) return
+      wasUndecodable = true
+      const message = `cache "${name}": a value in Redis cannot be decoded or encoded, and counts as a miss: ${String(error)}`
+      emit({ type: 'undecodable', severity: 'warn', message })
     },
-    tell,
+    emit,
   })
-  const { hearDrop, missed } = hooks
-  const unlisten = link.stream.listen({ prefix, hearDrop, missed })
-  const unhear = link.onEvent(tell)
+  const { invalidated, missed } = events
+  const unlisten = link.stream.listen({ prefix, invalidated, missed })
+  const removeListener = link.onEvent(emit)
   const close = (): void => {
-    unhear()
+    removeListener()
     unlisten()
     tier.close()
     link.leave()
@@ -66,4 +65,8 @@ export function openRedisTier<Key extends CacheKey, Value>(
 
 function redisOptions(redis: RedisClient | CacheRedisOptions): CacheRedisOptions {
   return 'client' in redis && !('duplicate' in redis) ? redis : { client: redis as RedisClient }
+}
+
+function logToConsole({ severity, message }: CacheEvent): void {
+  console[severity](message)
 }

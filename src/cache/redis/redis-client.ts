@@ -1,28 +1,26 @@
 import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 
-/**
- * A client of Redis, as far as a cache needs it: a `Redis` or `Cluster` of `ioredis`, or what `createClient` of `redis` makes. Neither is imported.
- */
+/** A client of Redis: a `Redis` or `Cluster` of `ioredis`, or a client of `redis`. Neither package is imported. */
 export interface RedisClient {
   on(event: string, listener: (...args: unknown[]) => void): unknown
   duplicate(): object
 }
 
-/** What both have in common, once they are told apart. */
+/** The common interface of both libraries. */
 export interface RedisConnection {
   /** Sends one command; rejects as the client does. */
   send(args: readonly string[]): Promise<unknown>
-  /** Whether it is known to be without a connection now. */
+  /** Whether the client has reported that its connection is lost. */
   readonly isLost: boolean
-  /** Called whenever a connection has been made or lost. */
-  onTurn(turned: () => void): void
+  /** Calls the listener whenever a connection has been made or lost. */
+  onConnectionChange(listener: () => void): void
 }
 
-/** A connection that only hears. */
+/** A connection for subscriptions. */
 export interface RedisSubscriber {
-  /** Hears these channels from now on, over reconnections too; in this order. May be called again after it rejected. */
-  subscribe(channels: readonly string[], heard: (channel: string, message: string) => void): Promise<void>
-  onTurn(turned: () => void): void
+  /** Subscribes to the channels, in this order and across reconnections. May be called again after it has rejected. */
+  subscribe(channels: readonly string[], onMessage: (channel: string, message: string) => void): Promise<void>
+  onConnectionChange(listener: () => void): void
   close(): void
 }
 
@@ -38,45 +36,45 @@ interface NodeRedis extends RedisClient {
   readonly isReady?: boolean
   sendCommand(args: readonly string[]): Promise<unknown>
   connect(): Promise<unknown>
-  subscribe(channel: string, heard: (message: string, channel: string) => void): Promise<unknown>
+  subscribe(channel: string, onMessage: (message: string, channel: string) => void): Promise<unknown>
   destroy(): void
 }
 
-const LOST_BY = ['close', 'end', 'reconnecting']
+const LOST_EVENTS = ['close', 'end', 'reconnecting']
 
 /** @throws InvalidOptionError unless it is a client of one of the two libraries */
 export function connectionOf(client: RedisClient): RedisConnection {
   const send = senderOf(client)
-  const turned: (() => void)[] = []
+  const listeners: (() => void)[] = []
   const connection = {
     send,
     isLost: false,
-    onTurn: (listener: () => void) => void turned.push(listener),
+    onConnectionChange: (listener: () => void) => void listeners.push(listener),
   }
-  watchTurns(client, (isLost) => {
+  watchConnection(client, (isLost) => {
     connection.isLost = isLost
-    for (const listener of turned) listener()
+    for (const listener of listeners) listener()
   })
   return connection
 }
 
-/** @param subscriber a connection of its own that the app has made; null to make one like `client` */
+/** @param subscriber a connection of the app; null to duplicate `client` */
 export function subscriberOf(client: RedisClient, subscriber: RedisClient | null): RedisSubscriber {
   const own = subscriber ?? (client.duplicate() as RedisClient)
-  // A client that nobody listens to throws its errors into the process.
+  // Without a listener, an error of the client would become an uncaught exception.
   own.on('error', () => {})
-  const onTurn = (turned: () => void): void => watchTurns(own, turned)
+  const onConnectionChange = (listener: () => void): void => watchConnection(own, listener)
   return isIoRedis(own)
-    ? ioSubscriber(own, subscriber === null, onTurn)
-    : nodeSubscriber(own as NodeRedis, subscriber === null, onTurn)
+    ? ioSubscriber(own, subscriber === null, onConnectionChange)
+    : nodeSubscriber(own as NodeRedis, subscriber === null, onConnectionChange)
 }
 
-function ioSubscriber(client: IoRedis, isOurs: boolean, onTurn: RedisSubscriber['onTurn']): RedisSubscriber {
+function ioSubscriber(client: IoRedis, isOurs: boolean, onConnectionChange: OnChange): RedisSubscriber {
   let listening = false
   return {
-    onTurn,
-    subscribe: async (channels, heard) => {
-      if (!listening) client.on('message', (channel, message) => heard(String(channel), String(message)))
+    onConnectionChange,
+    subscribe: async (channels, onMessage) => {
+      if (!listening) client.on('message', (channel, message) => onMessage(String(channel), String(message)))
       listening = true
       await client.subscribe(...channels)
     },
@@ -86,15 +84,15 @@ function ioSubscriber(client: IoRedis, isOurs: boolean, onTurn: RedisSubscriber[
   }
 }
 
-function nodeSubscriber(client: NodeRedis, isOurs: boolean, onTurn: RedisSubscriber['onTurn']): RedisSubscriber {
+function nodeSubscriber(client: NodeRedis, isOurs: boolean, onConnectionChange: OnChange): RedisSubscriber {
   const subscribed = new Set<string>()
   return {
-    onTurn,
-    subscribe: async (channels, heard) => {
+    onConnectionChange,
+    subscribe: async (channels, onMessage) => {
       if (client.isOpen !== true) await client.connect()
       for (const channel of channels) {
         if (subscribed.has(channel)) continue
-        await client.subscribe(channel, (message, from) => heard(from, message))
+        await client.subscribe(channel, (message, from) => onMessage(from, message))
         subscribed.add(channel)
       }
     },
@@ -104,9 +102,11 @@ function nodeSubscriber(client: NodeRedis, isOurs: boolean, onTurn: RedisSubscri
   }
 }
 
-function watchTurns(client: RedisClient, turned: (isLost: boolean) => void): void {
-  for (const event of LOST_BY) client.on(event, () => turned(true))
-  client.on('ready', () => turned(false))
+type OnChange = RedisSubscriber['onConnectionChange']
+
+function watchConnection(client: RedisClient, onChange: (isLost: boolean) => void): void {
+  for (const event of LOST_EVENTS) client.on(event, () => onChange(true))
+  client.on('ready', () => onChange(false))
 }
 
 function senderOf(client: RedisClient): RedisConnection['send'] {
@@ -120,7 +120,7 @@ function senderOf(client: RedisClient): RedisConnection['send'] {
   throw new InvalidOptionError('readThrough', 'redis', client, must)
 }
 
-// `sendCommand` exists in both, with different arguments.
+// Both have `sendCommand`, with different arguments.
 function isIoRedis(client: RedisClient): client is IoRedis {
   return 'call' in client && typeof client.call === 'function'
 }

@@ -6,78 +6,81 @@ import { type Cancel, every, monotonicNow } from '../../resilience/clock.ts'
 import { type Milliseconds, ms } from '../../resilience/duration.ts'
 import type { WaitContext } from '../../resilience/wait-node.ts'
 import { withTimeout } from '../../resilience/with-timeout.ts'
-import type { CacheEvent } from '../cache-events.ts'
+import type { CacheEvent } from '../read-through-options.ts'
 import { InvalidationStream } from './invalidation-stream.ts'
 import { connectionOf, type RedisClient, type RedisConnection } from './redis-client.ts'
 import type { RedisScript } from './scripts.ts'
 
 /** Milliseconds. */
-const LOOK_EVERY = ms(100)
-const PROBE_LIMIT = ms(1_000)
-/** Answers of a server that is well. */
-const WELL = /^(OOM|NOSCRIPT|WRONGTYPE|BUSYKEY)\b/
+const CHECK_INTERVAL = ms(100)
+const PROBE_TIMEOUT = ms(1_000)
+/** Errors that a healthy server replies with. */
+const HEALTHY_ERRORS = /^(OOM|NOSCRIPT|WRONGTYPE|BUSYKEY)\b/
 
 const SHARED = 'as for the other caches of this client, or give this cache a client of its own'
 
-/** Redis cannot be asked now. Never leaves this room. */
-class RedisAwayError extends Error {}
+/** Redis cannot be used now. Not visible outside of this module. */
+class RedisDownError extends Error {}
 
 const links = new WeakMap<RedisClient, RedisLink>()
 
-/** What a cache has kept for when Redis can be asked again. */
-export interface Pump {
-  /** Tells it what was invalidated. */
-  readonly flushDrops: () => Promise<void>
-  /** Gives back leases, which may wait until all caches have told what was invalidated. */
-  readonly giveBackLeases: () => Promise<void>
+/** What a cache has kept until Redis can be used again. */
+export interface Backlog {
+  readonly flushInvalidations: () => Promise<void>
+  /** Called when all caches have flushed their invalidations. */
+  readonly releaseLeases: () => Promise<void>
 }
 
 /**
- * One client of Redis, shared by all caches that are given it. It is asked only while it answers: a lost connection, or five failures in a row, and it is
- * left alone until a probe of our own succeeds, so that no request pays for finding out.
+ * One client of Redis, shared by all caches that use it.
+ *
+ * Commands are sent only while Redis replies. After a lost connection, or five failures in a row, it
+ * is left alone until a probe succeeds, so that no request pays for the attempt.
  */
 export class RedisLink {
-  /** Of this process, so that it knows what it has sent itself. */
+  /** Identifies this process in its messages. */
   readonly id: string = randomBytes(8).toString('hex')
-  /** Opened by the first cache that joins, closed when the last has left. */
+  /** Opened by the first cache that joins, closed by the last one that leaves. */
   stream!: InvalidationStream
   readonly #client: RedisClient
   #subscriber: RedisClient | null = null
   readonly #connection: RedisConnection
   readonly #breaker: Breaker
-  readonly #pumps = new Set<Pump>()
-  /** With how many caches have it: each is told once. */
+  readonly #backlogs = new Set<Backlog>()
+  /** Listeners with the number of caches that use them; each is called once per event. */
   readonly #listeners = new Map<(event: CacheEvent) => void, number>()
   #users = 0
   #stop: Cancel = () => {}
-  #looking = false
-  /** Counts connections: what was asked over an older one may have been answered by another server. */
-  #turn = 0
-  /** The run of the server, by which its epochs begin; null until asked. */
-  #run: string | null = null
+  #isChecking = false
+  /** Counts connections: the reply to an older one may come from another server. */
+  #connectionNumber = 0
+  /** Id of the run of the server, with which its epochs begin; null until it is known. */
+  #runId: string | null = null
   #identifying: Promise<void> | null = null
   #wasUp = true
-  answers = 0
-  answerTime = 0
+  commands = 0
+  /** Milliseconds of all commands together. */
+  commandTime = 0
   failures = 0
 
   private constructor(client: RedisClient) {
     this.#client = client
     this.#connection = connectionOf(client)
-    this.#connection.onTurn(() => this.#turned())
+    this.#connection.onConnectionChange(() => this.#onConnectionChange())
     this.#breaker = breaker('redis', {
       openFor: '1s',
       maxOpenFor: '5s',
-      probeTimeout: PROBE_LIMIT,
-      counts: (error) => isFailureOfWork(error) && !(error instanceof Error && WELL.test(error.message)),
+      probeTimeout: PROBE_TIMEOUT,
+      counts: (error) => isFailureOfWork(error) && !(error instanceof Error && HEALTHY_ERRORS.test(error.message)),
     })
   }
 
   /**
-   * The link of this client; `leave` it when it is not needed any more.
+   * The link of this client. Call `leave` when it is no longer used.
    *
-   * @param subscriber null for the one it has, or one made like the client
-   * @throws InvalidOptionError for a client that is none, or that other caches use with another channel or subscriber
+   * @param subscriber null for the one it has, or a duplicate of the client
+   * @throws InvalidOptionError if `client` is not a client of Redis, or if other caches use it with
+   *   another channel or subscriber
    */
   static join(client: RedisClient, subscriber: RedisClient | null, channel: string): RedisLink {
     let link = links.get(client)
@@ -85,14 +88,10 @@ export class RedisLink {
       link = new RedisLink(client)
       links.set(client, link)
     }
-    link.#enter(subscriber, channel)
+    if (link.#users > 0) link.#checkSame(subscriber, channel)
+    else link.#open(subscriber, channel)
+    link.#users++
     return link
-  }
-
-  #enter(subscriber: RedisClient | null, channel: string): void {
-    if (this.#users > 0) this.#checkSame(subscriber, channel)
-    else this.#open(subscriber, channel)
-    this.#users++
   }
 
   #checkSame(subscriber: RedisClient | null, channel: string): void {
@@ -106,16 +105,12 @@ export class RedisLink {
       )
     }
     if (subscriber !== null && subscriber !== this.#subscriber) {
-      throw new InvalidOptionError(
-        'readThrough',
-        'redis.subscriber',
-        subscriber,
-        `must be the same connection, ${SHARED}`,
-      )
+      throw new InvalidOptionError('readThrough', 'redis.subscriber', subscriber, `must be the same, ${SHARED}`)
     }
   }
 
   #open(subscriber: RedisClient | null, channel: string): void {
+    const lost = 'invalidations of other machines are not received: the subscription to Redis is lost'
     this.#subscriber = subscriber
     this.stream = new InvalidationStream({
       client: this.#client,
@@ -123,15 +118,10 @@ export class RedisLink {
       channel,
       id: this.id,
       publish: (to, message) => this.#publish(to, message),
-      deaf: () =>
-        this.#tell(
-          'deaf',
-          'warn',
-          'the cache does not hear invalidations of other machines: its connection to Redis is lost',
-        ),
+      onLost: () => this.#emit('unsubscribed', 'warn', lost),
     })
     this.stream.open()
-    this.#stop = every(LOOK_EVERY, () => void this.#look())
+    this.#stop = every(CHECK_INTERVAL, () => void this.#check())
   }
 
   leave(): void {
@@ -157,53 +147,46 @@ export class RedisLink {
     }
   }
 
-  /** Calls it now and then while Redis answers. */
-  addPump(pump: Pump): () => void {
-    this.#pumps.add(pump)
-    return () => this.#pumps.delete(pump)
+  /** Flushes the backlog at intervals while Redis is up. */
+  addBacklog(backlog: Backlog): () => void {
+    this.#backlogs.add(backlog)
+    return () => this.#backlogs.delete(backlog)
   }
 
   /**
-   * Runs a script, for `limit` at most.
+   * Runs a script.
    *
-   * @param parent what it is part of; null for nothing
-   * @param args is told the beginning of this server's epochs
-   * @throws RedisAwayError, or any error of the client, of the breaker or of the wait; all mean that nothing is known
+   * @param parent the wait it is part of; null for none
+   * @param args receives the prefix of the epochs of this server
+   * @throws RedisDownError, or any error of the client, the breaker or the wait: in all cases it is
+   *   not known whether the script has run
    */
-  async ask(
-    what: string,
-    limit: Milliseconds,
+  async run(
+    name: string,
+    timeout: Milliseconds,
     parent: WaitContext | null,
     script: RedisScript,
     keys: readonly string[],
-    args: (run: string) => readonly string[],
+    args: (epochPrefix: string) => readonly string[],
   ): Promise<unknown> {
-    if (!this.isUp) throw new RedisAwayError('Redis is away')
-    const from = monotonicNow()
+    if (!this.isUp) throw new RedisDownError('Redis is down')
+    const startedAt = monotonicNow()
+    const work = async (): Promise<unknown> => {
+      await this.#identified()
+      const connection = this.#connectionNumber
+      const reply = await this.#evaluate(script, keys, args(`${this.#runId ?? ''}:`))
+      if (connection !== this.#connectionNumber) throw new RedisDownError('the connection to Redis has changed')
+      this.commands++
+      this.commandTime += monotonicNow() - startedAt
+      return reply
+    }
     try {
-      return await this.#breaker.run(
-        (around) =>
-          withTimeout(
-            what,
-            limit,
-            async () => {
-              await this.#identified()
-              const turn = this.#turn
-              const answer = await this.#evaluate(script, keys, args(`${this.#run ?? ''}:`))
-              if (turn !== this.#turn) throw new RedisAwayError('the connection to Redis has changed')
-              this.answers++
-              this.answerTime += monotonicNow() - from
-              return answer
-            },
-            { parent: around },
-          ),
-        { parent },
-      )
+      return await this.#breaker.run((call) => withTimeout(name, timeout, work, { parent: call }), { parent })
     } catch (error) {
       this.failures++
       throw error
     } finally {
-      this.#tellState()
+      this.#emitState()
     }
   }
 
@@ -218,80 +201,80 @@ export class RedisLink {
   }
 
   #publish(channel: string, message: string): Promise<unknown> {
-    if (this.#connection.isLost) return Promise.reject(new RedisAwayError('Redis is away'))
+    if (this.#connection.isLost) return Promise.reject(new RedisDownError('Redis is down'))
     return this.#connection.send(['PUBLISH', channel, message])
   }
 
-  #turned(): void {
-    this.#turn++
-    this.#run = null
+  #onConnectionChange(): void {
+    this.#connectionNumber++
+    this.#runId = null
     this.#identifying = null
-    this.#tellState()
+    this.#emitState()
   }
 
-  /** A server that was restarted may have come back with what had been invalidated before; its run tells. */
+  /** Learns the run of the server: after a restart it may have values that were invalidated before. */
   #identified(): Promise<void> | void {
-    if (this.#run !== null) return
-    this.#identifying ??= this.#identify(this.#turn)
+    if (this.#runId !== null) return
+    this.#identifying ??= this.#identify(this.#connectionNumber)
     return this.#identifying
   }
 
-  async #identify(turn: number): Promise<void> {
+  async #identify(connection: number): Promise<void> {
     try {
       const info = await this.#info()
-      // In a cluster every node has a run of its own, and which one answers here is chance.
-      const run = /redis_mode:cluster/.test(info) ? '' : (/^run_id:(\w+)/m.exec(info)?.[1] ?? '')
-      if (turn === this.#turn) this.#run = run
+      // In a cluster each node has its own run, and any of them may reply here.
+      const runId = /redis_mode:cluster/.test(info) ? '' : (/^run_id:(\w+)/m.exec(info)?.[1] ?? '')
+      if (connection === this.#connectionNumber) this.#runId = runId
     } finally {
-      if (turn === this.#turn) this.#identifying = null
+      if (connection === this.#connectionNumber) this.#identifying = null
     }
-    if (turn !== this.#turn) throw new RedisAwayError('the connection to Redis has changed')
+    if (connection !== this.#connectionNumber) throw new RedisDownError('the connection to Redis has changed')
   }
 
   async #info(): Promise<string> {
     try {
       return String(await this.#connection.send(['INFO', 'server']))
     } catch (error) {
-      // Where it is forbidden or unknown, restarts are not watched.
+      // Restarts are not detected where the command is forbidden or unknown.
       if (error instanceof Error && /^(NOPERM|ERR)\b/.test(error.message)) return ''
       throw error
     }
   }
 
-  async #look(): Promise<void> {
-    if (this.#looking || this.#connection.isLost) return
-    this.#looking = true
+  async #check(): Promise<void> {
+    if (this.#isChecking || this.#connection.isLost) return
+    this.#isChecking = true
     try {
       if (this.#breaker.state !== 'closed') await this.#probe()
-      const pumps = [...this.#pumps]
-      for (const { flushDrops } of pumps) if (this.isUp) await flushDrops()
-      for (const { giveBackLeases } of pumps) if (this.isUp) await giveBackLeases()
+      const backlogs = [...this.#backlogs]
+      for (const { flushInvalidations } of backlogs) if (this.isUp) await flushInvalidations()
+      for (const { releaseLeases } of backlogs) if (this.isUp) await releaseLeases()
     } catch {
-      // Next time.
+      // The next check tries again.
     } finally {
-      this.#looking = false
-      this.#tellState()
+      this.#isChecking = false
+      this.#emitState()
     }
   }
 
   #probe(): Promise<unknown> {
-    return this.#breaker.run(
-      (around) => withTimeout('redis: probe', PROBE_LIMIT, () => this.#connection.send(['PING']), { parent: around }),
-      { parent: null },
-    )
+    const ping = (): Promise<unknown> => this.#connection.send(['PING'])
+    return this.#breaker.run((call) => withTimeout('redis: probe', PROBE_TIMEOUT, ping, { parent: call }), {
+      parent: null,
+    })
   }
 
-  #tellState(): void {
+  #emitState(): void {
     if (this.isUp === this.#wasUp) return
     this.#wasUp = this.isUp
-    if (this.#wasUp) this.#tell('redis-up', 'info', 'Redis answers again; the cache asks it again')
+    if (this.#wasUp) this.#emit('redis-up', 'info', 'Redis replies again; the cache uses it')
     else {
-      const why = this.#connection.isLost ? 'the connection is lost' : 'it does not answer'
-      this.#tell('redis-down', 'warn', `the cache does without Redis: ${why}`)
+      const why = this.#connection.isLost ? 'the connection is lost' : 'it does not reply'
+      this.#emit('redis-down', 'warn', `Redis is unavailable (${why}); serving from memory and the source`)
     }
   }
 
-  #tell(type: CacheEvent['type'], severity: CacheEvent['severity'], message: string): void {
+  #emit(type: CacheEvent['type'], severity: CacheEvent['severity'], message: string): void {
     for (const listener of this.#listeners.keys()) listener({ type, severity, message })
   }
 }

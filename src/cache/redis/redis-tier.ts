@@ -2,15 +2,18 @@ import { randomBytes } from 'node:crypto'
 import type { CacheRedisReport } from '../../diagnostics/modules/cache-report.ts'
 import { type Milliseconds, ms } from '../../resilience/duration.ts'
 import type { WaitContext } from '../../resilience/wait-node.ts'
-import type { CacheEvent } from '../cache-events.ts'
 import type { CacheCodec } from '../codec.ts'
-import { type Drop, dropOfKey } from '../drop.ts'
-import { type LostLease, LostLeases } from './lost-leases.ts'
-import { type PendingDrop, PendingDrops } from './pending-drops.ts'
+import {
+  type Invalidation,
+  invalidationOfKey,
+  type PendingInvalidation,
+  PendingInvalidations,
+} from '../invalidation.ts'
+import type { CacheEvent } from '../read-through-options.ts'
 import type { RedisLink } from './redis-link.ts'
-import { DROP, READ, RELEASE, STORE, TAKE } from './scripts.ts'
+import { INVALIDATE, READ, RELEASE, RedisKeys, STORE, TAKE } from './scripts.ts'
 
-/** Who has it is the one that loads a key, of all machines, and the only one that may store it. */
+/** The right to load a key and store its value. One process of all machines has it at a time. */
 export interface Lease {
   readonly token: string
   readonly epoch: string
@@ -29,11 +32,11 @@ export interface StoredValue {
 
 export interface RedisRead {
   readonly stored: StoredValue | null
-  /** It is younger than was asked for. */
+  /** It is younger than the requested age. */
   readonly isFresh: boolean
-  /** Null where it is fresh, where somebody else has the lease, and where Redis cannot give one. */
+  /** Null if the value is fresh, if another process has the lease, or if Redis cannot give one. */
   readonly lease: Lease | null
-  /** Somebody else loads it. */
+  /** Another process loads it. */
   readonly isBusy: boolean
 }
 
@@ -43,79 +46,95 @@ export interface RedisTierOptions {
   readonly link: RedisLink
   readonly codec: CacheCodec
   readonly hasTags: boolean
-  /** How many invalidations are kept while Redis is away. */
-  readonly queue: number
-  /** How long one command may take. */
-  readonly softTimeout: () => Milliseconds
+  /** How many invalidations are kept while Redis is down. */
+  readonly queueSize: number
+  /** Of one command. */
+  readonly timeout: () => Milliseconds
   readonly undecodable: (error: unknown) => void
-  readonly tell: (event: CacheEvent) => void
+  readonly emit: (event: CacheEvent) => void
 }
 
-/** Invalidations told at once, and leases given back. */
-const AT_ONCE = 500
-/** Milliseconds that telling what is queued may take: nobody waits for it. */
-const FLUSH_LIMIT = ms(1_000)
+interface LostLease {
+  readonly key: string
+  readonly token: string
+}
 
-/** The second tier of one cache. Whatever Redis does, nothing here rejects, nor takes longer than the soft limit. */
+/** Invalidations, or leases, per command. */
+const BATCH_SIZE = 500
+/** Milliseconds for flushing the backlog, which no request waits for. */
+const FLUSH_TIMEOUT = ms(1_000)
+/** Milliseconds; the longest time for which a lease is taken. */
+const MAX_LEASE = 60_000
+/** More are forgotten; they expire with the timeout of the load. */
+const MAX_LOST_LEASES = 1_000
+
+/**
+ * The second tier of one cache. Whatever happens to Redis, its methods neither reject nor take longer
+ * than `redisTimeout`.
+ */
 export class RedisTier {
   readonly #options: RedisTierOptions
   readonly #link: RedisLink
-  readonly #pending: PendingDrops
-  readonly #lost = new LostLeases()
-  readonly #unpump: () => void
+  readonly #keys: RedisKeys
+  readonly #pending: PendingInvalidations
+  readonly #lostLeases = new LostLeases()
+  readonly #removeBacklog: () => void
 
   constructor(options: RedisTierOptions) {
     this.#options = options
     this.#link = options.link
-    this.#pending = new PendingDrops(options.queue)
-    this.#unpump = this.#link.addPump({
-      flushDrops: () => this.#flushDrops(),
-      giveBackLeases: () => this.#giveBackLeases(),
+    this.#keys = new RedisKeys(options.prefix)
+    this.#pending = new PendingInvalidations(options.queueSize)
+    this.#removeBacklog = this.#link.addBacklog({
+      flushInvalidations: () => this.#flushInvalidations(),
+      releaseLeases: () => this.#releaseLostLeases(),
     })
   }
 
-  /** Whether it is worth asking about this key. */
-  has(key: string): boolean {
+  /** Whether Redis may be read for this key: it is up, and its value is not about to be invalidated. */
+  isUsable(key: string): boolean {
     return this.#link.isUp && !this.#pending.covers(key)
   }
 
   /**
-   * Reads a key, and takes the lease where what is there is older than `fresh` (milliseconds). Null when Redis has not answered in time.
+   * Reads a key, and takes the lease if the value is missing or older than `maxAge`. Null when Redis
+   * has not replied in time.
    *
-   * @param leaseFor milliseconds
-   * @param isUnreadable what is there is known to be
+   * @param maxAge milliseconds
+   * @param leaseTime milliseconds
+   * @param isUnreadable the value is known to be undecodable
    */
   async read(
     key: string,
     parent: WaitContext,
-    fresh: { readonly value: number; readonly absent: number },
-    leaseFor: number,
+    maxAge: { readonly value: number; readonly absent: number },
+    leaseTime: number,
     isUnreadable = false,
   ): Promise<RedisRead | null> {
     const token = newToken()
-    const args = (run: string): readonly string[] => [
-      run,
-      tellNumber(fresh.value),
-      tellNumber(fresh.absent),
+    const args = (epochPrefix: string): readonly string[] => [
+      epochPrefix,
+      formatMilliseconds(maxAge.value),
+      formatMilliseconds(maxAge.absent),
       token,
-      tellLease(leaseFor),
-      run + token,
+      formatLeaseTime(leaseTime),
+      epochPrefix + token,
       this.#options.hasTags ? '1' : '0',
     ]
-    const answer = await this.#ask('read', parent, READ, this.#keysOf(key), args)
-    // No answer, or none to this question; or what was invalidated meanwhile, and could not be told, may be what it answered with.
-    if (!Array.isArray(answer) || this.#pending.covers(key)) {
-      this.#lost.add({ key, token })
+    const reply = await this.#run('read', parent, READ, this.#keys.allOf(key), args)
+    // No reply, or one that an invalidation in the meantime has made outdated.
+    if (!Array.isArray(reply) || this.#pending.covers(key)) {
+      this.#lostLeases.add({ key, token })
       return null
     }
-    const [text, age, isAbsent, loadTook, lease, epoch, mark] = answer as readonly unknown[]
+    const [text, age, isAbsent, loadTook, lease, epoch, mark] = reply as readonly unknown[]
     const stored =
       typeof text === 'string' && !isUnreadable
         ? this.#decode(text, Number(age), isAbsent === '1', Number(loadTook))
         : null
-    // It is as good as not there; but Redis took it for fresh, and gave no lease.
+    // An undecodable value counts as missing, but Redis considered it fresh and gave no lease.
     if (typeof text === 'string' && stored === null && Number(lease) === 0) {
-      return this.read(key, parent, { value: 0, absent: 0 }, leaseFor, true)
+      return this.read(key, parent, { value: 0, absent: 0 }, leaseTime, true)
     }
     return {
       stored,
@@ -125,7 +144,7 @@ export class RedisTier {
     }
   }
 
-  /** Stores what was loaded under a lease. Returns false when it was refused, or Redis has not answered. */
+  /** Stores what was loaded under a lease. Returns false if Redis refused it or has not replied. */
   async store(
     key: string,
     lease: Lease,
@@ -144,150 +163,146 @@ export class RedisTier {
       lease.epoch,
       lease.mark,
       text,
-      tellNumber(Math.max(1, Math.ceil(life))),
+      formatMilliseconds(Math.max(1, Math.ceil(life))),
       isAbsent ? '1' : '0',
       String(Math.round(loadTook)),
       ...tags,
     ]
-    const answer = await this.#ask('store', null, STORE, this.#keysOf(key), () => args)
-    if (answer === null) this.#lost.add({ key, token: lease.token })
-    return Number(answer) === 1
+    const reply = await this.#run('store', null, STORE, this.#keys.allOf(key), () => args)
+    if (reply === null) this.#lostLeases.add({ key, token: lease.token })
+    return Number(reply) === 1
   }
 
-  /** Gives a lease back. */
+  /** Releases a lease without storing a value. */
   async release(key: string, { token }: Lease): Promise<void> {
     const lease = { key, token }
-    this.#lost.add(lease)
-    await this.#giveBack([lease], this.#options.softTimeout())
+    this.#lostLeases.add(lease)
+    await this.#releaseLeases([lease], this.#options.timeout())
   }
 
   /**
-   * Drops a key and takes its lease from whoever has it, for a value that is set. `reached` is false when Redis was not told and the drop is queued.
+   * Invalidates a key and takes its lease from any other process, for a value that is being set.
+   * `reached` is false when Redis has not replied, and the invalidation is queued.
    *
-   * @param leaseFor milliseconds
+   * @param leaseTime milliseconds
    */
-  async take(key: string, leaseFor: number): Promise<{ readonly reached: boolean; readonly lease: Lease | null }> {
-    const drop = dropOfKey(key)
-    const pending = this.#add(drop)
+  async take(key: string, leaseTime: number): Promise<{ readonly reached: boolean; readonly lease: Lease | null }> {
+    const invalidation = invalidationOfKey(key)
+    const pending = this.#add(invalidation)
     if (!this.#link.isUp) return { reached: false, lease: null }
     const token = newToken()
     const { prefix, hasTags } = this.#options
     const { stream } = this.#link
-    const answer = await this.#ask('take', null, TAKE, this.#keysOf(key), (run) => [
-      run,
+    const reply = await this.#run('take', null, TAKE, this.#keys.allOf(key), (epochPrefix) => [
+      epochPrefix,
       stream.channel,
-      stream.message(prefix, drop),
+      stream.message(prefix, invalidation),
       token,
-      tellLease(leaseFor),
-      run + token,
+      formatLeaseTime(leaseTime),
+      epochPrefix + token,
       hasTags ? '1' : '0',
     ])
-    if (!Array.isArray(answer)) {
-      this.#lost.add({ key, token })
+    if (!Array.isArray(reply)) {
+      this.#lostLeases.add({ key, token })
       return { reached: false, lease: null }
     }
     pending.done()
-    const [lease, epoch, mark] = answer as unknown[]
+    const [lease, epoch, mark] = reply as unknown[]
     return {
       reached: true,
       lease: Number(lease) === 1 ? { token, epoch: String(epoch), mark: String(mark) } : null,
     }
   }
 
-  /** Drops for all machines. Returns false when Redis was not told within the soft limit; it will be as soon as it can be. */
-  async drop(drop: Drop): Promise<boolean> {
-    const pending = this.#add(drop)
+  /** Invalidates for all machines. Returns false when Redis has not replied, and the invalidation is queued. */
+  async invalidate(invalidation: Invalidation): Promise<boolean> {
+    const pending = this.#add(invalidation)
     if (!this.#link.isUp) return false
-    return this.#tellDrop(pending, this.#options.softTimeout())
+    return this.#send(pending, this.#options.timeout())
   }
 
-  /** All that Redis was not told yet; null for nothing. */
-  get pending(): Drop | null {
-    return this.#pending.next(Number.POSITIVE_INFINITY)?.drop ?? null
+  /** Everything that Redis does not have yet; null for nothing. */
+  get pending(): Invalidation | null {
+    return this.#pending.next(Number.POSITIVE_INFINITY)?.invalidation ?? null
   }
 
-  /** Somebody else's invalidation that Redis was not told. */
-  queue(drop: Drop): void {
-    this.#add(drop)
+  /** Queues an invalidation of another cache that Redis does not have yet. */
+  queue(invalidation: Invalidation): void {
+    this.#add(invalidation)
   }
 
   report(): CacheRedisReport {
-    const { isUp, breaker, stream, answers, answerTime, failures } = this.#link
+    const { isUp, breaker, stream, commands, commandTime, failures } = this.#link
     return {
       state: isUp ? 'up' : 'down',
       breaker,
-      hears: stream.hears,
-      answers,
-      answerTime,
+      subscribed: stream.isReceiving,
+      commands,
+      commandTime,
       failures,
       queued: this.#pending.size,
     }
   }
 
   close(): void {
-    this.#unpump()
+    this.#removeBacklog()
   }
 
-  #add(drop: Drop): PendingDrop {
-    return this.#pending.add(drop, () => {
-      this.#options.tell({
+  #add(invalidation: Invalidation): PendingInvalidation {
+    return this.#pending.add(invalidation, () => {
+      const { name, queueSize } = this.#options
+      this.#options.emit({
         type: 'queue-overflow',
         severity: 'warn',
-        message: `the cache "${this.#options.name}": more than ${this.#options.queue} invalidations wait for Redis; all it has of this cache will be dropped instead`,
+        message: `cache "${name}": more than ${queueSize} invalidations wait for Redis; the whole cache will be invalidated there`,
       })
     })
   }
 
-  async #flushDrops(): Promise<void> {
-    for (let next = this.#pending.next(AT_ONCE); next !== null; next = this.#pending.next(AT_ONCE)) {
-      if (!(await this.#tellDrop(next, FLUSH_LIMIT))) return
+  async #flushInvalidations(): Promise<void> {
+    for (let next = this.#pending.next(BATCH_SIZE); next !== null; next = this.#pending.next(BATCH_SIZE)) {
+      if (!(await this.#send(next, FLUSH_TIMEOUT))) return
     }
   }
 
-  async #giveBackLeases(): Promise<void> {
-    const lost = this.#lost.all()
-    for (let from = 0; from < lost.length; from += AT_ONCE) {
-      if (!(await this.#giveBack(lost.slice(from, from + AT_ONCE), FLUSH_LIMIT))) return
+  async #releaseLostLeases(): Promise<void> {
+    const lost = this.#lostLeases.all()
+    for (let from = 0; from < lost.length; from += BATCH_SIZE) {
+      if (!(await this.#releaseLeases(lost.slice(from, from + BATCH_SIZE), FLUSH_TIMEOUT))) return
     }
   }
 
-  async #giveBack(leases: readonly LostLease[], limit: Milliseconds): Promise<boolean> {
-    const keys = leases.map(({ key }) => this.#leaseKey(key))
+  async #releaseLeases(leases: readonly LostLease[], timeout: Milliseconds): Promise<boolean> {
+    const keys = leases.map(({ key }) => this.#keys.lease(key))
     const tokens = leases.map(({ token }) => token)
-    const answer = await this.#ask('release', null, RELEASE, keys, () => tokens, limit)
-    if (answer === null) return false
-    this.#lost.remove(leases)
+    const reply = await this.#run('release', null, RELEASE, keys, () => tokens, timeout)
+    if (reply === null) return false
+    this.#lostLeases.remove(leases)
     return true
   }
 
-  async #tellDrop({ drop, done }: PendingDrop, limit: Milliseconds): Promise<boolean> {
-    const { prefix } = this.#options
-    const keys = [
-      ...drop.keys.flatMap((key) => [this.#valueKey(key), this.#leaseKey(key)]),
-      ...drop.tags.map((tag) => this.#tagKey(tag)),
-      ...(drop.tags.length > 0 ? [this.#anyTagKey()] : []),
-      ...(drop.all ? [this.#epochKey()] : []),
-    ]
+  async #send({ invalidation, done }: PendingInvalidation, timeout: Milliseconds): Promise<boolean> {
     const { stream } = this.#link
-    const args = [stream.channel, stream.message(prefix, drop)]
-    const answer = await this.#ask('drop', null, DROP, keys, () => args, limit)
-    if (answer === null) return false
+    const args = [stream.channel, stream.message(this.#options.prefix, invalidation)]
+    const keys = this.#keys.deletedBy(invalidation)
+    const reply = await this.#run('invalidate', null, INVALIDATE, keys, () => args, timeout)
+    if (reply === null) return false
     done()
     return true
   }
 
-  async #ask(
-    what: string,
+  async #run(
+    name: string,
     parent: WaitContext | null,
     script: typeof READ,
     keys: readonly string[],
-    args: (run: string) => readonly string[],
-    limit = this.#options.softTimeout(),
+    args: (epochPrefix: string) => readonly string[],
+    timeout = this.#options.timeout(),
   ): Promise<unknown> {
     try {
-      return await this.#link.ask(`redis: ${what}`, limit, parent, script, keys, args)
+      return await this.#link.run(`redis: ${name}`, timeout, parent, script, keys, args)
     } catch {
-      // The link counts it, and says so when it lasts. Nobody else needs to know.
+      // The link counts failures and emits an event when Redis is down.
       return null
     }
   }
@@ -301,29 +316,31 @@ export class RedisTier {
       return null
     }
   }
+}
 
-  #keysOf(key: string): readonly string[] {
-    return [this.#valueKey(key), this.#leaseKey(key), this.#epochKey(), this.#anyTagKey(), this.#tagKey('')]
+/**
+ * Leases that Redis may have given without a timely reply, or whose release it may have missed. Other
+ * processes would wait for a load that does not happen, so they are released as soon as Redis is up.
+ * Releasing a lease that is not held has no effect.
+ */
+class LostLeases {
+  /** Keys by token. */
+  readonly #keys = new Map<string, string>()
+
+  add({ key, token }: LostLease): void {
+    this.#keys.set(token, key)
+    if (this.#keys.size <= MAX_LOST_LEASES) return
+    const [oldest] = this.#keys.keys()
+    if (oldest !== undefined) this.#keys.delete(oldest)
   }
 
-  #valueKey(key: string): string {
-    return `${this.#options.prefix}:${key}`
+  /** The oldest first. */
+  all(): readonly LostLease[] {
+    return Array.from(this.#keys, ([token, key]) => ({ token, key }))
   }
 
-  #leaseKey(key: string): string {
-    return `punctual:lease:${this.#options.prefix}:${key}`
-  }
-
-  #epochKey(): string {
-    return `punctual:epoch:${this.#options.prefix}`
-  }
-
-  #anyTagKey(): string {
-    return `punctual:tags:${this.#options.prefix}`
-  }
-
-  #tagKey(tag: string): string {
-    return `punctual:tag:${this.#options.prefix}:${tag}`
+  remove(leases: readonly LostLease[]): void {
+    for (const { token } of leases) this.#keys.delete(token)
   }
 }
 
@@ -332,10 +349,10 @@ function newToken(): string {
 }
 
 /** Redis has no infinity; 10^15 ms are 30,000 years. */
-function tellNumber(value: number): string {
+function formatMilliseconds(value: number): string {
   return String(Math.min(value, 1e15))
 }
 
-function tellLease(value: number): string {
-  return String(Math.max(1, Math.ceil(Math.min(value, 60_000))))
+function formatLeaseTime(value: number): string {
+  return String(Math.max(1, Math.ceil(Math.min(value, MAX_LEASE))))
 }

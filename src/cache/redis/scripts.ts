@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
+import type { Invalidation } from '../invalidation.ts'
 
-/** A script as Redis runs it: at once, with nothing in between. */
+/** A Lua script, which Redis runs atomically. */
 export interface RedisScript {
   readonly text: string
   readonly hash: string
@@ -10,20 +11,68 @@ function script(text: string): RedisScript {
   return { text, hash: createHash('sha1').update(text).digest('hex') }
 }
 
-/*
- * The keys of a cache, all in one slot of a cluster if its prefix has a hash tag:
- *   value    a hash: v what was encoded, e the epoch it is valid in, n how long it lives, a whether there is nothing, d how long its load took,
- *            t which tags had which marks
- *   lease    the token of who loads this key, for so long
- *   epoch    a random word that begins with the run of the server: what was stored in another epoch is not there. Deleting it drops everything.
- *   any tag  a random word, deleted with every tag, so that loads begun before cannot be stored
- *   tag      a random word for each tag; deleting it drops what was stored with it
- *   tags     what the keys of tags begin with: as a key, because a client may put a prefix of its own before all of them
+/**
+ * The keys of one cache, all in one slot of a cluster if its prefix has a hash tag.
  *
- * Everything is invalidated by deleting, which Redis does also when it has no memory left. What was evicted or flushed is a miss.
+ * Everything is invalidated by `DEL`, which Redis accepts even when it is out of memory. A key that
+ * was evicted or flushed is a miss.
  */
+export class RedisKeys {
+  readonly #prefix: string
 
-/** What reading and taking a lease have in common. The epoch of another run of the server (a restart from an old snapshot, a failover) is none. */
+  constructor(prefix: string) {
+    this.#prefix = prefix
+  }
+
+  /**
+   * A hash: `v` the encoded value, `e` the epoch it is valid in, `n` its life in ms, `a` whether the
+   * source has no value, `d` the duration of its load in ms, `t` its tags with their marks.
+   */
+  value(key: string): string {
+    return `${this.#prefix}:${key}`
+  }
+
+  /** The token of the process that loads the key. */
+  lease(key: string): string {
+    return `punctual:lease:${this.#prefix}:${key}`
+  }
+
+  /**
+   * A random word that begins with the run of the server. Values of another epoch are ignored, so
+   * deleting it invalidates everything.
+   */
+  get #epoch(): string {
+    return `punctual:epoch:${this.#prefix}`
+  }
+
+  /** A random word, deleted with every tag, so that loads that began before cannot be stored. */
+  get #anyTag(): string {
+    return `punctual:tags:${this.#prefix}`
+  }
+
+  /** A random word. Deleting it invalidates the values that were stored with it. */
+  #tag(tag: string): string {
+    return `punctual:tag:${this.#prefix}:${tag}`
+  }
+
+  /** KEYS of the scripts for one key: value, lease, epoch, any tag, and the prefix of tags. */
+  allOf(key: string): readonly string[] {
+    // The prefix of tags is a key, because a client may put a prefix before all keys.
+    return [this.value(key), this.lease(key), this.#epoch, this.#anyTag, this.#tag('')]
+  }
+
+  /** KEYS of `INVALIDATE`. */
+  deletedBy({ keys, tags, all }: Invalidation): readonly string[] {
+    return [
+      ...keys.flatMap((key) => [this.value(key), this.lease(key)]),
+      ...tags.map((tag) => this.#tag(tag)),
+      ...(tags.length > 0 ? [this.#anyTag] : []),
+      ...(all ? [this.#epoch] : []),
+    ]
+  }
+}
+
+/** Functions of READ and TAKE. An epoch of another run of the server (a restart, a failover) is ignored. */
 const EPOCH = `
 local function epoch(key, run)
   local found = redis.call('GET', key)
@@ -57,11 +106,12 @@ end
 `
 
 /**
- * Reads a value and, where it is not there or no longer fresh, takes the lease in the same go.
+ * Reads a value and, if it is missing or too old, takes the lease.
  *
- * KEYS value, lease, epoch, any tag, tags. ARGV run, fresh for, fresh for if there is nothing, token, lease in ms, new epoch, whether there are tags.
- * Returns value or false, its age in ms, whether there is nothing, how long its load took, lease (0 none, 1 taken, 2 somebody has it,
- * 3 Redis cannot), epoch, mark of any tag.
+ * KEYS value, lease, epoch, any tag, prefix of tags. ARGV epoch prefix, max age in ms, max age of an
+ * absent value, token, lease time in ms, new epoch, whether the cache has tags. Returns value or
+ * false, its age in ms, whether it is absent, duration of its load, lease (0 not needed, 1 taken,
+ * 2 held by another process, 3 Redis is out of memory), epoch, mark of any tag.
  */
 export const READ: RedisScript = script(`${EPOCH}
 local found = epoch(KEYS[3], ARGV[1])
@@ -85,9 +135,10 @@ return {value, tostring(age), kept[4], kept[5], lease, found, mark}
 `)
 
 /**
- * Takes the lease from whoever has it, drops the value, and tells everybody; for a value that the app sets.
+ * Deletes the value, publishes the invalidation and takes the lease, even if another process has it.
  *
- * KEYS value, lease, epoch, any tag. ARGV run, channel, message, token, lease in ms, new epoch, whether there are tags. Returns lease, epoch, mark.
+ * KEYS as READ. ARGV epoch prefix, channel, message, token, lease time in ms, new epoch, whether the
+ * cache has tags. Returns lease, epoch, mark of any tag.
  */
 export const TAKE: RedisScript = script(`${EPOCH}
 redis.call('DEL', KEYS[1], KEYS[2])
@@ -97,10 +148,10 @@ return {lease, found, mark}
 `)
 
 /**
- * Stores a value for who still has the lease, if nothing was invalidated since it was taken.
+ * Stores a value for the holder of the lease, if nothing was invalidated since it was taken.
  *
- * KEYS value, lease, epoch, any tag, tags. ARGV token, epoch, mark of any tag, value, life in ms, whether there is nothing, how long its load took,
- * tags... Returns 1 if it was stored.
+ * KEYS as READ. ARGV token, epoch, mark of any tag, value, life in ms, whether it is absent, duration
+ * of its load, tags... Returns 1 if it was stored.
  */
 export const STORE: RedisScript = script(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -128,7 +179,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return 1
 `)
 
-/** Gives leases back. KEYS leases. ARGV the token of each. */
+/** Releases leases. KEYS leases. ARGV their tokens. */
 export const RELEASE: RedisScript = script(`
 for index, key in ipairs(KEYS) do
   if redis.call('GET', key) == ARGV[index] then redis.call('DEL', key) end
@@ -136,8 +187,8 @@ end
 return 1
 `)
 
-/** Deletes, and tells everybody. KEYS what to delete. ARGV channel, message. */
-export const DROP: RedisScript = script(`
+/** Deletes keys and publishes the invalidation. KEYS to delete. ARGV channel, message. */
+export const INVALIDATE: RedisScript = script(`
 redis.call('DEL', unpack(KEYS))
 return redis.call('PUBLISH', ARGV[1], ARGV[2])
 `)

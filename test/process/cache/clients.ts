@@ -7,7 +7,7 @@ export interface ConnectedClient {
   close(): Promise<void>
 }
 
-/** Both libraries, as an app connects them. */
+/** Both libraries, connected as an app does. */
 export const CLIENTS: Readonly<Record<'ioredis' | 'redis', (url: string) => Promise<ConnectedClient>>> = {
   ioredis: async (url) => {
     const client = new Redis(url, { retryStrategy: () => 100, maxRetriesPerRequest: 2 })

@@ -12,12 +12,12 @@ const missing = redisMissing()
 /** Milliseconds; longer than the test. */
 const NEVER = 600_000
 
-/** Makes something as some worker. */
+/** Runs `make` as a worker. */
 type Run = <T>(make: () => T) => T
 const here: Run = (make) => make()
 
-/** One worker cannot reach Redis; others, which come later, can. */
-describe('what is invalidated while Redis is away', { skip: missing ?? false }, () => {
+/** One worker cannot reach Redis; others, which start later, can. */
+describe('what was invalidated while Redis was unreachable', { skip: missing ?? false }, () => {
   const clients: ConnectedClient[] = []
   const caches: ReadThrough<string, number>[] = []
   const source = new Map<string, number>()
@@ -35,29 +35,29 @@ describe('what is invalidated while Redis is away', { skip: missing ?? false }, 
   })
   after(() => redis?.stop())
 
-  async function cacheOver(url: string, prefix: string, run: Run, softTimeout: Duration = '5s') {
+  async function cacheOver(url: string, prefix: string, run: Run, redisTimeout: Duration = '5s') {
     const connected = await CLIENTS.ioredis(url)
     clients.push(connected)
     const cache = run(() =>
       readThrough<string, number>(prefix, {
         load: (key) => source.get(key),
-        softTimeout,
+        redisTimeout,
         redis: connected.client,
         onEvent: () => {},
       }),
     )
     caches.push(cache)
-    await until('it to hear', () => cache.report().redis?.hears)
+    await until('it to be subscribed', () => cache.report().redis?.subscribed)
     return cache
   }
 
-  /** A cache that has invalidated what Redis still has. */
+  /** Creates a cache that has invalidated a value which Redis still has. */
   async function cutOff(run: Run): Promise<void> {
     proxy = await startShapedProxy(redis.port)
     const cache = await cacheOver(proxy.url, 'late', run, '50ms')
     source.set('k', 1)
     await (await cacheOver(redis.url, 'late', onOwnMachine)).get('k')
-    await until('it to be stored', async () => (await redis.command('EXISTS', 'late:k')) === 1)
+    await until('the value to be stored', async () => (await redis.command('EXISTS', 'late:k')) === 1)
     proxy.delay = NEVER
     source.set('k', 2)
     await cache.invalidate('k')
@@ -65,28 +65,28 @@ describe('what is invalidated while Redis is away', { skip: missing ?? false }, 
     assert.equal(await redis.command('EXISTS', 'late:k'), 1)
   }
 
-  async function assertTold(cache: ReadThrough<string, number>): Promise<void> {
+  async function assertInvalidated(cache: ReadThrough<string, number>): Promise<void> {
     assert.equal(await cache.get('k'), 2)
-    await until('Redis to be told', () => cache.report().redis?.queued === 0)
+    await until('Redis to be invalidated', () => cache.report().redis?.queued === 0)
     assert.equal(await cache.get('k'), 2)
   }
 
-  test('is not read from Redis by a worker that boots before it was told', async () => {
+  test('is not read from Redis by a worker that boots before Redis is invalidated', async () => {
     const hub = new WorkerHub()
     await cutOff((make) => hub.run(1, make))
-    await assertTold(await cacheOver(redis.url, 'late', (make) => hub.run(2, make)))
+    await assertInvalidated(await cacheOver(redis.url, 'late', (make) => hub.run(2, make)))
   })
 
-  test('nor by a cache that is made later, in a worker that had none of these keys', async () => {
+  test('nor by a cache that is created later, in a worker without these keys', async () => {
     const hub = new WorkerHub()
     const run = <T>(make: () => T): T => hub.run(2, make)
     await cacheOver(redis.url, 'other', run)
     await cutOff((make) => hub.run(1, make))
-    await assertTold(await cacheOver(redis.url, 'late', run))
+    await assertInvalidated(await cacheOver(redis.url, 'late', run))
   })
 
-  test('nor by another cache of the same keys, made later in the same process', async () => {
+  test('nor by another cache of the same keys, created later in the same process', async () => {
     await cutOff(here)
-    await assertTold(await cacheOver(redis.url, 'late', here))
+    await assertInvalidated(await cacheOver(redis.url, 'late', here))
   })
 })

@@ -2,26 +2,26 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { CacheRoomReport } from '../../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport } from '../../../src/diagnostics/modules/cache-report.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { VersionSource } from './version-source.ts'
 
-/** Milliseconds of random work for each variant; `LINEAR=60000` gambles for longer. */
+/** Milliseconds of random work for each variant; `LINEAR=60000` runs the long form. */
 const LENGTH = Number(process.env.LINEAR ?? 4_000)
-/** And until there was so much of it, on a slow machine. */
+/** The least work, on a slow machine. */
 const LEAST_READS = 100
 const LEAST_UPDATES = 20
-/** Milliseconds more in which that must be reached. */
+/** Milliseconds more in which the least work must be done. */
 const EXTENSION = 30_000
 /** Milliseconds. */
-const REQUEST_LIMIT = 30_000
+const REQUEST_TIMEOUT = 30_000
 const KEYS = 6
 const READERS = 6
 const WRITERS = 2
 const missing = redisMissing()
 
-/** It may have left since we looked. */
+/** The process may have exited in the meantime. */
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
@@ -48,19 +48,19 @@ describe('three workers under Punctual', () => {
       'all to be ready and to know each other',
       ({ workers }) =>
         workers.filter(({ state, modules }) => {
-          const cache = modules.cache as CacheRoomReport | undefined
+          const cache = modules.cache as CacheModuleReport | undefined
           return state === 'ready' && cache?.peers === 2
         }).length === 3,
     )
     return server
   }
 
-  /** Null where nothing came back: its worker was killed under it. */
+  /** Null without a response, because the worker was killed. */
   async function ask(server: TestServer, path: string): Promise<string | null> {
     try {
       const response = await fetch(`${server.url}/${path}`, {
         headers: { connection: 'close' },
-        signal: AbortSignal.timeout(REQUEST_LIMIT),
+        signal: AbortSignal.timeout(REQUEST_TIMEOUT),
       })
       const text = await response.text()
       return response.ok ? text : null
@@ -69,8 +69,8 @@ describe('three workers under Punctual', () => {
     }
   }
 
-  /** Readers and writers at random, while somebody disturbs. */
-  async function gamble(server: TestServer, disturb: (over: () => boolean) => Promise<void>): Promise<void> {
+  /** Random readers and writers, while `disturb` runs. */
+  async function readAndWrite(server: TestServer, disturb: (over: () => boolean) => Promise<void>): Promise<void> {
     const end = performance.now() + LENGTH
     const acknowledged = new Map<string, number>()
     const faults: string[] = []
@@ -93,7 +93,7 @@ describe('three workers under Punctual', () => {
     }
     const write = async (own: number) => {
       while (!over()) {
-        // Each has keys of its own: so there is one order of updates.
+        // Each writer has its own keys, so that the order of updates is defined.
         const key = `key${Math.floor((Math.random() * KEYS) / WRITERS) * WRITERS + own}`
         const version = (source.versions.get(key) ?? 0) + 1
         source.versions.set(key, version)
@@ -129,21 +129,21 @@ describe('three workers under Punctual', () => {
     }
   }
 
-  test('no value older than one whose invalidation was acknowledged is ever shown, while workers are killed and stopped', async () => {
+  test('never return a value older than an acknowledged invalidation, while workers are killed and stopped', async () => {
     await using server = await start({})
     for (let version = 1; version < 10; version++) {
-      source.versions.set('told', version)
-      await ask(server, 'invalidate/told')
-      for (let round = 0; round < 10; round++) assert.equal(await ask(server, 'get/told'), String(version))
+      source.versions.set('updated', version)
+      await ask(server, 'invalidate/updated')
+      for (let round = 0; round < 10; round++) assert.equal(await ask(server, 'get/updated'), String(version))
     }
-    await gamble(server, (over) => killAndStop(server, over))
+    await readAndWrite(server, (over) => killAndStop(server, over))
   })
 
-  test('nor with Redis, while it stands still now and then', { skip: missing ?? false }, async () => {
+  test('nor with Redis, while it hangs at times', { skip: missing ?? false }, async () => {
     const redis: TestRedis = await startRedis()
     try {
       await using server = await start({ REDIS_URL: redis.url })
-      await gamble(server, async (over) => {
+      await readAndWrite(server, async (over) => {
         const redisToo = async () => {
           while (!over()) {
             await sleep(Math.random() * 1_000)

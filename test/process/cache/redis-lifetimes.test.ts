@@ -9,7 +9,7 @@ import { onOwnMachine } from './worker-hub.ts'
 
 const missing = redisMissing()
 
-describe('a value in Redis that is past its time is loaded anew', { skip: missing ?? false }, () => {
+describe('a value in Redis that is past its ttl is reloaded', { skip: missing ?? false }, () => {
   const clients: ConnectedClient[] = []
   const caches: ReadThrough<string, number>[] = []
   let redis: TestRedis
@@ -33,7 +33,7 @@ describe('a value in Redis that is past its time is loaded anew', { skip: missin
     const all = {
       load: () => version,
       redis: connected.client,
-      softTimeout: '5s',
+      redisTimeout: '5s',
       onEvent: () => {},
       ...options,
     } as ReadThroughOptions<string, number>
@@ -44,7 +44,7 @@ describe('a value in Redis that is past its time is loaded anew', { skip: missin
 
   async function store(cache: ReadThrough<string, number>): Promise<void> {
     assert.equal(await cache.get('k'), 1)
-    await until('it to be stored', async () => (await redis.command('EXISTS', 'past:k')) === 1)
+    await until('the value to be stored', async () => (await redis.command('EXISTS', 'past:k')) === 1)
   }
 
   function newest(cache: ReadThrough<string, number>): Promise<unknown> {
@@ -52,7 +52,7 @@ describe('a value in Redis that is past its time is loaded anew', { skip: missin
   }
 
   for (const staleFor of ['0s', '50ms'] as const) {
-    test(`also while Redis has no memory left to give a lease, answered at once for ${staleFor}`, async () => {
+    test(`even while Redis is out of memory and gives no lease, with staleFor ${staleFor}`, async () => {
       const cache = await machine({ ttl: '100ms', grace: '1h', staleFor })
       await store(cache)
       await redis.command('CONFIG', 'SET', 'maxmemory', '1')
@@ -62,25 +62,25 @@ describe('a value in Redis that is past its time is loaded anew', { skip: missin
     })
   }
 
-  test('also where old values may be answered in place of an error for ever', async () => {
+  test('even with an unbounded grace', async () => {
     const cache = await machine({ ttl: '100ms', grace: 'unbounded', staleFor: '0s', tags: () => ['all'] })
     await store(cache)
     version = 2
     await newest(cache)
-    await until('it to be stored', async () => (await redis.command('HGET', 'past:k', 'v')) === '2')
+    await until('the value to be stored', async () => (await redis.command('HGET', 'past:k', 'v')) === '2')
     await cache.invalidate({ tag: 'all' })
     version = 3
     assert.equal(await cache.get('k'), 3)
   })
 
-  test('also where it was stored by one that keeps values for ever, and is read by one that does not', async () => {
+  test('even if it was stored with an unbounded ttl, and is read by a cache with a short one', async () => {
     await store(await machine({ ttl: 'unbounded' }))
     version = 2
     const cache = await machine({ ttl: '100ms', staleFor: '0s' })
     await newest(cache)
   })
 
-  test('but not before, however long that is', async () => {
+  test('but not before, even with unbounded lifetimes', async () => {
     const options = { ttl: 'unbounded', grace: 'unbounded' } as const
     await store(await machine(options))
     version = 2

@@ -2,27 +2,28 @@ import { connect } from 'node:net'
 import { until } from '../support/until.ts'
 
 /**
- * Hears every command that anybody gives to a Redis. By hand, because ioredis fails when what is monitored comes in one piece with the answer to MONITOR.
+ * Monitors all commands of a Redis. Not with ioredis, which fails when a command arrives in one chunk
+ * with the reply to MONITOR.
  *
- * @param onCommand the words of a command
- * @returns stops it
+ * @param onCommand receives the words of a command
+ * @returns stops the monitor
  */
 export async function monitorRedis(port: number, onCommand: (words: readonly string[]) => void): Promise<() => void> {
   const socket = connect(port, '127.0.0.1')
-  let begun = false
+  let isMonitoring = false
   let rest = ''
   socket.setEncoding('latin1').on('error', () => {})
   socket.on('data', (text: string) => {
     const lines = (rest + text).split('\r\n')
     rest = lines.pop() ?? ''
     for (const line of lines) {
-      if (begun) onCommand(Array.from(line.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, word = '']) => unescaped(word)))
-      else begun = line === '+OK'
+      if (isMonitoring) onCommand(Array.from(line.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, word = '']) => unescaped(word)))
+      else isMonitoring = line === '+OK'
     }
   })
   socket.write('MONITOR\r\n')
   try {
-    await until('Redis to be heard', () => begun)
+    await until('the monitor to start', () => isMonitoring)
   } catch (error) {
     socket.destroy()
     throw error
@@ -30,7 +31,7 @@ export async function monitorRedis(port: number, onCommand: (words: readonly str
   return () => socket.destroy()
 }
 
-/** Redis writes words as C does. */
+/** Decodes the C-style escapes of Redis. */
 function unescaped(word: string): string {
   const marks: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b' }
   return word.replace(/\\(?:x([0-9a-f]{2})|(.))/g, (_, hex: string | undefined, mark: string) =>

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import type { DeclaredInForce, SettingsInForce } from '../../../src/arbiter/arbiter-control.ts'
-import type { CacheReport, CacheRoomReport } from '../../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport, CacheReport } from '../../../src/diagnostics/modules/cache-report.ts'
 import type { AccessWait } from '../../../src/http/access-record.ts'
 import type { Identity, SignedIn } from '../../reference-app/auth/contract.ts'
 import { release } from '../../reference-app/database/release.ts'
@@ -17,14 +17,14 @@ import { until } from '../support/until.ts'
 
 const ENTRY = join(import.meta.dirname, '../../reference-app/app.ts')
 const BY_IDENTITY = 'auth:privy_id'
-/** Longer than the test. */
+/** Milliseconds; longer than the test. */
 const LONG_HANG = 120_000
-/** Longer than any limit of a sign-in that is not raised. */
+/** Milliseconds; longer than the default timeouts of a sign-in. */
 const LONGER_THAN_IT_WAS = 8_500
 
 const missing = redisMissing()
 
-/** The second incident's app, in two workers, over a real PostgreSQL whose queries are counted, and a real Redis where there is one. */
+/** The app of the second incident, in two workers, with a real PostgreSQL that counts its queries, and a real Redis if there is one. */
 let redis: TestRedis | undefined
 let database: TestDatabase
 let outside: Outside
@@ -57,7 +57,7 @@ function seeded(number: number): Identity {
   return { privyId, username, email }
 }
 
-/** On a connection of its own, so that either worker may have it. */
+/** On a new connection, so that any worker may accept it. */
 function ask(identity: Identity): Promise<Outcome> {
   return request(`${server.url}/api/auth`, {
     method: 'POST',
@@ -72,27 +72,27 @@ async function signIn(identity: Identity): Promise<SignedIn> {
   return JSON.parse(outcome.body) as SignedIn
 }
 
-/** How many queries `times` sign-ins of him take. */
+/** How many queries so many sign-ins of a user take. */
 async function queriesOf(identity: Identity, times: number): Promise<number> {
   const had = outside.status().queries ?? 0
   for (let round = 0; round < times; round++) await signIn(identity)
   return (outside.status().queries ?? 0) - had
 }
 
-/** Both workers know him once a good many sign-ins take no query. */
+/** Waits until both workers have the user cached: many sign-ins take no query. */
 function remembered(identity: Identity): Promise<unknown> {
-  return until('both workers to know him', async () => (await queriesOf(identity, 20)) === 0)
+  return until('both workers to cache the user', async () => (await queriesOf(identity, 20)) === 0)
 }
 
-/** What each worker says of the cache of users. */
+/** The reports of the user cache of each worker. */
 async function reports(): Promise<CacheReport[]> {
   const { workers } = await server.status()
   return workers.flatMap(({ modules }) =>
-    ((modules.cache as CacheRoomReport | undefined)?.caches ?? []).filter(({ name }) => name === BY_IDENTITY),
+    ((modules.cache as CacheModuleReport | undefined)?.caches ?? []).filter(({ name }) => name === BY_IDENTITY),
   )
 }
 
-/** The names and values that the guide of the app gives for it. */
+/** The arguments of `punctual set` in the README of the app. */
 function rollBack(): readonly string[] {
   const guide = readFileSync(join(import.meta.dirname, '../../reference-app/README.md'), 'utf8')
   return (/^ +node bin\/punctual\.js set (.+)$/m.exec(guide)?.[1] ?? '').split(' ')
@@ -118,18 +118,18 @@ async function inForce(name: string): Promise<DeclaredInForce | undefined> {
   return declared.find((one) => one.name === name)
 }
 
-test('the roll-back of the incident: the cache is switched off and limits are raised on all workers, without a deploy, and back', async () => {
+test('the cache is disabled and timeouts are raised on all workers, without a deploy, and restored', async () => {
   const pids = (await server.status()).workers.map(({ pid }) => pid)
   await remembered(seeded(1))
   assert.deepEqual(await inForce('cache.auth:privy_id.ttl'), TTL_OF_THE_APP)
 
   // Fails unless both workers confirm it.
   await command('set', ...rollBack())
-  // Beside its query each has two with which the guard raises and restores the database's own limit; the first connection of a worker takes more.
-  await until('every sign-in to ask the database, once', async () => (await queriesOf(seeded(1), 10)) === 30)
-  await until('both to say that it is off', async () => {
-    const off = (await reports()).filter(({ on, items }) => !on && items === 0)
-    return off.length === 2
+  // Three queries each: its own, and two that set and restore the statement timeout. The first of a worker takes more.
+  await until('each sign-in to query the database once', async () => (await queriesOf(seeded(1), 10)) === 30)
+  await until('both caches to be disabled', async () => {
+    const disabled = (await reports()).filter(({ enabled, items }) => !enabled && items === 0)
+    return disabled.length === 2
   })
   assert.deepEqual(await inForce('cache.auth:privy_id.ttl'), {
     name: 'cache.auth:privy_id.ttl',
@@ -145,12 +145,9 @@ test('the roll-back of the incident: the cache is switched off and limits are ra
     isSet: true,
     workers: 2,
   })
-  // Ends by itself: whoever waits that long is answered then, with all he is to have.
+  // The hang ends by itself, so a request with the raised timeouts gets a complete answer.
   await outside.order({ hangTable: 'auth_users', hangFor: LONGER_THAN_IT_WAS })
-  const [known, refused] = await Promise.all([
-    signIn(seeded(3)),
-    ask({ ...seeded(5), privyId: 'did:privy:whoeverelse' }),
-  ])
+  const [known, refused] = await Promise.all([signIn(seeded(3)), ask({ ...seeded(5), privyId: 'did:privy:other' })])
   assert.deepEqual([known.apiKeys.length, known.degraded], [3, false])
   assert.equal(refused.status, 409, refused.body)
 
@@ -164,13 +161,13 @@ test('the roll-back of the incident: the cache is switched off and limits are ra
   )
 })
 
-test('while the database fails, who was known is answered with what was known of him, and it is said that it is degraded', async () => {
+test('while the database hangs, a cached user gets the cached answer, marked as degraded', async () => {
   const well = await signIn(seeded(2))
   await remembered(seeded(2))
   await command('set', 'cache.auth:privy_id.ttl', '100ms', 'auth.withKeys', '300ms')
   await outside.order({ hangTable: 'auth_users', hangFor: LONG_HANG })
   try {
-    await until('an answer that is degraded', async () => {
+    await until('a degraded answer', async () => {
       const answer = await signIn(seeded(2))
       assert.deepEqual({ ...answer, degraded: false }, well)
       return answer.degraded
@@ -183,28 +180,26 @@ test('while the database fails, who was known is answered with what was known of
         event === 'request' && route === '/api/auth' && status === 200 && outcome === 'degraded' && degraded === true
       )
     })
-    await until('both workers to have counted one', async () =>
-      (await reports()).some(({ counts }) => counts.degraded > 0),
-    )
+    await until('a worker to count it', async () => (await reports()).some(({ counts }) => counts.degraded > 0))
   } finally {
     await outside.order({})
   }
-  await until('it to be over', async () => !(await signIn(seeded(2))).degraded)
+  await until('the answer to be complete', async () => !(await signIn(seeded(2))).degraded)
 })
 
-test('users are in Redis under the keys of the incident for 300 s and the hour after; when Redis stands still nobody notices', {
+test('users are in Redis under the keys of the incident for ttl and grace; a Redis that hangs is not noticed', {
   skip: missing ?? false,
 }, async () => {
   const { privyId, username } = seeded(5)
-  // What is stored is stored only where Redis answers within the soft limit, which a busy machine may not.
-  await command('set', 'cache.auth:privy_id.softTimeout', '5s', 'cache.auth:username.softTimeout', '5s')
+  // A longer redisTimeout, because a busy machine may not store within the default.
+  await command('set', 'cache.auth:privy_id.redisTimeout', '5s', 'cache.auth:username.redisTimeout', '5s')
   await signIn(seeded(5))
-  await until('him to be stored', async () => (await redis?.command('EXISTS', `auth:privy_id:${privyId}`)) === 1)
+  await until('the user to be stored', async () => (await redis?.command('EXISTS', `auth:privy_id:${privyId}`)) === 1)
   const left = Number(await redis?.command('PTTL', `auth:privy_id:${privyId}`))
   assert.ok(left > 3_800_000 && left <= 3_900_000, String(left))
-  const other = { ...seeded(5), privyId: 'did:privy:somebodyelse' }
+  const other = { ...seeded(5), privyId: 'did:privy:another' }
   assert.equal((await ask(other)).status, 409)
-  await until('his name to be stored', async () => (await redis?.command('EXISTS', `auth:username:${username}`)) === 1)
+  await until('the name to be stored', async () => (await redis?.command('EXISTS', `auth:username:${username}`)) === 1)
   await remembered(seeded(5))
   await command('unset', '--all')
   redis?.freeze()

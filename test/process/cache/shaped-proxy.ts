@@ -1,6 +1,6 @@
 import net, { type AddressInfo } from 'node:net'
 
-/** A TCP proxy that delays every byte by so many milliseconds, each way. What is on its way when that is changed still takes its time. */
+/** A TCP proxy that delays every byte in both directions by `delay` milliseconds. A change affects later bytes only. */
 export interface ShapedProxy {
   readonly url: string
   delay: number
@@ -18,11 +18,11 @@ export async function startShapedProxy(target: number, port = 0): Promise<Shaped
       sockets.delete(from)
       to.destroy()
     })
-    // In their order, also when the delay changes: bytes of a connection do not overtake each other.
-    const late: { readonly bytes: Buffer; readonly due: number }[] = []
+    // In order, even when the delay changes.
+    const delayed: { readonly bytes: Buffer; readonly due: number }[] = []
     const deliver = (): void => {
-      while (late[0] !== undefined && late[0].due <= performance.now()) to.write(late.shift()?.bytes ?? '')
-      const [next] = late
+      while (delayed[0] !== undefined && delayed[0].due <= performance.now()) to.write(delayed.shift()?.bytes ?? '')
+      const [next] = delayed
       if (next === undefined) return
       const timer = setTimeout(
         () => {
@@ -34,8 +34,8 @@ export async function startShapedProxy(target: number, port = 0): Promise<Shaped
       timers.add(timer)
     }
     from.on('data', (bytes) => {
-      const due = Math.max(performance.now() + proxy.delay, late.at(-1)?.due ?? 0)
-      if (late.push({ bytes, due }) === 1) deliver()
+      const due = Math.max(performance.now() + proxy.delay, delayed.at(-1)?.due ?? 0)
+      if (delayed.push({ bytes, due }) === 1) deliver()
     })
   }
   const server = net.createServer((near) => {

@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { type ReadThrough, readThrough } from '../../../src/cache/read-through.ts'
 import type { ReadThroughOptions } from '../../../src/cache/read-through-options.ts'
-import { DROP, RELEASE } from '../../../src/cache/redis/scripts.ts'
+import { INVALIDATE, RELEASE } from '../../../src/cache/redis/scripts.ts'
 import { InvalidOptionError } from '../../../src/errors/invalid-option-error.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
@@ -50,7 +50,7 @@ describe('a client of the app', { skip: missing ?? false }, () => {
     client: ReadThroughOptions<string, number>['redis'] & object,
     options: Partial<ReadThroughOptions<string, number>> = {},
   ): ReadThrough<string, number> {
-    const all = { load: () => version, softTimeout: '5s', onEvent: () => {}, redis: client, ...options }
+    const all = { load: () => version, redisTimeout: '5s', onEvent: () => {}, redis: client, ...options }
     const cache = onOwnMachine(() =>
       readThrough<string, number>('client', all as unknown as ReadThroughOptions<string, number>),
     )
@@ -58,17 +58,20 @@ describe('a client of the app', { skip: missing ?? false }, () => {
     return cache
   }
 
-  function allHear(): Promise<unknown> {
-    return until('all to hear', () => caches.every((cache) => cache.report().redis?.hears))
+  function allSubscribed(): Promise<unknown> {
+    return until('all to be subscribed', () => caches.every((cache) => cache.report().redis?.subscribed))
   }
 
-  test('may put a prefix before all keys: what is invalidated by key and by tag is gone for all', async () => {
+  test('may add a prefix to all keys: invalidations by key and by tag reach all caches', async () => {
     const [one, other, third] = Array.from({ length: 3 }, () =>
       cacheOver(connect(redis.url, 'app:'), { tags: (_value, key) => [`group:${key}`] }),
     ) as [ReadThrough<string, number>, ReadThrough<string, number>, ReadThrough<string, number>]
-    await allHear()
+    await allSubscribed()
     for (const key of ['a', 'b']) await one.get(key)
-    await until('both to be stored', async () => (await redis.command('EXISTS', 'app:client:a', 'app:client:b')) === 2)
+    await until(
+      'both values to be stored',
+      async () => (await redis.command('EXISTS', 'app:client:a', 'app:client:b')) === 2,
+    )
     version = 2
     assert.equal(await other.get('a'), 1)
     assert.equal(await other.get('b'), 1)
@@ -76,25 +79,25 @@ describe('a client of the app', { skip: missing ?? false }, () => {
     await one.invalidate('b')
     assert.equal(await third.get('a'), 2)
     assert.equal(await third.get('b'), 2)
-    await until('the other to see it', async () => (await other.get('a')) === 2 && (await other.get('b')) === 2)
+    await until('the other machine to see it', async () => (await other.get('a')) === 2 && (await other.get('b')) === 2)
   })
 
-  test('goes on hearing for its other caches when one is closed twice', async () => {
+  test('keeps its subscription for other caches when one is closed twice', async () => {
     const client = connect()
     const closed = cacheOver(client, { prefix: 'closed' })
     const one = cacheOver(client)
     const other = cacheOver(connect())
-    await allHear()
+    await allSubscribed()
     closed.close()
     closed.close()
     assert.equal(await one.get('k'), 1)
     version = 2
     await other.invalidate('k')
-    await until('it to be heard', async () => (await one.get('k')) === 2)
-    assert.equal(one.report().redis?.hears, true)
+    await until('the invalidation to arrive', async () => (await one.get('k')) === 2)
+    assert.equal(one.report().redis?.subscribed, true)
   })
 
-  test('has one channel and one subscriber for all its caches; another is refused', async () => {
+  test('has one channel and one subscriber for all its caches; another one is rejected', async () => {
     const client = connect()
     const first = cacheOver({ client, channel: 'app' })
     assert.throws(() => cacheOver({ client }), invalidOption('redis.channel', 'punctual:cache'))
@@ -107,35 +110,35 @@ describe('a client of the app', { skip: missing ?? false }, () => {
     for (const cache of caches.splice(0)) cache.close()
     first.close()
     cacheOver({ client, channel: 'another', subscriber: connect() })
-    await allHear()
+    await allSubscribed()
   })
 
-  test('tells Redis on its return what all its caches have invalidated, before any of them gives leases back', async () => {
+  test('sends the pending invalidations of all its caches before it releases leases', async () => {
     const proxy = await startShapedProxy(redis.port)
     let stopMonitor = (): void => {}
     try {
       const client = connect(proxy.url)
-      // Longer than the test: no lease ends by itself.
-      const options = { softTimeout: '50ms', limit: '60s' } as const
+      // Longer than the test, so that no lease expires.
+      const options = { redisTimeout: '50ms', timeout: '60s' } as const
       const leases = cacheOver(client, { ...options, prefix: 'leases' })
-      const drops = cacheOver(client, { ...options, prefix: 'drops' })
-      await allHear()
-      const said: ('probe' | 'drop' | 'release')[] = []
+      const invalidating = cacheOver(client, { ...options, prefix: 'invalidating' })
+      await allSubscribed()
+      const commands: ('probe' | 'invalidate' | 'release')[] = []
       stopMonitor = await monitorRedis(redis.port, ([command = '', script = '']) => {
-        if (/^ping$/i.test(command)) said.push('probe')
-        if (script === DROP.hash || script === DROP.text) said.push('drop')
-        if (script === RELEASE.hash || script === RELEASE.text) said.push('release')
+        if (/^ping$/i.test(command)) commands.push('probe')
+        if (script === INVALIDATE.hash || script === INVALIDATE.text) commands.push('invalidate')
+        if (script === RELEASE.hash || script === RELEASE.text) commands.push('release')
       })
       proxy.delay = 500
       for (let index = 0; leases.report().redis?.state === 'up'; index++) await leases.get(`k${index}`)
-      await drops.invalidate('k')
-      assert.equal(drops.report().redis?.queued, 1)
+      await invalidating.invalidate('k')
+      assert.equal(invalidating.report().redis?.queued, 1)
       proxy.delay = 0
-      await until('it to be told', () => said.includes('drop'))
-      const found = said.lastIndexOf('probe', said.indexOf('drop'))
+      await until('Redis to be invalidated', () => commands.includes('invalidate'))
+      const found = commands.lastIndexOf('probe', commands.indexOf('invalidate'))
       assert.notEqual(found, -1)
-      assert.equal(said[found + 1], 'drop', said.join())
-      await until('all leases to be back', async () => (await redis.command('DBSIZE')) === 1)
+      assert.equal(commands[found + 1], 'invalidate', commands.join())
+      await until('all leases to be released', async () => (await redis.command('DBSIZE')) === 1)
     } finally {
       stopMonitor()
       await proxy.close()

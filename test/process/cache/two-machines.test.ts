@@ -22,7 +22,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
     let redis: TestRedis
     const clients: ConnectedClient[] = []
     const caches: ReadThrough<string, Row>[] = []
-    /** The source of both. */
+    /** The source of both machines. */
     const rows = new Map<string, number>()
     let loads = 0
 
@@ -35,7 +35,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       await redis?.stop()
     })
 
-    /** Each with a connection and a memory of its own, as two machines have. */
+    /** Each with its own connection and memory, like two machines. */
     async function machines(
       prefix: string,
       options: Partial<ReadThroughOptions<string, Row>> = {},
@@ -51,7 +51,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
             return version === undefined ? null : { id, version, at: new Date(version), big: BigInt(version) }
           },
           redis: connected.client,
-          softTimeout: '5s',
+          redisTimeout: '5s',
           onEvent: () => {},
           ...options,
           prefix,
@@ -60,26 +60,26 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
         caches.push(cache)
         made.push(cache)
       }
-      await until('both to hear', () => made.every((cache) => cache.report().redis?.hears))
+      await until('both to be subscribed', () => made.every((cache) => cache.report().redis?.subscribed))
       loads = 0
       return made as [ReadThrough<string, Row>, ReadThrough<string, Row>]
     }
 
-    test('what one has loaded the other finds in Redis, dates and bigints kept', async () => {
+    test('one reads from Redis what the other has loaded, with dates and bigints', async () => {
       const [one, other] = await machines('share')
       rows.set('1', 7)
       await one.get('1')
-      await until('it to be stored', async () => (await redis.command('EXISTS', 'share:1')) === 1)
+      await until('the value to be stored', async () => (await redis.command('EXISTS', 'share:1')) === 1)
       assert.deepEqual(await other.get('1'), { id: '1', version: 7, at: new Date(7), big: 7n })
       assert.equal(loads, 1)
       assert.equal(other.report().counts.hitsRedis, 1)
       assert.equal(await one.get('none'), undefined)
-      await until('it to be stored', async () => (await redis.command('EXISTS', 'share:none')) === 1)
+      await until('the value to be stored', async () => (await redis.command('EXISTS', 'share:none')) === 1)
       assert.equal(await other.get('none'), undefined)
       assert.equal(loads, 2)
     })
 
-    test('one loads a key at a time; the other waits for it, for a while', async () => {
+    test('only one loads a key at a time; the other waits up to peerTimeout', async () => {
       let running = 0
       let most = 0
       const [one, other] = await machines('lease', {
@@ -112,11 +112,11 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       await other.get('1')
       rows.set('1', 2)
       await one.invalidate('1')
-      await until('the other to have dropped it', async () => (await other.get('1'))?.version === 2)
+      await until('the other to reload it', async () => (await other.get('1'))?.version === 2)
       assert.equal((await one.get('1'))?.version, 2)
     })
 
-    test('a load that was begun before an invalidation is never stored, nor kept by anybody', async () => {
+    test('a load that started before an invalidation is neither stored nor kept', async () => {
       const gate = Promise.withResolvers<void>()
       let slow = true
       const [one, other] = await machines('race', {
@@ -128,7 +128,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       })
       rows.set('1', 1)
       const old = one.get('1')
-      await until('the load to have begun', () => one.report().counts.loads === 1)
+      await until('the load to start', () => one.report().counts.loads === 1)
       slow = false
       rows.set('1', 2)
       await other.invalidate('1')
@@ -144,7 +144,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       }
     })
 
-    test('a tag drops on all machines what was stored with it, also what is being loaded', async () => {
+    test('a tag invalidates on all machines, including running loads', async () => {
       const [one, other] = await machines('tagged', { tags: ({ id }) => [`group:${id[0]}`] })
       for (const id of ['a1', 'a2', 'b1']) rows.set(id, 1)
       for (const cache of [one, other]) for (const id of ['a1', 'a2', 'b1']) await cache.get(id)
@@ -156,12 +156,12 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
         return versions.join()
       }
       await until(
-        'both to load the group anew',
+        'both to reload the group',
         async () => (await seen(one)) === '2,2,1' && (await seen(other)) === '2,2,1',
       )
     })
 
-    test('what is set is what the other finds', async () => {
+    test('a value that one sets is read by the other', async () => {
       const [one, other] = await machines('set')
       rows.set('1', 1)
       await other.get('1')
@@ -170,7 +170,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       loads = 0
       await until('the other to see it', async () => (await other.get('1'))?.version === 2)
       assert.equal((await one.get('1'))?.version, 2)
-      assert.equal(loads, 0, 'nobody had to ask the source')
+      assert.equal(loads, 0, 'the source is not asked')
     })
 
     test('after any order of loads, sets and invalidations, both have the newest', async () => {
@@ -184,7 +184,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const ids = ['a', 'b']
       let last = 0
       for (let round = 0; round < 10; round++) {
-        // Each key has one writer: of two, nobody could say which was the newer.
+        // Each key has one writer, because the order of two would be undefined.
         const work = async (cache: typeof one, own: string) => {
           for (let step = 0; step < 20; step++) {
             const id = Math.random() < 0.5 ? own : (ids[step % ids.length] as string)
@@ -207,7 +207,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       }
     })
 
-    test('everything can be dropped, on all machines', async () => {
+    test('everything can be invalidated on all machines', async () => {
       const [one, other] = await machines('all')
       for (const id of ['1', '2', '3']) {
         rows.set(id, 1)
@@ -216,7 +216,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
         rows.set(id, 2)
       }
       await one.invalidateAll()
-      await until('both to load anew', async () => {
+      await until('both to reload', async () => {
         for (const cache of [one, other]) {
           for (const id of ['1', '2', '3']) if ((await cache.get(id))?.version !== 2) return false
         }
@@ -228,11 +228,11 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const [one, other] = await machines('broken')
       rows.set('1', 1)
       await one.get('1')
-      await until('it to be stored', async () => (await redis.command('EXISTS', 'broken:1')) === 1)
+      await until('the value to be stored', async () => (await redis.command('EXISTS', 'broken:1')) === 1)
       await redis.command('HSET', 'broken:1', 'v', '{"$type":"from the future"}')
       assert.equal((await other.get('1'))?.version, 1)
       assert.equal(other.report().counts.undecodable, 1)
-      await until('it to be stored anew', async () =>
+      await until('it to be stored again', async () =>
         String(await redis.command('HGET', 'broken:1', 'v')).includes('version'),
       )
     })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { CacheReport, CacheRoomReport } from '../../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport, CacheReport } from '../../../src/diagnostics/modules/cache-report.ts'
 import type { Status } from '../../../src/diagnostics/status.ts'
 import { request } from '../support/client.ts'
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts'
@@ -19,57 +19,57 @@ const missing = redisMissing()
 
 interface Drill {
   readonly name: string
-  readonly begin: (redis: TestRedis, way: ShapedProxy) => unknown
-  readonly end: (redis: TestRedis, way: ShapedProxy) => unknown
-  /** Whether Redis is to be left alone meanwhile. */
+  readonly begin: (redis: TestRedis, proxy: ShapedProxy) => unknown
+  readonly end: (redis: TestRedis, proxy: ShapedProxy) => unknown
+  /** Whether the servers must stop using Redis. */
   readonly isDown: boolean
 }
 
 const DRILLS: readonly Drill[] = [
-  { name: 'stands still', begin: (redis) => redis.freeze(), end: (redis) => redis.thaw(), isDown: true },
+  { name: 'hangs', begin: (redis) => redis.freeze(), end: (redis) => redis.thaw(), isDown: true },
   { name: 'is killed and restarted', begin: (redis) => redis.kill(), end: (redis) => redis.start(), isDown: true },
   { name: 'is flushed', begin: (redis) => redis.command('FLUSHALL'), end: () => {}, isDown: false },
   {
-    name: 'has no memory left',
+    name: 'is out of memory',
     begin: (redis) => redis.command('CONFIG', 'SET', 'maxmemory', '1'),
     end: (redis) => redis.command('CONFIG', 'SET', 'maxmemory', '0'),
     isDown: false,
   },
   {
-    name: 'takes 2 s for every answer',
-    begin: (_redis, way) => {
-      way.delay = 1_000
+    name: 'takes 2 s for each reply',
+    begin: (_redis, proxy) => {
+      proxy.delay = 1_000
     },
-    end: (_redis, way) => {
-      way.delay = 0
+    end: (_redis, proxy) => {
+      proxy.delay = 0
     },
     isDown: true,
   },
 ]
 
 function reports({ workers }: Status): CacheReport[] {
-  return workers.flatMap(({ modules }) => (modules.cache as CacheRoomReport | undefined)?.caches ?? [])
+  return workers.flatMap(({ modules }) => (modules.cache as CacheModuleReport | undefined)?.caches ?? [])
 }
 
-/** Two servers with two workers each, as two machines run them, which share a Redis over a way that can be made slow. */
+/** Two servers with two workers each, like two machines, which share a Redis behind a proxy that can be slowed down. */
 describe('two servers under Punctual that share a Redis, under load', { skip: missing ?? false }, () => {
   const source = new VersionSource()
   let redis: TestRedis
-  let way: ShapedProxy
+  let proxy: ShapedProxy
   let servers: TestServer[] = []
   let asked = 0
 
   before(async () => {
     redis = await startRedis()
-    way = await startShapedProxy(redis.port)
-    // Nothing expires: what is new is seen because somebody was told.
-    const env = { REDIS_URL: way.url, SOURCE_URL: await source.open(), TTL: '300000' }
+    proxy = await startShapedProxy(redis.port)
+    // Nothing expires, so that a new version is seen only after an invalidation.
+    const env = { REDIS_URL: proxy.url, SOURCE_URL: await source.open(), TTL: '300000' }
     servers = await Promise.all([0, 1].map(() => startServer({ entry: ENTRY, settings: { workers: 2 }, env })))
-    await allWell()
+    await allRecovered()
   })
   after(async () => {
     for (const server of servers) await server[Symbol.asyncDispose]()
-    await way?.close()
+    await proxy?.close()
     await redis?.stop()
     source.close()
   })
@@ -83,24 +83,24 @@ describe('two servers under Punctual that share a Redis, under load', { skip: mi
     }
   }
 
-  function allWell(): Promise<void> {
-    return eachRedis('all to be well', ({ state, hears, queued }) => state === 'up' && hears && queued === 0)
+  function allRecovered(): Promise<void> {
+    return eachRedis('all to recover', ({ state, subscribed, queued }) => state === 'up' && subscribed && queued === 0)
   }
 
-  /** On a connection of its own, so that either worker may have it. */
+  /** On a new connection, so that any worker may accept it. */
   async function ask(server: TestServer | undefined, path: string): Promise<number> {
     const { status, body, why } = await request(`${server?.url}/${path}`)
     assert.equal(status, 200, `${path}: ${why} ${body}`)
     return Number(body)
   }
 
-  /** Clients who never rest, until `over`, and until there were enough of them. Fails with the first request that fails. */
+  /** Clients without pauses, until `over` and at least `LEAST_REQUESTS`. Rejects with the first failed request. */
   async function load(over: () => boolean): Promise<void> {
     let requests = 0
     const client = async (server: TestServer): Promise<void> => {
       while (!over() || requests < LEAST_REQUESTS) {
         await ask(server, `get/key${Math.floor(Math.random() * KEYS)}`)
-        // One that no memory has, so that Redis is asked.
+        // A key that no worker has in memory, so that Redis is read.
         await ask(server, `get/new${++asked}`)
         requests += 2
       }
@@ -115,7 +115,7 @@ describe('two servers under Punctual that share a Redis, under load', { skip: mi
     return version
   }
 
-  /** All four workers, by chance; and it does not go back. */
+  /** Asserts that all workers, very likely, see the version, and keep it. */
   async function seenBy(server: TestServer | undefined, key: string, version: number): Promise<void> {
     const see = () => Promise.all(Array.from({ length: 12 }, () => ask(server, `get/${key}`)))
     await until(`${key} to be ${version}`, async () => (await see()).every((seen) => seen === version))
@@ -123,27 +123,27 @@ describe('two servers under Punctual that share a Redis, under load', { skip: mi
   }
 
   for (const { name, begin, end, isDown } of DRILLS) {
-    test(`while Redis ${name} no request fails, whoever updates is believed at once, and the other server in the end`, async () => {
+    test(`while Redis ${name} no request fails, an update is seen at once on its server, and finally on the other`, async () => {
       const [here, there] = servers
-      await allWell()
-      await seenBy(here, 'told', source.versions.get('told') ?? 0)
-      await seenBy(there, 'told', source.versions.get('told') ?? 0)
+      await allRecovered()
+      await seenBy(here, 'updated', source.versions.get('updated') ?? 0)
+      await seenBy(there, 'updated', source.versions.get('updated') ?? 0)
       let over = false
       const loading = load(() => over)
       loading.catch(() => {})
       try {
-        await begin(redis, way)
-        if (isDown) await eachRedis('it to be left alone', ({ state }) => state === 'down')
-        const version = await update(here, 'told')
-        for (let round = 0; round < 12; round++) assert.equal(await ask(here, 'get/told'), version)
+        await begin(redis, proxy)
+        if (isDown) await eachRedis('Redis to be unused', ({ state }) => state === 'down')
+        const version = await update(here, 'updated')
+        for (let round = 0; round < 12; round++) assert.equal(await ask(here, 'get/updated'), version)
         await sleep(200)
-        await end(redis, way)
-        await allWell()
-        await seenBy(there, 'told', version)
-        await seenBy(here, 'told', version)
+        await end(redis, proxy)
+        await allRecovered()
+        await seenBy(there, 'updated', version)
+        await seenBy(here, 'updated', version)
       } finally {
         over = true
-        await end(redis, way)
+        await end(redis, proxy)
       }
       await loading
     })

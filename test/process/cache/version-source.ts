@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A source of truth, which answers with what it had when it was asked, some time later. */
+/** A source that responds after a random delay with the version it had at the request. */
 export class VersionSource {
   readonly versions: Map<string, number> = new Map()
   readonly #server: Server = createServer(async (request, response) => {
@@ -11,7 +11,7 @@ export class VersionSource {
     response.end(String(version))
   })
 
-  /** @returns its address */
+  /** @returns its URL */
   async open(): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`

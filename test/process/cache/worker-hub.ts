@@ -1,18 +1,18 @@
-import type { CacheRoomReport } from '../../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport } from '../../../src/diagnostics/modules/cache-report.ts'
 import { publishWorkerChannel, type WorkerChannel } from '../../../src/ipc/worker-channel.ts'
 
-/** The arbiter's part, for several workers in one process: what one broadcasts all others hear, in order, a little later. */
+/** Stands in for the arbiter, with several workers in one process: delivers each broadcast to the others, in order and asynchronously. */
 export class WorkerHub {
-  readonly #lines = new Map<number, WorkerChannel>()
-  readonly #ears = new Map<number, Map<string, (message: unknown) => void>>()
+  readonly #channels = new Map<number, WorkerChannel>()
+  readonly #listeners = new Map<number, Map<string, (message: unknown) => void>>()
   readonly #reports = new Map<number, () => unknown>()
-  /** Workers that hear nothing for now. */
-  readonly deaf: Set<number> = new Set()
+  /** Workers whose messages are kept for now. */
+  readonly unreachable: Set<number> = new Set()
   readonly #kept: (() => void)[] = []
 
-  /** Makes something as this worker. */
+  /** Runs `make` as this worker. */
   run<T>(worker: number, make: () => T): T {
-    publishWorkerChannel(this.line(worker))
+    publishWorkerChannel(this.channel(worker))
     try {
       return make()
     } finally {
@@ -20,43 +20,43 @@ export class WorkerHub {
     }
   }
 
-  line(worker: number): WorkerChannel {
-    let line = this.#lines.get(worker)
-    if (line === undefined) {
-      line = this.#newLine(worker)
-      this.#lines.set(worker, line)
+  channel(worker: number): WorkerChannel {
+    let channel = this.#channels.get(worker)
+    if (channel === undefined) {
+      channel = this.#newChannel(worker)
+      this.#channels.set(worker, channel)
     }
-    return line
+    return channel
   }
 
-  report(worker: number): CacheRoomReport {
-    return this.#reports.get(worker)?.() as CacheRoomReport
+  report(worker: number): CacheModuleReport {
+    return this.#reports.get(worker)?.() as CacheModuleReport
   }
 
   deliverKept(): void {
-    this.deaf.clear()
+    this.unreachable.clear()
     for (const deliver of this.#kept.splice(0)) setImmediate(deliver)
   }
 
-  #newLine(worker: number): WorkerChannel {
-    const ears = new Map<string, (message: unknown) => void>()
-    this.#ears.set(worker, ears)
+  #newChannel(worker: number): WorkerChannel {
+    const listeners = new Map<string, (message: unknown) => void>()
+    this.#listeners.set(worker, listeners)
     return {
       worker,
       stateDir: '/nowhere',
       send: () => {},
       broadcast: (topic, message) => {
         const text = JSON.stringify(message)
-        for (const [other, heard] of this.#ears) {
+        for (const [other, subscribed] of this.#listeners) {
           if (other === worker) continue
-          const deliver = (): void => heard.get(topic)?.(JSON.parse(text))
-          if (this.deaf.has(other)) this.#kept.push(deliver)
+          const deliver = (): void => subscribed.get(topic)?.(JSON.parse(text))
+          if (this.unreachable.has(other)) this.#kept.push(deliver)
           else setImmediate(deliver)
         }
       },
       subscribe: (topic, listener) => {
-        ears.set(topic, listener)
-        return () => ears.delete(topic)
+        listeners.set(topic, listener)
+        return () => listeners.delete(topic)
       },
       report: (_topic, snapshot) => {
         this.#reports.set(worker, snapshot)
@@ -68,7 +68,7 @@ export class WorkerHub {
   }
 }
 
-/** Makes something as on a machine of its own, which only Redis connects with others: caches of one process tell each other all by themselves. */
+/** Runs `make` as on another machine: without it, caches of one process would invalidate each other directly. */
 export function onOwnMachine<T>(make: () => T): T {
   return new WorkerHub().run(1, make)
 }

@@ -45,7 +45,7 @@ export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings
   const common = {
     ttl: REMEMBERED,
     grace: REMEMBERED_AT_WORST,
-    limit: LOOK_UP_LIMIT,
+    timeout: LOOK_UP_LIMIT,
     onEvent,
     ...(redis === undefined ? {} : { redis }),
   }

@@ -1,4 +1,4 @@
-// What `linearisable.test.ts` and `two-servers.test.ts` ask: a cache over a source that the test keeps, in each of several workers.
+// The app of `linearisable.test.ts` and `two-servers.test.ts`: a cache in each worker, over a source in the test.
 import { createServer } from 'node:http'
 import { Redis } from 'ioredis'
 import { readThrough } from '../../../../src/cache/index.ts'

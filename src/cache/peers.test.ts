@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { WorkerHub } from '../../../test/process/cache/worker-hub.ts'
-import { until } from '../../../test/process/support/until.ts'
-import { type ReadThrough, readThrough } from '../read-through.ts'
-import { STOOD_STILL } from './steadiness.ts'
+import { WorkerHub } from '../../test/process/cache/worker-hub.ts'
+import { until } from '../../test/process/support/until.ts'
+import { type ReadThrough, readThrough } from './read-through.ts'
+import { STALL_THRESHOLD } from './stall-guard.ts'
 
 describe('three workers', () => {
   const caches: ReadThrough<string, number>[] = []
@@ -31,7 +31,7 @@ describe('three workers', () => {
     return cache
   }
 
-  test('what one invalidates all have dropped when it is done', async () => {
+  test('have all invalidated a key when invalidate resolves', async () => {
     const { hub, source, caches } = await workers()
     assert.deepEqual(
       [1, 2, 3].map((worker) => hub.report(worker).peers),
@@ -47,20 +47,20 @@ describe('three workers', () => {
     for (const cache of caches) assert.equal(cache.report().items, 0)
   })
 
-  test('one that does not answer is waited for once, and again when it has been heard of', async () => {
+  test('wait only once for a worker that does not acknowledge, until its next message', async () => {
     const { hub, source, caches } = await workers()
-    hub.deaf.add(3)
+    hub.unreachable.add(3)
     source.set('k', 2)
     await caches[0]?.invalidate('k')
     assert.equal(hub.report(1).peers, 1)
     assert.equal(await caches[1]?.get('k'), 2)
     await caches[0]?.invalidate('k')
     hub.deliverKept()
-    await until('it to be heard of', () => hub.report(1).peers === 2)
+    await until('its message to arrive', () => hub.report(1).peers === 2)
     assert.equal(await caches[2]?.get('k'), 2)
   })
 
-  test('what one invalidates as soon as it is there all have dropped, too', async () => {
+  test('acknowledge invalidations of a cache that was just created', async () => {
     const { hub, source, caches } = await workers()
     const newest = join(hub, 4, source)
     source.set('k', 2)
@@ -68,26 +68,26 @@ describe('three workers', () => {
     for (const cache of caches) assert.equal(await cache.get('k'), 2)
   })
 
-  test('one whose loop stood still hears what it was told before it answers from memory', async () => {
+  test('process pending invalidations after a stall, before they answer from memory', async () => {
     const { hub, source, caches } = await workers()
-    hub.deaf.add(3)
+    hub.unreachable.add(3)
     source.set('k', 2)
     await caches[0]?.invalidate('k')
-    const end = performance.now() + STOOD_STILL + 50
+    const end = performance.now() + STALL_THRESHOLD + 50
     while (performance.now() < end);
     const got = caches[2]?.get('k')
     hub.deliverKept()
     assert.equal(await got, 2)
   })
 
-  test('what others send that is no message of ours is left alone', async () => {
+  test('ignore invalid messages', async () => {
     const { hub, caches } = await workers()
-    const line = hub.line(4)
+    const channel = hub.channel(4)
     for (const message of [
-      { type: 'drop', from: 'x', drop: { keys: 'k' } },
+      { type: 'invalidate', from: 'x', invalidation: { keys: 'k' } },
       { type: 'nonsense', from: 'x' },
     ]) {
-      line.broadcast('cache', message)
+      channel.broadcast('cache', message)
     }
     await turn()
     await turn()

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readThrough } from '../../cache/read-through.ts'
-import { cacheMetrics } from './cache-metrics.ts'
+import { cacheMetrics } from './cache-report.ts'
 
-test('every figure of a cache has a metric with a name of its own', async () => {
+test('each metric of a cache has a valid name and its value', async () => {
   const cache = readThrough<string, number>('auth:user', { load: () => 1 })
   await cache.get('7')
   await cache.get('7')
   const redis = {
     state: 'up',
     breaker: 'closed',
-    hears: false,
-    answers: 2,
-    answerTime: 5,
+    subscribed: false,
+    commands: 2,
+    commandTime: 5,
     failures: 1,
     queued: 3,
   } as const
@@ -29,8 +29,8 @@ test('every figure of a cache has a metric with a name of its own', async () => 
   }
   assert.equal(values.get('punctual_cache_hits_total memory'), 1)
   assert.equal(values.get('punctual_cache_misses_total'), 1)
-  assert.equal(values.get('punctual_cache_redis_answer_seconds_total'), 0.005)
+  assert.equal(values.get('punctual_cache_redis_command_seconds_total'), 0.005)
   assert.equal(values.get('punctual_cache_redis_up'), 1)
-  assert.equal(values.get('punctual_cache_redis_hears'), 0)
+  assert.equal(values.get('punctual_cache_redis_subscribed'), 0)
   assert.equal(values.get('punctual_cache_items'), 1)
 })

@@ -6,7 +6,7 @@ import { readThrough } from './read-through.ts'
 
 afterEach(() => publishWorkerChannel(null))
 
-test('what `punctual set` says is in force at once, and taking it back restores what the app has', async () => {
+test('`punctual set` takes effect at once, and `punctual unset` restores the value of the app', async () => {
   const listeners = new Map<string, (message: unknown) => void>()
   const line: WorkerChannel = {
     worker: 1,
@@ -30,13 +30,13 @@ test('what `punctual set` says is in force at once, and taking it back restores 
   await cache.get('7')
   assert.equal(loads, 1)
   say({ type: 'set', name: 'cache.auth:user.ttl', text: '0s' })
-  assert.equal(cache.report().on, false)
+  assert.equal(cache.report().enabled, false)
   assert.equal(cache.report().items, 0)
   await cache.get('7')
   await cache.get('7')
   assert.equal(loads, 3)
   say({ type: 'unset', name: 'cache.auth:user.ttl' })
-  assert.equal(cache.report().on, true)
+  assert.equal(cache.report().enabled, true)
   await cache.get('7')
   await cache.get('7')
   assert.equal(loads, 4)
