@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Only syntax of Node 12 and no `node:` imports: this file must load on the versions that it refuses.
+// Only syntax of Node 12 and no `node:` imports: this file must load on the versions that it
+// refuses.
 import fs from 'fs'
 
 const MIN_VERSION = [22, 19]

@@ -1,5 +1,6 @@
-// Everything that is checked without running the app: `npm run check`, or `npm run check -- layers docs` for some of it. All steps run,
-// every fault is told, and the exit code is 1 if there is one. `--root <directory>` checks another copy of the repository.
+// All checks that do not run the app: `npm run check`, or `npm run check -- layers docs` for some.
+// Every step runs and reports its faults; the exit code is 1 if there are any. `--root <directory>`
+// checks another copy of the repository.
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { checkLayers } from './check/layers.ts'
@@ -10,7 +11,7 @@ import { findDrift } from './docs/pages.ts'
 const { values, positionals } = parseArgs({ options: { root: { type: 'string' } }, allowPositionals: true })
 const root = resolve(values.root ?? join(import.meta.dirname, '..'))
 
-/** Each step gives its faults, one a line; none is success. */
+/** Each step returns its faults, one per line. */
 const STEPS: Readonly<Record<string, () => readonly string[] | Promise<readonly string[]>>> = {
   types: () => runTool(root, 'tsc', ['-p', '.']),
   lint: () =>

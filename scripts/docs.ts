@@ -1,4 +1,5 @@
-// Writes the generated pages of docs/reference; with --check it only compares, and fails if one differs.
+// Writes the generated pages of docs/reference; with --check it only compares, and fails if one
+// differs.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { findDrift, renderPages } from './docs/pages.ts'

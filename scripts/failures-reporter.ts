@@ -1,4 +1,4 @@
-// A reporter for `node --test` that keeps only what failed. Written to a file, it can be told again at the end of a long output.
+// A reporter for `node --test` that prints only failures, so that they can be repeated at the end.
 import { inspect } from 'node:util'
 
 interface Failed {
@@ -17,7 +17,7 @@ export default async function* failures(
   for await (const event of source) {
     if (event.type !== 'test:fail') continue
     const { name, file, line, details } = (event as Failed).data
-    // Of a suite it is told by its tests.
+    // The tests of a suite report its failures.
     if (details.error.failureType === 'subtestsFailed') continue
     yield `✖ ${name} (${file}:${line})\n${inspect(details.error.cause ?? details.error)}\n\n`
   }

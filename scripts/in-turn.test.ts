@@ -5,7 +5,10 @@ import { describe, it } from 'node:test'
 
 const IN_TURN = import.meta.resolve('./in-turn.ts')
 
-/** Runs these programs in turn, in a process of its own that ends with their code; where one says `stop me`, that process is told to. */
+/**
+ * Runs these programs in turn, in a process of its own that ends with their code; where one prints
+ * `stop me`, that process gets SIGTERM.
+ */
 async function inTurn(programs: readonly string[]): Promise<{ readonly code: number | null; readonly said: string }> {
   const commands = programs.map((program) => ['--eval', program])
   const run = `
@@ -28,13 +31,13 @@ async function inTurn(programs: readonly string[]): Promise<{ readonly code: num
 const say = (text: string, code = 0): string => `console.log(${JSON.stringify(text)}); process.exitCode = ${code}`
 
 describe('runInTurn', () => {
-  it('the second runs after the first, whatever came of that, and the first failure is the result', async () => {
+  it('each program runs after the one before, also if that failed, and the first failure is the result', async () => {
     assert.deepEqual(await inTurn([say('one'), say('two')]), { code: 0, said: 'one\ntwo\n' })
     assert.deepEqual(await inTurn([say('one', 3), say('two', 4)]), { code: 3, said: 'one\ntwo\n' })
     assert.deepEqual(await inTurn([`process.kill(process.pid, 'SIGKILL')`, say('two', 4)]), { code: 1, said: 'two\n' })
   })
 
-  it('told to stop, the one that runs is told so, and none follows it', async () => {
+  it('a signal is forwarded to the running program, and no other starts', async () => {
     const waits = `
       const timer = setInterval(() => {}, 1_000)
       process.on('SIGINT', () => { clearInterval(timer); console.log('stopped') })

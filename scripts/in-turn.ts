@@ -5,10 +5,12 @@ import { constants } from 'node:os'
 type Command = readonly string[]
 
 /**
- * Runs one process after the other, also when one fails. An INT or TERM to this process goes to the one that runs, and none follows it.
+ * Runs one process after the other, also if one fails. Forwards SIGINT and SIGTERM to the running
+ * one and starts no other.
  *
  * @param node path of the Node that runs them
- * @returns the first exit code that is not 0, 1 for a process that was killed; 128 and the number of the signal when it was told to stop
+ * @returns the first exit code that is not 0, 1 for a process that was killed; 128 plus the number
+ * of the signal after one
  */
 export async function runInTurn(node: string, commands: readonly Command[], options: SpawnOptions): Promise<number> {
   let running: ChildProcess | undefined

@@ -1,6 +1,6 @@
-// Runs before `npm start`, `npm test` and `npm run check`, under whatever Node started npm (20 or newer): on a fresh
-// clone, and after a pull that brought other dependencies, it installs them, among them the repository's own Node 24.
-// Plain JavaScript, because that older Node cannot read TypeScript.
+// Runs before `npm start`, `npm test` and `npm run check`, under the Node that started npm (20 or
+// newer): on a fresh clone, and after a pull with other dependencies, it installs them, among them
+// the repository's own Node 24. Plain JavaScript, because that older Node cannot read TypeScript.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 
@@ -9,7 +9,10 @@ const root = new URL('..', import.meta.url)
 if (!existsSync(new URL('node_modules', root))) install('no node_modules here yet; installing (once, about a minute)')
 else if (!isInstalled()) install('node_modules is not what package-lock.json names; installing')
 
-/** Looks at the packages themselves: a checkout says nothing by its times, and an installation may have been cut short. */
+/**
+ * Checks the packages themselves: file times are not reliable, and an installation may have been
+ * interrupted.
+ */
 function isInstalled() {
   const { packages } = JSON.parse(readFileSync(new URL('package-lock.json', root), 'utf8'))
   return Object.entries(packages).every(([path, { version, optional }]) => {

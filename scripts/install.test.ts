@@ -8,7 +8,10 @@ import { after, before, describe, it } from 'node:test'
 /** A program of npm or Node that takes longer has hung. */
 const LIMIT = 60_000
 
-/** Where a project is worked on, and a checkout of it. Its dependencies are files in it, so that no registry is asked. */
+/**
+ * Where a project is worked on, and a checkout of it. Its dependencies are files in it, so that no
+ * registry is asked.
+ */
 let origin: string
 let checkout: string
 before(() => {
@@ -37,7 +40,7 @@ function pull(versions: Readonly<Record<string, string>>): void {
 
 /** What it complained of. */
 function run(cwd: string, program: string, ...args: readonly string[]): string {
-  // npm tells those it starts of the project it was started for, and what the user's settings are.
+  // npm sets variables for the project that it runs, and for the user's settings.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)))
   const { status, stdout, stderr } = spawnSync(program, args, {
     cwd,
@@ -55,7 +58,7 @@ const installed = (...names: readonly string[]): readonly string[] =>
   names.map((name) => JSON.parse(readFileSync(join(checkout, 'node_modules', name, 'package.json'), 'utf8')).version)
 
 describe('scripts/install.mjs', () => {
-  it('installs on a fresh clone, again when another dependency or version has been pulled, and else does nothing', () => {
+  it('installs on a fresh clone, again after a dependency changed, and otherwise does nothing', () => {
     pull({ one: '1.0.0' })
     assert.match(install(), /^punctual: no node_modules here yet/)
     assert.deepEqual(installed('one'), ['1.0.0'])

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import { processesWith } from './left-behind.ts'
 
 describe('processesWith', () => {
-  it('a grandchild is found by what it inherited, until it ends', {
+  it('a grandchild is found by its environment until it exits', {
     skip: !existsSync('/proc/self/environ'),
   }, async () => {
     const marker = `LEFT_BEHIND_TEST=${randomUUID()}`

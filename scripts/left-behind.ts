@@ -5,7 +5,10 @@ export interface LeftProcess {
   readonly command: string
 }
 
-/** Processes, other than this one, whose environment holds `marker` (`NAME=value`): they descend from whoever set it. Linux only. */
+/**
+ * Other processes with `marker` (`NAME=value`) in their environment: the descendants of the process
+ * that set it. Linux only.
+ */
 export function processesWith(marker: string): readonly LeftProcess[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
@@ -13,12 +16,12 @@ export function processesWith(marker: string): readonly LeftProcess[] {
       const environment = read(`/proc/${entry}/environ`)?.split('\0')
       if (environment === undefined || !environment.includes(marker)) return []
       const command = read(`/proc/${entry}/cmdline`)?.replaceAll('\0', ' ').trim() ?? ''
-      // A zombie has no command line any more; it has ended, and only waits to be reaped.
+      // A zombie has no command line: it has exited and waits to be reaped.
       return command === '' ? [] : [{ pid: Number(entry), command }]
     })
 }
 
-/** A process may end, or belong to somebody else, while it is looked at. */
+/** A process may exit meanwhile, or belong to another user. */
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')

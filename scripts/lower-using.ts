@@ -1,4 +1,5 @@
-// For tests on Node 22, which cannot parse `await using`: preloaded with `--import`, it lowers the declarations in the files that have one.
+// Preloaded with `--import` for tests on Node 22, which cannot parse `await using`: it compiles
+// files that use it.
 import { readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'

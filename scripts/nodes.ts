@@ -3,23 +3,24 @@ import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '..')
-const INSTALL_LIMIT = 180_000
+const INSTALL_TIMEOUT = 180_000
 
-/** Major versions of Node that Punctual is tested on. */
+/** The major versions of Node that tests run on. */
 export type NodeMajor = 22 | 24 | 26
 
 /**
- * Path of that Node. 24 is the repository's own; the others are installed into `.cache` from npm's `node` package when first asked for.
- * Two processes may ask at once: one installs, the other waits. Throws if it takes longer than three minutes.
+ * Path of a Node binary. Node 24 is the repository's own; the others are installed into `.cache`
+ * from npm's `node` package on first use. Of two processes one installs and the other waits. Throws
+ * after three minutes.
  */
 export function nodeBinary(major: NodeMajor): string {
   if (major === 24) return join(ROOT, 'node_modules/node/bin/node')
   const home = join(ROOT, `.cache/node-${major}`)
   const binary = join(home, 'node_modules/node/bin/node')
   const lock = `${home}.lock`
-  const end = Date.now() + INSTALL_LIMIT
+  const end = Date.now() + INSTALL_TIMEOUT
   while (!existsSync(binary)) {
-    if (!take(lock)) {
+    if (!acquire(lock)) {
       if (Date.now() > end)
         throw new Error(`another process has been installing Node ${major} for too long; remove ${lock}`)
       sleep(200)
@@ -34,8 +35,8 @@ export function nodeBinary(major: NodeMajor): string {
   return binary
 }
 
-/** A directory can be made once. One older than the limit was left by a process that died. */
-function take(lock: string): boolean {
+/** Creates the lock directory. One older than the timeout was left by a process that died. */
+function acquire(lock: string): boolean {
   mkdirSync(dirname(lock), { recursive: true })
   try {
     mkdirSync(lock)
@@ -43,19 +44,19 @@ function take(lock: string): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
-    if (age > INSTALL_LIMIT) rmSync(lock, { recursive: true, force: true })
+    if (age > INSTALL_TIMEOUT) rmSync(lock, { recursive: true, force: true })
     return false
   }
 }
 
-/** Beside the goal first, so that a half-done installation never stands there. */
+/** Installs beside the destination first, so that an incomplete installation is never used. */
 function install(major: NodeMajor, home: string): void {
   const half = `${home}.${process.pid}`
   try {
     execFileSync('npm', ['install', '--prefix', half, '--no-fund', '--no-audit', '--loglevel=error', `node@${major}`], {
       cwd: dirname(home),
       stdio: ['ignore', 'ignore', 'inherit'],
-      timeout: INSTALL_LIMIT,
+      timeout: INSTALL_TIMEOUT,
       killSignal: 'SIGKILL',
     })
     rmSync(home, { recursive: true, force: true })

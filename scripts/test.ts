@@ -1,6 +1,7 @@
-// Runs the tests: `npm test`, `npm run test:unit`, `npm run test:process -- stalls`, `npm test -- src/settings --test-name-pattern=…`. An
-// argument is a file, a folder, or a part of a path. `--in=src,scripts` looks only there; `--node=22` runs the tests, and the servers that they
-// start, on that version of Node. Fails also if a process that a test started is still there afterwards.
+// Runs the tests: `npm test`, `npm run test:unit`, `npm run test:process -- stalls`, `npm test --
+// src/settings --test-name-pattern=…`. An argument is a file, a folder, or a part of a path.
+// `--in=src,scripts` searches only there; `--node=22` runs the tests and the servers that they
+// start on that version of Node. Also fails if a process that a test started is still running.
 import { randomUUID } from 'node:crypto'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,12 +14,12 @@ import { type NodeMajor, nodeBinary } from './nodes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const PLACES = 'src,scripts,examples,test'
-/** For a whole test file. A single wait in a test has its own, shorter limit. */
-const FILE_LIMIT = '--test-timeout=600000'
-/** Until a process that was told to end counts as left behind. */
+/** For a test file. A single wait in a test has its own, shorter timeout. */
+const FILE_TIMEOUT = '--test-timeout=600000'
+/** Time for a process to exit before it counts as left behind. */
 const GRACE = 3_000
 
-// A name that Punctual's settings leave alone, since every `punctual` that a test starts inherits it.
+// Every `punctual` that a test starts inherits it, so it must not look like a setting.
 const MARKER = `PUNCTUAL__TEST_RUN=${randomUUID()}`
 const [markerName = '', markerValue = ''] = MARKER.split('=')
 
@@ -40,13 +41,13 @@ if (files.length === 0) {
   process.exit(2)
 }
 
-/** What watches a clock of hundreds of milliseconds must not share two cores with others: these files run one by one, after the rest. */
+/** Tests that measure hundreds of milliseconds run one by one, after the others. */
 const CALM = /^test\/process\/(?:stalls|waits|life)\//
 const isCalm = (file: string): boolean => CALM.test(file)
 const isOther = (file: string): boolean => !CALM.test(file)
 const reports = mkdtempSync(join(tmpdir(), 'punctual-failures-'))
 const code = await runAll()
-tellFailures()
+printFailures()
 const left = await leftBehind()
 for (const { pid, command } of left) {
   console.error(`left behind by a test: ${pid} ${command.slice(0, 200)}`)
@@ -58,11 +59,11 @@ for (const { pid, command } of left) {
 }
 process.exitCode = code === 0 && left.length > 0 ? 1 : code
 
-/** The exit code of whichever failed. */
+/** The exit code of the first run that failed. */
 function runAll(): Promise<number> {
   const sorted = files.toSorted()
   const parts = [
-    // Most of a file's time is waiting, so two side by side take little more than one.
+    // A file mostly waits, so two in parallel take little longer than one.
     ...testing('together', sorted.filter(isOther), 2),
     ...testing('alone', sorted.filter(isCalm), 1),
   ]
@@ -71,8 +72,8 @@ function runAll(): Promise<number> {
   return runInTurn(node, parts, { cwd: ROOT, stdio: 'inherit', env })
 }
 
-/** What failed in either part, once more at the end: of a long output many see only that. */
-function tellFailures(): void {
+/** Repeats the failures of both runs at the end of a long output. */
+function printFailures(): void {
   for (const name of ['together', 'alone']) {
     const path = join(reports, name)
     const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
@@ -81,7 +82,7 @@ function tellFailures(): void {
   rmSync(reports, { recursive: true, force: true })
 }
 
-/** The arguments for Node, of one run; none when there is nothing to test. */
+/** The arguments for Node of one run; none if there is nothing to test. */
 function testing(name: string, chosen: readonly string[], atOnce: number): readonly (readonly string[])[] {
   if (chosen.length === 0) return []
   const reporters = [
@@ -90,7 +91,7 @@ function testing(name: string, chosen: readonly string[], atOnce: number): reado
   ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`])
   // Node 22 does not parse `await using`, in which tests are written.
   const lowered = values.node === '22' ? ['--import', join(import.meta.dirname, 'lower-using.ts')] : []
-  return [[...lowered, '--test', `--test-concurrency=${atOnce}`, FILE_LIMIT, ...reporters, ...flags, ...chosen]]
+  return [[...lowered, '--test', `--test-concurrency=${atOnce}`, FILE_TIMEOUT, ...reporters, ...flags, ...chosen]]
 }
 
 async function leftBehind(): Promise<readonly LeftProcess[]> {

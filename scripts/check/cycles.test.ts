@@ -10,12 +10,12 @@ describe('findCycles', () => {
     assert.deepEqual(findCycles(graphOf({ a: ['b', 'c'], b: ['d'], c: ['d'], d: [] })), [])
   })
 
-  it('a cycle is told as its shortest way round', () => {
+  it('a cycle is reported as its shortest path', () => {
     const cycles = findCycles(graphOf({ x: ['a'], a: ['b', 'c'], b: ['c'], c: ['a'], d: [] }))
     assert.deepEqual(cycles, [['a', 'c', 'a']])
   })
 
-  it('each separate cycle is told, and a node that leads to itself is one', () => {
+  it('each separate cycle is reported, a node that refers to itself included', () => {
     const cycles = findCycles(graphOf({ a: ['b'], b: ['a'], c: ['c'], d: ['a', 'c'] }))
     assert.deepEqual(cycles.toSorted(), [
       ['a', 'b', 'a'],

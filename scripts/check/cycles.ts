@@ -1,6 +1,7 @@
 /**
- * Every group of nodes that reach each other, each as one of its shortest ways round (first node repeated at the end).
- * Groups are the strongly connected components (R. Tarjan, "Depth-first search and linear graph algorithms", SIAM J. Comput. 1(2), 1972).
+ * The cycles of a graph: for each strongly connected component one of its shortest cycles, with the
+ * first node repeated at the end. Algorithm: R. Tarjan, "Depth-first search and linear graph
+ * algorithms", SIAM J. Comput. 1(2), 1972.
  */
 export function findCycles(graph: ReadonlyMap<string, ReadonlySet<string>>): readonly (readonly string[])[] {
   const order = new Map<string, number>()

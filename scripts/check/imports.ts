@@ -6,8 +6,8 @@ export interface ImportedModule {
 }
 
 /**
- * What a file imports: `import`, `import type`, `export … from`, and `import()` of a literal, as expression or as type.
- * A computed `import()` names no module and is left out.
+ * The modules that a file imports: `import`, `import type`, `export … from`, and `import()` of a
+ * literal, as expression or as type. Ignores a computed `import()`.
  */
 export function importsOf(tokens: readonly Token[]): readonly ImportedModule[] {
   const found: ImportedModule[] = []

@@ -5,7 +5,10 @@ import { importsOf } from './imports.ts'
 import { rawTimersOf } from './raw-timers.ts'
 import { type Token, tokenize } from './tokens.ts'
 
-/** The modules of `src`, the lowest layer first. A module imports from lower layers, and from its own where `neighbours` says so. */
+/**
+ * The modules of `src`, the lowest layer first. A module imports from lower layers, and from its
+ * own with `neighbours`.
+ */
 const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbours: boolean }[] = [
   { modules: ['resilience', 'errors', 'system'], neighbours: true },
   { modules: ['settings', 'diagnostics', 'ipc', 'runtime'], neighbours: true },
@@ -16,7 +19,9 @@ const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbour
   { modules: ['adapters', 'cli', 'define-config', 'index', 'testing'], neighbours: true },
 ]
 
-/** Modules that may see less than their layer: the arbiter never loads what belongs to the app's process. */
+/**
+ * Modules that may import less than their layer: the arbiter loads nothing of the app's process.
+ */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
   arbiter: ['resilience', 'errors', 'system', 'settings', 'diagnostics', 'ipc', 'release', 'patches'],
 }
@@ -31,7 +36,10 @@ interface SourceFile {
   readonly tokens: readonly Token[]
 }
 
-/** Every breach of the layering rules under `<root>/src`, each as a line that says where and why. Tests may import what they like. */
+/**
+ * Every violation of the layering rules under `<root>/src`, as a line with place and reason. Tests
+ * may import anything.
+ */
 export function checkLayers(root: string): readonly string[] {
   const source = join(root, 'src')
   const files = globSync('**/*.ts', { cwd: source })

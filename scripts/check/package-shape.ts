@@ -11,7 +11,7 @@ interface Manifest {
 const ALLOWED = /^(bin\/.+\.js|dist\/.+\.(js|d\.ts)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/
 const REQUIRED = ['README.md', 'LICENSE', 'package.json']
 
-/** Builds, and looks at what `npm pack` would give a user. */
+/** Builds the package and checks the files that `npm pack` would include. */
 export async function checkPackage(root: string): Promise<readonly string[]> {
   const build = await runTool(root, 'npm', ['run', '--silent', 'build'])
   if (build.length > 0) return build

@@ -16,7 +16,10 @@ const MEMBERS: readonly (readonly [object: string, member: string])[] = [
 ]
 const MODULES = new Set(['timers', 'timers/promises', 'node:timers', 'node:timers/promises'])
 
-/** Timers and clocks of the platform that a file uses. Methods that happen to have such a name (`socket.setTimeout`) are none. */
+/**
+ * The platform's timers and clocks that a file uses, without methods of such a name
+ * (`socket.setTimeout`).
+ */
 export function rawTimersOf(tokens: readonly Token[]): readonly RawTimer[] {
   const found: RawTimer[] = []
   for (const { specifier, line } of importsOf(tokens)) {

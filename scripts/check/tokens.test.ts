@@ -8,7 +8,7 @@ const specifiers = (source: string): string[] => importsOf(tokenize(source)).map
 const timers = (source: string): string[] => rawTimersOf(tokenize(source)).map(({ what }) => what)
 
 describe('tokenize', () => {
-  it('comments, and what stands in texts, are no code', () => {
+  it('comments and texts are not code', () => {
     const words = tokenize(`// setTimeout\n/* setTimeout */ 'setTimeout' "set\\"Timeout" \`setTimeout\`; /setTimeout/g`)
     assert.deepEqual(
       words.map(({ kind }) => kind),
@@ -16,24 +16,24 @@ describe('tokenize', () => {
     )
   })
 
-  it('code inside a template is code, however deep', () => {
+  it('code inside a template is code at any depth', () => {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the text is source code
     assert.deepEqual(timers('`a ${{ b: `${setTimeout(x, 1)}` }.b} setInterval`'), ['setTimeout'])
   })
 
-  it('a division is no regular expression, and a slash in a class of characters ends none', () => {
+  it('a division is not a regular expression, and a slash in a character class does not end one', () => {
     assert.deepEqual(timers("const x = a / b; setTimeout(y / 2) // '"), ['setTimeout'])
     assert.deepEqual(timers('return /[/\'"]/.test(x) ? setInterval(f) : 1'), ['setInterval'])
   })
 
-  it('lines are counted through comments and templates', () => {
+  it('lines in comments and templates are counted', () => {
     const [token] = tokenize('#!/usr/bin/env node\n/* 1\n2 */\n`a\nb`;x').slice(-1)
     assert.deepEqual(token, { kind: 'word', value: 'x', line: 5 })
   })
 })
 
 describe('importsOf', () => {
-  it('every form of import names its module', () => {
+  it('every form of import is found', () => {
     const source = `
       import './a.ts'
       import b from './b.ts'
@@ -54,7 +54,7 @@ describe('importsOf', () => {
     )
   })
 
-  it('what only looks like an import is none', () => {
+  it('text that only looks like an import is ignored', () => {
     const source = `
       // import './a.ts'
       const text = "import './b.ts'"
@@ -90,7 +90,7 @@ describe('rawTimersOf', () => {
     ])
   })
 
-  it('methods of that name and conversions of a date are none', () => {
+  it('methods with such a name and date conversions are ignored', () => {
     assert.deepEqual(timers('socket.setTimeout(1); new Date(text).getTime(); Date.parse(text); Promise.all([])'), [])
   })
 })

@@ -1,7 +1,7 @@
-/** A piece of source text: comments and white space are left out, so that what remains is what runs or types. */
+/** A token of source text; comments and white space are not tokens. */
 export interface Token {
   readonly kind: 'word' | 'text' | 'template' | 'regex' | 'mark'
-  /** The characters of the piece; of a text, what stands between the quotes. */
+  /** The characters of the token; of a text, those between the quotes. */
   readonly value: string
   /** From 1. */
   readonly line: number
@@ -14,14 +14,14 @@ const TEXT = /'(?:[^'\\\n]|\\[\s\S])*'|"(?:[^"\\\n]|\\[\s\S])*"/y
 const TEMPLATE_PART = /(?:[^`\\$]|\\[\s\S]|\$(?!\{))*/y
 const REGEX = /\/(?:[^/\\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n])*\])+\/[a-z]*/y
 
-/** After these words an expression begins, so a slash begins a regular expression. */
+/** Words before an expression, where a slash begins a regular expression. */
 const BEFORE_EXPRESSION = new Set(
   'return typeof case in of delete void throw new do else await yield instanceof'.split(' '),
 )
 
 /**
- * Splits TypeScript into tokens, enough to find imports and calls. Code inside `${}` of a template counts as code. It does not tell a
- * regular expression after `)` or `}` from a division: the house style has none.
+ * Splits TypeScript into tokens, enough to find imports and calls. Code inside `${}` of a template
+ * is code. A regular expression after `)` or `}` is not recognised; the code style has none.
  */
 export function tokenize(source: string): readonly Token[] {
   const tokens: Token[] = []

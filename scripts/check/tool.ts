@@ -9,7 +9,9 @@ export interface ToolResult {
   readonly stderr: string
 }
 
-/** Runs a program of `node_modules/.bin` (or of the machine) in `root`, for at most five minutes. */
+/**
+ * Runs a program of `node_modules/.bin` (or of the machine) in `root`, for at most five minutes.
+ */
 export function spawnTool(root: string, name: string, args: readonly string[]): Promise<ToolResult> {
   const path = `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`
   const child = spawn(name, args, {
@@ -36,7 +38,7 @@ export function spawnTool(root: string, name: string, args: readonly string[]): 
   })
 }
 
-/** What the tool prints if it fails, as one fault; nothing if it succeeds. */
+/** The output of the tool as one fault if it fails; no fault if it succeeds. */
 export async function runTool(root: string, name: string, args: readonly string[]): Promise<readonly string[]> {
   const { code, stdout, stderr } = await spawnTool(root, name, args)
   if (code === 0) return []

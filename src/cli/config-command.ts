@@ -18,8 +18,8 @@ import { addSettingsFlags, readSettings, restoreSettings } from './settings-flag
 const ASK_TIMEOUT = ms(3_000)
 
 /**
- * `punctual config`: every setting with its origin, and the rules. Shows the running arbiter, unless
- * a setting is given as a flag; else what `punctual run` would use with the same flags.
+ * `punctual config`: every setting with its origin, and the rules. Shows the running arbiter,
+ * unless a setting is given as a flag; else what `punctual run` would use with the same flags.
  */
 export function configCommand(): Command {
   const command = new Command('config')
@@ -43,7 +43,9 @@ function isPreview(command: Command): boolean {
   return SETTING_NAMES.some((name) => name !== 'stateDir' && command.getOptionValueSource(name) === 'cli')
 }
 
-/** Null if no arbiter runs. An arbiter that does not answer is reported, and the rest is printed. */
+/**
+ * Null if no arbiter runs. An arbiter that does not answer is reported, and the rest is printed.
+ */
 async function askRunning(stateDir: string): Promise<SettingsInForce | null> {
   try {
     const timeouts = { silenceTimeout: ASK_TIMEOUT, timeout: ASK_TIMEOUT }

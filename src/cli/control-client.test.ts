@@ -94,12 +94,16 @@ test('faults of settings keep their details', async () => {
 test('progress is reported when it changes', async () => {
   const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
   await start({ reload: () => promise })
-  const told: string[] = []
-  const outcome = askArbiter(stateDir, { command: 'reload' }, { onProgress: (progress) => void told.push(progress) })
-  while (told.length === 0) await new Promise((next) => setTimeout(next, 10))
+  const received: string[] = []
+  const outcome = askArbiter(
+    stateDir,
+    { command: 'reload' },
+    { onProgress: (progress) => void received.push(progress) },
+  )
+  while (received.length === 0) await new Promise((next) => setTimeout(next, 10))
   resolve({ ok: true, message: 'done' })
   assert.deepEqual(await outcome, { message: 'done' })
-  assert.deepEqual(told, ['generation 1: 2 of 2 workers ready'])
+  assert.deepEqual(received, ['generation 1: 2 of 2 workers ready'])
 })
 
 test('without an arbiter the error names the state directory', async () => {
@@ -124,8 +128,8 @@ test('a silent arbiter times out', async () => {
 
 test('an arbiter that only sends heartbeats times out', async () => {
   await pretend((socket) => {
-    const telling = setInterval(() => socket.write('{"id":1,"progress":"busy"}\n'), 10)
-    socket.on('close', () => clearInterval(telling))
+    const sending = setInterval(() => socket.write('{"id":1,"progress":"busy"}\n'), 10)
+    socket.on('close', () => clearInterval(sending))
   })
   await assert.rejects(
     askArbiter(stateDir, { command: 'reload' }, { silenceTimeout: ms(5_000), timeout: ms(200) }),

@@ -59,8 +59,8 @@ export interface AskOptions {
 /**
  * Sends a command to the arbiter that runs on a state directory.
  *
- * @throws PunctualError (rejects) with `PUNCTUAL_ARBITER_NOT_RUNNING`, `PUNCTUAL_COMMAND_TIMED_OUT`,
- * or the code with which the arbiter refuses it
+ * @throws PunctualError (rejects) with `PUNCTUAL_ARBITER_NOT_RUNNING`,
+ * `PUNCTUAL_COMMAND_TIMED_OUT`, or the code with which the arbiter refuses it
  */
 export function askArbiter<C extends ControlCommand>(
   stateDir: string,

@@ -14,7 +14,7 @@ import {
 } from '../queue/stored-queues.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 import { addStateDirFlag, askArbiter, readStateDir } from './control-client.ts'
-import { printAndExit } from './print.ts'
+import { formatJson, printAndExit } from './print.ts'
 
 interface Options {
   readonly json?: true
@@ -22,18 +22,21 @@ interface Options {
   readonly stateDir?: string
 }
 
-/** Shown of a queue; `--json` has them all. */
-const NEWEST = 20
-const LONGEST_LINE = 120
-/** The files are enough where no arbiter answers soon. */
-const ASK_LIMIT = ms(2_000)
+/** How many dead letters are printed; `--json` prints all. */
+const MAX_PRINTED = 20
+const MAX_WIDTH = 120
+/** The files suffice if no arbiter answers soon. */
+const ASK_TIMEOUT = ms(2_000)
 
-/** `punctual deferred [queue]`, `… retry`, `… drop`: what was deferred and what was given up. It works on the files, so also when nothing runs. */
+/**
+ * `punctual deferred [queue]`, `… retry`, `… drop`: the durable queues and their dead letters. Uses
+ * the files, so that it also works if no arbiter runs.
+ */
 export function deferredCommand(): Command {
   const command = new Command('deferred')
-    .description('Show deferred work: all queues, or the dead letters of one')
-    .argument('[queue]', 'a queue')
-    .option('--json', 'as JSON')
+    .description('print the durable queues, or the dead letters of one')
+    .argument('[queue]', 'name of a queue')
+    .option('--json', 'print JSON')
     .addCommand(retryCommand())
     .addCommand(dropCommand())
   return addStateDirFlag(command).action(async (queue: string | undefined, options: Options) => {
@@ -44,32 +47,32 @@ export function deferredCommand(): Command {
 
 function retryCommand(): Command {
   const command = new Command('retry')
-    .description('Put dead letters back into their queue')
-    .argument('<queue>', 'a queue')
-    .argument('[id...]', 'dead letters')
-    .option('--all', 'all of the queue')
-    .option('--json', 'as JSON')
+    .description('put dead letters back into their queue')
+    .argument('<queue>', 'name of a queue')
+    .argument('[id...]', 'ids of dead letters')
+    .option('--all', 'all dead letters of the queue')
+    .option('--json', 'print JSON')
   return addStateDirFlag(command).action(async (queue: string, ids: string[], _: Options, self: Command) => {
     const { stateDir, wanted, json } = await chosen(queue, ids, self, 'retry')
     const count = await retryDeadLetters(stateDir, queue, wanted).catch((error: Error) => {
       throw new PunctualError(
         'PUNCTUAL_STATE_DIR_UNWRITABLE',
-        `${queue}: ${error.message}; what was not written is still a dead letter`,
+        `${queue}: ${error.message}; items that could not be written stay dead letters`,
         { cause: error, details: { queue } },
       )
     })
-    const text = `${count} of ${queue} will be tried again: within a second or two by a worker that runs, else after the next start\n`
+    const text = `${count} of ${queue} will be retried: within two seconds by a running worker, else after the next start\n`
     await printAndExit(json ? `${JSON.stringify({ queue, retried: count })}\n` : text)
   })
 }
 
 function dropCommand(): Command {
   const command = new Command('drop')
-    .description('Delete dead letters')
-    .argument('<queue>', 'a queue')
-    .argument('[id...]', 'dead letters')
-    .option('--all', 'all of the queue')
-    .option('--json', 'as JSON')
+    .description('delete dead letters')
+    .argument('<queue>', 'name of a queue')
+    .argument('[id...]', 'ids of dead letters')
+    .option('--all', 'all dead letters of the queue')
+    .option('--json', 'print JSON')
   return addStateDirFlag(command).action(async (queue: string, ids: string[], _: Options, self: Command) => {
     const { stateDir, wanted, json } = await chosen(queue, ids, self, 'drop')
     const count = await deadLettersOf(stateDir, queue).remove(wanted)
@@ -77,7 +80,10 @@ function dropCommand(): Command {
   })
 }
 
-/** Which dead letters are meant. All of them must be there, so that a slip of the finger is not half carried out. */
+/**
+ * The dead letters that a command is for. All of them must exist, so that no typing error is
+ * applied in part.
+ */
 async function chosen(
   queue: string,
   ids: readonly string[],
@@ -88,7 +94,7 @@ async function chosen(
   readonly wanted: (letter: DeadLetter) => boolean
   readonly json: boolean
 }> {
-  // The command above knows some of the same flags, and takes them wherever they stand.
+  // The parent command has some of the same flags and consumes them in any position.
   const options = command.optsWithGlobals() as Options
   const json = options.json === true
   const stateDir = await readStateDir(options)
@@ -96,7 +102,7 @@ async function chosen(
   await refuseOtherUser(stateDir, queue)
   if (ids.length > 0 === (options.all === true)) {
     throw new UsageError(
-      `name the dead letters, or --all of them: punctual deferred ${verb} ${queue} --all; punctual deferred ${queue} lists them`,
+      `give the ids of dead letters, or --all: punctual deferred ${verb} ${queue} --all; punctual deferred ${queue} lists them`,
       { details: { queue, reason: 'none-named' } },
     )
   }
@@ -116,13 +122,13 @@ async function chosen(
 async function refuseUnknown(stateDir: string, queue: string): Promise<void> {
   const names = (await listStoredQueues(stateDir)).map(({ name }) => name)
   if (names.includes(queue)) return
-  const others = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
-  throw new UsageError(`there is no queue ${printable(queue)} in ${stateDir}; ${others}`, {
+  const others = names.length === 0 ? 'it has no queues' : `it has ${names.join(', ')}`
+  throw new UsageError(`no queue ${printable(queue)} in ${stateDir}; ${others}`, {
     details: { queue, reason: 'no-such-queue', queues: names },
   })
 }
 
-/** What the workers say of a queue that run. */
+/** What the running workers report of a queue. */
 interface Running {
   readonly depth: number
   readonly oldestAgeMs: number | null
@@ -139,7 +145,7 @@ const COLUMNS: readonly (Column & { cell(queue: StoredQueue, running: Running | 
   },
   { heading: 'DEAD LETTERS', align: 'right', cell: ({ deadLetters }) => String(deadLetters) },
   { heading: 'ON DISK', align: 'right', cell: ({ bytes }) => `${Math.ceil(bytes / 1024)} KiB` },
-  { heading: 'PROCESSES', align: 'left', cell: ({ owners }) => tellOwners(owners) },
+  { heading: 'PROCESSES', align: 'left', cell: ({ owners }) => formatOwners(owners) },
   { heading: '', align: 'left', cell: (_, running) => (running?.degraded === true ? 'DEGRADED' : '') },
 ]
 
@@ -147,18 +153,14 @@ async function showAll(stateDir: string, { json }: Options): Promise<string> {
   const queues = await listStoredQueues(stateDir)
   const running = await askWorkers(stateDir)
   if (json) {
-    return `${JSON.stringify(
-      queues.map((queue) => ({ ...queue, running: running.get(queue.name) ?? null })),
-      null,
-      2,
-    )}\n`
+    return formatJson(queues.map((queue) => ({ ...queue, running: running.get(queue.name) ?? null })))
   }
-  if (queues.length === 0) return `nothing was deferred in ${stateDir}\n`
+  if (queues.length === 0) return `no queues in ${stateDir}\n`
   const rows = queues.map((queue) => COLUMNS.map(({ cell }) => cell(queue, running.get(queue.name))))
   return textTable(COLUMNS, rows)
 }
 
-/** By queue, over all workers; none when no arbiter answers. */
+/** By queue, over all workers; empty if no arbiter answers. */
 async function askWorkers(stateDir: string): Promise<ReadonlyMap<string, Running>> {
   const found = new Map<string, Running>()
   for (const { modules } of (await askStatus(stateDir))?.workers ?? []) {
@@ -177,7 +179,7 @@ async function askWorkers(stateDir: string): Promise<ReadonlyMap<string, Running
 
 async function askStatus(stateDir: string): Promise<Status | null> {
   try {
-    return await askArbiter(stateDir, { command: 'status' }, { timeout: ASK_LIMIT })
+    return await askArbiter(stateDir, { command: 'status' }, { timeout: ASK_TIMEOUT })
   } catch {
     return null
   }
@@ -186,14 +188,14 @@ async function askStatus(stateDir: string): Promise<Status | null> {
 async function showOne(stateDir: string, queue: string, { json }: Options): Promise<string> {
   await refuseUnknown(stateDir, queue)
   const letters = await deadLettersOf(stateDir, queue).list()
-  if (json) return `${JSON.stringify(letters, null, 2)}\n`
+  if (json) return formatJson(letters)
   if (letters.length === 0) return `no dead letters in ${queue}\n`
-  const shown = letters.toReversed().slice(0, NEWEST).map(tellLetter)
+  const shown = letters.toReversed().slice(0, MAX_PRINTED).map(formatLetter)
   const rest = letters.length - shown.length
-  return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json shows all\n` : ''}`
+  return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json prints all\n` : ''}`
 }
 
-function tellLetter({ id, item, error, attempts, lastFailedAt }: DeadLetter): string {
+function formatLetter({ id, item, error, attempts, lastFailedAt }: DeadLetter): string {
   const when = `${lastFailedAt.slice(0, 19).replace('T', ' ')} UTC`
   const head = `${id}  ${when}  ${attempts} attempts  ${error.name}: ${error.message}`
   return `${shorten(head)}\n  ${shorten(JSON.stringify(item))}\n`
@@ -201,10 +203,10 @@ function tellLetter({ id, item, error, attempts, lastFailedAt }: DeadLetter): st
 
 function shorten(text: string): string {
   const line = printable(text)
-  return line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE - 1)}…`
+  return line.length <= MAX_WIDTH ? line : `${line.slice(0, MAX_WIDTH - 1)}…`
 }
 
-function tellOwners({ alive, gone }: StoredQueue['owners']): string {
+function formatOwners({ alive, gone }: StoredQueue['owners']): string {
   if (alive + gone === 0) return 'none'
   return [alive > 0 ? `${alive} alive` : '', gone > 0 ? `${gone} gone` : ''].filter((part) => part !== '').join(', ')
 }

@@ -28,8 +28,8 @@ const NAMES = /"(?:[^"]|"")*"/g
  *
  * @param timeout of everything, connecting included
  * @throws UsageError if the app has no `pg`, the URL is invalid, or the server is too old
- * @throws PunctualError with `PUNCTUAL_COMMAND_REFUSED` if the database cannot be reached or refuses,
- * with `PUNCTUAL_COMMAND_TIMED_OUT` after the timeout
+ * @throws PunctualError with `PUNCTUAL_COMMAND_REFUSED` if the database cannot be reached or
+ * refuses, with `PUNCTUAL_COMMAND_TIMED_OUT` after the timeout
  */
 export async function explainPlan(sql: string, url: string, timeout: Milliseconds): Promise<readonly string[]> {
   // Only the first of several statements would be explained; the others would be executed.

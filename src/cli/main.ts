@@ -31,8 +31,8 @@ const COMMANDS = [
 ]
 
 /**
- * The `punctual` command. Exits the process on an error, so that nothing left open keeps it. Prints an
- * error of Punctual with its code, or as JSON with `--json`; any other error with its stack, and
+ * The `punctual` command. Exits the process on an error, so that nothing left open keeps it. Prints
+ * an error of Punctual with its code, or as JSON with `--json`; any other error with its stack, and
  * exits with 1.
  */
 export async function main(argv: readonly string[]): Promise<void> {

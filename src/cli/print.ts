@@ -6,7 +6,9 @@ export function printProgress(progress: string): void {
   process.stderr.write(`${progress}\n`)
 }
 
-/** Prints the result and exits: a config file may have left something open that keeps the process. */
+/**
+ * Prints the result and exits: a config file may have left something open that keeps the process.
+ */
 export function printAndExit(text: string, code: number = EXIT.stopped): Promise<never> {
   return new Promise(() => {
     process.stdout.write(text, () => process.exit(code))

@@ -16,7 +16,9 @@ interface Options {
   readonly json?: true
 }
 
-/** `punctual release`: runs the release steps without an arbiter, reverts them, or lists releases. */
+/**
+ * `punctual release`: runs the release steps without an arbiter, reverts them, or lists releases.
+ */
 export function releaseCommand(): Command {
   const command = new Command('release')
     .description(

@@ -10,7 +10,9 @@ interface Options {
   readonly stateDir?: string
 }
 
-/** `punctual set <name> <value> …`: changes settings while the app runs, all of those named or none. */
+/**
+ * `punctual set <name> <value> …`: changes settings while the app runs, all of those named or none.
+ */
 export function setCommand(): Command {
   const command = new Command('set')
     .description('change settings, or runtime values of the app, without a restart')

@@ -30,7 +30,8 @@ function optionOf(name: SettingName): Option {
     `${prose.replaceAll('`', '')} [${value}; ${variableOf(name)}]`,
   )
   option.helpGroup(`${group}:`)
-  // Commander's own choices and defaults are not used: the settings module reports all faults at once.
+  // Commander's own choices and defaults are not used: the settings module reports all faults at
+  // once.
   if (kind.list) option.argParser((entry: string, before: readonly string[] = []) => [...before, entry])
   return option
 }
@@ -44,8 +45,8 @@ export interface CommandSettings extends ResolvedSettings {
 }
 
 /**
- * The settings of a command from all sources but `punctual set`. The log goes to standard output, so
- * that decides the `auto` format.
+ * The settings of a command from all sources but `punctual set`. The log goes to standard output,
+ * so that decides the `auto` format.
  *
  * @throws SettingsError with every fault
  */
@@ -90,7 +91,8 @@ interface LeftOut {
 export async function restoreSettings(base: ResolvedSettings): Promise<RestoredSettings> {
   const { values, fault } = await readSetFile(base.settings.stateDir)
   const texts = [...values].map(([name, { value }]) => [name, value] as const)
-  // Values of the app have a dot in their name; another unknown name is a setting of another version.
+  // Values of the app have a dot in their name; another unknown name is a setting of another
+  // version.
   const ofPunctual = texts.filter(([name]) => isSetting(name) || !name.includes('.'))
   const { resolved, leftOut } = overlayValidSettings(base, Object.fromEntries(ofPunctual))
   return {

@@ -11,7 +11,9 @@ export interface Problem {
   readonly instance?: string
 }
 
-/** Reason phrases of the statuses in use. Importing Node's list in `node:http` costs a thread 5 MB. */
+/**
+ * Reason phrases of the statuses in use. Importing Node's list in `node:http` costs a thread 5 MB.
+ */
 const REASONS: Readonly<Record<number, string>> = {
   500: 'Internal Server Error',
   503: 'Service Unavailable',
@@ -42,8 +44,8 @@ export function problemOf(code: RequestErrorCode, instance?: string, status?: 50
 }
 
 /**
- * The problem as a complete response: `application/problem+json`, not cacheable, with `Retry-After` in
- * seconds if the code has one.
+ * The problem as a complete response: `application/problem+json`, not cacheable, with `Retry-After`
+ * in seconds if the code has one.
  */
 export function problemAnswer(code: RequestErrorCode, instance?: string, statusGiven?: 503 | 504): ProblemAnswer {
   const problem = problemOf(code, instance, statusGiven)
@@ -62,9 +64,9 @@ export function problemAnswer(code: RequestErrorCode, instance?: string, statusG
 }
 
 /**
- * The problem as the text of an HTTP/1.1 response that closes the connection, for a socket without a
- * `ServerResponse`. `head` omits the body, as the response to HEAD must. RFC 9110 does not require
- * `Date` for a status of 500 and above.
+ * The problem as the text of an HTTP/1.1 response that closes the connection, for a socket without
+ * a `ServerResponse`. `head` omits the body, as the response to HEAD must. RFC 9110 does not
+ * require `Date` for a status of 500 and above.
  */
 export function problemResponseText(
   code: RequestErrorCode,

@@ -32,11 +32,12 @@ export class PunctualError extends Error {
   }
 
   /**
-   * The HTTP status of a request that fails with this error; undefined for errors of commands. Frameworks
-   * read it (Fastify `statusCode`, Express and Koa `status`, `expose` and `headers`), so that an
-   * unchanged app answers 503 with `Retry-After` instead of 500.
+   * The HTTP status of a request that fails with this error; undefined for errors of commands.
+   * Frameworks read it (Fastify `statusCode`, Express and Koa `status`, `expose` and `headers`), so
+   * that an unchanged app answers 503 with `Retry-After` instead of 500.
    *
-   * Accessors of the prototype, so that they are not printed with the error. Frameworks may write them.
+   * Accessors of the prototype, so that they are not printed with the error. Frameworks may write
+   * them.
    */
   get statusCode(): number | undefined {
     return CODES[this.code].httpStatus ?? undefined
@@ -78,7 +79,9 @@ function keep(error: object, name: string, value: unknown): void {
   Object.defineProperty(error, name, { value, writable: true, configurable: true, enumerable: true })
 }
 
-/** Seconds until a retry: the `retryAfter` of the error (in milliseconds), else that of its code. */
+/**
+ * Seconds until a retry: the `retryAfter` of the error (in milliseconds), else that of its code.
+ */
 export function retrySeconds(error: { readonly code: ErrorCode; readonly retryAfter?: unknown }): number | undefined {
   const entry = CODES[error.code]
   if (entry.httpStatus === null) return undefined

@@ -13,7 +13,7 @@ function reader(maxLength?: number): { feed: (chunk: string) => void; values: un
   return { feed, values, faults }
 }
 
-test('values are complete, whatever the size of the chunks', () => {
+test('values are complete for chunks of any size', () => {
   const text = [{ a: 1 }, 'two\nlines', [3]].map(jsonLine).join('')
   for (const size of [1, 2, 5, text.length]) {
     const { feed, values, faults } = reader()

@@ -8,8 +8,8 @@ import type { SettingsChange } from './worker-config.ts'
  * The messages between the arbiter and a worker. A worker sends over two connections: its main
  * thread over the IPC channel of `node:cluster` (`FromMain`), its watchdog thread over a socket of
  * its own (`FromWatchdog`), which works while the main thread is blocked. The arbiter sends to the
- * watchdog only (`ToWorker`): an app's `process.on('message')` sees none of it, and a blocked worker
- * still receives the order to exit.
+ * watchdog only (`ToWorker`): an app's `process.on('message')` sees none of it, and a blocked
+ * worker still receives the order to exit.
  */
 
 /** From the main thread: the life cycle of the worker. */
@@ -51,8 +51,8 @@ export interface SettingsChanged {
 }
 
 /**
- * Why a worker is killed: `boot` and `stop-timeout` after that timeout, `stall` by its own watchdog,
- * `frozen` by the arbiter, `stop` on an immediate stop.
+ * Why a worker is killed: `boot` and `stop-timeout` after that timeout, `stall` by its own
+ * watchdog, `frozen` by the arbiter, `stop` on an immediate stop.
  */
 export type KillReason = 'boot' | 'stall' | 'frozen' | 'stop-timeout' | 'stop'
 
@@ -77,9 +77,9 @@ export type FromWatchdog =
 /** From the arbiter, one JSON line each. */
 export type ToWorker =
   /**
-   * Stop accepting, finish the requests in flight and exit. The timeouts count from the first order.
-   * `keepIdle`: other workers keep serving, so idle connections stay open until their keep-alive time
-   * is over; a later order may revoke that.
+   * Stop accepting, finish the requests in flight and exit. The timeouts count from the first
+   * order. `keepIdle`: other workers keep serving, so idle connections stay open until their
+   * keep-alive time is over; a later order may revoke that.
    */
   | { readonly type: 'drain'; readonly keepIdle: boolean }
   /** Answer 503 to every unanswered request, and exit. */

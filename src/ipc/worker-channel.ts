@@ -38,13 +38,13 @@ export interface WorkerChannel {
 /** What the toolkit knows of the boot of its worker; a process-wide value, as the channel is. */
 export interface WorkerBoot {
   /**
-   * Calls `listener` once, when the app listens and everything that is not deferred is loaded; soon,
-   * if that is already so. `ready` is false while holds keep the worker from being ready.
+   * Calls `listener` once, when the app listens and everything that is not deferred is loaded;
+   * soon, if that is already so. `ready` is false while holds keep the worker from being ready.
    */
   onServing(listener: (ready: boolean) => void): void
   /**
-   * Announces something deferred that will be loaded. With `readyWhen: 'all'` the worker is not ready
-   * until every hold is released. Returns the function that releases it.
+   * Announces something deferred that will be loaded. With `readyWhen: 'all'` the worker is not
+   * ready until every hold is released. Returns the function that releases it.
    */
   hold(): () => void
 }

@@ -14,7 +14,9 @@ export interface WorkerConfig {
   readonly settings: Settings
   /** Runtime values of the app that `punctual set` has set, as texts by name. */
   readonly set: Readonly<Record<string, string>>
-  /** Settings with an explicit value. Options in the app's code override defaults, but not these. */
+  /**
+   * Settings with an explicit value. Options in the app's code override defaults, but not these.
+   */
   readonly chosen: readonly string[]
 }
 
@@ -43,8 +45,8 @@ export function encodeChange(settings: Settings, names: readonly (keyof Settings
 }
 
 /**
- * Changes the settings of this process in place. Code that reads a field when it needs it, and keeps
- * no copy, sees the new value. The arbiter replaces its settings object instead.
+ * Changes the settings of this process in place. Code that reads a field when it needs it, and
+ * keeps no copy, sees the new value. The arbiter replaces its settings object instead.
  */
 export function applyChange(settings: Settings, change: SettingsChange): void {
   for (const [name, value] of Object.entries(change)) {

@@ -28,8 +28,8 @@ const MAX_NAME_LENGTH = 200
 
 /**
  * Declares a value by a name with a dot, such as `cache.auth:user.ttl`, so that `punctual set` can
- * change it while the app runs. A value that is already set applies from the start. Outside Punctual
- * the value is always the app's own.
+ * change it while the app runs. A value that is already set applies from the start. Outside
+ * Punctual the value is always the app's own.
  *
  * @param name the thing, a dot and the value: `cache.users.ttl`
  * @throws InvalidOptionError for a name of another form
@@ -190,7 +190,8 @@ class Registry {
   #change(name: string, namesakes: readonly Declared<unknown>[], text: string | null): void {
     if (text === null) this.#set.delete(name)
     else this.#set.set(name, text)
-    // All values change before the first listener runs: a listener that throws affects none of them.
+    // All values change before the first listener runs: a listener that throws affects none of
+    // them.
     for (const one of namesakes) one.set(text)
     for (const one of namesakes) one.notify()
   }

@@ -19,8 +19,8 @@ export interface ConfigFile {
 const NAMES = ['ts', 'mts', 'js', 'mjs', 'json'].map((extension) => `punctual.config.${extension}`)
 
 /**
- * Loads the config file: `named`, else `punctual.config.{ts,mts,js,mjs,json}` in `cwd`; undefined if
- * there is none. A module may await for as long as `timeout` (default: 10 s).
+ * Loads the config file: `named`, else `punctual.config.{ts,mts,js,mjs,json}` in `cwd`; undefined
+ * if there is none. A module may await for as long as `timeout` (default: 10 s).
  *
  * @throws SettingsError that names the file
  */
@@ -63,7 +63,10 @@ async function readJson(path: string, name: string): Promise<unknown> {
   }
 }
 
-/** The default export of a module. The timeout keeps an await that never settles from blocking the start. */
+/**
+ * The default export of a module. The timeout keeps an await that never settles from blocking the
+ * start.
+ */
 async function importDefault(path: string, name: string, timeout: Milliseconds): Promise<unknown> {
   const imported: Promise<{ readonly default?: unknown }> = import(pathToFileURL(path).href)
   try {
@@ -82,7 +85,10 @@ async function importDefault(path: string, name: string, timeout: Milliseconds):
   }
 }
 
-/** Node rejects `import` and `export` in a `.ts` or `.js` file of a package with `"type": "commonjs"`. */
+/**
+ * Node rejects `import` and `export` in a `.ts` or `.js` file of a package with `"type":
+ * "commonjs"`.
+ */
 function isParsedAsCommonJs(error: unknown): boolean {
   return error instanceof SyntaxError && /outside a module|Unexpected token '(export|import)'/.test(error.message)
 }

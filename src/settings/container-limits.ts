@@ -12,8 +12,8 @@ export function effectiveParallelism(root = '/', cpus: number = availableParalle
 }
 
 /**
- * Bytes that the control group of this process, or any group above it, may use (Linux, cgroup v2 and
- * v1); Infinity without a limit. `root` is for tests.
+ * Bytes that the control group of this process, or any group above it, may use (Linux, cgroup v2
+ * and v1); Infinity without a limit. `root` is for tests.
  */
 export function memoryLimit(root = '/'): number {
   const own = read(join(root, 'proc/self/cgroup'))?.match(/^0::(\/.*)$/m)?.[1] ?? '/'
@@ -44,8 +44,8 @@ function cpuQuotas(root: string): number[] {
 }
 
 /**
- * `/a/b`, `/a` and `/` for `/a/b`. In a container the inner groups may not be mounted; then the root
- * is the container's own group.
+ * `/a/b`, `/a` and `/` for `/a/b`. In a container the inner groups may not be mounted; then the
+ * root is the container's own group.
  */
 function groupAndAncestors(path: string): string[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '..')

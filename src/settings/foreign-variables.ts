@@ -113,8 +113,8 @@ export interface ForeignVariable {
 }
 
 /**
- * The variables of the environment that configure another server, or conflict with this one, so that
- * an operator does not rely on a limit that was never applied.
+ * The variables of the environment that configure another server, or conflict with this one, so
+ * that an operator does not rely on a limit that was never applied.
  */
 export function foreignVariables(
   env: Readonly<Record<string, string | undefined>>,

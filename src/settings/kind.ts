@@ -148,7 +148,9 @@ const WORDS_FOR_UNBOUNDED = new Set([
   '0',
 ])
 
-/** Refuses a value that means "no limit" in another word, and `unbounded` where it is not allowed. */
+/**
+ * Refuses a value that means "no limit" in another word, and `unbounded` where it is not allowed.
+ */
 export function refuseUnlessUnbounded(word: string, allowed: boolean): Refusal | undefined {
   if (!allowed && word === 'unbounded') {
     return refused('not-unbounded', '"unbounded" is not allowed', 'use a finite value')

@@ -1,8 +1,8 @@
 import { distance } from 'fastest-levenshtein'
 
 /**
- * The name most similar to `given`, ignoring case; undefined if none is similar. Up to a third of the
- * characters may differ, and at least two, so that two swapped neighbours are found.
+ * The name most similar to `given`, ignoring case; undefined if none is similar. Up to a third of
+ * the characters may differ, and at least two, so that two swapped neighbours are found.
  */
 export function nearestName(given: string, names: Iterable<string>): string | undefined {
   const wanted = given.toLowerCase()

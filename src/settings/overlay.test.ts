@@ -54,7 +54,7 @@ describe('settings changed at runtime', () => {
     )
     assert.deepEqual(fitting, { requestTimeout: '1m', drainTimeout: '1m', stopTimeout: '72s' })
     overlaySettings(base, { requestTimeout: '60s', drainTimeout: '60s', stopTimeout: '72s' })
-    // Nobody is told to move what somebody has set on purpose in the same breath.
+    // A value that is part of the change is not moved.
     assert.equal(refusal({ requestTimeout: '60s', drainTimeout: '30s' }).fitting, null)
   })
 

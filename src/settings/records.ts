@@ -10,8 +10,8 @@ const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'
 const duration = durationKind({ unbounded: true })
 
 /**
- * Every setting, in the order of the help and the reference. Flags, variables, config keys, help and
- * reference are made from this table.
+ * Every setting, in the order of the help and the reference. Flags, variables, config keys, help
+ * and reference are made from this table.
  */
 const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> } = {
   workers: {

@@ -95,7 +95,9 @@ function collectCandidates(options: ResolveOptions, faults: SettingFault[]): rea
   ])
 }
 
-/** Drops a platform's `PORT` where a setting of Punctual overrides it: it may be meant for the app. */
+/**
+ * Drops a platform's `PORT` where a setting of Punctual overrides it: it may be meant for the app.
+ */
 function withoutOverridden(candidates: readonly Candidate[]): readonly Candidate[] {
   return candidates.filter(
     ({ name, source, origin }, index) =>

@@ -116,8 +116,8 @@ export function faultOfRule({ text, settings: names, order }: Rule, resolved: Re
 }
 
 /**
- * Values with which all rules hold, found by moving only settings that are not in `chosen`: starting
- * from those, each broken rule moves its other side. Empty if no such values are found.
+ * Values with which all rules hold, found by moving only settings that are not in `chosen`:
+ * starting from those, each broken rule moves its other side. Empty if no such values are found.
  */
 export function suggestValues(settings: Settings, chosen: ReadonlySet<SettingName>): Partial<Settings> {
   const fixed = new Set<SettingName>(chosen)

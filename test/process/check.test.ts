@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 const ROOT = join(import.meta.dirname, '../..')
 const LIMIT = 60_000
 
-/** A copy of the repository that a test may spoil. */
+/** A copy of the repository that a test may change. */
 let copy: string
 
 beforeEach(() => {
@@ -35,21 +35,21 @@ function check(...steps: string[]): Promise<Outcome> {
   })
 }
 
-/** Writes a file that the copy does not have yet. */
+/** Writes a new file to the copy. */
 function plant(path: string, text: string): void {
   mkdirSync(join(copy, path, '..'), { recursive: true })
   writeFileSync(join(copy, path), text, { flag: 'wx' })
 }
 
 describe('npm run check', () => {
-  it('passes the tree as it stands', async () => {
+  it('passes for this repository', async () => {
     const { code, output } = await check('layers', 'docs')
     assert.equal(code, 0, output)
     assert.match(output, /^ok {3}layers .* s$/m)
     assert.match(output, /^ok {3}docs .* s$/m)
   })
 
-  it('names an import that leads upwards, be it only of a type', async () => {
+  it('reports an import from a higher layer, also of a type only', async () => {
     plant('src/diagnostics/planted-one.ts', "import type { Command } from '../cli/main.ts'\n")
     plant('src/arbiter/planted-two.ts', "\nexport { planted } from '../http/planted-three.ts'\n")
     plant('src/http/planted-three.ts', 'export const planted = 1\n')
@@ -59,14 +59,14 @@ describe('npm run check', () => {
     assert.match(output, /src\/arbiter\/planted-two\.ts:2: arbiter .*\bhttp\b/)
   })
 
-  it('names an import between modules that must not know each other', async () => {
+  it('reports an import between separate modules of a layer', async () => {
     plant('src/cache/planted.ts', "const x = await import('../defer/planted.ts')\n")
     plant('src/defer/planted.ts', 'export const planted = 1\n')
     const { output } = await check('layers')
     assert.match(output, /src\/cache\/planted\.ts:1: cache .*\bdefer\b/)
   })
 
-  it('names a cycle that only types make', async () => {
+  it('reports a cycle of types', async () => {
     plant('src/diagnostics/planted-a.ts', "import type { B } from './planted-b.ts'\nexport interface A { b: B }\n")
     plant('src/diagnostics/planted-b.ts', "import type { A } from './planted-a.ts'\nexport interface B { a: A }\n")
     const { code, output } = await check('layers')
@@ -74,7 +74,7 @@ describe('npm run check', () => {
     assert.match(output, /: report\/planted-a\.ts -> report\/planted-b\.ts -> report\/planted-a\.ts/)
   })
 
-  it('names a cycle of modules that no two files make', async () => {
+  it('reports a cycle of modules that is no cycle of files', async () => {
     plant('src/diagnostics/planted-a.ts', "import type { B } from '../settings/planted-b.ts'\nexport type A = B\n")
     plant('src/settings/planted-b.ts', 'export type B = string\n')
     plant('src/settings/planted-c.ts', "import type { D } from '../report/planted-d.ts'\nexport type C = D\n")
@@ -83,10 +83,10 @@ describe('npm run check', () => {
     assert.match(output, /: report -> settings -> report/)
   })
 
-  it('names a raw timer and a raw clock, and no comment or text about them', async () => {
+  it('reports a timer and a clock of the platform, but not in comments or texts', async () => {
     const lines = [
       '// setInterval(f)',
-      "const told = 'Date.now()'",
+      "const text = 'Date.now()'",
       'export const timer = setTimeout(() => {}, Date.now())',
     ]
     plant('src/diagnostics/planted.ts', lines.join('\n'))
@@ -97,14 +97,14 @@ describe('npm run check', () => {
     assert.equal(output.match(/planted\.ts/g)?.length, 2)
   })
 
-  it('names a room that is not on the map, and a file that is not there', async () => {
+  it('reports a module without a layer, and a missing file', async () => {
     plant('src/helpers/planted.ts', "import { gone } from './gone.ts'\n")
     const { output } = await check('layers')
     assert.match(output, /src\/helpers\/planted\.ts: .*"helpers"/)
     assert.match(output, /src\/helpers\/planted\.ts:1: .*\.\/gone\.ts/)
   })
 
-  it('names a page that has drifted from its source', async () => {
+  it('reports a page that differs from its source', async () => {
     appendFileSync(join(copy, 'docs/reference/settings.md'), 'A sentence of my own.\n')
     rmSync(join(copy, 'docs/reference/errors.md'))
     const { code, output } = await check('docs')
@@ -113,7 +113,7 @@ describe('npm run check', () => {
     assert.match(output, /^ {5}docs\/reference\/errors\.md /m)
   })
 
-  it('refuses a check that does not exist', async () => {
+  it('refuses an unknown check', async () => {
     const { code, output } = await check('layrs')
     assert.equal(code, 2)
     assert.match(output, /\blayrs\b/)

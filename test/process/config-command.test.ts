@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import type { SettingsError } from '../../src/settings/settings-error.ts'
 
 const BIN = join(import.meta.dirname, '../../bin/punctual.js')
-const LIMIT = 60_000
+const TIMEOUT = 60_000
 
 let cwd: string
 
@@ -28,7 +28,7 @@ interface Outcome {
 
 function punctual(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { cwd, timeout: LIMIT, env: { PATH: process.env.PATH, ...env } }
+    const options = { cwd, timeout: TIMEOUT, env: { PATH: process.env.PATH, ...env } }
     execFile(process.execPath, [BIN, ...args], options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr })
     })
@@ -36,7 +36,7 @@ function punctual(args: readonly string[], env: Record<string, string> = {}): Pr
 }
 
 describe('punctual config', () => {
-  it('shows value and origin from all four sources', async () => {
+  it('prints value and origin from all four sources', async () => {
     writeFileSync(join(cwd, 'punctual.config.mjs'), "export default { keepAlive: '2s', port: 4000 }")
     const { code, stdout, stderr } = await punctual(
       ['config', '--workers', '3', '--import', './a.ts', '--import', 'b'],
@@ -53,7 +53,7 @@ describe('punctual config', () => {
     assert.match(stdout, /^ {2}import +.*\/a\.ts,b +flag: --import$/m)
   })
 
-  it('--json is data', async () => {
+  it('--json prints data', async () => {
     const { stdout } = await punctual(['config', '--json', '--max-memory', '512MiB'])
     const report = JSON.parse(stdout)
     assert.deepEqual(report.settings.maxMemory, { value: '512MiB', origin: 'flag', source: '--max-memory' })
@@ -62,7 +62,7 @@ describe('punctual config', () => {
     assert.deepEqual([nested.applies, nested.holds], [true, true])
   })
 
-  it('all faults are told at once, without a stack, with exit code 2', async () => {
+  it('all faults are printed at once, without a stack, with exit code 2', async () => {
     const { code, stdout, stderr } = await punctual(['config', '--workers', '0', '--request-timeout', 'NaN'], {
       PUNCTUAL_WROKERS: '3',
     })
@@ -86,34 +86,34 @@ describe('punctual config', () => {
     )
   })
 
-  it('a broken config file is one line with its name and exit code 2', async () => {
+  it('a broken config file is reported in one line with its name and exit code 2', async () => {
     writeFileSync(join(cwd, 'punctual.config.ts'), 'export default {')
     const { code, stderr } = await punctual(['config'])
     assert.equal(code, 2)
     assert.match(stderr, /^punctual: punctual\.config\.ts: .*SyntaxError.* \(PUNCTUAL_SETTINGS_INVALID\)\n$/)
   })
 
-  it('a config file that leaves something open holds nothing up', async () => {
+  it('a config file that leaves something open does not keep the process', async () => {
     writeFileSync(join(cwd, 'punctual.config.mjs'), 'setInterval(() => {}, 1e6)\nexport default {}')
     assert.equal((await punctual(['config'])).code, 0)
     writeFileSync(join(cwd, 'punctual.config.mjs'), 'setInterval(() => {}, 1e6)\nexport default 5')
     assert.equal((await punctual(['config'])).code, 2)
   })
 
-  it('a reader that leaves early is no error', async () => {
+  it('a reader that exits early is no error', async () => {
     const child = spawn(process.execPath, [BIN, 'config'], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     child.stdout.destroy()
     let stderr = ''
     child.stderr.on('data', (text) => {
       stderr += text
     })
-    await once(child, 'close', { signal: AbortSignal.timeout(LIMIT) })
+    await once(child, 'close', { signal: AbortSignal.timeout(TIMEOUT) })
     assert.equal(stderr, '')
   })
 })
 
 describe('punctual', () => {
-  it('an unknown command and an unknown flag suggest the nearest one, with exit code 2', async () => {
+  it('an unknown command and an unknown flag get the nearest one suggested, with exit code 2', async () => {
     const command = await punctual(['confg'])
     assert.equal(command.code, 2)
     assert.match(command.stderr, /^punctual: .*\bconfig\b.* \(PUNCTUAL_USAGE\)\n$/)

@@ -8,11 +8,11 @@ import { afterEach, beforeEach, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Incident } from '../../src/diagnostics/incident.ts'
 
-const LIMIT = { timeout: 60_000 }
+const OPTIONS = { timeout: 60_000 }
 const BIN = fileURLToPath(new URL('../../bin/punctual.js', import.meta.url))
 const at = (path: string): string => JSON.stringify(new URL(`../../${path}`, import.meta.url).href)
 
-/** Takes the state directory and listens as an arbiter does, without workers: what it answers is made up, how it answers is not. */
+/** Locks the state directory and listens like an arbiter, with invented answers and no workers. */
 const ARBITER = `
   import { startControlServer } from ${at('src/arbiter/control-server.ts')}
   import { openStateDirectory } from ${at('src/arbiter/state-directory.ts')}
@@ -98,7 +98,7 @@ async function missing(env: Record<string, string> = {}): Promise<unknown> {
   return details.stateDir
 }
 
-test('status shows a headline and a table, or the JSON of /status', LIMIT, async () => {
+test('status prints a headline and a table, or the JSON of /status', OPTIONS, async () => {
   const { pid } = await startArbiter()
   const { code, stdout } = await punctual(['status'])
   assert.equal(code, 0)
@@ -109,7 +109,7 @@ test('status shows a headline and a table, or the JSON of /status', LIMIT, async
   assert.equal(json.workers.length, 2)
 })
 
-test('the state directory is found by flag, environment, config file and default, in that order', LIMIT, async () => {
+test('the state directory is found by flag, environment, config file and default, in that order', OPTIONS, async () => {
   await startArbiter()
   const elsewhere = { PUNCTUAL_STATE_DIR: join(parent, 'elsewhere') }
   assert.equal((await punctual(['status', '--state-dir', stateDir], elsewhere)).code, 0)
@@ -120,7 +120,7 @@ test('the state directory is found by flag, environment, config file and default
   assert.equal((await punctual(['status'])).code, 0)
 })
 
-test('without an arbiter every command says so in one line and exits with 1', LIMIT, async () => {
+test('without an arbiter every command fails in one line with exit code 1', OPTIONS, async () => {
   for (const args of [['status'], ['reload'], ['scale', '2'], ['stop']]) {
     const { code, stdout, stderr } = await punctual(args)
     assert.equal(code, 1, args[0])
@@ -129,7 +129,7 @@ test('without an arbiter every command says so in one line and exits with 1', LI
   }
 })
 
-test('reload prints the outcome, or fails with the reason', LIMIT, async () => {
+test('reload prints the outcome, or fails with the reason', OPTIONS, async () => {
   const first = await startArbiter()
   assert.deepEqual(await punctual(['reload']), { code: 0, stdout: 'generation 2 serves\n', stderr: '' })
   first.kill('SIGKILL')
@@ -138,11 +138,11 @@ test('reload prints the outcome, or fails with the reason', LIMIT, async () => {
   const { code, stdout, stderr } = await punctual(['reload'])
   assert.equal(code, 1)
   assert.equal(stdout, '')
-  // What the arbiter said, and the code.
+  // The message of the arbiter, and the code.
   assert.equal(stderr, 'punctual: generation 2 did not boot (PUNCTUAL_RELOAD_FAILED)\n')
 })
 
-test('scale takes -1 for one fewer and not for a flag, and refuses what is no number', LIMIT, async () => {
+test('scale reads -1 as a decrease and not as a flag, and refuses other texts', OPTIONS, async () => {
   await startArbiter()
   assert.equal((await punctual(['scale', '-1'])).stdout, 'asked for {"by":-1}\n')
   assert.equal((await punctual(['scale', '+2'])).stdout, 'asked for {"by":2}\n')
@@ -154,7 +154,7 @@ test('scale takes -1 for one fewer and not for a flag, and refuses what is no nu
   }
 })
 
-test('stop comes back when the arbiter has gone, and leaves an empty state directory', LIMIT, async () => {
+test('stop returns when the arbiter has exited, and leaves no lock and socket', OPTIONS, async () => {
   const { pid } = await startArbiter()
   const { code, stdout, stderr } = await punctual(['stop'])
   assert.equal(code, 0)
@@ -164,7 +164,7 @@ test('stop comes back when the arbiter has gone, and leaves an empty state direc
   assert.equal(existsSync(join(stateDir, 'arbiter.lock')), false)
 })
 
-test('stop gives up after its limit on an arbiter that does not go', LIMIT, async () => {
+test('stop fails after its timeout if the arbiter does not exit', OPTIONS, async () => {
   const { pid } = await startArbiter('stubborn')
   const { code, stderr } = await punctual(['stop', '--timeout', '300ms'])
   assert.equal(code, 1)
@@ -172,7 +172,7 @@ test('stop gives up after its limit on an arbiter that does not go', LIMIT, asyn
   assert.equal((await punctual(['stop', '--timeout', 'soon'])).code, 2)
 })
 
-test('an arbiter stopped by SIGSTOP is told from one that is not there', LIMIT, async () => {
+test('an arbiter stopped by SIGSTOP is distinguished from a missing one', OPTIONS, async () => {
   const frozen = await startArbiter()
   frozen.kill('SIGSTOP')
   const { code, stderr } = await punctual(['status'])
@@ -198,7 +198,7 @@ describe('incidents', () => {
     for (const one of incidents) writeFileSync(join(stateDir, 'incidents', `${one.id}.json`), JSON.stringify(one))
   }
 
-  test('are listed from the files, newest first, also when no arbiter runs', LIMIT, async () => {
+  test('are listed from the files, newest first, also without an arbiter', OPTIONS, async () => {
     keep(incident, { ...incident, id: '20261123T000000000-w3-crash', summary: 'worker 3 crashed\u001b[31m' })
     const { code, stdout } = await punctual(['incidents'])
     assert.equal(code, 0)
@@ -213,7 +213,7 @@ describe('incidents', () => {
     )
   })
 
-  test('are shown whole by their id', LIMIT, async () => {
+  test('are printed in full by their id', OPTIONS, async () => {
     keep(incident)
     const { code, stdout } = await punctual(['incidents', incident.id])
     assert.equal(code, 0)
@@ -222,7 +222,7 @@ describe('incidents', () => {
     assert.deepEqual(JSON.parse(json.stdout), incident)
   })
 
-  test('that are not there, or a state directory that is not, are said clearly', LIMIT, async () => {
+  test('that do not exist, or a missing state directory, are usage errors', OPTIONS, async () => {
     assert.match((await punctual(['incidents'])).stderr, / \(PUNCTUAL_USAGE\)\n$/)
     keep(incident)
     for (const id of ['nothing', '../../etc/passwd']) {

@@ -23,7 +23,7 @@ import { until, within } from '../support/until.ts'
 const ROOT = join(import.meta.dirname, '../../..')
 const LIMIT = 180_000
 
-/** An older Node than Punctual needs, where this machine has one. */
+/** A Node that is too old for Punctual, if this machine has one. */
 const OLDER = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => {
   const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' })
   const [major = 99, minor = 0] = (stdout ?? 'v99').slice(1).split('.').map(Number)
@@ -34,7 +34,7 @@ let directory = ''
 let project = ''
 let packed: readonly string[] = []
 
-/** With this Node first on the path, as in a shell where it is the installed one. */
+/** The environment with this Node first in PATH. */
 function environment(): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...env } = process.env
   return { ...env, PATH: `${join(process.execPath, '..')}${delimiter}${process.env.PATH ?? ''}` }
@@ -50,7 +50,7 @@ function run(command: string, args: readonly string[], cwd: string): string {
   })
 }
 
-/** Packs what `npm pack` would, from a copy, so that a `dist` somebody works with is left alone. */
+/** Runs `npm pack` in a copy, so that the `dist` of the repository stays unchanged. */
 before(() => {
   directory = mkdtempSync(join(tmpdir(), 'punctual-package-'))
   const source = join(directory, 'source')
@@ -82,7 +82,7 @@ before(() => {
 after(() => rmSync(directory, { recursive: true, force: true }))
 
 describe('the package', () => {
-  it('holds the command and the compiled code with its types, and nothing else', (context) => {
+  it('contains the command and the compiled code with its types, and nothing else', (context) => {
     const places = new Set(packed.map((path) => path.replace(/\/.*$/, '/')))
     assert.deepEqual(
       [...places].toSorted(),
@@ -97,7 +97,7 @@ describe('the package', () => {
     assert.ok(!installed.includes('typescript') && !installed.includes('node'))
   })
 
-  it('runs an app with npx in an empty project, and compiled code is what runs', async () => {
+  it('runs an app with npx in an empty project', async () => {
     writeFileSync(
       join(project, 'server.js'),
       `
@@ -144,14 +144,14 @@ http.createServer((request, response) => response.end(allowBlocking('greeting', 
       const status = JSON.parse(run('npx', ['--no-install', 'punctual', 'status', '--json'], project)) as Status
       const ready = status.workers.filter(({ state }) => state === 'ready').length
       assert.deepEqual([status.phase, status.ready, ready, status.generation], ['running', true, 2, 2])
-      // It throws where the exit code is not 0.
+      // It throws unless the exit code is 0.
       run('npx', ['--no-install', 'punctual', 'stop'], project)
       assert.deepEqual(await within('npx to end', ended), [0, null])
     } finally {
       try {
         process.kill(-(child.pid ?? 0), 'SIGKILL')
       } catch {
-        // All of its group have left, as they should.
+        // All processes of its group have exited.
       }
     }
   })
@@ -185,7 +185,7 @@ http.createServer((request, response) => response.end(allowBlocking('greeting', 
     assert.match(misuse.stdout, /^misuse\.ts\(\d+,\d+\): error TS2322: /m)
   })
 
-  it('says in one line that an older Node is too old, with exit code 2', {
+  it('refuses an older Node in one line, with exit code 2', {
     skip: OLDER === undefined && 'no older Node on this machine',
   }, () => {
     const bin = join(project, 'node_modules/punctual/bin/punctual.js')
@@ -198,7 +198,7 @@ http.createServer((request, response) => response.end(allowBlocking('greeting', 
     assert.match(stderr, /^punctual: .*\b22\.19\b.* \(PUNCTUAL_PLATFORM_UNSUPPORTED\)\n$/)
   })
 
-  it('says the version that its package.json has', () => {
+  it('prints the version of its package.json', () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { readonly version: string }
     assert.equal(run('npx', ['--no-install', 'punctual', '--version'], project), `${version}\n`)
   })

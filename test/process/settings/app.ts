@@ -6,14 +6,14 @@ import { request } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-const HOT = join(import.meta.dirname, '../../../src/runtime/runtime-value.ts')
+const RUNTIME = join(import.meta.dirname, '../../../src/runtime/runtime-value.ts')
 
-/** An app with two values that can be changed, one of them declared late. */
+/** An app with two runtime values, one of them declared late. */
 const FILES: Readonly<Record<string, string>> = {
   'app.mjs': `
 import { existsSync } from 'node:fs'
 import http from 'node:http'
-import { runtimeTimeout } from ${JSON.stringify(HOT)}
+import { runtimeTimeout } from ${JSON.stringify(RUNTIME)}
 const ttl = runtimeTimeout('cache.auth:user.ttl', process.env.TTL ?? '5m')
 let late = null
 http.createServer((request, response) => {
@@ -26,17 +26,17 @@ http.createServer((request, response) => {
 `,
 }
 
-export interface HotServerOptions {
+export interface RuntimeServerOptions {
   readonly settings?: Readonly<Record<string, string | number>>
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Two workers of that app, unless told otherwise. */
-export function startHotServer(options: HotServerOptions = {}): Promise<TestServer> {
+/** Starts two workers of that app by default. */
+export function startRuntimeServer(options: RuntimeServerOptions = {}): Promise<TestServer> {
   return startServer({ files: FILES, settings: { workers: 2, ...options.settings }, env: options.env ?? {} })
 }
 
-/** What the workers that serve have: the answers, without the pids, once every one of them has given one. */
+/** The values of the ready workers: their answers without the pids, once each has answered. */
 export async function valuesOf(server: TestServer, path: string = '/'): Promise<string[]> {
   const { workers } = await server.status()
   const seen = new Map<number, string>()
@@ -49,19 +49,19 @@ export async function valuesOf(server: TestServer, path: string = '/'): Promise<
   return serving.map((pid) => seen.get(pid) ?? '')
 }
 
-/** Runs a command that must succeed; gives what it printed as JSON. */
+/** Runs a command that must succeed; returns the JSON that it printed. */
 export async function done<T = Outcome>(server: TestServer, ...args: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await server.command(...args, '--json')
   assert.equal(code, 0, `punctual ${args.join(' ')}: ${stdout}${stderr}`)
   return JSON.parse(stdout) as T
 }
 
-/** `punctual config`, of the server. */
+/** `punctual config --json` of the server. */
 export function config(server: TestServer, ...flags: readonly string[]): Promise<Config> {
   return done<Config>(server, 'config', ...flags)
 }
 
-/** Runs a command that must be refused with exit code 2; gives the error. */
+/** Runs a command that must fail with exit code 2; returns the error. */
 export async function refused(server: TestServer, ...args: readonly string[]): Promise<Refusal> {
   const result = await server.command(...args, '--json')
   assert.equal(result.code, 2, `punctual ${args.join(' ')}: ${result.stdout}${result.stderr}`)

@@ -7,12 +7,12 @@ import { request } from '../support/client.ts'
 import type { LogLine } from '../support/log-lines.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { config, done, type Outcome, refused, startHotServer, valuesOf } from './app.ts'
+import { config, done, type Outcome, refused, startRuntimeServer, valuesOf } from './app.ts'
 
 const TTL = 'cache.auth:user.ttl'
 
-test('a value of the app is changed in every worker, seen in config and status, and restored by unset', async () => {
-  await using server = await startHotServer()
+test('a value of the app changes in every worker, is in config and status, and is reverted by unset', async () => {
+  await using server = await startRuntimeServer()
   assert.deepEqual(await valuesOf(server), ['300000 none', '300000 none'])
   const { changes, confirmed } = await done(server, 'set', TTL, '0s')
   assert.deepEqual(changes, [{ name: TTL, value: '0ms', before: '5m', after: '0ms' }])
@@ -32,8 +32,8 @@ test('a value of the app is changed in every worker, seen in config and status, 
   assert.deepEqual((await done(server, 'unset', TTL)).changes, [])
 })
 
-test('what is set holds for a worker that comes later, a reload, and a restart of the arbiter', async () => {
-  await using server = await startHotServer({ settings: { workers: 1 } })
+test('a value that is set applies to later workers, after a reload and after a restart of the arbiter', async () => {
+  await using server = await startRuntimeServer({ settings: { workers: 1 } })
   await done(server, 'set', TTL, '1s', 'requestTimeout', '25s')
   assert.equal((await server.command('scale', '2')).code, 0)
   await server.until('the second', ({ workers }) => workers.filter(({ state }) => state === 'ready').length === 2)
@@ -67,8 +67,8 @@ test('what is set holds for a worker that comes later, a reload, and a restart o
   assert.deepEqual(await valuesOf(next), ['300000 none'])
 })
 
-test('a value that no worker has is refused with those that there are; forced, it waits for the worker that declares it', async () => {
-  await using server = await startHotServer()
+test('an unknown value is refused with the nearest name; forced, it applies once a worker declares it', async () => {
+  await using server = await startRuntimeServer()
   const { code, details } = await refused(server, 'set', 'cache.auth:user.tl', '0s')
   assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
   assert.deepEqual(details, { name: 'cache.auth:user.tl', nearest: TTL })
@@ -81,7 +81,7 @@ test('a value that no worker has is refused with those that there are; forced, i
     waiting.declared.map(({ name }) => name),
     [TTL],
   )
-  // The workers run already: they are told when they declare it.
+  // The workers already run: they get the value when they declare it.
   const declared = await valuesOf(server, '/late')
   assert.equal(declared.length, 2)
   await until('both to have it', async () => (await valuesOf(server)).every((value) => value === '300000 3000'))
@@ -89,8 +89,8 @@ test('a value that no worker has is refused with those that there are; forced, i
   assert.deepEqual(late, { name: 'upstream.limit', values: ['3s'], standard: '1s', isSet: true, workers: 2 })
 })
 
-test('what the app does not allow is refused in its words, and changes nothing', async () => {
-  await using server = await startHotServer()
+test('a value that the app refuses changes nothing', async () => {
+  await using server = await startRuntimeServer()
   const { code, details } = await refused(server, 'set', TTL, '5', 'requestTimeout', '25s')
   assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
   assert.deepEqual([details.name, details.value], [TTL, '5'])
@@ -99,8 +99,8 @@ test('what the app does not allow is refused in its words, and changes nothing',
   assert.deepEqual(await valuesOf(server), ['300000 none', '300000 none'])
 })
 
-test('a worker that stalls holds up nobody: the others have the value, it is said who has not, and it follows', async () => {
-  await using server = await startHotServer({ settings: { stallReportAfter: '500ms', stallAction: 'report' } })
+test('a stalled worker delays no other: the outcome names it, and it applies the value later', async () => {
+  await using server = await startRuntimeServer({ settings: { stallReportAfter: '500ms', stallAction: 'report' } })
   const spinning = request(`${server.url}/spin-until-released`)
   const { workers } = await server.until('one to stall', (status) =>
     status.workers.some(({ state }) => state === 'stalled'),

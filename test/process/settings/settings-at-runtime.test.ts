@@ -5,10 +5,10 @@ import { test } from 'node:test'
 import type { SetOutcome } from '../../../src/arbiter/arbiter-control.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
-import { config, done, refused, startHotServer } from './app.ts'
+import { config, done, refused, startRuntimeServer } from './app.ts'
 
-test('a deadline that is set holds from the next request on, in every worker', async () => {
-  await using server = await startHotServer({ settings: { stallAction: 'report' } })
+test('a request timeout that is set applies to the next request in every worker', async () => {
+  await using server = await startRuntimeServer({ settings: { stallAction: 'report' } })
   const { message: _, ...outcome } = await done<SetOutcome>(server, 'set', 'requestTimeout', '300ms')
   const change = { name: 'requestTimeout', value: '300ms', before: '30s', after: '300ms' }
   assert.deepEqual(outcome, { changes: [change], confirmed: [1, 2], unconfirmed: [], isSaved: true })
@@ -24,8 +24,8 @@ test('a deadline that is set holds from the next request on, in every worker', a
   assert.equal(set.requestTimeout?.value, '300ms')
 })
 
-test('what breaks a rule is refused with a command that does not, and that command works', async () => {
-  await using server = await startHotServer({ settings: { workers: 1 } })
+test('a change that breaks a rule is refused with one that works', async () => {
+  await using server = await startRuntimeServer({ settings: { workers: 1 } })
   const { code, details } = await refused(server, 'set', 'requestTimeout', '60s')
   assert.equal(code, 'PUNCTUAL_SETTINGS_INVALID')
   assert.deepEqual(
@@ -44,8 +44,8 @@ test('what breaks a rule is refused with a command that does not, and that comma
   assert.deepEqual((await server.status()).set, {})
 })
 
-test('what cannot be changed while running, or is no setting, is refused with what to do', async () => {
-  await using server = await startHotServer({ settings: { workers: 1 } })
+test('a fixed setting and an unknown name are refused with advice', async () => {
+  await using server = await startRuntimeServer({ settings: { workers: 1 } })
   const fixed = await refused(server, 'set', 'keepAlive', '1s')
   assert.deepEqual(
     fixed.details.faults?.map(({ setting, kind }) => [setting, kind]),
@@ -60,8 +60,8 @@ test('what cannot be changed while running, or is no setting, is refused with wh
   assert.deepEqual(unknown.details, { name: 'nothing.like', nearest: null })
 })
 
-test('a stall under way is spared when stalls are no longer cut', async () => {
-  await using server = await startHotServer({
+test('a current stall is not interrupted after stallAction was set to report', async () => {
+  await using server = await startRuntimeServer({
     settings: {
       workers: 1,
       stallReportAfter: '300ms',
@@ -84,8 +84,8 @@ test('a stall under way is spared when stalls are no longer cut', async () => {
   assert.match(type, /^urn:punctual:error:(stalled|worker-lost)$/)
 })
 
-test('limits of the arbiter hold for workers that run already', async () => {
-  await using server = await startHotServer({ settings: { workers: 1, recycleJitter: '0%' } })
+test('settings of the arbiter apply to running workers', async () => {
+  await using server = await startRuntimeServer({ settings: { workers: 1, recycleJitter: '0%' } })
   for (let sent = 0; sent < 20; sent++) await request(`${server.url}/`)
   await done(server, 'set', 'maxRequests', '10')
   await server.log(({ event, worker, reason }) => {
@@ -96,8 +96,8 @@ test('limits of the arbiter hold for workers that run already', async () => {
   )
 })
 
-test('the log says more, or every request, when it is told to', async () => {
-  await using server = await startHotServer({ settings: { workers: 1, accessLog: 'all' } })
+test('the log level changes at runtime', async () => {
+  await using server = await startRuntimeServer({ settings: { workers: 1, accessLog: 'all' } })
   await done(server, 'set', 'logLevel', 'error')
   await request(`${server.url}/unseen`)
   await done(server, 'set', 'logLevel', 'info')
@@ -108,8 +108,8 @@ test('the log says more, or every request, when it is told to', async () => {
   assert.doesNotMatch(server.output, /\/unseen/)
 })
 
-test('requests wait and are shed from the moment admission is on', async () => {
-  await using server = await startHotServer({
+test('requests are queued and shed as soon as load shedding is on', async () => {
+  await using server = await startRuntimeServer({
     settings: { workers: 1, maxConcurrentRequests: 1, maxQueuedRequests: 1, queueTarget: '25s', queueInterval: '60s' },
   })
   await done(server, 'set', 'admission', 'on')
@@ -118,7 +118,7 @@ test('requests wait and are shed from the moment admission is on', async () => {
   assert.equal((await request(`${server.url}/`)).status, 503)
   await done(server, 'set', 'admission', 'off')
   assert.equal((await request(`${server.url}/`)).status, 200)
-  const { workers } = await server.until('nobody to wait', ({ workers: [worker] }) => worker?.waiting === 0)
+  const { workers } = await server.until('no request to wait', ({ workers: [worker] }) => worker?.waiting === 0)
   assert.equal(workers[0]?.outcomes.shed, 1)
   await done(
     server,
@@ -136,7 +136,7 @@ test('requests wait and are shed from the moment admission is on', async () => {
   assert.equal((await Promise.all(hanging)).length, 2)
 })
 
-test('a start goes on without what was set and does not apply any more, and says so', async () => {
+test('a start ignores and logs values that are no longer valid', async () => {
   const set = {
     requestTimeout: { value: '25s', at: '2026-11-22T00:00:00.000Z' },
     drainTimeout: { value: '1s', at: '2026-11-22T00:00:01.000Z' },
@@ -163,8 +163,8 @@ test('a start goes on without what was set and does not apply any more, and says
   await done(server, 'set', 'requestTimeout', '25s')
 })
 
-test('config says where a start from here would differ from what runs', async () => {
-  await using server = await startHotServer({ settings: { workers: 1 } })
+test('config lists what a restart would change', async () => {
+  await using server = await startRuntimeServer({ settings: { workers: 1 } })
   server.directory.write({ 'punctual.config.mjs': "export default { slowRequestThreshold: '2s' }" })
   const { pid, settings, nextStart } = await config(server)
   assert.equal(pid, server.pid)
