@@ -3,12 +3,13 @@ import { WaitTimeoutError } from '../resilience/abort-reason.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 
 /**
- * Whose limit ran out: the wait's own, that of `withQueryTimeout`, the deadline of the request or
- * of the wait around it, or `statement_timeout` in the database.
+ * The timeout that ended an operation. `own`: that of the pool or the call. `operation`: that of
+ * `withQueryTimeout`. `deadline`: the deadline of the request, or the timeout of the wait around
+ * it. `server`: `statement_timeout` in the database.
  */
 export type TimedOutBy = 'own' | 'operation' | 'deadline' | 'server'
 
-/** How a wait for a database ran out. Times are in milliseconds. */
+/** The facts of a timeout. Durations are in milliseconds. */
 export interface DatabaseTimeout {
   readonly pool: string
   /** The name given to `withQueryTimeout`. */
@@ -18,7 +19,7 @@ export interface DatabaseTimeout {
   readonly timedOutBy: TimedOutBy
 }
 
-/** Base of what can run out at a guarded pool. `isTimeout` is true of all of them. */
+/** Base class of the timeouts of databases. `isTimeout` is true for all of them. */
 export abstract class DatabaseTimeoutError extends WaitTimeoutError implements DatabaseTimeout {
   static {
     DatabaseTimeoutError.prototype.name = 'DatabaseTimeoutError'
@@ -28,12 +29,13 @@ export abstract class DatabaseTimeoutError extends WaitTimeoutError implements D
   readonly operation: string | null
   readonly timedOutBy: TimedOutBy
 
-  constructor(what: string, expiry: DatabaseTimeout, facts: string, cause?: unknown) {
-    const { pool, operation, timeout: limit, elapsed, timedOutBy } = expiry
+  /** @param rest appended to the message */
+  constructor(what: string, facts: DatabaseTimeout, rest: string, cause?: unknown) {
+    const { pool, operation, timeout, elapsed, timedOutBy } = facts
     const wait = operation === null ? `${what} of pool ${pool}` : `${operation}: ${what} of pool ${pool}`
     const because = timedOutBy === 'deadline' ? 'deadline' : 'timeout'
-    super({ wait, timeout: ms(limit), elapsed: ms(elapsed), because, started: limit > 0 })
-    this.message = `${wait} ${verdict(expiry)}${facts}`
+    super({ wait, timeout: ms(timeout), elapsed: ms(elapsed), because, started: timeout > 0 })
+    this.message = `${wait} ${formatTimeout(facts)}${rest}`
     this.pool = pool
     this.operation = operation
     this.timedOutBy = timedOutBy
@@ -41,7 +43,7 @@ export abstract class DatabaseTimeoutError extends WaitTimeoutError implements D
   }
 }
 
-/** A query was not answered within its limit. It has been, or is being, cancelled on the server. */
+/** A query timed out. It has been cancelled on the server, or is being cancelled. */
 export class QueryTimeoutError extends DatabaseTimeoutError {
   static {
     QueryTimeoutError.prototype.name = 'QueryTimeoutError'
@@ -50,15 +52,14 @@ export class QueryTimeoutError extends DatabaseTimeoutError {
   /** The statement, shortened and without values. */
   readonly sql: string
 
-  constructor(expiry: DatabaseTimeout, sql: string, cause?: unknown) {
-    super('query', expiry, `: ${sql}`, cause)
+  constructor(facts: DatabaseTimeout, sql: string, cause?: unknown) {
+    super('query', facts, `: ${sql}`, cause)
     this.sql = sql
   }
 }
 
 /**
- * The connection under a query is gone: lost, or destroyed because nobody could tell what state it
- * was in. Not a time-out.
+ * The connection of a query was lost, or destroyed because its state was unknown. Not a timeout.
  */
 export class ConnectionLostError extends PunctualError {
   static {
@@ -68,7 +69,7 @@ export class ConnectionLostError extends PunctualError {
   readonly pool: string
 
   constructor(pool: string, why: string, cause?: unknown, details?: Readonly<Record<string, unknown>>) {
-    super('PUNCTUAL_CONNECTION_LOST', `a connection of pool ${pool} is gone: ${why}`, {
+    super('PUNCTUAL_CONNECTION_LOST', `connection of pool ${pool} lost: ${why}`, {
       cause,
       ...(details === undefined ? {} : { details }),
     })
@@ -76,15 +77,15 @@ export class ConnectionLostError extends PunctualError {
   }
 }
 
-const CUTS: Readonly<Record<TimedOutBy, string>> = {
-  own: 'its limit',
-  operation: 'what was left of the operation',
-  deadline: 'what was left of the deadline',
-  server: 'statement_timeout in the database',
+const SOURCES: Readonly<Record<TimedOutBy, string>> = {
+  own: 'its timeout',
+  operation: 'the remaining time of the operation',
+  deadline: 'the remaining time before the deadline',
+  server: 'statement_timeout of the database',
 }
 
-function verdict({ timeout: limit, elapsed, timedOutBy }: DatabaseTimeout): string {
-  if (limit <= 0)
-    return `was not begun: nothing was left of the ${timedOutBy === 'operation' ? 'operation' : 'deadline'}`
-  return `ran out after ${formatElapsed(elapsed)} (${CUTS[timedOutBy]}: ${formatElapsed(limit)})`
+function formatTimeout({ timeout, elapsed, timedOutBy }: DatabaseTimeout): string {
+  if (timeout > 0)
+    return `timed out after ${formatElapsed(elapsed)} (${SOURCES[timedOutBy]}: ${formatElapsed(timeout)})`
+  return `did not start: no time was left ${timedOutBy === 'operation' ? 'for the operation' : 'before the deadline'}`
 }

@@ -22,7 +22,7 @@ const routes = new Map<string, Mutable<RouteQueries>>()
 /** The same by method and route, so that a request needs no string concatenation. */
 const routesByMethod = new Map<string, Map<string, Mutable<RouteQueries>>>()
 const repeats = new Map<string, Mutable<RepeatReport>>()
-const totals = { queries: 0, failed: 0, rows: 0, overBudget: 0 }
+const totals = { queries: 0, failed: 0, rows: 0, requestsOverLimit: 0 }
 let isReporting = false
 
 /** Starts reporting the queries of this process to the arbiter, if the process is a worker. */
@@ -47,7 +47,7 @@ export function recordQuery(of: Fingerprint, duration: number, rows: number, fai
 
 /** Records the end of a request that ran queries. Returns the name of its route. */
 export function recordRequest({ method, route, isPattern }: EndedRequest, queries: number, isOver: boolean): string {
-  if (isOver) totals.overBudget++
+  if (isOver) totals.requestsOverLimit++
   const entry = (isPattern ? routesByMethod.get(method)?.get(route) : undefined) ?? entryOf(method, route, isPattern)
   entry.requests++
   entry.queries += queries

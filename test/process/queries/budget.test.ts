@@ -56,17 +56,20 @@ describe('a budget of queries', () => {
     assert.equal(await get('/allowed'), 'done')
     assert.equal((await request(`${server.url}/wrong`)).status, 500)
     assert.equal(await get('/later'), 'done')
-    const overBudget = (wanted: string): Promise<LogLine> =>
+    const requestsOverLimit = (wanted: string): Promise<LogLine> =>
       server.log(({ event, route }) => event === 'too-many-queries' && route === wanted)
-    const three = await overBudget('/three/:id')
+    const three = await requestsOverLimit('/three/:id')
     const sql = 'select id, ? from t where id = ?'
     assert.deepEqual([three.queries, three.maxQueriesPerRequest, three.mostRepeated], [4, 3, { sql, count: 4 }])
-    const allowed = await overBudget('/allowed')
+    const allowed = await requestsOverLimit('/allowed')
     assert.deepEqual([allowed.queries, allowed.maxQueriesPerRequest, allowed.mostRepeated], [2, 1, { sql, count: 2 }])
     assert.deepEqual(JSON.parse(await get('/expecting')), { actual: 2, expected: 1, operator: 'expectQueries' })
     const reportOf = (modules: Readonly<Record<string, unknown>> | undefined): QueriesReport | undefined =>
       modules?.queries as QueriesReport | undefined
-    const status = await server.until('the report', ({ workers }) => reportOf(workers[0]?.modules)?.overBudget === 3)
+    const status = await server.until(
+      'the report',
+      ({ workers }) => reportOf(workers[0]?.modules)?.requestsOverLimit === 3,
+    )
     const { routes = [] } = reportOf(status.workers[0]?.modules) ?? {}
     assert.deepEqual(
       routes.find(({ route }) => route === 'GET /three/:id'),

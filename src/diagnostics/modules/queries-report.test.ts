@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { queriesMetrics } from './queries-metrics.ts'
 import type { QueriesReport } from './queries-report.ts'
+import { queriesMetrics } from './queries-report.ts'
 
 const REPORT: QueriesReport = {
   queries: 1_000,
   failed: 10,
   rows: 5_000,
-  overBudget: 3,
+  requestsOverLimit: 3,
   routes: [{ route: 'GET /one', requests: 50, queries: 200, max: 7 }],
   repeats: [
     {
@@ -36,7 +36,7 @@ const REPORT: QueriesReport = {
   ],
 }
 
-test('each figure of the queries is there once, in base units, with the labels that are declared', () => {
+test('each figure is exported once, in base units and with its labels', () => {
   const figures = new Map<string, number>()
   for (const { name, type, labels, values } of queriesMetrics) {
     assert.match(name, type === 'counter' ? /^punctual_\w+_total$/ : /^punctual_\w+(?<!_total)$/)
