@@ -49,7 +49,10 @@ export class CacheRegistry {
     return this.#peers?.stallGuard ?? null
   }
 
-  /** Adds a cache. Resolves when it and the other workers know each other; null without other workers. */
+  /**
+   * Adds a cache. Resolves when it and the other workers know each other; null without other
+   * workers.
+   */
   add(cache: RegisteredCache): Promise<void> | null {
     if (this.#caches.size === 0 && this.#channel !== null) {
       this.#peers = new Peers(this.#channel, {
@@ -79,8 +82,8 @@ export class CacheRegistry {
   }
 
   /**
-   * Invalidates in caches of the same prefix, in this process and in the other workers. Resolves when
-   * all workers that are not stalled have done so.
+   * Invalidates in caches of the same prefix, in this process and in the other workers. Resolves
+   * when all workers that are not stalled have done so.
    */
   invalidate(cache: RegisteredCache, invalidation: Invalidation, queued: boolean): Promise<void> {
     this.#invalidateHere(cache.prefix, invalidation, queued, cache)

@@ -34,7 +34,9 @@ function runLoad<Result>(
 export interface FlightOptions extends LoadOptions {
   /** Continues without callers. */
   readonly background: boolean
-  /** Called once, when the load has ended and before its callers continue; with its error, if any. */
+  /**
+   * Called once, when the load has ended and before its callers continue; with its error, if any.
+   */
   readonly onEnd: (error: unknown) => void
 }
 
@@ -140,7 +142,8 @@ interface WantedKey<Key, Value> {
 
 /**
  * Loads the missing keys of one `getMany` with one call, when each of them is known to be wanted or
- * not. Like a flight it has a scope of its own, because callers of other requests may join its keys.
+ * not. Like a flight it has a scope of its own, because callers of other requests may join its
+ * keys.
  */
 export class BatchLoad<Key, Value> {
   readonly #options: BatchLoadOptions<Key, Value>

@@ -3,7 +3,9 @@ import { PunctualError } from '../errors/punctual-error.ts'
 /** A value as a cache keeps it: a copy that no caller can change. */
 export interface FrozenClone {
   readonly value: unknown
-  /** It contains something that cannot be frozen (a date, a map, bytes), so each caller gets a copy. */
+  /**
+   * It contains something that cannot be frozen (a date, a map, bytes), so each caller gets a copy.
+   */
   readonly isMutable: boolean
   /** Memory it takes, estimated. */
   readonly bytes: number

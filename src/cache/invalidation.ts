@@ -32,10 +32,16 @@ export interface PendingInvalidation {
   readonly done: () => void
 }
 
-/** The invalidations that Redis does not have yet. Until it has them, its values for these keys must not be used. */
+/**
+ * The invalidations that Redis does not have yet. Until it has them, its values for these keys must
+ * not be used.
+ */
 export class PendingInvalidations {
   readonly #maxSize: number
-  /** The number of the latest of each, so that the reply to an older one does not remove a newer one. */
+  /**
+   * The number of the latest of each, so that the reply to an older one does not remove a newer
+   * one.
+   */
   readonly #keys = new Map<string, number>()
   readonly #tags = new Map<string, number>()
   #all: number | null = null
@@ -55,7 +61,9 @@ export class PendingInvalidations {
     return this.#all !== null || this.#tags.size > 0 || (this.#keys.size > 0 && this.#keys.has(key))
   }
 
-  /** @param onOverflow called when this exceeds the size, and everything will be invalidated instead */
+  /**
+   * @param onOverflow called when this exceeds the size, and everything will be invalidated instead
+   */
   add(invalidation: Invalidation, onOverflow: () => void): PendingInvalidation {
     const number = ++this.#last
     if (invalidation.all || this.#all !== null) this.#replaceByAll(number)

@@ -9,12 +9,19 @@ export interface Lifetimes {
   readonly negativeTtl: number
 }
 
-/** Share of the lifetime that is random, so that entries written together do not expire together. */
+/**
+ * Share of the lifetime that is random, so that entries written together do not expire together.
+ */
 const JITTER = 0.1
-/** Earlier than this many load times before the end, an early refresh has a chance below 1 in 10^8. */
+/**
+ * Earlier than this many load times before the end, an early refresh has a chance below 1 in 10^8.
+ */
 const EARLIEST_REFRESH = 20
 
-/** A value in memory, and the instants until which it is used; all in milliseconds of the monotonic clock. */
+/**
+ * A value in memory, and the instants until which it is used; all in milliseconds of the monotonic
+ * clock.
+ */
 export class CacheEntry {
   readonly #value: unknown
   readonly #isMutable: boolean
@@ -28,7 +35,10 @@ export class CacheEntry {
   readonly loadedAt: number
   /** Duration of the load, in milliseconds. */
   readonly loadTook: number
-  /** The epoch of the cache it was loaded in. An invalidation of an older epoch may have been missed. */
+  /**
+   * The epoch of the cache it was loaded in. An invalidation of an older epoch may have been
+   * missed.
+   */
   readonly epoch: number
   readonly #jitter: number
   /** No early refresh happens before. */
@@ -64,7 +74,10 @@ export class CacheEntry {
     this.#jitter = 1 - JITTER + 2 * JITTER * options.random
   }
 
-  /** The value for a caller: frozen and shared, or a copy if it contains something that cannot be frozen. */
+  /**
+   * The value for a caller: frozen and shared, or a copy if it contains something that cannot be
+   * frozen.
+   */
   give(): unknown {
     return this.#isMutable ? cloneValue(this.#value) : this.#value
   }
@@ -83,7 +96,8 @@ export class CacheEntry {
   /**
    * Whether this hit reloads a value that is still fresh. It is likelier the nearer its end, the
    * longer its load takes, and so the more often it is read. XFetch with beta 1, after A. Vattani,
-   * F. Chierichetti and K. Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (VLDB 2015).
+   * F. Chierichetti and K. Lowenstein, "Optimal Probabilistic Cache Stampede Prevention" (VLDB
+   * 2015).
    *
    * @param random from 0 up to 1
    */
@@ -95,7 +109,10 @@ export class CacheEntry {
 /** Memory of an entry without its value. */
 const ENTRY_BYTES = 200
 
-/** The first tier: the most recently used entries of this process, bounded in number and bytes, indexed by tag. */
+/**
+ * The first tier: the most recently used entries of this process, bounded in number and bytes,
+ * indexed by tag.
+ */
 export class MemoryTier {
   readonly #entries: LRUCache<string, CacheEntry>
   readonly #keysOfTag = new Map<string, Set<string>>()
@@ -182,13 +199,18 @@ const MAX_FAILURES = 10_000
 /** Milliseconds. */
 const MAX_BACK_OFF = 10_000
 
-/** Keys whose last load failed. Each is not loaded again until a back-off has passed, which doubles with each failure. */
+/**
+ * Keys whose last load failed. Each is not loaded again until a back-off has passed, which doubles
+ * with each failure.
+ */
 export class LoadFailures {
   readonly #byKey = new LRUCache<string, LoadFailure>({ max: MAX_FAILURES })
   readonly #base: number
   readonly #random: () => number
 
-  /** @param base the first back-off is between half of this and this, in milliseconds; 0 for none */
+  /**
+   * @param base the first back-off is between half of this and this, in milliseconds; 0 for none
+   */
   constructor(base: number, random: () => number) {
     this.#base = base
     this.#random = random

@@ -7,9 +7,9 @@ import { type Invalidation, readInvalidation } from './invalidation.ts'
 import { afterReading, STALL_THRESHOLD, StallGuard } from './stall-guard.ts'
 
 /**
- * Milliseconds to wait for another worker: at first, until it knows a new cache and has sent what it
- * knows; later, until it acknowledges. One that takes longer is stalled, and will notice that itself.
- * The 50 ms are for the delivery.
+ * Milliseconds to wait for another worker: at first, until it knows a new cache and has sent what
+ * it knows; later, until it acknowledges. One that takes longer is stalled, and will notice that
+ * itself. The 50 ms are for the delivery.
  */
 const PEER_TIMEOUT = ms(STALL_THRESHOLD + 50)
 
@@ -42,7 +42,10 @@ export interface PeerEvents {
   readonly pending: (cache: string) => readonly Invalidation[]
 }
 
-/** The other workers of this machine that have caches. They receive each invalidation and acknowledge it. */
+/**
+ * The other workers of this machine that have caches. They receive each invalidation and
+ * acknowledge it.
+ */
 export class Peers {
   readonly stallGuard: StallGuard
   readonly #channel: WorkerChannel
@@ -68,8 +71,8 @@ export class Peers {
 
   /**
    * Announces a cache of this prefix to the other workers. Resolves when those that are not stalled
-   * know it, so that they wait for its acknowledgements, and have sent which invalidations Redis does
-   * not have yet. Never rejects.
+   * know it, so that they wait for its acknowledgements, and have sent which invalidations Redis
+   * does not have yet. Never rejects.
    */
   join(cache: string): Promise<void> {
     this.#send({ type: 'hello', from: this.#self, cache })

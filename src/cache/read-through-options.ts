@@ -14,7 +14,10 @@ export type CacheKey = string | number | bigint
 /** What a load returns; `null` and `undefined` say that the source has no value. */
 export type Loaded<Value> = Value | null | undefined
 
-/** All requested values: by key, or in the order of the keys. An `Error` in the array rejects its key only. */
+/**
+ * All requested values: by key, or in the order of the keys. An `Error` in the array rejects its
+ * key only.
+ */
 export type LoadedMany<Key, Value> = ReadonlyMap<Key, Loaded<Value>> | readonly (Loaded<Value> | Error)[]
 
 export type LoadMany<Key, Value> = (
@@ -29,7 +32,9 @@ export type CacheEventType =
   | 'redis-up'
   /** Invalidations of other machines are not received. */
   | 'unsubscribed'
-  /** More invalidations wait for Redis than are kept, so the whole cache will be invalidated there. */
+  /**
+   * More invalidations wait for Redis than are kept, so the whole cache will be invalidated there.
+   */
   | 'queue-overflow'
   /** A value could not be encoded for Redis, or decoded. */
   | 'undecodable'
@@ -45,7 +50,10 @@ export interface CacheEvent {
 export interface CacheRedisOptions {
   /** A `Redis` of `ioredis`, or a connected client of `redis`. */
   readonly client: RedisClient
-  /** A connection for subscriptions; the same for all caches of a client. Default: `client.duplicate()`. */
+  /**
+   * A connection for subscriptions; the same for all caches of a client. Default:
+   * `client.duplicate()`.
+   */
   readonly subscriber?: RedisClient
   /** Pub/sub channel; the same for all caches of a client. Default: `punctual:cache`. */
   readonly channel?: string
@@ -57,9 +65,15 @@ export interface CacheRedisOptions {
 }
 
 interface CommonOptions<Key, Value> {
-  /** How long a value is fresh, ±10 %; 0 disables the cache. Default: 5 min. Runtime: `cache.<name>.ttl`. */
+  /**
+   * How long a value is fresh, ±10 %; 0 disables the cache. Default: 5 min. Runtime:
+   * `cache.<name>.ttl`.
+   */
   readonly ttl?: Duration
-  /** How long after its `ttl` a value is returned while it is reloaded. Default: `ttl`, at most `grace`. */
+  /**
+   * How long after its `ttl` a value is returned while it is reloaded. Default: `ttl`, at most
+   * `grace`.
+   */
   readonly staleFor?: Duration
   /** How long after its `ttl` a value is returned instead of an error. Default: 1 h. Runtime. */
   readonly grace?: Duration
@@ -69,9 +83,14 @@ interface CommonOptions<Key, Value> {
   readonly timeout?: Duration
   /** Timeout of one Redis command, after which the source is asked. Default: 50 ms. Runtime. */
   readonly redisTimeout?: Duration
-  /** How long to wait for another process that loads the key; at most half of `timeout`. Default: 1 s. */
+  /**
+   * How long to wait for another process that loads the key; at most half of `timeout`. Default: 1
+   * s.
+   */
   readonly peerTimeout?: Duration
-  /** No load of a key for about so long after one has failed; doubles up to 10 s. Default: 100 ms. */
+  /**
+   * No load of a key for about so long after one has failed; doubles up to 10 s. Default: 100 ms.
+   */
   readonly backOff?: Duration
   /** The tags by which `invalidate({ tag })` finds a value. */
   readonly tags?: (value: Value, key: Key) => readonly string[]
@@ -79,11 +98,16 @@ interface CommonOptions<Key, Value> {
   readonly memory?: { readonly items?: number; readonly bytes?: number }
   /** The second tier. Default: none. */
   readonly redis?: RedisClient | CacheRedisOptions
-  /** Keys in Redis are `<prefix>:<key>`. Default: the name. On a cluster use a hash tag: `{auth}:user`. */
+  /**
+   * Keys in Redis are `<prefix>:<key>`. Default: the name. On a cluster use a hash tag:
+   * `{auth}:user`.
+   */
   readonly prefix?: string
   /** Encoding of values in Redis. Default: JSON that keeps dates, bigints, maps, sets and bytes. */
   readonly codec?: CacheCodec
-  /** Called with each event. What it throws becomes a process warning. Default: logs to the console. */
+  /**
+   * Called with each event. What it throws becomes a process warning. Default: logs to the console.
+   */
   readonly onEvent?: (event: CacheEvent) => void
   /** Numbers from 0 up to 1, for jitter. Default: `Math.random`. */
   readonly random?: () => number
@@ -104,7 +128,9 @@ export type ReadThroughOptions<Key extends CacheKey, Value> = CommonOptions<Key,
   )
 
 export interface GetOptions extends ParentOption {
-  /** Timeout of this caller, within its deadline. Default: unbounded, because the load has its own. */
+  /**
+   * Timeout of this caller, within its deadline. Default: unbounded, because the load has its own.
+   */
   readonly timeout?: Duration
 }
 
@@ -157,7 +183,10 @@ export interface CacheDurations {
   readonly staleFor: Duration | undefined
 }
 
-/** The durations of one cache. `punctual set cache.<name>.ttl 0s` and the like change them at runtime. */
+/**
+ * The durations of one cache. `punctual set cache.<name>.ttl 0s` and the like change them at
+ * runtime.
+ */
 export class CacheSettings {
   readonly #ttl: RuntimeValue<Milliseconds>
   readonly #grace: RuntimeValue<Milliseconds>

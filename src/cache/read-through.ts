@@ -133,7 +133,10 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
     return this.#getSlowly(key, id, options)
   }
 
-  /** Returns the values under many keys, in their order. One `loadMany` loads the missing ones. Rejects as `get` does. */
+  /**
+   * Returns the values under many keys, in their order. One `loadMany` loads the missing ones.
+   * Rejects as `get` does.
+   */
   async getMany(keys: readonly Key[], options?: GetOptions): Promise<(Value | undefined)[]> {
     if (!this.#isEnabled) return this.#lookup.loadManyUnshared(keys, options)
     const catchUp = this.#stallGuard.catchUp()
@@ -154,7 +157,8 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
    * Replaces the value under a key, for all workers and machines, as `invalidate` does. The source
    * must have the new value already; `null` and `undefined` say that it has none.
    *
-   * For keys with one writer at a time: of two concurrent `set`, either may win. Use `invalidate` there.
+   * For keys with one writer at a time: of two concurrent `set`, either may win. Use `invalidate`
+   * there.
    *
    * Rejects with a `CacheValueError` for a value that cannot be shared.
    */
@@ -177,9 +181,9 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
   }
 
   /**
-   * Invalidates a key, or all values with a tag. Resolves when this worker, the other workers of this
-   * machine and Redis have done so. If Redis does not reply within `redisTimeout`, it is invalidated
-   * later, and not read in the meantime.
+   * Invalidates a key, or all values with a tag. Resolves when this worker, the other workers of
+   * this machine and Redis have done so. If Redis does not reply within `redisTimeout`, it is
+   * invalidated later, and not read in the meantime.
    *
    * Rejects only for a tag if the cache has no `tags`.
    */
@@ -244,7 +248,10 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
     await this.#invalidatePeers(invalidation, !reached)
   }
 
-  /** Only known workers acknowledge, so this one catches up first with those that have announced themselves. */
+  /**
+   * Only known workers acknowledge, so this one catches up first with those that have announced
+   * themselves.
+   */
   async #invalidatePeers(invalidation: Invalidation, queued: boolean): Promise<void> {
     const catchUp = this.#stallGuard.catchUp()
     if (catchUp !== null) await catchUp
@@ -289,11 +296,11 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
 }
 
 /**
- * Creates a cache in front of a source. `load` is called for what neither memory nor Redis has, once
- * at a time for each key, however many callers wait.
+ * Creates a cache in front of a source. `load` is called for what neither memory nor Redis has,
+ * once at a time for each key, however many callers wait.
  *
- * @param name what it keeps, e.g. `auth:user`: in logs, metrics, `punctual set cache.<name>.ttl` and,
- *   unless `prefix` is given, in the keys of Redis
+ * @param name what it keeps, e.g. `auth:user`: in logs, metrics, `punctual set cache.<name>.ttl`
+ *   and, unless `prefix` is given, in the keys of Redis
  * @throws InvalidOptionError for an invalid option, also when caches of one client differ in
  *   `redis.channel` or `redis.subscriber`
  */

@@ -19,7 +19,9 @@ const CATCH_UP_TIME = ms(30)
  * its own clock.
  */
 export class StallGuard {
-  /** Everything that arrived before this instant has been processed; -Infinity while it catches up. */
+  /**
+   * Everything that arrived before this instant has been processed; -Infinity while it catches up.
+   */
   caughtUpTo: number = monotonicNow()
   #catchUp: Promise<void> | null = null
   #endCatchUp: () => void = () => {}

@@ -1,4 +1,6 @@
-/** SQLite's result codes (https://www.sqlite.org/rescode.html). The low byte is the primary code. */
+/**
+ * SQLite's result codes (https://www.sqlite.org/rescode.html). The low byte is the primary code.
+ */
 const NAMES: Readonly<Record<number, string>> = {
   1: 'SQLITE_ERROR',
   2: 'SQLITE_INTERNAL',
@@ -59,7 +61,9 @@ const BUSY = 5
 const READONLY = 8
 const BUSY_SNAPSHOT = 517
 
-/** `SQLITE_CONSTRAINT_UNIQUE` for 2067; for an unknown extended code, the name of the primary one. */
+/**
+ * `SQLITE_CONSTRAINT_UNIQUE` for 2067; for an unknown extended code, the name of the primary one.
+ */
 export function nameOfCode(errcode: number): string {
   return NAMES[errcode] ?? NAMES[errcode & 0xff] ?? `SQLITE_${errcode}`
 }

@@ -49,7 +49,7 @@ export interface CallOptions {
 /** One call of the app. Its time runs from the call, not from when a thread takes it. */
 export class SqliteCall extends DatabaseOperation implements PoolTask {
   readonly asObstacle = null
-  /** Where query statistics are told how it ended; null where it is not counted. */
+  /** Its entry in the query statistics; null if it is not counted. */
   counted: CountedQuery | null = null
   readonly #options: CallOptions
   #job: CallJob
@@ -82,7 +82,8 @@ export class SqliteCall extends DatabaseOperation implements PoolTask {
     })
     if (this.begin()) this.#queue.enqueue(this)
     return promise.catch((error: unknown) => {
-      // Shows the caller's stack, not that of the timer. The reason of an abort is shared: it keeps its own.
+      // Shows the caller's stack, not that of the timer. The reason of an abort is shared: it keeps
+      // its own.
       if (error instanceof Error && (error !== this.reason || error instanceof QueryTimeoutError)) {
         Error.captureStackTrace(error)
       }

@@ -29,8 +29,8 @@ export interface SqliteQueries {
 
 export interface SqliteTransactionOptions {
   /**
-   * `immediate` (the default) takes the write lock of the file at once; `deferred` takes it with the
-   * first write, which fails if another process has written since the first read.
+   * `immediate` (the default) takes the write lock of the file at once; `deferred` takes it with
+   * the first write, which fails if another process has written since the first read.
    */
   readonly mode?: TransactionMode
   /** From the call to its end. Default: `transactionTimeout` of the database. */
@@ -38,16 +38,17 @@ export interface SqliteTransactionOptions {
 }
 
 /**
- * A SQLite database that is accessed only in worker threads. Each call is a wait: it times out after
- * `queryTimeout`, or the timeout of `withQueryTimeout`, but no later than its request; it is recorded
- * in the waits of the request, and is given up with it.
+ * A SQLite database that is accessed only in worker threads. Each call is a wait: it times out
+ * after `queryTimeout`, or the timeout of `withQueryTimeout`, but no later than its request; it is
+ * recorded in the waits of the request, and is given up with it.
  *
  * Calls reject with
  * - `QueryTimeoutError`, or `WriteTimeoutError` for a write, when they time out;
  * - the abort reason when their request is given up;
  * - `SqliteError` when SQLite rejects the call;
  * - `ConnectionLostError` when the thread dies or the database has been closed;
- * - `UsageError` for parameters that SQLite has no type for, and for statements that may not run there.
+ * - `UsageError` for parameters that SQLite has no type for, and for statements that may not run
+ *   there.
  */
 export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
   readonly #engine: SqliteEngine
@@ -82,8 +83,9 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
   /**
    * Runs `work` in a transaction that has the writer for itself, and commits when it returns.
    *
-   * The transaction is rolled back when `work` throws, when a call in it times out, and when it times
-   * out itself. Later calls in it are then rejected, and the promise rejects without waiting for `work`.
+   * The transaction is rolled back when `work` throws, when a call in it times out, and when it
+   * times out itself. Later calls in it are then rejected, and the promise rejects without waiting
+   * for `work`.
    *
    * @returns what `work` returns; rejects with what it throws, or with a `TransactionTimeoutError`
    */
@@ -107,7 +109,9 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
     }
   }
 
-  /** Rejects new calls, waits up to `closeTimeout` for running and queued ones, and closes the file. */
+  /**
+   * Rejects new calls, waits up to `closeTimeout` for running and queued ones, and closes the file.
+   */
   close(): Promise<void> {
     return this.#engine.close()
   }
@@ -118,8 +122,8 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
 }
 
 /**
- * Opens a SQLite database in worker threads: one that writes, and some that read. Creates the file if
- * it is missing, and puts it into WAL mode.
+ * Opens a SQLite database in worker threads: one that writes, and some that read. Creates the file
+ * if it is missing, and puts it into WAL mode.
  *
  * Returns at once; the first calls wait for the file. They reject with the reason if it cannot be
  * opened (no such directory, not a database, a lock), and the next call tries again.

@@ -3,7 +3,10 @@ import { SqliteDatabase } from './sqlite-database.ts'
 import type { SqliteEngine } from './sqlite-engine.ts'
 import type { SqliteTransaction } from './sqlite-transaction.ts'
 
-/** Classes of Kysely: `import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'`. */
+/**
+ * Classes of Kysely: `import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from
+ * 'kysely'`.
+ */
 export interface KyselyParts<Adapter extends object, Introspector, Compiler, Db> {
   readonly SqliteAdapter: new () => Adapter
   readonly SqliteIntrospector: new (db: Db) => Introspector
@@ -37,8 +40,8 @@ export interface KyselySqliteDialect<Adapter, Introspector, Compiler, Db> {
  * A dialect of Kysely for a database of `openSqlite`:
  * `new Kysely({ dialect: sqliteDialect(db, { SqliteAdapter, … }) })`.
  *
- * A query outside of a transaction runs on the thread that suits it. Transactions start `immediate`,
- * and all migrations of one run are one transaction. `destroy` closes the database.
+ * A query outside of a transaction runs on the thread that suits it. Transactions start
+ * `immediate`, and all migrations of one run are one transaction. `destroy` closes the database.
  */
 export function sqliteDialect<Adapter extends object, Introspector, Compiler, Db>(
   database: SqliteDatabase,
@@ -48,7 +51,8 @@ export function sqliteDialect<Adapter extends object, Introspector, Compiler, Db
     createDriver: () => new SqliteKyselyDriver(database),
     createQueryCompiler: () => new parts.SqliteQueryCompiler(),
     createAdapter: () =>
-      // By default Kysely runs one query at a time, and assumes that SQLite cannot roll back schema changes.
+      // By default Kysely runs one query at a time, and assumes that SQLite cannot roll back schema
+      // changes.
       Object.defineProperties(new parts.SqliteAdapter(), {
         supportsMultipleConnections: { value: true },
         supportsTransactionalDdl: { value: true },
@@ -153,10 +157,14 @@ export class SqliteKyselyConnection {
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
 
-  /** For `inflightQueryAbortStrategy: 'cancel query'`: the signal has cancelled the query already. */
+  /**
+   * For `inflightQueryAbortStrategy: 'cancel query'`: the signal has cancelled the query already.
+   */
   async cancelQuery(): Promise<void> {}
 
-  /** Returns parts of a complete result: a slow consumer must not occupy a thread and its snapshot. */
+  /**
+   * Returns parts of a complete result: a slow consumer must not occupy a thread and its snapshot.
+   */
   async *streamQuery<Row>(
     query: CompiledStatement,
     chunkSize: number,

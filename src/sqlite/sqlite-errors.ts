@@ -55,7 +55,10 @@ interface Advice {
 
 const NO_ADVICE: Advice = { text: '', details: {} }
 
-/** SQLite rejected a call: a constraint, an error in the statement, a file that cannot be opened, a full disk. */
+/**
+ * SQLite rejected a call: a constraint, an error in the statement, a file that cannot be opened, a
+ * full disk.
+ */
 export class SqliteError extends PunctualError {
   static {
     SqliteError.prototype.name = 'SqliteError'

@@ -8,7 +8,10 @@ import { type FromThread, PHASE, type ThreadData, type ToThread } from './thread
  */
 const MAX_OLD_GENERATION = 4_096
 
-/** Starts threads outside of any request: a thread would keep its request in memory as long as it lives. */
+/**
+ * Starts threads outside of any request: a thread would keep its request in memory as long as it
+ * lives.
+ */
 const outsideContext = new AsyncResource('PunctualSqliteThread')
 
 export interface ThreadListener {
@@ -34,7 +37,8 @@ export class SqliteThread {
         new Worker(new URL(`./thread.${extension}`, import.meta.url), {
           workerData: { ...data, control } satisfies ThreadData,
           name: `sqlite ${name}`,
-          // Not the app's flags: its preloads must not run here. Node 22 warns about `node:sqlite` in each thread.
+          // Not the app's flags: its preloads must not run here. Node 22 warns about `node:sqlite`
+          // in each thread.
           execArgv: ['--disable-warning=ExperimentalWarning'],
           env: {},
           resourceLimits: {
@@ -73,12 +77,18 @@ export class SqliteThread {
     this.#worker.unref()
   }
 
-  /** Cancels the current job. Returns false when the job is being committed, and so may be committed. */
+  /**
+   * Cancels the current job. Returns false when the job is being committed, and so may be
+   * committed.
+   */
   cancel(): boolean {
     return Atomics.compareExchange(this.#phase, 0, PHASE.running, PHASE.cancelled) !== PHASE.committing
   }
 
-  /** Ignores the thread from now on. It ends at once if it runs JavaScript, else when SQLite's step returns. */
+  /**
+   * Ignores the thread from now on. It ends at once if it runs JavaScript, else when SQLite's step
+   * returns.
+   */
   abandon(): void {
     this.#listener = null
     this.#worker.unref()

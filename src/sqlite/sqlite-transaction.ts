@@ -302,7 +302,10 @@ export class SqliteTransaction extends DatabaseOperation implements PoolTask, Ca
   }
 }
 
-/** The transactions whose functions are running: the innermost one, and those of other databases around it. */
+/**
+ * The transactions whose functions are running: the innermost one, and those of other databases
+ * around it.
+ */
 interface RunningTransaction {
   readonly database: object
   readonly transaction: { readonly holdsWriter: boolean }

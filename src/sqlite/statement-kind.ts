@@ -29,7 +29,9 @@ const KINDS: Readonly<Record<string, StatementKind>> = {
 }
 
 const FIRST_WORD = /^(?:\s|;|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))*([A-Za-z]*)/
-/** Comments, strings and quoted names. A doubled quote is read as two strings, with the same result. */
+/**
+ * Comments, strings and quoted names. A doubled quote is read as two strings, with the same result.
+ */
 const OPAQUE = /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'[^']*'?|"[^"]*"?|`[^`]*`?|\[[^\]]*\]?/g
 const TRIGGER = /^[\s;]*CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b/i
 const ROLLBACK_TO = /^[\s;]*ROLLBACK\s+(?:TRANSACTION\s+)?TO\b/i
@@ -40,7 +42,10 @@ export function statementKind(sql: string): StatementKind {
   return word === 'ROLLBACK' && ROLLBACK_TO.test(sql.replace(OPAQUE, ' ')) ? 'savepoint' : kind
 }
 
-/** Whether anything follows the first statement. SQLite would prepare the first and silently ignore the rest. */
+/**
+ * Whether anything follows the first statement. SQLite would prepare the first and silently ignore
+ * the rest.
+ */
 export function hasSeveralStatements(sql: string): boolean {
   const end = sql.indexOf(';')
   if (end === -1 || sql.slice(end + 1).trim() === '') return false
@@ -62,7 +67,9 @@ export function checkStatement(sql: unknown, database: string, inTransaction: bo
   return kind
 }
 
-/** @throws {UsageError} unless `sql` is a script that can run as one transaction, or one statement */
+/**
+ * @throws {UsageError} unless `sql` is a script that can run as one transaction, or one statement
+ */
 export function checkScript(sql: unknown, database: string, inTransaction: boolean): StatementKind {
   const kind = checkText(sql, database, inTransaction)
   if (kind === 'no-transaction' && !inTransaction && hasSeveralStatements(sql as string)) {

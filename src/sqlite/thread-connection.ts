@@ -24,7 +24,9 @@ const UNSAFE_INTEGER =
   'an integer in the result is beyond 2^53; open the database with bigints: true, or cast the column to text'
 const TEXT_TOO_LONG = /^Iterator result undefined/
 
-/** A job is a generator: it stops after each message of rows until the main thread asks for more. */
+/**
+ * A job is a generator: it stops after each message of rows until the main thread asks for more.
+ */
 type Work = Generator<RowsReply, JobEnd>
 
 /** Thrown when the caller has given up, so that the work is rolled back. */
@@ -39,7 +41,10 @@ class Misuse extends Error {
   }
 }
 
-/** One connection, in its thread. It never waits for a lock: `busy` is a reply, and the main thread retries. */
+/**
+ * One connection, in its thread. It never waits for a lock: `busy` is a reply, and the main thread
+ * retries.
+ */
 export class ThreadConnection {
   readonly #data: ThreadData
   readonly #phase: Int32Array
@@ -174,7 +179,9 @@ export class ThreadConnection {
     }
   }
 
-  /** Iterates, because a query can be cancelled, or its thread terminated, only between two rows. */
+  /**
+   * Iterates, because a query can be cancelled, or its thread terminated, only between two rows.
+   */
   *#rows(statement: StatementSync, parameters: SqliteParameters, maxRows: number): Work {
     let rows: SqliteRow[] = []
     let bytes = 0
@@ -203,7 +210,10 @@ export class ThreadConnection {
     database.exec(sql)
   }
 
-  /** Commits unless the caller has given up; once `committing` is set, the write may have been committed. */
+  /**
+   * Commits unless the caller has given up; once `committing` is set, the write may have been
+   * committed.
+   */
   #commit(): undefined {
     const before = Atomics.compareExchange(this.#phase, 0, PHASE.running, PHASE.committing)
     if (before === PHASE.cancelled) throw CANCELLED

@@ -7,7 +7,10 @@ export interface PoolTask {
   readonly startedAt: number
   /** What queued tasks wait for while this one has its slot; null if it ends soon. */
   readonly asObstacle: Obstacle | null
-  /** The slot is its own until it calls `release`, once, which says whether a transaction is open there. */
+  /**
+   * The slot is its own until it calls `release`, once, which says whether a transaction is open
+   * there.
+   */
   runOn(slot: ThreadSlot, release: (inTransaction: boolean) => void): void
   /** It gets no slot. */
   reject(error: unknown): void
@@ -16,7 +19,9 @@ export interface PoolTask {
 }
 
 export interface ThreadPoolOptions extends Omit<SlotOptions, 'wanted'> {
-  /** Whether the file may be opened yet. If not, the database opens it first, or refuses the queue. */
+  /**
+   * Whether the file may be opened yet. If not, the database opens it first, or refuses the queue.
+   */
   mayOpen(): boolean
   /** Whether calls other than those in the queue need these slots to be opened. */
   neededElsewhere(): boolean

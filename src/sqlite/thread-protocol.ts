@@ -58,7 +58,9 @@ export type ThreadJob =
   | { readonly kind: 'commit' }
   | { readonly kind: 'rollback' }
 
-/** `more` asks for the next rows of the current job; `close` closes the file and ends the thread. */
+/**
+ * `more` asks for the next rows of the current job; `close` closes the file and ends the thread.
+ */
 export type ToThread = ThreadJob | { readonly kind: 'more' } | { readonly kind: 'close' }
 
 /** Rows that are followed by more when the main thread asks for them. */

@@ -29,8 +29,8 @@ export interface StreamListener {
 }
 
 /**
- * The invalidations of other machines, through pub/sub of Redis, which keeps nothing for subscribers
- * that are disconnected.
+ * The invalidations of other machines, through pub/sub of Redis, which keeps nothing for
+ * subscribers that are disconnected.
  *
  * The stream therefore sends itself heartbeats on its own channel, subscribed after the shared one:
  * while it receives them, it receives everything. After a gap it tells the caches.

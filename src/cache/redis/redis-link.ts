@@ -34,8 +34,8 @@ export interface Backlog {
 /**
  * One client of Redis, shared by all caches that use it.
  *
- * Commands are sent only while Redis replies. After a lost connection, or five failures in a row, it
- * is left alone until a probe succeeds, so that no request pays for the attempt.
+ * Commands are sent only while Redis replies. After a lost connection, or five failures in a row,
+ * it is left alone until a probe succeeds, so that no request pays for the attempt.
  */
 export class RedisLink {
   /** Identifies this process in its messages. */
@@ -212,7 +212,9 @@ export class RedisLink {
     this.#emitState()
   }
 
-  /** Learns the run of the server: after a restart it may have values that were invalidated before. */
+  /**
+   * Learns the run of the server: after a restart it may have values that were invalidated before.
+   */
   #identified(): Promise<void> | void {
     if (this.#runId !== null) return
     this.#identifying ??= this.#identify(this.#connectionNumber)

@@ -69,8 +69,8 @@ const MAX_LEASE = 60_000
 const MAX_LOST_LEASES = 1_000
 
 /**
- * The second tier of one cache. Whatever happens to Redis, its methods neither reject nor take longer
- * than `redisTimeout`.
+ * The second tier of one cache. Its methods never reject, and never take
+ * longer than `redisTimeout`.
  */
 export class RedisTier {
   readonly #options: RedisTierOptions
@@ -91,14 +91,16 @@ export class RedisTier {
     })
   }
 
-  /** Whether Redis may be read for this key: it is up, and its value is not about to be invalidated. */
+  /**
+   * Whether Redis may be read for this key: it is up, and its value is not about to be invalidated.
+   */
   isUsable(key: string): boolean {
     return this.#link.isUp && !this.#pending.covers(key)
   }
 
   /**
-   * Reads a key, and takes the lease if the value is missing or older than `maxAge`. Null when Redis
-   * has not replied in time.
+   * Reads a key, and takes the lease if the value is missing or older than `maxAge`. Null when
+   * Redis has not replied in time.
    *
    * @param maxAge milliseconds
    * @param leaseTime milliseconds
@@ -214,7 +216,10 @@ export class RedisTier {
     }
   }
 
-  /** Invalidates for all machines. Returns false when Redis has not replied, and the invalidation is queued. */
+  /**
+   * Invalidates for all machines. Returns false when Redis has not replied, and the invalidation is
+   * queued.
+   */
   async invalidate(invalidation: Invalidation): Promise<boolean> {
     const pending = this.#add(invalidation)
     if (!this.#link.isUp) return false
@@ -319,9 +324,9 @@ export class RedisTier {
 }
 
 /**
- * Leases that Redis may have given without a timely reply, or whose release it may have missed. Other
- * processes would wait for a load that does not happen, so they are released as soon as Redis is up.
- * Releasing a lease that is not held has no effect.
+ * Leases that Redis may have given without a timely reply, or whose release it may have missed.
+ * Other processes would wait for a load that does not happen, so they are released as soon as Redis
+ * is up. Releasing a lease that is not held has no effect.
  */
 class LostLeases {
   /** Keys by token. */

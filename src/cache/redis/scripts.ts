@@ -25,8 +25,8 @@ export class RedisKeys {
   }
 
   /**
-   * A hash: `v` the encoded value, `e` the epoch it is valid in, `n` its life in ms, `a` whether the
-   * source has no value, `d` the duration of its load in ms, `t` its tags with their marks.
+   * A hash: `v` the encoded value, `e` the epoch it is valid in, `n` its life in ms, `a` whether
+   * the source has no value, `d` the duration of its load in ms, `t` its tags with their marks.
    */
   value(key: string): string {
     return `${this.#prefix}:${key}`
@@ -72,7 +72,10 @@ export class RedisKeys {
   }
 }
 
-/** Functions of READ and TAKE. An epoch of another run of the server (a restart, a failover) is ignored. */
+/**
+ * Functions of READ and TAKE. An epoch of another run of the server (a restart, a failover) is
+ * ignored.
+ */
 const EPOCH = `
 local function epoch(key, run)
   local found = redis.call('GET', key)
@@ -108,10 +111,10 @@ end
 /**
  * Reads a value and, if it is missing or too old, takes the lease.
  *
- * KEYS value, lease, epoch, any tag, prefix of tags. ARGV epoch prefix, max age in ms, max age of an
- * absent value, token, lease time in ms, new epoch, whether the cache has tags. Returns value or
- * false, its age in ms, whether it is absent, duration of its load, lease (0 not needed, 1 taken,
- * 2 held by another process, 3 Redis is out of memory), epoch, mark of any tag.
+ * KEYS value, lease, epoch, any tag, prefix of tags. ARGV epoch prefix, max age in ms, max age of
+ * an absent value, token, lease time in ms, new epoch, whether the cache has tags. Returns value or
+ * false, its age in ms, whether it is absent, duration of its load, lease (0 not needed, 1 taken, 2
+ * held by another process, 3 Redis is out of memory), epoch, mark of any tag.
  */
 export const READ: RedisScript = script(`${EPOCH}
 local found = epoch(KEYS[3], ARGV[1])
@@ -135,10 +138,11 @@ return {value, tostring(age), kept[4], kept[5], lease, found, mark}
 `)
 
 /**
- * Deletes the value, publishes the invalidation and takes the lease, even if another process has it.
+ * Deletes the value, publishes the invalidation and takes the lease, even if another process has
+ * it.
  *
- * KEYS as READ. ARGV epoch prefix, channel, message, token, lease time in ms, new epoch, whether the
- * cache has tags. Returns lease, epoch, mark of any tag.
+ * KEYS as READ. ARGV epoch prefix, channel, message, token, lease time in ms, new epoch, whether
+ * the cache has tags. Returns lease, epoch, mark of any tag.
  */
 export const TAKE: RedisScript = script(`${EPOCH}
 redis.call('DEL', KEYS[1], KEYS[2])
@@ -150,8 +154,8 @@ return {lease, found, mark}
 /**
  * Stores a value for the holder of the lease, if nothing was invalidated since it was taken.
  *
- * KEYS as READ. ARGV token, epoch, mark of any tag, value, life in ms, whether it is absent, duration
- * of its load, tags... Returns 1 if it was stored.
+ * KEYS as READ. ARGV token, epoch, mark of any tag, value, life in ms, whether it is absent,
+ * duration of its load, tags... Returns 1 if it was stored.
  */
 export const STORE: RedisScript = script(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end

@@ -51,7 +51,9 @@ export interface CacheCounts {
   readonly invalidations: number
   /** Values in Redis that could not be decoded. */
   readonly undecodable: number
-  /** Values that were not stored in Redis: invalidated in the meantime, or Redis was out of memory. */
+  /**
+   * Values that were not stored in Redis: invalidated in the meantime, or Redis was out of memory.
+   */
   readonly storesRefused: number
 }
 

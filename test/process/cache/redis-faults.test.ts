@@ -77,7 +77,10 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       return both
     }
 
-    /** Gets keys that are not cached, ten at a time. Returns the 99th percentile in milliseconds; rejects with the first error. */
+    /**
+     * Gets keys that are not cached, ten at a time. Returns the 99th percentile in milliseconds;
+     * rejects with the first error.
+     */
     async function ask({ cache }: Machine, count = 200): Promise<number> {
       const times: number[] = []
       await Promise.all(

@@ -2,8 +2,8 @@ import { connect } from 'node:net'
 import { until } from '../support/until.ts'
 
 /**
- * Monitors all commands of a Redis. Not with ioredis, which fails when a command arrives in one chunk
- * with the reply to MONITOR.
+ * Monitors all commands of a Redis. Not with ioredis, which fails when a command arrives in one
+ * chunk with the reply to MONITOR.
  *
  * @param onCommand receives the words of a command
  * @returns stops the monitor

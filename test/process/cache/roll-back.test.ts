@@ -24,7 +24,10 @@ const LONGER_THAN_IT_WAS = 8_500
 
 const missing = redisMissing()
 
-/** The app of the second incident, in two workers, with a real PostgreSQL that counts its queries, and a real Redis if there is one. */
+/**
+ * The app of the second incident, in two workers, with a real PostgreSQL that counts its queries,
+ * and a real Redis if there is one.
+ */
 let redis: TestRedis | undefined
 let database: TestDatabase
 let outside: Outside
@@ -125,7 +128,8 @@ test('the cache is disabled and timeouts are raised on all workers, without a de
 
   // Fails unless both workers confirm it.
   await command('set', ...rollBack())
-  // Three queries each: its own, and two that set and restore the statement timeout. The first of a worker takes more.
+  // Three queries each: its own, and two that set and restore the statement timeout. The first of a
+  // worker takes more.
   await until('each sign-in to query the database once', async () => (await queriesOf(seeded(1), 10)) === 30)
   await until('both caches to be disabled', async () => {
     const disabled = (await reports()).filter(({ enabled, items }) => !enabled && items === 0)

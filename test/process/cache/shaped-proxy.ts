@@ -1,6 +1,9 @@
 import net, { type AddressInfo } from 'node:net'
 
-/** A TCP proxy that delays every byte in both directions by `delay` milliseconds. A change affects later bytes only. */
+/**
+ * A TCP proxy that delays every byte in both directions by `delay` milliseconds. A change affects
+ * later bytes only.
+ */
 export interface ShapedProxy {
   readonly url: string
   delay: number

@@ -51,7 +51,10 @@ function reports({ workers }: Status): CacheReport[] {
   return workers.flatMap(({ modules }) => (modules.cache as CacheModuleReport | undefined)?.caches ?? [])
 }
 
-/** Two servers with two workers each, like two machines, which share a Redis behind a proxy that can be slowed down. */
+/**
+ * Two servers with two workers each, like two machines, which share a Redis behind a proxy that can
+ * be slowed down.
+ */
 describe('two servers under Punctual that share a Redis, under load', { skip: missing ?? false }, () => {
   const source = new VersionSource()
   let redis: TestRedis
@@ -94,7 +97,10 @@ describe('two servers under Punctual that share a Redis, under load', { skip: mi
     return Number(body)
   }
 
-  /** Clients without pauses, until `over` and at least `LEAST_REQUESTS`. Rejects with the first failed request. */
+  /**
+   * Clients without pauses, until `over` and at least `LEAST_REQUESTS`. Rejects with the first
+   * failed request.
+   */
   async function load(over: () => boolean): Promise<void> {
     let requests = 0
     const client = async (server: TestServer): Promise<void> => {

@@ -1,7 +1,10 @@
 import type { CacheModuleReport } from '../../../src/diagnostics/modules/cache-report.ts'
 import { publishWorkerChannel, type WorkerChannel } from '../../../src/ipc/worker-channel.ts'
 
-/** Stands in for the arbiter, with several workers in one process: delivers each broadcast to the others, in order and asynchronously. */
+/**
+ * Stands in for the arbiter, with several workers in one process: delivers each broadcast to the
+ * others, in order and asynchronously.
+ */
 export class WorkerHub {
   readonly #channels = new Map<number, WorkerChannel>()
   readonly #listeners = new Map<number, Map<string, (message: unknown) => void>>()
@@ -68,7 +71,10 @@ export class WorkerHub {
   }
 }
 
-/** Runs `make` as on another machine: without it, caches of one process would invalidate each other directly. */
+/**
+ * Runs `make` as on another machine: without it, caches of one process would invalidate each other
+ * directly.
+ */
 export function onOwnMachine<T>(make: () => T): T {
   return new WorkerHub().run(1, make)
 }

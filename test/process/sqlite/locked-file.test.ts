@@ -79,7 +79,8 @@ test('while another process locks the file, reads continue and writes time out; 
   t.diagnostic(
     `100 writes of 1,500 ms: the last timed out after ${Math.round(longest)} ms; longest turn ${Math.round(longestTurn)} ms`,
   )
-  // A generous bound, because the machine is shared. One after the other they would take 2.5 minutes.
+  // A generous bound, because the machine is shared. One after the other they would take 2.5
+  // minutes.
   assert.ok(longest < 30_000, `${longest} ms`)
   assert.ok(sqliteHealth(db).counts.busyRetries > 0)
   assert.equal(sqliteHealth(db).counts.replaced, 0)

@@ -215,7 +215,10 @@ interface Child {
   readonly exited: Promise<number | null>
 }
 
-/** Runs an app in its own process, with `db` open, `punctual` imported, and `send` to message the test. */
+/**
+ * Runs an app in its own process, with `db` open, `punctual` imported, and `send` to message the
+ * test.
+ */
 function startApp(
   t: TestContext,
   path: string,

@@ -1,4 +1,5 @@
-// The app of `linearisable.test.ts` and `two-servers.test.ts`: a cache in each worker, over a source in the test.
+// The app of `linearisable.test.ts` and `two-servers.test.ts`: a cache in each worker, over a
+// source in the test.
 import { createServer } from 'node:http'
 import { Redis } from 'ioredis'
 import { readThrough } from '../../../../src/cache/index.ts'
