@@ -26,7 +26,7 @@ const REASONS = [
   [new SupersededError(), 'superseded', 'SupersededError', false],
 ] as const
 
-test('reasons are told apart by kind, class and code, and only two of them are time-outs', () => {
+test('reasons have a kind, a class and a code of their own, and only two of them are timeouts', () => {
   for (const [reason, kind, name, expiry] of REASONS) {
     assert.equal(reason.kind, kind)
     assert.equal(reason.name, name)
@@ -38,16 +38,16 @@ test('reasons are told apart by kind, class and code, and only two of them are t
   assert.equal(new Set(REASONS.map(([{ code }]) => code)).size, REASONS.length)
 })
 
-test('the reason of another copy of the package is recognised', () => {
+test('the reason of another copy of the package is recognized', () => {
   const foreign = Object.assign(new Error('x'), { code: 'PUNCTUAL_WAIT_TIMEOUT' })
   assert.equal(isTimeout(foreign), true)
   assert.equal(isAbortReason(foreign), true)
 })
 
-test('the platform’s own time-out is an expiry, its other aborts and errors are none', async () => {
+test('AbortSignal.timeout is a timeout; other aborts and errors are not', async () => {
   const signal = AbortSignal.timeout(1)
   await new Promise((resolve) => {
-    // Such a signal does not keep the process alive; the listener's caller must.
+    // The signal does not keep the process alive, so the test must.
     const hold = setInterval(() => {}, 1_000)
     signal.addEventListener('abort', () => {
       clearInterval(hold)
@@ -68,21 +68,21 @@ test('the platform’s own time-out is an expiry, its other aborts and errors ar
   }
 })
 
-test('an expired wait says which, how long, and what bounded it', () => {
-  assert.equal(new WaitTimeoutError(EXPIRY).message, 'the wait "user" took 5.0 s; its limit is 5.0 s')
+test('the error of a timeout names the wait, the time and what limited it', () => {
+  assert.equal(new WaitTimeoutError(EXPIRY).message, 'the wait "user" timed out after 5.0 s; its timeout is 5.0 s')
   assert.equal(
     new WaitTimeoutError({ ...EXPIRY, because: 'deadline', elapsed: ms(212) }).message,
-    'the wait "user" took 212 ms, which is all that was left of the deadline',
+    'the wait "user" timed out after 212 ms, at the deadline around it',
   )
   assert.equal(
     new WaitTimeoutError({ ...EXPIRY, because: 'deadline', timeout: ms(0), elapsed: ms(0), started: false }).message,
-    'the wait "user" was not begun: 0 ms was left of the deadline',
+    'the wait "user" was not started: 0 ms was left until the deadline',
   )
 })
 
-test('a reason takes no stack, and leaves the stacks of other errors as they were', () => {
+test('a reason has no stack, and does not change the stacks of other errors', () => {
   const limit = Error.stackTraceLimit
-  assert.equal(new ShedError().stack, 'ShedError: there is more to do than can be done in time')
+  assert.equal(new ShedError().stack, 'ShedError: the server is overloaded')
   assert.equal(Error.stackTraceLimit, limit)
   assert.match(new Error('x').stack ?? '', /\n {4}at /)
 })

@@ -2,7 +2,7 @@ import type { RequestErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { formatElapsed, type Milliseconds } from './duration.ts'
 
-/** Why work was given up. `isTimeout` tells the two that are time-outs from those that are not. */
+/** Why work was given up. `isTimeout` tells the two timeouts from the others. */
 export type AbortReason =
   | DeadlineExceededError
   | WaitTimeoutError
@@ -11,12 +11,12 @@ export type AbortReason =
   | ShedError
   | SupersededError
 
-/** `--frozen-intrinsics` forbids to write it; then a reason costs a stack. */
+/** False under `--frozen-intrinsics`; a reason has a stack then. */
 const CAN_SKIP_STACK = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')?.writable === true
 
 /**
- * Base of all reasons. Its `stack` is one line: it is made where a timer or a socket spoke, which
- * says nothing, and taking a stack would cost ten times as much as everything else about it.
+ * Base of all reasons. Its `stack` is one line: it is created in a timer or an event of a socket,
+ * where the stack says nothing, and capturing it takes ten times as long as the rest.
  */
 export abstract class AbortedError extends PunctualError {
   static {
@@ -39,14 +39,14 @@ export abstract class AbortedError extends PunctualError {
   }
 }
 
-/** The deadline of a whole request, or of other work with a scope, passed. */
+/** The deadline of a request, or of other work with a scope, has passed. */
 export class DeadlineExceededError extends AbortedError {
   static {
     DeadlineExceededError.prototype.name = 'DeadlineExceededError'
   }
 
   override readonly kind = 'deadline-exceeded'
-  /** Milliseconds since its beginning. */
+  /** Milliseconds since the start. */
   readonly elapsed: Milliseconds
 
   constructor(elapsed: Milliseconds, what = 'the request') {
@@ -56,19 +56,19 @@ export class DeadlineExceededError extends AbortedError {
 }
 
 export interface WaitTimeout {
-  /** Name of the wait. */
+  /** The name of the wait. */
   readonly wait: string
-  /** What it was allowed, in milliseconds: the smaller of its own limit and what was left. */
+  /** The smaller of its own timeout and the time left, in milliseconds. */
   readonly timeout: Milliseconds
   /** How long it took, in milliseconds. */
   readonly elapsed: Milliseconds
-  /** What bounded it: its own limit, or the deadline of what it belongs to. */
+  /** What limited it: its own timeout, or the deadline around it. */
   readonly because: 'timeout' | 'deadline'
-  /** False when it was not begun at all, because too little was left. */
+  /** False if it was refused, because too little time was left. */
   readonly started: boolean
 }
 
-/** A wait ran out. Where a fallback failed too, `cause` is the fallback's error. */
+/** A wait timed out. If its fallback failed too, `cause` is the error of the fallback. */
 export class WaitTimeoutError extends AbortedError implements WaitTimeout {
   static {
     WaitTimeoutError.prototype.name = 'WaitTimeoutError'
@@ -81,30 +81,32 @@ export class WaitTimeoutError extends AbortedError implements WaitTimeout {
   readonly because: 'timeout' | 'deadline'
   readonly started: boolean
 
-  constructor({ wait, timeout: limit, elapsed, because, started }: WaitTimeout) {
-    super('PUNCTUAL_WAIT_TIMEOUT', tellExpiry(wait, limit, elapsed, because, started))
+  constructor({ wait, timeout, elapsed, because, started }: WaitTimeout) {
+    super('PUNCTUAL_WAIT_TIMEOUT', formatTimeout(wait, timeout, elapsed, because, started))
     this.wait = wait
-    this.timeout = limit
+    this.timeout = timeout
     this.elapsed = elapsed
     this.because = because
     this.started = started
   }
 }
 
-function tellExpiry(
+function formatTimeout(
   wait: string,
-  limit: Milliseconds,
+  timeout: Milliseconds,
   elapsed: Milliseconds,
   because: 'timeout' | 'deadline',
   started: boolean,
 ): string {
-  if (because === 'timeout')
-    return `the wait "${wait}" took ${formatElapsed(elapsed)}; its limit is ${formatElapsed(limit)}`
-  if (started) return `the wait "${wait}" took ${formatElapsed(elapsed)}, which is all that was left of the deadline`
-  return `the wait "${wait}" was not begun: ${formatElapsed(limit)} was left of the deadline`
+  const name = `the wait "${wait}"`
+  if (because === 'timeout') {
+    return `${name} timed out after ${formatElapsed(elapsed)}; its timeout is ${formatElapsed(timeout)}`
+  }
+  if (started) return `${name} timed out after ${formatElapsed(elapsed)}, at the deadline around it`
+  return `${name} was not started: ${formatElapsed(timeout)} was left until the deadline`
 }
 
-/** The client closed its connection. Not a time-out. */
+/** The client closed its connection. Not a timeout. */
 export class ClientDisconnectedError extends AbortedError {
   static {
     ClientDisconnectedError.prototype.name = 'ClientDisconnectedError'
@@ -117,7 +119,7 @@ export class ClientDisconnectedError extends AbortedError {
   }
 }
 
-/** The process is leaving. Not a time-out. */
+/** The process is shutting down. Not a timeout. */
 export class ShutdownError extends AbortedError {
   static {
     ShutdownError.prototype.name = 'ShutdownError'
@@ -130,7 +132,7 @@ export class ShutdownError extends AbortedError {
   }
 }
 
-/** It was refused, or given up, because there is too much to do. Not a time-out. */
+/** Refused or given up because of overload. Not a timeout. */
 export class ShedError extends AbortedError {
   static {
     ShedError.prototype.name = 'ShedError'
@@ -138,12 +140,12 @@ export class ShedError extends AbortedError {
 
   override readonly kind = 'shed'
 
-  constructor(message = 'there is more to do than can be done in time') {
+  constructor(message = 'the server is overloaded') {
     super('PUNCTUAL_SHED', message)
   }
 }
 
-/** Its result is no longer wanted: something newer took its place. Not a time-out. */
+/** The result is no longer needed, because something newer has replaced it. Not a timeout. */
 export class SupersededError extends AbortedError {
   static {
     SupersededError.prototype.name = 'SupersededError'
@@ -151,18 +153,15 @@ export class SupersededError extends AbortedError {
 
   override readonly kind = 'superseded'
 
-  constructor(message = 'something newer took the place of this work') {
+  constructor(message = 'something newer has replaced this work') {
     super('PUNCTUAL_SUPERSEDED', message)
   }
 }
 
-/**
- * The codes, not the classes: an app may have a copy of Punctual of its own beside the one that
- * serves it.
- */
-const EXPIRIES: ReadonlySet<unknown> = new Set(['PUNCTUAL_REQUEST_TIMEOUT', 'PUNCTUAL_WAIT_TIMEOUT'])
+/** Codes, not classes: an app may have a copy of Punctual of its own. */
+const TIMEOUTS: ReadonlySet<unknown> = new Set(['PUNCTUAL_REQUEST_TIMEOUT', 'PUNCTUAL_WAIT_TIMEOUT'])
 const REASONS: ReadonlySet<unknown> = new Set([
-  ...EXPIRIES,
+  ...TIMEOUTS,
   'PUNCTUAL_CLIENT_DISCONNECTED',
   'PUNCTUAL_SHUTTING_DOWN',
   'PUNCTUAL_SHED',
@@ -170,25 +169,24 @@ const REASONS: ReadonlySet<unknown> = new Set([
 ])
 
 /**
- * Whether this error, or reason of an abort, is a real time-out: a deadline or a wait that expired,
- * or the platform's own (`AbortSignal.timeout`). A client that left, a shutdown, shedding and being
- * superseded are none.
+ * Whether an error or an abort reason is a timeout: that of a deadline or a wait, or of
+ * `AbortSignal.timeout`. A disconnected client, a shutdown, shedding and being superseded are not.
  */
 export function isTimeout(reason: unknown): boolean {
   if (!(reason instanceof Error)) return false
-  if ('code' in reason && EXPIRIES.has(reason.code)) return true
+  if ('code' in reason && TIMEOUTS.has(reason.code)) return true
   return reason instanceof DOMException && reason.name === 'TimeoutError'
 }
 
-/** Whether it is one of Punctual's reasons, an expiry included. */
+/** Whether it is one of the reasons of Punctual, timeouts included. */
 export function isAbortReason(reason: unknown): reason is AbortReason {
   return reason instanceof Error && 'code' in reason && REASONS.has(reason.code)
 }
 
 /**
- * Whether the error is a failure of the work itself, time-outs included. Not, where the work was
- * not begun (too little time, a full bulkhead, an open breaker) or given up for a reason that is no
- * time-out: that says nothing about what it depends on, and trying again cannot help.
+ * Whether the error is a failure of the work itself, timeouts included. False if the work was
+ * refused (too little time, a full bulkhead, an open breaker) or given up for a reason that is not
+ * a timeout: that says nothing about the dependency, and retrying does not help.
  */
 export function isFailureOfWork(error: unknown): boolean {
   if (isTimeout(error)) return (error as { readonly started?: boolean }).started !== false

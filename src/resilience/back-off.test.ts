@@ -6,7 +6,7 @@ function make(jitter: BackOff['jitter'], random: number): BackOff {
   return { jitter, initialDelay: 100, maxDelay: 1_000, random: () => random }
 }
 
-test('full jitter takes anything from nothing to the doubled base, and never more than the most', () => {
+test('full jitter ranges from 0 to the doubled initial delay, up to the maximum', () => {
   assert.deepEqual(
     [1, 2, 3, 9, 5_000].map((attempt) => delayAfter(make('full', 1), attempt, 0)),
     [100, 200, 400, 1_000, 1_000],
@@ -15,7 +15,7 @@ test('full jitter takes anything from nothing to the doubled base, and never mor
   assert.equal(delayAfter(make('full', 0.5), 3, 0), 200)
 })
 
-test('decorrelated jitter takes from the base to three times the delay before', () => {
+test('decorrelated jitter ranges from the initial delay to three times the previous delay', () => {
   assert.equal(delayAfter(make('decorrelated', 1), 1, 0), 100)
   assert.equal(delayAfter(make('decorrelated', 0), 2, 250), 100)
   assert.equal(delayAfter(make('decorrelated', 1), 2, 250), 750)

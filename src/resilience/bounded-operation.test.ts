@@ -7,7 +7,7 @@ import { ms } from './duration.ts'
 import { ManualClock } from './manual-clock.ts'
 import { WaitScope } from './wait-scope.ts'
 
-/** An operation that waits for a turn, then works, as a query does that waits for a connection. */
+/** An operation that waits for its turn, as a query waits for a connection. */
 class Errand extends BoundedOperation {
   readonly name = 'errand'
   readonly timedOut = new DeadlineExceededError(ms(0))
@@ -59,7 +59,7 @@ function setUp(limit = 1_000): { clock: ManualClock; scope: WaitScope; errand: E
 }
 
 describe('a bounded operation', () => {
-  it('waits, works, is answered and has ended, and is recorded', async () => {
+  it('waits, works, settles, ends and is recorded', async () => {
     const { clock, scope, errand } = setUp()
     assert.equal(errand.state, 'created')
     assert.equal(errand.begin(), true)
@@ -77,7 +77,7 @@ describe('a bounded operation', () => {
     assert.equal(scope.waits.count('ok'), 1)
   })
 
-  it('goes back into line', () => {
+  it('can wait again', () => {
     const { errand } = setUp()
     errand.begin()
     errand.work()
@@ -87,7 +87,7 @@ describe('a bounded operation', () => {
     assert.equal(errand.state, 'ended')
   })
 
-  it('that times out while it waits has ended; nothing of it is abandoned', async () => {
+  it('ends without abandoned work if it times out while it waits', async () => {
     const { clock, errand } = setUp()
     errand.begin()
     await clock.advance('1s')
@@ -97,7 +97,7 @@ describe('a bounded operation', () => {
     assert.deepEqual([...abandonedOperations()], [])
   })
 
-  it('that times out while it works is abandoned until the work has ended', async () => {
+  it('is abandoned from its timeout until its work has ended', async () => {
     const { clock, scope, errand } = setUp()
     errand.begin()
     errand.work()
@@ -114,7 +114,7 @@ describe('a bounded operation', () => {
     assert.equal(scope.hasAbandoned, false)
   })
 
-  it('is given up with what is around it, which is no timeout unless the reason is one', () => {
+  it('is given up with its parent, which is a timeout only if the reason is one', () => {
     for (const [reason, outcome] of [
       [new ClientDisconnectedError(), 'aborted'],
       [new DeadlineExceededError(ms(5)), 'timed-out'],
@@ -128,7 +128,7 @@ describe('a bounded operation', () => {
     }
   })
 
-  it('whose caller was answered is not abandoned, though its work goes on', () => {
+  it('is not abandoned if its caller has the result while the work still runs', () => {
     const { scope, errand } = setUp()
     errand.begin()
     errand.work()
@@ -138,7 +138,7 @@ describe('a bounded operation', () => {
     assert.deepEqual([...abandonedOperations()], [])
   })
 
-  it('is refused, and recorded as that, when what is around it is over, when the caller says so, or without time', () => {
+  it('is refused if its parent has ended, if the caller has a reason, or without time', () => {
     const reason = new ShutdownError()
     const over = setUp()
     over.scope.abort(reason)
@@ -155,7 +155,7 @@ describe('a bounded operation', () => {
     }
   })
 
-  it('tells once, also when a listener of its signal gives up what is around it', async () => {
+  it('calls onGivenUp once, even if a listener of its signal gives up the parent', async () => {
     const { clock, scope, errand } = setUp()
     const reason = new ShutdownError()
     errand.signal.addEventListener('abort', () => scope.abort(reason))

@@ -5,56 +5,50 @@ import { WaitNode } from './wait-node.ts'
 import type { WaitOutcome, WaitRecord } from './waits.ts'
 
 /**
- * Where the work of an operation stands. What its caller got is `outcome`, which may come before or
- * after the work has ended.
+ * The state of the work. What the caller got is `outcome`, which may be set before or after the
+ * work has ended.
  */
 export type OperationState =
   /** Constructed; not admitted yet. */
   | 'created'
-  /**
-   * Admitted: its time runs, and it waits for what does its work, such as a connection, a thread or
-   * its turn.
-   */
+  /** Admitted: its time runs, and it waits for a connection, a thread or its turn. */
   | 'waiting'
-  /** Its work is under way. */
+  /** The work is running. */
   | 'working'
-  /**
-   * It was given up (`reason` says why) and its work goes on: it counts as abandoned until that has
-   * ended.
-   */
+  /** Given up (`reason` says why), but the work is still running: it counts as abandoned. */
   | 'abandoned'
-  /** Its work has ended, or will never begin: it was refused, or given up while it waited. */
+  /** The work has ended, or will never start: refused, or given up while it waited. */
   | 'ended'
 
 /**
- * The life of one operation with a timeout, and the only place that knows how such a life goes: it
- * is begun or refused, ends by itself, times out or is given up with what is around it, is recorded
- * in the waits of its request, and counts as abandoned while its work outlives it.
+ * The life cycle of one operation with a timeout. This is the only place that defines it: an
+ * operation is admitted or refused, ends, times out or is given up with its parent, is recorded in
+ * the list of waits, and counts as abandoned while its work outlives it.
  *
- * Two things end separately: what the caller waits for (`outcome`, once, by `settle`) and the work
- * (`state`, by `endWork`). A subclass adds what is done and who is told. It calls, in this order:
+ * Two things end separately: the wait of the caller (`outcome`, set once by `settle`) and the work
+ * (`state`, ended by `endWork`). A subclass adds what is done and who gets the result. It calls, in
+ * this order:
  *
- * 1. `admit(hasTime)`. False: it was refused, and the hooks below have been called.
- * 2. `startTimer()`, unless the work ended in the meantime.
- * 3. `beginWork()` when the work begins. `deferWork()` puts it back into line, e.g. from a reader
- *    to the writer of a database.
- * 4. `settle(outcome)` when the caller is told, and `endWork()` when nothing of the work is left;
- *    in any order, both may be repeated.
+ * 1. `admit(hasTime)`. If false, it was refused, and the hooks below have been called.
+ * 2. `startTimer()`, unless the work has ended already.
+ * 3. `beginWork()` when the work starts; `requeueWork()` if it has to wait again, e.g. for the
+ *    writer of a database.
+ * 4. `settle(outcome)` when the caller gets its result, and `endWork()` when nothing of the work is
+ *    left. The order is free, and repeated calls have no effect.
  *
- * and implements
+ * It implements:
  *
- * - `name`: what it is called among the waits of its request; `abandonedName`, where its abandoned
- *   work is counted under another name.
- * - `timeoutError()`: made when its time is over; for an operation that is refused for lack of
- *   time, before it has begun.
- * - `onGivenUp(reason)`: called once, after `settle`, when it was refused, timed out or was given
- *   up. Stops the work and tells the caller.
- * - `onTimeout(error, outcome)`: only where a timeout need not be an error to the caller, since
+ * - `name`: its name in the list of waits; `abandonedName` if abandoned work counts under another
+ *   name.
+ * - `timeoutError()`: called at the timeout, or before the start if it is refused for lack of time.
+ * - `onGivenUp(reason)`: called once, after `settle`, when it is refused, times out or is given up.
+ *   Stops the work and tells the caller.
+ * - `onTimeout(error, outcome)`: only if a timeout need not be an error for the caller, because
  *   there is a fallback.
  *
- * Everything is synchronous, and nothing is allocated but the object itself: `withTimeout` makes
- * one for each call. That is also why its fields are declared and set in the constructor, and its
- * members are private to TypeScript only: private names cost 5 % of a wait (`bench -- waits`).
+ * All of this is synchronous and allocates only the object, because `withTimeout` creates one for
+ * each call. For the same reason fields are declared and set in the constructor, and members are
+ * private in TypeScript only: private names cost 5 % of a wait (`bench -- waits`).
  */
 export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   abstract readonly name: string
@@ -63,13 +57,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   declare endedAt: number | null
   declare private current: OperationState
 
-  /**
-   * @param limit how long it may take in all, in milliseconds; `deadline` is the instant at which
-   *   that is over
-   */
-  constructor(parent: WaitNode, startedAt: number, deadline: Deadline, limit: Milliseconds) {
+  /** @param timeout how long it may take in all, in milliseconds; `deadline` is the end of that */
+  constructor(parent: WaitNode, startedAt: number, deadline: Deadline, timeout: Milliseconds) {
     super(parent, startedAt, deadline)
-    this.timeout = limit
+    this.timeout = timeout
     this.outcome = null
     this.endedAt = null
     this.current = 'created'
@@ -79,10 +70,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     return this.current
   }
 
-  /**
-   * The only place that sets it. It counts what is abandoned, so that neither ending nor giving up
-   * can forget to.
-   */
+  /** The only place that sets the state. It counts abandoned operations. */
   private become(state: OperationState): void {
     const before = this.current
     this.current = state
@@ -104,10 +92,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     return this.outcome !== null || this.reason !== undefined
   }
 
-  /**
-   * What its work counts as while it is abandoned; from a small fixed set. Must not change
-   * meanwhile.
-   */
+  /** The name under which abandoned work counts, from a small fixed set. It must not change. */
   protected get abandonedName(): string {
     return this.name
   }
@@ -122,9 +107,9 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   }
 
   /**
-   * Begins it, or refuses it when what is around it is over already, or there is no time.
+   * Starts it, or refuses it if its parent has ended or there is no time.
    *
-   * @param refusal another reason why it must not begin
+   * @param refusal another reason to refuse it
    */
   protected admit(hasTime: boolean, refusal?: { readonly reason: unknown } | undefined): boolean {
     const { reason } = this.parent as WaitNode
@@ -135,10 +120,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     return this.current === 'waiting'
   }
 
-  /**
-   * Records it and joins what is around it, so that it is given up with that. For a subclass that
-   * has seen itself that it may begin.
-   */
+  /** Records it and joins its parent. For a subclass that has checked itself that it may start. */
   protected enroll(): void {
     if (this.home !== null) this.home.waits.begin(this)
     this.become('waiting')
@@ -161,7 +143,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     this.become('ended')
   }
 
-  /** The caller's part is over. The first outcome stays; false if there was one. */
+  /** The caller gets its result. The first outcome stays; false if there was one. */
   protected settle(outcome: WaitOutcome): boolean {
     if (this.outcome !== null) return false
     this.outcome = outcome
@@ -191,7 +173,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     if (this.settle(isTimeout(reason) ? 'timed-out' : 'aborted')) this.onGivenUp(reason)
   }
 
-  /** Its work is to stop. One that is in the middle of its fallback has been given up before. */
+  /** The work has to stop. During a fallback it was given up before. */
   private abandon(reason: unknown): void {
     if (this.reason !== undefined) return
     this.become(this.current === 'working' ? 'abandoned' : 'ended')
@@ -216,34 +198,30 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
 }
 
 /**
- * Work that goes on although nobody awaits it any more: its wait expired or was given up, and it
- * did not heed its signal. It still occupies a connection, a thread or a query somewhere, so it is
- * counted, by the name of its wait, until it ends.
+ * Abandoned operations by name: they timed out or were given up, and ignore their signal. Each
+ * still uses a connection, a thread or a query, so it is counted until it ends.
  */
-const zombies = new Map<string, number>()
+const abandoned = new Map<string, number>()
 let total = 0
 
-/**
- * How much abandoned work goes on in this process, by name of the wait; names without any are
- * absent.
- */
+/** How many abandoned operations are still running in this process, by the name of the wait. */
 export function abandonedOperations(): ReadonlyMap<string, number> {
-  return new Map(zombies)
+  return new Map(abandoned)
 }
 
-/** How much of it there is in all. */
+/** How many abandoned operations are still running. */
 export function abandonedCount(): number {
   return total
 }
 
 function addAbandoned(name: string): void {
   total++
-  zombies.set(name, (zombies.get(name) ?? 0) + 1)
+  abandoned.set(name, (abandoned.get(name) ?? 0) + 1)
 }
 
 function removeAbandoned(name: string): void {
   total--
-  const left = (zombies.get(name) ?? 0) - 1
-  if (left > 0) zombies.set(name, left)
-  else zombies.delete(name)
+  const left = (abandoned.get(name) ?? 0) - 1
+  if (left > 0) abandoned.set(name, left)
+  else abandoned.delete(name)
 }

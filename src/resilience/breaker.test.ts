@@ -28,7 +28,7 @@ async function trip(partner: Breaker): Promise<void> {
 }
 
 describe('a breaker', () => {
-  it('closed, lets everything through as it is', async () => {
+  it('makes all calls while it is closed', async () => {
     const { partner } = make()
     assert.equal(await partner.run(() => 1), 1)
     await assert.rejects(partner.run(fail), ill)
@@ -37,7 +37,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'closed')
   })
 
-  it('counts an error as a failure where the app’s own opinion of it throws, and goes on', async () => {
+  it('counts an error as a failure if the counts option throws', async () => {
     const { clock, partner } = make({
       counts: (error) => (error as { readonly response: { readonly status: number } }).response.status >= 500,
     })
@@ -52,7 +52,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'closed')
   })
 
-  it('open, fails at once and says when to try again and why', async () => {
+  it('fails at once while it is open, with the cause and the time of the next probe', async () => {
     const { clock, partner } = make()
     await trip(partner)
     await clock.advance('4s')
@@ -67,7 +67,7 @@ describe('a breaker', () => {
     )
   })
 
-  it('half-open, lets one call probe and fails the others at once', async () => {
+  it('lets one call probe while it is half-open, and fails the others at once', async () => {
     const { clock, partner } = make()
     await trip(partner)
     await clock.advance('10s')
@@ -83,7 +83,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'closed')
   })
 
-  it('a probe that fails opens it for twice as long, up to the most', async () => {
+  it('opens for twice as long after a failed probe, up to the maximum', async () => {
     const { clock, partner } = make({ maxOpenFor: '30s' })
     await trip(partner)
     const lengths: number[] = []
@@ -96,7 +96,7 @@ describe('a breaker', () => {
     assert.deepEqual(lengths, [20_000, 30_000, 30_000])
   })
 
-  it('a probe that hangs is a failure when its limit is over', async () => {
+  it('counts a probe as failed when it times out', async () => {
     const { clock, partner } = make({ probeTimeout: '1s' })
     await trip(partner)
     await clock.advance('10s')
@@ -107,7 +107,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'open')
   })
 
-  it('several probes must all succeed, and no more are made than that', async () => {
+  it('closes when all probes have succeeded, and makes no more of them', async () => {
     const { clock, partner } = make({ probes: 2 })
     await trip(partner)
     await clock.advance('10s')
@@ -124,7 +124,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'closed')
   })
 
-  it('a probe whose client leaves decides nothing; the next call probes', async () => {
+  it('does not count a probe whose client disconnects; the next call probes', async () => {
     const { clock, partner } = make()
     await trip(partner)
     await clock.advance('10s')
@@ -145,7 +145,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'closed')
   })
 
-  it('a silent call counts when the wait around it expires', async () => {
+  it('counts a call that never settles when the wait around it times out', async () => {
     const { clock, partner } = make()
     const calls = withDeadline(
       'work',
@@ -165,7 +165,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'open')
   })
 
-  it('only failures that count open it', async () => {
+  it('opens only for errors that count', async () => {
     const { partner } = make({ counts: (error) => (error as { status?: number }).status !== 404 })
     const missing = Object.assign(new Error('missing'), { status: 404 })
     for (let count = 0; count < 9; count++)
@@ -184,7 +184,7 @@ describe('a breaker', () => {
     assert.equal(byDefault.state, 'closed')
   })
 
-  it('what a call yields that began before the state changed does not count', async () => {
+  it('does not count the result of a call that started in an earlier state', async () => {
     const { clock, partner } = make()
     const old = Promise.withResolvers<number>()
     const late = partner.run(() => old.promise)
@@ -199,7 +199,7 @@ describe('a breaker', () => {
     await probing
   })
 
-  it('opens by the share of failures in a window, once there are enough calls', async () => {
+  it('opens by the share of failures in a window, if there are enough calls', async () => {
     const { clock, partner } = make({ trip: { kind: 'share', share: 0.5, window: '10s', atLeast: 4 } })
     await assert.rejects(partner.run(fail), ill)
     await assert.rejects(partner.run(fail), ill)
@@ -212,7 +212,7 @@ describe('a breaker', () => {
     assert.equal(partner.state, 'open')
   })
 
-  it('is written down where it refuses', async () => {
+  it('records refused calls', async () => {
     const { clock, partner } = make()
     await trip(partner)
     await withDeadline(
@@ -232,7 +232,7 @@ describe('a breaker', () => {
     )
   })
 
-  it('options that do not apply are refused', () => {
+  it('rejects invalid options', () => {
     for (const [wrong, option, given] of [
       [{ trip: { kind: 'consecutive', failures: 0 } }, 'trip.failures', 0],
       [{ trip: { kind: 'share', share: 2, window: '10s', atLeast: 1 } }, 'trip.share', 2],
@@ -246,7 +246,7 @@ describe('a breaker', () => {
   })
 })
 
-test('a window counts what happened within its length, and forgets it piece by piece', () => {
+test('a window counts what is within its length, and forgets it piece by piece', () => {
   const window = new FailureWindow(1_000)
   window.count(true, 0)
   window.count(false, 450)

@@ -15,7 +15,7 @@ function scoped<Value>(job: (clock: ManualClock, scope: WaitScope) => Promise<Va
 }
 
 describe('a bulkhead', () => {
-  it('lets as many through as it allows, and the others in order of arrival', () =>
+  it('runs as many calls as allowed, and the others in order of arrival', () =>
     scoped(async (clock, scope) => {
       const slots = bulkhead('partner', { concurrent: 2, queue: 3 })
       const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>())
@@ -42,7 +42,7 @@ describe('a bulkhead', () => {
       assert.equal(scope.waits.count('ok'), 2)
     }))
 
-  it('full, refuses at once', () =>
+  it('refuses at once when it is full', () =>
     scoped(async (_clock, scope) => {
       const slots = bulkhead('partner', { concurrent: 1 })
       const gate = Promise.withResolvers<void>()
@@ -61,7 +61,7 @@ describe('a bulkhead', () => {
       assert.equal(await slots.run(() => 1), 1)
     }))
 
-  it('frees a place whether work returns, throws or rejects', async () => {
+  it('frees the slot whether the work returns, throws or rejects', async () => {
     const slots = bulkhead('partner', { concurrent: 1 })
     assert.equal(await slots.run(() => 1), 1)
     await assert.rejects(slots.run(() => assert.fail('planted')))
@@ -69,7 +69,7 @@ describe('a bulkhead', () => {
     assert.equal(slots.running, 0)
   })
 
-  it('waits in its queue no longer than its limit, or the deadline', () =>
+  it('queues a call up to its timeout, or the deadline', () =>
     scoped(async (clock) => {
       const slots = bulkhead('partner', { concurrent: 1, queue: 2, queueTimeout: '2s' })
       const gate = Promise.withResolvers<void>()
@@ -96,7 +96,7 @@ describe('a bulkhead', () => {
       assert.equal(slots.running, 0)
     }))
 
-  it('a queued call leaves when its client does, also in the moment of its turn', () =>
+  it('removes a queued call when its client disconnects, even as it gets the slot', () =>
     scoped(async (clock) => {
       const slots = bulkhead('partner', { concurrent: 1, queue: 2 })
       const gate = Promise.withResolvers<void>()
@@ -120,7 +120,7 @@ describe('a bulkhead', () => {
       assert.deepEqual([slots.queued, slots.running], [0, 0])
     }))
 
-  it('a place stays taken while work goes on that nobody awaits any more', () =>
+  it('keeps the slot of abandoned work', () =>
     scoped(async (clock) => {
       const slots = bulkhead('partner', { concurrent: 2 })
       const [inside, around] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -139,7 +139,7 @@ describe('a bulkhead', () => {
       assert.equal(slots.running, 0)
     }))
 
-  it('calls nothing for work that was given up before', () =>
+  it('does not call work that was given up before', () =>
     scoped(async (_clock, scope) => {
       const slots = bulkhead('partner', { concurrent: 1 })
       const inner = withDeadline('work', '1s', async (inside) => {
@@ -154,7 +154,7 @@ describe('a bulkhead', () => {
       assert.equal(scope.over, false)
     }))
 
-  it('options that do not apply are refused', () => {
+  it('rejects invalid options', () => {
     for (const [option, given] of [
       ['concurrent', 0],
       ['concurrent', 1.5],

@@ -25,7 +25,7 @@ test('the monotonic clock is the same in every thread', async () => {
   assert.ok(before <= there && there <= later, `${before} <= ${there} <= ${later}`)
 })
 
-test('a timer that was cancelled does not run', async () => {
+test('a cancelled timer does not run', async () => {
   let ran = false
   const cancel = after(ms(1), () => {
     ran = true
@@ -36,7 +36,7 @@ test('a timer that was cancelled does not run', async () => {
   assert.equal(ran, false)
 })
 
-test('an unbounded limit never runs out, and one beyond what a timer can hold does not run out at once', async () => {
+test('an unbounded delay never ends, and one beyond the range of a timer does not end at once', async () => {
   let ran = 0
   const cancels = [UNBOUNDED, ms(2 ** 40)].map((limit) => after(limit, () => ran++, { keepAlive: false }))
   await pause(ms(5))
@@ -44,7 +44,7 @@ test('an unbounded limit never runs out, and one beyond what a timer can hold do
   assert.equal(ran, 0)
 })
 
-test('what runs at an interval runs until it is cancelled', async () => {
+test('an interval runs until it is cancelled', async () => {
   let runs = 0
   await new Promise<void>((resolve) => {
     const cancel = every(
@@ -62,7 +62,7 @@ test('what runs at an interval runs until it is cancelled', async () => {
   assert.equal(runs, 3)
 })
 
-test('what is left of a deadline shrinks with the clock and never falls below zero', () => {
+test('the time until a deadline shrinks with the clock, down to 0', () => {
   const deadline = deadlineIn(ms(250), 1_000)
   assert.equal(deadline, deadlineAt(1_250))
   assert.equal(remainingUntil(deadline, 1_000), 250)
@@ -70,14 +70,14 @@ test('what is left of a deadline shrinks with the clock and never falls below ze
   assert.equal(remainingUntil(deadline, 9_000), 0)
 })
 
-test('without being told the time, a deadline uses the monotonic clock', () => {
+test('a deadline uses the monotonic clock by default', () => {
   const before = monotonicNow()
   const deadline = deadlineIn(ms(60_000))
   assert.ok(deadline >= before + 60_000 && deadline <= monotonicNow() + 60_000)
   assert.ok(remainingUntil(deadline) <= 60_000 && remainingUntil(deadline) > 0)
 })
 
-test('an unbounded limit gives no deadline, and any other is sooner than none', () => {
+test('an unbounded timeout gives no deadline, and any other is sooner than none', () => {
   assert.equal(deadlineIn(UNBOUNDED, 5), NO_DEADLINE)
   assert.equal(remainingUntil(NO_DEADLINE), UNBOUNDED)
   assert.equal(soonerOf(NO_DEADLINE, deadlineAt(7)), 7)

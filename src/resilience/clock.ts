@@ -1,12 +1,11 @@
 import type { Milliseconds } from './duration.ts'
 
 /**
- * The clock and the timers of the house. `src/resilience` is the only room that may touch the
- * platform's own (`npm run check` sees to it), so that every wait in Punctual has passed through a
- * door where it can be named.
+ * Clock, timers and deadlines. `npm run check` lets no other module use `setTimeout`, `setInterval`
+ * or `Date`, so that every wait in Punctual can be named and bounded.
  */
 
-// The global itself is a getter, which costs as much as the reading.
+// The global is a getter, which costs as much as the reading.
 const { performance } = globalThis
 
 // `performance.now()` is three times cheaper than `process.hrtime.bigint()`, but counts from the
@@ -14,8 +13,8 @@ const { performance } = globalThis
 const origin = originOfPerformance()
 
 /**
- * A thread may be held up between the two readings, which makes the origin too early, never too
- * late: the latest of a few is the best.
+ * A delay between the two readings makes the origin too early, never too late, so the latest sample
+ * is the best.
  */
 function originOfPerformance(): number {
   let origin = Number.NEGATIVE_INFINITY
@@ -25,39 +24,35 @@ function originOfPerformance(): number {
   return origin
 }
 
-/**
- * Milliseconds of the machine's monotonic clock, the same in every thread and process of this
- * machine. Never wall time.
- */
+/** The monotonic clock in milliseconds, the same in all threads and processes of this machine. */
 export function monotonicNow(): Milliseconds {
   return (origin + performance.now()) as Milliseconds
 }
 
-/** Wall time, for people and file names; durations are never computed from it. */
+/** Wall time, for people and file names. Not for durations. */
 export function wallClock(): Date {
   return new Date()
 }
 
-/** Stops a timer; safe to call twice, and after the timer has run. */
+/** Cancels a timer; may be called twice, and after the timer has run. */
 export type Cancel = () => void
 
 export interface TimerOptions {
   /**
-   * Keep the process alive while the timer is pending. Default: true for `after`, false for
-   * `every`.
+   * Whether a pending timer keeps the process alive. Default: true for `after`, false for `every`.
    */
   readonly keepAlive?: boolean
 }
 
-const LONGEST_TIMER = 2 ** 31 - 1
+const MAX_TIMER = 2 ** 31 - 1
 
 /**
- * Calls `run` once, `limit` milliseconds from now. An unbounded limit never runs, and costs
- * nothing.
+ * Calls `run` once after `delay` milliseconds. With an unbounded delay it never runs, and there is
+ * no timer.
  */
-export function after(limit: Milliseconds, run: () => void, options: TimerOptions = {}): Cancel {
-  if (limit === Number.POSITIVE_INFINITY) return () => {}
-  const timer = setTimeout(run, Math.min(limit, LONGEST_TIMER))
+export function after(delay: Milliseconds, run: () => void, options: TimerOptions = {}): Cancel {
+  if (delay === Number.POSITIVE_INFINITY) return () => {}
+  const timer = setTimeout(run, Math.min(delay, MAX_TIMER))
   if (options.keepAlive === false) timer.unref()
   return () => clearTimeout(timer)
 }
@@ -69,46 +64,37 @@ export function every(interval: Milliseconds, run: () => void, options: TimerOpt
   return () => clearInterval(timer)
 }
 
-/** Resolves after `limit` milliseconds. */
-export function pause(limit: Milliseconds, options?: TimerOptions): Promise<void> {
+/** Resolves after `delay` milliseconds. */
+export function pause(delay: Milliseconds, options?: TimerOptions): Promise<void> {
   return new Promise((resolve) => {
-    after(limit, resolve, options)
+    after(delay, resolve, options)
   })
 }
 
 declare const instant: unique symbol
 
-/**
- * An instant of the monotonic clock, in milliseconds, by which something must have ended. Never
- * wall time.
- */
+/** An instant of the monotonic clock, in milliseconds, by which something must end. */
 export type Deadline = number & { readonly [instant]: true }
 
-/** No deadline at all. */
+/** No deadline. */
 export const NO_DEADLINE: Deadline = Number.POSITIVE_INFINITY as Deadline
 
-/** A deadline at an instant of the monotonic clock that is known already. */
+/** A deadline from an instant of the monotonic clock. */
 export function deadlineAt(at: number): Deadline {
   return at as Deadline
 }
 
-/**
- * The instant `limit` milliseconds after `now` (default: the present). An unbounded limit gives no
- * deadline.
- */
-export function deadlineIn(limit: Milliseconds, now: number = monotonicNow()): Deadline {
-  return (now + limit) as Deadline
+/** The deadline `timeout` milliseconds after `now`. An unbounded timeout gives no deadline. */
+export function deadlineIn(timeout: Milliseconds, now: number = monotonicNow()): Deadline {
+  return (now + timeout) as Deadline
 }
 
-/**
- * Milliseconds left at `now` (default: the present); 0 once it has passed, unbounded without a
- * deadline.
- */
+/** Milliseconds from `now` to the deadline; 0 once it has passed, unbounded without a deadline. */
 export function remainingUntil(deadline: Deadline, now: number = monotonicNow()): Milliseconds {
   return Math.max(0, deadline - now) as Milliseconds
 }
 
-/** Whichever comes first. */
+/** The earlier of two deadlines. */
 export function soonerOf(one: Deadline, other: Deadline): Deadline {
   return one < other ? one : other
 }

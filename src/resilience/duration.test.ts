@@ -11,7 +11,7 @@ import {
   UNBOUNDED,
 } from './duration.ts'
 
-test('a duration is read with its unit, and unbounded is a word', () => {
+test('a duration has a unit, or is the word unbounded', () => {
   assert.equal(parseDuration('250ms'), 250)
   assert.equal(parseDuration('1.5s'), 1_500)
   assert.equal(parseDuration('10m'), 600_000)
@@ -20,13 +20,13 @@ test('a duration is read with its unit, and unbounded is a word', () => {
   assert.equal(parseDuration('unbounded'), UNBOUNDED)
 })
 
-test('what is no duration is not read as one', () => {
+test('any other text is not a duration', () => {
   for (const text of ['', '5', 's', '-1s', '5 s', '5S', 'NaN', 'Infinity', '1e3ms', '0x10ms', 'forever']) {
     assert.equal(parseDuration(text), undefined, text)
   }
 })
 
-test('a duration that is written is read back as it was', () => {
+test('a formatted duration parses to the same value', () => {
   for (const value of [
     0,
     1,
@@ -44,11 +44,11 @@ test('a duration that is written is read back as it was', () => {
   }
 })
 
-test('a sentence gets the unit a person would use', () => {
+test('an elapsed time has the unit that a person would use', () => {
   assert.deepEqual([211.6, 5_000, 200_000].map(formatElapsed), ['212 ms', '5.0 s', '3.3 min'])
 })
 
-test('a limit is a length of time with its unit, or milliseconds', () => {
+test('a duration option is a text with a unit, or milliseconds', () => {
   assert.equal(readDuration('x', 'timeout', '250ms'), 250)
   assert.equal(readDuration('x', 'timeout', '250ms'), 250)
   assert.equal(readDuration('x', 'timeout', '1.5s'), 1_500)
@@ -58,7 +58,7 @@ test('a limit is a length of time with its unit, or milliseconds', () => {
   assert.equal(readDuration('x', 'timeout', UNBOUNDED), UNBOUNDED)
 })
 
-test('what is not a duration is an invalid option', () => {
+test('any other value is an invalid option', () => {
   for (const wrong of ['5', '', '-1s', '1e3ms', 'forever', Number.NaN, -1, undefined, null, {}]) {
     assert.throws(
       () => readDuration('the wait "user"', 'timeout', wrong as Duration),
@@ -68,7 +68,7 @@ test('what is not a duration is an invalid option', () => {
   }
 })
 
-test('more limits than are remembered are read all the same', () => {
+test('more durations than are remembered can be read', () => {
   for (let index = 0; index < 3_000; index++) assert.equal(readDuration('x', 'timeout', `${index}ms`), index)
 })
 

@@ -10,11 +10,11 @@ const ill = new Error('planted')
 const fail = (): Promise<never> => Promise.reject(ill)
 
 describe('withFallback', () => {
-  it('gives what the work gives while that succeeds', async () => {
+  it('returns the result of the work if it succeeds', async () => {
     assert.equal(await withFallback('news', async () => 'fresh', 'stale'), 'fresh')
   })
 
-  it('gives the fallback where the work fails, and is degraded then', () =>
+  it('returns the fallback if the work fails, and is degraded', () =>
     withDeadline('work', '1m', async (scope) => {
       assert.equal(await withFallback('news', fail, 'stale'), 'stale')
       assert.equal(await withFallback('news', fail, (error) => error), ill)
@@ -29,7 +29,7 @@ describe('withFallback', () => {
       assert.equal(scope.waits.count('degraded'), 3)
     }))
 
-  it('gives the fallback where a wait inside runs out', async () => {
+  it('returns the fallback if a wait inside times out', async () => {
     const clock = new ManualClock()
     const result = withDeadline(
       'work',
@@ -41,7 +41,7 @@ describe('withFallback', () => {
     assert.equal(await result, 'stale')
   })
 
-  it('passes on errors it is not for', async () => {
+  it('passes on errors that when rejects', async () => {
     await assert.rejects(withFallback('news', fail, 'stale', { when: () => false }), ill)
     const gone = new ClientDisconnectedError()
     await assert.rejects(
@@ -50,7 +50,7 @@ describe('withFallback', () => {
     )
   })
 
-  it('a fallback that fails gives its own error, with the first as its cause', () =>
+  it('rejects with the error of the fallback, with that of the work as its cause', () =>
     withDeadline('work', '1m', async (scope) => {
       const other = new Error('no stale news either')
       await assert.rejects(
@@ -70,7 +70,7 @@ class HttpError extends Error {
   }
 }
 
-/** Threads are even, issues are odd, and 13 is nowhere. */
+/** Threads are even, issues are odd, and 13 exists in neither. */
 function make(remember?: number) {
   const asked: string[] = []
   const source = (name: string, has: (id: number) => boolean) => async (id: number) => {
@@ -91,14 +91,14 @@ function make(remember?: number) {
 }
 
 describe('fallbackChain', () => {
-  it('ask the next source on the errors that are named, and say which one answered', async () => {
+  it('asks the next source after an accepted error, and returns the source with the answer', async () => {
     const { asked, discussions } = make()
     assert.deepEqual(await discussions.ask(2), { source: 'messaging', value: { messaging: 2 } })
     assert.deepEqual(await discussions.ask(3), { source: 'issue', value: { issue: 3 } })
     assert.deepEqual(asked, ['messaging 2', 'messaging 3', 'issue 3'])
   })
 
-  it('go first to the source that answered the last time, whatever the caller supposes', async () => {
+  it('asks the source that answered last first, before that of the caller', async () => {
     const { asked, discussions } = make()
     await discussions.ask(3)
     asked.length = 0
@@ -107,13 +107,13 @@ describe('fallbackChain', () => {
     assert.equal(discussions.remembered(3), 'issue')
   })
 
-  it('begin with what the caller supposes where nothing is remembered', async () => {
+  it('asks the source of the caller first if none is remembered', async () => {
     const { asked, discussions } = make()
     await discussions.ask(5, { first: 'issue' })
     assert.deepEqual(asked, ['issue 5'])
   })
 
-  it('pass on any other error as it is, and the last one when no source has it', async () => {
+  it('passes on any other error, and the last one', async () => {
     const { asked, discussions } = make()
     await assert.rejects(discussions.ask(500), { status: 500 })
     assert.deepEqual(asked, ['messaging 500'])
@@ -121,7 +121,7 @@ describe('fallbackChain', () => {
     assert.equal(discussions.remembered(13), undefined)
   })
 
-  it('remember a bounded number of keys, those used last', async () => {
+  it('remembers the most recently used keys', async () => {
     const { discussions } = make(2)
     for (const id of [1, 3, 1, 5]) await discussions.ask(id)
     assert.deepEqual(
@@ -133,7 +133,7 @@ describe('fallbackChain', () => {
     assert.equal(forgetful.remembered(1), undefined)
   })
 
-  it('ask nobody else once what is around was given up', () =>
+  it('asks no other source once it was given up', () =>
     withDeadline('work', '1m', async () => {
       const asked: string[] = []
       await withDeadline('work', '1m', async (scope) => {
@@ -153,7 +153,7 @@ describe('fallbackChain', () => {
       assert.deepEqual(asked, ['one'])
     }))
 
-  it('without sources are refused', () => {
+  it('rejects an empty list of sources', () => {
     assert.throws(() => fallbackChain('none', { sources: {}, next: () => true }), {
       code: 'PUNCTUAL_INVALID_OPTION',
       details: { option: 'sources', given: {} },

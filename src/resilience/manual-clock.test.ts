@@ -4,7 +4,7 @@ import { ManualClock } from './manual-clock.ts'
 import { withDeadline } from './with-deadline.ts'
 import { withTimeout } from './with-timeout.ts'
 
-test('a minute runs out in no time, and everything on the way happens in its order and at its time', async () => {
+test('a minute passes in no time, and everything happens in order and at its time', async () => {
   const clock = new ManualClock(5)
   const seen: string[] = []
   const work = withDeadline(

@@ -8,16 +8,15 @@ interface PendingAlarm extends Alarm {
 }
 
 /**
- * A clock that stands still until it is told to advance, for tests of code that waits: give its
- * `wheel` to `withDeadline` or to a policy, and a limit of a minute runs out in no time, at exactly
- * its minute.
+ * A clock for tests that only moves when a test moves it. Pass its `wheel` to `withDeadline` or to a
+ * policy: a timeout of a minute takes no time then, and is exactly a minute.
  */
 export class ManualClock implements WheelClock {
   readonly wheel: TimerWheel
   #now: number
   readonly #alarms = new Set<PendingAlarm>()
 
-  /** @param start what it shows at first, in milliseconds; default 0 */
+  /** @param start the first reading, in milliseconds; default 0 */
   constructor(start = 0) {
     this.#now = start
     this.wheel = new TimerWheel(this)
@@ -27,7 +26,7 @@ export class ManualClock implements WheelClock {
     return this.#now
   }
 
-  /** How many timers are armed: at most one for a wheel. */
+  /** How many timers are set: at most one for each wheel. */
   get armed(): number {
     return this.#alarms.size
   }
@@ -44,16 +43,14 @@ export class ManualClock implements WheelClock {
   }
 
   /**
-   * Moves the clock on at once, as a blocked event loop does: what fell due meanwhile is late.
+   * Moves the clock forward at once, as a blocked event loop does: what was due in between is late.
    * Nothing runs before `settle` or `advance`.
    */
   jump(by: Duration): void {
     this.#now += readDuration('ManualClock.jump', 'by', by)
   }
 
-  /**
-   * Moves the clock on, stopping wherever something falls due, and lets promises settle in between.
-   */
+  /** Moves the clock forward, stops whenever something is due, and lets promises settle. */
   async advance(by: Duration): Promise<void> {
     const end = this.#now + readDuration('ManualClock.advance', 'by', by)
     await this.settle()
@@ -65,7 +62,7 @@ export class ManualClock implements WheelClock {
     await this.settle()
   }
 
-  /** Runs what is due by now and lets promises settle. */
+  /** Runs what is due now, and lets promises settle. */
   async settle(): Promise<void> {
     await turn()
     for (let next = this.#next(this.#now); next !== undefined; next = this.#next(this.#now)) {

@@ -12,7 +12,7 @@ import { withTimeout } from './with-timeout.ts'
 
 const ill = new Error('planted')
 
-/** Work that fails so many times, and notes when it was called. */
+/** Work that fails a number of times, and records when it was called. */
 function failing(
   clock: ManualClock,
   times: number,
@@ -42,7 +42,7 @@ function make(clock: ManualClock, options: Partial<RetryOptions> = {}): ReturnTy
 }
 
 describe('a retry', () => {
-  it('tries again after a growing delay, until it succeeds', () =>
+  it('retries after a growing delay until the work succeeds', () =>
     scoped(async (clock, scope) => {
       const { calls, work } = failing(clock, 2)
       const attempts: number[] = []
@@ -60,7 +60,7 @@ describe('a retry', () => {
       )
     }))
 
-  it('gives the last error when it has no attempts left', () =>
+  it('rejects with the last error when no attempts are left', () =>
     scoped(async (clock) => {
       const { calls, work } = failing(clock, 9)
       const checked = assert.rejects(make(clock, { attempts: 2 }).run(work), ill)
@@ -69,7 +69,7 @@ describe('a retry', () => {
       assert.equal(calls.length, 2)
     }))
 
-  it('tries only once what is not worth another attempt', () =>
+  it('does not retry errors that are not worth it', () =>
     scoped(async (clock) => {
       const open = new BreakerOpenError('partner', ms(5_000), ill)
       const unbegun = new WaitTimeoutError({
@@ -89,7 +89,7 @@ describe('a retry', () => {
       assert.equal(calls.length, 1)
     }))
 
-  it('does not begin a delay that outlasts the deadline', () =>
+  it('does not start a delay that exceeds the deadline', () =>
     scoped(async (clock) => {
       const { calls, work } = failing(clock, 9)
       await assert.rejects(make(clock, { initialDelay: '1s', attempts: 9 }).run(work), ill)
@@ -110,7 +110,7 @@ describe('a retry', () => {
       assert.ok(calls.every((at) => at < 1_000))
     }))
 
-  it('stops in the middle of a delay when its client leaves', () =>
+  it('stops during a delay when its client disconnects', () =>
     scoped(async (clock) => {
       const gone = new ClientDisconnectedError()
       const { calls, work } = failing(clock, 9)
@@ -127,7 +127,7 @@ describe('a retry', () => {
       assert.equal(calls.length, 1)
     }))
 
-  it('spends no more retries than its budget, over all calls', () =>
+  it('makes no more retries than its budget allows, over all calls', () =>
     scoped(async (clock) => {
       const policy = make(clock, { attempts: 2, budget: { share: 0.1, perSecond: 0, max: 5 } })
       let calls = 0
@@ -154,7 +154,7 @@ describe('a retry', () => {
       assert.ok(calls >= 314 && calls <= 316, `${calls}`)
     }))
 
-  it('options that do not apply are refused', () => {
+  it('rejects invalid options', () => {
     const clock = new ManualClock()
     for (const [wrong, option] of [
       [{ attempts: 0 }, 'attempts'],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SerialQueue } from './serial-queue.ts'
 
-test('work runs one after the other, and one that fails does not hold up the next', async () => {
+test('work runs one piece after the other, and a failure does not stop the queue', async () => {
   const queue = new SerialQueue()
   const seen: string[] = []
   const first = Promise.withResolvers<void>()

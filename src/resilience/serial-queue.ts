@@ -1,16 +1,12 @@
-/**
- * Runs one piece of asynchronous work after the other, in the order in which they were given. One
- * that fails does not hold up the next.
- */
+/** Runs asynchronous work one piece at a time, in order. A failure does not stop the queue. */
 export class SerialQueue {
   #last: Promise<unknown> = Promise.resolve()
 
   /**
-   * Calls `work` when everything that was given before has settled.
+   * Calls `work` when all work that was added before has settled. Work must not wait for work that
+   * it adds to its own queue.
    *
-   * Work must not wait for more work of its own queue, which would wait for it.
-   *
-   * @returns what `work` returns, or rejects as it does
+   * @returns what `work` returns; rejects as it does
    */
   run<Value>(work: () => Value | PromiseLike<Value>): Promise<Value> {
     const result = this.#last.then(work)
@@ -18,7 +14,7 @@ export class SerialQueue {
     return result
   }
 
-  /** Resolves when everything that was given so far has settled. Never rejects. */
+  /** Resolves when all work that was added so far has settled. Never rejects. */
   async idle(): Promise<void> {
     await this.#last
   }

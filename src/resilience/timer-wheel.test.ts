@@ -34,7 +34,7 @@ function randomFrom(seed: number): () => number {
 }
 
 describe('the timer wheel', () => {
-  it('lets an entry set itself anew in its own turn, a round ahead, without running it again at once', async () => {
+  it('lets an entry set itself again while it runs, a round ahead, without running it at once', async () => {
     // A real loop: the run must be late by a fraction of a millisecond for the new time to fall
     // into the slot that is being walked.
     let runs = 0
@@ -57,7 +57,7 @@ describe('the timer wheel', () => {
     assert.deepEqual({ runs, early }, { runs: 40, early: 0 })
   })
 
-  it('runs everything in its time, never early and less than a millisecond late, at every distance', async () => {
+  it('runs every entry on time, never early and less than a millisecond late, at any distance', async () => {
     const clock = new ManualClock(0.5)
     const ran: string[] = []
     for (const due of [
@@ -99,7 +99,7 @@ describe('the timer wheel', () => {
     assert.equal(clock.armed, 0)
   })
 
-  it('keeps what lies beyond its span, which is more than a year', async () => {
+  it('keeps entries beyond its span of more than a year', async () => {
     const clock = new ManualClock()
     const day = 86_400_000
     let ran = 0
@@ -111,7 +111,7 @@ describe('the timer wheel', () => {
   })
 
   for (const seed of [1, 2, 3, 4]) {
-    it(`agrees with a sorted list, whatever is set, cancelled and jumped over (seed ${seed})`, async () => {
+    it(`agrees with a sorted list, for any entries set, cancelled and jumped over (seed ${seed})`, async () => {
       const random = randomFrom(seed)
       const clock = new ManualClock(random() * 1e9)
       const expected = new Set<Entry>()
@@ -151,7 +151,7 @@ describe('the timer wheel', () => {
     })
   }
 
-  it('runs what fell due while the loop was blocked in the order it fell due', async () => {
+  it('runs what was due while the loop was blocked in order', async () => {
     const clock = new ManualClock()
     const ran: number[] = []
     for (const due of [5_000, 20, 70_000, 900, 33, 1, 40_000]) {
@@ -162,7 +162,7 @@ describe('the timer wheel', () => {
     assert.deepEqual(ran, [1, 20, 33, 900, 5_000, 40_000])
   })
 
-  it('leaves the rest to the next turn when one throws', async () => {
+  it('runs the other entries in the next turn if one throws', async () => {
     const clock = new ManualClock()
     const ran: number[] = []
     for (const due of [10, 10, 11]) {
@@ -181,7 +181,7 @@ describe('the timer wheel', () => {
     assert.deepEqual(ran, [10, 10, 11])
   })
 
-  it('lets an entry that runs cancel and set others', async () => {
+  it('lets a running entry cancel and set others', async () => {
     const clock = new ManualClock()
     const ran: string[] = []
     const cancelled = new Entry(10, () => ran.push('cancelled'))
@@ -196,7 +196,7 @@ describe('the timer wheel', () => {
     assert.deepEqual(ran, ['first', 'first'])
   })
 
-  it('sets an entry anew instead of twice, and one without end not at all', async () => {
+  it('moves an entry that is set twice, and ignores one without an end', async () => {
     const clock = new ManualClock()
     let ran = 0
     const entry = new Entry(0, () => ran++)
@@ -208,7 +208,7 @@ describe('the timer wheel', () => {
     assert.equal(ran, 1)
   })
 
-  it('arms nothing while it is empty, and lets what was armed for a cancelled entry lapse', async () => {
+  it('sets no timer while it is empty, and lets that of a cancelled entry run without effect', async () => {
     const clock = new ManualClock()
     assert.equal(clock.armed, 0)
     const entry = new Entry(0, () => {})
@@ -219,7 +219,7 @@ describe('the timer wheel', () => {
     assert.equal(clock.armed, 0)
   })
 
-  it('by the machine’s clock, nothing runs early', async () => {
+  it('runs nothing early by the clock of the machine', async () => {
     const early: string[] = []
     const left = new Set<Entry>()
     const wheel = new TimerWheel()
@@ -238,7 +238,7 @@ describe('the timer wheel', () => {
     assert.deepEqual(early, [])
   })
 
-  it('runs entries in nobody’s asynchronous context', async () => {
+  it('runs entries outside of the context of the request that set the timer', async () => {
     const storage = new AsyncLocalStorage<string>()
     const seen = await new Promise<string | undefined>((resolve) => {
       storage.run('a request', () => {
@@ -249,7 +249,7 @@ describe('the timer wheel', () => {
     assert.equal(seen, undefined)
   })
 
-  it('keeps the process alive for those that ask for it, and for no others', () => {
+  it('keeps the process alive only for entries that hold it', () => {
     const run = (code: string): string => {
       const wheel = JSON.stringify(new URL('./timer-wheel.ts', import.meta.url).href)
       const script = `import { waitWheel, WheelEntry } from ${wheel}
@@ -267,7 +267,7 @@ describe('the timer wheel', () => {
     assert.equal(run('waitWheel.set(one, now + 9e5, true); waitWheel.cancel(one)'), '')
   })
 
-  it('the one of this process goes by the machine’s clock', async () => {
+  it('uses the clock of the machine for the wheel of this process', async () => {
     const before = waitWheel.now()
     await pause(ms(1))
     assert.ok(waitWheel.now() > before)

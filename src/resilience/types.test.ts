@@ -17,14 +17,14 @@ interface User {
 }
 const load = async (): Promise<User> => ({ id: 1 })
 
-test('the result has the type of the work, and of the fallback where there is one', async () => {
+test('the result has the type of the work, and of the fallback if there is one', async () => {
   const plain = withTimeout('user', '5s', load)
   expectType<typeof plain, Promise<User>>(true)
   const nullable = withTimeout('user', '5s', load, { fallback: null })
   expectType<typeof nullable, Promise<User | null>>(true)
   const made = withTimeout('user', '5s', load, { fallback: (expired) => expired.timeout })
   expectType<Awaited<typeof made> extends User | number ? true : false, true>(true)
-  const promised = withTimeout('user', 5_000, load, { fallback: async () => 'nobody' })
+  const promised = withTimeout('user', 5_000, load, { fallback: async () => 'anonymous' })
   expectType<typeof promised, Promise<User | string>>(true)
   const synchronous = withTimeout('user', 'unbounded', () => 7)
   expectType<typeof synchronous, Promise<number>>(true)
@@ -44,7 +44,7 @@ test('policies keep the type of the work through any nesting', async () => {
   assert.deepEqual(await nested, { id: 1 })
 })
 
-test('the source of an answer tells its type', async () => {
+test('the source of an answer determines its type', async () => {
   const discussions = fallbackChain('discussion', {
     sources: {
       messaging: async (id: string) => ({ messages: [id] }),
@@ -65,7 +65,7 @@ test('the source of an answer tells its type', async () => {
   })
 })
 
-test('what is no length of time does not compile, nor run', async () => {
+test('a value that is not a duration neither compiles nor runs', async () => {
   // @ts-expect-error a length of time has a unit
   await assert.rejects(withTimeout('user', '5', load), RangeError)
   // @ts-expect-error null is not "without limit"

@@ -13,7 +13,7 @@ describe('waitAtMost', () => {
     await assert.rejects(waitAtMost(ms(60_000), Promise.reject(new Error('ill'))), /ill/)
   })
 
-  it('gives what the timeout makes, or nothing', async () => {
+  it('returns the result of onTimeout, or undefined', async () => {
     assert.equal(await waitAtMost(ms(1), never), undefined)
     assert.equal(await waitAtMost(ms(1), never, () => 'late'), 'late')
     await assert.rejects(
@@ -30,11 +30,11 @@ describe('waitAtMost', () => {
       reject = rejected
     })
     await waitAtMost(ms(1), work)
-    reject(new Error('nobody waits'))
+    reject(new Error('a late rejection'))
     await new Promise((resolve) => setImmediate(resolve))
   })
 
-  it('leaves no timer behind, and keeps the process alive only if it should', () => {
+  it('leaves no timer behind, and keeps the process alive only with keepAlive', () => {
     const url = JSON.stringify(new URL('./wait-at-most.ts', import.meta.url).href)
     const run = (code: string): string =>
       execFileSync(process.execPath, ['--input-type=module', '-e', `import { waitAtMost } from ${url}\n${code}`], {
@@ -50,7 +50,7 @@ describe('waitAtMost', () => {
 })
 
 describe('promiseAtMost', () => {
-  it('settles as its executor says, which may throw', async () => {
+  it('settles as its executor does, which may throw', async () => {
     assert.equal(await promiseAtMost<number>(ms(60_000), (resolve) => resolve(1)), 1)
     await assert.rejects(
       promiseAtMost(ms(60_000), (_, reject) => reject(new Error('ill'))),
@@ -64,7 +64,7 @@ describe('promiseAtMost', () => {
     )
   })
 
-  it('gives what the timeout makes; what comes later changes nothing', async () => {
+  it('returns the result of onTimeout; a later result has no effect', async () => {
     let settle: (value: string) => void = () => {}
     const promise = promiseAtMost<string, string>(
       ms(1),

@@ -2,15 +2,14 @@ import { after, type TimerOptions } from './clock.ts'
 import type { Milliseconds } from './duration.ts'
 
 /**
- * Waits for a promise, but no longer than `timeout`: for what belongs to no request, such as
- * closing a file or the last words of a process. Inside requests `withTimeout` gives a wait a name,
- * the deadline and a record.
+ * Waits for a promise, but at most for `timeout`. It is for work outside of requests, such as
+ * closing a file or the last message of a process; inside requests `withTimeout` adds a name, the
+ * deadline and a record.
  *
- * The work goes on after the timeout; a late rejection is dropped. The timer keeps the process
+ * The work continues after the timeout; a late rejection is dropped. The timer keeps the process
  * alive unless `keepAlive` is false.
  *
- * @param onTimeout makes what it resolves to after the timeout, default undefined; it may throw
- *   what it rejects with
+ * @param onTimeout returns the result after the timeout, default undefined; it may throw to reject
  */
 export function waitAtMost<Value>(timeout: Milliseconds, work: PromiseLike<Value>): Promise<Value | undefined>
 export function waitAtMost<Value, Otherwise>(
@@ -29,8 +28,7 @@ export function waitAtMost(
 }
 
 /**
- * The same for what is no promise yet: `start` is called at once, as the executor of `new Promise`
- * is.
+ * The same for a callback API: `start` is called at once, like the executor of `new Promise`.
  *
  * @param start its `resolve` and `reject` cancel the timer; after the timeout they do nothing
  */

@@ -5,22 +5,19 @@ import { type TimerWheel, type WheelEntry, waitWheel } from './timer-wheel.ts'
 import type { Waits } from './waits.ts'
 
 /**
- * What work that is awaited is told about its wait. Properties may be taken apart: `({ signal }) =>
- * fetch(url, { signal })`.
+ * What the function of a wait receives. It may be destructured: `({ signal }) => fetch(url, {
+ * signal })`.
  */
 export interface WaitContext {
-  /**
-   * Aborted when nobody awaits the result any more, with the reason. Costs nothing unless it is
-   * looked at.
-   */
+  /** Aborted with the reason when the wait is given up. It is created on first use. */
   readonly signal: AbortSignal
-  /** The instant it runs out, in milliseconds of the monotonic clock. */
+  /** When the wait times out, in milliseconds of the monotonic clock. */
   readonly deadline: Deadline
-  /** Milliseconds left, never below 0; unbounded without a deadline. */
+  /** Milliseconds left, at least 0; unbounded without a deadline. */
   readonly remaining: Milliseconds
 }
 
-/** What the waits of one unit of work are written down by. */
+/** Where the waits of a unit of work are recorded. */
 export interface WaitsHolder {
   readonly waits: Waits
   /** Runs `job` in the asynchronous context of this unit of work. */
@@ -28,14 +25,13 @@ export interface WaitsHolder {
 }
 
 /**
- * Something that is awaited or worked on, within which other things are: a request, a wait, a call
- * through a breaker. Each ends by the deadline of the one around it, and is given up with it.
- * Making one allocates nothing beside it; signal and list of waits come when asked for.
+ * A node in the tree of pending work: a request, a wait, a call through a breaker. Each ends by the
+ * deadline of its parent, and is given up with it. It allocates nothing but itself; signal and list
+ * of waits are created on first use.
  *
- * Its fields are only declared, and set in constructors: those of a class that is made for every
- * request are set in its own. V8 remembers by place in the code which objects come by there, and at
- * a place that many classes share it gives up remembering, which takes half a microsecond for the
- * fields of one request.
+ * Fields are declared here and set in constructors, and a class that is created for each request
+ * sets them all in its own. V8 keeps type feedback per place in the code; at a place that many
+ * classes share it is lost, which costs 0.5 µs for the fields of one request.
  */
 export class WaitNode implements WheelEntry, WaitContext {
   declare wheelNext: WheelEntry | null
@@ -43,31 +39,31 @@ export class WaitNode implements WheelEntry, WaitContext {
   declare wheelTick: number
   declare wheelHolds: boolean
   declare wheel: TimerWheel
-  /** Milliseconds of the wheel's clock. */
+  /** Milliseconds of the clock of the wheel. */
   declare startedAt: number
-  /** What has begun inside keeps the one it began with. */
+  /** Waits inside keep the deadline with which they started. */
   declare deadline: Deadline
   /**
-   * What waits inside must leave of the time, in milliseconds, so that something can be made of
-   * their failure.
+   * Milliseconds before the deadline that waits inside do not use, so that their failure can be
+   * handled.
    */
   declare reserve: number
   declare parent: WaitNode | null
-  /** Where waits inside are written down; null outside of any scope. */
+  /** Where waits inside are recorded; null outside of any scope. */
   declare home: WaitsHolder | null
-  /** Why it was given up; undefined while it was not. */
+  /** Why it was given up; undefined if it was not. */
   declare reason: unknown
   declare protected controller: AbortController | null
-  /** What is open inside, a linked list. */
+  /** The pending nodes inside, as a linked list. */
   declare protected firstOpen: WaitNode | null
   declare protected nextOpen: WaitNode | null
   declare protected previousOpen: WaitNode | null
-  /** Over, but for what is open inside. */
+  /** It has ended, but nodes inside are pending. */
   declare protected leaving: boolean
-  /** Work begun inside that goes on although it was given up. */
+  /** How many abandoned operations inside still run. */
   declare protected abandonedInside: number
 
-  /** @param parent undefined: the class that calls this sets all of the fields itself */
+  /** @param parent undefined if the subclass sets all fields itself */
   constructor(
     parent?: WaitNode | null,
     startedAt = 0,
@@ -109,28 +105,28 @@ export class WaitNode implements WheelEntry, WaitContext {
   }
 
   /**
-   * Milliseconds that a wait beginning at `now` may take at most: what is left, less the reserve.
-   * May be negative.
+   * Milliseconds that a wait may take if it starts at `now`: the time left, less the reserve. May
+   * be negative.
    */
   available(now: number): number {
     return this.deadline - this.reserve - now
   }
 
-  /** Over: what begins now does not belong inside any more. */
+  /** It has ended: what starts now is not part of it. */
   get over(): boolean {
     return this.reason !== undefined
   }
 
   /**
-   * Gives it up, with everything open inside. The first reason stays.
+   * Gives it up, with everything that is pending inside. The first reason stays.
    *
-   * Public for `AbortReason`s; a signal that was passed in may bring any.
+   * This is the public method, for an `AbortReason`; a signal of the app may bring any reason.
    */
   abort(reason: AbortReason): void {
     this.giveUp(reason)
   }
 
-  /** What `abort` does, for any reason. */
+  /** Does what `abort` does, for any reason. */
   giveUp(reason: unknown): void {
     if (this.reason !== undefined) return
     this.reason = reason
@@ -139,7 +135,7 @@ export class WaitNode implements WheelEntry, WaitContext {
     this.giveUpInside(reason)
   }
 
-  /** Gives up what is open inside, and not itself. */
+  /** Gives up what is pending inside, but not itself. */
   giveUpInside(reason: unknown): void {
     for (let child = this.firstOpen; child !== null; child = this.firstOpen) {
       child.#unlink(this)
@@ -147,7 +143,7 @@ export class WaitNode implements WheelEntry, WaitContext {
     }
   }
 
-  /** The deadline has passed. */
+  /** Called when the deadline has passed. */
   expire(): void {
     this.abort(new DeadlineExceededError(ms(this.wheel.now() - this.startedAt)))
   }
@@ -163,8 +159,8 @@ export class WaitNode implements WheelEntry, WaitContext {
   }
 
   /**
-   * It is over. While something inside is still open it stays linked, so that what is around can
-   * give that up.
+   * It has ended. While nodes inside are pending it stays in the tree, so that they can be given
+   * up.
    */
   leave(): void {
     const { parent } = this
@@ -179,7 +175,7 @@ export class WaitNode implements WheelEntry, WaitContext {
 
   #unlink(parent: WaitNode): void {
     const previous = this.previousOpen
-    // Out of the list already: it has no neighbour before it and is not the first.
+    // It is out of the list: it has no predecessor and is not the first.
     if (previous === null && parent.firstOpen !== this) return
     const next = this.nextOpen
     if (previous === null) parent.firstOpen = next
@@ -189,7 +185,7 @@ export class WaitNode implements WheelEntry, WaitContext {
     this.previousOpen = null
   }
 
-  /** Work begun inside goes on although it was given up; what is around it is told. */
+  /** An operation inside is abandoned: its work still runs. All nodes around it count it. */
   beginAbandoned(): void {
     for (let around = this.parent; around !== null; around = around.parent) around.abandonedInside++
   }
@@ -200,21 +196,19 @@ export class WaitNode implements WheelEntry, WaitContext {
     }
   }
 
-  /** Whether work begun inside goes on although it was given up. */
+  /** Whether abandoned operations inside still run. */
   get hasAbandoned(): boolean {
     return this.abandonedInside > 0
   }
 
-  /** Called when the last of it has ended. */
+  /** Called when the last abandoned operation inside has ended. */
   onAbandonedEnded(): void {}
 }
 
-/**
- * What is around a wait that belongs to no scope: no deadline, no list of waits, never given up.
- */
+/** The parent of waits that are part of nothing: no deadline, no list of waits, never given up. */
 export const ROOT: WaitNode = new WaitNode(null)
 
-/** Writes down that something was not begun at all. */
+/** Records a call that was refused. */
 export function recordRefusal(parent: WaitNode, name: string): void {
   if (parent.home === null) return
   const now = parent.wheel.now()

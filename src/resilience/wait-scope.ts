@@ -7,21 +7,22 @@ import { ROOT, type WaitContext, WaitNode, type WaitsHolder } from './wait-node.
 import { type WaitRecord, Waits } from './waits.ts'
 
 /**
- * One unit of work, such as a request: what AsyncLocalStorage carries through everything it starts.
- * Its waits end by its deadline, less the reserve, and are written down in its list of waits.
+ * One unit of work, such as a request. AsyncLocalStorage carries it through everything that the
+ * work starts. Its waits end by its deadline, less the reserve, and are recorded in its list of
+ * waits.
  */
 export class WaitScope extends WaitNode implements WaitsHolder {
   declare protected kept: Waits | null
 
   /**
-   * Does not watch its own deadline: `watchDeadline` does.
+   * Call `watchDeadline` to give the work up at its deadline.
    *
-   * @param startedAt milliseconds of the wheel's clock; undefined: the class that calls this sets
-   *   all of the fields itself
+   * @param startedAt milliseconds of the wheel's clock; undefined if the subclass sets all fields
+   *   itself
    * @param deadline the instant by which all of it must have ended
-   * @param reserve milliseconds before the deadline that its waits leave; default 0
-   * @param parent the work it is part of; default none
-   * @param wheel default: the parent's, else that of this process
+   * @param reserve milliseconds before the deadline that waits inside do not use; default 0
+   * @param parent the work that it is part of; default none
+   * @param wheel default: that of the parent, else that of the process
    */
   constructor(
     startedAt?: number,
@@ -42,12 +43,12 @@ export class WaitScope extends WaitNode implements WaitsHolder {
     return this.kept
   }
 
-  /** Whether anything was awaited yet, without making a list of waits. */
+  /** Whether there was a wait; does not create the list. */
   get hasWaited(): boolean {
     return this.kept !== null
   }
 
-  /** What is awaited now, the longest first. */
+  /** The pending waits, the oldest first. */
   open(): readonly WaitRecord[] {
     return this.kept === null ? [] : this.kept.open()
   }
@@ -63,28 +64,27 @@ export class WaitScope extends WaitNode implements WaitsHolder {
 }
 
 /**
- * Carries the scope through awaits, timers, ticks and events. A request is one scope to all copies
- * of Punctual in its process.
+ * Carries the scope through awaits, timers, ticks and events. All copies of Punctual in a process
+ * share it, so that a request is one scope to all of them.
  */
 export const waitScopes: AsyncLocalStorage<WaitScope> = new ProcessGlobal<AsyncLocalStorage<WaitScope>>(
   'waitScopes',
 ).getOrCreate(() => new AsyncLocalStorage())
 
-/** The scope of the work that is running, e.g. of the request; undefined outside of any. */
+/** The scope of the code that is running, such as its request; undefined outside of any. */
 export function currentWaits(): WaitScope | undefined {
   return waitScopes.getStore()
 }
 
 /**
- * What is being called into, while its function runs synchronously: so that a policy inside a wait,
- * or a wait inside a policy, belongs to it without being told. AsyncLocalStorage would know it
- * after an `await` too, for as much as everything else in a wait costs.
+ * The wait or policy whose function is running synchronously, so that a wait inside belongs to it.
+ * AsyncLocalStorage would also know it after an `await`, but would double the cost of a wait.
  */
 let callee: WaitNode | null = null
-/** The scope in which that was called. */
+/** The scope in which it was called. */
 let calleeScope: WaitScope | undefined
 
-/** Calls `work` such that what it begins before its first `await` belongs to `node`. */
+/** Calls `work`; what it starts before its first `await` belongs to `node`. */
 export function callWithin<T>(node: WaitNode, work: (wait: WaitContext) => T): T {
   const outer = callee
   const outerScope = calleeScope
@@ -98,10 +98,11 @@ export function callWithin<T>(node: WaitNode, work: (wait: WaitContext) => T): T
   }
 }
 
-/** What a wait that begins now belongs to. */
+/** The parent of a wait that starts now. */
 export function currentParent(): WaitNode {
   const scope = waitScopes.getStore()
-  // A cut runs no `finally`: a callee that was left behind is over, or was called in another scope.
+  // An interrupt runs no `finally`: a callee that is left over has ended, or belongs to another
+  // scope.
   if (callee !== null && !callee.over && calleeScope === scope) return callee
   if (scope === undefined) return ROOT
   return scope instanceof WaitScope ? scope : adopt(scope)
@@ -110,8 +111,8 @@ export function currentParent(): WaitNode {
 const adopted = new WeakMap<WaitScope, WaitScope>()
 
 /**
- * Stands in for a scope that another copy of Punctual has made: classes of two copies cannot link
- * to each other. Ledger and context are the original's.
+ * Represents a scope that another copy of Punctual created, because classes of two copies cannot
+ * link to each other. The list of waits and the context are those of the original.
  */
 function adopt(foreign: WaitScope): WaitScope {
   let own = adopted.get(foreign)
@@ -130,17 +131,17 @@ function adopt(foreign: WaitScope): WaitScope {
   return own
 }
 
-/** Options of everything that waits. */
+/** The option of everything that waits. */
 export interface ParentOption {
   /**
-   * What this is part of, for work that has awaited something before: the object that its own
-   * function was given. Default: the wait or policy whose function is being called, else the
-   * current scope. `null`: nothing, not even the request.
+   * What the wait is part of: the object that a function received from its own wait or policy, for
+   * use after an `await`. Default: the wait or policy whose function is running, else the current
+   * scope. `null`: nothing, not even the request.
    */
   readonly parent?: WaitContext | null
 }
 
-/** @throws InvalidOptionError for a parent that is not of Punctual's making */
+/** @throws InvalidOptionError for an object that is not from a wait of Punctual */
 export function parentOf(options: ParentOption | undefined): WaitNode {
   const parent = options?.parent
   if (parent === undefined) return currentParent()

@@ -7,31 +7,31 @@ function record(name: string): { -readonly [Key in keyof WaitRecord]: WaitRecord
   return { name, startedAt: 0, timeout: ms(5), outcome: null, endedAt: null }
 }
 
-test('a ledger holds waits in the order they began, and says what is still awaited', () => {
-  const ledger = new Waits()
+test('a list of waits has them in order of their start, and knows the pending ones', () => {
+  const list = new Waits()
   const [one, two, three] = ['one', 'two', 'three'].map(record) as [WaitRecord, ReturnType<typeof record>, WaitRecord]
-  for (const wait of [one, two, three]) ledger.begin(wait)
+  for (const wait of [one, two, three]) list.begin(wait)
   two.outcome = 'degraded'
-  ledger.end(two)
-  assert.deepEqual(ledger.recorded, [one, two, three])
-  assert.deepEqual(ledger.open(), [one, three])
-  assert.equal(ledger.count('degraded'), 1)
-  assert.equal(ledger.count('ok'), 0)
+  list.end(two)
+  assert.deepEqual(list.recorded, [one, two, three])
+  assert.deepEqual(list.open(), [one, three])
+  assert.equal(list.count('degraded'), 1)
+  assert.equal(list.count('ok'), 0)
 })
 
-test('beyond its bound waits are only counted, but what is awaited is always named', () => {
-  const ledger = new Waits(2)
+test('waits beyond the bound are counted, but pending waits always have a name', () => {
+  const list = new Waits(2)
   const waits = Array.from({ length: 5 }, (_, index) => record(`${index}`))
-  for (const wait of waits) ledger.begin(wait)
-  assert.equal(ledger.recorded.length, 2)
-  assert.equal(ledger.unrecorded, 3)
-  assert.deepEqual(ledger.open(), waits)
+  for (const wait of waits) list.begin(wait)
+  assert.equal(list.recorded.length, 2)
+  assert.equal(list.unrecorded, 3)
+  assert.deepEqual(list.open(), waits)
   const outcomes: WaitOutcome[] = ['ok', 'failed', 'ok', 'ok', 'aborted']
   for (const [index, wait] of waits.entries()) {
     wait.outcome = outcomes[index] ?? null
-    ledger.end(wait)
+    list.end(wait)
   }
-  assert.deepEqual(ledger.open(), [])
-  assert.deepEqual([ledger.count('ok'), ledger.count('failed'), ledger.count('aborted')], [3, 1, 1])
-  assert.equal(ledger.recorded.length, 2)
+  assert.deepEqual(list.open(), [])
+  assert.deepEqual([list.count('ok'), list.count('failed'), list.count('aborted')], [3, 1, 1])
+  assert.equal(list.recorded.length, 2)
 })

@@ -1,35 +1,35 @@
 import type { Milliseconds } from './duration.ts'
 
 /**
- * How a wait ended. `expired`: it ran out, and nothing took its place. `degraded`: a fallback took
- * its place. `aborted`: given up for a reason that is no time-out. `refused`: not begun.
+ * How a wait ended. `timed-out`: without a fallback. `degraded`: with a fallback. `aborted`: given
+ * up for a reason that is not a timeout. `refused`: not started.
  */
 export type WaitOutcome = 'ok' | 'failed' | 'timed-out' | 'degraded' | 'aborted' | 'refused'
 
-/** One wait, as it is written down. */
+/** The record of one wait. */
 export interface WaitRecord {
   readonly name: string
   /** Milliseconds of the monotonic clock. */
   readonly startedAt: number
-  /** What it was allowed, in milliseconds. */
+  /** In milliseconds. */
   readonly timeout: Milliseconds
-  /** Null while it is awaited. */
+  /** Null while it is pending. */
   readonly outcome: WaitOutcome | null
-  /** Milliseconds of the monotonic clock; null while it is awaited. */
+  /** Milliseconds of the monotonic clock; null while it is pending. */
   readonly endedAt: number | null
 }
 
 const BOUND = 100
 
 /**
- * The waits of one unit of work, in the order they began: at most `bound` of them by name, the rest
+ * The waits of one unit of work in the order of their start: the first 100 by name, the others
  * counted.
  */
 export class Waits {
   readonly #bound: number
   readonly #recorded: WaitRecord[] = []
   #unrecorded = 0
-  /** Those beyond the bound that are still awaited: it must be possible to say what for. */
+  /** Pending waits beyond the bound, so that a timeout can name them. */
   #openBeyond: Set<WaitRecord> | null = null
   readonly #counts: Record<WaitOutcome, number> = {
     ok: 0,
@@ -40,7 +40,7 @@ export class Waits {
     refused: 0,
   }
 
-  /** @param bound how many waits are kept; default 100 */
+  /** @param bound how many waits are recorded; default 100 */
   constructor(bound: number = BOUND) {
     this.#bound = bound
   }
@@ -50,17 +50,17 @@ export class Waits {
     return this.#recorded
   }
 
-  /** How many came after the bound was reached. */
+  /** How many waits are not recorded. */
   get unrecorded(): number {
     return this.#unrecorded
   }
 
-  /** How many of all waits ended so. */
+  /** How many of all waits ended with this outcome. */
   count(outcome: WaitOutcome): number {
     return this.#counts[outcome]
   }
 
-  /** What is still awaited, the longest first; those beyond the bound too. */
+  /** The pending waits, the oldest first, including those beyond the bound. */
   open(): readonly WaitRecord[] {
     const open = this.#recorded.filter(({ outcome }) => outcome === null)
     return this.#openBeyond === null ? open : [...open, ...this.#openBeyond]
@@ -76,7 +76,7 @@ export class Waits {
     this.#openBeyond.add(record)
   }
 
-  /** To be called once the record has its outcome. */
+  /** Call it when the record has its outcome. */
   end(record: WaitRecord): void {
     if (record.outcome !== null) this.#counts[record.outcome]++
     if (this.#openBeyond !== null) this.#openBeyond.delete(record)

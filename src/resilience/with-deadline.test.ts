@@ -19,7 +19,7 @@ describe('withDeadline', () => {
     assert.equal(currentWaits(), undefined)
   })
 
-  it('ends at its limit with everything inside, and waits inside leave the reserve', async () => {
+  it('ends at its timeout with everything inside, and waits inside leave the reserve', async () => {
     const clock = new ManualClock()
     let scope: WaitScope | undefined
     const whole = withDeadline(
@@ -45,7 +45,7 @@ describe('withDeadline', () => {
     assert.equal(scope.signal.aborted, true)
   })
 
-  it('inside other work the nearer deadline counts, and giving up that gives up this', async () => {
+  it('uses the nearer deadline inside other work, and is given up with it', async () => {
     const clock = new ManualClock()
     await withDeadline(
       'work',
@@ -69,7 +69,7 @@ describe('withDeadline', () => {
     ).catch((error: unknown) => assert.ok(error instanceof ShutdownError))
   })
 
-  it('a signal gives it up', async () => {
+  it('is given up by a signal', async () => {
     const controller = new AbortController()
     const reason = new ShutdownError()
     const work = withDeadline('work', '5s', () => withTimeout('job', '5s', () => never), { signal: controller.signal })
@@ -77,7 +77,7 @@ describe('withDeadline', () => {
     await assert.rejects(work, reason)
   })
 
-  it('wrong limits are rejections that say what is wrong', async () => {
+  it('rejects with an error for invalid durations', async () => {
     await assert.rejects(
       withDeadline('nightly', -1, () => 1),
       { name: 'InvalidOptionError', details: { option: 'timeout', given: -1 } },
@@ -90,7 +90,7 @@ describe('withDeadline', () => {
 })
 
 describe('a scope', () => {
-  it('costs neither signal nor waits until they are asked for', () => {
+  it('creates signal and list of waits on first use', () => {
     const scope = new WaitScope(0, deadlineAt(10))
     assert.equal(scope.hasWaited, false)
     assert.deepEqual(scope.open(), [])
@@ -99,7 +99,7 @@ describe('a scope', () => {
     assert.equal(scope.hasWaited, true)
   })
 
-  it('that watches its deadline gives everything up then, without keeping the process alive', async () => {
+  it('gives everything up at a watched deadline, without keeping the process alive', async () => {
     const clock = new ManualClock()
     const scope = new WaitScope(0, deadlineAt(1_000), 0, null, clock.wheel)
     scope.watchDeadline()
@@ -116,7 +116,7 @@ describe('a scope', () => {
     assert.equal(scope.waits.count('timed-out'), 1)
   })
 
-  it('a signal that is asked for late is aborted already', () => {
+  it('aborts a signal that is created late at once', () => {
     const scope = new WaitScope(0, deadlineAt(10))
     const reason = new ShutdownError()
     scope.abort(reason)
@@ -124,13 +124,13 @@ describe('a scope', () => {
     assert.equal(scope.signal.reason, reason)
   })
 
-  it('two copies of the package share the scopes of a process', async () => {
+  it('is shared by two copies of the package', async () => {
     const copy = (await import(`./wait-scope.ts?copy=${process.pid}`)) as typeof import('./wait-scope.ts')
     assert.notEqual(copy.WaitScope, WaitScope)
     assert.equal(copy.waitScopes, waitScopes)
   })
 
-  it('a wait of the one copy in a scope of the other ends by its deadline, also when that has been moved', async () => {
+  it('limits a wait of another copy of the package, also after its deadline moved', async () => {
     const copy = (await import(`./wait-scope.ts?copy=${process.pid}`)) as typeof import('./wait-scope.ts')
     const now = monotonicNow()
     const foreign = new copy.WaitScope(now, deadlineAt(now + 60_000))

@@ -6,25 +6,30 @@ import { type ParentOption, parentOf, WaitScope } from './wait-scope.ts'
 import { startWait, type WaitOptions } from './with-timeout.ts'
 
 export interface WithDeadlineOptions extends ParentOption {
-  /** What its waits leave of that, so that something can be made of their failure; default 0. */
+  /**
+   * Time before the deadline that waits inside do not use, so that their failure can be handled.
+   * Default: 0.
+   */
   readonly reserve?: Duration
-  /** Gives all of it up when it is aborted. */
+  /** Gives the work up when it is aborted. */
   readonly signal?: AbortSignal
   /**
-   * The timers of everything inside; default: those of the process. For tests: `new
-   * ManualClock().wheel`. Work that goes by a clock of its own is part of nothing else.
+   * The clock of everything inside, for tests: `new ManualClock().wheel`. Work with its own clock
+   * is not part of the surrounding scope. Default: the clock of the process.
    */
   readonly wheel?: TimerWheel
 }
 
 /**
- * Runs work outside of requests (a job, a command, a test) in a scope of its own: everything it
- * awaits ends by its deadline, is written down in its list of waits, and is given up with it.
- * `currentWaits()` inside is the scope.
+ * Runs work outside of requests, such as a job, a command or a test, in a scope of its own: all its
+ * waits end by its deadline, are recorded in its list of waits, and are given up with it. Inside,
+ * `currentWaits()` is the scope.
  *
- * @returns what `work` returns; rejects with a `WaitTimeoutError` when the limit runs out, with the
- *   reason when it is given up
- * @throws RangeError (as a rejection) for limits that are no lengths of time
+ * @param name what the work is; appears in errors and in the list of waits
+ * @param timeout how long it may take in all, if the deadline around it is not sooner
+ * @returns what `work` returns; rejects with a `WaitTimeoutError` at the timeout, or with the
+ *   reason if it is given up
+ * @throws InvalidOptionError (as a rejection) for an invalid duration
  */
 export function withDeadline<Value>(
   name: string,
@@ -33,8 +38,9 @@ export function withDeadline<Value>(
   options: WithDeadlineOptions = {},
 ): Promise<Value> {
   try {
-    const limit = readDuration(`"${name}"`, 'timeout', timeout)
-    const reserve = options.reserve === undefined ? 0 : readDuration(`"${name}"`, 'reserve', options.reserve)
+    const own = readDuration(`withDeadline("${name}")`, 'timeout', timeout)
+    const reserve =
+      options.reserve === undefined ? 0 : readDuration(`withDeadline("${name}")`, 'reserve', options.reserve)
     const parent =
       options.wheel === undefined
         ? parentOf(options)
@@ -43,7 +49,7 @@ export function withDeadline<Value>(
     return startWait(
       parent,
       name,
-      limit,
+      own,
       async (wait) => {
         const node = wait as WaitNode
         const scope = new WaitScope(node.startedAt, node.deadline, reserve, node)

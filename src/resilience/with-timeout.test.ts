@@ -11,7 +11,7 @@ import { currentWaits, type WaitScope } from './wait-scope.ts'
 import { withDeadline } from './with-deadline.ts'
 import { withTimeout } from './with-timeout.ts'
 
-/** Work that ends when it is told to. */
+/** Work that a test can end. */
 function pending<Value>(): {
   promise: Promise<Value>
   resolve: (value: Value) => void
@@ -35,7 +35,7 @@ async function settled(promise: Promise<unknown>): Promise<unknown> {
 
 let clock = new ManualClock()
 
-/** Runs a test in a scope that goes by the manual clock. */
+/** Runs a test in a scope with a manual clock. */
 function scoped<Value>(job: (scope: WaitScope) => Promise<Value>, limit = 30_000, reserve = 0): Promise<Value> {
   clock = new ManualClock(1_000)
   return withDeadline('test', limit, job, { reserve, wheel: clock.wheel })
@@ -52,11 +52,11 @@ afterEach(() => {
 })
 
 describe('withTimeout', () => {
-  it('gives what the work gives, at once or later, and writes it down', () =>
+  it('returns the result of the work, at once or later, and records it', () =>
     scoped(async (scope) => {
       assert.equal(await withTimeout('value', '5s', () => 7), 7)
       assert.equal(await withTimeout('promise', '5s', async () => 'later'), 'later')
-      // biome-ignore lint/suspicious/noThenProperty: a promise of somebody else's making is what is tested
+      // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable that is not a promise
       const foreign = { then: (resolve: (value: number) => void) => resolve(9) }
       assert.equal(await withTimeout('thenable', '5s', () => foreign as PromiseLike<number>), 9)
       assert.deepEqual(outcomes(scope), ['value ok', 'promise ok', 'thenable ok'])
@@ -79,7 +79,7 @@ describe('withTimeout', () => {
       assert.deepEqual(outcomes(scope), ['throws failed', 'rejects failed'])
     }))
 
-  it('ends at its limit, with its name, limit, length and cause, and aborts the signal with the same error', () =>
+  it('times out with its name, timeout, length and limit, and aborts the signal with the same error', () =>
     scoped(async (scope) => {
       let told: WaitContext | undefined
       const wait = withTimeout('user', '5s', (given) => {
@@ -106,7 +106,7 @@ describe('withTimeout', () => {
       assert.deepEqual(scope.open(), [])
     }))
 
-  it('ends by the deadline less the reserve, if that is sooner, and says so', () =>
+  it('ends at the deadline less the reserve if that is sooner, and reports it', () =>
     scoped(
       async () => {
         const wait = assert.rejects(
@@ -127,7 +127,7 @@ describe('withTimeout', () => {
       100,
     ))
 
-  it('is not begun with less time than it is worth', () =>
+  it('is not started with less time than atLeast', () =>
     scoped(async (scope) => {
       await clock.advance('990ms')
       await assert.rejects(
@@ -138,7 +138,7 @@ describe('withTimeout', () => {
       assert.deepEqual(outcomes(scope), ['mail refused', 'mail ok'])
     }, 1_000))
 
-  it('takes the fallback when it expires, and is degraded then', () =>
+  it('takes the fallback at the timeout, and is degraded', () =>
     scoped(async (scope) => {
       const value = withTimeout('value', '1s', () => never, { fallback: [] as string[] })
       const made = withTimeout('made', '1s', () => never, { fallback: (expired) => expired.wait })
@@ -156,7 +156,7 @@ describe('withTimeout', () => {
       assert.equal(scope.waits.count('degraded'), 4)
     }))
 
-  it('a fallback that fails or hangs leaves the expiry, with what went wrong as its cause', () =>
+  it('rejects with the timeout if the fallback fails or hangs, with its error as the cause', () =>
     scoped(async (scope) => {
       const failure = new Error('planted')
       const fails = withTimeout('fails', '1s', () => never, { fallback: () => Promise.reject(failure) })
@@ -180,7 +180,7 @@ describe('withTimeout', () => {
       assert.equal(scope.waits.count('timed-out'), 4)
     }))
 
-  it('disposes of a late result, drops a late rejection, and counts the zombie until then', () =>
+  it('disposes of a late result, drops a late rejection, and counts as abandoned until then', () =>
     scoped(async () => {
       const result = pending<string>()
       const failure = pending<string>()
@@ -193,7 +193,7 @@ describe('withTimeout', () => {
       await clock.advance('1s')
       await checked
       assert.equal(abandonedOperations().get('late'), 2)
-      failure.reject(new Error('nobody hears this'))
+      failure.reject(new Error('a late rejection'))
       await clock.settle()
       assert.equal(abandonedOperations().get('late'), 1)
       result.resolve('a connection')
@@ -202,7 +202,7 @@ describe('withTimeout', () => {
       assert.deepEqual(disposed, ['a connection'])
     }))
 
-  it('a disposal that fails is a warning, not an error', () =>
+  it('warns if dispose fails', () =>
     scoped(async () => {
       const result = pending<string>()
       const other = pending<string>()
@@ -222,7 +222,7 @@ describe('withTimeout', () => {
       }
     }))
 
-  it('a scope that is given up rejects its waits with the very reason, which is no time-out and takes no fallback', () =>
+  it('rejects with the reason if its scope is given up, without a fallback', () =>
     scoped(async (scope) => {
       const gone = new ClientDisconnectedError()
       let signal: AbortSignal | undefined
@@ -252,7 +252,7 @@ describe('withTimeout', () => {
       assert.deepEqual(disposed, ['late'])
     }))
 
-  it('is given up while its fallback is made, too', () =>
+  it('is given up during its fallback, too', () =>
     scoped(async (scope) => {
       const wait = withTimeout('query', '1s', () => never, { fallback: () => never })
       await clock.advance('1s')
@@ -262,7 +262,7 @@ describe('withTimeout', () => {
       assert.equal(scope.waits.count('aborted'), 2)
     }))
 
-  it('is given up by its own work, whatever that returns then', () =>
+  it('is given up by its own work, for any result of that', () =>
     scoped(async (scope) => {
       const disposed: number[] = []
       const wait = withTimeout(
@@ -279,7 +279,7 @@ describe('withTimeout', () => {
       assert.deepEqual(disposed, [7])
     }))
 
-  it('is given up by a signal that it was given', () =>
+  it('is given up by the signal in its options', () =>
     scoped(async (scope) => {
       const controller = new AbortController()
       const wait = withTimeout('query', '5s', () => never, { signal: controller.signal })
@@ -297,7 +297,7 @@ describe('withTimeout', () => {
       assert.deepEqual(outcomes(scope), ['query aborted', 'done ok', 'after refused'])
     }))
 
-  it('a wait begun by the work of another ends with it', () =>
+  it('ends with the wait whose work started it', () =>
     scoped(async (scope) => {
       let inner: Promise<unknown> = Promise.resolve()
       let innerTold: WaitContext | undefined
@@ -316,7 +316,7 @@ describe('withTimeout', () => {
       assert.equal(scope.waits.count('timed-out'), 2)
     }))
 
-  it('after an await the work says itself what a wait belongs to', () =>
+  it('belongs to its parent option after an await', () =>
     scoped(async () => {
       const gate = pending<void>()
       const outer = withTimeout('outer', '1s', async (wait) => {
@@ -345,7 +345,7 @@ describe('withTimeout', () => {
       await assert.rejects(outer, WaitTimeoutError)
     }))
 
-  it('a wait that outlives the one around it is given up with the scope', () =>
+  it('is given up with the scope if it outlives the wait around it', () =>
     scoped(async (scope) => {
       let inner: Promise<unknown> = Promise.resolve()
       await withTimeout('outer', '5s', () => {
@@ -355,7 +355,7 @@ describe('withTimeout', () => {
       await assert.rejects(inner, { kind: 'shutdown' })
     }))
 
-  it('one without parent belongs to nothing', () =>
+  it('belongs to nothing with parent null', () =>
     scoped(async (scope) => {
       const work = pending<number>()
       const detached = withTimeout('detached', '5s', () => work.promise, { parent: null })
@@ -365,7 +365,7 @@ describe('withTimeout', () => {
       assert.deepEqual(scope.waits.recorded, [])
     }))
 
-  it('one without parent is what a wait in its function belongs to', () =>
+  it('is the parent of a wait in its function, also with parent null', () =>
     scoped(async (scope) => {
       const work = pending<number>()
       const detached = withTimeout('outer', '5s', () => withTimeout('inner', '5s', () => work.promise), {
@@ -388,7 +388,7 @@ describe('withTimeout', () => {
     )
   })
 
-  it('listeners of the signal and fallbacks run in the scope of the work', () =>
+  it('runs listeners of the signal and the fallback in the scope of the work', () =>
     scoped(async (scope) => {
       const seen: unknown[] = []
       const wait = withTimeout(
@@ -405,7 +405,7 @@ describe('withTimeout', () => {
       assert.deepEqual(seen, [scope, scope])
     }))
 
-  it('wrong limits and parents are rejections that say what is wrong', async () => {
+  it('rejects with an error for invalid durations and parents', async () => {
     await assert.rejects(
       withTimeout('user', Number.NaN, () => 1),
       { name: 'InvalidOptionError', details: { option: 'timeout', given: Number.NaN } },
@@ -421,7 +421,7 @@ describe('withTimeout', () => {
     )
   })
 
-  it('keeps the process alive until it ends, and no longer', () => {
+  it('keeps the process alive until it ends', () => {
     const url = JSON.stringify(new URL('./with-timeout.ts', import.meta.url).href)
     const run = (code: string): string =>
       execFileSync(process.execPath, ['--input-type=module', '-e', `import { withTimeout } from ${url}\n${code}`], {

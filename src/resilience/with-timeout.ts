@@ -9,43 +9,44 @@ import type { WaitOutcome } from './waits.ts'
 
 export interface WithTimeoutOptions<Value, Otherwise = never> extends ParentOption {
   /**
-   * Taken in place of the result when the wait expires, or is refused for lack of time: a value, or
-   * a function that makes one. What a function promises is awaited for as long as the wait itself
-   * was allowed, and may use up the reserve.
+   * Taken instead of the result when the wait times out or is refused for lack of time: a value, or
+   * a function of the error that returns one. A promise that it returns may take as long as the
+   * wait itself, and may use the reserve.
    */
   readonly fallback?: Otherwise | ((expired: WaitTimeoutError) => Otherwise | PromiseLike<Otherwise>)
   /**
-   * Called with a result that came when nobody awaited it any more, e.g. to close a connection. Its
-   * failure is a warning of the process.
+   * Called with a result that comes too late, e.g. to close a connection. An error in it becomes a
+   * process warning.
    */
   readonly dispose?: (late: Value) => unknown
-  /** Gives the wait up when it is aborted; it rejects with the signal's reason then. */
+  /** Gives the wait up when it is aborted; it rejects with the reason of the signal. */
   readonly signal?: AbortSignal
-  /** The wait is refused if less than this is left of the deadline. Default: 1 ms. */
+  /** The wait is refused if less time is left. Default: 1 ms. */
   readonly atLeast?: Duration
 }
 
 /**
- * Awaits work by name, for a limited time: `limit`, or what is left of the deadline around it less
- * the reserve, whichever is less.
+ * Waits for work with a name and a timeout: `timeout`, or the time left until the deadline around
+ * it less the reserve, whichever is less.
  *
- * The result is that of `work`. What else may happen, and how the list of waits calls it:
- * - `expired`: it ran out. The promise rejects with a `WaitTimeoutError`, and the work's signal is
+ * The result is that of `work`. The other outcomes, as the list of waits names them:
+ * - `timed-out`: the promise rejects with a `WaitTimeoutError`, and the signal of the work is
  *   aborted with the same error.
- * - `degraded`: it ran out, and the fallback took its place.
- * - `refused`: too little was left to begin. As if it had run out at once; `started` of the error
- *   is false.
- * - `aborted`: what is around it was given up (client gone, shutdown, shed, superseded). The
- *   promise rejects with that reason; there is no fallback, and it is no time-out.
- * - `failed`: the work threw or rejected. The promise rejects with the same.
+ * - `degraded`: it timed out, and the fallback was taken.
+ * - `refused`: too little time was left to start; as a timeout, but `started` of the error is
+ *   false.
+ * - `aborted`: it was given up with its request (client disconnected, shutdown, shed, superseded).
+ *   The promise rejects with that reason, without a fallback; it is not a timeout.
+ * - `failed`: the work threw or rejected. The promise rejects with the same error.
  *
- * Work that goes on afterwards counts as a zombie (`abandonedOperations`) until it ends; its late
- * result is given to `dispose`, its late rejection is dropped.
+ * Work that still runs after that counts in `abandonedOperations` until it ends; its late result
+ * goes to `dispose`, its late rejection is dropped.
  *
- * @param name what is waited for, for list of waits, errors and metrics; from a small fixed set
+ * @param name what the caller waits for; appears in errors and in the list of waits; from a small
+ *   fixed set
  * @param timeout e.g. `'5s'` or milliseconds; `'unbounded'` leaves only the deadline
- * @param work is told `signal`, `remaining` and `deadline`
- * @throws RangeError (as a rejection) for a limit that is no length of time
+ * @param work receives `signal`, `remaining` and `deadline`
+ * @throws InvalidOptionError (as a rejection) for an invalid duration
  */
 export function withTimeout<Value, Otherwise = never>(
   name: string,
@@ -61,34 +62,36 @@ export function withTimeout<Value, Otherwise = never>(
   }
 }
 
-/** What begins a wait: `Value` is what the work yields, `Otherwise` what its fallback does. */
+/**
+ * The options of `startWait`: `Value` is the result of the work, `Otherwise` that of the fallback.
+ */
 export interface WaitOptions<Value, Otherwise> {
   /**
-   * Taken in place of the result when the wait expired, or when `rescues` says so. A function is
-   * called with the error.
+   * Taken instead of the result after a timeout, or if `rescues` is true. A function receives the
+   * error.
    */
   readonly fallback?: Otherwise | ((error: unknown) => Otherwise | PromiseLike<Otherwise>)
   /** Whether the fallback is for this error of the work, too. */
   readonly rescues?: ((error: unknown) => boolean) | undefined
-  /** Called with a result that came too late. */
+  /** Called with a result that comes too late. */
   readonly dispose?: ((late: Value) => unknown) | undefined
   /** Gives the wait up when it is aborted. */
   readonly signal?: AbortSignal | undefined
-  /** The least time worth beginning for; default 1 ms, because less cannot be timed. */
+  /** The least time worth starting for. Default: 1 ms, because timers are not finer. */
   readonly atLeast?: Duration | undefined
-  /** It may use up the reserve as well: it is part of what the reserve is for. */
+  /** It may use the reserve, because it is what the reserve is for. */
   readonly spendsReserve?: boolean
 }
 
-const LEAST = 1
+const MIN_TIME = 1
 const NO_OPTIONS = {}
 
 /**
- * Begins a wait: calls `work`, and settles as it does, unless time, the surroundings or a signal
- * give it up before. One object is the timer's entry, the record in the list of waits, what `work`
- * is told, and the parent of waits inside.
+ * Starts a wait: calls `work`, and settles as it does, unless the timeout, the parent or a signal
+ * gives it up first. One object is the entry in the timer wheel, the record in the list of waits,
+ * the argument of `work`, and the parent of waits inside.
  *
- * @param own its own limit
+ * @param own its own timeout
  */
 export function startWait<Value, Otherwise = never>(
   parent: WaitNode,
@@ -104,8 +107,7 @@ export function startWait<Value, Otherwise = never>(
 }
 
 /**
- * The operation of `withTimeout`: its work is a function of the app. It never waits for its turn; a
- * fallback may take the place of its error.
+ * The operation of `withTimeout`: its work is a function of the app. It never waits for its turn.
  */
 class Wait<Value, Otherwise> extends BoundedOperation {
   readonly name: string
@@ -123,8 +125,8 @@ class Wait<Value, Otherwise> extends BoundedOperation {
     left: number,
     options: WaitOptions<Value, Otherwise>,
   ) {
-    const limit = Math.max(0, own < left ? own : left) as Milliseconds
-    super(parent, now, deadlineAt(now + limit), limit)
+    const timeout = Math.max(0, own < left ? own : left) as Milliseconds
+    super(parent, now, deadlineAt(now + timeout), timeout)
     this.name = name
     this.#own = own
     this.#options = options
@@ -133,7 +135,7 @@ class Wait<Value, Otherwise> extends BoundedOperation {
   start(work: (wait: WaitContext) => Value | PromiseLike<Value>, left: number): Promise<Value | Otherwise> {
     const parent = this.parent as WaitNode
     const { signal } = this.#options
-    const hasTime = left >= this.#least() && this.#own > 0
+    const hasTime = left >= this.#minTime() && this.#own > 0
     if (!hasTime || parent.reason !== undefined || signal?.aborted === true) {
       const promise = this.#promise()
       this.admit(hasTime, signal?.aborted === true ? { reason: signal.reason } : undefined)
@@ -156,11 +158,11 @@ class Wait<Value, Otherwise> extends BoundedOperation {
         if (this.#onSignal !== null) this.#unlisten()
         return Promise.resolve(result)
       }
-      // It was given up by its own work.
+      // The work itself gave it up.
       result = Promise.resolve(result)
     }
     const promise = this.#promise()
-    // A thenable that is no promise of the language may call back twice, or throw.
+    // A thenable that is not a native promise may call back twice, or throw.
     const native = result instanceof Promise ? result : Promise.resolve(result)
     native.then(
       (value: Value) => this.#succeed(value),
@@ -191,7 +193,7 @@ class Wait<Value, Otherwise> extends BoundedOperation {
   }
 
   #fail(error: unknown): void {
-    // The caller has been told; the late rejection is handled by having come here.
+    // The caller has its result; arriving here handles the late rejection.
     if (this.reason !== undefined) {
       this.#endLate()
       return
@@ -199,10 +201,10 @@ class Wait<Value, Otherwise> extends BoundedOperation {
     this.endWork()
     if (this.#options.rescues?.(error) === true) {
       this.wheel.cancel(this)
-      this.#rescue(error, 'failed')
+      this.#tryFallback(error, 'failed')
       return
     }
-    this.#giveError(error, 'failed')
+    this.#settleError(error, 'failed')
   }
 
   #endLate(): void {
@@ -212,8 +214,8 @@ class Wait<Value, Otherwise> extends BoundedOperation {
 
   override expire(): void {
     const { home } = this
-    // The wheel's timer has no context; listeners of the signal and the fallback belong to this
-    // work.
+    // The timer of the wheel has no context, but listeners of the signal and the fallback belong to
+    // this work.
     if (home === null) super.expire()
     else home.enter(() => super.expire())
   }
@@ -230,7 +232,7 @@ class Wait<Value, Otherwise> extends BoundedOperation {
   }
 
   protected override onTimeout(error: unknown, outcome: 'timed-out' | 'refused'): void {
-    this.#rescue(error, outcome)
+    this.#tryFallback(error, outcome)
   }
 
   protected override onGivenUp(reason: unknown): void {
@@ -238,15 +240,15 @@ class Wait<Value, Otherwise> extends BoundedOperation {
     this.#forget()
   }
 
-  /** The fallback, if there is one, in place of the error. */
-  #rescue(error: unknown, otherwise: 'timed-out' | 'failed' | 'refused'): void {
+  /** Settles with the fallback, if there is one, instead of the error. */
+  #tryFallback(error: unknown, otherwise: 'timed-out' | 'failed' | 'refused'): void {
     const { fallback } = this.#options
     if (fallback === undefined && !('fallback' in this.#options)) {
-      this.#giveError(error, otherwise)
+      this.#settleError(error, otherwise)
       return
     }
     if (typeof fallback !== 'function') {
-      this.#giveFallback(fallback as Otherwise)
+      this.#settleFallback(fallback as Otherwise)
       return
     }
     const parent = this.parent as WaitNode
@@ -254,44 +256,44 @@ class Wait<Value, Otherwise> extends BoundedOperation {
     try {
       value = callWithin(parent, () => (fallback as (error: unknown) => Otherwise | PromiseLike<Otherwise>)(error))
     } catch (failure) {
-      this.#giveFailedFallback(error, failure, otherwise)
+      this.#settleFailedFallback(error, failure, otherwise)
       return
     }
     if (!isThenable(value)) {
-      this.#giveFallback(value as Otherwise)
+      this.#settleFallback(value as Otherwise)
       return
     }
     startWait<Otherwise>(parent, `${this.name}: fallback`, this.#own, () => value, { spendsReserve: true }).then(
-      (late) => this.#giveFallback(late),
-      (failure: unknown) => this.#giveFailedFallback(error, failure, otherwise),
+      (late) => this.#settleFallback(late),
+      (failure: unknown) => this.#settleFailedFallback(error, failure, otherwise),
     )
   }
 
-  #giveFallback(value: Otherwise): void {
+  #settleFallback(value: Otherwise): void {
     if (!this.settle('degraded')) return
     this.#resolve?.(value)
     this.#forget()
   }
 
-  #giveFailedFallback(error: unknown, failure: unknown, otherwise: 'timed-out' | 'failed' | 'refused'): void {
-    // Neither must be lost: the one that is thrown has the other as its cause.
+  #settleFailedFallback(error: unknown, failure: unknown, otherwise: 'timed-out' | 'failed' | 'refused'): void {
+    // Both errors are kept: the one that is thrown has the other as its cause.
     const [thrown, cause] = otherwise === 'failed' ? [failure, error] : [error, failure]
     if (thrown instanceof Error && thrown !== cause && thrown.cause === undefined) thrown.cause = cause
-    this.#giveError(thrown, otherwise)
+    this.#settleError(thrown, otherwise)
   }
 
-  #giveError(error: unknown, outcome: WaitOutcome): void {
+  #settleError(error: unknown, outcome: WaitOutcome): void {
     if (!this.settle(outcome)) return
     this.#reject?.(error)
     this.#forget()
   }
 
-  #least(): number {
+  #minTime(): number {
     const { atLeast } = this.#options
-    return atLeast === undefined ? LEAST : readDuration(`the wait "${this.name}"`, 'atLeast', atLeast)
+    return atLeast === undefined ? MIN_TIME : readDuration(`the wait "${this.name}"`, 'atLeast', atLeast)
   }
 
-  /** A record may stay in a list of waits for long after. */
+  /** Drops references, because the record may stay in a list of waits. */
   #forget(): void {
     if (this.#onSignal !== null) this.#unlisten()
     this.#resolve = null
@@ -312,17 +314,17 @@ class Wait<Value, Otherwise> extends BoundedOperation {
   #disposeOf(value: Value): void {
     const { dispose } = this.#options
     if (dispose === undefined) return
-    const complain = (error: unknown): void => {
-      process.emitWarning(`disposing of the late result of the wait "${this.name}" failed: ${String(error)}`, {
+    const warn = (error: unknown): void => {
+      process.emitWarning(`dispose of the wait "${this.name}" failed for a late result: ${String(error)}`, {
         type: 'PunctualWarning',
         code: 'PUNCTUAL_DISPOSE_FAILED',
       })
     }
     try {
       const disposed = dispose(value)
-      if (isThenable(disposed)) Promise.resolve(disposed).then(undefined, complain)
+      if (isThenable(disposed)) Promise.resolve(disposed).then(undefined, warn)
     } catch (error) {
-      complain(error)
+      warn(error)
     }
   }
 }

@@ -15,7 +15,7 @@ for (const [name, make] of [
       await run(root).finally(() => rmSync(root, { recursive: true }))
     }
 
-    it('makes a directory with its parents, for this user only, also side by side', () =>
+    it('makes a directory with its parents, for this user only, also concurrently', () =>
       inTemporary(async (root) => {
         const path = join(root, 'a/b/c')
         await Promise.all([make(path), make(path), make(join(root, 'a/b/d'))])
@@ -23,14 +23,14 @@ for (const [name, make] of [
         for (const made of ['a', 'a/b', 'a/b/c']) assert.equal(statSync(join(root, made)).mode & 0o777, 0o700)
       }))
 
-    it('fails with what the file system says', () =>
+    it('fails with the error of the file system', () =>
       inTemporary(async (root) => {
         writeFileSync(join(root, 'file'), '')
         await assert.rejects(make(join(root, 'file')), { code: 'EEXIST' })
         await assert.rejects(make(join(root, 'file/below')), { code: 'ENOTDIR' })
       }))
 
-    it('ends where nothing can be made', { skip: process.platform !== 'linux' }, async () => {
+    it('ends where no directory can be made', { skip: process.platform !== 'linux' }, async () => {
       await assert.rejects(make('/proc/punctual/state'), (error: NodeJS.ErrnoException) => error.code !== undefined)
     })
   })

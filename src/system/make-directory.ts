@@ -2,13 +2,18 @@ import { mkdirSync, statSync } from 'node:fs'
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Readable by this user only: the state directory holds request bodies, incidents and a control socket. */
+/**
+ * Readable by this user only: the state directory holds request bodies, incidents and a control
+ * socket.
+ */
 const MODE = 0o700
 
 /**
- * Makes a directory and its missing parents, for this user only. One that exists is left as it is. Another process may do the same at the same time.
+ * Makes a directory and its missing parents, for this user only. One that exists is left as it is.
+ * Another process may do the same at the same time.
  *
- * Not by `recursive`: Node loops forever where a directory cannot exist below one that does (`/proc`), and reports ENOENT on a read-only file system.
+ * Not by `recursive`: Node loops forever where a directory cannot exist below one that does
+ * (`/proc`), and reports ENOENT on a read-only file system.
  *
  * @throws what the file system says (EACCES, EROFS, ENOSPC …)
  */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { runInThisContext } from 'node:vm'
 import { ProcessGlobal } from './process-global.ts'
 
-test('a value is shared by all that name it, and can be replaced and removed', () => {
+test('a value is shared by its name, and can be replaced and removed', () => {
   const one = new ProcessGlobal<number[]>('deferred')
   const other = new ProcessGlobal<number[]>('deferred')
   const different = new ProcessGlobal<number[]>('channel')

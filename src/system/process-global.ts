@@ -1,9 +1,11 @@
 /**
- * Everything that Punctual keeps on the global object. An app may have a copy of Punctual of its own beside the one that serves it, and the watchdog looks
- * into a paused main thread: both find these by their registered symbols. The names are part of the interface between versions: added, never reused.
+ * The values that Punctual keeps on the global object. An app may have a copy of Punctual of its
+ * own beside the one that serves it, and the watchdog evaluates code in a paused main thread: both
+ * find these values by registered symbols. The names are an interface between versions: they are
+ * added, never reused.
  */
 export type ProcessGlobalName =
-  /** How the toolkit learns that its worker is ready, and holds readiness back. */
+  /** The end of the boot of this worker, and its readiness. */
   | 'boot'
   /** The names of the durable queues that are open in this process. */
   | 'deferred'
@@ -11,7 +13,7 @@ export type ProcessGlobalName =
   | 'imports'
   /** The toolkit's channel to the arbiter. */
   | 'channel'
-  /** The instances of `once`, by name. */
+  /** The instances of `singleton`, by name. */
   | 'once'
   /** The settings that the counting of queries goes by. */
   | 'queryRules'
@@ -24,7 +26,10 @@ export type ProcessGlobalName =
 
 /** One value of this process, shared by all copies of Punctual in it. */
 export class ProcessGlobal<Value> {
-  /** A JavaScript expression for the value, for code that is evaluated elsewhere; `undefined` where there is none. */
+  /**
+   * A JavaScript expression for the value, for code that is evaluated elsewhere; `undefined` where
+   * there is none.
+   */
   readonly expression: string
   readonly #key: symbol
 
@@ -37,7 +42,7 @@ export class ProcessGlobal<Value> {
     return (globalThis as { [key: symbol]: Value | undefined })[this.#key]
   }
 
-  /** Not enumerable, so that nothing that copies or prints the global object meets it. */
+  /** Not enumerable, so that code that copies or prints the global object does not see it. */
   set(value: Value): void {
     Object.defineProperty(globalThis, this.#key, { value, configurable: true })
   }

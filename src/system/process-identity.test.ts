@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { isProcessRunning, isSameProcessTable, startOf, thisProcess } from './process-identity.ts'
 
-test('this process runs, and its identity stays', () => {
+test('this process is running, and its identity stays', () => {
   const us = thisProcess()
   assert.equal(us.pid, process.pid)
   assert.deepEqual(thisProcess(), us)
@@ -23,7 +23,7 @@ test('a process with the same pid and another start is another process', () => {
   assert.equal(isProcessRunning({ pid, start: null }), true)
 })
 
-test('a process that has exited does not run', async () => {
+test('a process that has exited is not running', async () => {
   const child = spawn(process.execPath, ['-e', ''])
   const pid = child.pid as number
   await once(child, 'exit')
@@ -31,7 +31,7 @@ test('a process that has exited does not run', async () => {
   assert.equal(startOf(pid), null)
 })
 
-test('a zombie does not run', { skip: process.platform !== 'linux' }, async () => {
+test('a zombie is not running', { skip: process.platform !== 'linux' }, async () => {
   // The shell becomes `sleep`, which does not wait for the child that the shell has started.
   const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
   try {

@@ -5,18 +5,18 @@ import { hostname } from 'node:os'
 /** Milliseconds that `ps` may take. */
 const PS_TIMEOUT = 2_000
 
-/** What tells a process from every other, now and later, here and elsewhere. What the system does not say is null. */
+/** The identity of a process across pids, reboots, containers and machines. Null is unknown. */
 export interface ProcessIdentity {
   readonly pid: number
   /**
-   * When it started, to tell it from a later process with the same pid: on Linux in clock ticks since boot, elsewhere in seconds of the epoch. For
-   * comparison only.
+   * When it started, which differs from a later process with the same pid: on Linux in clock ticks
+   * since boot, elsewhere in seconds of the epoch. For comparison only.
    */
   readonly start: number | null
   readonly hostname: string
-  /** A pid means nothing after a reboot. */
+  /** A pid is only valid until the next boot. */
   readonly bootId: string | null
-  /** The container, in effect: a pid of one means nothing in another. */
+  /** In effect the container: a pid is only valid in its own. */
   readonly pidNamespace: string | null
 }
 
@@ -34,8 +34,9 @@ export function isSameProcessTable(
 }
 
 /**
- * Whether the process that had this pid and this start still runs. A zombie does not: it runs no code and holds no file, whatever the process table says.
- * Where the system says less (`hidepid`, another user's process), a process that may be the one counts as running.
+ * Whether the process that had this pid and this start still runs. A zombie does not: it executes
+ * nothing and holds no file, although the process table still has it. If the system does not say
+ * (`hidepid`, another user's process), a process with this pid counts as running.
  *
  * @param start as `ProcessIdentity` has it; null where it was not known
  */
@@ -55,7 +56,10 @@ function exists(pid: number): boolean {
   }
 }
 
-/** When a process started, as `ProcessIdentity` has it; null for one that does not run, or of which the system does not say it. */
+/**
+ * When a process started, as `ProcessIdentity` has it; null for one that does not run, or of which
+ * the system does not say it.
+ */
 export function startOf(pid: number): number | null {
   const found = look(pid)
   return found === 'dead' || found === 'unknown' ? null : found.start
@@ -67,7 +71,10 @@ function look(pid: number): Look {
   return process.platform === 'linux' ? lookInProc(pid) : lookByPs(pid)
 }
 
-/** `/proc/<pid>/stat`: the third field is the state, the 22nd the start. The name before them may hold anything, parentheses included. */
+/**
+ * `/proc/<pid>/stat`: the third field is the state, the 22nd the start. The name before them may
+ * hold anything, parentheses included.
+ */
 function lookInProc(pid: number): Look {
   const stat = read(`/proc/${pid}/stat`)
   if (stat === null) return 'unknown'

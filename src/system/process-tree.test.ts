@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { descendants, killAll } from './process-tree.ts'
 
-test('children and grandchildren are found, and ended', { skip: process.platform !== 'linux' }, async () => {
+test('children and grandchildren are found and killed', { skip: process.platform !== 'linux' }, async () => {
   const script = `require('node:child_process').spawn('sleep', ['60']).on('spawn', () => process.stdout.write('x')); setInterval(() => {}, 1000)`
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] })
   await once(child.stdout, 'data')

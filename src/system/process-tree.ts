@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
- * Every process below `pid`, children before grandchildren. A worker that is killed while it waits in `execSync` would leave its child behind,
- * so whoever kills a worker ends these too. Empty where there is no /proc, or nothing below.
+ * Lists the processes below `pid`, children before grandchildren; empty without `/proc`. A worker
+ * that is killed during `execSync` would leave its child running, so these are killed, too.
  */
 export function descendants(pid: number): number[] {
   const found: number[] = []
@@ -26,13 +26,13 @@ function children(pid: number): number[] {
   }
 }
 
-/** SIGKILL to each; one that has gone meanwhile is no matter. */
+/** Sends SIGKILL to each; a process that has exited is ignored. */
 export function killAll(pids: readonly number[]): void {
   for (const pid of pids) {
     try {
       process.kill(pid, 'SIGKILL')
     } catch {
-      // ESRCH: it has left by itself.
+      // ESRCH: it has exited by itself.
     }
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { singleton } from './singleton.ts'
 
-test('an instance is made once, whoever asks', () => {
+test('an instance is created once', () => {
   let made = 0
   const make = (): object => ({ number: ++made })
   assert.equal(singleton('once.test: plain', make), singleton('once.test: plain', make))
@@ -19,7 +19,7 @@ test('a second copy of the module finds the instance of the first', async () => 
   )
 })
 
-test('who asks while it is being made shares the making', async () => {
+test('callers share an instance that is being created', async () => {
   let made = 0
   const make = async (): Promise<object> => ({ number: ++made })
   const [one, other] = await Promise.all([singleton('once.test: shared', make), singleton('once.test: shared', make)])
@@ -27,7 +27,7 @@ test('who asks while it is being made shares the making', async () => {
   assert.equal(made, 1)
 })
 
-test('a creation that failed is tried again', async () => {
+test('a failed creation is repeated', async () => {
   const notYet = new Error('not yet')
   let tries = 0
   const make = async (): Promise<string> => {
@@ -45,7 +45,7 @@ test('a creation that failed is tried again', async () => {
   assert.equal(singleton('once.test: thrown', throwing), 'made')
 })
 
-test('an instance that needs itself is refused with its name', () => {
+test('an instance that needs itself is rejected with its name', () => {
   const make = (): unknown => singleton('once.test: itself', make)
   assert.throws(() => singleton('once.test: itself', make), {
     code: 'PUNCTUAL_USAGE',

@@ -1,49 +1,45 @@
 import { PunctualError } from '../errors/punctual-error.ts'
 import { isThenable } from './is-thenable.ts'
+import { ProcessGlobal } from './process-global.ts'
 
-/** On the global object, so that a second copy of this package, or of the module that asks, finds the same instance. */
-const KEY = Symbol.for('punctual.once')
+type Instances = Map<string, { value: unknown } | 'being created'>
 
-type Instances = Map<string, { value: unknown } | 'being made'>
-
-function instances(): Instances {
-  const holder = globalThis as { [KEY]?: Instances }
-  holder[KEY] ??= new Map()
-  return holder[KEY]
-}
+const instances = new ProcessGlobal<Instances>('once')
 
 /**
- * One instance per process, by name, however many modules ask for it: made by the first who asks, then shared.
+ * Returns the one instance of this process with a name: the first call creates it, later calls
+ * share it, also from another copy of this package or of the calling module.
  *
- * `create` may return a promise; who asks while it is pending shares it. A creation that throws or rejects is not kept: the next who asks
- * tries again. Whoever asks gets what the first `create` of that name made, so a name must always mean the same thing.
+ * `create` may return a promise; callers share it while it is pending. A creation that throws or
+ * rejects is not kept, and the next call tries again. A name must always mean the same thing,
+ * because all callers get what the first `create` returned.
  *
- * @throws {PunctualError} `PUNCTUAL_USAGE` when `create` asks for the very instance it is making.
+ * @throws PunctualError `PUNCTUAL_USAGE` if `create` asks for the instance that it is creating
  */
 export function singleton<T>(name: string, create: () => T): T {
-  const made = instances()
-  const found = made.get(name)
-  if (found === 'being made') {
+  const all = instances.getOrCreate(() => new Map())
+  const found = all.get(name)
+  if (found === 'being created') {
     throw new PunctualError(
       'PUNCTUAL_USAGE',
-      `once('${name}') was asked for by its own creation; take what is needed for it from elsewhere`,
+      `singleton("${name}") is used during its own creation; create what it depends on separately`,
       { details: { name } },
     )
   }
   if (found !== undefined) return found.value as T
-  made.set(name, 'being made')
+  all.set(name, 'being created')
   try {
     const value = create()
     const entry = { value }
-    made.set(name, entry)
+    all.set(name, entry)
     if (isThenable(value)) {
       value.then(undefined, () => {
-        if (made.get(name) === entry) made.delete(name)
+        if (all.get(name) === entry) all.delete(name)
       })
     }
     return value
   } catch (error) {
-    made.delete(name)
+    all.delete(name)
     throw error
   }
 }

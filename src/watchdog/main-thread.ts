@@ -62,7 +62,7 @@ export class MainThread {
   #session: Session | null = null
   /** A pause is requested and has not taken effect. */
   #pending = false
-  /** V8 ignores a request for a pause until the main thread has left the one before. */
+  /** V8 ignores a request for a pause until the main thread has resumed from the previous one. */
   #resuming = false
   #requestedAt = 0
   #lateLandings = 0

@@ -34,7 +34,7 @@ export function publishRuntime(value: WorkerRuntime): void {
  * @param name appears in incidents
  * @param timeout how long the job may take, e.g. `'20s'` or milliseconds; must be finite
  * @returns what the job returns
- * @throws InvalidOptionError for a timeout that is not finite and positive; whatever the job throws
+ * @throws InvalidOptionError for a timeout that is not finite and positive, or what the job throws
  */
 export function allowBlocking<T>(name: string, timeout: string | number, job: () => T): T {
   const allowed: Milliseconds | undefined = typeof timeout === 'number' ? ms(timeout) : parseDuration(timeout)

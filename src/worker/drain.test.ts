@@ -102,7 +102,7 @@ describe('Drain', () => {
     const used = await connect()
     await used.ask('/')
     const unused = await connect()
-    // Accepted: its server has answered somebody who came later.
+    // It is accepted: the server has answered a later client.
     await (await connect()).ask('/')
     const { done } = leave()
     await Promise.all([used.ended, unused.ended])

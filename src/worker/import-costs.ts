@@ -24,7 +24,8 @@ interface Branch {
 }
 
 /**
- * The tree of what was imported, each module under whoever imported it first, the costliest first.
+ * The tree of imports, the most expensive first. Each module is below the one that imported it
+ * first.
  */
 export function bootProfile(imports: ImportProfile, cwd: string): BootProfile {
   const branches = new Map<string, Branch>()
@@ -86,7 +87,7 @@ function count({ imports }: ImportCost): number {
 }
 
 /**
- * The path of a module as a person in `cwd` would type it; inside of packages from the package on.
+ * The path of a module relative to `cwd`; of a module in a package, from the package name on.
  */
 function shortName(url: string, cwd: string): string {
   if (!url.startsWith('file:')) return url
