@@ -1,4 +1,4 @@
-import type { QueueState } from '../diagnostics/modules/queue-report.ts'
+import type { QueueState } from '../diagnostics/modules/queue.ts'
 import { ShutdownError } from '../resilience/abort-reason.ts'
 import { delayAfter } from '../resilience/back-off.ts'
 import { monotonicNow, wallClock } from '../resilience/clock.ts'

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { QueueReport } from '../diagnostics/modules/queue-report.ts'
+import type { QueueReport } from '../diagnostics/modules/queue.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'

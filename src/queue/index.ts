@@ -1,5 +1,5 @@
 /** `punctual/queue`: durable queues. */
-export type { DropReason, QueueJobsReport, QueueReport, QueueState } from '../diagnostics/modules/queue-report.ts'
+export type { DropReason, QueueJobsReport, QueueReport, QueueState } from '../diagnostics/modules/queue.ts'
 export { type DurableQueue, durableQueue, queueConcurrency } from './durable-queue.ts'
 export { type GraphileWorkerOptions, graphileWorker } from './graphile/graphile-worker.ts'
 export { PermanentError, type QueueContext, type QueueHandler } from './handler.ts'

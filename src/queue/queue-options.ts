@@ -1,4 +1,4 @@
-import type { QueueJobsReport } from '../diagnostics/modules/queue-report.ts'
+import type { QueueJobsReport } from '../diagnostics/modules/queue.ts'
 import { safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'

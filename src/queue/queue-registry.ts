@@ -1,4 +1,4 @@
-import { QUEUE_TOPIC, type QueuesReport } from '../diagnostics/modules/queue-report.ts'
+import { QUEUE_TOPIC, type QueuesReport } from '../diagnostics/modules/queue.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'
 import { after, type Cancel, every } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'

@@ -1,5 +1,5 @@
 import { LogThrottle } from '../diagnostics/log-throttle.ts'
-import type { DropReason } from '../diagnostics/modules/queue-report.ts'
+import type { DropReason } from '../diagnostics/modules/queue.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import type { Batch } from './batch.ts'

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import type { QueueReport } from '../diagnostics/modules/queue-report.ts'
+import type { QueueReport } from '../diagnostics/modules/queue.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { Backlog } from './backlog.ts'

@@ -1,4 +1,4 @@
-import type { QueueJobsReport } from '../../diagnostics/modules/queue-report.ts'
+import type { QueueJobsReport } from '../../diagnostics/modules/queue.ts'
 import { monotonicNow } from '../../resilience/clock.ts'
 import { withTimeout } from '../../resilience/with-timeout.ts'
 import { newBatch, QueueItem } from '../batch.ts'

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { queueMetrics } from './queue-metrics.ts'
-import type { QueueReport, QueuesReport } from './queue-report.ts'
+import { type QueueReport, type QueuesReport, queueMetrics } from './queue.ts'
 
 const QUEUE: QueueReport = {
   state: 'delivering',
@@ -27,7 +26,7 @@ const QUEUE: QueueReport = {
 }
 const REPORT: QueuesReport = { queues: { one: QUEUE, two: { ...QUEUE, oldestAgeMs: null, degraded: null, drops: {} } } }
 
-test('each figure of each queue is there once, in base units, with the labels that are declared', () => {
+test('each metric of each queue has one value, in base units, with the declared labels', () => {
   const seen = new Set<string>()
   const figures = new Map<string, number>()
   for (const { name, type, labels, values } of queueMetrics) {
