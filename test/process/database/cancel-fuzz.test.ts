@@ -8,11 +8,14 @@ import { WaitScope } from '../../../src/resilience/wait-scope.ts'
 import { until, within } from '../support/until.ts'
 import { startPostgres, type TestServer } from './postgres.ts'
 
-/** How many queries are cancelled. `CANCELS=10000` is the long form. */
+/** The queries to cancel. `npm run soak` sets 10,000. */
 const CANCELS = Number(process.env.CANCELS ?? 1_000)
-/** Also how many work at once. */
+/** The connections of the pool; two more workers than these run at once. */
 const CONNECTIONS = 8
-/** Milliseconds; about as long as the shortest of the queries, so that many a cancel and the end of its query meet. */
+/**
+ * In milliseconds; about the length of the shortest queries, so that many cancels meet the end of a
+ * query.
+ */
 const LONGEST_DELAY = 12
 
 let server: TestServer
@@ -21,7 +24,7 @@ before(async () => {
 })
 after(() => server.stop())
 
-test(`of ${CANCELS} cancels at random instants none hits another query`, async (t) => {
+test(`none of ${CANCELS} cancels at random times hits another query`, async (t) => {
   const pool = guardPool('fuzz', new pg.Pool({ ...server.options('fuzz'), max: CONNECTIONS }), {
     onEvent: () => {},
   })
@@ -30,7 +33,7 @@ test(`of ${CANCELS} cancels at random instants none hits another query`, async (
   let asked = 0
   let stray = 0
 
-  /** A query that may be cancelled at any instant, and one right behind it on the same pool that must not be. */
+  /** Runs a query that may be cancelled at any time, then one that must not be. */
   const round = async (): Promise<void> => {
     const delay = Math.random() * LONGEST_DELAY
     const length = (Math.random() * LONGEST_DELAY) / 1_000

@@ -32,10 +32,10 @@ async function cancels(
   assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
 }
 
-test('a cancel goes the way of its connection: over a Unix socket', (t) =>
+test('a cancel request uses the Unix socket of its connection', (t) =>
   cancels(t, 'unix', { host: server.socketDirectory }))
 
-test('a cancel goes the way of its connection: by the same proxy', async (t) => {
+test('a cancel request uses the proxy of its connection', async (t) => {
   const proxy = await startSilentProxy(server.port)
   t.after(() => proxy.close())
   await cancels(t, 'proxied', { port: proxy.port })
@@ -43,7 +43,7 @@ test('a cancel goes the way of its connection: by the same proxy', async (t) => 
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 
-describe('a cancel goes the way of its connection: over TLS', {
+describe('a cancel request uses TLS as its connection does', {
   skip: hasOpenssl ? false : 'openssl is not installed',
 }, () => {
   let ca: string
@@ -51,7 +51,8 @@ describe('a cancel goes the way of its connection: over TLS', {
     ca = await server.enableTls()
   })
 
-  test('asked for', (t) => cancels(t, 'tls', { host: 'localhost', ssl: { ca } }))
+  test('after a negotiation', (t) => cancels(t, 'tls', { host: 'localhost', ssl: { ca } }))
   test('from the first byte', (t) => cancels(t, 'direct', { host: 'localhost', ssl: { ca }, sslnegotiation: 'direct' }))
-  test('without a check of the certificate', (t) => cancels(t, 'unchecked', { ssl: { rejectUnauthorized: false } }))
+  test('without verification of the certificate', (t) =>
+    cancels(t, 'unchecked', { ssl: { rejectUnauthorized: false } }))
 })

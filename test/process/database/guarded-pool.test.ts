@@ -33,7 +33,7 @@ after(async () => {
   await server.stop()
 })
 
-/** A guarded pool whose sessions have a name of their own, ended with the test. */
+/** A guarded pool that ends with the test. Its sessions have its name. */
 function poolOf(
   t: { after(run: () => Promise<void>): void },
   name: string,
@@ -45,7 +45,7 @@ function poolOf(
   return pool
 }
 
-/** It comes from the driver as it is: the class is `Error` itself, and the driver gives no code. */
+/** Whether an error is one of the driver: its class is `Error`, and it has no code. */
 const isOfDriver = (error: unknown): boolean => error instanceof Error && error.constructor === Error
 
 async function whileLocked(run: () => Promise<void>): Promise<void> {
@@ -60,9 +60,11 @@ async function whileLocked(run: () => Promise<void>): Promise<void> {
 const nothingRuns = (name: string): Promise<boolean> =>
   until(`no statement of ${name} to run`, async () => (await server.running(name)).length === 0)
 
-/** Everything is back: nobody waits, nothing is lent, and every connection still answers to the right question. */
+/**
+ * Asserts that no caller waits, no connection is checked out, and each query gets its own answer.
+ */
 async function isClean(pool: pg.Pool): Promise<void> {
-  // One that was still being opened when its asker was served otherwise becomes idle a little later.
+  // A connection that is still being opened becomes idle a little later.
   await until('the pool to have everything back', () => {
     const { active, idle, total } = poolHealth(pool)
     return active === 0 && idle === total
@@ -78,8 +80,8 @@ async function isClean(pool: pg.Pool): Promise<void> {
   )
 }
 
-describe('the ways to ask', () => {
-  test('a pool answers promises, callbacks, values, query objects and submittables as before', async (t) => {
+describe('queries', () => {
+  test('work as in pg: promises, callbacks, values, query objects and submittables', async (t) => {
     const pool = poolOf(t, 'ways')
     assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
     assert.deepEqual((await pool.query('select $1::int as n', [2])).rows, [{ n: 2 }])
@@ -101,7 +103,7 @@ describe('the ways to ask', () => {
     query.on('row', (row) => rows.push(row.n))
     await new Promise((resolve) => query.on('end', resolve))
     assert.deepEqual(rows, [1, 2, 3])
-    // @ts-expect-error: nothing is no query, and the driver says so at once.
+    // @ts-expect-error: the driver refuses undefined.
     assert.throws(() => client.query(undefined), TypeError)
     await assert.rejects(client.query({ text: 'select 1', values: 'not an array' as unknown as unknown[] }), isOfDriver)
     const order = await Promise.all([
@@ -129,7 +131,7 @@ describe('the ways to ask', () => {
     await isClean(pool)
   })
 
-  test('a query that fails for a reason of its own keeps its connection', async (t) => {
+  test('that fail keep their connection', async (t) => {
     const pool = poolOf(t, 'keeps', {}, 1)
     const pid = async (): Promise<unknown> => (await pool.query('select pg_backend_pid() as pid')).rows[0].pid
     const first = await pid()
@@ -138,7 +140,7 @@ describe('the ways to ask', () => {
     assert.equal(await pid(), first)
   })
 
-  test('a limit that is no limit, a pool without a name and a pool guarded twice are refused', (t) => {
+  test('invalid options, pools without a name and pools that are guarded twice are refused', (t) => {
     const guard = (options: object): unknown => guardPool('bad', new pg.Pool(), { ...options })
     const invalid = (option: string, given: unknown): object => ({
       code: 'PUNCTUAL_INVALID_OPTION',
@@ -159,8 +161,8 @@ describe('the ways to ask', () => {
   })
 })
 
-describe('a query that runs out', () => {
-  test('says so with name, limit and statement, and is ended on the server', async (t) => {
+describe('a query that times out', () => {
+  test('rejects with pool, timeout and statement, and is cancelled on the server', async (t) => {
     const pool = poolOf(t, 'locked', { queryTimeout: '150ms' })
     await whileLocked(async () => {
       const outcomes = await Promise.allSettled(
@@ -184,7 +186,7 @@ describe('a query that runs out', () => {
     assert.equal((await pool.query('select * from locked')).rowCount, 1)
   })
 
-  test('by a callback is told there', async (t) => {
+  test('calls its callback with the error', async (t) => {
     const pool = poolOf(t, 'callback', { queryTimeout: '100ms' })
     const error = await new Promise((resolve) => {
       pool.query('select pg_sleep(20)', resolve)
@@ -194,7 +196,7 @@ describe('a query that runs out', () => {
     await isClean(pool)
   })
 
-  test('on a connection that is kept leaves it ready for the next', async (t) => {
+  test('leaves its connection ready for the next query', async (t) => {
     const pool = poolOf(t, 'kept', { queryTimeout: '100ms' }, 1)
     const client = await pool.connect()
     await assert.rejects(client.query('select pg_sleep(20)'), QueryTimeoutError)
@@ -204,7 +206,7 @@ describe('a query that runs out', () => {
     assert.equal(poolHealth(pool).counts.destroyed, 0)
   })
 
-  test('behind another on its connection has waited in its own time', async (t) => {
+  test('counts its time in the queue of its connection', async (t) => {
     const pool = poolOf(t, 'behind', {}, 1)
     const client = await pool.connect()
     const first = client.query('select pg_sleep(0.3)')
@@ -216,7 +218,7 @@ describe('a query that runs out', () => {
     await isClean(pool)
   })
 
-  test('is told as such when the database itself ended it', async (t) => {
+  test('by statement_timeout of the database rejects with the same error', async (t) => {
     const pool = poolOf(t, 'server', {}, 1)
     const client = await pool.connect()
     await client.query(`set statement_timeout = '50ms'`)
@@ -224,7 +226,7 @@ describe('a query that runs out', () => {
     client.release(true)
   })
 
-  test('as a submittable is told with the same error', async (t) => {
+  test('as a submittable emits the same error', async (t) => {
     const pool = poolOf(t, 'submitted', { queryTimeout: '100ms' }, 1)
     const client = await pool.connect()
     const query = client.query(new pg.Query('select pg_sleep(20)'))
@@ -235,7 +237,7 @@ describe('a query that runs out', () => {
     await isClean(pool)
   })
 
-  test('is ended even when it ran out before it had reached the server', async (t) => {
+  test('is cancelled even when it times out while it is being sent', async (t) => {
     const pool = poolOf(t, 'early', {}, 1)
     for (let round = 0; round < 5; round++) {
       await assert.rejects(
@@ -248,8 +250,8 @@ describe('a query that runs out', () => {
   })
 })
 
-describe('limits by name', () => {
-  test('an operation has its limit for all its queries together, and the pool its own for the rest', async (t) => {
+describe('withQueryTimeout', () => {
+  test('has one timeout for all its queries, and the pool keeps its own for others', async (t) => {
     const pool = poolOf(t, 'named', { queryTimeout: '10s' })
     const asked: string[] = []
     const error = await withQueryTimeout('auth', '400ms', async () => {
@@ -270,7 +272,7 @@ describe('limits by name', () => {
     await isClean(pool)
   })
 
-  test('the database itself has a limit a little above, which follows a longer operation and comes back', async (t) => {
+  test('raises statement_timeout for a longer operation, and restores it', async (t) => {
     const pool = poolOf(t, 'own limit', { queryTimeout: '10s' }, 1)
     const show = async (): Promise<unknown> => (await pool.query('show statement_timeout')).rows[0].statement_timeout
     assert.equal(await show(), '11s')
@@ -280,7 +282,7 @@ describe('limits by name', () => {
     const client = await pool.connect()
     await client.query('begin')
     const { rows } = await withQueryTimeout('report', '1m', () => client.query('show statement_timeout'))
-    // In a transaction it is set anew for each query, to what is left: `61s` where no millisecond had gone by, else e.g. `60993ms`.
+    // In a transaction each query sets the remaining time: `61s`, or e.g. `60993ms` a moment later.
     assert.match(rows[0].statement_timeout, /^(?:61s|60\d{3}ms)$/)
     await client.query('rollback')
     client.release()
@@ -291,7 +293,7 @@ describe('limits by name', () => {
 describe('a request', () => {
   const request = (limit: number): WaitScope => new WaitScope(performance.now(), deadlineIn(ms(limit)))
 
-  test('whose client goes away stops its query, and that is no time-out', async (t) => {
+  test('whose client disconnects cancels its query, which does not count as a timeout', async (t) => {
     const pool = poolOf(t, 'gone')
     const scope = request(60_000)
     const answer = scope.enter(() => pool.query('select pg_sleep(20)'))
@@ -307,7 +309,7 @@ describe('a request', () => {
     assert.equal(scope.waits.recorded.at(-1)?.name, 'pool gone: select pg_sleep(?)')
   })
 
-  test('that is over gets neither connection nor query, but its rollback is done', async (t) => {
+  test('that has ended gets no connection and no query, but its rollback runs', async (t) => {
     const pool = poolOf(t, 'over', {}, 1)
     const scope = request(60_000)
     const client = await scope.enter(() => pool.connect())
@@ -328,7 +330,7 @@ describe('a request', () => {
     assert.equal(poolHealth(pool).counts.destroyed, 0)
   })
 
-  test('cuts the limit of a query to what is left of its deadline', async (t) => {
+  test('limits the timeout of a query to its remaining time', async (t) => {
     const pool = poolOf(t, 'deadline')
     const error = await request(200)
       .enter(() => pool.query('select pg_sleep(20)'))
@@ -341,7 +343,7 @@ describe('a request', () => {
 })
 
 describe('a transaction', () => {
-  test('in which a query ran out cannot be committed', async (t) => {
+  test('in which a query timed out cannot be committed', async (t) => {
     const pool = poolOf(t, 'failed', {}, 1)
     const client = await pool.connect()
     await client.query('begin')
@@ -356,7 +358,7 @@ describe('a transaction', () => {
     assert.equal((await pool.query(`select 1 from open where name = 'lost'`)).rowCount, 0)
   })
 
-  test('in which a query ran out before it was sent cannot be committed either', async (t) => {
+  test('in which a query timed out before it was sent cannot be committed', async (t) => {
     const pool = poolOf(t, 'unsent', {}, 1)
     const client = await pool.connect()
     await client.query('begin')
@@ -376,7 +378,7 @@ describe('a transaction', () => {
     assert.equal((await pool.query(`select 1 from open where name like '%half'`)).rowCount, 0)
   })
 
-  test('that its borrower leaves open is rolled back before the connection is lent again', async (t) => {
+  test('that its borrower leaves open is rolled back before the next checkout', async (t) => {
     const borrowers: string[] = []
     const onEvent = (event: PoolEvent): void => {
       if (event.type === 'rolled-back') borrowers.push(event.details.borrower)
@@ -394,7 +396,7 @@ describe('a transaction', () => {
     assert.match(borrowers[0] ?? '', /guarded-pool\.test\.ts:\d+/)
   })
 
-  test('of Kysely runs, fails and streams nothing into the next', async (t) => {
+  test('of Kysely commits, and rolls back after a timeout', async (t) => {
     const pool = poolOf(t, 'kysely', {}, 2)
     const db = new Kysely<{ open: { id: number; name: string }; locked: { id: number; name: string } }>({
       dialect: new PostgresDialect({ pool }),

@@ -22,7 +22,7 @@ http.createServer(async (request, response) => {
 `,
 }
 
-test('a connection that is never given back is an incident that names who has it; the worker goes on', async () => {
+test('a connection that is never released is an incident that names its borrower; the worker keeps running', async () => {
   const postgres = await startPostgres()
   after(() => postgres.stop())
   await using server = await startServer({

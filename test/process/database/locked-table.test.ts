@@ -11,10 +11,13 @@ const INDEX = join(import.meta.dirname, '../../../src/index.ts')
 const PG = import.meta.resolve('pg')
 const CLIENTS = 100
 const DEADLINE = 4_000
-/** Beyond the deadline; the machine may be busy with other tests. Without a deadline they would wait as long as the table is locked. */
+/**
+ * Allowed beyond the deadline on a busy machine. Without a deadline the requests would wait for the
+ * lock.
+ */
 const SLACK = 10_000
 
-/** The same handlers over a guarded pool, and over one as it comes. */
+/** The same handlers on a guarded pool and on a plain one. */
 const files = {
   'app.mjs': `
 import http from 'node:http'
@@ -25,7 +28,7 @@ const open = (name) => new pg.Pool({ ...JSON.parse(process.env.DATABASE), applic
 const guarded = guardPool('main', open('guarded'), { queryTimeout: '2s', acquireTimeout: '2s' })
 const bare = open('bare')
 bare.on('error', () => {})
-// Half of the pool at most, so that a table that hangs cannot take all of it.
+// At most half of the pool, so that a locked table cannot take all of it.
 const orders = bulkhead('orders', { concurrent: 5, queue: 1000 })
 const routes = {
   '/orders': () => orders.run(() => guarded.query('select count(*) from orders')),
@@ -44,7 +47,7 @@ http.createServer(async (request, response) => {
 `,
 }
 
-test('with one table locked every request is answered by its deadline, other routes go on, and nothing is left on the server', async (t) => {
+test('with a locked table every request is answered by its deadline, other routes work, and no query is left on the server', async (t) => {
   const postgres = await startPostgres()
   after(() => postgres.stop())
   const outsider = await postgres.outsider()
@@ -62,7 +65,7 @@ test('with one table locked every request is answered by its deadline, other rou
   await outsider.query('begin; lock table orders in access exclusive mode')
   const locked = many('/orders', CLIENTS)
   const before = many('/before/orders', 5)
-  await until('the queries to hang', async () => (await postgres.running('guarded')).length >= 5)
+  await until('the queries to wait', async () => (await postgres.running('guarded')).length >= 5)
   const others = await many('/users', CLIENTS)
   assert.ok(others.every(({ status }) => status === 200))
   const disturbed = p99(others)
@@ -72,7 +75,7 @@ test('with one table locked every request is answered by its deadline, other rou
   assert.ok(slowest < DEADLINE + SLACK, `${slowest} ms`)
   await until('our queries to be gone from the server', async () => (await postgres.running('guarded')).length === 0)
   await until('the pool to be healthy', async () => (await ask('/health')).body.includes('HEALTHY'))
-  // A bare pool leaves its queries working although their clients have been answered.
+  // A plain pool leaves its queries running although their clients have been answered.
   assert.ok((await before).every(({ status }) => status === 503))
   assert.equal((await postgres.running('bare')).length, 5)
   await outsider.query('rollback')
@@ -87,7 +90,7 @@ function p99(answers: readonly { readonly tookMs: number }[]): number {
   return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN
 }
 
-test('a client that leaves takes its query with it, and is not counted as a time-out', async (t) => {
+test('a client that disconnects cancels its query, which does not count as a timeout', async (t) => {
   const postgres = await startPostgres()
   after(() => postgres.stop())
   const outsider = await postgres.outsider()
@@ -97,7 +100,7 @@ test('a client that leaves takes its query with it, and is not counted as a time
   await using server = await startServer({ files, settings: { workers: 1 }, env })
   const client = net.connect(server.port, '127.0.0.1')
   client.write('GET /orders HTTP/1.1\r\nhost: x\r\n\r\n')
-  await until('the query to hang', async () => (await postgres.running('guarded')).length === 1)
+  await until('the query to wait', async () => (await postgres.running('guarded')).length === 1)
   client.destroy()
   const leftAt = performance.now()
   await until('the query to be gone from the server', async () => (await postgres.running('guarded')).length === 0)

@@ -53,7 +53,7 @@ const isHealthy = (pool: pg.Pool): Promise<boolean> =>
     return level === 'HEALTHY' && active === 0
   })
 
-describe('a database that falls silent', () => {
+describe('a database that stops answering', () => {
   const limits = {
     queryTimeout: '150ms',
     cancelTimeout: '150ms',
@@ -61,7 +61,7 @@ describe('a database that falls silent', () => {
     acquireTimeout: '300ms',
   } as const
 
-  test('makes every query fail in time with a typed error, and the pool recovers when it speaks', async (t) => {
+  test('makes every query time out, and the pool recovers when it answers again', async (t) => {
     const proxy = await proxyOf(t)
     const { pool, events } = poolOf(t, 'silent', limits, 3, proxy.port)
     await Promise.all([1, 2, 3].map(() => pool.query('select 1')))
@@ -89,7 +89,7 @@ describe('a database that falls silent', () => {
     })
   })
 
-  test('in which no cancel gets through costs connections, and the database ends their statements itself', async (t) => {
+  test('and accepts no cancel request costs connections, and ends their statements by statement_timeout', async (t) => {
     const proxy = await proxyOf(t)
     const { pool } = poolOf(t, 'deaf', { queryTimeout: '200ms', cancelTimeout: '200ms' }, 1, proxy.port)
     await pool.query('select 1')
@@ -99,7 +99,7 @@ describe('a database that falls silent', () => {
     await until('its statement to end', async () => (await server.running('deaf')).length === 0)
   })
 
-  test('while a connection is opened, or is not there at all, is told by the kind of error', async (t) => {
+  test('while a connection is opened fails with ConnectTimeoutError, without a server with ECONNREFUSED', async (t) => {
     const proxy = await proxyOf(t)
     proxy.silence()
     const { pool } = poolOf(t, 'opening', limits, 1, proxy.port)
@@ -109,7 +109,7 @@ describe('a database that falls silent', () => {
   })
 })
 
-test('a server that restarts costs the queries in flight, typed, and nothing after', async (t) => {
+test('a server that restarts fails the queries in flight, and no later ones', async (t) => {
   const { pool, events } = poolOf(t, 'restart')
   await Promise.all([1, 2, 3].map(() => pool.query('select 1')))
   const idle = await pool.connect()
@@ -130,8 +130,8 @@ test('a server that restarts costs the queries in flight, typed, and nothing aft
   assert.equal(await server.sessions('restart'), poolHealth(pool).total)
 })
 
-describe('a pool that is run dry', () => {
-  test('fails in time, names who holds the connections, and serves again when they come back', async (t) => {
+describe('an exhausted pool', () => {
+  test('times out, names the borrowers, and works again when connections are released', async (t) => {
     const { pool, events } = poolOf(t, 'dry', { acquireTimeout: '150ms', leakThreshold: '100ms' }, 2)
     async function forgetful(): Promise<pg.PoolClient> {
       return pool.connect()
@@ -152,7 +152,7 @@ describe('a pool that is run dry', () => {
     await isHealthy(pool)
   })
 
-  test('takes connections back from who keeps them too long, when told to', async (t) => {
+  test('reclaims connections that are checked out for longer than reclaimTimeout', async (t) => {
     const { pool, events } = poolOf(t, 'reclaim', { reclaimTimeout: '100ms', acquireTimeout: '10s' }, 1)
     const leaked = await pool.connect()
     assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
@@ -163,7 +163,7 @@ describe('a pool that is run dry', () => {
     await until('its session to end', async () => (await server.sessions('reclaim')) === 1)
   })
 
-  test('serves in the order of asking, and counts who waits', async (t) => {
+  test('serves callers in order, and counts those that wait', async (t) => {
     const { pool } = poolOf(t, 'order', {}, 1)
     const client = await pool.connect()
     const served: number[] = []
@@ -178,7 +178,7 @@ describe('a pool that is run dry', () => {
     assert.equal(pool.waitingCount, 0)
   })
 
-  test('tells who waits when it is ended', async (t) => {
+  test('fails the callers that wait when it is ended', async (t) => {
     const events: PoolEvent[] = []
     const pool = guardPool('ended', new pg.Pool({ ...server.options('ended'), max: 1 }), {
       onEvent: (e) => events.push(e),
@@ -196,7 +196,7 @@ describe('a pool that is run dry', () => {
   })
 })
 
-test('a borrower that has its connection destroyed while a query runs ends the query on the server', async (t) => {
+test('releasing a connection with an error during a query cancels the query on the server', async (t) => {
   const { pool } = poolOf(t, 'impatient', {}, 1)
   const client = await pool.connect()
   const query = assert.rejects(client.query('select pg_sleep(60)'), ConnectionLostError)

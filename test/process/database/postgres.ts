@@ -15,24 +15,26 @@ export interface TestServer {
   readonly password: string
   /** Options for a pool whose sessions carry this name in `pg_stat_activity`. */
   options(name: string, port?: number): pg.PoolConfig
-  /** Ends every session and starts again on the same port. */
+  /** Ends all sessions and restarts on the same port. */
   restart(): Promise<void>
-  /** Statements that sessions of this name are running now, but for those with which the guard learns of a new connection. */
+  /**
+   * The running statements of sessions with this name, without the first statement of the guard.
+   */
   running(name: string): Promise<readonly string[]>
-  /** Sessions of this name. */
+  /** The number of sessions with this name. */
   sessions(name: string): Promise<number>
   /** The directory of its Unix socket. */
   readonly socketDirectory: string
-  /** Serves TLS from now on; resolves to the certificate, which is its own authority and valid for `localhost`. Needs `openssl`. */
+  /** Enables TLS; resolves to a self-signed certificate for `localhost`. Needs `openssl`. */
   enableTls(): Promise<string>
-  /** A session of its own that is not guarded, for what disturbs the others. */
+  /** Opens a session without a guard, e.g. to lock a table. */
   outsider(): Promise<pg.Client>
   stop(): Promise<void>
 }
 
 const GUARDS_OWN = /max_connections|pg_backend_pid\(\)|^select set_config\(/
 const USER = 'tester'
-/** Fewer than the machine would choose: the tests need some thirty sessions. */
+/** Fewer than the default: the tests need about thirty sessions. */
 const FLAGS = [
   'max_connections=80',
   'shared_buffers=32MB',
@@ -43,7 +45,7 @@ const FLAGS = [
 
 export async function startPostgres(): Promise<TestServer> {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-postgres-'))
-  // As root, PostgreSQL runs as the user `postgres`, who must be able to get to its data.
+  // Under root PostgreSQL runs as the user `postgres`, which needs access to its data.
   if (process.getuid?.() === 0) chmodSync(directory, 0o755)
   const password = randomBytes(12).toString('hex')
   const port = await freePort()

@@ -1,12 +1,12 @@
 import net, { type AddressInfo } from 'node:net'
 
-/** A TCP proxy that can fall silent: connections stay open and new ones are accepted, but no byte gets through. */
+/** A TCP proxy that can stop forwarding while it keeps connections open and accepts new ones. */
 export interface SilentProxy {
   readonly port: number
-  /** Nothing gets through, in either direction, until `speak`. */
+  /** Stops forwarding in both directions, until `speak`. */
   silence(): void
   speak(): void
-  /** From now on new connections are closed at once; those that are open go on. */
+  /** Closes new connections at once; open ones continue. */
   refuse(): void
   close(): Promise<void>
 }

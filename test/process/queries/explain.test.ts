@@ -55,7 +55,7 @@ function queries(modules: Readonly<Record<string, unknown>> | undefined): Querie
   return (modules?.queries as QueriesReport | undefined)?.slowest ?? []
 }
 
-/** What a command that was asked for JSON has printed of its error. */
+/** The error that a command printed as JSON. */
 function errorOf({ stderr }: CommandResult): { readonly code: string; readonly reason: unknown } {
   const { code, details } = JSON.parse(stderr) as { readonly code: string; readonly details: { reason?: unknown } }
   return { code, reason: details.reason }
@@ -67,7 +67,7 @@ async function idOf(part: string): Promise<string> {
 }
 
 describe('punctual explain', () => {
-  test('lists the slowest statements, without a value of theirs', async () => {
+  test('lists the slowest statements without their values', async () => {
     const { code, stdout } = await server.command('explain')
     assert.equal(code, 0)
     const [heading, first] = stdout.split('\n').map((line) => line.split(/ {2,}/))
@@ -84,7 +84,7 @@ describe('punctual explain', () => {
     )
   })
 
-  test('shows the plan of the slowest, and of one that is named', async () => {
+  test('shows the plan of the slowest statement, or of one by its id', async () => {
     const slowest = await server.command('explain', '--slowest', '--database', url, '--json')
     assert.equal(slowest.code, 0, slowest.stderr)
     const { sql, plan } = JSON.parse(slowest.stdout) as { readonly sql: string; readonly plan: readonly string[] }
@@ -94,7 +94,7 @@ describe('punctual explain', () => {
     assert.match(named.stdout, /^delete from tests where id = 7\n\nDelete on tests/)
   })
 
-  test('carries nothing out, and refuses what is several statements', async () => {
+  test('executes nothing, and refuses several statements', async () => {
     const several = await server.command('explain', await idOf('as two'), '--database', url, '--json')
     assert.equal(several.code, 2)
     assert.deepEqual(errorOf(several), { code: 'PUNCTUAL_USAGE', reason: 'several-statements' })
@@ -104,7 +104,7 @@ describe('punctual explain', () => {
     assert.equal(rows[0].n, 1)
   })
 
-  test('says what is wrong', async () => {
+  test('reports errors without the password of the URL', async () => {
     const usage = 'PUNCTUAL_USAGE'
     const slowestOf = (database: string): string[] => ['--slowest', '--database', database]
     const cases: readonly (readonly [readonly string[], number, string, string])[] = [

@@ -5,7 +5,7 @@ const ROOT = join(import.meta.dirname, '../../..')
 const INDEX = join(ROOT, 'src/index.ts')
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
 
-/** Rows of each page. */
+/** The rows of each page. */
 export const ROWS = 10
 
 const DATABASE = `
@@ -203,7 +203,10 @@ http
   .listen(Number(process.env.PORT), process.env.HOST)
 `
 
-/** An app whose routes ask a database once for each row, each in another way. \`MARK name\` stands on the line that is to be named. */
+/**
+ * An app whose routes query once per row, each in its own way. \`MARK name\` marks the line to
+ * report.
+ */
 export const files: Readonly<Record<string, string>> = {
   'src/app.ts': APP,
   'src/shapes.ts': SHAPES,
@@ -211,7 +214,7 @@ export const files: Readonly<Record<string, string>> = {
   'database.mjs': DATABASE,
 }
 
-/** Each shape, with the line that its repeats come from. */
+/** The line to report for each shape. */
 export function marks(): ReadonlyMap<string, number> {
   const found = new Map<string, number>()
   for (const [index, line] of SHAPES.split('\n').entries()) {

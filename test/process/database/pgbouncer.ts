@@ -13,12 +13,12 @@ export interface Bouncer {
   stop(): Promise<void>
 }
 
-/** Whether it is installed: a Debian package, not one of npm. */
+/** Whether PgBouncer is installed; it is a Debian package, not one of npm. */
 export function hasBouncer(): boolean {
   return spawnSync('pgbouncer', ['--version']).status === 0
 }
 
-/** @param size server connections it has for all its clients */
+/** @param size the server connections for all clients */
 export async function startBouncer(server: TestServer, size: number): Promise<Bouncer> {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-bouncer-'))
   const port = await freePort()
@@ -34,7 +34,7 @@ export async function startBouncer(server: TestServer, size: number): Promise<Bo
     'pool_mode = transaction',
     `default_pool_size = ${size}`,
     'max_client_conn = 100',
-    // It does not run as root.
+    // PgBouncer refuses to run as root.
     ...(process.getuid?.() === 0 ? ['user = postgres'] : []),
   ]
   writeFileSync(config, `${lines.join('\n')}\n`)
@@ -48,7 +48,7 @@ export async function startBouncer(server: TestServer, size: number): Promise<Bo
   }
   try {
     await until('PgBouncer to listen', () => {
-      if (child.exitCode !== null) throw new Error(`it ended: ${said.join('')}`)
+      if (child.exitCode !== null) throw new Error(`it exited: ${said.join('')}`)
       return answers(port)
     })
   } catch (error) {

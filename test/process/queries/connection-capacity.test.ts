@@ -21,10 +21,10 @@ import http from 'node:http'
 import pg from '${import.meta.resolve('pg')}'
 import { guardPool } from '${join(import.meta.dirname, '../../../src/postgres/index.ts')}'
 const options = JSON.parse(process.env.DATABASE)
-// Each of them alone has enough.
+// The server has enough connections for each of them alone.
 const pools = { main: 18, jobs: 5 }
 for (const [name, max] of Object.entries(pools)) {
-  // The line is the event itself, beside its sentence.
+  // Logs the event as JSON.
   const onEvent = ({ type, details, message: msg }) => console.log(JSON.stringify({ type, details, msg }))
   const pool = guardPool(name, new pg.Pool({ ...options, max }), { onEvent })
   await pool.query('select 1')
@@ -34,7 +34,7 @@ http.createServer((request, response) => response.end('ok')).listen(process.env.
 }
 
 describe('the connections of a server', () => {
-  test('that are too few for all workers and a reload are told once, with the arithmetic', async () => {
+  test('that are too few for all workers during a reload are reported once, with the arithmetic', async () => {
     await using server = await startServer({
       files,
       settings: { workers: 2 },
@@ -61,7 +61,7 @@ describe('the connections of a server', () => {
     assert.equal(server.lines.filter(({ type }) => type === 'connections').length, 1)
   })
 
-  test('that are enough are not told of, and one more is: of all pools at once, and without a reload where there is none', async (t) => {
+  test('are reported if one is missing for all pools of a process without reloads', async (t) => {
     const shortages: ConnectionShortage[] = []
     const open = (name: string, max: number): pg.Pool => {
       const pool = guardPool(name, new pg.Pool({ ...postgres.options(name), max }), {
@@ -74,13 +74,13 @@ describe('the connections of a server', () => {
     }
     await open('few', 77).query('select 1')
     const one = open('one', 1)
-    // The check shares their connection with them, and takes nothing of theirs.
+    // The check uses the same connection and does not disturb the queries.
     const answers = await Promise.all([1, 2, 3].map((n) => one.query('select $1::int as n', [n])))
     assert.deepEqual(
       answers.map(({ rows }) => rows[0].n),
       [1, 2, 3],
     )
-    await until('it to be told', () => shortages.length > 0)
+    await until('the shortage to be reported', () => shortages.length > 0)
     const figures = shortages.map(({ workers, each, needed, peak, available }) => [
       workers,
       each,
@@ -92,8 +92,8 @@ describe('the connections of a server', () => {
   })
 })
 
-describe('the life of a connection', () => {
-  test('is 10 minutes, or what the pool or the guard says', async (t) => {
+describe('maxLifetime', () => {
+  test('is 10 minutes by default, and can be set on the pool or the guard', async (t) => {
     const lifetime = (options: pg.PoolConfig, maxLifetime?: '1m' | 'unbounded'): unknown => {
       const pool = guardPool('x', new pg.Pool(options), { ...(maxLifetime === undefined ? {} : { maxLifetime }) })
       t.after(() => pool.end())
@@ -109,7 +109,7 @@ describe('the life of a connection', () => {
     })
   })
 
-  test('ends between two queries, and the next has another one', async (t) => {
+  test('closes a connection between two queries', async (t) => {
     const pool = guardPool('short', new pg.Pool({ ...postgres.options('short'), max: 1 }), {
       maxLifetime: '200ms',
       onEvent: () => {},

@@ -9,7 +9,7 @@ import { openSqlite, type SqliteDatabase } from '../../../src/sqlite/index.ts'
 import { expectNoRepeats } from '../../../src/testing.ts'
 import { startPostgres, type TestServer } from '../database/postgres.ts'
 
-/** It comes without types of its own. */
+/** The package has no types. */
 const Cursor = createRequire(import.meta.url)('pg-cursor') as new (
   text: string,
 ) => pg.Submittable & { read(rows: number): Promise<unknown>; close(): Promise<void> }
@@ -21,7 +21,7 @@ let lite: SqliteDatabase
 
 before(async () => {
   server = await startPostgres()
-  pool = guardPool('main', new pg.Pool({ ...server.options('innocent'), max: 5 }))
+  pool = guardPool('main', new pg.Pool({ ...server.options('repeats'), max: 5 }))
   db = new Kysely({ dialect: new PostgresDialect({ pool }) })
   lite = openSqlite('lite', ':memory:')
   const table = 'create table tests (id integer primary key, referral_id integer, status text)'
@@ -48,7 +48,7 @@ async function times(work: (n: number) => unknown): Promise<void> {
   for (let n = 1; n <= TIMES; n++) await work(n)
 }
 
-/** What is repeated, as it should be. */
+/** Repeated queries that must not be reported. */
 const cases: Readonly<Record<string, () => Promise<unknown>>> = {
   'pages by key': async () => {
     for (let last = 0; ; ) {
@@ -74,8 +74,7 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
   },
   'pages by offset': () =>
     times((n) => pool.query('select id from tests order by id limit $1 offset $2', [10, n * 10])),
-  'pages with their numbers written in': () =>
-    times((n) => pool.query(`select id from tests limit 10 offset ${n * 10}`)),
+  'pages with numbers in the text': () => times((n) => pool.query(`select id from tests limit 10 offset ${n * 10}`)),
   'pages through Kysely': () =>
     times((n) =>
       db
@@ -86,13 +85,13 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
         .offset(n * 10)
         .execute(),
     ),
-  'stretches between two keys': () =>
+  'ranges between two keys': () =>
     times((n) => pool.query('select id from tests where id between $1 and $2', [n * 10, n * 10 + 9])),
-  'lots of keys in a list': () =>
+  'batches of keys in a list': () =>
     times((n) => pool.query('select id from tests where id in ($1, $2, $3)', [n, n + 1, n + 2])),
-  'lots of keys in an array': () =>
+  'batches of keys in an array': () =>
     times((n) => pool.query('select id from tests where id = any($1)', [[n * 3, n * 3 + 1, n * 3 + 2]])),
-  'lots of rows to write': () =>
+  'batches of rows to insert': () =>
     times((n) => pool.query('insert into tests values ($1, 1, $3), ($2, 1, $3)', [1000 + n * 2, 1001 + n * 2, 'new'])),
   'rows of a cursor': async () => {
     const client = await pool.connect()
@@ -104,10 +103,10 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
       client.release()
     }
   },
-  'a query that fails and is tried again': async () => {
+  'a query that fails and is retried': async () => {
     await times(() => pool.query('select 1 / $1::int', [0]).catch(() => {}))
   },
-  'a transaction that is tried again': async () => {
+  'a transaction that is retried': async () => {
     await times(async () => {
       const client = await pool.connect()
       try {
@@ -122,7 +121,7 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
       }
     })
   },
-  'what is read again after a write': () =>
+  'reading again after a write': () =>
     times(async (n) => {
       await pool.query('select version from versions where id = $1', [1])
       await pool.query('update versions set version = version + 1 where id = $1', [1])
@@ -135,7 +134,7 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
     for (let n = 0; n < 3; n++) await one(n)
     for (let n = 0; n < 3; n++) await other(n)
   },
-  'a helper that many call': async () => {
+  'a helper with many callers': async () => {
     const ask = (n: number): Promise<unknown> => pool.query(BY_REFERRAL, [n])
     await ask(1)
     await ask(2)
@@ -166,9 +165,9 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
       client.release()
     }
   },
-  'a loop by design': () =>
+  'a loop in allowRepeatedQueries': () =>
     allowRepeatedQueries('the partner allows one at a time', () => times((n) => pool.query(BY_REFERRAL, [n]))),
-  'waiting for something to change': () =>
+  polling: () =>
     times(async () => {
       await pool.query('select status from tests where id = $1', [1])
       await sleep(80)
@@ -183,13 +182,13 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
     await times((n) => lite.all('select id from tests where id > ? order by id limit ?', [n * 10, 10]))
     await times((n) => lite.all('select id from tests order by id limit :size offset :from', { size: 10, from: n }))
   },
-  'a write of SQLite that is tried again': async () => {
+  'a write of SQLite that is retried': async () => {
     await times((n) => lite.run('insert into tests (id, status) values (?, ?)', [1, `${n}`]).catch(() => {}))
   },
   'transactions of SQLite': () => times(() => lite.transaction(async () => {})),
 }
 
-describe('what is repeated as it should be raises nothing', () => {
+describe('not reported as repeated', () => {
   for (const [name, work] of Object.entries(cases))
     test(name, async () => {
       await expectNoRepeats(work)
@@ -203,24 +202,24 @@ interface RepeatFacts {
   readonly advice: string
   /** The loop is in this file. */
   readonly isHere: boolean
-  /** The query itself is asked for elsewhere. */
+  /** The query itself is elsewhere. */
   readonly isIndirect: boolean
 }
 type Found = RepeatFacts & { readonly place: string; readonly via: string | null }
 
-const HERE = /^test\/process\/queries\/innocent\.test\.ts:\d+$/
+const HERE = /^test\/process\/queries\/repeat-detection\.test\.ts:\d+$/
 
-/** What is not, for each of them that comes near. */
+/** Similar queries that must be reported. */
 const findings: Readonly<Record<string, readonly [() => Promise<unknown>, ...Partial<RepeatFacts>[]]>> = {
   'a key beside a range': [
     () => times((n) => pool.query('select id from tests where referral_id = $1 and id > $2 limit 3', [n, 0])),
     { count: 8, kind: 'rows', advice: 'load-together', isHere: true, isIndirect: true },
   ],
-  'the newest of each': [
+  'the newest row per key': [
     () => times((n) => pool.query('select id from tests where referral_id = $1 order by id desc limit 1', [n])),
     { count: 8 },
   ],
-  'values that are written in': [
+  'values in the text': [
     () => times((n) => pool.query(`select id from tests where referral_id = ${n} -- for ${n}`)),
     { count: 8, sql: 'select id from tests where referral_id = ?' },
   ],
@@ -250,7 +249,7 @@ const findings: Readonly<Record<string, readonly [() => Promise<unknown>, ...Par
   ],
 }
 
-describe('what comes near it is found', () => {
+describe('reported as repeated', () => {
   for (const [name, [work, ...expected]] of Object.entries(findings)) {
     test(name, () =>
       assert.rejects(expectNoRepeats(work), (error) => {

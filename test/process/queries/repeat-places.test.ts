@@ -28,20 +28,20 @@ async function start(entry: string, prepare?: (directory: string) => void): Prom
   })
 }
 
-async function namesEachPlace(server: TestServer): Promise<void> {
+async function reportsEachPlace(server: TestServer): Promise<void> {
   for (const [shape, line] of marks()) {
     assert.equal((await request(`${server.url}/${shape}`)).status, 200, shape)
-    const told = await server.log(({ event, route }) => event === 'query-repeated' && route === `/${shape}`)
-    assert.match(String(told.sql), /referral_id/, shape)
-    assert.deepEqual([told.repeats, told.place], [ROWS, `src/shapes.ts:${line}`], shape)
-    assert.equal(told.advice, shape === 'inserts' ? 'write-together' : 'load-together', shape)
+    const entry = await server.log(({ event, route }) => event === 'query-repeated' && route === `/${shape}`)
+    assert.match(String(entry.sql), /referral_id/, shape)
+    assert.deepEqual([entry.repeats, entry.place], [ROWS, `src/shapes.ts:${line}`], shape)
+    assert.equal(entry.advice, shape === 'inserts' ? 'write-together' : 'load-together', shape)
   }
 }
 
 describe('the line that repeats a query', () => {
-  test('is named by type stripping, and told once', async () => {
+  test('is reported for stripped TypeScript, once', async () => {
     await using server = await start('src/app.ts')
-    await namesEachPlace(server)
+    await reportsEachPlace(server)
     const repeatedBy = (wanted: string): LogLine[] =>
       server.lines.filter(({ event, route }) => event === 'query-repeated' && route === wanted)
     assert.match(String(repeatedBy('/helper')[0]?.via), /^ask \(src\/helpers\.ts:\d+\)$/)
@@ -65,8 +65,8 @@ describe('the line that repeats a query', () => {
     assert.ok(slowest.some(({ sql, p99Ms, count }) => sql.includes('referral_id') && p99Ms > 0 && count >= ROWS))
   })
 
-  test('is named in what was compiled, by its source map', async () => {
+  test('is reported for compiled code, by its source map', async () => {
     await using server = await start('dist/app.js', compile)
-    await namesEachPlace(server)
+    await reportsEachPlace(server)
   })
 })

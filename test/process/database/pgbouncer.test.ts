@@ -9,7 +9,7 @@ import {
   withQueryTimeout,
 } from '../../../src/postgres/index.ts'
 import { until, within } from '../support/until.ts'
-import { type Bouncer, hasBouncer, startBouncer } from './bouncer.ts'
+import { type Bouncer, hasBouncer, startBouncer } from './pgbouncer.ts'
 import { startPostgres, type TestServer } from './postgres.ts'
 
 const SERVER_CONNECTIONS = 3
@@ -40,7 +40,10 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     return { pool, events }
   }
 
-  /** All statements that run there: its sessions carry the name of whoever used them last. */
+  /**
+   * All running statements. The name of a session is that of its last client, so it identifies
+   * nothing.
+   */
   const runningSleeps = async (): Promise<number> => {
     const client = await server.outsider()
     try {
@@ -53,7 +56,7 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     }
   }
 
-  test('a query that runs out is cancelled, and only that one', async (t) => {
+  test('a query that times out is cancelled, and no other one', async (t) => {
     const { pool } = poolOf(t, 'cancel', 6)
     const innocent = Array.from({ length: 2 }, () => pool.query('select pg_sleep(0.4), 1 as n'))
     await until('the others to run', async () => (await runningSleeps()) === 2)
@@ -68,7 +71,7 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     assert.equal(poolHealth(pool).level, 'HEALTHY')
   })
 
-  test('no session of the server is changed for others; the limit is set in each transaction', async (t) => {
+  test('the timeout is set in each transaction and does not change the sessions of other clients', async (t) => {
     const { pool, events } = poolOf(t, 'limit', 2)
     const show = async (client: { query(text: string): Promise<pg.QueryResult> }): Promise<unknown> =>
       (await client.query('show statement_timeout')).rows[0].statement_timeout
@@ -79,14 +82,14 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     await client.query('commit')
     assert.equal(await show(client), '0')
     client.release()
-    const told = events.filter(({ type }) => type === 'no-statement-timeout')
+    const warnings = events.filter(({ type }) => type === 'no-statement-timeout')
     assert.deepEqual(
-      told.map(({ details }) => details),
+      warnings.map(({ details }) => details),
       [{ statementTimeout: '21s' }],
     )
   })
 
-  test('a transaction in which a query ran out is rolled back', async (t) => {
+  test('a transaction in which a query timed out is rolled back', async (t) => {
     const { pool } = poolOf(t, 'transaction', 2)
     await pool.query('create table if not exists kept (n int)')
     const client = await pool.connect()
@@ -101,7 +104,7 @@ describe('behind PgBouncer in transaction mode', { skip: hasBouncer() ? false : 
     await until('the pool to have everything back', () => poolHealth(pool).active === 0)
   })
 
-  test('of 100 cancels at random instants none hits another query', async (t) => {
+  test('none of 100 cancels at random times hits another query', async (t) => {
     const { pool } = poolOf(t, 'fuzz', 6)
     let cancelled = 0
     const worker = async (): Promise<void> => {

@@ -42,8 +42,8 @@ export default app
 `,
 }
 
-describe('a budget of queries', () => {
-  test('is a line in the log of a server, once for each route, and harms nobody', async () => {
+describe('maxQueriesPerRequest', () => {
+  test('is logged once per route in production, and fails no request', async () => {
     await using server = await startServer({
       files,
       settings: { workers: 1, stallAction: 'report', maxQueriesPerRequest: 8 },
@@ -75,7 +75,7 @@ describe('a budget of queries', () => {
       routes.find(({ route }) => route === 'GET /three/:id'),
       { route: 'GET /three/:id', requests: 3, queries: 11, max: 4 },
     )
-    // What a request does when it has been answered is nobody's wait.
+    // Queries after the response are not counted.
     assert.equal(
       routes.some(({ route }) => route === 'GET /later'),
       false,
@@ -86,7 +86,7 @@ describe('a budget of queries', () => {
     assert.match(metrics.body, /^punctual_requests_over_query_limit_total\{worker="1"\} 3$/m)
   })
 
-  test('fails in tests, by the query that is too many', async () => {
+  test('fails the first query that is too many in tests', async () => {
     await using server = await startServer({
       files,
       settings: { workers: 1, stallAction: 'report' },
