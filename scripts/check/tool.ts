@@ -11,16 +11,20 @@ export interface ToolResult {
 
 /**
  * Runs a program of `node_modules/.bin` (or of the machine) in `root`, for at most five minutes.
+ *
+ * @param input its standard input. Default: none.
  */
-export function spawnTool(root: string, name: string, args: readonly string[]): Promise<ToolResult> {
+export function spawnTool(root: string, name: string, args: readonly string[], input = ''): Promise<ToolResult> {
   const path = `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`
   const child = spawn(name, args, {
     cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, PATH: path, NO_COLOR: '1' },
     timeout: LIMIT,
     killSignal: 'SIGKILL',
   })
+  // A program that does not read its input may close it.
+  child.stdin.on('error', () => {}).end(input)
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

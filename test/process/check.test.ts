@@ -8,12 +8,15 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 const ROOT = join(import.meta.dirname, '../..')
 const LIMIT = 60_000
 
+/** What the checks read. */
+const COPIED = ['src', 'docs', 'package.json', 'biome.json', 'tsconfig.json', 'tsconfig.build.json', '.gitignore']
+
 /** A copy of the repository that a test may change. */
 let copy: string
 
 beforeEach(() => {
   copy = mkdtempSync(join(tmpdir(), 'punctual-check-'))
-  for (const path of ['src', 'docs', 'package.json']) cpSync(join(ROOT, path), join(copy, path), { recursive: true })
+  for (const path of COPIED) cpSync(join(ROOT, path), join(copy, path), { recursive: true })
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
 })
 
@@ -60,10 +63,10 @@ describe('npm run check', () => {
   })
 
   it('reports an import between separate modules of a layer', async () => {
-    plant('src/cache/planted.ts', "const x = await import('../defer/planted.ts')\n")
-    plant('src/defer/planted.ts', 'export const planted = 1\n')
+    plant('src/cache/planted.ts', "const x = await import('../queue/planted.ts')\n")
+    plant('src/queue/planted.ts', 'export const planted = 1\n')
     const { output } = await check('layers')
-    assert.match(output, /src\/cache\/planted\.ts:1: cache .*\bdefer\b/)
+    assert.match(output, /src\/cache\/planted\.ts:1: cache .*\bqueue\b/)
   })
 
   it('reports a cycle of types', async () => {
@@ -71,16 +74,16 @@ describe('npm run check', () => {
     plant('src/diagnostics/planted-b.ts', "import type { A } from './planted-a.ts'\nexport interface B { a: A }\n")
     const { code, output } = await check('layers')
     assert.equal(code, 1)
-    assert.match(output, /: report\/planted-a\.ts -> report\/planted-b\.ts -> report\/planted-a\.ts/)
+    assert.match(output, /: diagnostics\/planted-a\.ts -> diagnostics\/planted-b\.ts -> diagnostics\/planted-a\.ts/)
   })
 
   it('reports a cycle of modules that is no cycle of files', async () => {
     plant('src/diagnostics/planted-a.ts', "import type { B } from '../settings/planted-b.ts'\nexport type A = B\n")
     plant('src/settings/planted-b.ts', 'export type B = string\n')
-    plant('src/settings/planted-c.ts', "import type { D } from '../report/planted-d.ts'\nexport type C = D\n")
+    plant('src/settings/planted-c.ts', "import type { D } from '../diagnostics/planted-d.ts'\nexport type C = D\n")
     plant('src/diagnostics/planted-d.ts', 'export type D = string\n')
     const { output } = await check('layers')
-    assert.match(output, /: report -> settings -> report/)
+    assert.match(output, /: diagnostics -> settings -> diagnostics/)
   })
 
   it('reports a timer and a clock of the platform, but not in comments or texts', async () => {

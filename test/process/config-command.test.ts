@@ -117,7 +117,7 @@ describe('punctual', () => {
     const command = await punctual(['confg'])
     assert.equal(command.code, 2)
     assert.match(command.stderr, /^punctual: .*\bconfig\b.* \(PUNCTUAL_USAGE\)\n$/)
-    const flag = await punctual(['config', '--stall-ct', '3s'])
+    const flag = await punctual(['config', '--stall-interupt-after', '3s'])
     assert.equal(flag.code, 2)
     assert.match(flag.stderr, /^punctual: .*--stall-interrupt-after\b.* \(PUNCTUAL_USAGE\)\n$/)
   })
@@ -141,7 +141,7 @@ describe('punctual', () => {
   it('every setting is in the help, with default and variable', async () => {
     const { stdout } = await punctual(['help', 'config'])
     const words = stdout.replaceAll(/\s+/g, ' ')
-    assert.match(words, /--request-deadline <duration> .*\[30s; PUNCTUAL_REQUEST_TIMEOUT\]/)
+    assert.match(words, /--request-timeout <duration> .*\[30s; PUNCTUAL_REQUEST_TIMEOUT\]/)
     assert.match(stdout, /^Stalls:$/m)
   })
 })

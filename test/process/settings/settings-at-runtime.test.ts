@@ -51,8 +51,8 @@ test('a fixed setting and an unknown name are refused with advice', async () => 
     fixed.details.faults?.map(({ setting, kind }) => [setting, kind]),
     [['keepAlive', 'not-changeable']],
   )
-  const misspelled = await refused(server, 'set', 'requestdeadline', '3s')
-  assert.deepEqual(misspelled.details, { name: 'requestdeadline', nearest: 'requestTimeout' })
+  const misspelled = await refused(server, 'set', 'requesttimeout', '3s')
+  assert.deepEqual(misspelled.details, { name: 'requesttimeout', nearest: 'requestTimeout' })
   const odd = await refused(server, 'set', 'requestTimeout', '3s', 'stallInterruptAfter')
   assert.deepEqual([odd.code, odd.details], ['PUNCTUAL_USAGE', { name: 'stallInterruptAfter', reason: 'no-value' }])
   assert.equal((await refused(server, 'unset')).code, 'PUNCTUAL_USAGE')
@@ -112,11 +112,11 @@ test('requests are queued and shed as soon as load shedding is on', async () => 
   await using server = await startRuntimeServer({
     settings: { workers: 1, maxConcurrentRequests: 1, maxQueuedRequests: 1, queueTarget: '25s', queueInterval: '60s' },
   })
-  await done(server, 'set', 'admission', 'on')
+  await done(server, 'set', 'loadShedding', 'on')
   const hanging = [request(`${server.url}/hang`), request(`${server.url}/hang`)]
   await server.until('one to wait', ({ workers: [worker] }) => worker?.inFlight === 2 && worker.waiting === 1)
   assert.equal((await request(`${server.url}/`)).status, 503)
-  await done(server, 'set', 'admission', 'off')
+  await done(server, 'set', 'loadShedding', 'off')
   assert.equal((await request(`${server.url}/`)).status, 200)
   const { workers } = await server.until('no request to wait', ({ workers: [worker] }) => worker?.waiting === 0)
   assert.equal(workers[0]?.outcomes.shed, 1)
