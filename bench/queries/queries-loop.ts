@@ -1,7 +1,7 @@
 // One side of `bench queries`: node queries-loop.ts <mode> <counted|bare> <seconds>. Prints nanoseconds of CPU by query.
 
-import type { RequestQueries } from '../../src/diagnostics/request-queries.ts'
 import { countQuery } from '../../src/query-insight/count-query.ts'
+import type { RequestQueries } from '../../src/query-insight/request-queries.ts'
 import { monotonicNow, NO_DEADLINE } from '../../src/resilience/clock.ts'
 import { currentParent, WaitScope } from '../../src/resilience/wait-scope.ts'
 

@@ -11,7 +11,7 @@ export interface AnnounceOptions {
   readonly entry: string
 }
 
-/** Logs what the arbiter does and reports it to the service manager. Incidents are logged elsewhere. */
+/** Logs what the arbiter does, except incidents, and reports it to the service manager. */
 export function announce(what: Announcement, state: State, { log, serviceManager, entry }: AnnounceOptions): void {
   switch (what.of) {
     case 'starting':

@@ -19,7 +19,7 @@ export interface ArbiterControl {
 
 export type ScaleChange = { readonly to: number } | { readonly by: number }
 
-/** `code` is one of the table in `src/errors/codes.ts`; `message` is a sentence for the operator. */
+/** `code` is one of `src/errors/codes.ts`; `message` is a sentence for the operator. */
 export type CommandOutcome =
   | { readonly ok: true; readonly message: string }
   | {
@@ -68,7 +68,7 @@ export interface SettingChange {
   readonly after: string | null
 }
 
-/** The settings in force and the values of the app. Values are texts, written as a flag would be. */
+/** The settings in force and the values of the app; texts, written as a flag would be. */
 export interface SettingsInForce extends SettingsReport {
   /** Of the arbiter. */
   readonly pid: number

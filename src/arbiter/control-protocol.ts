@@ -106,7 +106,7 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && Math.abs(value) <= MAX_WORKERS
 }
 
-/** The progress of a command: `generation 2: 1 of 2 workers ready, 1 booting; 2 old, 1 draining`. */
+/** Formats progress: `generation 2: 1 of 2 workers ready, 1 booting; 2 old, 1 draining`. */
 export function formatProgress(status: Status): string {
   const { phase, generation, wanted, workers } = status
   const running = workers.filter((worker) => worker.state !== 'exited')

@@ -5,7 +5,7 @@ export interface EventQueueOptions<Event> {
   readonly onFailed: (error: unknown, event: Event) => void
 }
 
-/** Handles events one at a time, in the order in which they are posted, until handling one throws. */
+/** Handles events one at a time in the order of their posting, until handling one throws. */
 export class EventQueue<Event> {
   readonly #options: EventQueueOptions<Event>
   readonly #waiting: Event[] = []

@@ -11,7 +11,7 @@ export const LOCK_TOUCH: Milliseconds = ms(5_000)
 const LOCK_STALE: Milliseconds = ms(15_000)
 const CONNECT_TIMEOUT = ms(1_000)
 
-/** The holder of a lock, as recorded in its file. What the system does not tell (no /proc) is null. */
+/** The holder of a lock, as recorded in its file. What the system does not report is null. */
 export interface LockHolder {
   /** Unique to this acquisition of the lock. */
   readonly token: string

@@ -1,7 +1,7 @@
 import type { Milliseconds } from '../resilience/duration.ts'
 import { promiseAtMost } from '../resilience/wait-at-most.ts'
 
-/** A worker's reply: `exited` if its process exited first, `timed-out` if it did not reply in time. */
+/** A worker's reply: `exited` if it exited first, `timed-out` if it did not reply in time. */
 export type Reply =
   | 'exited'
   | 'timed-out'

@@ -137,7 +137,7 @@ async function writeBeside(path: string, self: LockHolder): Promise<string> {
   return temporary
 }
 
-/** Removes the files of processes that were killed while taking the lock. Recent ones may be in use. */
+/** Removes old files of processes that were killed while taking the lock. */
 async function sweep(stateDir: string): Promise<void> {
   for (const name of await readdir(stateDir)) {
     if (!/^\.arbiter\.lock\..*\.tmp$|^arbiter\.lock\../.test(name)) continue

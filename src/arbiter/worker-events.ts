@@ -4,7 +4,7 @@ import { type BootFailure, failReload, startNextReload, stopNow } from './comman
 import type { Action } from './events.ts'
 import type { RecycleReason, RestartReason, State, WorkerState } from './state.ts'
 
-/** Without heartbeats for this long (and for longer than `stallReportAfter`) a process is frozen. */
+/** Without heartbeats for this long (and `stallReportAfter`) a process is frozen. */
 const FROZEN_AFTER = 2_000
 /** A longer gap between two ticks is the arbiter's own: the machine slept, or it was stopped. */
 const OWN_GAP = 2_000

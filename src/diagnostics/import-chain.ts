@@ -5,7 +5,7 @@ import { init, parse } from 'es-module-lexer'
 
 const MAX_FILES = 3_000
 const MAX_FILE_SIZE = 2 * 1024 * 1024
-/** Matches `require` calls: the lexer of ES modules does not report them, and cjs-module-lexer only re-exports. */
+/** `require` calls, which es-module-lexer does not report, and cjs-module-lexer only in re-exports. */
 const REQUIRED = /(?<![\w$.])require\s*\(\s*["']([^"'\n]+)["']/g
 const EXTENSIONS = [
   '',

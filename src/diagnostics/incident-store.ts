@@ -3,8 +3,8 @@ import { waitAtMost } from '../resilience/wait-at-most.ts'
 import { makeDirectory } from '../system/make-directory.ts'
 import type { Incident, IncidentSummary } from './incident.ts'
 import { IncidentFiles, summaryOf } from './incident-files.ts'
+import { incidentJson } from './incident-json.ts'
 import type { Log } from './log.ts'
-import { incidentJson } from './shrink-incident.ts'
 
 /** Unwritten incidents. Beyond it the oldest is dropped; its summary is in the log. */
 const MAX_QUEUE = 100

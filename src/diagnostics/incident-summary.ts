@@ -232,7 +232,7 @@ function formatRequest({ method, target }: RequestLine): string {
   return `${shorten(method, 20)} ${shorten(path, MAX_TARGET_LENGTH)}`
 }
 
-/** The likeliest request where nothing else names one: `oldest of 3 requests in flight: GET /a (5.1 s)`. */
+/** The likeliest request: `oldest of 3 requests in flight: GET /a (5.1 s)`. */
 function oldestRequest({ inFlight, inFlightCount }: StallEvidence): string {
   const [oldest] = inFlight
   if (oldest === undefined) return ''
@@ -241,7 +241,7 @@ function oldestRequest({ inFlight, inFlightCount }: StallEvidence): string {
   return `oldest of ${inFlightCount} requests in flight: ${request}`
 }
 
-/** `spinning`, or what it waits for: `waiting in the kernel (do_wait, wait4) for child "sleep 20"`. */
+/** `spinning`, or `waiting in the kernel (do_wait, wait4) for child "sleep 20"`. */
 export function formatKernel({ kernel }: StallEvidence): string {
   switch (kernel?.doing) {
     case 'spinning':

@@ -2,7 +2,7 @@ import { close, constants, fstatSync, openSync, write, writeSync } from 'node:fs
 import { after } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 
-/** The destination of a log. One write at a time; `done` is called once, perhaps before `write` returns. */
+/** The destination of a log. It takes one write at a time and may call `done` synchronously. */
 export interface LogSink {
   write(bytes: Buffer, done: (error: Error | null) => void): void
   close(): void

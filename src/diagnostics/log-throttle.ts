@@ -1,7 +1,7 @@
 import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 
-/** Allows one line in each interval. What comes in between is for the caller to count and add to the next line. */
+/** Allows one line in each interval. The caller counts what it suppresses. */
 export class LogThrottle {
   readonly #interval: Milliseconds
   #loggedAt = Number.NEGATIVE_INFINITY
@@ -28,7 +28,7 @@ export class LogThrottle {
   }
 }
 
-/** One throttle for each key. Of more than `maxKeys`, the one that was logged longest ago is forgotten. */
+/** A throttle for each key. Beyond `maxKeys` the least recently logged key is forgotten. */
 export class KeyedLogThrottle {
   readonly #interval: Milliseconds
   readonly #maxKeys: number

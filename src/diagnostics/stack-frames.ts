@@ -6,7 +6,7 @@ import type { StackFrame } from './incident.ts'
 const PACKAGE = fileURLToPath(new URL('../../', import.meta.url))
 const OWN = ['src', 'dist', 'bin'].map((directory) => `${PACKAGE}${directory}${sep}`)
 
-/** The frame that explains a stall best: the innermost of the app's own code, else the innermost. */
+/** The frame that explains a stall best: the innermost of the app, else the innermost. */
 export function mostRelevantFrame(stack: readonly StackFrame[]): StackFrame | undefined {
   return stack.find((frame) => isAppCode(localPath(frame.file))) ?? stack[0]
 }

@@ -3,7 +3,7 @@ export interface Column {
   readonly align: 'left' | 'right'
 }
 
-/** Formats a table with two spaces between columns and no trailing spaces. Each line ends with a newline. */
+/** Formats a table with two spaces between columns, and a newline after each row. */
 export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const lines = [columns.map((column) => column.heading), ...rows]
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length)))

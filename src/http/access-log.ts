@@ -1,6 +1,6 @@
 import type { Log, LogFields } from '../diagnostics/log.ts'
 import type { Outcome } from '../diagnostics/outcomes.ts'
-import type { EndedRequest, QueryFinding, RequestQueries } from '../diagnostics/request-queries.ts'
+import type { EndedRequest, QueryFinding, RequestQueries } from '../query-insight/request-queries.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'

@@ -1,5 +1,10 @@
-import type { EmergencyResponses, NotInterruptedReason, ReportedError, StallEvidence } from '../diagnostics/incident.ts'
-import type { LeakReport } from '../diagnostics/leak-report.ts'
+import type {
+  EmergencyResponses,
+  LeakReport,
+  NotInterruptedReason,
+  ReportedError,
+  StallEvidence,
+} from '../diagnostics/incident.ts'
 import type { CostlyImport } from '../diagnostics/modules/boot.ts'
 import type { OutcomeCounts } from '../diagnostics/outcomes.ts'
 import type { SettingsChange } from './worker-config.ts'

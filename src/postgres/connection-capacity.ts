@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { queryRules } from '../diagnostics/query-rules.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'
+import { queryRules } from '../query-insight/query-rules.ts'
 import { after } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 

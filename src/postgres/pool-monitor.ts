@@ -1,4 +1,4 @@
-import { reportLeak } from '../diagnostics/leak-report.ts'
+import { reportLeak } from '../diagnostics/incident.ts'
 import { LogThrottle } from '../diagnostics/log-throttle.ts'
 import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'

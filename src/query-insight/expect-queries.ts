@@ -1,7 +1,7 @@
 import { AssertionError } from 'node:assert'
-import { queryRules } from '../diagnostics/query-rules.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { type Expectation, expectations } from './expectation.ts'
+import { queryRules } from './query-rules.ts'
 import { adviceFor, findRepeats, formatRepeat } from './repeats.ts'
 import { formatSql } from './sql-text.ts'
 

@@ -5,9 +5,9 @@ import {
   type RepeatReport,
   type RouteQueries,
 } from '../diagnostics/modules/queries-report.ts'
-import type { EndedRequest } from '../diagnostics/request-queries.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'
 import { type Fingerprint, knownFingerprints, restoreFingerprint } from './fingerprint.ts'
+import type { EndedRequest } from './request-queries.ts'
 import { formatSql } from './sql-text.ts'
 
 const MAX_ROUTES = 200

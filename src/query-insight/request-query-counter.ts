@@ -1,11 +1,11 @@
 import { KeyedLogThrottle } from '../diagnostics/log-throttle.ts'
-import { type QueryRules, queryRules } from '../diagnostics/query-rules.ts'
-import type { EndedRequest, QueryFinding, RequestQueries, TellFinding } from '../diagnostics/request-queries.ts'
 import { ms } from '../resilience/duration.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { QueryCounter } from './query-counter.ts'
+import { type QueryRules, queryRules } from './query-rules.ts'
 import { recordRepeat, recordRequest } from './query-stats.ts'
 import { adviceFor, findRepeats, formatRepeat, type Repeat } from './repeats.ts'
+import type { EndedRequest, LogFinding, QueryFinding, RequestQueries } from './request-queries.ts'
 import { formatSql } from './sql-text.ts'
 
 /** Each finding is logged once an hour by each process. */
@@ -22,7 +22,7 @@ export class RequestQueryCounter implements RequestQueries {
     this.max = maxQueriesPerRequest
   }
 
-  ended(request: EndedRequest, log: TellFinding | null): void {
+  ended(request: EndedRequest, log: LogFinding | null): void {
     const { total, suspects } = this.counter
     const isOver = total > this.max
     const route = recordRequest(request, total, isOver)
@@ -30,7 +30,7 @@ export class RequestQueryCounter implements RequestQueries {
     if (suspects !== null) void this.#logRepeats(route, log)
   }
 
-  async #logRepeats(route: string, log: TellFinding | null): Promise<void> {
+  async #logRepeats(route: string, log: LogFinding | null): Promise<void> {
     try {
       for (const repeat of await findRepeats(this.counter)) {
         const { fingerprint } = repeat.use

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Incident, StallEvidence } from './incident.ts'
-import { incidentJson } from './shrink-incident.ts'
+import { incidentJson } from './incident-json.ts'
 
 const request = (index: number) => ({ method: 'GET', target: `/${index}/${'é'.repeat(200)}`, ageMs: index })
 
