@@ -49,10 +49,7 @@ export class CacheRegistry {
     return this.#peers?.stallGuard ?? null
   }
 
-  /**
-   * Adds a cache. Resolves when it and the other workers know each other; null without other
-   * workers.
-   */
+  /** Adds a cache. Resolves when the other workers know it; null without other workers. */
   add(cache: RegisteredCache): Promise<void> | null {
     if (this.#caches.size === 0 && this.#channel !== null) {
       this.#peers = new Peers(this.#channel, {

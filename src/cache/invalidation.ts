@@ -32,16 +32,10 @@ export interface PendingInvalidation {
   readonly done: () => void
 }
 
-/**
- * The invalidations that Redis does not have yet. Until it has them, its values for these keys must
- * not be used.
- */
+/** Invalidations that Redis does not have yet, so that its values for them must not be used. */
 export class PendingInvalidations {
   readonly #maxSize: number
-  /**
-   * The number of the latest of each, so that the reply to an older one does not remove a newer
-   * one.
-   */
+  /** With the number of the latest, so that a reply to an older one does not remove it. */
   readonly #keys = new Map<string, number>()
   readonly #tags = new Map<string, number>()
   #all: number | null = null

@@ -12,10 +12,7 @@ import { CacheEntry, type LoadFailures, type MemoryTier } from './memory-tier.ts
 import type { CacheKey, CacheSettings, Loaded, Source } from './read-through-options.ts'
 import type { Lease, RedisTier, StoredValue } from './redis/redis-tier.ts'
 
-/**
- * Milliseconds between two checks whether another process has loaded the value: at first, and at
- * most.
- */
+/** Milliseconds between checks whether another process has loaded the value. */
 const FIRST_PEER_CHECK = 5
 const MAX_PEER_CHECK = 50
 

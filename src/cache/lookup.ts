@@ -22,10 +22,7 @@ export interface LookupOptions<Key extends CacheKey, Value> {
   readonly random: () => number
 }
 
-/**
- * Decides what a call gets: the value in memory, fresh or stale; else a load; else an old value
- * instead of an error.
- */
+/** Decides what a call gets: the value in memory, a load, or an old value instead of an error. */
 export class Lookup<Key extends CacheKey, Value> {
   readonly #options: LookupOptions<Key, Value>
 

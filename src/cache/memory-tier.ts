@@ -18,10 +18,7 @@ const JITTER = 0.1
  */
 const EARLIEST_REFRESH = 20
 
-/**
- * A value in memory, and the instants until which it is used; all in milliseconds of the monotonic
- * clock.
- */
+/** A value in memory. Its instants are milliseconds of the monotonic clock. */
 export class CacheEntry {
   readonly #value: unknown
   readonly #isMutable: boolean
@@ -35,10 +32,7 @@ export class CacheEntry {
   readonly loadedAt: number
   /** Duration of the load, in milliseconds. */
   readonly loadTook: number
-  /**
-   * The epoch of the cache it was loaded in. An invalidation of an older epoch may have been
-   * missed.
-   */
+  /** The epoch it was loaded in. Invalidations of older epochs may have been missed. */
   readonly epoch: number
   readonly #jitter: number
   /** No early refresh happens before. */
@@ -74,10 +68,7 @@ export class CacheEntry {
     this.#jitter = 1 - JITTER + 2 * JITTER * options.random
   }
 
-  /**
-   * The value for a caller: frozen and shared, or a copy if it contains something that cannot be
-   * frozen.
-   */
+  /** The value for a caller: frozen and shared, or a copy if it cannot be frozen. */
   give(): unknown {
     return this.#isMutable ? cloneValue(this.#value) : this.#value
   }
@@ -109,10 +100,7 @@ export class CacheEntry {
 /** Memory of an entry without its value. */
 const ENTRY_BYTES = 200
 
-/**
- * The first tier: the most recently used entries of this process, bounded in number and bytes,
- * indexed by tag.
- */
+/** The first tier: the most recently used entries, bounded in number and bytes. */
 export class MemoryTier {
   readonly #entries: LRUCache<string, CacheEntry>
   readonly #keysOfTag = new Map<string, Set<string>>()
@@ -199,10 +187,7 @@ const MAX_FAILURES = 10_000
 /** Milliseconds. */
 const MAX_BACK_OFF = 10_000
 
-/**
- * Keys whose last load failed. Each is not loaded again until a back-off has passed, which doubles
- * with each failure.
- */
+/** Keys whose last load failed, with a back-off that doubles with each failure. */
 export class LoadFailures {
   readonly #byKey = new LRUCache<string, LoadFailure>({ max: MAX_FAILURES })
   readonly #base: number

@@ -42,10 +42,7 @@ export interface PeerEvents {
   readonly pending: (cache: string) => readonly Invalidation[]
 }
 
-/**
- * The other workers of this machine that have caches. They receive each invalidation and
- * acknowledge it.
- */
+/** The other workers of this machine that have caches. They acknowledge each invalidation. */
 export class Peers {
   readonly stallGuard: StallGuard
   readonly #channel: WorkerChannel

@@ -14,10 +14,7 @@ export type CacheKey = string | number | bigint
 /** What a load returns; `null` and `undefined` say that the source has no value. */
 export type Loaded<Value> = Value | null | undefined
 
-/**
- * All requested values: by key, or in the order of the keys. An `Error` in the array rejects its
- * key only.
- */
+/** Values by key, or in the order of the keys. An `Error` in the array rejects its key only. */
 export type LoadedMany<Key, Value> = ReadonlyMap<Key, Loaded<Value>> | readonly (Loaded<Value> | Error)[]
 
 export type LoadMany<Key, Value> = (
@@ -50,10 +47,7 @@ export interface CacheEvent {
 export interface CacheRedisOptions {
   /** A `Redis` of `ioredis`, or a connected client of `redis`. */
   readonly client: RedisClient
-  /**
-   * A connection for subscriptions; the same for all caches of a client. Default:
-   * `client.duplicate()`.
-   */
+  /** Subscribed connection, the same for all caches of a client. Default: a duplicate. */
   readonly subscriber?: RedisClient
   /** Pub/sub channel; the same for all caches of a client. Default: `punctual:cache`. */
   readonly channel?: string
@@ -65,15 +59,9 @@ export interface CacheRedisOptions {
 }
 
 interface CommonOptions<Key, Value> {
-  /**
-   * How long a value is fresh, ±10 %; 0 disables the cache. Default: 5 min. Runtime:
-   * `cache.<name>.ttl`.
-   */
+  /** How long a value is fresh, ±10 %; 0 disables the cache. Default: 5 min. Runtime. */
   readonly ttl?: Duration
-  /**
-   * How long after its `ttl` a value is returned while it is reloaded. Default: `ttl`, at most
-   * `grace`.
-   */
+  /** How long after its `ttl` a value is used while reloading. Default: `ttl`, within `grace`. */
   readonly staleFor?: Duration
   /** How long after its `ttl` a value is returned instead of an error. Default: 1 h. Runtime. */
   readonly grace?: Duration
@@ -83,10 +71,7 @@ interface CommonOptions<Key, Value> {
   readonly timeout?: Duration
   /** Timeout of one Redis command, after which the source is asked. Default: 50 ms. Runtime. */
   readonly redisTimeout?: Duration
-  /**
-   * How long to wait for another process that loads the key; at most half of `timeout`. Default: 1
-   * s.
-   */
+  /** How long to wait for another process that loads it, at most `timeout / 2`. Default: 1 s. */
   readonly peerTimeout?: Duration
   /**
    * No load of a key for about so long after one has failed; doubles up to 10 s. Default: 100 ms.
@@ -98,10 +83,7 @@ interface CommonOptions<Key, Value> {
   readonly memory?: { readonly items?: number; readonly bytes?: number }
   /** The second tier. Default: none. */
   readonly redis?: RedisClient | CacheRedisOptions
-  /**
-   * Keys in Redis are `<prefix>:<key>`. Default: the name. On a cluster use a hash tag:
-   * `{auth}:user`.
-   */
+  /** Keys in Redis are `<prefix>:<key>`. Default: the name. On a cluster: `{auth}:user`. */
   readonly prefix?: string
   /** Encoding of values in Redis. Default: JSON that keeps dates, bigints, maps, sets and bytes. */
   readonly codec?: CacheCodec
@@ -183,10 +165,7 @@ export interface CacheDurations {
   readonly staleFor: Duration | undefined
 }
 
-/**
- * The durations of one cache. `punctual set cache.<name>.ttl 0s` and the like change them at
- * runtime.
- */
+/** The durations of one cache, which `punctual set cache.<name>.ttl 0s` and the like change. */
 export class CacheSettings {
   readonly #ttl: RuntimeValue<Milliseconds>
   readonly #grace: RuntimeValue<Milliseconds>

@@ -133,10 +133,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
     return this.#getSlowly(key, id, options)
   }
 
-  /**
-   * Returns the values under many keys, in their order. One `loadMany` loads the missing ones.
-   * Rejects as `get` does.
-   */
+  /** Returns the values under many keys, in their order. Rejects as `get` does. */
   async getMany(keys: readonly Key[], options?: GetOptions): Promise<(Value | undefined)[]> {
     if (!this.#isEnabled) return this.#lookup.loadManyUnshared(keys, options)
     const catchUp = this.#stallGuard.catchUp()
@@ -248,10 +245,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
     await this.#invalidatePeers(invalidation, !reached)
   }
 
-  /**
-   * Only known workers acknowledge, so this one catches up first with those that have announced
-   * themselves.
-   */
+  /** Catches up first: only workers that are known by then acknowledge. */
   async #invalidatePeers(invalidation: Invalidation, queued: boolean): Promise<void> {
     const catchUp = this.#stallGuard.catchUp()
     if (catchUp !== null) await catchUp

@@ -3,10 +3,7 @@ import { SqliteDatabase } from './sqlite-database.ts'
 import type { SqliteEngine } from './sqlite-engine.ts'
 import type { SqliteTransaction } from './sqlite-transaction.ts'
 
-/**
- * Classes of Kysely: `import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from
- * 'kysely'`.
- */
+/** Classes that the app imports from `kysely`. */
 export interface KyselyParts<Adapter extends object, Introspector, Compiler, Db> {
   readonly SqliteAdapter: new () => Adapter
   readonly SqliteIntrospector: new (db: Db) => Introspector

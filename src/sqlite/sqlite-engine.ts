@@ -45,10 +45,7 @@ const NO_PARAMETERS: readonly never[] = []
 /** How many statements that start like a read, and write, are remembered. */
 const MAX_KNOWN_WRITES = 1_000
 
-/**
- * One database: it sends each call to the writer or the readers, and replaces threads that are
- * lost.
- */
+/** One database: sends each call to the writer or the readers, and replaces lost threads. */
 export class SqliteEngine {
   readonly settings: SqliteSettings
   readonly #writer: ThreadPool

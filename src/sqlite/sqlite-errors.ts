@@ -55,10 +55,7 @@ interface Advice {
 
 const NO_ADVICE: Advice = { text: '', details: {} }
 
-/**
- * SQLite rejected a call: a constraint, an error in the statement, a file that cannot be opened, a
- * full disk.
- */
+/** SQLite rejected a call: a constraint, an invalid statement, a file it cannot open. */
 export class SqliteError extends PunctualError {
   static {
     SqliteError.prototype.name = 'SqliteError'

@@ -7,19 +7,13 @@ import type { SqliteEvent } from './sqlite-health.ts'
 import type { Synchronous } from './thread-protocol.ts'
 
 export interface SqliteOptions {
-  /**
-   * Threads for reads. Default 2; none for `:memory:`. With 0 the writer also reads, one call at a
-   * time.
-   */
+  /** Threads for reads; with 0 the writer reads too. Default 2; none for `:memory:`. */
   readonly readers?: number
   /** Timeout of one call, including the wait for a thread and for locks. Default `30s`. */
   readonly queryTimeout?: Duration
   /** Timeout of one transaction, from the call to its end. Default `30s`. */
   readonly transactionTimeout?: Duration
-  /**
-   * How long a cancelled query, or a rollback, may run before its thread is abandoned. Default
-   * `2s`.
-   */
+  /** How long a cancelled query or a rollback may run; then its thread is abandoned. Default `2s`. */
   readonly cancelTimeout?: Duration
   /** Starting a thread and opening the file, not counting the wait for locks. Default `10s`. */
   readonly openTimeout?: Duration
@@ -32,10 +26,7 @@ export interface SqliteOptions {
    * may be lost in a power failure.
    */
   readonly synchronous?: Synchronous
-  /**
-   * Return integers as `bigint`. Default false: as numbers, where an integer beyond 2^53 is an
-   * error.
-   */
+  /** Return integers as `bigint`. Default false: as numbers, with an error beyond 2^53. */
   readonly bigints?: boolean
   /** How many prepared statements each thread keeps. Default 100. */
   readonly statementCacheSize?: number

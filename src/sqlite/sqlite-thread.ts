@@ -8,10 +8,7 @@ import { type FromThread, PHASE, type ThreadData, type ToThread } from './thread
  */
 const MAX_OLD_GENERATION = 4_096
 
-/**
- * Starts threads outside of any request: a thread would keep its request in memory as long as it
- * lives.
- */
+/** Threads start outside of any request: each would keep its request in memory. */
 const outsideContext = new AsyncResource('PunctualSqliteThread')
 
 export interface ThreadListener {
@@ -77,18 +74,12 @@ export class SqliteThread {
     this.#worker.unref()
   }
 
-  /**
-   * Cancels the current job. Returns false when the job is being committed, and so may be
-   * committed.
-   */
+  /** Cancels the current job. Returns false when it is being committed. */
   cancel(): boolean {
     return Atomics.compareExchange(this.#phase, 0, PHASE.running, PHASE.cancelled) !== PHASE.committing
   }
 
-  /**
-   * Ignores the thread from now on. It ends at once if it runs JavaScript, else when SQLite's step
-   * returns.
-   */
+  /** Ignores the thread and terminates it, which takes until the current step of SQLite returns. */
   abandon(): void {
     this.#listener = null
     this.#worker.unref()

@@ -302,10 +302,7 @@ export class SqliteTransaction extends DatabaseOperation implements PoolTask, Ca
   }
 }
 
-/**
- * The transactions whose functions are running: the innermost one, and those of other databases
- * around it.
- */
+/** A transaction whose function is running, and those of other databases around it. */
 interface RunningTransaction {
   readonly database: object
   readonly transaction: { readonly holdsWriter: boolean }

@@ -9,10 +9,7 @@ export type SqliteValue = null | number | bigint | string | Uint8Array
 
 export type SqliteRow = Record<string, SqliteValue>
 
-/**
- * By position (`?`), or by name (`:id`, `@id`, `$id`), where the sign before the name may be
- * omitted.
- */
+/** By position (`?`), or by name (`:id`, `@id`, `$id`), with or without the sign. */
 export type SqliteParameters = readonly SqliteInput[] | Readonly<Record<string, SqliteInput>>
 
 /** Names the statement in an error. */
@@ -77,10 +74,7 @@ function wrongType(value: unknown, parameter: string | number, { database, sql }
   })
 }
 
-/**
- * Copies a view of shared memory, such as a small `Buffer`: sending it would send all of that
- * memory.
- */
+/** Copies a view of shared memory, such as a small `Buffer`, all of which would be sent. */
 function ownBytes(view: NodeJS.ArrayBufferView): NodeJS.ArrayBufferView {
   if (view.byteLength === view.buffer.byteLength) return view
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice()

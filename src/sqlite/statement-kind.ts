@@ -42,10 +42,7 @@ export function statementKind(sql: string): StatementKind {
   return word === 'ROLLBACK' && ROLLBACK_TO.test(sql.replace(OPAQUE, ' ')) ? 'savepoint' : kind
 }
 
-/**
- * Whether anything follows the first statement. SQLite would prepare the first and silently ignore
- * the rest.
- */
+/** Whether anything follows the first statement, which SQLite would silently ignore. */
 export function hasSeveralStatements(sql: string): boolean {
   const end = sql.indexOf(';')
   if (end === -1 || sql.slice(end + 1).trim() === '') return false

@@ -41,10 +41,7 @@ class Misuse extends Error {
   }
 }
 
-/**
- * One connection, in its thread. It never waits for a lock: `busy` is a reply, and the main thread
- * retries.
- */
+/** One connection, in its thread. It never waits for a lock: the main thread retries. */
 export class ThreadConnection {
   readonly #data: ThreadData
   readonly #phase: Int32Array
@@ -210,10 +207,7 @@ export class ThreadConnection {
     database.exec(sql)
   }
 
-  /**
-   * Commits unless the caller has given up; once `committing` is set, the write may have been
-   * committed.
-   */
+  /** Commits unless the caller has given up. From `committing` on, the write may be committed. */
   #commit(): undefined {
     const before = Atomics.compareExchange(this.#phase, 0, PHASE.running, PHASE.committing)
     if (before === PHASE.cancelled) throw CANCELLED

@@ -7,10 +7,7 @@ export interface PoolTask {
   readonly startedAt: number
   /** What queued tasks wait for while this one has its slot; null if it ends soon. */
   readonly asObstacle: Obstacle | null
-  /**
-   * The slot is its own until it calls `release`, once, which says whether a transaction is open
-   * there.
-   */
+  /** Uses the slot until it calls `release`, once, with whether a transaction is open there. */
   runOn(slot: ThreadSlot, release: (inTransaction: boolean) => void): void
   /** It gets no slot. */
   reject(error: unknown): void

@@ -31,10 +31,7 @@ export interface SlotTask {
   readonly job: ThreadJob
   /** Called once. The slot may take the next task, unless it has lost its thread. */
   settled(outcome: JobOutcome, inTransaction: boolean): void
-  /**
-   * Called once, with `settled` or later: when no thread works on it any more, abandoned ones
-   * included.
-   */
+  /** Called once, with `settled` or later, when no thread works on it, even an abandoned one. */
   ended?(): void
   /** Whether to retry while the file is locked. Default: always, until it is cancelled. */
   wanted?(): boolean
@@ -71,10 +68,7 @@ type Phase =
   /** The caller has given up; the thread has until `cancelTimeout` to end the job. */
   | 'cancelling'
 
-/**
- * Milliseconds. A lock within one process is released in less than the first; 50 keeps the delay
- * after a release short.
- */
+/** Milliseconds. A lock within this process is released in less than the first delay. */
 const BACK_OFF = { jitter: 'decorrelated', initialDelay: 1, maxDelay: 50, random: Math.random } as const
 
 /**

@@ -1,9 +1,6 @@
 import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
 
-/**
- * A client of Redis: a `Redis` or `Cluster` of `ioredis`, or a client of `redis`. Neither package
- * is imported.
- */
+/** A `Redis` or `Cluster` of `ioredis`, or a client of `redis`. Neither is imported. */
 export interface RedisClient {
   on(event: string, listener: (...args: unknown[]) => void): unknown
   duplicate(): object
@@ -21,10 +18,7 @@ export interface RedisConnection {
 
 /** A connection for subscriptions. */
 export interface RedisSubscriber {
-  /**
-   * Subscribes to the channels, in this order and across reconnections. May be called again after
-   * it has rejected.
-   */
+  /** Subscribes in this order and across reconnections. May be called again after it rejected. */
   subscribe(channels: readonly string[], onMessage: (channel: string, message: string) => void): Promise<void>
   onConnectionChange(listener: () => void): void
   close(): void

@@ -68,10 +68,7 @@ const MAX_LEASE = 60_000
 /** More are forgotten; they expire with the timeout of the load. */
 const MAX_LOST_LEASES = 1_000
 
-/**
- * The second tier of one cache. Its methods never reject, and never take
- * longer than `redisTimeout`.
- */
+/** The second tier of a cache. Its methods neither reject nor take longer than `redisTimeout`. */
 export class RedisTier {
   readonly #options: RedisTierOptions
   readonly #link: RedisLink
@@ -216,10 +213,7 @@ export class RedisTier {
     }
   }
 
-  /**
-   * Invalidates for all machines. Returns false when Redis has not replied, and the invalidation is
-   * queued.
-   */
+  /** Invalidates for all machines. False: Redis has not replied, and it is queued. */
   async invalidate(invalidation: Invalidation): Promise<boolean> {
     const pending = this.#add(invalidation)
     if (!this.#link.isUp) return false

@@ -72,10 +72,7 @@ export class RedisKeys {
   }
 }
 
-/**
- * Functions of READ and TAKE. An epoch of another run of the server (a restart, a failover) is
- * ignored.
- */
+/** Functions of READ and TAKE. The epoch of another run of the server is ignored. */
 const EPOCH = `
 local function epoch(key, run)
   local found = redis.call('GET', key)
