@@ -2,6 +2,15 @@ interface EventWithMessage {
   readonly message: string
 }
 
+interface EventWithSeverity extends EventWithMessage {
+  readonly severity: 'info' | 'warn' | 'error'
+}
+
+/** The default `onEvent`: warnings and errors go to standard error, the rest to standard output. */
+export function logToConsole({ severity, message }: EventWithSeverity): void {
+  console[severity](message)
+}
+
 /**
  * Wraps an `onEvent` listener of the app. The toolkit emits events inside requests, timers and
  * clean-up, where an error of the listener must not propagate: it becomes a process warning

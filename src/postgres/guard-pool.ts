@@ -1,5 +1,6 @@
 import { DatabaseTimeoutError } from '../database/query-errors.ts'
 import { currentOperation } from '../database/query-timeout.ts'
+import { logToConsole } from '../diagnostics/safe-listener.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { countQuery, withPendingCount } from '../query-insight/count-query.ts'
 import { shortenSql } from '../query-insight/sql-text.ts'
@@ -15,7 +16,7 @@ import {
   type RawPool,
   type Submittable,
 } from './pg-types.ts'
-import { logToConsole, type PoolHealth } from './pool-health.ts'
+import type { PoolHealth } from './pool-health.ts'
 import { type GuardOptions, readOptions } from './pool-options.ts'
 
 /** The longest timer of Node.js in milliseconds. For the pool, 0 means unbounded. */

@@ -146,8 +146,3 @@ export type SendPoolEvent = <Type extends PoolEventType>(
   message: string,
   details: PoolEventDetails[Type],
 ) => void
-
-/** The default `onEvent`: warnings and errors to standard error, the rest to standard output. */
-export function logToConsole(event: PoolEvent): void {
-  console[event.severity](event.message)
-}

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { logToConsole, type PoolEvent } from './pool-health.ts'
+import { logToConsole } from '../diagnostics/safe-listener.ts'
+import type { PoolEvent } from './pool-health.ts'
 import { readOptions } from './pool-options.ts'
 
 test('an onEvent that throws becomes a process warning', async () => {

@@ -77,11 +77,6 @@ export class QueueEvents {
   }
 }
 
-/** The default listener: warnings and errors go to standard error, the rest to standard output. */
-export function logToConsole(event: QueueEvent): void {
-  console[event.severity](event.message)
-}
-
 const MAX_ERROR_LENGTH = 300
 
 /** Formats an error as the end of a sentence, in one line of bounded length. */

@@ -1,12 +1,12 @@
 import type { QueueJobsReport } from '../diagnostics/modules/queue.ts'
-import { safeListener } from '../diagnostics/safe-listener.ts'
+import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'
 import { type Duration, type Milliseconds, readCount, readDuration } from '../resilience/duration.ts'
 import type { DeadLetterQueue } from './dead-letters.ts'
 import type { QueueContext, QueueHandler } from './handler.ts'
 import type { HandlerSlots, LoopGate } from './handler-capacity.ts'
-import { logToConsole, type QueueEvent, type QueueEvents } from './queue-events.ts'
+import type { QueueEvent, QueueEvents } from './queue-events.ts'
 
 /** A size: `'64MiB'`, or a number of bytes. */
 export type Size = `${number}${'KiB' | 'MiB' | 'GiB'}` | number

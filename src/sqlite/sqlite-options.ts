@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { safeListener } from '../diagnostics/safe-listener.ts'
+import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../resilience/duration.ts'
 import type { SqliteEvent } from './sqlite-health.ts'
@@ -116,8 +116,4 @@ function readUrl(of: string, text: string): string {
     throw new InvalidOptionError(of, 'file', text, "must be a file: URL without SQLite's parameters (mode, cache, …)")
   }
   return fileURLToPath(url)
-}
-
-function logToConsole({ severity, message }: SqliteEvent): void {
-  console[severity](message)
 }

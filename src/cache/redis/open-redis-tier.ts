@@ -1,8 +1,8 @@
-import { safeListener } from '../../diagnostics/safe-listener.ts'
+import { logToConsole, safeListener } from '../../diagnostics/safe-listener.ts'
 import { type Milliseconds, readCount } from '../../resilience/duration.ts'
 import { jsonCodec } from '../codec.ts'
 import type { Invalidation } from '../invalidation.ts'
-import type { CacheEvent, CacheKey, CacheRedisOptions, ReadThroughOptions } from '../read-through-options.ts'
+import type { CacheKey, CacheRedisOptions, ReadThroughOptions } from '../read-through-options.ts'
 import type { RedisClient } from './redis-client.ts'
 import { RedisLink } from './redis-link.ts'
 import { RedisTier } from './redis-tier.ts'
@@ -65,8 +65,4 @@ export function openRedisTier<Key extends CacheKey, Value>(
 
 function redisOptions(redis: RedisClient | CacheRedisOptions): CacheRedisOptions {
   return 'client' in redis && !('duplicate' in redis) ? redis : { client: redis as RedisClient }
-}
-
-function logToConsole({ severity, message }: CacheEvent): void {
-  console[severity](message)
 }
