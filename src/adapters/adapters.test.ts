@@ -7,7 +7,8 @@ import { PunctualError } from '../errors/punctual-error.ts'
 import { punctual as fastifyPlugin, sendProblem } from './fastify.ts'
 import { punctual as honoMiddleware, problems as honoProblems } from './hono.ts'
 
-// What is told of a route needs a request of a worker: see test/process/waits/frameworks.test.ts. Here stands what the compiler must accept.
+// What is told of a route needs a request of a worker: see test/process/waits/frameworks.test.ts.
+// Here stands what the compiler must accept.
 
 const shed = (): never => {
   throw new PunctualError('PUNCTUAL_SHED', 'too many in pool "orders"')

@@ -27,7 +27,7 @@ interface ExpressResponse extends http.ServerResponse {
 }
 
 const quiet = { onEvent: () => {} }
-const fails = { ...quiet, retryFrom: '1h', retryMost: '1h' } as const
+const fails = { ...quiet, retryDelay: '1h', maxRetryDelay: '1h' } as const
 
 describe('deferred routes of Fastify', () => {
   const seen: string[] = []

@@ -3,7 +3,7 @@ import { problemReply } from './problem-reply.ts'
 
 export { deferRoutes } from './fastify/defer-routes.ts'
 
-/** What is used of a Fastify instance. */
+/** The part of a Fastify instance that is used here. */
 export interface FastifyLike {
   readonly errorHandler: (...args: never[]) => unknown
   addHook(
@@ -17,9 +17,9 @@ export interface FastifyRequestLike {
   readonly routeOptions: { readonly url?: string | undefined; readonly config?: unknown }
 }
 
-/** What Punctual reads of `config` in the options of a route. */
+/** The part of a route's `config` that is read. */
 interface RouteConfig {
-  /** How many queries a request of this route may run. */
+  /** The most queries that a request of this route may run. */
   readonly queries?: { readonly max: number }
 }
 
@@ -32,10 +32,12 @@ export interface FastifyReplyLike {
 export type FastifyPluginLike = (instance: FastifyLike, options: unknown, done: (error?: Error) => void) => void
 
 /**
- * The Fastify plugin: `app.register(punctual())`. It tells the pattern of each request's route, and answers errors of Punctual's as
- * `application/problem+json` with `Retry-After`. A route may have a budget of queries: `app.get(url, { config: { queries: { max: 5 } } }, handler)`. It holds for the instance it is registered on and everything below, and for 404s too.
+ * The Fastify plugin: `app.register(punctual())`. It sets the pattern of each request's route, and
+ * responds to Punctual's errors with `application/problem+json` and `Retry-After`. A route may
+ * limit its queries: `app.get(url, { config: { queries: { max: 5 } } }, handler)`. It applies to
+ * the instance on which it is registered, everything below, and 404s.
  *
- * An app that has set an error handler of its own keeps it; there `sendProblem` does the second part.
+ * If the app has set its own error handler, that is kept, and should call `sendProblem`.
  */
 export function punctual(): FastifyPluginLike {
   const plugin: FastifyPluginLike = (instance, _options, done) => {
@@ -54,13 +56,13 @@ export function punctual(): FastifyPluginLike {
     })
     if (instance.errorHandler.name === DEFAULT_HANDLER) {
       instance.setErrorHandler((error, _request, reply) => {
-        // What is thrown here goes to the handler that stood before, which is Fastify's own.
+        // Thrown errors go to Fastify's own handler.
         if (!sendProblem(error, reply)) throw error
       })
     }
     done()
   }
-  // Without these two a plugin holds only for what is registered inside of it.
+  // Without these two, a plugin applies only to what is registered inside it.
   Object.defineProperties(plugin, {
     [Symbol.for('skip-override')]: { value: true },
     [Symbol.for('fastify.display-name')]: { value: 'punctual' },
@@ -72,16 +74,17 @@ export function punctual(): FastifyPluginLike {
 const DEFAULT_HANDLER = 'defaultErrorHandler'
 
 /**
- * For an error handler of the app's own: answers an error of Punctual's as `application/problem+json`.
+ * For the app's own error handler: responds to an error of Punctual with
+ * `application/problem+json`.
  *
- * @returns false if the error is none of Punctual's; nothing has been sent then
+ * @returns false for other errors; nothing has been sent then
  */
 export function sendProblem(error: unknown, reply: FastifyReplyLike): boolean {
   const answer = problemReply(error)
   if (answer === null) return false
   reply.code(answer.status)
   reply.headers(answer.headers)
-  // To text Fastify would add a charset, which the type has not.
+  // Fastify would add a charset to text, which this type does not have.
   reply.send(Buffer.from(answer.body))
   return true
 }

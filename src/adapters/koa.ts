@@ -1,7 +1,7 @@
 import { type CurrentRequest, currentRequest } from '../http/current-request.ts'
 import { problemReply } from './problem-reply.ts'
 
-/** What is used of Koa's context. */
+/** The part of Koa's context that is used here. */
 export interface KoaContextLike {
   readonly headerSent: boolean
   status: number
@@ -10,13 +10,14 @@ export interface KoaContextLike {
 }
 
 /**
- * The Koa middleware: `app.use(punctual())`, as the first. It answers errors of Punctual's as `application/problem+json` with `Retry-After`, and tells the
- * pattern of each request's route where `@koa/router` finds it.
+ * The Koa middleware: `app.use(punctual())`, as the first. It responds to Punctual's errors with
+ * `application/problem+json` and `Retry-After`, and sets the pattern of each request's route if
+ * `@koa/router` is used.
  */
 export function punctual(): (context: KoaContextLike, next: () => Promise<unknown>) => Promise<void> {
   return async (context, next) => {
     const current = currentRequest()
-    if (current !== undefined) listenForRoute(context, current)
+    if (current !== undefined) observeRoute(context, current)
     try {
       await next()
     } catch (error) {
@@ -29,8 +30,8 @@ export function punctual(): (context: KoaContextLike, next: () => Promise<unknow
   }
 }
 
-/** `@koa/router` writes the pattern of what it has matched into its context, before it calls the handler. */
-function listenForRoute(context: object, current: CurrentRequest): void {
+/** `@koa/router` sets this property to the matched pattern before it calls the handler. */
+function observeRoute(context: object, current: CurrentRequest): void {
   let matched: unknown
   Object.defineProperty(context, '_matchedRoute', {
     configurable: true,

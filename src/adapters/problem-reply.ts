@@ -4,8 +4,9 @@ import { retrySeconds } from '../errors/punctual-error.ts'
 import { currentRequest } from '../http/current-request.ts'
 
 /**
- * What a client is to be told of this error: `application/problem+json` with `Retry-After`; null for an error that is none of Punctual's. By its code,
- * not its class: an app may have a copy of Punctual of its own.
+ * The response to an error of Punctual: `application/problem+json` with `Retry-After`; null for
+ * other errors. Recognized by its code, not its class, because an app may have its own copy of
+ * Punctual.
  */
 export function problemReply(error: unknown): ProblemAnswer | null {
   if (!isRequestError(error)) return null

@@ -4,8 +4,7 @@ import { BOOT_TOPIC, bootMetrics } from './modules/boot.ts'
 import { CACHE_TOPIC, cacheMetrics } from './modules/cache-report.ts'
 import { QUERIES_TOPIC, queriesMetrics } from './modules/queries-report.ts'
 import { QUEUE_TOPIC, queueMetrics } from './modules/queue.ts'
-import { routesMetrics } from './modules/routes-metrics.ts'
-import { ROUTES_TOPIC } from './modules/routes-report.ts'
+import { ROUTES_TOPIC, routesMetrics } from './modules/routes.ts'
 import type { Status, WorkerStatus } from './status.ts'
 
 const STATES: readonly WorkerStatus['state'][] = ['spawned', 'booting', 'ready', 'draining', 'stalled', 'exited']

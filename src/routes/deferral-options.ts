@@ -2,7 +2,7 @@ import { safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration } from '../resilience/duration.ts'
 
-/** Something worth a line in the log. */
+/** Something worth logging about deferred routes. */
 export interface DeferralEvent {
   readonly type: 'loaded' | 'failed' | 'slow'
   readonly severity: 'info' | 'warn' | 'error'
@@ -13,40 +13,47 @@ export interface DeferralEvent {
   readonly error?: unknown
 }
 
-/** Durations in milliseconds. */
+/** Durations are in milliseconds. */
 export interface DeferralEventDetails {
-  /** Attempts so far, this one included; of `loaded` and `failed`. */
+  /** Attempts so far, including this one; of `loaded` and `failed`. */
   readonly attempts?: number
-  /** How long it took, of `loaded`; how long it has been loading, of `slow`. */
+  /** Duration of the load, of `loaded`; or so far, of `slow`. */
   readonly tookMs?: number
   /** Until the next attempt, of `failed`. */
   readonly retryInMs?: number
 }
 
 export interface DeferralOptions {
-  /** How long a request for routes that are not loaded waits for them, within its deadline. Default `30s`. */
+  /**
+   * How long a request waits for routes that are not loaded, within its deadline. Default `30s`.
+   */
   readonly requestTimeout?: Duration
-  /** After so long the module is said to load slowly; it goes on, and whoever asks meanwhile waits no longer. Default `30s`. */
+  /**
+   * After this time a load is reported as slow. It continues; other modules are loaded meanwhile.
+   * Default `30s`.
+   */
   readonly loadTimeout?: Duration
-  /** The delay before a module that failed is tried again: the first, from which it grows. Default `1s`. */
-  readonly retryFrom?: Duration
-  /** No delay is longer. Default `60s`. */
-  readonly retryMost?: Duration
-  /** Told of everything worth a line. Default: the line goes to the console. */
+  /** Delay before the first retry of a failed load; it grows with each failure. Default `1s`. */
+  readonly retryDelay?: Duration
+  /** The longest delay before a retry. Default `60s`. */
+  readonly maxRetryDelay?: Duration
+  /** Receives all events. Default: they are printed with `console`. */
   readonly onEvent?: (event: DeferralEvent) => void
 }
 
-/** The options with every default filled in. */
+/** The options with all defaults. */
 export interface DeferralSettings {
   readonly prefix: string
-  readonly requestLimit: Milliseconds
+  readonly requestTimeout: Milliseconds
   readonly loadTimeout: Milliseconds
-  readonly retryFrom: Milliseconds
-  readonly retryMost: Milliseconds
+  readonly retryDelay: Milliseconds
+  readonly maxRetryDelay: Milliseconds
   readonly onEvent: (event: DeferralEvent) => void
 }
 
-/** @throws InvalidOptionError for a prefix or a duration that is invalid, also where two do not go together */
+/**
+ * @throws InvalidOptionError for an invalid prefix or duration, also if two contradict each other
+ */
 export function readDeferralOptions(prefix: string, load: unknown, options: DeferralOptions): DeferralSettings {
   if (typeof prefix !== 'string' || !prefix.startsWith('/') || (prefix.length > 1 && prefix.endsWith('/'))) {
     throw new InvalidOptionError(
@@ -56,31 +63,31 @@ export function readDeferralOptions(prefix: string, load: unknown, options: Defe
       "must begin with / and not end with one, e.g. '/reports'",
     )
   }
-  const where = `deferRoutes "${prefix}"`
+  const of = `deferRoutes "${prefix}"`
   if (typeof load !== 'function') {
-    throw new InvalidOptionError(where, 'load', load, "must be a function, e.g. () => import('./routes.ts')")
+    throw new InvalidOptionError(of, 'load', load, "must be a function, e.g. () => import('./routes.ts')")
   }
-  const limit = (key: keyof DeferralOptions & string, given: Duration | undefined, preset: number): Milliseconds => {
-    const value = given === undefined ? ms(preset) : readDuration(where, key, given)
+  const read = (key: keyof DeferralOptions & string, given: Duration | undefined, preset: number): Milliseconds => {
+    const value = given === undefined ? ms(preset) : readDuration(of, key, given)
     if (value > 0) return value
-    throw new InvalidOptionError(where, key, given, "must be greater than 0; use 'unbounded' for no limit")
+    throw new InvalidOptionError(of, key, given, "must be greater than 0; use 'unbounded' for no timeout")
   }
-  const retryFrom = limit('retryFrom', options.retryFrom, 1_000)
-  const retryMost = limit('retryMost', options.retryMost, 60_000)
-  if (retryFrom > retryMost) {
-    throw new InvalidOptionError(where, 'retryFrom', options.retryFrom, 'must not be greater than retryMost')
+  const retryDelay = read('retryDelay', options.retryDelay, 1_000)
+  const maxRetryDelay = read('maxRetryDelay', options.maxRetryDelay, 60_000)
+  if (retryDelay > maxRetryDelay) {
+    throw new InvalidOptionError(of, 'retryDelay', options.retryDelay, 'must not be greater than maxRetryDelay')
   }
   return {
     prefix,
-    requestLimit: limit('requestTimeout', options.requestTimeout, 30_000),
-    loadTimeout: limit('loadTimeout', options.loadTimeout, 30_000),
-    retryFrom,
-    retryMost,
-    onEvent: safeListener(where, options.onEvent ?? tellConsole),
+    requestTimeout: read('requestTimeout', options.requestTimeout, 30_000),
+    loadTimeout: read('loadTimeout', options.loadTimeout, 30_000),
+    retryDelay,
+    maxRetryDelay,
+    onEvent: safeListener(of, options.onEvent ?? logToConsole),
   }
 }
 
-function tellConsole({ severity, message, error }: DeferralEvent): void {
+function logToConsole({ severity, message, error }: DeferralEvent): void {
   if (error === undefined) console[severity](`punctual: ${message}`)
   else console[severity](`punctual: ${message}:`, error)
 }

@@ -14,9 +14,9 @@ describe('a deferred module', () => {
   it('is loaded once, for all who want it', async () => {
     let loads = 0
     const { module } = deferred(() => ++loads)
-    const wanted = [module.wanted(), module.wanted()]
+    const wanted = [module.request(), module.request()]
     await module.load()
-    assert.deepEqual(await Promise.all([...wanted, module.wanted()]), [1, 1, 1])
+    assert.deepEqual(await Promise.all([...wanted, module.request()]), [1, 1, 1])
     await module.load()
     assert.equal(loads, 1)
     assert.equal(module.report().state, 'loaded')
@@ -27,9 +27,9 @@ describe('a deferred module', () => {
       () => {
         throw new Error('no database')
       },
-      { retryFrom: '1h', retryMost: '1h' },
+      { retryDelay: '1h', maxRetryDelay: '1h' },
     )
-    const wanted = module.wanted()
+    const wanted = module.request()
     await Promise.all([
       module.load(),
       assert.rejects(wanted, (error: unknown) => {
@@ -41,7 +41,7 @@ describe('a deferred module', () => {
       }),
     ])
     assert.equal(module.isDue, false)
-    await assert.rejects(module.wanted(), RoutesFailedError)
+    await assert.rejects(module.request(), RoutesFailedError)
     assert.deepEqual(
       events.map(({ type, severity }) => [type, severity]),
       [['failed', 'error']],
@@ -57,18 +57,18 @@ describe('a deferred module', () => {
         if (++loads < 3) throw new Error('not yet')
         return 'here'
       },
-      { retryFrom: '1ms', retryMost: '2ms' },
+      { retryDelay: '1ms', maxRetryDelay: '2ms' },
     )
     const held = setInterval(() => {}, 1_000)
     for (let attempt = 1; attempt <= 3; attempt++) {
       const due = new Promise<void>((resolve) => {
-        module.onWanted = resolve
+        module.onRequested = resolve
       })
       await module.load()
       if (attempt < 3) await due
     }
     clearInterval(held)
-    assert.equal(await module.wanted(), 'here')
+    assert.equal(await module.request(), 'here')
     const attempts = events.map(({ type, details }) => [type, details.attempts])
     assert.deepEqual(attempts, [
       ['failed', 1],
@@ -81,7 +81,7 @@ describe('a deferred module', () => {
     let finish = (_: string): void => {}
     const { module } = deferred(() => new Promise<string>((resolve) => (finish = resolve)))
     const patience = new AbortController()
-    const wanted = module.wanted(patience.signal)
+    const wanted = module.request(patience.signal)
     const loaded = module.load()
     patience.abort(new Error('gone'))
     await assert.rejects(wanted, /gone/)
@@ -117,8 +117,8 @@ describe('the options of deferred routes', () => {
       refused('prefix', prefix, () => readDeferralOptions(prefix, load, {}))
     }
     refused('load', undefined, () => readDeferralOptions('/reports', undefined, {}))
-    refused('requestLimit', 0, () => readDeferralOptions('/reports', load, { requestTimeout: 0 }))
+    refused('requestTimeout', 0, () => readDeferralOptions('/reports', load, { requestTimeout: 0 }))
     refused('loadTimeout', '5', () => readDeferralOptions('/reports', load, { loadTimeout: '5' as '5s' }))
-    refused('retryFrom', '5s', () => readDeferralOptions('/reports', load, { retryFrom: '5s', retryMost: '1s' }))
+    refused('retryDelay', '5s', () => readDeferralOptions('/reports', load, { retryDelay: '5s', maxRetryDelay: '1s' }))
   })
 })

@@ -1,108 +1,108 @@
-import type { DeferredModuleReport } from '../diagnostics/modules/routes-report.ts'
+import type { DeferredModuleReport } from '../diagnostics/modules/routes.ts'
 import { delayAfter } from '../resilience/back-off.ts'
 import { after, type Cancel, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 import type { DeferralSettings } from './deferral-options.ts'
 import { importAgain } from './import-again.ts'
-import { outsideRequests } from './outside-requests.ts'
-import { RoutesFailedError, tellCause } from './routes-errors.ts'
+import { formatCause, RoutesFailedError } from './routes-errors.ts'
 
 /**
- * How far a module is:
- * - `waiting`: nobody has begun to load it;
- * - `loading`: its import has been called, or what it gave is being mounted;
- * - `loaded`: its routes answer. The end;
- * - `failed`: it threw, and is tried again at `retryAt`. Whoever asks before that is told so at once.
+ * - `waiting`: loading has not started;
+ * - `loading`: it is being imported, or its default export is being mounted;
+ * - `loaded`: its routes answer. Final;
+ * - `failed`: it threw, and is retried at `retryAt`. Until then requests fail at once.
  */
-type Life =
-  | { readonly of: 'waiting' }
-  | { readonly of: 'loading'; readonly since: number }
-  | { readonly of: 'loaded' }
-  | { readonly of: 'failed'; readonly retryAt: number; readonly error: unknown }
+type State =
+  | { readonly is: 'waiting' }
+  | { readonly is: 'loading'; readonly since: number }
+  | { readonly is: 'loaded' }
+  | { readonly is: 'failed'; readonly retryAt: number; readonly error: unknown }
 
 interface Waiter<Routes> {
   readonly resolve: (routes: Routes) => void
   readonly reject: (error: unknown) => void
 }
 
-/** A module with routes that is loaded when there is time, or when somebody asks for it. */
+/** A module with routes that is loaded after the worker is ready, or when a request needs it. */
 export class DeferredModule<Routes = unknown> {
   readonly settings: DeferralSettings
   readonly #load: () => PromiseLike<Routes> | Routes
   readonly #waiters = new Set<Waiter<Routes>>()
-  #life: Life = { of: 'waiting' }
+  #state: State = { is: 'waiting' }
   #routes: Routes | undefined
   #failures = 0
   #delay = 0
   #tookMs: number | null = null
   #demanded = 0
-  /** Whoever orders loads: told that it is wanted now, and that a retry has fallen due. */
-  onWanted: (() => void) | null = null
+  /** Called when a request needs it, and when a retry is due. */
+  onRequested: (() => void) | null = null
+  /** Called when a load has ended. */
   onSettled: (() => void) | null = null
 
-  /** @param load imports the module and mounts it; what it gives serves the routes */
+  /** @param load imports the module and mounts it; its result serves the routes */
   constructor(settings: DeferralSettings, load: () => PromiseLike<Routes> | Routes) {
     this.settings = settings
     this.#load = load
   }
 
+  /** It may be loaded now. */
   get isDue(): boolean {
-    const life = this.#life
-    return life.of === 'waiting' || (life.of === 'failed' && monotonicNow() >= life.retryAt)
+    const state = this.#state
+    return state.is === 'waiting' || (state.is === 'failed' && monotonicNow() >= state.retryAt)
   }
 
   get isLoading(): boolean {
-    return this.#life.of === 'loading'
+    return this.#state.is === 'loading'
   }
 
   get isLoaded(): boolean {
-    return this.#life.of === 'loaded'
+    return this.#state.is === 'loaded'
   }
 
-  /** Whether it has been loaded, or has failed: nobody need wait for its first time any more. */
+  /** It has been loaded, or has failed at least once. */
   get isSettled(): boolean {
-    return this.#life.of === 'loaded' || this.#failures > 0
+    return this.#state.is === 'loaded' || this.#failures > 0
   }
 
-  /** Somebody waits for it. */
-  get isWanted(): boolean {
+  /** A request waits for it. */
+  get isRequested(): boolean {
     return this.#waiters.size > 0
   }
 
-  /** What serves its routes; undefined before it is loaded. */
+  /** Serves its routes; undefined until it is loaded. */
   get routes(): Routes | undefined {
     return this.#routes
   }
 
   /**
-   * Its routes, as soon as it is loaded; it is loaded before those that nobody asks for.
+   * Requests its routes. It is loaded before modules that no request needs.
    *
-   * @param signal gives up waiting, not loading
-   * @throws RoutesFailedError if it has failed and is not due again, or fails
+   * @param signal ends the wait, not the load
+   * @throws RoutesFailedError if it fails, or has failed and is not due
    */
-  wanted(signal?: AbortSignal): Promise<Routes> {
-    const life = this.#life
-    if (life.of === 'loaded') return Promise.resolve(this.#routes as Routes)
+  request(signal?: AbortSignal): Promise<Routes> {
+    const state = this.#state
+    if (state.is === 'loaded') return Promise.resolve(this.#routes as Routes)
     this.#demanded++
-    if (life.of === 'failed' && !this.isDue) return Promise.reject(this.#failure(life.error, life.retryAt))
+    if (state.is === 'failed' && !this.isDue) return Promise.reject(this.#failure(state.error, state.retryAt))
     return new Promise((resolve, reject) => {
       const waiter = { resolve, reject }
       this.#waiters.add(waiter)
       signal?.addEventListener('abort', () => {
         if (this.#waiters.delete(waiter)) reject(signal.reason)
       })
-      this.onWanted?.()
+      this.onRequested?.()
     })
   }
 
-  /** Loads it. Resolves when that has ended, whatever came of it; never rejects. */
+  /** Loads it. Resolves when that has ended, in either way; never rejects. */
   async load(): Promise<void> {
     if (!this.isDue) return
     const since = monotonicNow()
-    this.#life = { of: 'loading', since }
-    const stopWatching = this.#watch()
+    this.#state = { is: 'loading', since }
+    const stopWatching = this.#reportIfSlow()
     try {
-      const routes = await outsideRequests(() => importAgain(this.#load))
+      const routes = await importAgain(this.#load)
       this.#succeeded(routes, monotonicNow() - since)
     } catch (error) {
       this.#failed(error)
@@ -113,72 +113,72 @@ export class DeferredModule<Routes = unknown> {
   }
 
   report(): DeferredModuleReport {
-    const life = this.#life
+    const state = this.#state
     const now = monotonicNow()
     return {
       prefix: this.settings.prefix,
-      state: life.of,
+      state: state.is,
       failures: this.#failures,
       demanded: this.#demanded,
       waiting: this.#waiters.size,
-      tookMs: life.of === 'loading' ? Math.round(now - life.since) : this.#tookMs,
-      ...(life.of === 'failed'
-        ? { error: tellCause(life.error).slice(0, 300), retryInMs: Math.max(0, Math.round(life.retryAt - now)) }
+      tookMs: state.is === 'loading' ? Math.round(now - state.since) : this.#tookMs,
+      ...(state.is === 'failed'
+        ? { error: formatCause(state.error).slice(0, 300), retryInMs: Math.max(0, Math.round(state.retryAt - now)) }
         : {}),
     }
   }
 
-  #watch(): Cancel {
-    const { loadTimeout, prefix } = this.settings
-    const message = `the routes under ${prefix} have been loading for ${formatElapsed(loadTimeout)}; others are loaded meanwhile`
-    const tell = (): void => {
-      this.settings.onEvent({ type: 'slow', severity: 'warn', prefix, message, details: { tookMs: loadTimeout } })
+  #reportIfSlow(): Cancel {
+    const { loadTimeout, prefix, onEvent } = this.settings
+    const message = `routes under ${prefix} have been loading for ${formatElapsed(loadTimeout)}; other modules are loaded meanwhile`
+    const report = (): void => {
+      onEvent({ type: 'slow', severity: 'warn', prefix, message, details: { tookMs: loadTimeout } })
     }
-    return after(loadTimeout, tell, { keepAlive: false })
+    return after(loadTimeout, report, { keepAlive: false })
   }
 
   #succeeded(routes: Routes, tookMs: number): void {
     this.#routes = routes
-    this.#life = { of: 'loaded' }
+    this.#state = { is: 'loaded' }
     this.#tookMs = Math.round(tookMs)
-    const { prefix } = this.settings
-    // A first success is what everybody expects, and an app may have hundreds.
+    const { prefix, onEvent } = this.settings
+    // A first success is normal, and an app may have hundreds.
     if (this.#failures > 0) {
       const details = { attempts: this.#failures + 1, tookMs: this.#tookMs }
-      const message = `the routes under ${prefix} were loaded at attempt ${details.attempts}, in ${formatElapsed(tookMs)}`
-      this.settings.onEvent({ type: 'loaded', severity: 'info', prefix, message, details })
+      const message = `routes under ${prefix} loaded at attempt ${details.attempts}, in ${formatElapsed(tookMs)}`
+      onEvent({ type: 'loaded', severity: 'info', prefix, message, details })
     }
-    for (const { resolve } of this.#take()) resolve(routes)
+    for (const { resolve } of this.#takeWaiters()) resolve(routes)
   }
 
   #failed(error: unknown): void {
     this.#failures++
-    const { prefix, retryFrom, retryMost } = this.settings
+    const { prefix, retryDelay, maxRetryDelay, onEvent } = this.settings
     this.#delay = delayAfter(
-      { jitter: 'decorrelated', initialDelay: retryFrom, maxDelay: retryMost, random: Math.random },
+      { jitter: 'decorrelated', initialDelay: retryDelay, maxDelay: maxRetryDelay, random: Math.random },
       this.#failures,
       this.#delay,
     )
     const retryAt = monotonicNow() + this.#delay
-    const failed: Life = { of: 'failed', retryAt, error }
-    this.#life = failed
+    const failed: State = { is: 'failed', retryAt, error }
+    this.#state = failed
     const failure = this.#failure(error, retryAt)
     const details = { attempts: this.#failures, retryInMs: Math.round(failure.retryAfter) }
-    this.settings.onEvent({ type: 'failed', severity: 'error', prefix, message: failure.message, details, error })
-    for (const { reject } of this.#take()) reject(failure)
-    const fallDue = (): void => {
-      // A timer may be a little early by the clock, and nobody looks again.
-      if (this.#life === failed) this.#life = { ...failed, retryAt: Math.min(retryAt, monotonicNow()) }
-      this.onWanted?.()
+    onEvent({ type: 'failed', severity: 'error', prefix, message: failure.message, details, error })
+    for (const { reject } of this.#takeWaiters()) reject(failure)
+    const becomeDue = (): void => {
+      // The timer may fire slightly early, and there is no second one.
+      if (this.#state === failed) this.#state = { ...failed, retryAt: Math.min(retryAt, monotonicNow()) }
+      this.onRequested?.()
     }
-    after(ms(this.#delay), fallDue, { keepAlive: false })
+    after(ms(this.#delay), becomeDue, { keepAlive: false })
   }
 
   #failure(error: unknown, retryAt: number): RoutesFailedError {
     return new RoutesFailedError(this.settings.prefix, this.#failures, Math.max(0, retryAt - monotonicNow()), error)
   }
 
-  #take(): Waiter<Routes>[] {
+  #takeWaiters(): Waiter<Routes>[] {
     const waiters = [...this.#waiters]
     this.#waiters.clear()
     return waiters

@@ -21,7 +21,7 @@ describe('lazy', () => {
       loads++
       throw new Error('first')
     }
-    const client = lazy('lazy', load, { retryFrom: '1h' })
+    const client = lazy('lazy', load, { retryDelay: '1h' })
     await assert.rejects(client(), /first/)
     await assert.rejects(client(), /first/)
     assert.equal(loads, 1)
@@ -35,7 +35,7 @@ describe('lazy', () => {
         if (++loads === 1) throw new Error('first')
         return 'loaded'
       },
-      { retryFrom: '1ms' },
+      { retryDelay: '1ms' },
     )
     await assert.rejects(client(), /first/)
     for (;;) {

@@ -3,27 +3,32 @@ import { monotonicNow } from '../resilience/clock.ts'
 import { type Duration, readDuration } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
 import { importAgain } from './import-again.ts'
-import { outsideRequests } from './outside-requests.ts'
 
 export interface LazyOptions {
-  /** How long a call waits for it, within its deadline; it goes on loading. Default `30s`. */
+  /** How long a call waits for it, within its deadline; loading continues. Default `30s`. */
   readonly timeout?: Duration
-  /** After a failure callers get its error for so long before it is tried again; it grows with every failure, to a minute. Default `1s`. */
-  readonly retryFrom?: Duration
+  /**
+   * For how long callers get the error of a failed load before it is retried. It grows with each
+   * failure, up to a minute. Default `1s`.
+   */
+  readonly retryDelay?: Duration
 }
 
-const RETRY_MOST = 60_000
+const MAX_RETRY_DELAY = 60_000
 
 /**
- * Something that is loaded at its first use: `const client = lazy(() => import('heavy-client'))`, then `(await client()).send(…)`. All callers share one
- * load, and what it gave. A load that failed is tried again by the next call after a while, growing with each failure; an ES module that threw
- * is evaluated anew.
+ * Loads something on first use: `const client = lazy('client', () => import('heavy-client'))`, then
+ * `(await client()).send(…)`. All callers share one load and its result. A failed load is retried
+ * by a later call, after a delay that grows with each failure; an ES module that threw is evaluated
+ * again.
  *
- * @throws InvalidOptionError for an invalid duration. The function throws what the load threw, or a WaitTimeoutError
+ * @param name of the wait, in the log and in errors
+ * @returns rejects with the error of the load, or with a WaitTimeoutError
+ * @throws InvalidOptionError for an invalid duration
  */
 export function lazy<T>(name: string, load: () => PromiseLike<T> | T, options: LazyOptions = {}): () => Promise<T> {
-  const limit = readDuration(`lazy "${name}"`, 'timeout', options.timeout ?? '30s')
-  const base = readDuration(`lazy "${name}"`, 'retryFrom', options.retryFrom ?? '1s')
+  const timeout = readDuration(`lazy "${name}"`, 'timeout', options.timeout ?? '30s')
+  const base = readDuration(`lazy "${name}"`, 'retryDelay', options.retryDelay ?? '1s')
   let loading: Promise<T> | null = null
   let failed: { readonly error: unknown; readonly until: number } | null = null
   let failures = 0
@@ -33,11 +38,11 @@ export function lazy<T>(name: string, load: () => PromiseLike<T> | T, options: L
     if (loading !== null) return loading
     if (failed !== null && monotonicNow() < failed.until) return Promise.reject(failed.error)
     failed = null
-    loading = outsideRequests(() => importAgain(load)).catch((error: unknown) => {
+    loading = importAgain(load).catch((error: unknown) => {
       loading = null
       failures++
       delay = delayAfter(
-        { jitter: 'decorrelated', initialDelay: base, maxDelay: Math.max(base, RETRY_MOST), random: Math.random },
+        { jitter: 'decorrelated', initialDelay: base, maxDelay: Math.max(base, MAX_RETRY_DELAY), random: Math.random },
         failures,
         delay,
       )
@@ -56,8 +61,8 @@ export function lazy<T>(name: string, load: () => PromiseLike<T> | T, options: L
       },
       () => {},
     )
-    // Whoever gives up leaves the load to the others: it is no work of his that goes on.
-    return withTimeout(name, limit, ({ signal }) => orAborted(begun, signal))
+    // A caller that times out leaves the load to the others, so it abandons nothing.
+    return withTimeout(name, timeout, ({ signal }) => orAborted(begun, signal))
   }
 }
 

@@ -15,12 +15,16 @@ function queueOf(names: readonly string[], load: (name: string) => unknown = () 
         order.push(name)
         return load(name)
       }
-      const settings = readDeferralOptions(`/${name}`, begin, { onEvent: () => {}, retryFrom: '1h', retryMost: '1h' })
+      const settings = readDeferralOptions(`/${name}`, begin, {
+        onEvent: () => {},
+        retryDelay: '1h',
+        maxRetryDelay: '1h',
+      })
       return [name, new DeferredModule<unknown>(settings, begin)]
     }),
   )
   for (const module of modules.values()) queue.add(module)
-  const want = (name: string): Promise<unknown> => (modules.get(name) as DeferredModule).wanted()
+  const want = (name: string): Promise<unknown> => (modules.get(name) as DeferredModule).request()
   return { queue, order, settled: settled.promise, want }
 }
 

@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { UsageError } from '../../errors/punctual-error.ts'
 import { currentRequest } from '../../http/current-request.ts'
-import { answerWithoutRoutes, askForRoutes } from '../../routes/ask-for-routes.ts'
+import { SerialQueue } from '../../resilience/serial-queue.ts'
 import { type DeferralOptions, readDeferralOptions } from '../../routes/deferral-options.ts'
 import { DeferredModule } from '../../routes/deferred-module.ts'
-import { exportOf } from '../../routes/export-of.ts'
-import { deferModule } from '../../routes/process-modules.ts'
+import { deferModule } from '../../routes/module-queue.ts'
+import { defaultExportOf, isFunction, respondWithoutRoutes, waitForRoutes } from '../../routes/route-access.ts'
 import { type ConstraintStrategy, GATE, Gate, gateStrategy } from './gates.ts'
 import { type Avvio, assertCheckedVersion, captureAvvio, internalsOf, symbolOf } from './internals.ts'
 import { type LateInstance, LatePlugin } from './late-plugin.ts'
@@ -35,15 +34,18 @@ interface RawRequest extends IncomingMessage {
 type Loaded = object | ((...args: never[]) => unknown)
 
 /**
- * Defers a plugin with its routes: `app.register(deferRoutes('/reports', () => import('./reports.ts')))` does what
- * `app.register(reports, { prefix: '/reports' })` does, where the module's default export is the plugin, but once the app serves, or as
- * soon as a request needs it. Encapsulation is the same: hooks, decorators, schemas, parsers, error and 404 handlers of the parent apply to
- * it, and its own stay inside.
+ * Defers a plugin with its routes: `app.register(deferRoutes('/reports', () =>
+ * import('./reports.ts')))` does what `app.register(reports, { prefix: '/reports' })` does, where
+ * the module's default export is the plugin, but once the app serves, or as soon as a request needs
+ * it. Encapsulation is the same: hooks, decorators, schemas, parsers, error and 404 handlers of the
+ * parent apply to it, and its own stay inside.
  *
- * A request whose routes cannot be loaded gets a 503 (`application/problem+json`, with `Retry-After`); no hook runs for it.
+ * A request whose routes cannot be loaded gets a 503 (`application/problem+json`, with
+ * `Retry-After`); no hook runs for it.
  *
- * @throws InvalidOptionError for an invalid prefix or duration; PunctualError (`PUNCTUAL_ROUTES_UNSUPPORTED`), when the app boots, on a
- * Fastify version that this was not checked on
+ * @throws InvalidOptionError for an invalid prefix or duration; PunctualError
+ * (`PUNCTUAL_ROUTES_UNSUPPORTED`), when the app boots, on a Fastify version that this was not
+ * checked on
  */
 export function deferRoutes(
   prefix: string,
@@ -61,13 +63,9 @@ export function deferRoutes(
     let late: LatePlugin | undefined
     const placeholder = new Gate()
     const module = new DeferredModule(settings, async () => {
-      const loaded = exportOf(await load())
-      if (typeof loaded !== 'function') {
-        throw new UsageError(
-          `deferRoutes "${prefix}": the module must export a plugin as default: export default async function (app) { app.get(…) }`,
-        )
-      }
-      await oneByOne(instance.server, async () => {
+      const example = 'export default async function (app) { app.get(…) }'
+      const loaded = defaultExportOf(await load(), prefix, isFunction, example)
+      await queueOf(instance.server).run(async () => {
         late ??= new LatePlugin(instance, internalsOf(instance, avvio), prefix)
         const gate = await late.register(loaded)
         gate.open()
@@ -114,8 +112,9 @@ export function deferRoutes(
 }
 
 /**
- * Adds the routes that stand in for those which are not loaded: a request waits there and then goes through the router again. Hooks of the
- * app must not run twice for it, so these routes have none, and it is hijacked before its body is parsed.
+ * Adds the routes that stand in for those which are not loaded: a request waits there and then goes
+ * through the router again. Hooks of the app must not run twice for it, so these routes have none,
+ * and it is hijacked before its body is parsed.
  */
 function addPlaceholder(
   scope: PlaceholderScope,
@@ -142,7 +141,7 @@ function addPlaceholder(
       onRequest: (request: { raw: RawRequest }, reply: { raw: ServerResponse; hijack(): void }) => {
         const { raw } = request
         reply.hijack()
-        askForRoutes(module).then(
+        waitForRoutes(module).then(
           () => {
             if (raw.originalUrl !== undefined) raw.url = raw.originalUrl
             instance.routing(raw, reply.raw)
@@ -150,7 +149,7 @@ function addPlaceholder(
           (error) => {
             const current = currentRequest()
             if (current !== undefined) current.route = prefix === '/' ? '/*' : `${prefix}/*`
-            answerWithoutRoutes(reply.raw, error)
+            respondWithoutRoutes(reply.raw, error)
           },
         )
       },
@@ -158,12 +157,11 @@ function addPlaceholder(
   }
 }
 
-const mounting = new WeakMap<object, Promise<unknown>>()
+/** Boots one plugin of an app at a time, as Fastify does; `pluginTimeout` ends one that hangs. */
+const mounting = new WeakMap<object, SerialQueue>()
 
-/** Boots one plugin of an app at a time, as Fastify does; one that does not finish is ended by its own `pluginTimeout`. */
-function oneByOne(app: object, job: () => Promise<void>): Promise<void> {
-  const before = mounting.get(app) ?? Promise.resolve()
-  const mine = before.then(job, job)
-  mounting.set(app, mine)
-  return mine
+function queueOf(app: object): SerialQueue {
+  const queue = mounting.get(app) ?? new SerialQueue()
+  mounting.set(app, queue)
+  return queue
 }

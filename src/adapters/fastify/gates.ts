@@ -16,9 +16,10 @@ const maxHandlers = new Map<string, number>()
 let gates = 0
 
 /**
- * Fastify cannot remove a route, but a route can have a constraint. One with a gate answers only while its gate is open: the routes of a
- * deferred module from the moment in which it is mounted completely (an attempt that failed midway leaves routes without hooks behind),
- * its placeholder up to that moment.
+ * Fastify cannot remove a route, but a route can have a constraint. One with a gate answers only
+ * while its gate is open: the routes of a deferred module from the moment in which it is mounted
+ * completely (an attempt that failed midway leaves routes without hooks behind), its placeholder up
+ * to that moment.
  */
 export class Gate {
   /** The value of the constraint. */

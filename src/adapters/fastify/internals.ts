@@ -2,8 +2,9 @@ import { EventEmitter } from 'node:events'
 import { PunctualError } from '../../errors/punctual-error.ts'
 
 /**
- * The minor versions of Fastify, first and last, on which late registration was checked. It depends on private fields that any release
- * may change, so other versions are refused. The tests of this folder passed on 5.0.0, 5.3.3, 5.6.2, 5.8.5, 5.10.0, 5.12.0 and 5.12.8.
+ * The minor versions of Fastify, first and last, on which late registration was checked. It depends
+ * on private fields that any release may change, so other versions are refused. The tests of this
+ * folder passed on 5.0.0, 5.3.3, 5.6.2, 5.8.5, 5.10.0, 5.12.0 and 5.12.8.
  */
 export const CHECKED_VERSIONS = { first: '5.0', last: '5.12' } as const
 
@@ -85,8 +86,8 @@ export function symbolOf(instance: object, description: string): symbol | undefi
 }
 
 /**
- * Calls `job`, in which Fastify listens once for `preReady` of the avvio that boots it, and returns that avvio. Fastify does not
- * expose it, and routes cannot be added after the boot without it.
+ * Calls `job`, in which Fastify listens once for `preReady` of the avvio that boots it, and returns
+ * that avvio. Fastify does not expose it, and routes cannot be added after the boot without it.
  *
  * @returns undefined if Fastify did not listen
  */

@@ -10,7 +10,7 @@ function deferred(prefix: string, plugin: (app: FastifyInstance) => void | Promi
   const events: DeferralEvent[] = []
   const onEvent = (event: DeferralEvent): void => void events.push(event)
   const load = (): object => ({ default: async (app: FastifyInstance) => plugin(app) })
-  return { routes: deferRoutes(prefix, load, { onEvent, retryFrom: '1ms', retryMost: '1ms' }), events }
+  return { routes: deferRoutes(prefix, load, { onEvent, retryDelay: '1ms', maxRetryDelay: '1ms' }), events }
 }
 
 /** The details of the error that an event tells of. */

@@ -22,7 +22,9 @@ const GUARDED = [
   ...['addContentTypeParser', 'removeContentTypeParser', 'removeAllContentTypeParsers'],
 ]
 
-/** Names of a second avvio's methods on the instance; Fastify uses the default names for the first. */
+/**
+ * Names of a second avvio's methods on the instance; Fastify uses the default names for the first.
+ */
 const SECOND = {
   use: 'lateRegister',
   after: 'lateAfter',
@@ -32,18 +34,20 @@ const SECOND = {
 }
 
 /**
- * The most handlers that failed attempts may leave behind on one path. Fastify's router cannot remove a handler and takes 31 on a path
- * with constraints; the rest is for the placeholder, for other modules on the same path and for the app's own routes.
+ * The most handlers that failed attempts may leave behind on one path. Fastify's router cannot
+ * remove a handler and takes 31 on a path with constraints; the rest is for the placeholder, for
+ * other modules on the same path and for the app's own routes.
  */
 const MAX_LEFT_HANDLERS = 25
 
 type Scope = Record<symbol, unknown>
 
 /**
- * Registers a plugin with a Fastify instance that has booted, encapsulated as by `instance.register(plugin, { prefix })`. Fastify's
- * own code creates the scope (hooks, decorators, schemas, parsers and error handler of the parent) and adds the routes; a second avvio
- * boots the plugin and its nested plugins. While a method of that scope runs, Fastify's `started` flag is cleared, because Fastify
- * refuses such calls after its boot.
+ * Registers a plugin with a Fastify instance that has booted, encapsulated as by
+ * `instance.register(plugin, { prefix })`. Fastify's own code creates the scope (hooks, decorators,
+ * schemas, parsers and error handler of the parent) and adds the routes; a second avvio boots the
+ * plugin and its nested plugins. While a method of that scope runs, Fastify's `started` flag is
+ * cleared, because Fastify refuses such calls after its boot.
  */
 export class LatePlugin {
   readonly #instance: LateInstance
@@ -66,7 +70,8 @@ export class LatePlugin {
    * Each attempt starts with a new scope.
    *
    * @returns the gate of all its routes, for the caller to open
-   * @throws what the plugin, its hooks or its schemas throw; PunctualError when failed attempts have left too many routes behind
+   * @throws what the plugin, its hooks or its schemas throw; PunctualError when failed attempts
+   * have left too many routes behind
    */
   async register(plugin: object): Promise<Gate> {
     this.#assertRoom()
@@ -122,8 +127,9 @@ export class LatePlugin {
   }
 
   /**
-   * Lets the scope set 404 handlers that an earlier attempt set already. Fastify's 404 router takes one per prefix, cannot remove it, and
-   * would throw where no caller can catch it. It does replace the handler of the root, so it is made to believe that this is the root.
+   * Lets the scope set 404 handlers that an earlier attempt set already. Fastify's 404 router takes
+   * one per prefix, cannot remove it, and would throw where no caller can catch it. It does replace
+   * the handler of the root, so it is made to believe that this is the root.
    */
   #allowNotFoundAgain(scope: object): void {
     const keys = this.#keys

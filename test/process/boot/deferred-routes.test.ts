@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import type { RoutesReport } from '../../../src/diagnostics/modules/routes-report.ts'
+import type { RoutesReport } from '../../../src/diagnostics/modules/routes.ts'
 import type { Status } from '../../../src/diagnostics/status.ts'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
@@ -18,7 +18,7 @@ const FILES = {
   'app.js': `
 import { deferRoutes } from '${punctual('routes/defer-handler.ts')}'
 const reports = deferRoutes('/reports', () => import('./reports.js'))
-const broken = deferRoutes('/broken', () => import('./broken.js'), { retryFrom: '50ms', retryMost: '100ms' })
+const broken = deferRoutes('/broken', () => import('./broken.js'), { retryDelay: '50ms', maxRetryDelay: '100ms' })
 export default (request, response) => reports(request, response, () => broken(request, response, () => response.end('critical')))
 `,
   'reports.js': `
