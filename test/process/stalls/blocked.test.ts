@@ -8,8 +8,8 @@ import type { Incident, KernelEvidence } from '../../../src/diagnostics/incident
 import { type KeepAliveClients, keepAliveClients, type Outcome, request, requests, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
-import { type NodeUnderTest, onEveryNode } from './nodes.ts'
-import { frameIn, placeOf } from './place.ts'
+import { type NodeUnderTest, onEveryNode } from './every-node.ts'
+import { frameIn, markedLine } from './source-line.ts'
 
 const APP = join(import.meta.dirname, 'apps/blocked.ts')
 const LIMITS = {
@@ -22,7 +22,7 @@ const LIMITS = {
 const IN_FLIGHT = 20
 const UNREAD = 20
 
-onEveryNode('a worker that is blocked is explained, and nobody is left without an answer', (node) => {
+onEveryNode('a blocked worker is explained, and every client gets an answer', (node) => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-pipe-'))
   const pipe = join(directory, 'pipe')
   let server: TestServer
@@ -35,13 +35,13 @@ onEveryNode('a worker that is blocked is explained, and nobody is left without a
     rmSync(directory, { recursive: true })
   })
 
-  test('in Atomics.wait: it is cut, or killed with last answers', async () => {
+  test('in Atomics.wait: interrupted, or killed with emergency responses', async () => {
     const { incident } = await blockAndAnswer(server, 'memory', 'Atomics.wait', node)
     if (incident.outcome === 'killed') assert.equal(kernelOf(incident).doing, 'waiting')
-    else assert.deepEqual(frameIn(incident, APP)?.line, placeOf(APP, 'memory').line)
+    else assert.deepEqual(frameIn(incident, APP)?.line, markedLine(APP, 'memory').line)
   })
 
-  test('in execSync: the child is named, and goes with it', async () => {
+  test('in execSync: the child process is named, and killed with the worker', async () => {
     const { incident } = await blockAndAnswer(server, 'child', 'execSync', node)
     const kernel = kernelOf(incident)
     assert.equal(incident.outcome, 'killed')
@@ -57,13 +57,13 @@ onEveryNode('a worker that is blocked is explained, and nobody is left without a
     )
   })
 
-  test('in the opening of a pipe that nobody writes to: the pipe is named', async () => {
+  test('in opening a pipe without a writer: the pipe is named', async () => {
     const { incident } = await blockAndAnswer(server, 'pipe', 'opening a FIFO', node)
     assertNamesPipe(incident, 'openat', pipe)
   })
 
-  test('in the read of a silent pipe: the pipe is named', async () => {
-    // The read end as well, because opening the write end alone would wait for a reader.
+  test('in reading a silent pipe: the pipe is named', async () => {
+    // Opened for reading, too, because opening for writing only would wait for a reader.
     const writer = openSync(pipe, constants.O_RDWR)
     try {
       const { incident } = await blockAndAnswer(server, 'pipe', 'reading a FIFO', node)
@@ -74,7 +74,10 @@ onEveryNode('a worker that is blocked is explained, and nobody is left without a
   })
 })
 
-/** One block beside 20 requests in flight, 20 lying unread, and one whose connection nobody has accepted yet. */
+/**
+ * One block beside 20 requests in flight, 20 unread ones, and one on a connection that is not
+ * accepted yet.
+ */
 async function blockAndAnswer(
   server: TestServer,
   path: string,
@@ -97,7 +100,7 @@ async function blockAndAnswer(
     return worker?.id === old.id && exit !== undefined && replacement !== undefined
   })
   node.note(title, incident.outcome)
-  assert.equal((await late).status, 200, 'a connection that nobody had accepted waits for the next worker')
+  assert.equal((await late).status, 200, 'a connection that was not accepted waits for the next worker')
   if (incident.outcome === 'killed') {
     assert.deepEqual(tally([...answers, ...unreadAnswers]), { 503: IN_FLIGHT + UNREAD + 1 })
     assertLastAnswers([...answers, ...unreadAnswers], incident)
@@ -119,7 +122,9 @@ async function blockAndAnswer(
   return { incident }
 }
 
-/** `sent` resolves when the kernel has them all: the worker is known not to read them. */
+/**
+ * `sent` resolves when the kernel has all of them; the worker is blocked and does not read them.
+ */
 function sendUnread(
   clients: KeepAliveClients,
   url: string,

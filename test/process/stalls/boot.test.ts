@@ -7,8 +7,8 @@ import { request } from '../support/client.ts'
 import { printedCode } from '../support/printed-error.ts'
 import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
-import { onEveryNode } from './nodes.ts'
-import { frameIn, placeOf } from './place.ts'
+import { onEveryNode } from './every-node.ts'
+import { frameIn, markedLine } from './source-line.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
 const TSC = join(import.meta.dirname, '../../../node_modules/.bin/tsc')
@@ -20,7 +20,7 @@ const LIMITS = {
   frozenKillAfter: '20s',
 }
 
-/** What the compiler leaves out moves every line below it. */
+/** The compiler removes the types, which moves every line below them. */
 const TYPESCRIPT = `import http from 'node:http'
 
 interface Order {
@@ -41,8 +41,8 @@ const server = http.createServer((_request, response) => {
 server.listen(Number(process.env.PORT), process.env.HOST)
 `
 
-onEveryNode('what an app is loaded from, and how, does not hide a stall', (node) => {
-  test('an app that spins while it loads is reported, and killed at the boot limit alone', async () => {
+onEveryNode('a stall is explained during the boot and in compiled code', (node) => {
+  test('an app that spins while it loads is reported, and killed at bootTimeout only', async () => {
     const entry = join(APPS, 'spins-at-load.ts')
     const settings = { ...LIMITS, bootTimeout: '8s' }
     await using server = await startServer({ entry, settings, node: node.binary, ready: false })
@@ -59,11 +59,11 @@ onEveryNode('what an app is loaded from, and how, does not hide a stall', (node)
     assert.equal(incident.evidence.at(-1)?.stage, 'boot')
     assert.ok((incident.stalledForMs ?? 0) >= 8_000, 'it had the whole limit')
     const frame = frameIn(incident, entry)
-    assert.deepEqual([frame?.function, frame?.line], ['readConfiguration', placeOf(entry, 'load').line])
+    assert.deepEqual([frame?.function, frame?.line], ['readConfiguration', markedLine(entry, 'load').line])
     assert.equal(incident.evidence[0]?.kernel?.doing, 'spinning')
   })
 
-  test('a stall in compiled code is told by the line that was written', async () => {
+  test('a stall in compiled code shows the line of the source', async () => {
     const files = { 'app.ts': TYPESCRIPT, 'ok.js': '' }
     await using server = await startServer({
       files,
@@ -73,10 +73,10 @@ onEveryNode('what an app is loaded from, and how, does not hide a stall', (node)
       prepare: (directory) => compile(directory),
     })
     const compiled = readFileSync(join(server.directory.path, 'dist/app.js'), 'utf8').split('\n')
-    const written = placeOf(join(server.directory.path, 'app.ts'), 'compiled').line
+    const written = markedLine(join(server.directory.path, 'app.ts'), 'compiled').line
     assert.ok(!compiled[written - 1]?.includes('here: compiled'), 'the compiler has moved the line')
     assert.equal((await request(server.url)).status, 503)
-    const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
+    const incident = await server.incident('interrupted', ({ outcome }) => outcome === 'interrupted')
     node.note('a spin in compiled TypeScript', incident.outcome)
     const frame = frameIn(incident, join(server.directory.path, 'app.ts'))
     assert.deepEqual([frame?.function, frame?.line], ['price', written])

@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { keepAliveClients, request, requests, tally } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { assertInPeace } from './in-peace.ts'
-import { onEveryNode } from './nodes.ts'
+import { onEveryNode } from './every-node.ts'
+import { assertUndisturbed } from './undisturbed.ts'
 
 const entry = join(import.meta.dirname, 'apps/controlled.ts')
 const LIMITS = {
@@ -15,12 +15,12 @@ const LIMITS = {
   stallKillAfter: '3s',
   frozenKillAfter: '5s',
 }
-const FREEZE_KILL = 5_000
+const FROZEN_KILL_AFTER = 5_000
 
 onEveryNode(
-  'a process that is stopped whole',
+  'a stopped process',
   (node) => {
-    test('is noticed by the arbiter, killed and replaced, and its clients are counted', async () => {
+    test('is detected by the arbiter, killed and replaced, and its clients are counted', async () => {
       await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
       const old = await server.worker()
       using _idle = await keepAliveClients(5, `${server.url}/ok`)
@@ -53,14 +53,14 @@ onEveryNode(
       )
     })
 
-    test('and goes on within the limit is said to be alive again, and works on', async () => {
+    test('and that continues within the timeout is reported as ended, and serves again', async () => {
       const settings = { ...LIMITS, frozenKillAfter: '60s' }
       await using server = await startServer({ entry, settings, node: node.binary })
       const old = await server.worker()
       const slow = requests(10, `${server.url}/slow`)
       await server.until('all requests in flight', ({ workers }) => workers[0]?.inFlight === 10)
       process.kill(old.pid ?? 0, 'SIGSTOP')
-      // Longer than every limit of a stall, so that counting the stop as one would show.
+      // Longer than every threshold, so that the test fails if the stop counts as a stall.
       await server.until('the silence to last', ({ workers }) => (workers[0]?.heartbeatAgeMs ?? 0) > 4_000)
       process.kill(old.pid ?? 0, 'SIGCONT')
 
@@ -71,11 +71,11 @@ onEveryNode(
       assert.equal(incident.outcome, 'ended')
       assert.deepEqual(tally(await Promise.all(slow)), { 200: 10 })
       assert.equal((await request(`${server.url}/ok`)).body, String(old.pid))
-      assertInPeace(await server.incidents(), 4_000)
+      assertUndisturbed(await server.incidents(), 4_000)
       await server.until('the worker to be ready again', ({ ready }) => ready)
     })
 
-    test('kills nobody when it is the arbiter, stopped for longer than the limit', async () => {
+    test('kills no worker if the arbiter itself was stopped for longer than the timeout', async () => {
       await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
       const old = await server.worker()
       const before = await server.status()
@@ -83,12 +83,12 @@ onEveryNode(
       const stoppedAt = performance.now()
       await until('the arbiter to have been away for long enough, while the app is served', async () => {
         assert.equal((await request(`${server.url}/ok`)).status, 200)
-        return performance.now() - stoppedAt > FREEZE_KILL * 1.5
+        return performance.now() - stoppedAt > FROZEN_KILL_AFTER * 1.5
       })
       server.signal('SIGCONT')
-      const away = before.uptimeMs + FREEZE_KILL * 1.5
+      const away = before.uptimeMs + FROZEN_KILL_AFTER * 1.5
       await server.until('the arbiter to have looked a few times', ({ uptimeMs }) => uptimeMs > away + 2_000)
-      assertInPeace(await server.incidents(), FREEZE_KILL)
+      assertUndisturbed(await server.incidents(), FROZEN_KILL_AFTER)
       assert.equal((await server.worker()).pid, old.pid)
       node.note('SIGSTOP of the arbiter', 'nothing')
     })

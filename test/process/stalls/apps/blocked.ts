@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { slow } from './slow.ts'
 
-/** An app whose handlers block in a wait that no JavaScript can be cut out of, or hardly. */
+/** An app whose handlers block in calls that cannot be interrupted, or hardly. */
 function waitOnMemory(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0) // here: memory
 }

@@ -4,7 +4,7 @@ import http from 'node:http'
 import { allowBlocking } from '../../../../src/index.ts'
 import { slow } from './slow.ts'
 
-/** An app whose stalls the test itself ends, by making a file; or that takes long turns. */
+/** An app whose stalls end when the test creates a file, and that runs blocking jobs. */
 export let turns = 0
 
 function spinUntilFile(): void {

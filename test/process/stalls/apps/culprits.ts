@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
 /**
- * Ways in which an app stalls its event loop, by the path that causes them. Each is a function of its own that says `here: <path>`
- * at the line where it stands still, so that a test can compare an incident with the source.
+ * Ways to stall the event loop, by the path that causes them. Each is a function with the comment
+ * `here: <path>` at the line that stalls, so that a test can compare an incident with the source.
  */
 export type Culprit = (request: IncomingMessage, response: ServerResponse) => unknown
 
@@ -64,7 +64,7 @@ function sort(): void {
   })
 }
 
-/** No pause lands in a `JSON.parse`, but at the next call after it. */
+/** A pause cannot land in `JSON.parse`, only at the next call after it. */
 function json(_request: IncomingMessage, response: ServerResponse): void {
   JSON.parse(numbersFor(1_800))
   response.end('parsed') // here: json
@@ -72,7 +72,7 @@ function json(_request: IncomingMessage, response: ServerResponse): void {
 
 const numbers = (count: number): string => `[${'2.4703282292062327208e-324,'.repeat(count)}0]`
 const sample = numbers(10_000)
-/** Milliseconds to parse the sample on this machine: the fastest of a few, because on a busy one the others tell of its neighbours. */
+/** Milliseconds to parse the sample: the fastest of a few, because the machine may be busy. */
 const parsing = Math.min(
   ...Array.from({ length: 10 }, () => {
     const startedAt = performance.now()

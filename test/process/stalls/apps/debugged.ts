@@ -5,7 +5,7 @@ import inspector from 'node:inspector'
 inspector.open(0, '127.0.0.1')
 
 function atBreakpoint(): void {
-  // biome-ignore lint/suspicious/noDebugger: it is what the test is about.
+  // biome-ignore lint/suspicious/noDebugger: the test is about it.
   debugger
 }
 

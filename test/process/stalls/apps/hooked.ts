@@ -2,7 +2,7 @@ import { createHook } from 'node:async_hooks'
 import http from 'node:http'
 import { slow } from './slow.ts'
 
-/** An app that traces its asynchronous work with a live hook. */
+/** An app that traces its asynchronous work with an enabled hook. */
 export let resources = 0
 createHook({
   init() {

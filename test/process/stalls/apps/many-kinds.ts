@@ -4,7 +4,9 @@ import http from 'node:http'
 import http2 from 'node:http2'
 import https from 'node:https'
 
-/** An app with connections of every kind, of which some cannot be told anything when their worker is killed. */
+/**
+ * An app with all kinds of connections, some of which cannot be answered when the worker is killed.
+ */
 const server = http.createServer((request, response) => {
   if (request.url === '/block') execSync('sleep 60')
   if (request.url === '/half') response.write('the first half')

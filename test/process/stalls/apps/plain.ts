@@ -2,7 +2,7 @@ import http from 'node:http'
 import { culprits } from './culprits.ts'
 import { slow } from './slow.ts'
 
-/** An app on Node's own server. */
+/** An app on the HTTP server of Node. */
 const server = http.createServer(async (request, response) => {
   const path = request.url?.slice(1) ?? ''
   const culprit = culprits[path]

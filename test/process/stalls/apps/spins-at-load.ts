@@ -1,6 +1,6 @@
 import http from 'node:http'
 
-/** An app that never gets to listen. */
+/** An app that never listens. */
 export let turns = 0
 
 function readConfiguration(): void {

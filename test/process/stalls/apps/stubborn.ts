@@ -1,7 +1,7 @@
 import http from 'node:http'
 import { slow } from './slow.ts'
 
-/** An app whose loop does not turn again when what runs is cut: something else is queued right behind it. */
+/** An app whose loop does not turn after an interrupt, because something else is queued. */
 export let turns = 0
 
 function spin(): void {

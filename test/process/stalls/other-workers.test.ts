@@ -5,10 +5,10 @@ import { type TestContext, test } from 'node:test'
 import { request, requests, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { onEveryNode } from './nodes.ts'
+import { onEveryNode } from './every-node.ts'
 
 const entry = join(import.meta.dirname, 'apps/controlled.ts')
-/** Generous: an absent answer is what must show, not a busy machine. */
+/** Generous: the test is about missing answers, not about a busy machine. */
 const PROBE_LIMIT = 1_000
 const PROBES = 20
 
@@ -37,7 +37,7 @@ onEveryNode('while one of two workers is blocked', (node) => {
     assert.match(command.stdout, /stalled/)
 
     writeFileSync(join(server.directory.path, 'stop'), '')
-    assert.equal((await blocker).body, String(blocked?.pid), 'it goes on as if nothing had been')
+    assert.equal((await blocker).body, String(blocked?.pid), 'it continues undisturbed')
     await server.until('both to be ready', ({ workers }) => workers.every(({ state }) => state === 'ready'))
     node.note('200 new connections', '200 answered')
   })
@@ -60,7 +60,7 @@ onEveryNode('while one of two workers is blocked', (node) => {
 
 type Timings = Readonly<Record<string, readonly number[]>>
 
-/** How long each probe took, in milliseconds. */
+/** The time of each probe in milliseconds. */
 async function probe(server: TestServer): Promise<Timings> {
   const timings: Record<string, number[]> = {}
   for (const path of ['/livez', '/readyz', '/status', '/metrics']) {

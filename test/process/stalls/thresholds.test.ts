@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
-import { onEveryNode } from './nodes.ts'
-import { frameIn, placeOf } from './place.ts'
+import { onEveryNode } from './every-node.ts'
+import { frameIn, markedLine } from './source-line.ts'
 
 const entry = join(import.meta.dirname, 'apps/controlled.ts')
 const LIMITS = {
@@ -17,8 +17,8 @@ const LIMITS = {
 }
 const env = { STOP_FILE: './stop' }
 
-onEveryNode('a limit says how far a stall may go', (node) => {
-  test('a stall that ends by itself is reported as ended, with its length, and nothing else happens', async () => {
+onEveryNode('thresholds and stallAction bound what is done about a stall', (node) => {
+  test('a stall that ends by itself is reported as ended, with its length, and nothing else is done', async () => {
     const settings = {
       ...LIMITS,
       stallInterruptAfter: '30s',
@@ -47,22 +47,22 @@ onEveryNode('a limit says how far a stall may go', (node) => {
     assert.equal(workers[0]?.tainted, false)
   })
 
-  test('a long turn within its limit is no stall; one beyond it is cut and named', async () => {
+  test('a blocking job within its timeout is not a stall; beyond it, it is interrupted and named', async () => {
     await using server = await startServer({ entry, settings: LIMITS, env, node: node.binary })
     const { pid } = await server.worker()
-    assert.equal((await request(`${server.url}/report`)).body, String(pid), '2.5 s, with a cut at 1 s')
+    assert.equal((await request(`${server.url}/report`)).body, String(pid), '2.5 s, with an interrupt at 1 s')
     const told = (await server.incidents()).flatMap(({ evidence }) => evidence).map((seen) => seen.allowBlocking)
-    assert.ok(!told.includes('report'), 'a busy machine may stall it otherwise, but not for this')
+    assert.ok(!told.includes('report'), 'a busy machine may cause other stalls, but not this one')
     const long = await request(`${server.url}/export`)
     assert.equal(long.status, 503)
-    const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
-    node.note('a long turn beyond its limit', incident.outcome)
+    const incident = await server.incident('interrupted', ({ outcome }) => outcome === 'interrupted')
+    node.note('a blocking job beyond its timeout', incident.outcome)
     assert.equal(incident.evidence.at(-1)?.allowBlocking, 'export')
     const frame = frameIn(incident, entry)
-    assert.deepEqual([frame?.function, frame?.line], ['spin', placeOf(entry, 'spin').line])
+    assert.deepEqual([frame?.function, frame?.line], ['spin', markedLine(entry, 'spin').line])
   })
 
-  test('stallAction report: told, and never cut or killed', async () => {
+  test('stallAction report: reported, never interrupted or killed', async () => {
     const settings = { ...LIMITS, stallKillAfter: '2s', stallAction: 'report' }
     await using server = await startServer({ entry, settings, env, node: node.binary })
     const { pid } = await server.worker()
@@ -78,7 +78,7 @@ onEveryNode('a limit says how far a stall may go', (node) => {
     assert.ok(incident.evidence.every(({ stage }) => stage === 'report'))
   })
 
-  test('stallAction cut: what cannot be cut is left to end, and the worker goes on', async () => {
+  test('stallAction interrupt: a stall that cannot be interrupted may end, and the worker continues', async () => {
     const settings = { ...LIMITS, stallKillAfter: '2s', stallAction: 'interrupt' }
     await using server = await startServer({ entry, settings, env, node: node.binary })
     const { pid } = await server.worker()
@@ -90,7 +90,7 @@ onEveryNode('a limit says how far a stall may go', (node) => {
     const incident = await server.incident('over', ({ outcome, evidence }) => {
       return outcome !== 'ongoing' && evidence[0]?.request?.target === '/child'
     })
-    node.note('stallAction cut, blocked in a system call', incident.outcome)
+    node.note('stallAction interrupt, blocked in a system call', incident.outcome)
     assert.equal(incident.outcome, 'ended')
     assert.equal(incident.notInterrupted, 'blocked-in-system-call')
     assert.equal((await request(`${server.url}/ok`)).body, String(pid))

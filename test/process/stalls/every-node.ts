@@ -3,19 +3,20 @@ import { type NodeMajor, nodeBinary } from '../../../scripts/nodes.ts'
 
 const MAJORS: readonly NodeMajor[] = [22, 24, 26]
 
-/** One Node on which a file's cases run. */
+/** One version of Node on which the cases of a file run. */
 export interface NodeUnderTest {
   readonly major: NodeMajor
   readonly binary: string
-  /** Notes how a case ended; the file prints all of them as a table in the end. */
+  /** Records how a case ended; the file prints a table of all cases at the end. */
   note(what: string, outcome: string): void
 }
 
 /**
- * Runs a file's cases on every Node that is supported: the arbiter, and with it the workers, run on that Node; the clients run in this
- * process. The Nodes go side by side, because most of a case is waiting.
+ * Runs the cases of a file on every supported version of Node: the arbiter and the workers run on
+ * that version, the clients in this process. The versions run concurrently, because a case mostly
+ * waits.
  *
- * @param atOnce how many cases of one Node may run side by side, each with a server of its own
+ * @param atOnce how many cases of one version run concurrently, each with its own server
  */
 export function onEveryNode(what: string, cases: (node: NodeUnderTest) => void, atOnce = 1): void {
   const rows = new Map<string, Map<NodeMajor, string>>()

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Incident } from '../../../src/diagnostics/incident.ts'
 import { keepAliveClients, type Outcome, request, requests, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
-import { type NodeUnderTest, onEveryNode } from './nodes.ts'
+import { type NodeUnderTest, onEveryNode } from './every-node.ts'
 
 const entry = join(import.meta.dirname, 'apps/stubborn.ts')
 const LIMITS = {
@@ -15,8 +15,8 @@ const LIMITS = {
   frozenKillAfter: '20s',
 }
 
-onEveryNode('when one cut is not enough', (node) => {
-  test('a second stall in a tainted worker ends in a kill with last answers', async () => {
+onEveryNode('when one interrupt is not enough', (node) => {
+  test('a second stall in a tainted worker ends in a kill with emergency responses', async () => {
     await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
     const old = await server.worker()
     using clients = await keepAliveClients(1, `${server.url}/ok`)
@@ -39,7 +39,7 @@ onEveryNode('when one cut is not enough', (node) => {
     await serves(server, old.id)
   })
 
-  test('two requests that spin, one behind the other: every client is answered', async () => {
+  test('two requests that spin one after the other: every client is answered', async () => {
     await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
     await endsWithAnswers(server, ['spin', 'spin', 'spin'], 'two more spins queued behind a spin', node)
   })
@@ -82,7 +82,7 @@ function assertAnswered(outcomes: readonly Outcome[], words: readonly string[], 
   assert.deepEqual(others, [], `${JSON.stringify([counts, incident.emergencyResponses])} ${incident.summary}`)
 }
 
-/** Another worker serves in its place. */
+/** Another worker serves instead. */
 async function serves(server: TestServer, old: number): Promise<void> {
   await server.until('another worker to serve', ({ workers }) => {
     return workers.length === 1 && workers[0]?.id !== old && workers[0]?.state === 'ready'

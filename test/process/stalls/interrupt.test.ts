@@ -4,8 +4,8 @@ import { after, before, test } from 'node:test'
 import type { Incident } from '../../../src/diagnostics/incident.ts'
 import { keepAliveClients, type Outcome, request, requests, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
-import { type NodeUnderTest, onEveryNode } from './nodes.ts'
-import { frameIn, placeOf } from './place.ts'
+import { type NodeUnderTest, onEveryNode } from './every-node.ts'
+import { frameIn, markedLine } from './source-line.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
 const CULPRITS = join(APPS, 'culprits.ts')
@@ -18,12 +18,12 @@ const LIMITS = {
 }
 
 interface Case {
-  /** Path of the request, and name of the line that stalls. */
+  /** Path of the request, and name of the marked line that stalls. */
   readonly path: string
   readonly title: string
   readonly function: string
   readonly body?: string
-  /** The file the line is in. */
+  /** The file of the line. */
   readonly file?: string
 }
 
@@ -40,19 +40,19 @@ const CASES: readonly Case[] = [
   { path: 'json', title: 'in a big JSON.parse', function: 'json' },
 ]
 
-onEveryNode('a stall is explained, cut and answered, and costs nobody else', (node) => {
+onEveryNode('a stall is explained, interrupted and answered, and other requests are served', (node) => {
   let server: TestServer
   before(async () => {
     server = await startServer({ entry: join(APPS, 'plain.ts'), settings: LIMITS, node: node.binary })
   })
   after(() => server[Symbol.asyncDispose]())
 
-  for (const one of CASES) test(one.title, () => cutCosts(server, one, node))
+  for (const one of CASES) test(one.title, () => assertInterrupted(server, one, node))
 })
 
 for (const app of ['fastify.ts', 'express.js']) {
   onEveryNode(`behind the body parser of ${app}`, (node) => {
-    test('a POST handler that spins is known by its request, and cut', async () => {
+    test('a POST handler that spins is identified by its request and interrupted', async () => {
       const entry = join(APPS, app)
       await using server = await startServer({ entry, settings: LIMITS, node: node.binary })
       const body = JSON.stringify({ count: 1 })
@@ -63,13 +63,13 @@ for (const app of ['fastify.ts', 'express.js']) {
         body,
         file: entry,
       }
-      await cutCosts(server, one, node)
+      await assertInterrupted(server, one, node)
     })
   })
 }
 
-/** One stall beside 20 slow requests on the only worker: half of them over connections that served before. */
-async function cutCosts(server: TestServer, one: Case, node: NodeUnderTest): Promise<void> {
+/** One stall beside 20 slow requests on the only worker, half of them on reused connections. */
+async function assertInterrupted(server: TestServer, one: Case, node: NodeUnderTest): Promise<void> {
   const old = await server.worker()
   using clients = await keepAliveClients(10, `${server.url}/ok`)
   const slow = [...requests(10, `${server.url}/slow`), ...clients.all(`${server.url}/slow`)]
@@ -89,18 +89,21 @@ async function cutCosts(server: TestServer, one: Case, node: NodeUnderTest): Pro
   const next = await request(`${server.url}/ok`)
   assert.equal(next.status, 200, 'a new request is served')
 
-  const incident = await server.incident('cut, and the worker replaced', ({ worker, outcome, exit, replacement }) => {
-    return worker?.id === old.id && outcome === 'interrupted' && exit !== undefined && replacement !== undefined
-  })
-  node.note(one.title, 'cut')
+  const incident = await server.incident(
+    'interrupted, and the worker replaced',
+    ({ worker, outcome, exit, replacement }) => {
+      return worker?.id === old.id && outcome === 'interrupted' && exit !== undefined && replacement !== undefined
+    },
+  )
+  node.note(one.title, incident.outcome)
   assertExplained(incident, one, method)
   assert.equal(incident.culprit, '503')
   assert.deepEqual(incident.others, { inFlight: 20, served: 20 })
-  assert.deepEqual(incident.exit, { code: 0, signal: null }, 'it drained and left')
+  assert.deepEqual(incident.exit, { code: 0, signal: null }, 'it drained and exited')
   const status = await server.until('the tainted worker to be gone', ({ workers }) => {
     return workers.length === 1 && workers[0]?.id !== old.id && workers[0]?.state === 'ready'
   })
-  assert.deepEqual(status.restarts, {}, 'a cut is no failure')
+  assert.deepEqual(status.restarts, {}, 'an interrupt is not a failure')
   assertReplacedFirst(server, old.id, incident)
 }
 
@@ -113,7 +116,7 @@ function assertStalled(culprit: Outcome): void {
 }
 
 function assertExplained(incident: Incident, one: Case, method: string): void {
-  const place = placeOf(one.file ?? CULPRITS, one.path)
+  const place = markedLine(one.file ?? CULPRITS, one.path)
   const frame = frameIn(incident, place.file)
   assert.equal(frame?.function, one.function, incident.summary)
   assert.equal(frame.line, place.line)
@@ -122,10 +125,10 @@ function assertExplained(incident: Incident, one: Case, method: string): void {
   assert.equal(kernel?.doing, 'spinning')
 }
 
-/** The worker leaves only once another serves in its place. */
+/** The worker exits after its replacement is ready. */
 function assertReplacedFirst(server: TestServer, old: number, incident: Incident): void {
   const at = (wanted: string, id: number | undefined): number =>
     server.lines.findIndex(({ event, worker }) => event === wanted && worker === id)
   const ready = at('worker-ready', incident.replacement?.worker)
-  assert.ok(ready !== -1 && ready < at('worker-exited', old), 'its replacement was ready before it left')
+  assert.ok(ready !== -1 && ready < at('worker-exited', old), 'its replacement was ready before it exited')
 }

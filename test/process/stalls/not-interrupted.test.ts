@@ -6,9 +6,9 @@ import { WebSocket } from 'ws'
 import { request, requests, tally } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
-import { assertInPeace } from './in-peace.ts'
-import { onEveryNode } from './nodes.ts'
-import { frameIn } from './place.ts'
+import { onEveryNode } from './every-node.ts'
+import { frameIn } from './source-line.ts'
+import { assertUndisturbed } from './undisturbed.ts'
 
 const APPS = join(import.meta.dirname, 'apps')
 const LIMITS = {
@@ -20,9 +20,9 @@ const LIMITS = {
 }
 
 onEveryNode(
-  'what must not be cut is not',
+  'some stalls are not interrupted',
   (node) => {
-    test('a worker that is debugged is left alone, and goes on when the debugger leaves', async () => {
+    test('a worker with a debugger is not disturbed, and continues when the debugger disconnects', async () => {
       await using server = await startServer({ entry: join(APPS, 'debugged.ts'), settings: LIMITS, node: node.binary })
       const { pid } = await server.worker()
       const inspector = await request(`${server.url}/inspector`)
@@ -42,19 +42,19 @@ onEveryNode(
           return (status.workers[0]?.heartbeatAgeMs ?? 0) > 5_000
         })
         assert.equal(workers[0]?.debugged, true)
-        assertInPeace(await server.incidents(), 3_000)
+        assertUndisturbed(await server.incidents(), 3_000)
         client.close()
-        assert.equal((await answer).body, String(pid), 'it goes on where it was stopped')
+        assert.equal((await answer).body, String(pid), 'it continues where it was stopped')
       } finally {
         client.terminate()
       }
       await server.until('it to count as not debugged', (status) => status.workers[0]?.debugged === false)
       assert.equal((await request(`${server.url}/ok`)).body, String(pid))
-      assertInPeace(await server.incidents(), 3_000)
+      assertUndisturbed(await server.incidents(), 3_000)
       node.note('paused by a debugger', 'nothing')
     })
 
-    test('an app with a live async hook is not cut but killed with last answers, and it is said why', async () => {
+    test('an app with an enabled async hook is killed with emergency responses, with the reason', async () => {
       await using server = await startServer({ entry: join(APPS, 'hooked.ts'), settings: LIMITS, node: node.binary })
       const slow = requests(10, `${server.url}/slow`)
       await server.until('all requests in flight', ({ workers }) => workers[0]?.inFlight === 10)

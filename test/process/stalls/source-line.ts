@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { Incident, StackFrame } from '../../../src/diagnostics/incident.ts'
 
-/** The place in a source that a test expects in an incident: the line that says `here: <name>`. */
-export function placeOf(file: string, name: string): { readonly file: string; readonly line: number } {
+/** The line with the comment `here: <name>`, which a test expects in an incident. */
+export function markedLine(file: string, name: string): { readonly file: string; readonly line: number } {
   const lines = readFileSync(file, 'utf8').split('\n')
   const index = lines.findIndex((line) => line.endsWith(`// here: ${name}`))
   if (index === -1) throw new Error(`${file} has no line that ends with "here: ${name}"`)
