@@ -1,6 +1,6 @@
 import { Agent } from 'node:http'
 import { join } from 'node:path'
-import type { CacheModuleReport, CacheReport } from '../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport, CacheReport } from '../../src/cache/cache-report.ts'
 import { VersionSource } from '../../test/process/cache/version-source.ts'
 import { request } from '../../test/process/support/client.ts'
 import { startRedis } from '../../test/process/support/redis.ts'

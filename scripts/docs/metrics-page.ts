@@ -1,6 +1,6 @@
 import { generatedFrom, markdownTable } from './markdown.ts'
 
-type Metrics = typeof import('../../src/diagnostics/metrics.ts')
+type Metrics = typeof import('../../src/cli/metrics.ts')
 
 const INTRODUCTION = `# Metrics
 
@@ -16,5 +16,5 @@ export function metricsPage({ METRICS }: Metrics): string {
     help,
   ])
   const table = markdownTable(['Metric', 'Type', 'Labels', 'Meaning'], rows)
-  return `${[generatedFrom('src/diagnostics/metrics.ts'), INTRODUCTION, table].join('\n\n')}\n`
+  return `${[generatedFrom('src/cli/metrics.ts'), INTRODUCTION, table].join('\n\n')}\n`
 }

@@ -17,7 +17,7 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
       load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
       load<typeof import('../../src/errors/exit-codes.ts')>('errors/exit-codes.ts'),
       load<typeof import('../../src/errors/problem.ts')>('errors/problem.ts'),
-      load<typeof import('../../src/diagnostics/metrics.ts')>('diagnostics/metrics.ts'),
+      load<typeof import('../../src/cli/metrics.ts')>('cli/metrics.ts'),
       load<typeof import('../../src/diagnostics/incident.ts')>('diagnostics/incident.ts'),
       load<typeof import('../../src/arbiter/state.ts')>('arbiter/state.ts'),
       load<typeof import('../../src/diagnostics/outcomes.ts')>('diagnostics/outcomes.ts'),

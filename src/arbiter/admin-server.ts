@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
 import type { Log } from '../diagnostics/log.ts'
-import { METRICS_CONTENT_TYPE, renderMetrics } from '../diagnostics/metrics.ts'
+import type { MetricDefinition } from '../diagnostics/metric-definition.ts'
+import { ARBITER_METRICS, METRICS_CONTENT_TYPE, renderMetrics } from '../diagnostics/metrics.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { promiseAtMost } from '../resilience/wait-at-most.ts'
@@ -12,6 +13,8 @@ export interface AdminServerOptions {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
+  /** The metrics of `/metrics`. Default: those of the arbiter, without those of modules. */
+  readonly metrics?: readonly MetricDefinition[]
   readonly log?: Pick<Log, 'warn'>
   /** How long a client may take to send a request, to read the response, and to be idle. Default: 5 s. */
   readonly clientTimeout?: Milliseconds
@@ -43,7 +46,8 @@ const MAX_INCIDENTS = 10
  * Throws `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen.
  */
 export async function startAdminServer(control: ArbiterControl, options: AdminServerOptions): Promise<AdminServer> {
-  const { host, port, log, clientTimeout = ms(5_000), connections = 128 } = options
+  const { host, port, metrics = ARBITER_METRICS, log, clientTimeout = ms(5_000), connections = 128 } = options
+  const context: Context = { control, metrics, host, log }
   const server = createServer(
     {
       headersTimeout: clientTimeout,
@@ -52,7 +56,7 @@ export async function startAdminServer(control: ArbiterControl, options: AdminSe
       connectionsCheckingInterval: 1_000,
       maxHeaderSize: 8 * 1024,
     },
-    (request, response) => void serve(request, response, control, host, log),
+    (request, response) => void serve(request, response, context),
   )
   server.timeout = clientTimeout
   server.maxConnections = connections
@@ -85,22 +89,25 @@ function listen(server: Server, host: string, port: number): Promise<void> {
   })
 }
 
-async function serve(
-  request: IncomingMessage,
-  response: ServerResponse,
-  control: ArbiterControl,
-  boundHost: string,
-  log: Pick<Log, 'warn'> | undefined,
-): Promise<void> {
+/** What answers to requests are made from. */
+interface Context {
+  readonly control: ArbiterControl
+  readonly metrics: readonly MetricDefinition[]
+  /** The host that the server is bound to. */
+  readonly host: string
+  readonly log: Pick<Log, 'warn'> | undefined
+}
+
+async function serve(request: IncomingMessage, response: ServerResponse, context: Context): Promise<void> {
   const { method, url: target } = request
   let answer: Answer
   try {
-    answer = isHostAllowed(request.headers.host, boundHost)
-      ? await route(request, control)
+    answer = isHostAllowed(request.headers.host, context.host)
+      ? await route(request, context)
       : problem(421, 'The admin server does not serve this host name. Use an IP address or localhost.')
   } catch (error) {
     const message = `the admin server could not answer ${method} ${target}`
-    log?.warn({ event: 'admin-request-failed', method, target, error }, message)
+    context.log?.warn({ event: 'admin-request-failed', method, target, error }, message)
     answer = problem(500, 'The admin server could not answer; see the log.')
   }
   // No route needs a request body, and reading it would only keep the connection busy.
@@ -118,7 +125,7 @@ async function serve(
   response.end(method === 'HEAD' ? undefined : answer.body)
 }
 
-async function route({ method, url = '/' }: IncomingMessage, control: ArbiterControl): Promise<Answer> {
+async function route({ method, url = '/' }: IncomingMessage, { control, metrics }: Context): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') {
     return {
       ...problem(405, 'The admin server is read-only. Use the punctual command to make changes.'),
@@ -134,7 +141,7 @@ async function route({ method, url = '/' }: IncomingMessage, control: ArbiterCon
     case '/status':
       return json(control.status())
     case '/metrics':
-      return { status: 200, type: METRICS_CONTENT_TYPE, body: await renderMetrics(control.status()) }
+      return { status: 200, type: METRICS_CONTENT_TYPE, body: await renderMetrics(control.status(), metrics) }
     case '/incidents':
       return json(await control.incidents())
     case '/': {

@@ -1,5 +1,5 @@
-import { CACHE_TOPIC, type CacheModuleReport, type CacheReport } from '../diagnostics/modules/cache-report.ts'
 import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
+import { CACHE_TOPIC, type CacheModuleReport, type CacheReport } from './cache-report.ts'
 import type { Invalidation } from './invalidation.ts'
 import { Peers } from './peers.ts'
 import type { StallGuard } from './stall-guard.ts'

@@ -1,6 +1,6 @@
 /** `punctual/cache`: a read-through cache in memory and Redis. */
 
-export type { CacheCounts, CacheRedisReport, CacheReport } from '../diagnostics/modules/cache-report.ts'
+export type { CacheCounts, CacheRedisReport, CacheReport } from './cache-report.ts'
 export type { CacheCodec } from './codec.ts'
 export { CacheValueError } from './freeze-clone.ts'
 export { type ReadThrough, readThrough } from './read-through.ts'

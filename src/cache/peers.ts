@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { CACHE_TOPIC } from '../diagnostics/modules/cache-report.ts'
 import type { WorkerChannel } from '../ipc/worker-channel.ts'
 import { ms } from '../resilience/duration.ts'
 import { promiseAtMost } from '../resilience/wait-at-most.ts'
+import { CACHE_TOPIC } from './cache-report.ts'
 import { type Invalidation, readInvalidation } from './invalidation.ts'
 import { afterReading, STALL_THRESHOLD, StallGuard } from './stall-guard.ts'
 

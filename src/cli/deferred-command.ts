@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { printable } from '../diagnostics/format-log-line.ts'
-import { QUEUE_TOPIC, type QueuesReport } from '../diagnostics/modules/queue.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import type { DeadLetter } from '../queue/dead-letters.ts'
+import { QUEUE_TOPIC, type QueuesReport } from '../queue/queue-report.ts'
 import {
   deadLettersOf,
   listStoredQueues,

@@ -16,6 +16,7 @@ import { ms } from '../resilience/duration.ts'
 import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
+import { METRICS } from './metrics.ts'
 import {
   addSettingsFlags,
   type CommandSettings,
@@ -97,7 +98,12 @@ async function run(
         chosen: SETTING_NAMES.filter((setting) => origins[setting].origin !== 'default'),
       },
     })
-    const admin = await startAdminServer(arbiter, { host: settings.adminHost, port: settings.adminPort, log })
+    const admin = await startAdminServer(arbiter, {
+      host: settings.adminHost,
+      port: settings.adminPort,
+      metrics: METRICS,
+      log,
+    })
     closing.unshift(() => admin.close(FLUSH_TIMEOUT))
     const control = await startControlServer(stateDirectory.controlSocket, arbiter, { log })
     closing.unshift(() => control.close())

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { register } from 'prom-client'
 import { aWorker } from '../../test/status-samples.ts'
-import { METRICS, renderMetrics } from './metrics.ts'
+import { METRICS } from '../cli/metrics.ts'
+import { renderMetrics } from './metrics.ts'
 import type { Status } from './status.ts'
 
 const status: Status = {
@@ -35,7 +36,7 @@ const status: Status = {
 }
 
 test('the values are those of the status in base units', async () => {
-  const lines = (await renderMetrics(status)).split('\n')
+  const lines = (await renderMetrics(status, METRICS)).split('\n')
   for (const line of [
     `punctual_build_info{version="0.1.0",node_version="${process.versions.node}"} 1`,
     'punctual_start_time_seconds 1795308211',
@@ -67,13 +68,13 @@ test('the values are those of the status in base units', async () => {
 })
 
 test('unknown values are absent, and exited workers are not shown', async () => {
-  const text = await renderMetrics(status)
+  const text = await renderMetrics(status, METRICS)
   assert.ok(!text.includes('loop_lag_seconds{worker="2"}'))
   assert.ok(!text.includes('worker="3"'))
 })
 
 test('every metric has a description and a name in the style of Prometheus', async () => {
-  const text = await renderMetrics(status)
+  const text = await renderMetrics(status, METRICS)
   for (const { name, type, help } of METRICS) {
     assert.ok(text.includes(`# HELP ${name} ${help}`) && text.includes(`# TYPE ${name} ${type}`), name)
     assert.match(name, /^punctual_[a-z_]+$/)
@@ -84,8 +85,8 @@ test('every metric has a description and a name in the style of Prometheus', asy
 })
 
 test('a second scrape shows only the new state', async () => {
-  await renderMetrics(status)
-  const text = await renderMetrics({ ...status, workers: [aWorker({ id: 9, requests: 1 })], restarts: {} })
+  await renderMetrics(status, METRICS)
+  const text = await renderMetrics({ ...status, workers: [aWorker({ id: 9, requests: 1 })], restarts: {} }, METRICS)
   assert.ok(!text.includes('worker="1"') && !text.includes('reason="crash"'))
   assert.ok(text.includes('punctual_worker_requests_total{worker="9"} 1'))
   assert.deepEqual(register.getMetricsAsArray(), [])

@@ -1,10 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { MetricDefinition, ModuleMetric, Sample } from './metric-definition.ts'
-import { BOOT_TOPIC, bootMetrics } from './modules/boot.ts'
-import { CACHE_TOPIC, cacheMetrics } from './modules/cache-report.ts'
-import { QUERIES_TOPIC, queriesMetrics } from './modules/queries-report.ts'
-import { QUEUE_TOPIC, queueMetrics } from './modules/queue.ts'
-import { ROUTES_TOPIC, routesMetrics } from './modules/routes.ts'
 import type { Status, WorkerStatus } from './status.ts'
 
 const STATES: readonly WorkerStatus['state'][] = ['spawned', 'booting', 'ready', 'draining', 'stalled', 'exited']
@@ -27,8 +22,11 @@ const SECONDS = 1_000
 
 const WORKER = ['worker']
 
-/** The metrics of a module, from the latest reports of running workers under its topic. */
-function ofModule<Report>(topic: string, metrics: readonly ModuleMetric<Report>[]): readonly MetricDefinition[] {
+/** Returns the metrics of a module, from the latest reports of running workers under its topic. */
+export function moduleMetrics<Report>(
+  topic: string,
+  metrics: readonly ModuleMetric<Report>[],
+): readonly MetricDefinition[] {
   return metrics.map(({ name, help, type, labels, values }) => ({
     name,
     help,
@@ -43,8 +41,8 @@ function ofModule<Report>(topic: string, metrics: readonly ModuleMetric<Report>[
   }))
 }
 
-/** Every metric, in the order of the reference. */
-export const METRICS: readonly MetricDefinition[] = [
+/** The metrics of the arbiter itself, in the order of the reference. Modules define their own. */
+export const ARBITER_METRICS: readonly MetricDefinition[] = [
   {
     name: 'punctual_build_info',
     type: 'gauge',
@@ -227,17 +225,12 @@ export const METRICS: readonly MetricDefinition[] = [
     labels: [],
     samples: ({ set }) => one(Object.keys(set).length),
   },
-  ...ofModule(QUEUE_TOPIC, queueMetrics),
-  ...ofModule(QUERIES_TOPIC, queriesMetrics),
-  ...ofModule(ROUTES_TOPIC, routesMetrics),
-  ...ofModule(BOOT_TOPIC, bootMetrics),
-  ...ofModule(CACHE_TOPIC, cacheMetrics),
 ]
 
-/** Renders the metrics in the text format of Prometheus. Each scrape has its own registry. */
-export function renderMetrics(status: Status): Promise<string> {
+/** Renders metrics in the text format of Prometheus. Each scrape has its own registry. */
+export function renderMetrics(status: Status, metrics: readonly MetricDefinition[]): Promise<string> {
   const registry = new Registry()
-  for (const definition of METRICS) {
+  for (const definition of metrics) {
     const { name, help, labels, type } = definition
     const configuration = { name, help, labelNames: labels, registers: [registry] }
     if (type === 'gauge') {

@@ -1,3 +1,4 @@
+import type { CostlyImport } from '../diagnostics/boot-report.ts'
 import type {
   EmergencyResponses,
   LeakReport,
@@ -5,7 +6,6 @@ import type {
   ReportedError,
   StallEvidence,
 } from '../diagnostics/incident.ts'
-import type { CostlyImport } from '../diagnostics/modules/boot.ts'
 import type { OutcomeCounts } from '../diagnostics/outcomes.ts'
 import type { SettingsChange } from './worker-config.ts'
 

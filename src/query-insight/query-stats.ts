@@ -1,12 +1,12 @@
+import { workerChannel } from '../ipc/worker-channel.ts'
+import { type Fingerprint, knownFingerprints, restoreFingerprint } from './fingerprint.ts'
 import {
   type FingerprintReport,
   QUERIES_TOPIC,
   type QueriesReport,
   type RepeatReport,
   type RouteQueries,
-} from '../diagnostics/modules/queries-report.ts'
-import { workerChannel } from '../ipc/worker-channel.ts'
-import { type Fingerprint, knownFingerprints, restoreFingerprint } from './fingerprint.ts'
+} from './queries-report.ts'
 import type { EndedRequest } from './request-queries.ts'
 import { formatSql } from './sql-text.ts'
 

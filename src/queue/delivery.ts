@@ -1,4 +1,3 @@
-import type { QueueState } from '../diagnostics/modules/queue.ts'
 import { ShutdownError } from '../resilience/abort-reason.ts'
 import { delayAfter } from '../resilience/back-off.ts'
 import { monotonicNow, wallClock } from '../resilience/clock.ts'
@@ -14,6 +13,7 @@ import type { OrphanRecovery } from './orphan-recovery.ts'
 import type { PendingItems } from './persistence.ts'
 import { formatError, formatItems, type QueueEvents } from './queue-events.ts'
 import type { QueueSettings } from './queue-options.ts'
+import type { QueueState } from './queue-report.ts'
 import type { HandlerHealth } from './queue-warnings.ts'
 
 /** What a delivery works with; it calls these, and none of them calls it. */

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import type { QueueReport } from '../diagnostics/modules/queue.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'
@@ -9,6 +8,7 @@ import type { QueueHandler } from './handler.ts'
 import { type PushResult, Queue } from './queue.ts'
 import { type DurableQueueOptions, readQueueOptions } from './queue-options.ts'
 import { queueRegistry } from './queue-registry.ts'
+import type { QueueReport } from './queue-report.ts'
 
 /** A queue of one kind of item; see `durableQueue`. */
 export interface DurableQueue<Item> {

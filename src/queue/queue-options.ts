@@ -1,4 +1,3 @@
-import type { QueueJobsReport } from '../diagnostics/modules/queue.ts'
 import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
 import { InvalidOptionError } from '../errors/invalid-option-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'
@@ -7,6 +6,7 @@ import type { DeadLetterQueue } from './dead-letters.ts'
 import type { QueueContext, QueueHandler } from './handler.ts'
 import type { HandlerSlots, LoopGate } from './handler-capacity.ts'
 import type { QueueEvent, QueueEvents } from './queue-events.ts'
+import type { QueueJobsReport } from './queue-report.ts'
 
 /** A size: `'64MiB'`, or a number of bytes. */
 export type Size = `${number}${'KiB' | 'MiB' | 'GiB'}` | number

@@ -1,9 +1,9 @@
-import { QUEUE_TOPIC, type QueuesReport } from '../diagnostics/modules/queue.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'
 import { after, type Cancel, every } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { HandlerSlots, LoopGate } from './handler-capacity.ts'
 import type { Queue } from './queue.ts'
+import { QUEUE_TOPIC, type QueuesReport } from './queue-report.ts'
 import { thisOwner } from './spool/owner.ts'
 
 const SECOND = ms(1_000)

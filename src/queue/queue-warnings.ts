@@ -1,9 +1,9 @@
 import { LogThrottle } from '../diagnostics/log-throttle.ts'
-import type { DropReason } from '../diagnostics/modules/queue.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import type { Batch } from './batch.ts'
 import { formatError, formatItems, type QueueEvents } from './queue-events.ts'
+import type { DropReason } from './queue-report.ts'
 
 const DROPS_INTERVAL = ms(1_000)
 

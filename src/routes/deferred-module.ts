@@ -1,10 +1,10 @@
-import type { DeferredModuleReport } from '../diagnostics/modules/routes.ts'
 import { delayAfter } from '../resilience/back-off.ts'
 import { after, type Cancel, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 import type { DeferralSettings } from './deferral-options.ts'
 import { importAgain } from './import-again.ts'
 import { formatCause, RoutesFailedError } from './routes-errors.ts'
+import type { DeferredModuleReport } from './routes-report.ts'
 
 /**
  * - `waiting`: loading has not started;

@@ -1,9 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { type DeferredModuleReport, ROUTES_TOPIC, type RoutesReport } from '../diagnostics/modules/routes.ts'
 import { workerBoot, workerChannel } from '../ipc/worker-channel.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { waitAtMost } from '../resilience/wait-at-most.ts'
+import { type DeferredModuleReport, ROUTES_TOPIC, type RoutesReport } from './routes-report.ts'
 
 /**
  * A load that takes longer is waiting for something (a connection, a file), so the next one starts.

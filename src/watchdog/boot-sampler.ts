@@ -1,6 +1,6 @@
 import { type Profiler, Session } from 'node:inspector'
 import { fileURLToPath } from 'node:url'
-import type { CostlyImport } from '../diagnostics/modules/boot.ts'
+import type { CostlyImport } from '../diagnostics/boot-report.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { Pulse } from './pulse.ts'

@@ -1,4 +1,4 @@
-import type { BootReport } from '../diagnostics/modules/boot.ts'
+import type { BootReport } from '../diagnostics/boot-report.ts'
 import { observeImportSideEffects } from '../patches/import-side-effects.ts'
 import { observeModuleLoading } from '../patches/module-loading.ts'
 import { bootProfile, formatProfile, ImportProfile, worstImports } from './import-costs.ts'

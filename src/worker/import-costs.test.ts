@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ImportCost } from '../diagnostics/modules/boot.ts'
+import type { ImportCost } from '../diagnostics/boot-report.ts'
 import { formatProfile } from './import-costs.ts'
 
 const cost = (module: string, given: Partial<ImportCost>): ImportCost => ({

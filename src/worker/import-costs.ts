@@ -1,6 +1,6 @@
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BootProfile, CostlyImport, ImportCost } from '../diagnostics/modules/boot.ts'
+import type { BootProfile, CostlyImport, ImportCost } from '../diagnostics/boot-report.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import { ImportGraph } from '../routes/import-graph.ts'

@@ -1,6 +1,6 @@
 import type { AddressInfo, Server } from 'node:net'
+import { BOOT_TOPIC } from '../diagnostics/boot-report.ts'
 import { onLeak } from '../diagnostics/incident.ts'
-import { BOOT_TOPIC } from '../diagnostics/modules/boot.ts'
 import { AccessLog } from '../http/access-log.ts'
 import { ConnectionTable } from '../http/connection-table.ts'
 import { sendEmergencyResponses } from '../http/emergency-responses.ts'

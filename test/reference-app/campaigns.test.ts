@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { RoutesReport } from '../../src/diagnostics/modules/routes.ts'
+import type { RoutesReport } from '../../src/routes/routes-report.ts'
 import { request } from '../process/support/client.ts'
 import { startServer } from '../process/support/server.ts'
 import { within } from '../process/support/until.ts'

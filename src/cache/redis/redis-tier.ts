@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import type { CacheRedisReport } from '../../diagnostics/modules/cache-report.ts'
 import { type Milliseconds, ms } from '../../resilience/duration.ts'
 import type { WaitContext } from '../../resilience/wait-node.ts'
+import type { CacheRedisReport } from '../cache-report.ts'
 import type { CacheCodec } from '../codec.ts'
 import {
   type Invalidation,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BootReport, CostlyImport, ImportCost } from '../../../src/diagnostics/modules/boot.ts'
+import type { BootReport, CostlyImport, ImportCost } from '../../../src/diagnostics/boot-report.ts'
 import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
 

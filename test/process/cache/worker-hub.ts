@@ -1,4 +1,4 @@
-import type { CacheModuleReport } from '../../../src/diagnostics/modules/cache-report.ts'
+import type { CacheModuleReport } from '../../../src/cache/cache-report.ts'
 import { publishWorkerChannel, type WorkerChannel } from '../../../src/ipc/worker-channel.ts'
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import type { QueriesReport } from '../../../src/diagnostics/modules/queries-report.ts'
+import type { QueriesReport } from '../../../src/query-insight/queries-report.ts'
 import { request } from '../support/client.ts'
 import type { LogLine } from '../support/log-lines.ts'
 import { startServer } from '../support/server.ts'

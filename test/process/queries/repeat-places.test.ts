@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import type { QueriesReport } from '../../../src/diagnostics/modules/queries-report.ts'
 import type { Status } from '../../../src/diagnostics/status.ts'
+import type { QueriesReport } from '../../../src/query-insight/queries-report.ts'
 import { type TestServer as Postgres, startPostgres } from '../database/postgres.ts'
 import { request } from '../support/client.ts'
 import type { LogLine } from '../support/log-lines.ts'

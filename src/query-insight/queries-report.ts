@@ -1,4 +1,4 @@
-import type { ModuleMetric } from '../metric-definition.ts'
+import type { ModuleMetric } from '../diagnostics/metric-definition.ts'
 
 /** The topic under which a worker reports its queries. */
 export const QUERIES_TOPIC = 'queries'

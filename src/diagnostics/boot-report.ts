@@ -1,4 +1,4 @@
-import type { ModuleMetric } from '../metric-definition.ts'
+import type { ModuleMetric } from './metric-definition.ts'
 
 /** The topic under which a worker reports its boot. */
 export const BOOT_TOPIC = 'boot'

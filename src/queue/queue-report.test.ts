@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type QueueReport, type QueuesReport, queueMetrics } from './queue.ts'
+import { type QueueReport, type QueuesReport, queueMetrics } from './queue-report.ts'
 
 const QUEUE: QueueReport = {
   state: 'delivering',

@@ -1,4 +1,4 @@
-import type { ModuleMetric } from '../metric-definition.ts'
+import type { ModuleMetric } from '../diagnostics/metric-definition.ts'
 
 /** Topic of the reports of caches, and of the messages between them. */
 export const CACHE_TOPIC = 'cache'

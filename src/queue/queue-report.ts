@@ -1,4 +1,4 @@
-import type { ModuleMetric } from '../metric-definition.ts'
+import type { ModuleMetric } from '../diagnostics/metric-definition.ts'
 
 /** The topic under which durable queues report, and exchange messages with the arbiter. */
 export const QUEUE_TOPIC = 'queue'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readThrough } from '../../cache/read-through.ts'
 import { cacheMetrics } from './cache-report.ts'
+import { readThrough } from './read-through.ts'
 
 test('each metric of a cache has a valid name and its value', async () => {
   const cache = readThrough<string, number>('auth:user', { load: () => 1 })
