@@ -179,6 +179,19 @@ test('a worker killed at its stop timeout is logged and is not an incident', asy
   })
 })
 
+test('a worker that the arbiter kills at its boot timeout was killed', async () => {
+  await withBench(async (tracker) => {
+    tracker.happens({ type: 'exited', worker: 2, code: 1, signal: null })
+    tracker.now += 1_000
+    tracker.happens({ type: 'timer', timer: { of: 'spawn' } })
+    tracker.now += 60_000
+    tracker.happens({ type: 'timer', timer: { of: 'boot', worker: 3 } })
+    tracker.happens({ type: 'exited', worker: 3, code: null, signal: 'SIGKILL' })
+    const [incident] = await tracker.incidents()
+    assert.partialDeepStrictEqual(incident, { kind: 'boot', outcome: 'killed', stalledForMs: 60_000 })
+  })
+})
+
 test('a note of the boot is logged once, not for every worker', async () => {
   await withBench(async (tracker) => {
     for (const id of [1, 2]) tracker.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })

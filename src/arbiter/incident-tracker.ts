@@ -207,7 +207,12 @@ export class IncidentTracker {
     if (open.length > 0 || planned) return
 
     const one = this.#registry.create(worker.readyAt === null ? 'boot' : 'crash', worker)
-    Object.assign(one.draft, { outcome: 'exited', exit }, cause)
+    // At its boot timeout the watchdog may not run yet, so the arbiter killed it.
+    const timedOut = worker.endReason === 'boot' && error === undefined && exit.signal === 'SIGKILL'
+    const outcome = timedOut
+      ? { outcome: 'killed', stalledForMs: Math.round(event.at - worker.spawnedAt) }
+      : { outcome: 'exited' }
+    Object.assign(one.draft, { ...outcome, exit }, cause)
     one.lostAt = event.at
     this.#registry.save(one.draft, 'error')
   }

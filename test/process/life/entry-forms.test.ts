@@ -164,7 +164,8 @@ http.createServer((request, response) => response.end(cluster.isWorker && cluste
 describe('two workers serve every form of entry', { concurrency: 2 }, () => {
   for (const { what, files } of FORMS) {
     it(what, async () => {
-      await using server = await startServer({ files, settings: { workers: 2 } })
+      // A busy machine may starve a worker for some seconds.
+      await using server = await startServer({ files, settings: { workers: 2, stallReportAfter: '9s' } })
       const { status, body } = await request(server.url)
       assert.equal(`${status} ${body}`, '200 it works')
       assert.equal((await server.status()).address?.endsWith(`:${server.port}`), true)
