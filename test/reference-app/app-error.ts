@@ -1,4 +1,4 @@
-/** An error of this app that a person is told. `code` and `details` say the same to programs. */
+/** An error of this app that is shown to a person. Programs use `code` and `details`. */
 export class AppError extends Error {
   readonly code: string
   /** Small, plain data, without secrets. */
@@ -11,14 +11,14 @@ export class AppError extends Error {
   }
 }
 
-/** A variable of the environment that is missing or does not apply. */
+/** An environment variable that is missing or invalid. */
 export class SettingError extends AppError {
   constructor(name: string, reason: string, message: string) {
     super('SETTING_INVALID', message, { name, reason })
   }
 }
 
-/** The message, with the code behind it where there is one: what a command ends with. */
+/** Formats the error that ends a command, with its code if it has one. */
 export function tellWithCode(error: Error): string {
   const { message } = error
   if (!(error instanceof AppError)) return message

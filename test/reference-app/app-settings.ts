@@ -3,9 +3,11 @@ import type { AppSettings } from './build-app.ts'
 import { readDatabaseUrl } from './database/database-url.ts'
 
 /**
- * Reads the app's settings from the environment: `DATABASE_URL` (required), `DATABASE_POOL_MAX`, `PARTNER_URL`, `SMTP_URL`, `REDIS_URL`, `FAULTS_URL`, `ADMIN_URL`,
- * `LOG_LEVEL`, `STATE_DIR` (`.punctual`; under Punctual its own counts).
- * Throws with what to do when one is missing or does not apply.
+ * Reads the app's settings from the environment: `DATABASE_URL` (required), `DATABASE_POOL_MAX`,
+ * `PARTNER_URL`, `SMTP_URL`, `REDIS_URL`, `FAULTS_URL`, `ADMIN_URL`, `LOG_LEVEL`, `STATE_DIR`
+ * (default `.punctual`; under Punctual its own state directory is used).
+ *
+ * @throws SettingError if one is missing or invalid
  */
 export function readAppSettings(env: NodeJS.ProcessEnv): AppSettings {
   const { DATABASE_URL: databaseUrl, DATABASE_POOL_MAX: max, ADMIN_URL: adminUrl, LOG_LEVEL: logLevel } = env

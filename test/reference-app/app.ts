@@ -4,7 +4,10 @@ import { tellWithCode } from './app-error.ts'
 import { readAppSettings } from './app-settings.ts'
 import { type AppSettings, buildApp } from './build-app.ts'
 
-/** The entry. Punctual takes the instance and listens for it; `node app.ts` listens by itself, on HOST and PORT. */
+/**
+ * The entry. Punctual listens for the exported instance; `node app.ts` listens itself, on HOST and
+ * PORT.
+ */
 const alone = import.meta.main && cluster.isPrimary
 const app: FastifyInstance = buildApp(readSettings())
 
@@ -14,7 +17,9 @@ if (alone) {
   console.log(`listening on ${address}`)
 }
 
-/** Run alone, a setting that does not apply is one line and exit code 2. Punctual tells it by itself. */
+/**
+ * Under plain `node`, an invalid setting is one line and exit code 2. Punctual reports it itself.
+ */
 function readSettings(): AppSettings {
   try {
     return readAppSettings(process.env)

@@ -22,7 +22,7 @@ import { WaitTimeoutError, withDeadline } from './punctual.ts'
 import { makeTestDatabase, type TestDatabase } from './testing/database.ts'
 
 const PATHS = { before: '/before/api/auth', after: '/api/auth' } as const
-/** Longer than any test: who is answered while it lasts was not answered because it ended. */
+/** Longer than any test, so that no response can be due to its end. */
 const LONG_HANG = 120_000
 
 let database: TestDatabase
@@ -36,7 +36,7 @@ before(async () => {
   database = await makeTestDatabase()
   await release(database.url)
   outside = await startOutside(database.url)
-  // Past the proxy: what the tests look up is not counted.
+  // Bypasses the proxy: queries of the tests are not counted.
   pool = openPool({ url: database.url, max: 2 })
   db = openDatabase(pool)
   app = buildApp({ databaseUrl: outside.databaseUrl, smtpUrl: outside.smtpUrl, logLevel: 'silent' })
@@ -86,7 +86,7 @@ async function queriesOf(path: string, identity: Identity): Promise<number> {
   return (outside.status().queries ?? 0) - before
 }
 
-/** Until nothing that was deferred earlier asks any more. */
+/** Waits until no earlier deferred work sends queries. */
 async function quiet(): Promise<void> {
   let [seen, times] = [-1, 0]
   const still = async (): Promise<boolean> => {
@@ -98,7 +98,7 @@ async function quiet(): Promise<void> {
   assert.ok(await waitUntil(still, ms(30_000), ms(20)), 'queries go on and on')
 }
 
-/** Until what a sign-up has left to be done afterwards is done. */
+/** Waits until the deferred work of a sign-up is done. */
 async function referred(username: string): Promise<void> {
   const sent = async (): Promise<boolean> => {
     const { id } = await rowOf(username)
@@ -231,7 +231,7 @@ test('the queries of each case, counted on the wire: 3–4 and 6–12 before; 0 
   const counted: Record<string, number[]> = {}
   await quiet()
   for (const [name, path] of Object.entries(PATHS)) {
-    // Opens the connection, which takes queries of its own.
+    // Opens the connection, which itself sends queries.
     await auth(path, seeded(1))
     counted[name] = [
       await queriesOf(path, seeded(4)),
@@ -244,7 +244,8 @@ test('the queries of each case, counted on the wire: 3–4 and 6–12 before; 0 
   assert.deepEqual(counted, { before: [3, 4, 7, 3, 4], after: [1, 1, 2, 0, 0] })
   const identity = { ...stranger(), referralCode: 'REF0001' }
   assert.equal(await queriesOf(PATHS.before, identity), 12)
-  // Recorded, the letter looked up and ticked off: whether before or after the answer is not known here.
+  // One query to record it, one to load the letter and one to mark it as sent, before or after the
+  // response.
   const other = { ...stranger(), referralCode: 'REF0001' }
   await quiet()
   const had = outside.status().queries ?? 0
@@ -367,7 +368,7 @@ test('after: a letter that was given up does not go out later, beside the one in
   const letters = openLetters(db, outside.smtpUrl)
   try {
     await outside.order({ mail: 'hang' })
-    // The first has the connection, the second would wait for it.
+    // The first one has the connection; the second one would wait for it.
     for (const limit of ['500ms', '500ms'] as const) {
       await assert.rejects(
         withDeadline('test', limit, () => letters.send([about])),

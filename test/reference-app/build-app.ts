@@ -37,47 +37,56 @@ import { addFaultRoutes } from './try/fault-routes.ts'
 import { addTryRoutes } from './try/routes.ts'
 
 export interface AppSettings {
-  /** `postgres://…` or `sqlite:…` of a database that is migrated already. SQLite has the login only. */
+  /** `postgres://…` or `sqlite:…` of a migrated database. SQLite only supports the login. */
   readonly databaseUrl: string
-  /** Connections of this process at most, for each of its pools: of the login, of `before`, of `after` and of the referrals. Default 10. */
+  /**
+   * Maximum connections of each pool of this process: login, `before`, `after` and referrals.
+   * Default 10.
+   */
   readonly databasePoolMax?: number
-  /** Where deferred work is kept in a process that does not run under Punctual. Default: nowhere, it is in memory alone. */
+  /** Where deferred work is stored without Punctual. Default: in memory only. */
   readonly stateDir?: string
-  /** All queries of one sign-in, one sign-out or one look at the session. Default `8s`. */
+  /** Timeout of all queries of one sign-in, sign-out or session lookup. Default `8s`. */
   readonly loginTimeout?: Duration
-  /** The partner's API, for the inbox. Default: none, and the inbox says so. */
+  /** The partner's API, for the inbox. Default: none; the inbox then responds with 503. */
   readonly partnerUrl?: string
-  /** The mail server, `smtp://…`. Default: none, letters stay in the outbox. */
+  /** The mail server, `smtp://…`. Default: none; letters stay in the outbox. */
   readonly smtpUrl?: string
-  /** A Redis, `redis://…`, through which workers and machines share what they have looked up. Default: none, each worker remembers for itself. */
+  /**
+   * `redis://…`, which lets workers and machines share cached lookups. Default: none; each worker
+   * has its own cache.
+   */
   readonly redisUrl?: string
-  /** Where faults outside the app are ordered. Default: nowhere. */
+  /** Where faults outside the app are ordered. Default: none. */
   readonly faultsUrl?: string
-  /** Where the page's links to status and incidents lead. Default `http://127.0.0.1:9464`. */
+  /** Target of the page's links to status and incidents. Default `http://127.0.0.1:9464`. */
   readonly adminUrl?: string
   /** Default `warn`. */
   readonly logLevel?: string
 }
 
-/** What a database keeps for the login, after and before. */
+/** What a database provides for the login, before and after. */
 interface LoginStores {
   readonly after: LoginStore & AuditStore
-  /** Opened by the first who asks. */
+  /** Opened by its first use. */
   readonly before: () => LoginStore & AuditStore
 }
 
-/** What is to be closed when the app closes; queues before the databases they write to. */
+/** What the app closes; queues before the databases they write to. */
 interface Closing {
   readonly queues: (() => Promise<unknown>)[]
   readonly databases: (() => Promise<unknown>)[]
 }
 
-/** The app, not yet listening. Closing it empties its queues as far as that goes quickly, and closes its database connections. */
+/**
+ * Builds the app without listening. Closing it delivers its queues if that is quick, and closes its
+ * database connections.
+ */
 export function buildApp(settings: AppSettings): FastifyInstance {
   const app = Fastify({
     logger: { level: settings.logLevel ?? 'warn' },
     bodyLimit: 64 * 1024,
-    // A number is no user name, and a field nobody asked for is a mistake worth telling.
+    // A number is not a user name, and an unknown field is an error.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   })
   const { partnerUrl, faultsUrl } = settings
@@ -117,7 +126,7 @@ function addLogin(app: FastifyInstance, closing: Closing, stores: LoginStores, s
   })
 }
 
-/** The features that need PostgreSQL; and where the login keeps its rows then. */
+/** The features that need PostgreSQL, and the login store for it. */
 function addOverPostgres(
   app: FastifyInstance,
   closing: Closing,
@@ -154,7 +163,7 @@ function addOverPostgres(
   })
   addAuthRoute(app, '/api/auth', createAuthAfter({ db: auth, users, limits, referrals: deferred }))
   addAuthRoute(app, '/before/api/auth', createAuthBefore(openDatabase(before)))
-  // One guarded pool for both: a query for each row is seen by who guards it, and is all that makes the difference.
+  // One guarded pool for both: only the queries differ.
   addReferralRoutes(app, '/api/medics', createReferralsAfter(openDatabase(referrals)))
   addReferralRoutes(app, '/before/api/medics', createReferralsBefore(openDatabase(referrals)))
   const stores = (db: Kysely<Database>) => ({ ...createPostgresStore(db), ...createPostgresAuditStore(db) })

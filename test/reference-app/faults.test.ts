@@ -117,7 +117,7 @@ test('a delay holds every query back, with and without values, and each is count
     await client.query('select $1::int', [2])
     await client.query({ name: 'kept', text: 'select $1::int', values: [3] })
     await client.query({ name: 'kept', text: 'select $1::int', values: [4] })
-    // Timers may be a millisecond early.
+    // Timers may fire a millisecond early.
     assert.ok(performance.now() - start >= 4 * 99)
     assert.equal((outside.status().queries ?? 0) - counted, 4)
   } finally {

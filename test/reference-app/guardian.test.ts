@@ -37,7 +37,7 @@ async function ask(url: string, text: string): Promise<unknown[]> {
   }
 }
 
-/** What `npm start` does with its guardian, in a process that can be killed: a server on `name`, and one to watch. */
+/** Does what `npm start` does with its guardian, in a process that can be killed. */
 async function runOwner(
   name: string,
 ): Promise<{ owner: ChildProcess; url: string; guardian: number; watched: number }> {
@@ -129,7 +129,7 @@ test('a postmaster.pid that names a process of somebody else does not stop the s
   const text = readFileSync(path, 'utf8')
   await first.stop()
   assert.ok(await isGone(server))
-  // PostgreSQL heeds a process of its own user only; as root that is `postgres`.
+  // PostgreSQL only respects a process of its own user; for root that is `postgres`.
   const uid =
     process.getuid?.() === 0 ? { uid: Number(execFileSync('id', ['-u', 'postgres'], { encoding: 'utf8' })) } : {}
   const stranger = spawn('sleep', ['300'], { stdio: 'ignore', ...uid })
@@ -203,7 +203,7 @@ test('of many that find a stale lock, one takes it over', () => {
     startPid: process.ppid,
     startIdentity: identifyProcess(process.ppid) ?? '',
   }
-  // A pid that is in use, by a process that started at another time: not the one that took the lock.
+  // A pid in use by a process with another start time, which did not acquire the lock.
   writeFileSync(path, JSON.stringify({ ...owner, identity: `${process.pid}@1` }))
   const first = takeLock(path, owner)
   assert.ok(first.held)

@@ -21,7 +21,8 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
     })
     assert.equal((await within('the arbiter to give up', server.exit)).code, 3)
     const incidents = await server.incidents()
-    // Killed while they waited: no error of SQLite ever reached the app. The first that is killed ends the start, so the other may end by that.
+    // They are killed while waiting, so SQLite never returns an error to the app. The first kill
+    // stops the arbiter, which may end the other worker.
     assert.deepEqual(
       incidents.map(({ outcome, error }) => [outcome, error]),
       [
@@ -33,7 +34,7 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
     const late = incidents.filter(({ kind, stalledForMs = 0 }) => kind === 'boot' && stalledForMs >= 5_000)
     assert.ok(late.length > 0, server.output)
     const path = join(server.directory.path, '.punctual/inbox.db')
-    // On a machine that is slow enough none has come so far as to make it.
+    // On a slow machine no worker may have created it yet.
     if (!existsSync(path)) return
     const database = new DatabaseSync(path)
     assert.deepEqual(database.prepare('select name from sqlite_master').all(), [])
@@ -49,7 +50,7 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
     const found = JSON.parse((await request(`${server.url}/discussions?word=Thread%2010`)).body ?? '[]')
     assert.deepEqual(found[0], { id: 10, source: 'messaging', subject: 'A question about thread 10' })
     await server.log('running')
-    // A stall is a word about this machine, on which other tests run too.
+    // Other tests on this machine may cause a warning about a stall.
     const told = server.lines.filter(({ level }) => level !== 'warn')
     const begin = told.findIndex(({ event }) => event === 'releasing')
     const events = told.slice(begin).map(({ event }) => event)

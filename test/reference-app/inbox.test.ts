@@ -17,7 +17,7 @@ let base: string
 
 before(async () => {
   partner = await startPartner()
-  // No database: the inbox needs none, and a pool connects at its first query.
+  // The inbox needs no database, and a pool connects at its first query.
   app = buildApp({ databaseUrl: 'postgres://127.0.0.1:1/none', partnerUrl: partner.url, logLevel: 'silent' })
   base = await app.listen({ host: '127.0.0.1', port: 0 })
 })
@@ -25,13 +25,13 @@ afterEach(() => {
   partner.mood = 'well'
 })
 after(async () => {
-  // The client here opens connections in advance. One that never carried a request is not idle to Node, and would be waited for.
+  // This client opens connections in advance; Node would wait for one that never carried a request.
   app?.server.closeAllConnections()
   await app?.close()
   await partner?.close()
 })
 
-/** With the body read: unread, it would hold on to its connection. */
+/** Reads the body: unread, it would keep its connection. */
 async function ask(path: string, id: number | string, source?: string): Promise<Response> {
   const query = source === undefined ? '' : `?source=${source}`
   const answer = await fetch(`${base}${path}/${id}${query}`, { signal: AbortSignal.timeout(60_000) })
@@ -46,7 +46,7 @@ async function sourceOf(answer: Response): Promise<string> {
   return body.source
 }
 
-/** How often each endpoint was asked meanwhile. */
+/** Counts the calls of each endpoint during `work`. */
 async function asked(work: () => Promise<unknown>): Promise<{ thread: number; issue: number }> {
   const { thread, issue } = partner.asked
   await work()

@@ -24,13 +24,13 @@ async function problemOf(answer: Response): Promise<Problem> {
   return body
 }
 
-/** PostgreSQL has a time, SQLite a text. */
+/** PostgreSQL returns a Date, SQLite a string. */
 function timeOf(value: unknown): Date {
   assert.ok(value instanceof Date || typeof value === 'string', `a time is ${typeof value}`)
   return new Date(value)
 }
 
-/** Asks again, 20 ms apart, for 20 s at most. */
+/** Retries every 20 ms, for at most 20 s. */
 async function becomes(holds: () => Promise<boolean>): Promise<boolean> {
   for (let tries = 0; tries < 1_000; tries += 1) {
     if (await holds()) return true
@@ -46,7 +46,7 @@ for (const [name, open] of [
   describe(`over ${name}`, () => contract(open))
 }
 
-/** What the login promises, whatever it runs over. */
+/** The contract of the login over any database. */
 function contract(open: () => Promise<LoginDatabase>): void {
   let database: LoginDatabase
   let app: FastifyInstance
@@ -61,7 +61,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
   })
   beforeEach(async () => {
     await ask('delete from sessions')
-    // What earlier tests have deferred may still be on its way; it says when it happened.
+    // Deferred rows of earlier tests may still arrive; their time tells them apart.
     begunAt = new Date().toISOString()
   })
   after(async () => {
@@ -71,7 +71,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
 
   const ask = (sql: string): Promise<readonly Record<string, unknown>[]> => database.ask(sql)
 
-  /** Rows that tell of this test, once there are so many, the oldest first. */
+  /** Waits for so many rows of this test, oldest first. */
   async function audited(table: 'security_events' | 'user_activity', count: number) {
     const rows = () => ask(`select * from ${table} where created_at >= '${begunAt}' order by created_at, id`)
     assert.ok(await becomes(async () => (await rows()).length >= count), `too few rows in ${table}`)
@@ -238,7 +238,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
       served += 1
     }
     assert.deepEqual(await logins, Array(count).fill(200))
-    // Hashed on the main thread, at most one other request gets a turn between two logins.
+    // Hashing on the main thread would let at most one other request run between two logins.
     assert.ok(served > 2 * count, `only ${served} other requests were served during ${count} logins`)
   })
 
@@ -250,7 +250,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     assert.equal((await other.inject({ method: 'POST', url: '/login', payload })).statusCode, 200)
     assert.ok((await database.connections()) > had)
     await other.close()
-    // They end a moment after the app has let go of them.
+    // Connections end shortly after the app has closed them.
     const ended = async (): Promise<boolean> => (await database.connections()) === had
     assert.ok(await becomes(ended), 'connections are left')
   })
@@ -271,7 +271,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     const hurried = buildApp({ databaseUrl: database.url, logLevel: 'silent', loginTimeout: '300ms' })
     const payload = { username: 'ada', password: SEED_PASSWORD }
     const login = () => hurried.inject({ method: 'POST', url: '/login', payload })
-    // Connected, and the threads started: the limit is for the lock alone.
+    // Connects and starts the threads, so that the timeout only covers the lock.
     let cookie = ''
     const signedIn = async (): Promise<boolean> => {
       const { statusCode, headers } = await login()
@@ -288,7 +288,8 @@ function contract(open: () => Promise<LoginDatabase>): void {
       let served = 0
       while (pending) {
         assert.equal((await hurried.inject('/health')).statusCode, 200)
-        // A turn of the event loop, as a request over the network would take: `inject` alone needs none.
+        // One turn of the event loop, which a request over the network would take; `inject` needs
+        // none.
         await new Promise((resolve) => setImmediate(resolve))
         served += 1
       }
@@ -304,7 +305,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
       const expected = database.lockedReads ? 200 : 503
       const mine = async (): Promise<boolean> =>
         (await hurried.inject({ url: '/me', headers: { cookie } })).statusCode === expected
-      // Where it can be read, the limit may be short for a busy machine.
+      // Reads that are not blocked may still time out on a busy machine.
       assert.ok(await becomes(mine), `the session is no ${expected}`)
       assert.ok(lock.held(), 'the session was read because the lock was gone')
       await lock.release()

@@ -5,14 +5,17 @@ import type { FastifyBaseLogger } from 'fastify'
 import { type DurableQueue, type DurableQueueOptions, durableQueue, type QueueHandler } from './punctual.ts'
 
 export interface QueueSettings extends Omit<DurableQueueOptions, 'durability' | 'onEvent' | 'stateDir'> {
-  /** Where what waits is kept, in a process that does not run under Punctual; undefined keeps it in memory alone. */
+  /** Where items are stored without Punctual; undefined keeps them in memory. */
   readonly stateDir: string | undefined
   readonly log: FastifyBaseLogger
 }
 
 let inMemory = 0
 
-/** What is given up is written down even by a queue in memory; that of a process which keeps nothing goes with it. */
+/**
+ * Dead letters are written even by a queue in memory; a process without a state directory deletes
+ * them.
+ */
 function forgottenDirectory(): string {
   const directory = join(tmpdir(), `incidents-in-memory-${process.pid}`)
   if (inMemory === 0) process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
@@ -20,8 +23,8 @@ function forgottenDirectory(): string {
 }
 
 /**
- * A queue of the app, which says what it has to say in the app's log. Kept in memory it has a name of its own each time, so that a process, such as a test, may
- * have several apps at once, and finds nothing that others have left.
+ * Opens a queue of the app that logs to the app's log. A queue in memory gets a unique name, so
+ * that one process, such as a test, can have several apps and finds no leftovers.
  */
 export function openQueue<Item>(
   name: string,

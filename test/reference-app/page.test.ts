@@ -5,7 +5,7 @@ import { readAppSettings } from './app-settings.ts'
 import { buildApp } from './build-app.ts'
 import { checkName } from './try/check-name.ts'
 
-// The page and the faults need no database: the pool connects at the first query.
+// The page and the faults need no database: the pool connects at its first query.
 const app = buildApp({
   databaseUrl: 'postgres://127.0.0.1:1/none',
   adminUrl: 'http://127.0.0.1:9999',
@@ -46,7 +46,7 @@ test('the policy of the page lets its own style and script run, and nothing else
     const text = new RegExp(`<${element}>(.*?)</${element}>`, 's').exec(body)?.[1] ?? ''
     assert.ok(policy.includes(`${element}-src 'sha256-${createHash('sha256').update(text).digest('base64')}'`))
   }
-  // What a hash does not cover: attributes.
+  // Hashes do not cover attributes.
   assert.doesNotMatch(body, /\sstyle="|\son[a-z]+="/)
 })
 
@@ -62,7 +62,7 @@ test('every fault outside the app that the page offers is one that may be ordere
   const offered = [...body.matchAll(/data-fault='([^']+)'/g)].map(([, fault = '']) => JSON.parse(fault) as object)
   assert.ok(offered.length >= 7)
   for (const payload of offered) {
-    // The order itself is fine; there is nobody here to carry it out.
+    // The order is valid, but this app has no control server.
     const answer = await app.inject({ method: 'PUT', url: '/try/faults', payload })
     assert.equal(answer.statusCode, 404, answer.body)
   }
@@ -90,7 +90,7 @@ test('the bad regex is right on names, and doubles its work with every letter of
     assert.equal(checkName(`${'a'.repeat(letters)}!`), false)
     return performance.now() - start
   }
-  // The best of several: what else this machine does is no cost of the regex.
+  // The fastest of several, to exclude other load on this machine.
   const least = (letters: number): number => Math.min(...Array.from({ length: 5 }, () => cost(letters)))
   assert.ok(least(22) > 10 * least(12))
 })

@@ -7,15 +7,15 @@ export interface Problem {
   readonly title: string
   readonly status: number
   readonly detail: string
-  /** What it is, for programs, where the status does not tell. */
+  /** Identifies the error for programs, if the status does not. */
   readonly code?: string
-  /** What is wrong with the input, where that is known. */
+  /** What is wrong with the input, if known. */
   readonly errors?: readonly ProblemError[]
 }
 
 export interface ProblemError {
   readonly pointer: string
-  /** The rule of the schema that is broken: `required`, `maxLength`. */
+  /** The rule of the schema that is violated: `required`, `maxLength`. */
   readonly rule: string
   readonly detail: string
 }
@@ -34,7 +34,7 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Unavailable',
 }
 
-/** Errors of Punctual that say "not now". The others are mistakes in the program. */
+/** Errors of Punctual that are temporary. The others are bugs. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   'PUNCTUAL_WAIT_TIMEOUT',
   'PUNCTUAL_REQUEST_TIMEOUT',
@@ -53,12 +53,12 @@ export function problem(status: number, detail: string, errors?: Problem['errors
   return { type: 'about:blank', title, status, detail, ...(errors === undefined ? {} : { errors }) }
 }
 
-/** Answers with a problem. */
+/** Sends a problem. */
 export function sendProblem(reply: FastifyReply, answer: Problem): FastifyReply {
   return reply.code(answer.status).type('application/problem+json').send(answer)
 }
 
-/** Makes every error of the app, and every unknown address, a problem. */
+/** Turns every error and every unknown URL into a problem. */
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error.validation !== undefined) {
@@ -88,7 +88,7 @@ export function answerWithProblems(app: FastifyInstance): void {
   )
 }
 
-/** `type` is to be matched on; which wait it was stays in the log. */
+/** Clients match `type`; the name of the wait stays in the log. */
 function passingProblem(error: PunctualError): Problem {
   const detail = isTimeout(error)
     ? 'Something needed for the answer took too long, and was given up. Try again in a moment.'
@@ -97,7 +97,8 @@ function passingProblem(error: PunctualError): Problem {
   return { ...problem(503, detail), type }
 }
 
-// The system's codes for a server that is not there, and PostgreSQL's for one that is starting, stopping or full.
+// Codes of the system for an unreachable server, and of PostgreSQL for one that is starting,
+// stopping or full.
 const AWAY = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -110,12 +111,12 @@ const AWAY = new Set([
   '53300',
 ])
 
-// SQLite's for a file that cannot be opened, a disk that fails, and one that is full.
+// Codes of SQLite for a file that cannot be opened, a failing disk, and a full disk.
 const FILE_AWAY = /^SQLITE_(?:CANTOPEN|IOERR|FULL)/
 
 function isDatabaseAway(error: Error & { code?: string }): boolean {
   if (error instanceof SqliteError) return FILE_AWAY.test(error.errname)
-  // pg gives no code to a pool that has no connection to give in time, nor to a connection that broke off.
+  // pg has no code for an exhausted pool and for a broken connection.
   return (
     AWAY.has(error.code ?? '') || /timeout exceeded when trying to connect|[Cc]onnection terminated/.test(error.message)
   )

@@ -1,16 +1,20 @@
-// An app of your own writes `from 'punctual'`: this one lies in the repository of Punctual itself.
+// Your own app imports from 'punctual'; this one is part of its repository.
 import { defineConfig, type PunctualConfig } from '../../src/index.ts'
 
-/** What `npm start` runs the app by. The release steps run once before any worker, and before each reload; flags and variables go before what is here. */
+/**
+ * The config file of `npm start`. The release steps run once before any worker and before each
+ * reload; flags and variables override it.
+ */
 const config: PunctualConfig = defineConfig({
   workers: 2,
-  // This machine only: the `/try` routes break things on purpose.
+  // This machine only: the `/try` routes cause faults on purpose.
   host: '127.0.0.1',
   release: [
     {
       name: 'migrate',
       run: async ({ log }) => {
-        // Imported by the step alone: the arbiter reads this file too, and needs no database.
+        // Imported by the step only, because the arbiter also reads this file and needs no
+        // database.
         const [{ migrateDatabase }, { tellMigrations }] = await importRelease()
         log(tellMigrations(await migrateDatabase(directUrl())))
       },
@@ -25,7 +29,8 @@ const config: PunctualConfig = defineConfig({
       timeout: '3m',
     },
   ],
-  // The app's own DATABASE_URL leads through what can be made slow; a lock needs a direct connection.
+  // The app's DATABASE_URL points to a proxy that can be slowed down; the lock needs a direct
+  // connection.
   releaseLock: 'env:DIRECT_DATABASE_URL',
 })
 

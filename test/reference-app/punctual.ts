@@ -1,4 +1,4 @@
-// An app of your own imports from 'punctual', 'punctual/postgres' and so on instead of this file.
+// Your own app imports from 'punctual', 'punctual/postgres' and so on instead of this file.
 
 export * from '../../src/batch/index.ts'
 export * from '../../src/cache/index.ts'

@@ -33,7 +33,7 @@ before(async () => {
   database = await makeTestDatabase()
   await release(database.url)
   outside = await startOutside(database.url)
-  // Past the proxy: what the tests look up is not counted.
+  // Bypasses the proxy: queries of the tests are not counted.
   pool = openPool({ url: database.url, max: 2 })
   db = openDatabase(pool)
   app = buildApp({ databaseUrl: outside.databaseUrl, logLevel: 'silent' })
@@ -60,7 +60,7 @@ async function call(path: string, change?: object | string): Promise<Answer> {
   return { status: answer.status, text: await answer.text() }
 }
 
-/** The same of both sides, which must give the same; returns it. */
+/** Sends the same request to both sides, which must respond alike. */
 async function both(path: string): Promise<Answer> {
   const [old, now] = [await call(`${SIDES.before}${path}`), await call(`${SIDES.after}${path}`)]
   assert.deepEqual(now, old, path)
@@ -79,7 +79,7 @@ async function queriesOf(path: string, change?: object): Promise<number> {
   return (outside.status().queries ?? 0) - earlier
 }
 
-/** As the database has it. */
+/** The row in the database. */
 async function rowsOf(owner: 'practitioner_id' | 'facility_id', id: number) {
   return db
     .selectFrom('clinic_referrals')
@@ -90,7 +90,7 @@ async function rowsOf(owner: 'practitioner_id' | 'facility_id', id: number) {
     .execute()
 }
 
-/** All pages, one after the other. */
+/** All pages, in sequence. */
 async function walk(path: string): Promise<readonly ReferralPage[]> {
   const pages: ReferralPage[] = []
   for (let cursor: string | null | undefined; cursor !== null; ) {
@@ -103,7 +103,7 @@ async function walk(path: string): Promise<readonly ReferralPage[]> {
 
 const idsOf = (rows: readonly { readonly id: number }[]): number[] => rows.map(({ id }) => id)
 
-/** Numbers that look random and can be had again: mulberry32. */
+/** Repeatable pseudo-random numbers: mulberry32. */
 function randomFrom(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
@@ -192,7 +192,7 @@ test('queries of a page, counted on the wire: one for each row and one more befo
   for (const [side, path] of Object.entries(SIDES)) {
     for (const list of LISTS) {
       const page = `${path}/referrals/${list}?${list}Id=3&limit=`
-      // Opens the connection, which takes queries of its own.
+      // Opens the connection, which itself sends queries.
       await ok(`${page}1`)
       const counts: number[] = []
       for (const limit of [10, 100, 1_000]) counts.push(await queriesOf(`${page}${limit}`))
@@ -250,7 +250,10 @@ test('both sides give the same JSON, for random data and random questions', asyn
   assert.ok(rows > 100, `SEED=${seed}: only ${rows} rows were compared`)
 })
 
-/** A facility with a practitioner and a technician of its own, and many referrals, some at the same instant, some without tests. */
+/**
+ * Creates a facility with a practitioner, a technician and many referrals, some at the same
+ * instant, some without tests.
+ */
 async function fillClinic(
   random: (below: number) => number,
 ): Promise<Readonly<Record<'practitioner' | 'technician', number>>> {
@@ -284,7 +287,7 @@ async function fillClinic(
   return { practitioner: practitioner.id, technician: technician.id }
 }
 
-/** A referral of its own, with tests in these states; their ids. */
+/** Creates a referral with tests in these states, and returns the ids. */
 async function makeReferral(status: ReferralStatus, tests: readonly TestStatus[]): Promise<readonly number[]> {
   const { id } = await db
     .insertInto('clinic_referrals')
@@ -300,7 +303,7 @@ async function makeReferral(status: ReferralStatus, tests: readonly TestStatus[]
   return [id, ...idsOf(rows)]
 }
 
-/** An answer without what differs from one row to the next. */
+/** The response without the fields that differ between rows. */
 function likeness({ status, text }: Answer): unknown {
   const { id: _, createdAt: __, updatedAt: ___, tests, ...rest } = JSON.parse(text) as Partial<Referral>
   return { answered: status, ...rest, tests: tests?.map(({ id: _, ...each }) => each) }
@@ -325,7 +328,7 @@ test('both sides make the same of every change of a referral, and refuse the sam
             const [id] = await makeReferral(status, tests)
             const answer = await call(`${path}/referrals/${id}`, change)
             const seen = await call(`${path}/referrals/${id}`)
-            // What a change answers is what is there then, and a refused one has changed nothing.
+            // The response to a change is the stored state; a rejected change changes nothing.
             if (answer.status === 200) assert.deepEqual(JSON.parse(answer.text), JSON.parse(seen.text))
             return [likeness(answer), likeness(seen), answer.status] as const
           }),
@@ -430,7 +433,7 @@ test('after: of changes that exclude each other, at once, one is made', async ()
         call(`${SIDES.after}/tests/${tested}`, { status }),
       ),
     )
-    // The loser of another status is refused; of the same one he finds it done.
+    // The loser of a different status is rejected; the loser of the same status finds it done.
     const won = new Set(
       tests.filter(({ status }) => status === 200).map(({ text }) => (JSON.parse(text) as ReferralTest).status),
     )
@@ -464,7 +467,7 @@ test('after: what somebody else changes at the same time is kept: a change touch
   }
 })
 
-/** Whether somebody waits for a row that another has changed. */
+/** Returns whether a session waits for a row that another one has changed. */
 async function isKeptWaiting(): Promise<boolean> {
   const { rows } = await sql`
     select from pg_stat_activity

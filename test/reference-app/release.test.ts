@@ -30,7 +30,7 @@ after(async () => {
 
 interface Told {
   readonly outcome: string
-  /** What its steps have logged, by their names. */
+  /** The last line that each step logged. */
   readonly lines: Readonly<Record<string, string>>
 }
 
@@ -64,7 +64,8 @@ test('of three that release at once, one migrates and seeds and the others find 
   assert.equal(migrated.length, 1, JSON.stringify(told))
   assert.ok(migrated[0]?.lines.seed?.startsWith(String(SEED_USERS.length + SEED_AUTH_USERS)), migrated[0]?.lines.seed)
   for (const { outcome, lines } of told.filter((one) => one !== migrated[0])) {
-    // Who came too late to wait looks for itself, unless the version is a commit with nothing uncommitted.
+    // A release that started too late to wait runs its steps again, unless the version is a clean
+    // commit.
     if (outcome === 'skipped') continue
     const database = lines.migrate?.split(':')[0] ?? ''
     assert.equal(lines.migrate, tellMigrations({ database, migrations: [], migrationMs: 0 }))

@@ -33,7 +33,7 @@ interface Run {
   readonly child: ChildProcess
   readonly exited: Promise<number | null>
   readonly output: () => string
-  /** What `npm start` itself has said under a topic: `app`, `cache`. */
+  /** What `npm start` itself printed under a topic: `app`, `cache`. */
   readonly said: (topic: string) => readonly string[]
   /** The lines of Punctual's log so far. */
   readonly log: () => readonly LogLine[]
@@ -67,7 +67,7 @@ function start(flags: readonly string[], databaseUrl?: string): Run {
   }
 }
 
-/** The last line that a release step has logged. */
+/** The last line that a release step logged. */
 function stepOutput(run: Run, step: string): string | undefined {
   return run
     .log()
@@ -93,7 +93,7 @@ async function untilReady(run: Run): Promise<void> {
   assert.ok(ready && run.child.exitCode === null, run.output())
 }
 
-/** Whatever is left of them. */
+/** Kills what is left of them. */
 async function end(...runs: readonly (Run | undefined)[]): Promise<void> {
   for (const run of runs) await endProcess(run?.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
 }
@@ -184,7 +184,7 @@ test('npm start, killed, leaves no process either; the next one finds the data a
     run = start(flags)
     await untilReady(run)
     await assertGone(pids)
-    // Where the version is a commit with nothing uncommitted, it is known to have been done; else the steps look for themselves.
+    // A clean commit is known to be released; otherwise the steps check what is missing.
     const migrate = stepOutput(run, 'migrate')
     if (migrate !== undefined) {
       const database = migrate.split(':')[0] ?? ''
@@ -215,7 +215,7 @@ test('a release before a config file of your own is stopped with npm start, howe
   let killed: Run | undefined
   let stopped: Run | undefined
   try {
-    // The lock under which Kysely migrates.
+    // The lock that Kysely migrates under.
     await client.query('select pg_advisory_lock(3853314791062309107)')
     killed = run()
     assert.ok(await waitUntil(async () => (await releases()) > 0, LIMIT, ms(50)), killed.output())
@@ -250,7 +250,7 @@ test('over SQLite there is the login and no PostgreSQL, and the start and the pa
     const signedIn = await login(port)
     assert.equal(signedIn.status, 200)
     const cookie = signedIn.headers.get('set-cookie')?.split(';', 1)[0] ?? ''
-    // On whichever of the two workers: they share the file.
+    // Either worker may respond: they share the file.
     for (let tries = 0; tries < 6; tries += 1) {
       assert.equal((await fetch(at('/me'), { headers: { cookie, connection: 'close' } })).status, 200)
     }

@@ -19,18 +19,20 @@ import type { StartSignal } from './starting/signals.ts'
 import { hearSignals } from './starting/signals.ts'
 
 /**
- * What `npm start` runs: a database (`DATABASE_URL`, or a PostgreSQL of its own under the state directory), what the app meets outside of itself (a
- * partner's API, and faults to order), then Punctual with the release (migrations and seed) and the app, and in the end everything back again. Exits with Punctual's code; 1 when the database could
- * not be had, 2 for a port that is taken or a `DATABASE_URL` that is none, 4 when the release failed.
+ * Runs `npm start`: a database (`DATABASE_URL`, or a PostgreSQL under the state directory), the
+ * surroundings of the app (a partner's API, a mail server, and faults on demand), then Punctual
+ * with the release (migrations and seed) and the app; finally stops everything. Exits with the code
+ * of Punctual, 1 if the database could not be started, 2 for a port in use or an invalid
+ * `DATABASE_URL`, 4 if the release failed.
  */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PUNCTUAL = join(ROOT, 'bin', 'punctual.js')
-/** Punctual's exit code for that. */
+/** Exit code of Punctual. */
 const RELEASE_FAILED = 4
 const ENTRY = fileURLToPath(new URL('app.ts', import.meta.url))
 
-/** Ends `npm start` with a message and a code. */
+/** Ends `npm start` with a message and an exit code. */
 class StartFailure extends Error {
   readonly exitCode: number
   constructor(message: string, exitCode: number) {
@@ -39,11 +41,11 @@ class StartFailure extends Error {
   }
 }
 
-/** The Punctual that runs now. */
+/** The running Punctual command. */
 let punctual: { readonly command: 'release' | 'run'; readonly child: ChildProcess } | undefined
 let guard: Guard | undefined
 let outside: Outside | undefined
-/** Set by the first signal that asks to stop; what has not been started by then is not. */
+/** Set by the first stop signal; nothing is started after it. */
 let stopAsked: StartSignal | undefined
 
 async function start(given: readonly string[]): Promise<number> {
@@ -52,7 +54,7 @@ async function start(given: readonly string[]): Promise<number> {
   const flags = readRunFlags(given, process.env)
   const faults = await attempt(2, async () => readFaults(process.env))
   const address = await attempt(2, async () => givenDatabase(process.env))
-  // Where the data of our own PostgreSQL is, if we run one.
+  // The directory of our own PostgreSQL, if we run one.
   const directory = join(resolve(ROOT, flags.stateDir), 'postgres')
   const other = address === undefined ? lockHolder(join(directory, 'lock')) : undefined
   if (other !== undefined && isStartAlive(other)) throw new StartFailure(tellWithCode(inUseError(other, directory)), 1)
@@ -87,11 +89,11 @@ async function start(given: readonly string[]): Promise<number> {
     FAULTS_URL: surroundings.faultsUrl,
     ADMIN_URL: urlOf(flags.adminHost, flags.adminPort),
   }
-  // Faults are for the app, and some need its tables: they come when these are there.
+  // Faults are for the app, and some need its tables, so they start after the release.
   const orderFaults = (): Promise<void> =>
     attempt(2, () => surroundings.order(faults), 'the faults of the environment (FAULT_…) cannot be had')
   if (flags.hasConfig) {
-    // Somebody's own config file says nothing of this app's migrations.
+    // A config file of your own does not have the release steps of this app.
     const code = await runGuarded(guard, 'release', ['--config', RELEASE_CONFIG], env)
     if (stopAsked !== undefined) return codeOf(null, stopAsked)
     if (code !== 0) return code
@@ -124,18 +126,18 @@ async function start(given: readonly string[]): Promise<number> {
   return code
 }
 
-/** The database of `DATABASE_URL`; undefined when it is not set, and we run a PostgreSQL of our own. */
+/** Reads `DATABASE_URL`; undefined if it is not set, and we run a PostgreSQL ourselves. */
 function givenDatabase(env: NodeJS.ProcessEnv): DatabaseAddress | undefined {
   const { DATABASE_URL: given } = env
   return given === undefined || given === '' ? undefined : readDatabaseUrl(given)
 }
 
-/** @param directory where its data is */
+/** @param directory of its data */
 async function openDatabaseServer(guarding: Guard, directory: string): Promise<string> {
   const state = dirname(directory)
   await attempt(1, async () => {
     mkdirSync(state, { recursive: true })
-    // As root, PostgreSQL runs as the user `postgres`, who must be able to pass through to his data.
+    // Under root, PostgreSQL runs as the user `postgres`, who must be able to enter the directory.
     if (process.getuid?.() === 0) chmodSync(state, statSync(state).mode | 0o011)
   })
   if (!existsSync(join(directory, 'data'))) say('database', `making one under ${directory} (once, some seconds)`)
@@ -143,8 +145,8 @@ async function openDatabaseServer(guarding: Guard, directory: string): Promise<s
 }
 
 /**
- * Punctual gets a session of its own. A Ctrl-C in the terminal then reaches only this process, which passes it on: once,
- * as Punctual takes a second one for "stop now".
+ * Starts Punctual in a session of its own. Ctrl-C then only reaches this process, which passes it
+ * on once: Punctual takes a second one for "stop now".
  */
 function run(
   args: readonly string[],
@@ -158,7 +160,10 @@ function run(
   return { child, ended }
 }
 
-/** The same, until it ends: signals go to it, and should this process be killed, the guardian ends it. */
+/**
+ * Runs Punctual to its end. Signals are passed on, and the guardian ends it if this process is
+ * killed.
+ */
 async function runGuarded(
   guarding: Guard,
   command: 'release' | 'run',
@@ -176,7 +181,7 @@ async function runGuarded(
   }
 }
 
-// As shells do: 128 and the number of the signal.
+// As in shells: 128 plus the signal number.
 function codeOf(code: number | null, signal: NodeJS.Signals | null): number {
   const numbers: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: 130, SIGKILL: 137, SIGTERM: 143 }
   return code ?? (signal === null ? 1 : (numbers[signal] ?? 1))
@@ -184,7 +189,7 @@ function codeOf(code: number | null, signal: NodeJS.Signals | null): number {
 
 function passOn(signal: StartSignal): void {
   if (signal !== 'SIGHUP') stopAsked ??= signal
-  // A release has nothing to reload, and would take it for its end.
+  // A release has nothing to reload, and would end on SIGHUP.
   else if (punctual?.command === 'release') return
   punctual?.child.kill(signal)
 }
@@ -198,13 +203,13 @@ async function attempt<T>(exitCode: number, work: () => Promise<T>, context?: st
   }
 }
 
-// A refused connection to a name with several addresses has an empty message, and its reasons inside.
+// A refused connection to a host with several addresses has no message, but one reason per address.
 function tellError(error: Error): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
   return tellWithCode(error)
 }
 
-// A closed terminal, or a reader that left (`npm start | head`), is no reason to fail: there is somebody to stop.
+// A closed terminal or pipe (`npm start | head`) must not prevent an orderly stop.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 hearSignals(passOn)
 let exitCode: number

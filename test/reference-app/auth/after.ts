@@ -8,7 +8,7 @@ import type { KnownUsers } from './known-users.ts'
 import { newApiKey } from './new-api-key.ts'
 import { type Found, findAndStamp, findAndStampWithKeys, insertUser } from './user-queries.ts'
 
-/** What it stands on. */
+/** What the service uses. */
 export interface AuthParts {
   readonly db: Kysely<Database>
   readonly users: KnownUsers
@@ -17,9 +17,10 @@ export interface AuthParts {
 }
 
 /**
- * The same on Punctual, over a guarded pool: no query for who returned a short while ago, else one; 2 for who signs up; each with a name and a limit,
- * and cancelled on the server when it runs out. A referral is seen to after the answer. Without the keys, or with what was known of the user before the database
- * failed, there is still an answer, which says so (`degraded`); without the user there is none, and the error of the guard is a 503.
+ * The service on Punctual, over a guarded pool. A recently seen user costs no query, another
+ * returning user one, a new one two. Each query has a name and a timeout, and is cancelled on the
+ * server. The referral is processed after the response. If the keys or the database fail, the
+ * response is degraded and says so (`degraded`); if the user cannot be loaded, it is a 503.
  */
 export function createAuthAfter(parts: AuthParts): AuthService {
   return { auth: (identity) => withQueryTimeout('auth', parts.limits.whole.value, () => auth(parts, identity)) }
@@ -31,14 +32,14 @@ async function auth(parts: AuthParts, identity: Identity): Promise<AuthResult> {
   return known === undefined ? signUp(parts, identity) : signedIn(known)
 }
 
-/** The user with his keys, from the cache; only when that takes too long, which may be the fault of the keys, the user alone. */
+/** Loads the user with their keys from the cache; if that times out, the user alone. */
 function lookUp({ db, users, limits }: AuthParts, identity: Identity): Promise<Found> {
   return withQueryTimeout('user look-up', limits.lookUp.value, () =>
     withFallback(
       'API keys',
       () => users.byPrivyId.get(identity.privyId),
       () => findAndStamp(db, identity),
-      // A pool that is dry will not give a second connection sooner than the first.
+      // An exhausted pool will not provide a second connection any sooner.
       { when: (error) => error instanceof QueryTimeoutError },
     ),
   )
@@ -49,7 +50,7 @@ async function signUp(parts: AuthParts, identity: Identity): Promise<AuthResult>
   const user = await insertUser(parts.db, identity, key)
   if (user === undefined) return signInByName(parts, identity)
   const { id, username, referralCode, apiKey } = user
-  // Before anything is waited for: a worker that is killed by then leaves a user whom nobody refers.
+  // Pushed before any wait: a worker killed during the wait must not lose the referral.
   const referral = identity.referralCode === undefined ? null : refer(parts.referrals, id, identity.referralCode)
   await parts.users.forget(identity)
   return {
@@ -61,7 +62,10 @@ async function signUp(parts: AuthParts, identity: Identity): Promise<AuthResult>
   }
 }
 
-/** The name is somebody's: his own, from before he had an identity or since a moment ago; or another's, which is remembered. */
+/**
+ * The name is taken: by the same user, from before the identity provider or a moment ago, or by
+ * another user, which is cached.
+ */
 async function signInByName({ db, users, limits }: AuthParts, identity: Identity): Promise<AuthResult> {
   const holder = await users.byUsername.get(identity.username)
   if (typeof holder?.privyId === 'string' && holder.privyId !== identity.privyId) return 'username taken'
@@ -70,7 +74,7 @@ async function signInByName({ db, users, limits }: AuthParts, identity: Identity
   return known === undefined || known === 'username taken' ? 'username taken' : signedIn(known)
 }
 
-/** Nobody who signs up waits for it. */
+/** Not awaited by the client. */
 function refer(referrals: AuthParts['referrals'], userId: number, code: string): 'accepted' | 'unavailable' {
   const result = referrals.push({ userId, code })
   return result === 'persisted' || result === 'memory' ? 'accepted' : 'unavailable'
@@ -87,7 +91,7 @@ function signedIn(known: {
   return { user, apiKeys, newApiKey: null, referral: null, degraded: known.apiKeys === undefined || wasDegraded() }
 }
 
-/** Whether something else has taken the place of what this request asked for, such as an old value out of the cache. */
+/** Returns whether the response contains a fallback, such as an expired value of the cache. */
 function wasDegraded(): boolean {
   return (currentRequest()?.waits.count('degraded') ?? 0) > 0
 }

@@ -5,8 +5,9 @@ import type { ApiKey, AuthResult, AuthService, Identity, ReferralOutcome } from 
 import { newApiKey, newReferralCode } from './new-api-key.ts'
 
 /**
- * As it was in the second incident: 3 to 12 queries one after the other, none with a limit, each a transaction of its own, the
- * referral and its letter among them. What fails half-way stays half done, and a database that hangs hangs every client.
+ * The service of the second incident: 3 to 12 sequential queries without timeouts, each in a
+ * transaction of its own, including the referral and its letter. A failure midway leaves partial
+ * changes, and a database that hangs blocks every client.
  */
 export function createAuthBefore(db: Kysely<Database>): AuthService {
   return { auth: (identity) => auth(db, identity) }

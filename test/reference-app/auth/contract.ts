@@ -1,21 +1,21 @@
 /**
- * What `POST /api/auth` promises, whoever keeps the promise: the service as it failed (`before.ts`) and the same on Punctual
- * (`after.ts`). Routes, tests and the bench know only this.
+ * The contract of `POST /api/auth`, implemented by the service as it failed (`before.ts`) and on
+ * Punctual (`after.ts`). Routes, tests and the benchmark depend only on this.
  */
 export interface AuthService {
-  /** Signs in, or signs up whoever is not known yet. */
+  /** Signs in a known user, or signs up a new one. */
   auth(identity: Identity): Promise<AuthResult>
 }
 
 /**
- * Body of `POST /api/auth`. It stands for the identity provider's signed token, so all of it counts as verified: also that
- * the user name belongs to whoever sends it.
+ * Body of `POST /api/auth`. It stands for the signed token of an identity provider, so all of it
+ * counts as verified, including that the user name belongs to the caller.
  */
 export interface Identity {
   readonly privyId: string
   readonly username: string
   readonly email: string
-  /** Who brought him here; of meaning at sign-up only. */
+  /** Code of the referring user; only used at sign-up. */
   readonly referralCode?: string
 }
 
@@ -26,15 +26,18 @@ export interface SignedIn {
     readonly id: number
     readonly username: string
     readonly referralCode: string
-    /** He has signed up just now. */
+    /** Whether the user just signed up. */
     readonly isNew: boolean
   }
-  /** Those not revoked, the oldest first. */
+  /** Keys that are not revoked, oldest first. */
   readonly apiKeys: readonly ApiKey[]
-  /** The first key of a new user, in full: told this once, for only its hash is kept. */
+  /** The first key of a new user. Shown only once, because only its hash is stored. */
   readonly newApiKey: string | null
   readonly referral: ReferralOutcome
-  /** Something is missing from this answer, or older than it should be, because it could not be had in time. */
+  /**
+   * Whether something in the response is missing or outdated, because it could not be loaded in
+   * time.
+   */
   readonly degraded: boolean
 }
 
@@ -45,7 +48,10 @@ export interface ApiKey {
   readonly createdAt: string
 }
 
-/** What became of the referral code; `accepted` is seen to after the answer. Null where there was none, or nobody signed up. */
+/**
+ * The state of the referral code; `accepted` is processed after the response. Null without a code,
+ * or without a sign-up.
+ */
 export type ReferralOutcome = 'recorded' | 'accepted' | 'unknown code' | 'unavailable' | null
 
 /** Body of `POST /api/auth`. */
@@ -65,7 +71,7 @@ export const IDENTITY_SCHEMA = {
   },
 } as const
 
-/** Answer of `POST /api/auth`: exactly this, so that no column slips out by accident. */
+/** Response of `POST /api/auth`: exactly these fields, so that no other column leaks. */
 export const SIGNED_IN_SCHEMA = {
   type: 'object',
   required: ['user', 'apiKeys', 'newApiKey', 'referral', 'degraded'],

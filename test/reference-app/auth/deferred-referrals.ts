@@ -6,7 +6,7 @@ import type { DurableQueue } from '../punctual.ts'
 import { recordReferral } from './record-referral.ts'
 import type { SendLetters } from './send-letters.ts'
 
-/** Somebody has signed up with a code. */
+/** A user signed up with a code. */
 export interface Referral {
   readonly userId: number
   readonly code: string
@@ -18,12 +18,16 @@ export interface ReferralSettings {
   readonly sendLetters: SendLetters
 }
 
-/** What a letter takes at most, ten times: a batch is to end within its limit, and is tried again as a whole. */
+/**
+ * Ten times the timeout of a letter: a batch must end within its timeout, and is retried as a
+ * whole.
+ */
 const AT_A_TIME = 10
 
 /**
- * All that a referral takes, after the response: the code is validated, the referrer found, both users are updated and the referrer gets a letter. Each step may be
- * repeated. A code that nobody has is no failure: there is nothing to be done.
+ * Processes referrals after the response: validates the code, finds the referrer, updates both
+ * users, and sends the referrer a letter. Every step is repeatable. An unknown code is not an
+ * error: there is nothing to do.
  */
 export function deferReferrals(db: Kysely<Database>, settings: ReferralSettings): DurableQueue<Referral> {
   const { stateDir, log, sendLetters } = settings

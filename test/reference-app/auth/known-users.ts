@@ -13,33 +13,38 @@ import {
 import type { Identity } from './contract.ts'
 import { findByPrivyId, findHolder, type KnownUser, type NameHolder } from './user-queries.ts'
 
-/** How long somebody is remembered; he is stamped as seen when he is looked up, so once in this time. */
+/** How long a user is cached. `last_seen_at` is updated by each lookup, so once in this time. */
 const REMEMBERED: Duration = '300s'
-/** While the database fails, he is answered with what was known of him for so long. */
+/** How long a cached user is used while the database fails. */
 const REMEMBERED_AT_WORST: Duration = '1h'
-/** For one look-up, whoever waits for it. */
+/** For one lookup, however many callers wait for it. */
 const LOOK_UP_LIMIT: Duration = '5s'
 
 export interface KnownUsersSettings {
-  /** Shared by all workers and machines; undefined leaves each worker its own memory. */
+  /** Shared by all workers and machines; undefined gives each worker its own memory. */
   readonly redis: Redis | undefined
-  /** For the user and his keys, of the above. */
+  /** For the user with keys, as part of the above. */
   readonly withKeysTimeout: RuntimeValue<Milliseconds>
   readonly onEvent: (event: CacheEvent) => void
 }
 
-/** Who has been looked up a short while ago. */
+/** Caches of recently looked-up users. */
 export interface KnownUsers {
-  /** Under `auth:privy_id:{id}`: the user with his keys. */
+  /** `auth:privy_id:{id}`: the user with their keys. */
   readonly byPrivyId: ReadThrough<string, KnownUser>
-  /** Under `auth:username:{name}`: whose name it is. */
+  /** `auth:username:{name}`: the owner of a name. */
   readonly byUsername: ReadThrough<string, NameHolder>
-  /** To be called when he was added or updated; resolves when no worker answers with what was before. */
+  /**
+   * Call it after adding or updating a user. Resolves when no worker uses the old value any longer.
+   */
   forget(identity: Pick<Identity, 'privyId' | 'username'>): Promise<void>
   close(): void
 }
 
-/** Look-ups that are asked of the database once in five minutes, of all workers together where there is a Redis. */
+/**
+ * Looks a user up in the database at most once in five minutes, across all workers if there is a
+ * Redis.
+ */
 export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings): KnownUsers {
   const { redis, withKeysTimeout, onEvent } = settings
   const common = {
@@ -55,7 +60,7 @@ export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings
   })
   const byUsername = readThrough<string, NameHolder>('auth:username', {
     ...common,
-    // For its name; how long it may take is what is left of the look-up.
+    // Only for its name; its time is what the lookup has left.
     load: (username) => withQueryTimeout('user name', 'unbounded', () => findHolder(db, username)),
   })
   return {

@@ -3,8 +3,8 @@ import { sql } from 'kysely'
 import type { Database } from '../database/schema.ts'
 
 /**
- * Validates the code, finds the referrer, marks who was referred and by whom he was, and puts the letter into the outbox, in one statement: all of it or
- * nothing, and safe to repeat, as nobody is referred twice.
+ * Validates the code, finds the referrer, updates both users, and puts the letter into the outbox,
+ * in one statement. Atomic and repeatable: a user can be referred only once.
  */
 export async function recordReferral(
   db: Kysely<Database>,

@@ -3,7 +3,7 @@ import { problem, sendProblem } from '../problem.ts'
 import type { AuthService, Identity } from './contract.ts'
 import { IDENTITY_SCHEMA, SIGNED_IN_SCHEMA } from './contract.ts'
 
-/** `POST <path>` over any implementation of the contract. */
+/** Serves `POST <path>` with any implementation of the contract. */
 export function addAuthRoute(app: FastifyInstance, path: string, service: AuthService): void {
   app.post<{ Body: Identity }>(
     path,

@@ -4,11 +4,11 @@ import { createTransport } from 'nodemailer'
 import type { Database } from '../database/schema.ts'
 import { withTimeout } from '../punctual.ts'
 
-/** One letter, from connecting to the server's word that it has it. */
+/** Covers one letter, from connecting to the reply of the mail server. */
 const LETTER_LIMIT = '10s'
 const FROM = 'Incidents <hello@incidents.example>'
 
-/** Sends what waits in the outbox, about these users. Each letter has the same id each time, should it be sent twice. */
+/** Sends the letters in the outbox about these users. A letter keeps its id if it is sent again. */
 export type SendLetters = (about: readonly number[]) => Promise<void>
 
 export interface Letters {
@@ -45,7 +45,8 @@ export function openLetters(db: Kysely<Database>, url: string | undefined): Lett
         subject: `${username} has joined`,
         text: `${username} has joined with your code. Thank you!\n`,
       }
-      // What is given up leaves the pool, too: it would go out later, beside the one in its place.
+      // A letter that timed out leaves the pool too: otherwise it would be sent later, besides its
+      // retry.
       await withTimeout('letter', LETTER_LIMIT, ({ signal }) => server.sendMail({ ...letter, signal }))
       await db.updateTable('email_outbox').set({ sent_at: sql<Date>`now()` }).where('id', '=', id).execute()
     }

@@ -8,16 +8,16 @@ export interface KnownUser {
   readonly id: number
   readonly username: string
   readonly referralCode: string
-  /** Undefined where they were not asked for. */
+  /** Undefined if they were not requested. */
   readonly apiKeys: readonly ApiKey[] | undefined
 }
 
-/** Undefined: nobody has this identity or this name. */
+/** Undefined if no user has this identity or name. */
 export type Found = KnownUser | 'username taken' | undefined
 
-/** Whose a user name is. */
+/** The owner of a user name. */
 export interface NameHolder {
-  /** Null: he is from before there was an identity provider. */
+  /** Null for a user from before the identity provider. */
   readonly privyId: string | null
 }
 
@@ -33,7 +33,7 @@ const KEYS: RawBuilder<unknown> = sql`(
   from api_keys k where k.user_id = stamped.id and k.revoked_at is null
 )`
 
-/** Looks the user up by identity alone, stamps that he was here, and brings his keys: one round trip. */
+/** Finds the user by identity, updates `last_seen_at`, and loads their keys, in one round trip. */
 export async function findByPrivyId(db: Kysely<Database>, privyId: string): Promise<KnownUser | undefined> {
   const { rows } = await sql<FoundRow & { readonly id: number }>`
     with stamped as (
@@ -45,13 +45,16 @@ export async function findByPrivyId(db: Kysely<Database>, privyId: string): Prom
   return row === undefined ? undefined : knownUser(row.id, row)
 }
 
-/** Whose name it is; undefined: nobody's. */
+/** Finds the owner of a name; undefined if it is free. */
 export async function findHolder(db: Kysely<Database>, username: string): Promise<NameHolder | undefined> {
   const row = await db.selectFrom('auth_users').select('privy_id').where('username', '=', username).executeTakeFirst()
   return row === undefined ? undefined : { privyId: row.privy_id }
 }
 
-/** Looks the user up by identity and by name at once, stamps that he was here, and brings his keys: one round trip. */
+/**
+ * Finds the user by identity and by name, updates `last_seen_at`, and loads their keys, in one
+ * round trip.
+ */
 export function findAndStampWithKeys(db: Kysely<Database>, identity: Identity): Promise<Found> {
   return find(db, identity, KEYS)
 }
@@ -62,8 +65,9 @@ export function findAndStamp(db: Kysely<Database>, identity: Identity): Promise<
 }
 
 /**
- * The identity counts before the name. A name without an identity is from before there was a provider, and is given one; a name with another
- * identity is somebody else's: then the row has no id.
+ * The identity takes precedence over the name. A name without an identity is from before the
+ * provider, and gets this one. A name with another identity belongs to another user: then the row
+ * has no id.
  */
 async function find(db: Kysely<Database>, { privyId, username }: Identity, keys: RawBuilder<unknown>): Promise<Found> {
   const { rows } = await sql<FoundRow>`
@@ -100,7 +104,10 @@ export interface InsertedUser {
   readonly apiKey: ApiKey
 }
 
-/** The user and his first key, both or neither. Undefined when the identity or the name is taken by now. */
+/**
+ * Adds the user and their first key, or neither. Undefined if the identity or the name has been
+ * taken meanwhile.
+ */
 export async function insertUser(
   db: Kysely<Database>,
   { privyId, username, email }: Identity,

@@ -3,7 +3,10 @@ import { deferRoutes, punctual } from '../../../src/adapters/fastify.ts'
 import { buildDashboard } from './critical-routes.ts'
 import { generateRoutes, SLOW_ROUTES } from './generate-routes.ts'
 
-/** The same on Punctual: it serves when the seven critical modules are there; the other 62 are loaded then, each at once when it is asked for. */
+/**
+ * The dashboard on Punctual: it serves as soon as the seven critical modules are loaded. The other
+ * 62 are loaded afterwards, or at once when requested.
+ */
 generateRoutes()
 const app: FastifyInstance = buildDashboard()
 app.register(punctual())

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { buildDashboard } from './critical-routes.ts'
 import { generateRoutes, SLOW_ROUTES } from './generate-routes.ts'
 
-/** As the service was: nobody is served before all of it has been imported. */
+/** The dashboard of the incident: it serves nothing until everything has been imported. */
 generateRoutes()
 const app: FastifyInstance = buildDashboard()
 for (const { file, prefix } of SLOW_ROUTES) {

@@ -1,4 +1,7 @@
-/** Holds the thread for so many milliseconds, as a module does that builds tables, compiles schemas and makes clients while it is imported. */
+/**
+ * Blocks the thread for some milliseconds, like a module that builds tables, compiles schemas and
+ * creates clients while it is imported.
+ */
 export function burn(milliseconds: number): void {
   const end = performance.now() + milliseconds
   while (performance.now() < end);

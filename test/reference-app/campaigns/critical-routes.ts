@@ -7,7 +7,10 @@ import statusz from './critical/statusz.ts'
 import token from './critical/token.ts'
 import users from './critical/users.ts'
 
-/** The app with the seven modules that the dashboard asks for right after the login; together about 0.2 s to import. */
+/**
+ * The app with the seven modules that the dashboard requests right after login; they take about 0.2
+ * s to import.
+ */
 export function buildDashboard(): FastifyInstance {
   const app = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'warn' } })
   for (const routes of [statusz, health, token, users, me, brands, campaigns]) app.register(routes)

@@ -1,4 +1,4 @@
-/** What the dashboard shows; the incident is about loading, not about data. */
+/** The data of the dashboard; the incident is about loading modules, not about data. */
 export const USERS: readonly { readonly id: number; readonly name: string }[] = [
   { id: 1, name: 'Ada' },
   { id: 2, name: 'Grace' },

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What the dashboard has besides what it asks for right after the login. */
+/** The parts of the dashboard that are not requested right after login. */
 const AREAS = ['analytics', 'assets', 'audiences', 'billing', 'budgets', 'channels', 'comments', 'contacts']
 const MORE = ['creatives', 'events', 'exports', 'forecasts', 'imports', 'influencers', 'integrations', 'invoices']
 const VIEWS = ['list', 'detail', 'history', 'settings']
@@ -11,14 +11,14 @@ const DIRECTORY = join(import.meta.dirname, '.generated')
 /** A module of routes that is slow to import. */
 export interface SlowRoutes {
   readonly name: string
-  /** Where it is mounted: `/api/analytics-list`. */
+  /** Its prefix: `/api/analytics-list`. */
   readonly prefix: string
-  /** What its import burns, in milliseconds. */
+  /** How long its import blocks, in milliseconds. */
   readonly cost: number
   readonly file: string
 }
 
-/** The 62 slow modules: always the same, from 20 to 200 ms each, 6.8 s in all. */
+/** The 62 slow modules: always the same, 20 to 200 ms each, 6.8 s in total. */
 export const SLOW_ROUTES: readonly SlowRoutes[] = [...AREAS, ...MORE]
   .flatMap((area) => VIEWS.map((view) => `${area}-${view}`))
   .slice(0, COUNT)
@@ -29,7 +29,7 @@ export const SLOW_ROUTES: readonly SlowRoutes[] = [...AREAS, ...MORE]
     file: join(DIRECTORY, `${name}.mjs`),
   }))
 
-/** Writes those that are not there yet. Workers may do so at the same time: each file appears whole. */
+/** Writes the missing ones. Workers may do so at the same time: each file is created atomically. */
 export function generateRoutes(): void {
   mkdirSync(DIRECTORY, { recursive: true })
   for (const { name, cost, file } of SLOW_ROUTES) {

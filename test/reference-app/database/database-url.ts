@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { SettingError } from '../app-error.ts'
 
-/** What `DATABASE_URL` names. */
+/** The database of `DATABASE_URL`. */
 export type DatabaseAddress =
   | { readonly kind: 'postgres'; readonly url: string }
   /** `path` is absolute: workers may have another working directory. */
@@ -10,9 +10,10 @@ export type DatabaseAddress =
 const FORMS = 'postgres://user:password@host:port/database, or sqlite:./file.db, or sqlite:/absolute/path/file.db'
 
 /**
- * Reads a `DATABASE_URL`. What follows `sqlite:` is a path as it is: nothing in it is decoded, and a relative one starts from the working directory.
+ * Reads a `DATABASE_URL`. What follows `sqlite:` is a plain path: nothing is decoded, and a
+ * relative path starts at the working directory.
  *
- * @throws SettingError with what to write instead; it repeats nothing that could be a password
+ * @throws SettingError that says what to use instead, without anything that could be a password
  */
 export function readDatabaseUrl(text: string): DatabaseAddress {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase()
@@ -25,7 +26,7 @@ export function readDatabaseUrl(text: string): DatabaseAddress {
   return { kind: 'postgres', url: text }
 }
 
-/** The same the other way round. */
+/** Formats a `DATABASE_URL`. */
 export function databaseUrlOf(address: DatabaseAddress): string {
   return address.kind === 'postgres' ? address.url : `sqlite:${address.path}`
 }
@@ -42,7 +43,7 @@ function faultOf(path: string): readonly [reason: string, what: string] | undefi
   if (path.includes(':memory:')) {
     return ['in-memory', 'but each worker would have a database in memory of its own, and the release too']
   }
-  // Some take `sqlite:///x` for a relative path, others for an absolute one.
+  // Programs disagree on whether `sqlite:///x` is a relative or an absolute path.
   if (path.startsWith('//')) {
     const what = 'of which the slashes are read one way here and another way there; write sqlite:/absolute/path'
     return ['ambiguous-slashes', what]

@@ -4,15 +4,18 @@ import { guardPool, type PoolEvent } from '../punctual.ts'
 export interface GuardedPoolSettings {
   /** `postgres://…` */
   readonly url: string
-  /** Most connections at a time, for one process. Default 10. */
+  /** Maximum connections of one process. Default 10. */
   readonly max?: number
-  /** What it is called in the log, and after `incidents ` in `pg_stat_activity`. Default `after`. */
+  /** Its name in the log and, after `incidents `, in `pg_stat_activity`. Default `after`. */
   readonly name?: string
-  /** Told of everything about the pool that is worth a line. */
+  /** Called for every event of the pool that is worth logging. */
   readonly onEvent: (event: PoolEvent) => void
 }
 
-/** A pool with limits: 10 s for a query in general, as the second incident asks; operations name their own. Whoever opens it ends it. */
+/**
+ * Opens a guarded pool: 10 s for a query, as in the second incident; operations set their own
+ * timeouts. The caller ends it.
+ */
 export function openGuardedPool({ url, max = 10, name = 'after', onEvent }: GuardedPoolSettings): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,

@@ -3,7 +3,10 @@ import type { MigrationProvider } from 'kysely/migration'
 import { Migrator } from 'kysely/migration'
 import { AppError } from '../app-error.ts'
 
-/** Runs the migrations that are missing; returns their names. One that fails is rolled back, and named in the error. */
+/**
+ * Runs the missing migrations; returns their names. A failing one is rolled back, and named in the
+ * error.
+ */
 export async function migrate<Tables>(db: Kysely<Tables>, provider: MigrationProvider): Promise<readonly string[]> {
   const { error, results = [] } = await new Migrator({ db, provider }).migrateToLatest()
   if (error !== undefined) {

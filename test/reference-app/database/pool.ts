@@ -5,15 +5,18 @@ import type { Database } from './schema.ts'
 export interface PoolSettings {
   /** `postgres://…` */
   readonly url: string
-  /** Most connections at a time, for one process. Default 10. */
+  /** Maximum connections of one process. Default 10. */
   readonly max?: number
-  /** What PostgreSQL calls us in `pg_stat_activity`. Default `incidents`. */
+  /** Our name in `pg_stat_activity`. Default `incidents`. */
   readonly name?: string
-  /** The database itself ends a statement after this many milliseconds. Default 30,000. */
+  /** `statement_timeout` in milliseconds. Default 30,000. */
   readonly statementTimeout?: number
 }
 
-/** A pool for the release and for tests; the app's own are guarded, or meant to be without limits. Whoever opens it ends it. */
+/**
+ * Opens a pool for the release and for tests; the app's own pools are guarded, or without timeouts
+ * on purpose. The caller ends it.
+ */
 export function openPool(settings: PoolSettings): pg.Pool {
   const pool = new pg.Pool({
     connectionString: settings.url,
@@ -23,12 +26,13 @@ export function openPool(settings: PoolSettings): pg.Pool {
     statement_timeout: settings.statementTimeout ?? 30_000,
     application_name: settings.name ?? 'incidents',
   })
-  // Unheard, the end of an idle connection would end the process. The pool opens another at need.
+  // Without a listener, the end of an idle connection would end the process. The pool opens another
+  // one when needed.
   pool.on('error', () => {})
   return pool
 }
 
-/** Typed queries over the pool. Needs no closing of its own: ending the pool is enough. */
+/** Typed queries over the pool. Ending the pool is enough to close it. */
 export function openDatabase(pool: pg.Pool): Kysely<Database> {
   return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
 }

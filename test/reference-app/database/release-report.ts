@@ -1,20 +1,20 @@
 import { formatElapsed } from '../../../src/resilience/duration.ts'
 
 export interface MigrationReport {
-  /** Names of the migrations that were run now; empty when all were in place. */
+  /** Names of the migrations that ran; empty if none was missing. */
   readonly migrations: readonly string[]
   readonly migrationMs: number
-  /** What it ran on, e.g. `PostgreSQL 18.4`. */
+  /** The database, e.g. `PostgreSQL 18.4`. */
   readonly database: string
 }
 
 export interface SeedReport {
-  /** Users the seed has added: those of the login and, over PostgreSQL, those of auth. */
+  /** Users that the seed added: those of the login and, in PostgreSQL, those of auth. */
   readonly seeded: number
   readonly seedMs: number
 }
 
-/** What a release has done. */
+/** The result of a release. */
 export type ReleaseReport = MigrationReport & SeedReport
 
 export function tellMigrations({ migrations, migrationMs, database }: MigrationReport): string {

@@ -18,8 +18,8 @@ import { migrateSqlite, seedSqlite } from './sqlite/release-sqlite.ts'
 const STATEMENT_LIMIT_MS = 600_000
 
 /**
- * Runs the migrations that are missing, in one transaction: one that fails is rolled back with them, and named in the error. That nobody else does the
- * same meanwhile is for the release step to see to (`punctual.config.ts`).
+ * Runs the missing migrations in one transaction: a failing one rolls all back, and is named in the
+ * error. The release step (`punctual.config.ts`) prevents concurrent runs.
  *
  * @param url `postgres://…` or `sqlite:…`
  */
@@ -35,7 +35,7 @@ export async function migrateDatabase(url: string): Promise<MigrationReport> {
   })
 }
 
-/** Adds what is missing of the seed to a database that is migrated. */
+/** Adds the missing seed to a migrated database. */
 export async function seedDatabase(url: string): Promise<SeedReport> {
   const address = readDatabaseUrl(url)
   if (address.kind === 'sqlite') return seedSqlite(address.path)
@@ -47,13 +47,13 @@ export async function seedDatabase(url: string): Promise<SeedReport> {
   })
 }
 
-/** Both, for tests, whose database is their own. */
+/** Both, for tests with a database of their own. */
 export async function release(url: string): Promise<ReleaseReport> {
   return { ...(await migrateDatabase(url)), ...(await seedDatabase(url)) }
 }
 
 async function usingDatabase<Result>(url: string, work: (db: Kysely<Database>) => Promise<Result>): Promise<Result> {
-  // Under Punctual's own name for its sessions: the next release ends what one that was killed has left working.
+  // Uses Punctual's name for its sessions: the next release ends what a killed one left.
   const { PGAPPNAME: name = 'incidents release' } = process.env
   const pool = openPool({ url, max: 2, name, statementTimeout: STATEMENT_LIMIT_MS })
   try {

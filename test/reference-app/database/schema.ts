@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely'
 
-/** The tables, as the migrations leave them. */
+/** The tables, after all migrations. */
 export interface Database {
   users: UsersTable
   sessions: SessionsTable
@@ -30,7 +30,7 @@ interface UsersTable {
 }
 
 interface SessionsTable {
-  /** SHA-256 of the token: who reads this table cannot sign in with it. */
+  /** SHA-256 of the token: a reader of this table cannot sign in with it. */
   token_hash: Buffer
   user_id: number
   created_at: Generated<Date>
@@ -40,12 +40,12 @@ interface SessionsTable {
 export type SecurityEvent = 'login' | 'login_failed' | 'logout'
 
 interface SecurityEventsTable {
-  /** Of the work by which it was written. */
+  /** The id of the deferred item that wrote the row. */
   id: Generated<string>
   event: SecurityEvent
-  /** Null when nobody of that name is known. */
+  /** Null if the name is unknown. */
   user_id: number | null
-  /** As it was typed. */
+  /** As entered. */
   username: string
   ip: string
   user_agent: string
@@ -53,7 +53,7 @@ interface SecurityEventsTable {
 }
 
 interface UserActivityTable {
-  /** Of the work by which it was written. */
+  /** The id of the deferred item that wrote the row. */
   id: Generated<string>
   user_id: number
   activity: 'login' | 'logout'
@@ -62,14 +62,14 @@ interface UserActivityTable {
 
 interface AuthUsersTable {
   id: Generated<number>
-  /** Who he is to the identity provider; null for whoever joined before there was one, until he next signs in. */
+  /** The identity at the provider; null for a user from before it, until they next sign in. */
   privy_id: string | null
   username: string
   email: string
-  /** What he hands to others, so that they join in his name. */
+  /** The code that the user passes on to others. */
   referral_code: string
   referred_by: number | null
-  /** How many have joined in his name. */
+  /** How many users signed up with the code. */
   referral_count: Generated<number>
   created_at: Generated<Date>
   last_seen_at: Date | null
@@ -78,9 +78,9 @@ interface AuthUsersTable {
 interface ApiKeysTable {
   id: Generated<number>
   user_id: number
-  /** The first letters of the key, by which its owner knows it again. */
+  /** The start of the key, by which its owner recognizes it. */
   prefix: string
-  /** SHA-256 of the key: who reads this table cannot call anything with it. */
+  /** SHA-256 of the key: a reader of this table cannot use it. */
   key_hash: Buffer
   created_at: Generated<Date>
   revoked_at: Date | null
@@ -97,7 +97,7 @@ interface EmailOutboxTable {
   id: Generated<string>
   recipient: string
   template: 'referral_joined'
-  /** Whom the letter is about. */
+  /** The user that the letter is about. */
   about_user_id: number | null
   created_at: Generated<Date>
   sent_at: Date | null
@@ -108,10 +108,10 @@ interface FacilitiesTable {
   name: string
 }
 
-/** Practitioners refer patients, technicians see to their tests. */
+/** Practitioners refer patients, technicians perform their tests. */
 interface StaffTable {
   id: Generated<number>
-  /** Where they work. */
+  /** The facility they work at. */
   facility_id: number
   name: string
 }
@@ -119,11 +119,11 @@ interface StaffTable {
 interface PatientsTable {
   id: Generated<number>
   name: string
-  /** To be read as text: a day is no instant. */
+  /** Read as text: a day is not an instant. */
   born_on: Date
 }
 
-/** What can be tested. */
+/** The tests that exist. */
 interface TestsTable {
   id: Generated<number>
   name: string
@@ -140,9 +140,9 @@ export type ReferralStatus = 'pending' | 'accepted' | 'completed' | 'cancelled'
 interface ClinicReferralsTable {
   id: Generated<number>
   patient_id: number
-  /** Where the patient is sent to. */
+  /** The facility the patient is referred to. */
   facility_id: number
-  /** Who sends him. */
+  /** The referring practitioner. */
   practitioner_id: number
   status: Generated<ReferralStatus>
   note: string | null
@@ -152,7 +152,7 @@ interface ClinicReferralsTable {
 
 export type TestStatus = 'pending' | 'in_progress' | 'completed' | 'cancelled'
 
-/** A test that a referral asks for. */
+/** A test that a referral requests. */
 interface ReferralTestsTable {
   id: Generated<number>
   referral_id: number

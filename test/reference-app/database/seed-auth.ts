@@ -2,7 +2,7 @@ import type { Kysely, Transaction } from 'kysely'
 import { sql } from 'kysely'
 import type { Database } from './schema.ts'
 
-/** How many users of `auth` are seeded. */
+/** Number of seeded users of `auth`. */
 export const SEED_AUTH_USERS = 500
 
 /** A seeded user of `auth`: `number` is 1 to 500. */
@@ -11,13 +11,16 @@ export interface SeededAuthUser {
   readonly username: string
   readonly email: string
   readonly referralCode: string
-  /** API keys he has: 0 to 3. */
+  /** Number of their API keys: 0 to 3. */
   readonly keys: number
-  /** Every tenth joined before there was an identity provider: he is known by his name only, until he first signs in. */
+  /**
+   * Every tenth user signed up before the identity provider: they are known by name only, until
+   * they first sign in.
+   */
   readonly linked: boolean
 }
 
-/** What the seed makes of a number. */
+/** The seeded user of a number. */
 export function seededAuthUser(number: number): SeededAuthUser {
   const digits = String(number).padStart(4, '0')
   return {
@@ -30,7 +33,10 @@ export function seededAuthUser(number: number): SeededAuthUser {
   }
 }
 
-/** Adds the users that are missing, with their keys, all or none; returns how many. Safe to run again: an existing user is left as he is. */
+/**
+ * Adds the missing users with their keys, atomically; returns how many. Repeatable: existing users
+ * stay unchanged.
+ */
 export function seedAuthUsers(db: Kysely<Database>): Promise<number> {
   return db.transaction().execute(addMissing)
 }
@@ -58,7 +64,7 @@ async function addMissing(db: Transaction<Database>): Promise<number> {
     await db
       .insertInto('api_keys')
       .values(
-        // The hash of a text that is no key: nobody has these keys, so nobody can use them.
+        // The hash of a text that is not a key, so that no one can use it.
         keys.map(({ id, name }) => ({
           user_id: id,
           prefix: `pk_${name.slice(4).replace(' ', '-')}`,

@@ -2,7 +2,10 @@ import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type { Database } from './schema.ts'
 
-/** What is seeded for the referrals of the clinic. Practitioners 1 to 10 have 1,200 referrals each, the others 200; every facility has 1,000. */
+/**
+ * What is seeded for the referrals of the clinic. Practitioners 1 to 10 have 1,200 referrals each,
+ * the others 200; every facility has 1,000.
+ */
 export const SEED_CLINIC = {
   facilities: 20,
   practitioners: 50,
@@ -14,8 +17,8 @@ export const SEED_CLINIC = {
 } as const
 
 /**
- * Adds all of it, once, and always the same: nothing where there is a facility already. It is made inside the database, a statement for each table, in
- * about two seconds. Returns whether it was added.
+ * Adds all rows once, always the same; nothing if a facility exists. They are generated inside the
+ * database, one statement per table, in about two seconds. Returns whether they were added.
  */
 export async function seedReferrals(db: Kysely<Database>): Promise<boolean> {
   const added = await db.transaction().execute(async (transaction) => {
@@ -24,19 +27,19 @@ export async function seedReferrals(db: Kysely<Database>): Promise<boolean> {
     for (const statement of STATEMENTS) await sql.raw(statement).execute(transaction)
     return true
   })
-  // The planner must not wait for the autovacuum to know how many there are, and which rows everybody sees.
+  // The planner must not depend on autovacuum for row counts and visibility.
   if (added) await sql.raw(`vacuum (analyze) ${[...TABLES, 'test_types'].join(', ')}`).execute(db)
   return added
 }
 
 const { facilities, practitioners, technicians, patients, tests, referrals } = SEED_CLINIC
 
-/** A number that looks random but is the same everywhere, from 0 up to below `below`. */
+/** A repeatable pseudo-random number from 0 up to `below`. */
 function scattered(of: string, below: number): string {
   return `(((${of})::bigint * 2654435761 % 4294967296) / 65536 % ${below})::integer`
 }
 
-/** One of `many`, each equally often, from 1; who got which of one deck says nothing of the next. */
+/** One of `many`, from 1, each equally often and independent of other columns. */
 function dealt(many: number): string {
   return `1 + (i * 7 + i / ${many}) % ${many}`
 }
@@ -65,7 +68,7 @@ const STATEMENTS: readonly string[] = [
   `insert into tests (id, name) select i, 'Test ' || i from generate_series(1, ${tests}) i`,
   `insert into test_types (test_id, name)
    select i, 'Type ' || i || '.' || k from generate_series(1, ${tests}) i, generate_series(1, i % 4) k`,
-  // Thirty share an instant, so that the order needs the id, too.
+  // Thirty rows share an instant, so that the order also needs the id.
   `insert into clinic_referrals (id, patient_id, facility_id, practitioner_id, status, note, created_at, updated_at)
    select i, 1 + ${scattered('i', patients)}, ${dealt(facilities)},
      case when i <= 12000 then ${dealt(10)} else 10 + ${dealt(practitioners - 10)} end,
@@ -74,7 +77,7 @@ const STATEMENTS: readonly string[] = [
      timestamptz '2025-01-01 00:00:00Z' + (i / 30) * interval '16 hours',
      timestamptz '2025-01-01 00:00:00Z' + (i / 30) * interval '16 hours'
    from generate_series(1, ${referrals}) i`,
-  // One to five of each: three on average.
+  // One to five per referral, three on average.
   `insert into referral_tests (referral_id, test_id, status)
    select r.id, 1 + ${scattered(`r.id * 5 + k`, tests)},
      case when r.status = 'accepted'

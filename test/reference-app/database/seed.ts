@@ -13,7 +13,7 @@ const NAMES = `ada grace linus alan barbara bjarne dennis donald edsger frances 
 /** Fifty users, always the same. */
 export const SEED_USERS: readonly string[] = NAMES.split(/\s+/)
 
-/** Adds the users that are missing; returns how many. Safe to run again: an existing user is left as he is. */
+/** Adds the missing users; returns how many. Repeatable: existing users stay unchanged. */
 export async function seedUsers(db: Kysely<Database>): Promise<number> {
   const present = await db.selectFrom('users').select('username').execute()
   const missing = await missingUsers(present.map(({ username }) => username))
@@ -26,13 +26,13 @@ export async function seedUsers(db: Kysely<Database>): Promise<number> {
   return Number(numInsertedOrUpdatedRows ?? 0)
 }
 
-/** A row to seed, whatever the database. */
+/** A row to seed, in any database. */
 export interface SeedUser {
   readonly username: string
   readonly password_hash: string
 }
 
-/** The rows of the users that are not `present`. */
+/** The rows of the users that are not in `present`. */
 export async function missingUsers(present: readonly string[]): Promise<readonly SeedUser[]> {
   const there = new Set(present)
   return Promise.all(
@@ -43,7 +43,7 @@ export async function missingUsers(present: readonly string[]): Promise<readonly
   )
 }
 
-// Real salts are random. These are not, so that the same seed yields the same rows everywhere.
+// Real salts are random. These are fixed, so that the seed is the same everywhere.
 function seedSalt(username: string): Buffer {
   return createHash('sha256').update(`incidents seed ${username}`).digest().subarray(0, 16)
 }

@@ -15,7 +15,7 @@ const USER = 'incidents'
 const DATABASE = 'incidents'
 const ATTEMPTS = 10
 
-/** A PostgreSQL server of our own, on a loopback port and without a Unix socket. */
+/** A PostgreSQL server of our own, on a loopback port, without a Unix socket. */
 export interface Cluster {
   /** Connection string, with the password. */
   readonly url: string
@@ -24,18 +24,21 @@ export interface Cluster {
 }
 
 export interface ClusterOptions {
-  /** Holds `data`, and `password` (0600). Made if missing; whoever calls holds a lock on it. */
+  /** Contains `data`, and `password` (0600). Created if missing; the caller holds a lock on it. */
   readonly directory: string
-  /** For tests: no fsync. */
+  /** For tests: without fsync. */
   readonly ephemeral: boolean
 }
 
-/** Starts PostgreSQL on `directory`, after making the database there if there is none, and ending what an earlier run left. */
+/**
+ * Starts PostgreSQL in `directory`. Creates the database if it is missing, and ends a server that
+ * an earlier run left.
+ */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   const { directory } = options
   const data = join(directory, 'data')
   mkdirSync(directory, { recursive: true })
-  // As root, PostgreSQL runs as the user `postgres`, who must be able to pass through to his data.
+  // Under root, PostgreSQL runs as the user `postgres`, who must be able to enter the directory.
   if (process.getuid?.() === 0) chmodSync(directory, statSync(directory).mode | 0o011)
 
   const password = readPassword(directory)
@@ -51,7 +54,7 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster> {
     } catch (error) {
       const said = log.join('').trim()
       await end(data)
-      // A port that was snatched, or the last processes of a killed server that are about to leave.
+      // The port was taken meanwhile, or the last processes of a killed server are still exiting.
       const passing = /Address already in use|could not create any TCP\/IP sockets|shared memory block|lock file/.test(
         said,
       )
@@ -81,7 +84,8 @@ function settings(
   ephemeral: boolean,
 ): ConstructorParameters<typeof EmbeddedPostgres>[0] {
   const flags = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'timezone=UTC', 'log_timezone=UTC']
-  // `bench auth` gives each of two workers 100 for `before` and 100 for `after`; the other two of the four pools have little to do then.
+  // `bench auth` gives each of two workers 100 connections for `before` and 100 for `after`; the
+  // other pools are hardly used then.
   flags.push('max_connections=500')
   if (ephemeral) flags.push('fsync=off', 'synchronous_commit=off', 'full_page_writes=off')
   const keep = (line: unknown): void => {
@@ -103,7 +107,9 @@ function settings(
   }
 }
 
-/** Made beside its final place and moved there when whole, so that an `initdb` cut short is never taken for a database. */
+/**
+ * Created beside its final path and then renamed, so that an interrupted `initdb` is never used.
+ */
 async function initialise(data: string, password: string): Promise<void> {
   if (existsSync(join(data, 'PG_VERSION'))) return
   const draft = `${data}.draft`
@@ -135,10 +141,11 @@ function readPassword(directory: string): string {
 }
 
 /**
- * After a SIGKILL of everything, the server may still run, or its `postmaster.pid` may name a process that is long
- * somebody else's. The first is stopped. The second PostgreSQL would refuse to pass, if that process belongs to the same user;
- * so the file is made to name this process, its parent, which it knows to be no server. The rest of the file stays: it
- * is how PostgreSQL sees that old server processes are still about.
+ * After a SIGKILL of everything, the server may still run, or its `postmaster.pid` may name a pid
+ * that has been reused. The first is stopped. In the second case PostgreSQL would refuse to start
+ * if that process has the same user, so the file is changed to name this process, its parent, which
+ * PostgreSQL ignores. The rest of the file is kept: PostgreSQL uses it to detect old server
+ * processes.
  */
 async function endLeftover(data: string): Promise<void> {
   const pid = readPostmasterPid(data)
@@ -165,7 +172,10 @@ async function end(data: string): Promise<void> {
   if (pid !== undefined && pid !== process.pid && commandLine(pid).includes(data)) await endServer(pid)
 }
 
-/** INT ends sessions and writes a checkpoint; QUIT leaves at once, which costs a recovery at the next start, and no data. */
+/**
+ * INT ends sessions and writes a checkpoint. QUIT exits at once, which causes a recovery but loses
+ * no data.
+ */
 async function endServer(pid: number): Promise<void> {
   await endProcess(pid, [
     { signal: 'SIGINT', limit: ms(15_000) },
@@ -193,7 +203,7 @@ async function makeDatabase(port: number, password: string): Promise<void> {
   }
 }
 
-/** A port that was free a moment ago; a start that finds it taken tries another. */
+/** Finds a free port. If it is taken before the server starts, another one is tried. */
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()

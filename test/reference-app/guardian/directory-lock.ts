@@ -2,7 +2,7 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:
 import { AppError } from '../app-error.ts'
 import { identifyProcess } from './process-identity.ts'
 
-/** Who holds a lock: the guardian, and the `npm start` it works for. Identities as `identifyProcess` gives them. */
+/** The holder of a lock: the guardian, and the `npm start` it works for. */
 export interface LockOwner {
   readonly pid: number
   readonly identity: string
@@ -15,8 +15,8 @@ export type LockResult =
   | { readonly held: false; readonly by: LockOwner }
 
 /**
- * Takes the lock file at `path`, or says who has it. The lock of a process that no longer runs is taken over. The file
- * appears whole, by hard link, so nobody ever reads half an owner.
+ * Acquires the lock file at `path`, or returns its holder. A lock of a dead process is taken over.
+ * The file is created by hard link, so that it is never read half-written.
  */
 export function takeLock(path: string, owner: LockOwner): LockResult {
   const mine = `${path}.${process.pid}`
@@ -39,18 +39,20 @@ export function takeLock(path: string, owner: LockOwner): LockResult {
   }
 }
 
-/** Who holds the lock at `path` now; undefined when nobody does, or only a process that no longer runs. */
+/** Returns the holder of the lock; undefined if it is free, or its process is dead. */
 export function lockHolder(path: string): LockOwner | undefined {
   const holder = parseOwner(readText(path) ?? '')
   return holder !== undefined && runs(holder) ? holder : undefined
 }
 
-/** Whether the `npm start` that the guardian works for still runs; if not, the lock is about to be released. */
+/**
+ * Returns whether the holder's `npm start` still runs; if not, the lock is about to be released.
+ */
 export function isStartAlive(owner: LockOwner): boolean {
   return identifyProcess(owner.startPid) === owner.startIdentity
 }
 
-/** What a second `npm start` is told. */
+/** The error of a second `npm start`. */
 export function inUseError({ startPid }: LockOwner, directory: string): AppError {
   return new AppError(
     'DATABASE_IN_USE',
@@ -63,7 +65,10 @@ function runs(owner: LockOwner): boolean {
   return identifyProcess(owner.pid) === owner.identity
 }
 
-/** Two may find the same stale lock. Whoever moves it away looks at what he moved: a live one he puts back. */
+/**
+ * Two processes may find the same stale lock. Each checks what it moved away, and restores a live
+ * one.
+ */
 function removeStale(path: string, stale: string): void {
   const aside = `${path}.${process.pid}.stale`
   try {

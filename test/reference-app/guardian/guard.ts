@@ -5,12 +5,12 @@ import { AppError } from '../app-error.ts'
 import type { FromGuardian, ToGuardian } from './messages.ts'
 import { within } from './wait-until.ts'
 
-/** The guardian, seen from the process it works for. */
+/** The guardian, as the process that it works for sees it. */
 export interface Guard {
   readonly pid: number
-  /** Starts PostgreSQL on `directory`; resolves with its connection string. Rejects with a message for a person. */
+  /** Starts PostgreSQL in `directory`; resolves with its connection string. */
   openPostgres(directory: string, options?: { readonly ephemeral?: boolean }): Promise<string>
-  /** From now on this process is ended (drained, then killed) if we are killed. */
+  /** From now on this process is drained, then killed, if we are killed. */
   watch(pid: number): void
   forget(): void
   /** Stops PostgreSQL and the guardian. Safe to call twice. */
@@ -18,9 +18,9 @@ export interface Guard {
 }
 
 export interface GuardEvents {
-  /** It waits for something a person may want to know of. */
+  /** Called when it waits for something that a person may want to know. */
   readonly waiting: (why: string) => void
-  /** PostgreSQL, or the guardian itself, is gone without being asked to go. */
+  /** Called when PostgreSQL or the guardian exits unexpectedly. */
   readonly lost: (what: string) => void
 }
 
@@ -30,10 +30,13 @@ function errorOf({ message, code, details }: Extract<FromGuardian, { type: 'fail
   return code === undefined ? new Error(message) : new AppError(code, message, details)
 }
 
-/** Starts the guardian process. It leaves with this process, whichever way this one ends, and tidies up first. */
+/**
+ * Starts the guardian process. It exits when this process does, for any reason, and cleans up
+ * first.
+ */
 export async function startGuard(events: GuardEvents = QUIET): Promise<Guard> {
   const child = spawn(process.execPath, [fileURLToPath(new URL('guardian.ts', import.meta.url))], {
-    // A session of its own: what a terminal sends to the foreground group must not reach PostgreSQL.
+    // In a session of its own: signals of a terminal must not reach PostgreSQL.
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })

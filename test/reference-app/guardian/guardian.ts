@@ -12,9 +12,10 @@ import { endProcess, identifyProcess } from './process-identity.ts'
 import { waitUntil } from './wait-until.ts'
 
 /**
- * The process that outlives `npm start` by as long as it takes to tidy up. It runs PostgreSQL, knows the pid of Punctual,
- * and learns through the end of its channel that `npm start` is gone, however it went: then it drains Punctual,
- * stops PostgreSQL and leaves. It has a session of its own, so neither Ctrl-C nor a closed terminal reaches it.
+ * The process that outlives `npm start` until everything is cleaned up. It runs PostgreSQL, knows
+ * the pid of Punctual, and learns from the end of its channel that `npm start` exited, for any
+ * reason: then it drains Punctual, stops PostgreSQL and exits. It has a session of its own, so
+ * neither Ctrl-C nor a closed terminal reaches it.
  */
 
 let cluster: Cluster | undefined
@@ -25,7 +26,7 @@ let watched: number | undefined
 let leaving = false
 
 function tell(message: FromGuardian): void {
-  // Nobody to tell is no error here: the other side may be gone, which is what this process is for.
+  // The receiver may have exited, which this process exists for.
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
 
@@ -33,7 +34,7 @@ async function openPostgres(directory: string, ephemeral: boolean): Promise<void
   mkdirSync(directory, { recursive: true })
   releaseDirectory = await lockDirectory(directory)
   if (leaving) return
-  // Loaded late: importing it takes hold of the signals.
+  // Imported late, because it installs signal handlers.
   const { openCluster } = await import('./cluster.ts')
   ignoreSignals()
   cluster = await openCluster({ directory, ephemeral })
@@ -47,9 +48,9 @@ async function openPostgres(directory: string, ephemeral: boolean): Promise<void
   tell({ type: 'postgres', url })
 }
 
-/** Refuses when another `npm start` lives; waits for one that is gone and whose guardian is still tidying up. */
+/** Rejects if another `npm start` is running; waits for a guardian that is still cleaning up. */
 async function lockDirectory(directory: string): Promise<() => void> {
-  // The lock must be ours to write even where PostgreSQL's own user owns the data beside it.
+  // We must be able to write the lock even if the user of PostgreSQL owns the data beside it.
   if (process.getuid?.() === 0) chmodSync(directory, statSync(directory).mode | 0o011)
   const owner: LockOwner = {
     pid: process.pid,
@@ -84,7 +85,7 @@ async function leave(): Promise<void> {
   leaving = true
   stopWatch()
   if (watched !== undefined) {
-    // TERM drains, which has its own limits (30 s, and some more to stop); after that nothing is waited for.
+    // TERM drains, with timeouts of its own (30 s, and some more to stop).
     await endProcess(watched, [
       { signal: 'SIGTERM', limit: ms(45_000) },
       { signal: 'SIGKILL', limit: ms(5_000) },
@@ -96,7 +97,10 @@ async function leave(): Promise<void> {
   process.exit(0)
 }
 
-/** A service manager may send TERM to every process. The order matters, and `npm start` gives it: first Punctual, then us. */
+/**
+ * A service manager may send TERM to all processes, but Punctual must stop first, as `npm start`
+ * orders.
+ */
 function ignoreSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.removeAllListeners(signal)

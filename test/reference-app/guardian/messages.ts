@@ -1,7 +1,7 @@
-/** What `npm start` (or a test) tells its guardian. The end of the channel means: it is gone, leave. */
+/** Messages to the guardian. The end of the channel means that the sender exited. */
 export type ToGuardian =
   | { readonly type: 'open-postgres'; readonly directory: string; readonly ephemeral: boolean }
-  /** End this process too, should I be killed. */
+  /** End this process too if the sender is killed. */
   | { readonly type: 'watch'; readonly pid: number }
   | { readonly type: 'forget' }
   | { readonly type: 'stop' }

@@ -3,7 +3,10 @@ import { createInboxAfter } from './after.ts'
 import { buildInboxApp } from './build-inbox-app.ts'
 import { inboxDatabase } from './database.ts'
 
-/** The same on Punctual: `punctual.config.ts` has the same migrations run in the release step, once, before there is any worker. */
+/**
+ * The service on Punctual: `punctual.config.ts` runs the same migrations in a release step, once,
+ * before any worker starts.
+ */
 const app: FastifyInstance = buildInboxApp(inboxDatabase(), createInboxAfter)
 
 export default app

@@ -3,14 +3,15 @@ import type { Inbox, Source } from './contract.ts'
 import type { PartnerMessage } from './partner.ts'
 import { askPartner, PartnerError } from './partner-client.ts'
 
-/** Of one call. Both endpoints together are well below what a client waits for. */
+/** Of one call. Both calls together take less than a client waits. */
 const PARTNER_LIMIT = '3s'
 
 type Ask = (id: string) => Promise<readonly PartnerMessage[]>
 
 /**
- * The same on Punctual. On 422, and only on 422, the other endpoint is asked; which one answered is remembered, and asked first the next time
- * for that id. Everything else the partner says is passed on. Each call has a limit, and is given up with its connection when that runs out.
+ * The service on Punctual. On a 422, and only then, it asks the other endpoint; the endpoint that
+ * responded is cached, and asked first for that id the next time. Other responses are passed on.
+ * Each call has a timeout, which also closes its connection.
  */
 export function createInboxAfter(partnerUrl: string): Inbox {
   const asking =

@@ -5,8 +5,8 @@ import { inboxDatabase } from './database.ts'
 import { migrateInbox } from './migrate-inbox.ts'
 
 /**
- * As the service was: every worker migrates when it starts. One of them works, the others wait for its lock; all are killed at the boot limit, and the
- * next ones begin from the start.
+ * The service of the incident: every worker migrates when it starts. One works, the others wait for
+ * its lock; all are killed at the boot timeout, and the next ones start over.
  */
 const path = inboxDatabase()
 migrateInbox(path)

@@ -1,7 +1,10 @@
 import type { Inbox } from './contract.ts'
 import { askPartner } from './partner-client.ts'
 
-/** As it was in the fifth incident: it believes what the caller supposes, fails where the caller guessed wrong, and waits as long as the partner likes. */
+/**
+ * The service of the fifth incident: it trusts the caller's guess, fails if it is wrong, and waits
+ * for the partner without a timeout.
+ */
 export function createInboxBefore(partnerUrl: string): Inbox {
   return {
     discussion: async (id, source) => ({ id, source, messages: await askPartner(partnerUrl, source, id) }),

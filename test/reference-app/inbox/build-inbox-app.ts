@@ -6,8 +6,8 @@ import type { Inbox } from './contract.ts'
 import { addInboxRoute } from './routes.ts'
 
 /**
- * The inbox as an app of its own, over a database that is migrated already: `GET /discussions?word=` lists some of its own table, `GET
- * /discussions/:id` asks the partner of `PARTNER_URL`.
+ * The inbox as an app of its own, over a migrated database: `GET /discussions?word=` lists rows of
+ * its own table, `GET /discussions/:id` asks the partner at `PARTNER_URL`.
  */
 export function buildInboxApp(path: string, createInbox: (partnerUrl: string) => Inbox): FastifyInstance {
   const { PARTNER_URL: partnerUrl } = process.env

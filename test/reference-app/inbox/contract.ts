@@ -1,24 +1,24 @@
 import type { PartnerMessage } from './partner.ts'
 
 /**
- * What `GET /discussions/:id?source=` promises, whoever keeps the promise: the inbox as it failed (`before.ts`) and the same on
- * Punctual (`after.ts`).
+ * The contract of `GET /discussions/:id?source=`, implemented by the inbox as it failed
+ * (`before.ts`) and on Punctual (`after.ts`).
  */
 export interface Inbox {
   /**
-   * @param source what the caller supposes the id to be
-   * @returns the discussion; rejects with a `PartnerError` when the partner says no
+   * @param source what the caller assumes the id to be
+   * @returns the discussion; rejects with a `PartnerError` if the partner responds with an error
    */
   discussion(id: string, source: Source): Promise<Discussion>
 }
 
-/** Which of the partner's two kinds of discussion. */
+/** The partner's two kinds of discussion. */
 export type Source = 'messaging' | 'issue'
 
 export interface Discussion {
   readonly id: string
   readonly messages: readonly PartnerMessage[]
-  /** Where it was found, which need not be where it was looked for. */
+  /** Where it was found, which may differ from the source that was given. */
   readonly source: Source
 }
 

@@ -8,9 +8,12 @@ interface Migration {
 }
 
 const DISCUSSIONS = 2_000
-/** A statement of this app waits so long for the lock of another, in milliseconds. */
+/** How long a statement waits for a lock, in milliseconds. */
 const LOCK_WAIT = 60_000
-/** The back-fill goes on for 8 s: 40 parts of it, each with a pause in place of the disk that a large table would keep busy, in milliseconds. */
+/**
+ * The backfill takes 8 s: 40 parts, each with a pause in milliseconds that stands for the disk of a
+ * large table.
+ */
 const PARTS = 40
 const PART = 200
 
@@ -41,10 +44,11 @@ const MIGRATIONS: readonly Migration[] = [
 ]
 
 /**
- * Runs the migrations that are missing, and returns their names. All are one transaction, which begins by taking the file's write lock: whoever is
- * killed in the midst of it leaves nothing, and the next begins from the start. It blocks its thread, as the migration tool of the incident did.
+ * Runs the missing migrations, and returns their names. All are one transaction that starts with
+ * the write lock of the file: a process killed midway leaves nothing, and the next one starts over.
+ * Blocks its thread, like the migration tool of the incident.
  *
- * @throws Error with SQLite's reason; the file is then as it was
+ * @throws Error of SQLite; the file is unchanged
  */
 export function migrateInbox(path: string): readonly string[] {
   mkdirSync(dirname(path), { recursive: true })
@@ -57,7 +61,7 @@ export function migrateInbox(path: string): readonly string[] {
     database.exec(`pragma user_version = ${MIGRATIONS.length}; commit`)
     return missing.map(({ name }) => name)
   } finally {
-    // What was not committed goes with its connection.
+    // Closing discards what was not committed.
     database.close()
   }
 }

@@ -1,7 +1,7 @@
 import type { Source } from './contract.ts'
 import type { PartnerMessage } from './partner.ts'
 
-/** The partner answered, and not with success. */
+/** The partner responded with an error. */
 export class PartnerError extends Error {
   readonly status: number
   constructor(status: number, path: string) {
@@ -10,10 +10,13 @@ export class PartnerError extends Error {
   }
 }
 
-/** There was no answer: the partner is not there, or the connection broke. */
+/** The partner did not respond: it is down, or the connection broke. */
 export class PartnerAwayError extends Error {}
 
-/** One call of the partner's API. Without a signal it takes as long as it takes; with one it rejects with the signal's reason. */
+/**
+ * Calls the partner's API. Without a signal it waits for as long as it takes; with one it rejects
+ * with its reason.
+ */
 export async function askPartner(
   baseUrl: string,
   source: Source,
@@ -24,7 +27,7 @@ export async function askPartner(
   try {
     const answer = await fetch(`${baseUrl}${path}`, signal === undefined ? {} : { signal })
     if (answer.ok) return ((await answer.json()) as { messages: readonly PartnerMessage[] }).messages
-    // Unread, the body would hold on to its connection.
+    // An unread body would keep its connection.
     await answer.body?.cancel()
     throw new PartnerError(answer.status, path)
   } catch (error) {

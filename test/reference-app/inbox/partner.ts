@@ -4,19 +4,22 @@ import type { AddressInfo } from 'node:net'
 import { after } from '../../../src/resilience/clock.ts'
 import { ms } from '../../../src/resilience/duration.ts'
 
-/** How the partner behaves: answers, answers after two seconds, never answers, or answers 500. */
+/**
+ * How the partner behaves: responds, responds after two seconds, never responds, or responds with
+ * 500.
+ */
 export type PartnerMood = 'well' | 'slow' | 'hang' | 'fail'
 
-/** A stand-in for the marketplace partner's API: a real HTTP server on this machine, which does as it is told. */
+/** A stand-in for the API of a marketplace partner: a real HTTP server on this machine. */
 export interface Partner {
   readonly url: string
   mood: PartnerMood
-  /** How often each endpoint was asked. */
+  /** How often each endpoint was called. */
   readonly asked: Readonly<Record<PartnerKind, number>>
   close(): Promise<void>
 }
 
-/** What an id may be: of a thread with messages, or of an issue with a chat. The ids look alike. */
+/** An id is that of a thread with messages or of an issue with a chat. They look alike. */
 export type PartnerKind = 'thread' | 'issue'
 
 export interface PartnerMessage {
@@ -26,17 +29,20 @@ export interface PartnerMessage {
 
 const SLOW = ms(2_000)
 const PATH = /^\/(?:threads\/(\d{1,9})\/messages|issues\/(\d{1,9})\/chat)$/
-/** Above this there is nothing. */
+/** The highest id that exists. */
 const LAST_ID = 99_999
 
-/** Of which kind the thing with this id is. Only the partner knows: even numbers are threads, odd ones issues. */
+/**
+ * Returns the kind of an id, which only the partner knows: even numbers are threads, odd numbers
+ * issues.
+ */
 function kindOf(id: number): PartnerKind {
   return id % 2 === 0 ? 'thread' : 'issue'
 }
 
 /**
- * `GET /threads/:id/messages` and `GET /issues/:id/chat`: `{ messages: [{ from, text }] }`, or 422 for an id of the other kind, or 404 for one of
- * neither.
+ * Serves `GET /threads/:id/messages` and `GET /issues/:id/chat`: `{ messages: [{ from, text }] }`,
+ * 422 for an id of the other kind, 404 for an unknown id.
  */
 export async function startPartner(): Promise<Partner> {
   const asked: Record<PartnerKind, number> = { thread: 0, issue: 0 }
@@ -50,7 +56,7 @@ export async function startPartner(): Promise<Partner> {
     if (mood === 'well') reply()
     else if (mood === 'fail') answer(response, 500, { error: 'the partner has trouble of its own' })
     else if (mood === 'slow') after(SLOW, reply, { keepAlive: false })
-    // Hanging: the connection stays open, and nothing comes. It ends with its client, or with us.
+    // Hanging: the connection stays open without a response, until either side closes it.
   }
   const server = createServer(handle)
   await new Promise<void>((resolve, reject) => {

@@ -1,4 +1,4 @@
-// An app of your own writes `from 'punctual'`: this one lies in the repository of Punctual itself.
+// Your own app imports from 'punctual'; this one is part of its repository.
 import { defineConfig, type PunctualConfig } from '../../../src/index.ts'
 import { inboxDatabase } from './database.ts'
 
@@ -8,7 +8,7 @@ const config: PunctualConfig = defineConfig({
     {
       name: 'migrate',
       run: async ({ log }) => {
-        // Imported here: the arbiter reads this file too, and needs no database.
+        // Imported here, because the arbiter also reads this file and needs no database.
         const { migrateInbox } = await import('./migrate-inbox.ts')
         for (const name of migrateInbox(inboxDatabase())) log(`${name} was run`)
       },

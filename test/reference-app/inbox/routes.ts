@@ -4,7 +4,10 @@ import type { Inbox, Source } from './contract.ts'
 import { DISCUSSION_ANSWER_SCHEMA, DISCUSSION_PARAMS_SCHEMA, DISCUSSION_QUERY_SCHEMA } from './contract.ts'
 import { PartnerAwayError, PartnerError } from './partner-client.ts'
 
-/** `GET <path>/:id?source=messaging|issue` over any implementation of the contract; undefined: there is no partner to ask. */
+/**
+ * Serves `GET <path>/:id?source=messaging|issue` with any implementation of the contract; undefined
+ * if there is no partner.
+ */
 export function addInboxRoute(app: FastifyInstance, path: string, inbox: Inbox | undefined): void {
   app.get<{ Params: { id: string }; Querystring: { source: Source } }>(
     `${path}/:id`,
@@ -25,7 +28,7 @@ export function addInboxRoute(app: FastifyInstance, path: string, inbox: Inbox |
       try {
         return await inbox.discussion(request.params.id, request.query.source)
       } catch (error) {
-        // What the partner says is passed on as it is.
+        // The response of the partner is passed on unchanged.
         if (error instanceof PartnerError) {
           return sendProblem(reply, problem(error.status, `The partner answered ${error.status}.`))
         }

@@ -5,8 +5,8 @@ import { createLoginService } from './login-service.ts'
 import type { LoginStore } from './login-store.ts'
 
 /**
- * The login on Punctual: the audit is deferred, so that nobody who signs in waits for it. What is waited for shares `limit`, on a guarded database; then its error
- * is a 503.
+ * The login on Punctual: the audit is deferred, so that no login waits for it. The queries of a
+ * request share `timeout` on a guarded database; its error becomes a 503.
  */
 export function createLoginAfter(store: LoginStore, audit: Audit, limit: Duration): LoginService {
   const service = createLoginService(store, audit)

@@ -10,8 +10,8 @@ const TRIES = 5
 const DELAY = 200
 
 /**
- * As it was in the first incident: whoever signs in waits until both audit rows are written, over a database without limits, and a database that is locked is asked again and again
- * meanwhile.
+ * The login of the first incident: it waits until both audit rows are written, on a database
+ * without timeouts, and retries continuously while the database is locked.
  */
 export function createLoginBefore(store: LoginStore & AuditStore): LoginService {
   return createLoginService(store, {

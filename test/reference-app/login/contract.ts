@@ -1,13 +1,16 @@
 /**
- * What the login promises over HTTP, whoever keeps the promise: routes and tests know only this, so that one
- * implementation can take the place of another.
+ * The contract of the login over HTTP. Routes and tests depend only on this, so that
+ * implementations can be exchanged.
  */
 export interface LoginService {
-  /** Verifies, stamps, records, and starts a session. Undefined: wrong credentials, which is recorded too. */
+  /**
+   * Verifies the password, updates the user, records the login, and starts a session. Undefined for
+   * wrong credentials, which are recorded too.
+   */
   login(credentials: Credentials, client: Client): Promise<SignedIn | undefined>
-  /** The user of a session; undefined when there is none, or it has expired. */
+  /** Finds the user of a session; undefined if it does not exist or has expired. */
   me(token: string): Promise<User | undefined>
-  /** Ends a session. One that does not exist is fine. */
+  /** Ends a session, if it exists. */
   logout(token: string, client: Client): Promise<void>
 }
 
@@ -16,7 +19,7 @@ export interface Credentials {
   readonly password: string
 }
 
-/** Where a request came from, for the record. */
+/** The origin of a request, for the audit. */
 export interface Client {
   readonly ip: string
   readonly userAgent: string
@@ -31,7 +34,7 @@ export interface User {
 
 export interface SignedIn {
   readonly user: User
-  /** Goes into the cookie, and nowhere else. */
+  /** Only sent in the cookie. */
   readonly token: string
 }
 
@@ -44,13 +47,13 @@ export const CREDENTIALS_SCHEMA = {
   required: ['username', 'password'],
   additionalProperties: false,
   properties: {
-    // PostgreSQL's text cannot hold a zero byte, and no name has control characters.
+    // PostgreSQL text cannot contain a zero byte, and no name contains control characters.
     username: { type: 'string', minLength: 1, maxLength: 64, pattern: '^[^\\u0000-\\u001f\\u007f]+$' },
     password: { type: 'string', minLength: 1, maxLength: 1_024 },
   },
 } as const
 
-/** Answer of `POST /login` and `GET /me`: exactly this, so that no column slips out by accident. */
+/** Response of `POST /login` and `GET /me`: exactly these fields, so that no other column leaks. */
 export const USER_ANSWER_SCHEMA = {
   type: 'object',
   required: ['user'],

@@ -2,7 +2,7 @@ import { openQueue, type QueueSettings } from '../open-queue.ts'
 import type { DurableQueue } from '../punctual.ts'
 import type { ActivityRecord, Audit, AuditStore, Identified, SecurityRecord } from './audit.ts'
 
-/** As the incident has them. */
+/** The values of the incident. */
 const MOST_EVENTS = 1_000
 const MOST_ACTIVITY = 2_000
 
@@ -11,8 +11,9 @@ export interface DeferredAudit extends Audit {
 }
 
 /**
- * An audit nobody waits for: what is written down here is with the kernel in microseconds, where it survives the end of this process but not a loss of power, and in its table
- * a moment later, a batch with one statement. A full queue is a warning and a counter, and no concern of whoever signs in.
+ * An audit that no request waits for. An entry is with the kernel in microseconds, where it
+ * survives the end of this process but not a power failure, and is inserted a moment later, one
+ * statement per batch. A full queue causes a warning and a counter, and never fails a login.
  */
 export function deferAudit(store: AuditStore, settings: Pick<QueueSettings, 'stateDir' | 'log'>): DeferredAudit {
   const events = openQueue<SecurityRecord>(

@@ -5,7 +5,7 @@ import type { LoginStore } from './login-store.ts'
 import { verifyPassword } from './password.ts'
 import { hashToken, newToken } from './session-token.ts'
 
-/** The login over either database, with no limit of its own. */
+/** The login over either database, without a timeout of its own. */
 export function createLoginService(store: LoginStore, audit: Audit): LoginService {
   return {
     login: (credentials, client) => login(store, audit, credentials, client),

@@ -1,13 +1,16 @@
 import type { User } from './contract.ts'
 
-/** What the login keeps, in whatever database: one method is one statement or one transaction. */
+/** The tables of the login in any database. Each method is one statement or one transaction. */
 export interface LoginStore {
   findUser(username: string): Promise<KnownUser | undefined>
-  /** Stamps the last login with the database's own time, and returns it. */
+  /** Sets the last login to the database's own time, and returns it. */
   stampLogin(userId: number): Promise<string>
-  /** Starts a session of `SESSION_SECONDS`, and forgets those of this user that have expired, so that the table does not grow for ever. */
+  /**
+   * Starts a session of `SESSION_SECONDS`, and deletes expired ones of the user, so that the table
+   * does not grow.
+   */
   startSession(userId: number, tokenHash: Buffer): Promise<void>
-  /** The user of a session that has not expired. */
+  /** Finds the user of a session that has not expired. */
   findSessionUser(tokenHash: Buffer): Promise<User | undefined>
   endSession(tokenHash: Buffer): Promise<void>
 }

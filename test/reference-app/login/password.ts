@@ -2,25 +2,27 @@ import type { ScryptOptions } from 'node:crypto'
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 
 /**
- * Passwords by scrypt (RFC 7914), on the thread pool: the event loop turns meanwhile. Stored as a PHC string with the cost
- * inside, so that the cost can be raised and old hashes still verify.
+ * Hashes passwords with scrypt (RFC 7914) on the thread pool, without blocking the event loop.
+ * Stored as a PHC string that contains the cost, so that the cost can be raised and old hashes
+ * still verify.
  */
 
-// N = 2^14, r = 8, p = 1: 16 MiB and some 30 ms, Node's own default. OWASP asks for p = 5 at this N; this app is there to
-// show what waits do to a server, so it stays with less work.
+// N = 2^14, r = 8, p = 1: 16 MiB and about 30 ms, the default of Node. OWASP recommends p = 5 at
+// this N; this app demonstrates waits, so it uses less CPU.
 const COST = { ln: 14, r: 8, p: 1 } as const
 const KEY_BYTES = 32
 const FORM = /^\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/
 
-/** Hashes a password with a random salt, unless one is given. */
+/** Hashes a password, with a random salt by default. */
 export async function hashPassword(password: string, salt: Buffer = randomBytes(16)): Promise<string> {
   const key = await derive(password, salt, KEY_BYTES, { N: 2 ** COST.ln, r: COST.r, p: COST.p })
   return `$scrypt$ln=${COST.ln},r=${COST.r},p=${COST.p}$${encode(salt)}$${encode(key)}`
 }
 
 /**
- * Whether `password` belongs to `hash`. Without a hash (no such user) it does the same work and says no, so that the time
- * of the answer does not tell which names exist. Throws on a hash it cannot read.
+ * Returns whether `password` matches `hash`. Without a hash (an unknown user) it does the same work
+ * and returns false, so that the response time does not reveal which names exist. Throws on an
+ * invalid hash.
  */
 export async function verifyPassword(password: string, hash: string | undefined): Promise<boolean> {
   const match = FORM.exec(hash ?? NOBODY)
@@ -34,7 +36,7 @@ export async function verifyPassword(password: string, hash: string | undefined)
 
 function derive(password: string, salt: Buffer, length: number, cost: ScryptOptions): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // Unicode has several forms of one letter; what was typed on another keyboard must still match (RFC 8265).
+    // Unicode has several forms of one letter, which must match across keyboards (RFC 8265).
     scrypt(password.normalize('NFC'), salt, length, { ...cost, maxmem: 256 * 1024 * 1024 }, (error, key) => {
       if (error === null) resolve(key)
       else reject(error)
@@ -46,5 +48,5 @@ function encode(bytes: Buffer): string {
   return bytes.toString('base64').replace(/=+$/, '')
 }
 
-// No password leads to it: a hash is never all zero bytes.
+// No password matches it: a hash never consists of zero bytes only.
 const NOBODY = `$scrypt$ln=${COST.ln},r=${COST.r},p=${COST.p}$${encode(Buffer.alloc(16))}$${encode(Buffer.alloc(KEY_BYTES))}`

@@ -5,9 +5,10 @@ import { CREDENTIALS_SCHEMA, SESSION_SECONDS, USER_ANSWER_SCHEMA } from './contr
 import { endedSessionCookie, readSessionToken, sessionCookie } from './session-cookie.ts'
 
 /**
- * `POST /login`, `GET /me` and `POST /logout`, behind `prefix`, over any implementation of the contract.
+ * Serves `POST /login`, `GET /me` and `POST /logout` below `prefix`, with any implementation of the
+ * contract.
  *
- * @param service asked for with each request, so that one that nobody uses needs nothing
+ * @param service called for each request, so that an unused one opens nothing
  */
 export function addLoginRoutes(app: FastifyInstance, prefix: '' | '/before', service: () => LoginService): void {
   app.post<{ Body: Credentials }>(
@@ -15,7 +16,7 @@ export function addLoginRoutes(app: FastifyInstance, prefix: '' | '/before', ser
     { schema: { body: CREDENTIALS_SCHEMA, response: { 200: USER_ANSWER_SCHEMA } } },
     async (request, reply) => {
       const signedIn = await service().login(request.body, clientOf(request))
-      // One answer for an unknown name and for a wrong password.
+      // The same response for an unknown name and a wrong password.
       if (signedIn === undefined) return sendProblem(reply, problem(401, 'User name or password is wrong.'))
       reply.header('set-cookie', sessionCookie(signedIn.token, SESSION_SECONDS, request.protocol === 'https'))
       reply.header('cache-control', 'no-store')

@@ -1,7 +1,7 @@
-/** Name of the cookie that carries the session's token. */
+/** Name of the cookie with the session token. */
 const SESSION_COOKIE = 'session'
 
-/** The `Set-Cookie` that starts a session in the browser: not readable by scripts, not sent along by other sites. */
+/** The `Set-Cookie` that starts a session: not readable by scripts, not sent by other sites. */
 export function sessionCookie(token: string, maxAgeSeconds: number, secure: boolean): string {
   return `${SESSION_COOKIE}=${token}; Path=/; Max-Age=${maxAgeSeconds}; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`
 }
@@ -11,7 +11,7 @@ export function endedSessionCookie(secure: boolean): string {
   return sessionCookie('', 0, secure)
 }
 
-/** The session's token out of a `Cookie` header; undefined when there is none that could be ours. */
+/** Reads the session token from a `Cookie` header; undefined if there is none in our format. */
 export function readSessionToken(header: string | undefined): string | undefined {
   for (const pair of header?.split(';') ?? []) {
     const [name, value = ''] = pair.trim().split('=', 2)

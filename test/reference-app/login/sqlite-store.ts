@@ -27,7 +27,7 @@ export function createSqliteStore(db: Kysely<SqliteTables>): LoginStore {
     },
 
     async startSession(userId, tokenHash) {
-      // SQLite has no `with … delete`; two statements in one transaction take the file's lock once.
+      // SQLite has no `with … delete`; two statements in one transaction lock the file once.
       await db.transaction().execute(async (tx) => {
         await tx.deleteFrom('sessions').where('user_id', '=', userId).where('expires_at', '<=', utcNow()).execute()
         await tx

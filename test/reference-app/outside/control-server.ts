@@ -17,12 +17,13 @@ export interface ControlServer {
   close(): Promise<void>
 }
 
-/** Above what a lock may be waited for, and opening a connection to ask for it. */
+/** Longer than waiting for a lock and connecting for it. */
 const ORDER_LIMIT = ms(20_000)
 
 /**
- * Where workers order faults, on a free port of this machine: `GET`, `PUT` and `DELETE /`, each answered with how things stand, or with 409 and a reason. What is
- * put has been checked by `/try/faults`.
+ * Serves the orders of workers on a free port of this machine: `GET`, `PUT` and `DELETE /`, each
+ * with the active faults as response, or 409 with a reason and a code. `/try/faults` has validated
+ * the body.
  */
 export async function startControlServer(control: FaultControl): Promise<ControlServer> {
   const server = createServer((request, response) => {

@@ -9,20 +9,22 @@ import { queryFrames } from './query-frames.ts'
 export type DelayRange = readonly [least: number, most: number]
 
 /**
- * Stands between the app and PostgreSQL as a slow network does: it counts the queries that go through, and can hold each back for a
- * while, on the connection it came on, which is taken meanwhile.
+ * A proxy between the app and PostgreSQL that acts like a slow network: it counts queries and can
+ * delay each one. Its connection stays in use meanwhile.
  */
 export interface DatabaseProxy {
-  /** The connection string that leads through it. */
+  /** The connection string for clients of the proxy. */
   readonly url: string
-  /** Since it was started. `begin` and `commit` are queries too. */
+  /** Queries since the start. `begin` and `commit` count too. */
   readonly queries: number
-  /** Undefined: queries pass at once. */
+  /** Undefined: no delay. */
   delay: DelayRange | undefined
   close(): Promise<void>
 }
 
-/** Whether a proxy can read what goes to this database: not over a Unix socket, and not when it is encrypted. */
+/**
+ * Returns whether a proxy can read the traffic: not over a Unix socket, and not if it is encrypted.
+ */
 export function canProxy(url: string, env: NodeJS.ProcessEnv): boolean {
   const { protocol, hostname, searchParams } = new URL(url)
   const mode = searchParams.get('sslmode') ?? env.PGSSLMODE ?? 'disable'
@@ -30,7 +32,7 @@ export function canProxy(url: string, env: NodeJS.ProcessEnv): boolean {
   return /^postgres(ql)?:$/.test(protocol) && hostname !== '' && !searchParams.has('host') && !encrypts
 }
 
-/** Listens on a free port of this machine. `url` must be one that `canProxy` accepts. */
+/** Listens on a free port of this machine. `canProxy` must accept `url`. */
 export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
   const target = new URL(url)
   const host = target.hostname.replace(/^\[(.*)\]$/, '$1')
@@ -55,7 +57,7 @@ export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
       sockets.add(socket)
       socket.once('close', () => sockets.delete(socket))
     }
-    // Whichever side goes takes the other along. Why is a matter of the two at the ends.
+    // Closing one side closes the other; the ends of the connection handle the reason.
     pipeline(near, held, far).catch(() => {})
     pipeline(far, near).catch(() => {})
   })

@@ -2,13 +2,13 @@ import { SettingError } from '../app-error.ts'
 import type { PartnerMood } from '../inbox/partner.ts'
 import type { MailMood } from './mailbox.ts'
 
-/** What is to go wrong outside the app. Whatever is left out goes well. */
+/** The faults outside the app. What is left out works normally. */
 export interface Faults {
-  /** Every query takes this much longer: a random time between the two, in milliseconds. */
+  /** Delays every query by a random time between the two, in milliseconds. */
   readonly queryDelay?: readonly [least: number, most: number]
-  /** This table answers nobody. */
+  /** A table that does not respond. */
   readonly hangTable?: string
-  /** For how long, in milliseconds. Default 30,000. */
+  /** How long, in milliseconds. Default 30,000. */
   readonly hangFor?: number
   /** How the partner's API behaves. Default `well`. */
   readonly partner?: PartnerMood
@@ -16,15 +16,15 @@ export interface Faults {
   readonly mail?: MailMood
 }
 
-/** How things stand: the faults in force, and what has been counted since the start. */
+/** The active faults, and counters since the start. */
 export interface FaultStatus {
   readonly queryDelay: readonly [least: number, most: number] | null
   readonly hangTable: string | null
-  /** Milliseconds until it answers again. */
+  /** Milliseconds until the table responds again. */
   readonly hangLeft: number
   readonly partner: PartnerMood
   readonly mail: MailMood
-  /** Queries the app has sent; null where they cannot be counted, as the connection is encrypted. */
+  /** Queries sent by the app; null if the connection is encrypted and they cannot be counted. */
   readonly queries: number | null
 }
 
@@ -53,8 +53,10 @@ const PARTNER_MOODS: readonly PartnerMood[] = partner.enum
 const MAIL_MOODS: readonly MailMood[] = mail.enum
 
 /**
- * The faults to begin with, from the environment: `FAULT_QUERY_DELAY=100-250`, `FAULT_HANG_TABLE=auth_users`, `FAULT_HANG_FOR=30000`,
- * `FAULT_PARTNER=slow`, `FAULT_MAIL=hang`. Throws with what to do about a value that does not apply.
+ * Reads the initial faults from the environment: `FAULT_QUERY_DELAY=100-250`,
+ * `FAULT_HANG_TABLE=auth_users`, `FAULT_HANG_FOR=30000`, `FAULT_PARTNER=slow`, `FAULT_MAIL=hang`.
+ *
+ * @throws SettingError for an invalid value
  */
 export function readFaults(env: NodeJS.ProcessEnv): Faults {
   const {

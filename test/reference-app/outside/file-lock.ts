@@ -4,14 +4,14 @@ import { AppError } from '../app-error.ts'
 import { openSqlite, type SqliteDatabase } from '../punctual.ts'
 import type { TableHang } from './table-hang.ts'
 
-/** How long the lock itself may be waited for, behind whoever writes. */
+/** How long to wait for the lock while the file is in use. */
 const LOCK_LIMIT = ms(5_000)
 
 /**
- * Keeps the file's write lock until it is released, the time is over, or this process ends. SQLite locks files, not tables: with one table all others
- * take no writes; they can be read.
+ * Holds the write lock of a file until it is released, the time has passed, or this process ends.
+ * SQLite locks files, not tables: no table can be written, all can be read.
  *
- * @throws {Error} when there is no such table, or the file stays in use for 5 s; the message is for whoever asked
+ * @throws AppError if the table does not exist, or the file stays in use for 5 s
  */
 export async function lockFile(path: string, table: string, length: Milliseconds): Promise<TableHang> {
   const db = openSqlite('fault', path, { readers: 0, onEvent: () => {} })
@@ -43,7 +43,7 @@ export async function lockFile(path: string, table: string, length: Milliseconds
   }
 }
 
-/** Resolves when a transaction has the lock, which it keeps until `over`; the file's lock is all there is to it. */
+/** Resolves when a transaction holds the lock, which it keeps until `over`. */
 function takeLock(db: SqliteDatabase, over: Promise<void>, length: Milliseconds, what: string): Promise<void> {
   return new Promise((locked, refused) => {
     const busy = (): void => {

@@ -2,29 +2,32 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { SMTPServer } from 'smtp-server'
 
-/** How the mail server behaves: takes letters, never answers to one, or refuses it for now. */
+/** How the mail server behaves: accepts letters, never responds, or rejects them temporarily. */
 export type MailMood = 'well' | 'hang' | 'fail'
 
-/** A stand-in for a mail server: real SMTP on this machine. Nothing leaves it; what it took is kept here. */
+/**
+ * A stand-in for a mail server: real SMTP on this machine. It keeps what it accepts, and sends
+ * nothing.
+ */
 export interface Mailbox {
   /** `smtp://127.0.0.1:…` */
   readonly url: string
   mood: MailMood
-  /** What it took, the newest last; no more than the last 1,000. */
+  /** Accepted letters, newest last; at most the last 1,000. */
   readonly letters: readonly Letter[]
   close(): Promise<void>
 }
 
 export interface Letter {
   readonly to: readonly string[]
-  /** Of the header `Message-ID`. */
+  /** The header `Message-ID`. */
   readonly id: string
   /** Headers and body. */
   readonly text: string
 }
 
 const MOST_KEPT = 1_000
-/** "Local error in processing": the sender is to try again. */
+/** "Local error in processing": the sender should retry. */
 const TRY_AGAIN = 451
 
 export async function startMailbox(): Promise<Mailbox> {
@@ -37,7 +40,7 @@ export async function startMailbox(): Promise<Mailbox> {
     logger: false,
     onData(stream, { envelope }, answer) {
       const take = (letter: string): void => {
-        // Hanging: the letter has been read, and nothing is said.
+        // Hanging: the letter is read, but there is no reply.
         if (mood === 'hang') return
         if (mood === 'fail') {
           answer(Object.assign(new Error('no room for letters today'), { responseCode: TRY_AGAIN }))
@@ -51,7 +54,7 @@ export async function startMailbox(): Promise<Mailbox> {
       text(stream).then(take, () => {})
     },
   })
-  // A client that breaks off is no concern of ours.
+  // A client that disconnects is not an error.
   server.on('error', () => {})
   await new Promise<void>((resolve, reject) => {
     server.server.once('error', reject)

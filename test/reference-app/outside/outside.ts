@@ -10,8 +10,9 @@ import { type Mailbox, startMailbox } from './mailbox.ts'
 import { hangTable, type TableHang } from './table-hang.ts'
 
 /**
- * What the app meets outside of itself, and what can go wrong there: the way to its database, the partner's API and the mail server. One for all workers, so that a
- * fault holds for each of them; it lives in the process that starts them and ends with it.
+ * The surroundings of the app and their faults: the path to the database, the partner's API and the
+ * mail server. Shared by all workers, so that a fault affects each of them; part of the process
+ * that starts them.
  */
 export interface Outside {
   /** The connection string for the app. */
@@ -23,7 +24,7 @@ export interface Outside {
   readonly partner: Partner
   readonly mailbox: Mailbox
   status(): FaultStatus
-  /** Puts these faults in the place of those before. When one cannot be had it rejects, with a message for whoever asked, and there is none. */
+  /** Replaces the active faults. Rejects, with no fault active, if one of them is not possible. */
   order(faults: Faults): Promise<void>
   close(): Promise<void>
 }
@@ -80,7 +81,7 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
     partner.mood = mood
     mailbox.mood = mail
   }
-  // One order after the other: two at once could each leave a table locked that the other does not know of.
+  // In sequence: two orders at once could both leave a table locked.
   let last: Promise<void> = Promise.resolve()
   const order = (faults: Faults): Promise<void> => {
     const done = last.then(() => apply(faults))

@@ -1,18 +1,22 @@
-/** In place of a version: a request to cancel, which is a connection of its own; and questions whether to encrypt, after which all begins anew. */
+/**
+ * In place of a version: a cancel request, which has a connection of its own, or an encryption
+ * request, after which the startup begins again.
+ */
 const CANCEL = 80877102
 const ENCRYPT: ReadonlySet<number> = new Set([80877103, 80877104])
-/** The first byte of a TLS handshake. A start-up message begins with its length, so with a zero. */
+/** The first byte of a TLS handshake. A startup message begins with its length, so with a zero. */
 const TLS_HANDSHAKE = 0x16
 
 export interface Frame {
   readonly bytes: Buffer
-  /** With this the client asks for an answer: one query. */
+  /** Whether the client expects a response: one query. */
   readonly isQuery: boolean
 }
 
 /**
- * Cuts what a PostgreSQL client sends into the messages of the protocol (the chapter "Message Formats" of its manual). A query is a `Query` message,
- * or the `Sync` at the end of `Parse`, `Bind`, `Execute`. An encrypted stream cannot be read, and passes as it comes.
+ * Splits the stream of a PostgreSQL client into protocol messages (see "Message Formats" in its
+ * manual). A query is a `Query` message, or the `Sync` after `Parse`, `Bind`, `Execute`. An
+ * encrypted stream passes unchanged.
  */
 export async function* queryFrames(source: AsyncIterable<Buffer>): AsyncGenerator<Frame> {
   let rest: Buffer = Buffer.alloc(0)
@@ -21,7 +25,7 @@ export async function* queryFrames(source: AsyncIterable<Buffer>): AsyncGenerato
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
     if (phase === 'starting' && rest[0] === TLS_HANDSHAKE) phase = 'opaque'
     while (phase !== 'opaque') {
-      // Only the first message has no byte for its type.
+      // Only the first message has no type byte.
       const header = phase === 'typed' ? 1 : 0
       if (rest.length < header + 4) break
       const length = header + rest.readInt32BE(header)

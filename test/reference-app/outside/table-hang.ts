@@ -4,22 +4,25 @@ import { after, monotonicNow } from '../../../src/resilience/clock.ts'
 import type { Milliseconds } from '../../../src/resilience/duration.ts'
 import { AppError } from '../app-error.ts'
 
-/** How long the lock itself may be waited for, behind whoever uses the table. */
+/** How long to wait for the lock while the table is in use. */
 const LOCK_LIMIT_MS = 5_000
 
-/** A table that answers nobody: a session of ours holds `LOCK TABLE … IN ACCESS EXCLUSIVE MODE`. */
+/**
+ * A table that does not respond: a session of ours holds `LOCK TABLE … IN ACCESS EXCLUSIVE MODE`.
+ */
 export interface TableHang {
   readonly table: string
   /** Milliseconds left; 0 when it is over. */
   readonly left: number
-  /** Lets go before the time. Safe to call twice. */
+  /** Releases the lock early. Safe to call twice. */
   release(): Promise<void>
 }
 
 /**
- * Hangs a table until it is released, the time is over, or this process ends: with the session goes its lock.
+ * Locks a table until it is released, the time has passed, or this process ends, which closes the
+ * session.
  *
- * @throws {Error} when there is no such table, or it stays in use for 5 s; the message is for whoever asked
+ * @throws AppError if the table does not exist, or stays in use for 5 s
  */
 export async function hangTable(url: string, table: string, length: Milliseconds): Promise<TableHang> {
   const client = new pg.Client({
@@ -27,7 +30,7 @@ export async function hangTable(url: string, table: string, length: Milliseconds
     connectionTimeoutMillis: 10_000,
     application_name: 'incidents fault',
   })
-  // Unheard, a connection that breaks would end the process. With it the fault is over, which is all there is to do.
+  // Without a listener, a broken connection would end the process. It only ends the fault.
   client.on('error', () => {})
   await client.connect()
   try {

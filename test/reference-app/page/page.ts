@@ -3,7 +3,10 @@ import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import type { DatabaseAddress } from '../database/database-url.ts'
 
-/** `GET /`: one file, with its style and script inside; the policy names both by hash and lets nothing else run. It tells which database there is, and shows what that is for. */
+/**
+ * Serves `GET /`: one file with its style and script; the policy allows only these, by hash. The
+ * page shows which database is used and what works with it.
+ */
 export function addPage(app: FastifyInstance, adminUrl: string, database: DatabaseAddress['kind']): void {
   const html = readFileSync(new URL('index.html', import.meta.url), 'utf8')
     .replaceAll('{{adminUrl}}', escapeHtml(adminUrl))

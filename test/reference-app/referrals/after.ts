@@ -19,14 +19,15 @@ import { findWhole } from './whole-referral.ts'
 
 type TestsOf = Batch<number, readonly TestRow[]>
 
-/** All queries of one request. */
+/** Covers all queries of one request. */
 const LIMIT = '5s'
-/** The longest page. Ids take little room in a query. */
+/** The longest page; ids take little space in a query. */
 const MOST_REFERRALS = 1_000
 
 /**
- * The same on Punctual: a list is one query for its rows, with what each has one of joined to them, one for all their tests together, and one for the
- * counts, however long it is. A single referral is one query, a change of it two, the second of which changes only what the first has seen.
+ * The service on Punctual: a list is one query for its rows with joins, one for all their tests,
+ * and one for the counts, at any length. A single referral is one query, a change of it two, of
+ * which the second only changes what the first has seen.
  */
 export function createReferralsAfter(db: Kysely<Database>): ReferralService {
   const testsOf: TestsOf = batch('tests of referrals', (ids: readonly number[]) => loadTests(db, ids), {
@@ -77,7 +78,9 @@ async function ofTechnician(
   return pageOf(testsOf, rows, window)
 }
 
-/** The line that mends it is the one that looks like the fault: each row asks for its tests, and all are asked for at once. */
+/**
+ * This fixes what looks like the bug: each row asks for its tests, but all are loaded in one query.
+ */
 async function pageOf(testsOf: TestsOf, found: readonly ReferralRow[], window: Window): Promise<ReferralPage> {
   const { rows, nextCursor } = cutToWindow(found, window)
   return { items: await Promise.all(rows.map(async (row) => toReferral(row, await testsOf(row.id)))), nextCursor }

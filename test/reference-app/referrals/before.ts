@@ -27,8 +27,9 @@ import {
 import { conflictOfReferral, conflictOfTest, OPEN_TESTS } from './rules.ts'
 
 /**
- * As it was in the third incident: one query for a list and one more for each of its rows, 5 to 7 for a single referral, and nothing that keeps two
- * changes at once apart. A connection for each request it had besides; here it has a pool, so that its queries alone make the difference.
+ * The service of the third incident: one query for a list plus one for each of its rows, 5 to 7 for
+ * a single referral, and nothing that prevents lost updates. It also opened a connection per
+ * request; here it has a pool, so that only the queries differ.
  */
 export function createReferralsBefore(db: Kysely<Database>): ReferralService {
   return {
@@ -80,7 +81,7 @@ type BareReferral = Pick<
   'id' | 'status' | 'note' | 'created_at' | 'updated_at' | 'patient_id' | 'facility_id' | 'practitioner_id'
 >
 
-/** Looks up, one after the other, what the referral has one of. */
+/** Loads the single relations of a referral, one after another. */
 async function complete(db: Kysely<Database>, bare: BareReferral, tests: readonly TestRow[]): Promise<Referral> {
   const patient = await db
     .selectFrom('patients')

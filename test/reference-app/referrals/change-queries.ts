@@ -5,14 +5,17 @@ import { TEST_COLUMNS, TESTS, type TestRow, toReferral, toTest } from './referra
 import { conflictOfReferral, conflictOfTest, OPEN_TESTS } from './rules.ts'
 import { findWhole, type WholeReferral } from './whole-referral.ts'
 
-/** How often it is tried when somebody else changes the same. */
+/** How often to retry when another change comes first. */
 const ATTEMPTS = 3
 const CONTESTED: Conflict = {
   code: 'CONTESTED',
   conflict: 'Others are changing the same. Look again, then decide.',
 }
 
-/** Two queries: what there is, then the change, which takes place only if that is still so. */
+/**
+ * Two queries: the current state, then the change, which only applies if the state is still the
+ * same.
+ */
 export async function changeReferral(
   db: Kysely<Database>,
   id: number,
@@ -42,8 +45,8 @@ export async function changeReferral(
 }
 
 /**
- * What is stored then; undefined where the rules would have to look again, for it is not what they saw. Only what the change names is written: a note
- * of somebody else at the same time stays.
+ * Returns the stored state; undefined if the state has changed, and the rules must check again.
+ * Only the named fields are written: a concurrent change of the note is kept.
  */
 async function storeChange(
   db: Kysely<Database>,
@@ -53,7 +56,7 @@ async function storeChange(
   return (
     db
       .updateTable('clinic_referrals as r')
-      // Kysely leaves out what is undefined.
+      // Kysely omits undefined values.
       .set({ status, note, facility_id: facilityId, updated_at: sql<Date>`now()` })
       .where('r.id', '=', now.id)
       .where('r.status', '=', now.status)
@@ -67,7 +70,9 @@ interface TestWithReferral extends TestRow {
   readonly referral_status: ReferralStatus
 }
 
-/** Two queries, in the same way. The lock on the referral keeps it as it was seen until the test is changed. */
+/**
+ * Two queries, in the same way. The lock on the referral keeps its state until the test is changed.
+ */
 export async function changeTest(
   db: Kysely<Database>,
   id: number,

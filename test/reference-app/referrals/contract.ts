@@ -1,33 +1,40 @@
 import type { ReferralStatus, TestStatus } from '../database/schema.ts'
 
 /**
- * What the referrals of the clinic promise, whoever keeps the promise: the service as it failed (`before.ts`) and the same on Punctual (`after.ts`).
- * Routes, tests and the bench know only this.
+ * The contract of the clinic's referrals, implemented by the service as it failed (`before.ts`) and
+ * on Punctual (`after.ts`). Routes, tests and the benchmark depend only on this.
  *
- * Who asks is not checked: a practitioner or technician is a parameter here, where a real service takes him from the session.
+ * Authentication is left out: the practitioner or technician is a parameter, where a real service
+ * uses the session.
  */
 export interface ReferralService {
-  /** Those he has sent, the newest first. Undefined: there is no such practitioner. */
+  /**
+   * The referrals that a practitioner sent, newest first. Undefined if the practitioner does not
+   * exist.
+   */
   ofPractitioner(practitionerId: number, window: Window): Promise<PractitionerPage | undefined>
-  /** Those sent to the facility he works at, the newest first. Undefined: there is no such technician. */
+  /**
+   * The referrals to the facility of a technician, newest first. Undefined if the technician does
+   * not exist.
+   */
   ofTechnician(technicianId: number, window: Window): Promise<ReferralPage | undefined>
   find(id: number): Promise<Referral | undefined>
-  /** What is the same already is no change. */
+  /** Setting a field to its current value is not a change. */
   change(id: number, change: ReferralChange): Promise<Referral | Refusal>
   changeTest(id: number, status: TestStatus): Promise<ReferralTest | Refusal>
 }
 
-/** Which part of a list. */
+/** The part of a list to return. */
 export interface Window {
-  /** Only those in this state; undefined: all. */
+  /** Only referrals in this state; undefined for all. */
   readonly status: ReferralStatus | undefined
-  /** Where the page before ended; undefined: the first page. */
+  /** Where the previous page ended; undefined for the first page. */
   readonly after: Position | undefined
-  /** Rows at most: 1 to 1,000. */
+  /** Maximum number of rows: 1 to 1,000. */
   readonly limit: number
 }
 
-/** The place of a row in every list: newest first, and of one instant the highest id. */
+/** The position of a row in every list: newest first, then highest id first. */
 export interface Position {
   readonly createdAt: Date
   readonly id: number
@@ -35,12 +42,12 @@ export interface Position {
 
 export interface ReferralPage {
   readonly items: readonly Referral[]
-  /** Leads to the next page; null on the last. */
+  /** The cursor of the next page; null on the last. */
   readonly nextCursor: string | null
 }
 
 export interface PractitionerPage extends ReferralPage {
-  /** Of all his referrals, whatever the page and the filter. */
+  /** Of all referrals in the list, regardless of page and filter. */
   readonly summary: Summary
 }
 
@@ -50,13 +57,13 @@ export interface Referral {
   readonly id: number
   readonly status: ReferralStatus
   readonly note: string | null
-  /** ISO 8601, as all times. */
+  /** ISO 8601, like all times. */
   readonly createdAt: string
   readonly updatedAt: string
   readonly patient: { readonly id: number; readonly name: string; readonly bornOn: string }
   readonly facility: Named
   readonly referredBy: Named
-  /** In the order they were asked for. */
+  /** In the order of their ids. */
   readonly tests: readonly ReferralTest[]
 }
 
@@ -73,17 +80,16 @@ export interface ReferralTest {
   readonly types: readonly string[]
 }
 
-/** Body of `PATCH …/referrals/:id`: one of these at least. */
+/** Body of `PATCH …/referrals/:id`: at least one of these. */
 export interface ReferralChange {
   readonly status?: ReferralStatus
-  /** Null takes it away. */
+  /** Null deletes it. */
   readonly note?: string | null
-  /** Where the patient is sent to instead. */
+  /** The new facility of the patient. */
   readonly facilityId?: number
 }
 
-/** Why a change was not made. */
-/** A change that the state of the thing does not allow. */
+/** A change that the current state does not allow. */
 export interface Conflict {
   readonly code: 'CLOSED' | 'STEP_NOT_ALLOWED' | 'TESTS_OPEN' | 'FACILITY_FIXED' | 'CONTESTED'
   /** For a person. */
@@ -92,7 +98,7 @@ export interface Conflict {
 
 export type Refusal = 'not found' | 'no such facility' | Conflict
 
-/** Whether a change was refused. */
+/** Returns whether a change was rejected. */
 export function isRefusal(result: object | string): result is Refusal {
   return typeof result === 'string' || 'conflict' in result
 }

@@ -3,7 +3,7 @@ import type { ReferralStatus, TestStatus } from '../database/schema.ts'
 import type { Referral, ReferralPage, ReferralTest, Window } from './contract.ts'
 import { writeCursor } from './cursor.ts'
 
-/** A referral with what it has one of, in one row. */
+/** A referral with its patient, facility and practitioner, in one row. */
 export interface ReferralRow {
   readonly id: number
   readonly status: ReferralStatus
@@ -34,7 +34,7 @@ export const REFERRAL_COLUMNS: RawBuilder<unknown> = sql`
   r.id, r.status, r.note, r.created_at, r.updated_at, r.patient_id, p.name as patient_name, p.born_on::text as patient_born_on,
   r.facility_id, f.name as facility_name, r.practitioner_id, d.name as practitioner_name`
 
-/** Referrals, with patient, facility and practitioner joined to them. */
+/** Referrals joined with patient, facility and practitioner. */
 export const REFERRALS: RawBuilder<unknown> = sql`
   clinic_referrals r join patients p on p.id = r.patient_id join facilities f on f.id = r.facility_id
   join practitioners d on d.id = r.practitioner_id`
@@ -43,19 +43,22 @@ export const REFERRALS: RawBuilder<unknown> = sql`
 export const TEST_COLUMNS: RawBuilder<unknown> = sql`
   rt.id, rt.referral_id, rt.status, rt.test_id, t.name as test_name, coalesce(tt.names, '{}') as types`
 
-/** Tests of referrals, with what they test and its types joined to them. The types of all there is to test are few. */
+/** Tests of referrals, joined with the test and its types, of which there are few. */
 export const TESTS: RawBuilder<unknown> = sql`
   referral_tests rt join tests t on t.id = rt.test_id
   left join (select test_id, array_agg(name order by id) as names from test_types group by test_id) tt on tt.test_id = t.id`
 
-/** What follows the condition whose they are: the rest of it, the order, and one row more than the window holds, which tells whether there is a next page. */
+/**
+ * The rest of the condition, the order, and one row more than the page, which tells whether there
+ * is a next one.
+ */
 export function inWindow({ status, after, limit }: Window): RawBuilder<unknown> {
   const filter = status === undefined ? sql`` : sql`and r.status = ${status}`
   const from = after === undefined ? sql`` : sql`and (r.created_at, r.id) < (${after.createdAt}, ${after.id})`
   return sql`${filter} ${from} order by r.created_at desc, r.id desc limit ${limit + 1}`
 }
 
-/** The rows of the window itself, and the way to the next. */
+/** The rows of the page, and the cursor of the next one. */
 export function cutToWindow<Row extends ReferralRow>(
   rows: readonly Row[],
   { limit }: Window,

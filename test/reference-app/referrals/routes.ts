@@ -24,7 +24,7 @@ interface ListQuery {
   readonly limit: string
 }
 
-/** `<path>/referrals/…` and `<path>/tests/:id` over any implementation of the contract. */
+/** Serves `<path>/referrals/…` and `<path>/tests/:id` with any implementation of the contract. */
 export function addReferralRoutes(app: FastifyInstance, path: string, service: ReferralService): void {
   addList(app, `${path}/referrals/practitioner`, 'practitionerId', PRACTITIONER_PAGE_SCHEMA, (id, window) =>
     service.ofPractitioner(id, window),
@@ -81,7 +81,7 @@ function addList<Page>(
   )
 }
 
-/** Nothing has an id that no column holds. */
+/** No row has an id that exceeds its column. */
 async function byId<T>(text: string, ask: (id: number) => Promise<T>): Promise<T | undefined> {
   const id = Number(text)
   return id > LARGEST_ID ? undefined : ask(id)

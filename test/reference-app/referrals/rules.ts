@@ -15,10 +15,10 @@ const TEST_STEPS: Readonly<Record<TestStatus, readonly TestStatus[]>> = {
   cancelled: [],
 }
 
-/** States of a test in which there is still something to do. */
+/** States of a test that is not finished. */
 export const OPEN_TESTS: readonly TestStatus[] = ['pending', 'in_progress']
 
-/** A referral, as far as the rules look at it. */
+/** The part of a referral that the rules use. */
 interface ReferralState {
   readonly status: ReferralStatus
   readonly facilityId: number

@@ -1,4 +1,4 @@
-/** The highest that a column `integer` holds. */
+/** The maximum of an `integer` column. */
 export const LARGEST_ID = 2_147_483_647
 
 const STATUS = { type: 'string', enum: ['pending', 'accepted', 'completed', 'cancelled'] }
@@ -6,7 +6,7 @@ const ID_TEXT = { type: 'string', pattern: '^[1-9][0-9]{0,9}$' }
 
 export const ID_PARAMS_SCHEMA: object = { type: 'object', required: ['id'], properties: { id: ID_TEXT } }
 
-/** The query of a list: whose it is, and which part. */
+/** The query string of a list. */
 export function listQuerySchema(owner: 'practitionerId' | 'technicianId'): object {
   return {
     type: 'object',
@@ -28,7 +28,7 @@ export const REFERRAL_CHANGE_SCHEMA: object = {
   additionalProperties: false,
   properties: {
     status: STATUS,
-    // PostgreSQL keeps no character zero.
+    // PostgreSQL text cannot contain a zero byte.
     note: { type: ['string', 'null'], maxLength: 2_000, pattern: '^[^\\u0000]*$' },
     facilityId: { type: 'integer', minimum: 1, maximum: LARGEST_ID },
   },
@@ -44,7 +44,7 @@ export const TEST_CHANGE_SCHEMA: object = {
 
 const NAMED = { type: 'object', properties: { id: { type: 'integer' }, name: { type: 'string' } } }
 
-/** Answers are exactly this, so that no column slips out by accident. */
+/** Responses have exactly these fields, so that no other column leaks. */
 export const TEST_SCHEMA: object = {
   type: 'object',
   properties: {

@@ -5,14 +5,14 @@ import { REFERRAL_COLUMNS, REFERRALS, type ReferralRow, TEST_COLUMNS, TESTS, typ
 /** A referral with its tests, in one row. */
 export interface WholeReferral extends ReferralRow {
   readonly tests: readonly TestRow[]
-  /** The name of the facility that was asked for beside it; null: there is none. */
+  /** The name of the requested facility; null if it does not exist. */
   readonly other_facility: string | null
 }
 
 /**
- * One query for all of it. Undefined: there is no such referral.
+ * Loads a referral in one query; undefined if it does not exist.
  *
- * @param otherFacility a facility it may be given to
+ * @param otherFacility a facility that it may be moved to
  */
 export async function findWhole(
   db: Kysely<Database>,

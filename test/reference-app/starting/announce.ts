@@ -6,12 +6,14 @@ import { SEED_PASSWORD } from '../database/seed.ts'
 import type { RunFlags } from './run-flags.ts'
 import { urlOf } from './run-flags.ts'
 
-/** One line of what a person should know. */
+/** Prints one line for a person. */
 export function say(topic: string, text: string): void {
   console.log(`${topic.padEnd(10)}${text}`)
 }
 
-/** The server and database of a connection string, without user and password; or the file. */
+/**
+ * Formats the server and database of a connection string, without user and password; or the file.
+ */
 export function tellDatabase(url: string): string {
   const address = readDatabaseUrl(url)
   if (address.kind === 'sqlite') return address.path
@@ -19,7 +21,7 @@ export function tellDatabase(url: string): string {
   return `${hostname}:${port === '' ? '5432' : port}${pathname}`
 }
 
-/** Where what was looked up is remembered. */
+/** Describes where lookups are cached. */
 export function cacheText(redisUrl: string | undefined): string {
   const host = redisUrl === undefined ? undefined : URL.parse(redisUrl)?.host
   return host === undefined || host === ''
@@ -34,7 +36,10 @@ interface StatusExcerpt {
   readonly workers: readonly { readonly state: string; readonly pid: number | null }[]
 }
 
-/** Waits until the release steps are done, and says so; whether they are (`ended` stops the wait). */
+/**
+ * Waits for the release, and prints its outcome. Returns whether it succeeded; `ended` stops the
+ * wait.
+ */
 export async function announceReleased(flags: RunFlags, ended: AbortSignal): Promise<boolean> {
   const status = await waitFor(flags, ended, ({ release }) => release?.state === 'done' || release?.state === 'skipped')
   if (status?.release === undefined || status.release === null) return false
@@ -44,13 +49,13 @@ export async function announceReleased(flags: RunFlags, ended: AbortSignal): Pro
   return true
 }
 
-/** Waits until Punctual says it is ready (`ended` stops the wait), then says where everything is. */
+/** Waits until Punctual is ready, then prints all addresses. `ended` stops the wait. */
 export async function announceReady(flags: RunFlags, ended: AbortSignal): Promise<void> {
   const admin = urlOf(flags.adminHost, flags.adminPort)
   const status = await waitFor(
     flags,
     ended,
-    // Workers whose number has been asked for, all of them, unless one is in trouble: then it is the log that tells.
+    // Waits for all workers unless one is in trouble, which the log shows.
     ({ ready, workers }) => ready && workers.every(({ state }) => state !== 'booting' && state !== 'spawned'),
   )
   if (status === undefined) return
@@ -78,7 +83,8 @@ async function waitFor(
       const status = (await answer.json()) as StatusExcerpt
       if (wanted(status)) return status
     } catch {
-      // Not there yet. Punctual has limits for releasing and booting, and its end ends this wait.
+      // Not listening yet. Punctual has timeouts for releasing and booting, and its exit ends this
+      // wait.
     }
     await pause(ms(150))
   }

@@ -2,8 +2,8 @@ import { createServer } from 'node:net'
 import { AppError } from '../app-error.ts'
 
 /**
- * Refuses a port that is taken before anything is started for nothing. Punctual finds out by itself too; what slips
- * through here (the port is taken a second later) it reports. A host that cannot be listened on is left to it as well.
+ * Rejects a port that is in use before anything is started. Punctual reports what this check
+ * misses, such as a port that is taken a second later or a host that cannot be listened on.
  */
 export function checkPort(host: string, port: number, flag: string, what: string): Promise<void> {
   if (!Number.isInteger(port) || port < 1 || port > 65_535) return Promise.resolve()

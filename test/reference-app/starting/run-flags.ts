@@ -1,23 +1,23 @@
 import { fileURLToPath } from 'node:url'
 
-/** What `npm start` must know of the settings of the Punctual it starts. The rest it passes on unread. */
+/** The settings of Punctual that `npm start` needs itself. All others are passed on unread. */
 export interface RunFlags {
   /** For `punctual run`, after the entry. */
   readonly args: readonly string[]
   readonly host: string
-  /** NaN where the value is no number: Punctual will say so. */
+  /** NaN for an invalid value, which Punctual reports. */
   readonly port: number
   readonly adminHost: string
   readonly adminPort: number
   readonly stateDir: string
-  /** Somebody's own config file may set other ports, so nothing is known for sure. */
+  /** A config file of your own may set other ports. */
   readonly hasConfig: boolean
 }
 
-/** The app's config file, in which its release steps are. */
+/** The config file of the app, with its release steps. */
 export const RELEASE_CONFIG: string = fileURLToPath(new URL('../punctual.config.ts', import.meta.url))
 
-/** Adds the app's own config file, unless another is named. */
+/** Adds the config file of the app, unless another one is given. */
 export function readRunFlags(given: readonly string[], env: NodeJS.ProcessEnv): RunFlags {
   const end = given.indexOf('--')
   const flags = end === -1 ? given : given.slice(0, end)
@@ -39,7 +39,7 @@ export function readRunFlags(given: readonly string[], env: NodeJS.ProcessEnv): 
   }
 }
 
-/** Where a browser on this machine finds it: an address that stands for all addresses is none to go to. */
+/** Formats a URL for a browser on this machine: a wildcard address becomes loopback. */
 export function urlOf(host: string, port: number): string {
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host
   return `http://${name}:${port}`

@@ -2,16 +2,17 @@ import { closeSync, openSync } from 'node:fs'
 import { every, monotonicNow } from '../../../src/resilience/clock.ts'
 import { ms } from '../../../src/resilience/duration.ts'
 
-/** A signal meant for the whole of `npm start`: HUP reloads Punctual, the others stop it. */
+/** A signal for all of `npm start`: HUP reloads Punctual, the others stop it. */
 export type StartSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
 
-// npm sends each Ctrl-C once more to the process it runs, which has had it from the terminal already, a few
-// milliseconds apart. A person who means a second one takes longer, or presses again.
+// npm sends each Ctrl-C again to its child process, a few milliseconds after the terminal did. A
+// person who presses it twice takes longer.
 const NPM_ECHO = ms(500)
 
 /**
- * Hears the signals, once each: npm's echo of a Ctrl-C is dropped, since Punctual takes a second INT for "stop now". A HUP
- * because the terminal was closed becomes a TERM, and so does the end of npm itself, when npm started us.
+ * Reports each signal once: npm's echo of a Ctrl-C is dropped, because Punctual takes a second INT
+ * for "stop now". A HUP from a closed terminal becomes a TERM, and so does the exit of npm, if npm
+ * started us.
  */
 export function hearSignals(hear: (signal: StartSignal) => void): void {
   const underNpm = process.env.npm_lifecycle_event !== undefined
@@ -22,7 +23,7 @@ export function hearSignals(hear: (signal: StartSignal) => void): void {
     stopping ||= signal !== 'SIGHUP'
     hear(signal)
   }
-  // One cause may show in several ways: a closed terminal takes npm along. Only a person can ask twice.
+  // One cause can have several effects: a closed terminal also ends npm. Only a person asks twice.
   const stopOnce = (): void => {
     if (!stopping) pass('SIGTERM')
   }

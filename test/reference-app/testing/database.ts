@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { startGuard } from '../guardian/guard.ts'
 
-/** A real PostgreSQL database, empty, for the tests of one file. */
+/** An empty PostgreSQL database for the tests of one file. */
 export interface TestDatabase {
   readonly url: string
   /** Drops the database, stops the server if it was started for it, and leaves no file. */
@@ -13,8 +13,8 @@ export interface TestDatabase {
 }
 
 /**
- * A fresh database on the server of `TEST_DATABASE_URL`, whose user must be allowed to create one; else on a server of its
- * own in a temporary directory, which ends with this process, however that ends.
+ * Creates a database on the server of `TEST_DATABASE_URL`, whose user needs the privilege; else on
+ * a server in a temporary directory, which ends with this process in any case.
  */
 export async function makeTestDatabase(): Promise<TestDatabase> {
   const server = process.env.TEST_DATABASE_URL

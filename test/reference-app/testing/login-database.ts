@@ -7,18 +7,18 @@ import { openPool } from '../database/pool.ts'
 import { openSqlite } from '../punctual.ts'
 import { makeTestDatabase } from './database.ts'
 
-/** A database for the login's tests, and what they need to know of it that is not asked alike everywhere. */
+/** A database for the tests of the login, with what differs between databases. */
 export interface LoginDatabase {
   readonly url: string
-  /** One that cannot be reached. */
+  /** A URL that cannot be reached. */
   readonly lostUrl: string
-  /** Past the app. */
+  /** Queries that bypass the app. */
   ask(sql: string): Promise<readonly Record<string, unknown>[]>
-  /** One that nobody but the app uses, of the same kind; to be released first. */
+  /** Another database of the same kind, used only by the app; release it first. */
   readonly apartUrl: string
-  /** How many connections to that one, or descriptors of its file, the app's login has. */
+  /** Counts the connections of the login to that one, or the descriptors of its file. */
   connections(): Promise<number>
-  /** Somebody else locks what a login writes to. */
+  /** Locks what a login writes to. */
   lock(): Promise<Lock>
   /** Whether it can be read meanwhile. */
   readonly lockedReads: boolean
@@ -70,7 +70,7 @@ export async function openPostgresForTest(): Promise<LoginDatabase> {
 export async function openSqliteForTest(): Promise<LoginDatabase> {
   const directory = mkdtempSync(join(tmpdir(), 'incidents-login-'))
   const path = join(directory, 'login.db')
-  // SQLite keeps a descriptor that is closed while another connection of this process has the same file.
+  // SQLite keeps a closed descriptor while another connection of this process has the file open.
   const apart = join(directory, 'apart.db')
   const own = openSqlite('test', path, { readers: 0 })
   return {
@@ -88,13 +88,13 @@ export async function openSqliteForTest(): Promise<LoginDatabase> {
   }
 }
 
-/** How often this process has the file open. */
+/** Counts how often this process has the file open. */
 function openDescriptors(path: string): number {
   return readdirSync('/proc/self/fd').filter((descriptor) => {
     try {
       return readlinkSync(`/proc/self/fd/${descriptor}`) === path
     } catch {
-      // The one that reads the directory is closed by now.
+      // The descriptor of this directory listing is closed by now.
       return false
     }
   }).length

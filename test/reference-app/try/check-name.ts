@@ -1,8 +1,9 @@
-// Looks harmless: words of letters, with at most one space between them. But each letter may belong to the word before or
-// start the next one, and for a text that fits nearly, all ways are tried: the time doubles with every letter.
+// Looks harmless: words of letters, separated by single spaces. But each letter can belong to the
+// previous word or start the next one, and for a near match all combinations are tried: the time
+// doubles with every letter.
 const NAME = /^([a-z]+ ?)+$/
 
-/** Whether a text is a name in lower case. Exponential in the length of the text when it is not. */
+/** Returns whether a text is a lower-case name. Takes exponential time if it is not. */
 export function checkName(text: string): boolean {
   return NAME.test(text)
 }

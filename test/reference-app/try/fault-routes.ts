@@ -3,13 +3,14 @@ import { FAULTS_SCHEMA, type Faults } from '../outside/faults.ts'
 import { problem, sendProblem } from '../problem.ts'
 import { withTimeout } from '../punctual.ts'
 
-/** Above what the other side takes at most to lock a table. */
+/** Longer than the control server takes to lock a table. */
 const FAULTS_LIMIT = '25s'
 
 /**
- * `/try/faults`: what goes wrong outside the app, for all workers. `PUT` orders faults and ends those it does not name, `DELETE` ends all, `GET` tells.
+ * Serves `/try/faults`, the faults outside the app for all workers. `PUT` replaces them, `DELETE`
+ * ends all, `GET` returns them.
  *
- * @param faultsUrl where faults are ordered; undefined when the app runs without an outside of its own
+ * @param faultsUrl of the control server; undefined if there is none
  */
 export function addFaultRoutes(app: FastifyInstance, faultsUrl: string | undefined): void {
   const pass = async (

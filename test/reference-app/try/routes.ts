@@ -8,8 +8,8 @@ import { spin } from './spin.ts'
 const MILLISECONDS = { type: 'string', pattern: '^\\d{1,5}$' } as const
 
 /**
- * Faults to order, so that a person can see what the server around the app does with them. All but `slow` and
- * `newcomer` block the event loop; run without Punctual they take the whole process with them.
+ * Faults on demand, to see how the server around the app handles them. All but `slow` and
+ * `newcomer` block the event loop; without Punctual they block the whole process.
  */
 export function addTryRoutes(app: FastifyInstance): void {
   app.get<{ Querystring: { ms?: string } }>(
@@ -22,7 +22,8 @@ export function addTryRoutes(app: FastifyInstance): void {
     },
   )
 
-  // Somebody who comes now, on a connection of his own: `Connection: close` keeps the browser from using it again.
+  // A new client, on a connection of its own: `Connection: close` keeps the browser from reusing
+  // it.
   app.get('/try/newcomer', (_request, reply) => {
     reply.header('connection', 'close')
     reply.header('cache-control', 'no-store')

@@ -1,4 +1,4 @@
-/** Spins for `forMs` milliseconds, or for ever: what a loop with a wrong exit condition does to a server. */
+/** Blocks for `forMs` milliseconds, or forever: a loop with a wrong exit condition. */
 export function spin(forMs: number = Number.POSITIVE_INFINITY): number {
   const end = performance.now() + forMs
   let turns = 0

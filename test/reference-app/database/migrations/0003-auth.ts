@@ -27,7 +27,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .createTable('referrals')
     .addColumn('id', 'integer', (column) => column.generatedAlwaysAsIdentity().primaryKey())
     .addColumn('referrer_id', 'integer', (column) => column.notNull().references('auth_users.id').onDelete('cascade'))
-    // Nobody is referred twice.
+    // A user can be referred only once.
     .addColumn('referred_id', 'integer', (column) =>
       column.notNull().unique().references('auth_users.id').onDelete('cascade'),
     )

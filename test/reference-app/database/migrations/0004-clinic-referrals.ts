@@ -41,7 +41,7 @@ async function createCatalogue(db: Kysely<unknown>): Promise<void> {
   await db.schema.createIndex('test_types_test_id').on('test_types').column('test_id').execute()
 }
 
-/** `referrals` is taken: by those of users, in `auth`. */
+/** The name `referrals` is taken by those of users, in `auth`. */
 async function createReferrals(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('clinic_referrals')
@@ -53,11 +53,11 @@ async function createReferrals(db: Kysely<unknown>): Promise<void> {
       column.notNull().defaultTo('pending').check(sql`status in ('pending', 'accepted', 'completed', 'cancelled')`),
     )
     .addColumn('note', 'text')
-    // Whole milliseconds: a page goes on where the last one ended, and JavaScript knows no shorter time.
+    // Whole milliseconds, the precision of JavaScript: a page continues where the last one ended.
     .addColumn('created_at', sql`timestamptz(3)`, (column) => column.notNull().defaultTo(sql`now()`))
     .addColumn('updated_at', sql`timestamptz(3)`, (column) => column.notNull().defaultTo(sql`now()`))
     .execute()
-  // Each list, with and without its filter, in its own order: a page is read off the index.
+  // An index for each list, with and without its filter, in its order.
   for (const owner of ['practitioner_id', 'facility_id']) {
     await db.schema
       .createIndex(`clinic_referrals_${owner}`)

@@ -4,7 +4,8 @@ import { sql } from 'kysely'
 const AUDIT_TABLES = ['security_events', 'user_activity']
 
 /**
- * What is deferred may come twice, with the same id: the audit tables take that for their key, and so keep one row. A referrer is told how many he has brought.
+ * Deferred items may arrive twice with the same id, which becomes the key of the audit tables. A
+ * letter tells a referrer how many users they have referred.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   for (const table of AUDIT_TABLES) {
@@ -27,7 +28,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 export async function down(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('auth_users').dropColumn('referral_count').execute()
   for (const table of AUDIT_TABLES) {
-    // The new ids are no numbers; in the old table they said nothing but which row is which.
+    // The new ids are not numbers; the old ones had no meaning.
     await db.schema.alterTable(table).dropColumn('id').execute()
     await db.schema
       .alterTable(table)

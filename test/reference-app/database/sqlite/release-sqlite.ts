@@ -19,8 +19,9 @@ const MIGRATIONS = {
 }
 
 /**
- * Makes the file and its directory where they are missing, and migrates. All migrations are one transaction, which begins by taking the file's write
- * lock: of several at once one works, the others wait and find it done.
+ * Creates the file and its directory if missing, and migrates. All migrations are one transaction
+ * that starts with the write lock of the file: of several processes one works, the others wait and
+ * find it done.
  */
 export function migrateSqlite(path: string): Promise<MigrationReport> {
   mkdirSync(dirname(path), { recursive: true })
@@ -52,7 +53,10 @@ async function usingDatabase<Result>(
   }
 }
 
-/** Takes the lock only when there is something to do: a release that finds all in place keeps nobody who is served waiting. */
+/**
+ * Locks the file only if there is something to do, so that a release without work does not block
+ * requests.
+ */
 async function seed(db: Kysely<SqliteTables>): Promise<number> {
   if ((await usersIn(db)).length >= SEED_USERS.length) return 0
   return db.transaction().execute(async (tx) => {

@@ -1,7 +1,10 @@
 import type { Generated } from 'kysely'
 import type { SecurityEvent } from '../schema.ts'
 
-/** The login's tables over SQLite, as its migrations leave them. Times are texts in UTC: `2026-01-31T09:30:00.000Z`. */
+/**
+ * The tables of the login in SQLite, after all migrations. Times are UTC strings:
+ * `2026-01-31T09:30:00.000Z`.
+ */
 export interface SqliteTables {
   users: UsersTable
   sessions: SessionsTable
@@ -19,7 +22,7 @@ interface UsersTable {
 }
 
 interface SessionsTable {
-  /** SHA-256 of the token: who reads this table cannot sign in with it. */
+  /** SHA-256 of the token: a reader of this table cannot sign in with it. */
   token_hash: Uint8Array
   user_id: number
   created_at: Generated<string>
@@ -27,12 +30,12 @@ interface SessionsTable {
 }
 
 interface SecurityEventsTable {
-  /** Of the work by which it was written. */
+  /** The id of the deferred item that wrote the row. */
   id: string
   event: SecurityEvent
-  /** Null when nobody of that name is known. */
+  /** Null if the name is unknown. */
   user_id: number | null
-  /** As it was typed. */
+  /** As entered. */
   username: string
   ip: string
   user_agent: string
@@ -40,7 +43,7 @@ interface SecurityEventsTable {
 }
 
 interface UserActivityTable {
-  /** Of the work by which it was written. */
+  /** The id of the deferred item that wrote the row. */
   id: string
   user_id: number
   activity: 'login' | 'logout'

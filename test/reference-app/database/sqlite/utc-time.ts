@@ -1,15 +1,16 @@
 import type { RawBuilder } from 'kysely'
 import { sql } from 'kysely'
 
-// As `Date.prototype.toISOString` writes it, so that texts sort as times do, and JSON is the same over either database.
+// In the format of `Date.prototype.toISOString`, which sorts by time and makes the JSON of both
+// databases equal.
 const FORM = sql.lit('%Y-%m-%dT%H:%M:%fZ')
 
-/** The time of the statement, as a text in UTC. */
+/** The time of the statement, as a UTC string. */
 export function utcNow(): RawBuilder<string> {
   return sql<string>`strftime(${FORM}, 'now')`
 }
 
-/** So many seconds after it. */
+/** The time of the statement plus some seconds. */
 export function utcIn(seconds: number): RawBuilder<string> {
   return sql<string>`strftime(${FORM}, 'now', ${`+${seconds} seconds`})`
 }

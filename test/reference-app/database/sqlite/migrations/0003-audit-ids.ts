@@ -6,7 +6,10 @@ import { up as createAudit, down as dropAudit } from './0002-security-events-and
 const EVENT_COLUMNS = sql.raw('event, user_id, username, ip, user_agent, created_at')
 const ACTIVITY_COLUMNS = sql.raw('user_id, activity, created_at')
 
-/** What is deferred may come twice, with the same id: the audit tables take that for their key, and so keep one row. SQLite changes no type of a column: the tables are made anew. */
+/**
+ * Deferred items may arrive twice with the same id, which becomes the key of the audit tables.
+ * SQLite cannot change the type of a column, so the tables are recreated.
+ */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await setAside(db)
   await db.schema
