@@ -109,7 +109,7 @@ async function referred(username: string): Promise<void> {
 }
 
 for (const [name, path] of Object.entries(PATHS)) {
-  test(`${name}: a returning user gets himself and his keys, and is stamped`, async () => {
+  test(`${name}: a returning user gets their data and keys, and last_seen_at is updated`, async () => {
     const identity = seeded(7)
     const earlier = (await rowOf(identity.username)).last_seen_at
     await db
@@ -136,7 +136,7 @@ for (const [name, path] of Object.entries(PATHS)) {
     assert.deepEqual([answer.newApiKey, answer.referral, answer.degraded], [null, null, false])
   })
 
-  test(`${name}: whoever is not known is signed up, with a key told once and kept as a hash`, async () => {
+  test(`${name}: a new user is signed up, with a key shown once and stored as a hash`, async () => {
     const identity = stranger()
     const first = await auth(path, identity)
     assert.equal(first.user.isNew, true)
@@ -177,7 +177,7 @@ for (const [name, path] of Object.entries(PATHS)) {
     assert.deepEqual(await rowOf(mine.username), row)
   })
 
-  test(`${name}: a referral is recorded once, at sign-up, counts for who referred, and its letter is ${name === 'before' ? 'in the outbox' : 'sent'}`, async () => {
+  test(`${name}: a referral is recorded once, at sign-up, counts for the referrer, and its letter is ${name === 'before' ? 'in the outbox' : 'sent'}`, async () => {
     const referrer = seededAuthUser(name === 'before' ? 5 : 6)
     const identity = { ...stranger(), referralCode: referrer.referralCode }
     const first = await auth(path, identity)
@@ -204,13 +204,13 @@ for (const [name, path] of Object.entries(PATHS)) {
     )
   })
 
-  test(`${name}: an unknown referral code does not stand in the way`, async () => {
+  test(`${name}: an unknown referral code is ignored`, async () => {
     const { user, referral, degraded } = await auth(path, { ...stranger(), referralCode: 'NOBODYHAS1' })
     const told = name === 'before' ? 'unknown code' : 'accepted'
     assert.deepEqual([user.isNew, referral, degraded], [true, told, false])
   })
 
-  test(`${name}: a bad body is a 400 that says what is wrong`, async () => {
+  test(`${name}: an invalid body is a 400 that says what is wrong`, async () => {
     const good = stranger()
     for (const bad of [
       {},
@@ -227,7 +227,7 @@ for (const [name, path] of Object.entries(PATHS)) {
   })
 }
 
-test('the queries of each case, counted on the wire: 3–4 and 6–12 before; 0 for who is remembered, 1 and 2 after, and 3 more when a referral is answered', async () => {
+test('queries per case on the wire: 3–4 and 6–12 before; 0 for a cached user, 1 and 2 after, and 3 more after the response to a referral', async () => {
   const counted: Record<string, number[]> = {}
   await quiet()
   for (const [name, path] of Object.entries(PATHS)) {
@@ -254,14 +254,14 @@ test('the queries of each case, counted on the wire: 3–4 and 6–12 before; 0 
   assert.equal((outside.status().queries ?? 0) - had, 5)
 })
 
-test('after: of two sign-ups of one identity at once, one makes the user and both are answered', async () => {
+test('after: of two concurrent sign-ups of one identity, one creates the user and both succeed', async () => {
   const identity = stranger()
   const answers = await Promise.all([0, 1, 2, 3].map(() => auth(PATHS.after, identity)))
   assert.equal(new Set(answers.map(({ user }) => user.id)).size, 1)
   assert.equal(answers.filter(({ user }) => user.isNew).length, 1)
 })
 
-test("after: a name that is somebody else's is remembered; to try it again takes one query, and to sign in with it none", async () => {
+test('after: a name of another user is cached; trying it again takes one query, and signing in with it none', async () => {
   await auth(PATHS.after, seeded(103))
   const other = { ...stranger(), username: seeded(103).username }
   const tried = async (): Promise<number> => {
@@ -275,7 +275,7 @@ test("after: a name that is somebody else's is remembered; to try it again takes
   assert.equal((await auth(PATHS.after, { ...other, username: stranger().username })).user.isNew, true)
 })
 
-test('after: that nobody has an identity is forgotten when somebody signs up with it, and what he was when he is linked', async () => {
+test('after: a sign-up invalidates a cached unknown identity, and linking invalidates a cached user', async () => {
   const identity = stranger()
   assert.equal((await ask(PATHS.after, { ...identity, username: seeded(3).username })).status, 409)
   assert.equal((await auth(PATHS.after, identity)).user.isNew, true)
@@ -287,7 +287,7 @@ test('after: that nobody has an identity is forgotten when somebody signs up wit
   assert.deepEqual(await auth(PATHS.after, linked), first)
 })
 
-test('while a table hangs every request is answered in time after, and none before; then all is well again', async () => {
+test('while a table hangs, every request after and none before is answered in time; then both recover', async () => {
   const remembered = await auth(PATHS.after, seeded(1))
   await outside.order({ hangTable: 'auth_users', hangFor: LONG_HANG })
   let settledBefore = 0
@@ -324,7 +324,7 @@ test('while a table hangs every request is answered in time after, and none befo
   assert.equal((await auth(PATHS.after, seeded(201))).degraded, false)
 })
 
-test('after: without the table of keys there is an answer, which says that the keys are missing, and is not remembered', async () => {
+test('after: without the table of keys a response says that the keys are missing, and is not cached', async () => {
   const remembered = await auth(PATHS.after, seeded(7))
   await outside.order({ hangTable: 'api_keys', hangFor: LONG_HANG })
   assert.deepEqual(await auth(PATHS.after, seeded(7)), remembered)
@@ -338,7 +338,7 @@ test('after: without the table of keys there is an answer, which says that the k
   assert.ok(await waitUntil(whole, ms(30_000), ms(20)), 'the keys are still missing')
 })
 
-test('after: a referral is written down once its user is there, before the other workers are told of him', async () => {
+test('after: a referral is persisted once its user exists, before other workers invalidate their caches', async () => {
   const limits = authLimits()
   const users = rememberUsers(db, { redis: undefined, withKeysTimeout: limits.withKeys, onEvent: () => {} })
   const steps: string[] = []
@@ -359,7 +359,7 @@ test('after: a referral is written down once its user is there, before the other
   assert.deepEqual(steps, ['pushed REF0008', 'forgotten'])
 })
 
-test('after: a letter that was given up does not go out later, beside the one in its place', async () => {
+test('after: a letter that timed out is not sent later besides its retry', async () => {
   const about = (await rowOf(seeded(9).username)).id
   await db
     .insertInto('email_outbox')
@@ -383,7 +383,7 @@ test('after: a letter that was given up does not go out later, beside the one in
   }
 })
 
-test('after: whoever signs up does not wait for his referral; it is recorded, and its letter sent, once both can be', async () => {
+test('after: a sign-up does not wait for its referral, which is recorded, with its letter sent, once possible', async () => {
   await outside.order({ hangTable: 'email_outbox', hangFor: LONG_HANG, mail: 'fail' })
   const identity = { ...stranger(), referralCode: 'REF0002' }
   const answer = await auth(PATHS.after, identity)

@@ -9,7 +9,7 @@ import { SLOW_ROUTES } from './campaigns/generate-routes.ts'
 
 const form = (name: string): string => join(import.meta.dirname, 'campaigns', `${name}.ts`)
 
-test('before: the dashboard is killed at its boot limit, in the midst of its imports, and its file is named', async () => {
+test('before: the dashboard is killed at its boot timeout during its imports', async () => {
   await using server = await startServer({
     entry: form('before'),
     settings: { workers: 1, bootTimeout: '4s' },
@@ -21,7 +21,7 @@ test('before: the dashboard is killed at its boot limit, in the midst of its imp
   assert.ok((incident?.stalledForMs ?? 0) >= 4_000, `killed after ${incident?.stalledForMs} ms`)
 })
 
-test('after: the dashboard serves what is asked for first while most is not loaded, and loads at once what is asked for', async () => {
+test('after: the dashboard serves critical routes before the rest is loaded, and loads a requested route at once', async () => {
   await using server = await startServer({ entry: form('after'), settings: { workers: 1 } })
   for (const path of ['/api/me', '/api/brands', '/api/campaigns', '/api/users', '/statusz', '/health']) {
     assert.equal((await request(`${server.url}${path}`)).status, 200, path)

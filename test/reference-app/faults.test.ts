@@ -54,7 +54,7 @@ async function locks(): Promise<number> {
   return rows[0]?.n ?? 0
 }
 
-test('faults are ordered, told, replaced and ended over HTTP', async () => {
+test('faults are ordered, shown, replaced and ended over HTTP', async () => {
   const ordered = await order('PUT', { queryDelay: [1, 2], hangTable: 'api_keys', hangFor: 60_000, partner: 'slow' })
   assert.equal(ordered.status, 200)
   const { queryDelay, hangTable, hangLeft, partner } = (await order('GET')).body
@@ -69,13 +69,13 @@ test('faults are ordered, told, replaced and ended over HTTP', async () => {
   assert.ok(await waitUntil(async () => (await locks()) === 0, LIMIT, ms(10)))
 })
 
-test('a table hangs no longer than it was told to', async () => {
+test('a table hangs no longer than ordered', async () => {
   await order('PUT', { hangTable: 'api_keys', hangFor: 50 })
   assert.ok(await waitUntil(async () => (await locks()) === 0, LIMIT, ms(10)))
   assert.equal(outside.status().hangTable, null)
 })
 
-test('a fault that cannot be had is refused with a code, and leaves none behind', async () => {
+test('an impossible fault is rejected with a code, and leaves no fault active', async () => {
   const unknown = await order('PUT', { hangTable: 'no_such_table', partner: 'fail' })
   assert.deepEqual([unknown.status, unknown.body.code], [409, 'TABLE_UNKNOWN'])
   const reversed = await order('PUT', { queryDelay: [9, 3] })
@@ -95,7 +95,7 @@ test('a fault that cannot be had is refused with a code, and leaves none behind'
   assert.deepEqual([queryDelay, hangTable, partner], [null, null, 'well'])
 })
 
-test('an app without an outside of its own has no faults to order', async () => {
+test('an app without a control server cannot order faults', async () => {
   const alone = buildApp({ databaseUrl: 'postgres://127.0.0.1:1/none', logLevel: 'silent' })
   try {
     const answer = await alone.inject('/try/faults')
@@ -106,7 +106,7 @@ test('an app without an outside of its own has no faults to order', async () => 
   }
 })
 
-test('a delay holds every query back, with and without values, and each is counted once', async () => {
+test('a delay applies to every query, with and without values, and each is counted once', async () => {
   const client = new pg.Client({ connectionString: outside.databaseUrl, connectionTimeoutMillis: 10_000 })
   await client.connect()
   try {
@@ -125,7 +125,7 @@ test('a delay holds every query back, with and without values, and each is count
   }
 })
 
-test('a query cut off behind the delay is cancelled on the server, and its connection is used again', async () => {
+test('a delayed query that times out is cancelled on the server, and its connection is reused', async () => {
   const pool = openGuardedPool({ url: outside.databaseUrl, max: 1, onEvent: () => {} })
   try {
     await pool.query('select 1')
@@ -145,7 +145,7 @@ test('a query cut off behind the delay is cancelled on the server, and its conne
   }
 })
 
-test('closing the outside ends its faults and its ports', async () => {
+test('close ends all faults and ports', async () => {
   const other = await startOutside(database.url)
   await other.order({ hangTable: 'api_keys', hangFor: 60_000 })
   await other.close()
@@ -154,7 +154,7 @@ test('closing the outside ends its faults and its ports', async () => {
   await assert.rejects(fetch(other.partnerUrl))
 })
 
-test('an encrypted database is reached directly, and a delay for it is refused', async () => {
+test('an encrypted database is reached directly, and a delay is rejected', async () => {
   const env = {}
   assert.ok(canProxy('postgres://me@db.example/app', env))
   assert.ok(canProxy('postgresql://me@[::1]:5432/app?sslmode=disable', env))
@@ -175,7 +175,7 @@ test('an encrypted database is reached directly, and a delay for it is refused',
   }
 })
 
-test('faults come from the environment too, and what does not apply is refused by name', () => {
+test('faults are also read from the environment, and an invalid one is rejected by name', () => {
   assert.deepEqual(readFaults({}), {})
   assert.deepEqual(
     readFaults({
@@ -218,7 +218,7 @@ async function framesOf(chunks: readonly Buffer[]): Promise<Frame[]> {
   return frames
 }
 
-test('messages are found however the network cuts them, and no byte is lost', async () => {
+test('messages are found in any chunks, and no byte is lost', async () => {
   const sent = [
     message('', 0, 3, 0, 0, 1, 2, 3),
     message('p', 1),
@@ -245,7 +245,7 @@ test('messages are found however the network cuts them, and no byte is lost', as
   }
 })
 
-test('what cannot be read passes as it comes: a cancel, an encrypted stream, nonsense', async () => {
+test('what cannot be parsed passes unchanged: a cancel request, an encrypted stream, garbage', async () => {
   const cancel = message('', 4, 210, 22, 46, 0, 0, 0, 1, 0, 0, 0, 2)
   const ssl = message('', 4, 210, 22, 47)
   const tls = Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1])

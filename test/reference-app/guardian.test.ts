@@ -55,7 +55,7 @@ async function runOwner(
   throw new Error('the owner ended without a word')
 }
 
-test('the data is kept from one start to the next, and the password is for its owner alone', async () => {
+test('the data is kept between starts, and only its owner can read the password', async () => {
   for (const expected of [undefined, 'kept']) {
     const guard = await startGuard()
     try {
@@ -72,7 +72,7 @@ test('the data is kept from one start to the next, and the password is for its o
   assert.ok(!existsSync(join(directory('kept'), 'data/postmaster.pid')))
 })
 
-test('a second start on the same directory is refused, and told by whom', async () => {
+test('a second start in the same directory is rejected, with the pid of the first', async () => {
   const first = await startGuard()
   const second = await startGuard()
   try {
@@ -89,7 +89,7 @@ test('a second start on the same directory is refused, and told by whom', async 
   }
 })
 
-test('when its owner is killed, the guardian ends PostgreSQL, what it watches, and itself; a start meanwhile waits for it', async () => {
+test('when its owner is killed, the guardian ends PostgreSQL, what it watches, and itself; a new start waits for that', async () => {
   const { owner, guardian, watched } = await runOwner('orphaned')
   const server = postmaster('orphaned')
   owner.kill('SIGKILL')
@@ -103,7 +103,7 @@ test('when its owner is killed, the guardian ends PostgreSQL, what it watches, a
   }
 })
 
-test('a server that survived the kill of everything else is ended by the next start', async () => {
+test('a server that survived when everything else was killed is ended by the next start', async () => {
   const { owner, guardian, watched } = await runOwner('survivor')
   const server = postmaster('survivor')
   process.kill(guardian, 'SIGKILL')
@@ -121,7 +121,7 @@ test('a server that survived the kill of everything else is ended by the next st
   }
 })
 
-test('a postmaster.pid that names a process of somebody else does not stop the start, nor that process', async () => {
+test('a postmaster.pid with a reused pid neither prevents the start nor ends that process', async () => {
   const first = await startGuard()
   await first.openPostgres(directory('stale'), { ephemeral: true })
   const server = postmaster('stale')
@@ -149,7 +149,7 @@ test('a postmaster.pid that names a process of somebody else does not stop the s
   }
 })
 
-test('a database whose making was cut short is made again', async () => {
+test('a database whose creation was interrupted is created again', async () => {
   const path = directory('draft')
   const guard = await startGuard()
   try {
@@ -167,7 +167,7 @@ test('a database whose making was cut short is made again', async () => {
   }
 })
 
-test('data without its password is a clear error', async () => {
+test('data without its password is rejected with a code', async () => {
   rmSync(join(directory('kept'), 'password'))
   const guard = await startGuard()
   try {
@@ -180,7 +180,7 @@ test('data without its password is a clear error', async () => {
   }
 })
 
-test('a server that dies is noticed', async () => {
+test('the death of the server is reported', async () => {
   let lost: (what: string) => void = () => {}
   const said = new Promise<string>((resolve) => {
     lost = resolve
@@ -195,7 +195,7 @@ test('a server that dies is noticed', async () => {
   }
 })
 
-test('of many that find a stale lock, one takes it over', () => {
+test('a stale lock is taken over by one process', () => {
   const path = join(root, 'a-lock')
   const owner: LockOwner = {
     pid: process.pid,

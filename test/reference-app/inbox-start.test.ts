@@ -13,7 +13,7 @@ const AFTER = fileURLToPath(import.meta.resolve('./inbox/after-app.ts'))
 const CONFIG = fileURLToPath(import.meta.resolve('./inbox/punctual.config.ts'))
 
 describe('the start of the inbox', { concurrency: 2 }, () => {
-  it('before: every worker migrates, all are killed at the boot limit, and nothing has been migrated', async () => {
+  it('before: every worker migrates, all are killed at the boot timeout, and nothing has been migrated', async () => {
     await using server = await startServer({
       entry: BEFORE,
       settings: { workers: 2, bootTimeout: '5s' },
@@ -41,7 +41,7 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
     database.close()
   })
 
-  it('after: the release step migrates once, then both workers come up, and the log tells just that, in that order', async () => {
+  it('after: the release step migrates once, then both workers start, and the log shows exactly that, in order', async () => {
     await using server = await startServer({
       entry: AFTER,
       flags: ['--config', CONFIG],

@@ -54,13 +54,13 @@ async function asked(work: () => Promise<unknown>): Promise<{ thread: number; is
 }
 
 for (const [name, path] of Object.entries(PATHS)) {
-  test(`${name}: a discussion whose source was supposed rightly is found at once`, async () => {
+  test(`${name}: a discussion with the right source is found at once`, async () => {
     assert.equal(await sourceOf(await ask(path, THREAD, 'messaging')), 'messaging')
     assert.equal(await sourceOf(await ask(path, ISSUE, 'issue')), 'issue')
     assert.equal(await sourceOf(await ask(path, THREAD)), 'messaging')
   })
 
-  test(`${name}: what the partner says but 422 is passed on as it is, and the other endpoint is not asked`, async () => {
+  test(`${name}: any response of the partner except 422 is passed on, and the other endpoint is not called`, async () => {
     const counts = await asked(async () => {
       assert.equal((await ask(path, NOTHING, 'issue')).status, 404)
       partner.mood = 'fail'
@@ -71,7 +71,7 @@ for (const [name, path] of Object.entries(PATHS)) {
     assert.deepEqual(counts, { thread: 0, issue: 2 })
   })
 
-  test(`${name}: an id or a source that is none is a 400, and the partner is not asked`, async () => {
+  test(`${name}: an invalid id or source is a 400, and the partner is not called`, async () => {
     const counts = await asked(async () => {
       for (const [id, source] of [
         ['0', 'issue'],
@@ -85,7 +85,7 @@ for (const [name, path] of Object.entries(PATHS)) {
     assert.deepEqual(counts, { thread: 0, issue: 0 })
   })
 
-  test(`${name}: a partner that is slow is waited for`, async () => {
+  test(`${name}: a slow partner is waited for`, async () => {
     partner.mood = 'slow'
     assert.equal(await sourceOf(await ask(path, THREAD, 'messaging')), 'messaging')
   })
@@ -107,7 +107,7 @@ test('after: a caller that guessed wrong gets the discussion and its source, and
   assert.deepEqual(second, { thread: 0, issue: 1 })
 })
 
-test('after: a partner that hangs is given up with a 503, and before waits for it', async () => {
+test('after: a partner that hangs causes a 503; before waits for it', async () => {
   partner.mood = 'hang'
   let settled = false
   const leave = new AbortController()
@@ -125,7 +125,7 @@ test('after: a partner that hangs is given up with a 503, and before waits for i
   await early
 })
 
-test('a partner that is not there is a 502, and no partner at all a 503', async () => {
+test('an unreachable partner is a 502, a missing one a 503', async () => {
   for (const [partnerUrl, status] of [
     [`http://127.0.0.1:${await freePort()}`, 502],
     [undefined, 503],

@@ -90,7 +90,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     return fetch(`${base}/me`, { headers: { cookie } })
   }
 
-  test('the right password signs in: the user, the stamp, one row in each audit table', async () => {
+  test('the right password signs in: the user, the time, one row in each audit table', async () => {
     const answer = await signIn({ username: 'ada', password: SEED_PASSWORD })
     assert.equal(answer.status, 200)
     const { user } = (await answer.json()) as Answer
@@ -111,7 +111,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     )
   })
 
-  test('before: the same answers, and both rows are written when the client has his', async () => {
+  test('before: the same responses, with both rows written before the response', async () => {
     const answer = await signIn({ username: 'ada', password: SEED_PASSWORD }, '/before/login')
     assert.equal(answer.status, 200)
     const rows = async (table: string) => (await ask(`select * from ${table} where created_at >= '${begunAt}'`)).length
@@ -121,7 +121,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     assert.equal(await rows('security_events'), 2)
   })
 
-  test('an audit row whose user is gone by now stands in nobody’s way', async () => {
+  test('an audit row of a deleted user blocks no other row', async () => {
     await ask(
       `insert into users (username, password_hash) select 'guest', password_hash from users where username = 'ada'`,
     )
@@ -133,7 +133,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     assert.equal((await audited('user_activity', 1)).length, 1)
   })
 
-  test('the session is a cookie no script can read, and the table holds only its hash', async () => {
+  test('the session is a cookie that scripts cannot read, and the table only has its hash', async () => {
     const answer = await signIn({ username: 'ada', password: SEED_PASSWORD })
     assert.match(
       answer.headers.get('set-cookie') ?? '',
@@ -147,7 +147,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     assert.equal(days, 1)
   })
 
-  test('GET /me tells the user of the session', async () => {
+  test('GET /me returns the user of the session', async () => {
     const answer = await signIn({ username: 'grace', password: SEED_PASSWORD })
     const mine = await me(`theme=dark; ${cookieOf(answer)}; lang=en`)
     assert.equal(mine.status, 200)
@@ -162,7 +162,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     }
   })
 
-  test('POST /logout ends the session, is written down, and may be repeated', async () => {
+  test('POST /logout ends the session, is recorded, and can be repeated', async () => {
     const cookie = cookieOf(await signIn({ username: 'linus', password: SEED_PASSWORD }))
     for (const _ of [1, 2]) {
       const answer = await fetch(`${base}/logout`, { method: 'POST', headers: { cookie } })
@@ -177,7 +177,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     )
   })
 
-  test('an expired session of a user goes when he signs in again', async () => {
+  test('an expired session is deleted when its user signs in again', async () => {
     await signIn({ username: 'linus', password: SEED_PASSWORD })
     await ask(EXPIRE_SESSIONS)
     await signIn({ username: 'linus', password: SEED_PASSWORD })
@@ -201,7 +201,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     assert.equal((await audited('user_activity', 0)).length, 0)
   })
 
-  test('a bad body is a 400 that says what is wrong, and leaves no trace', async () => {
+  test('an invalid body is a 400 that says what is wrong, and is not recorded', async () => {
     const unreadable = await problemOf(await signIn('{"username":'))
     assert.deepEqual([unreadable.status, unreadable.code], [400, 'FST_ERR_CTP_INVALID_JSON_BODY'])
     const bad: [unknown, pointer: string, rule: string][] = [
@@ -255,7 +255,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     assert.ok(await becomes(ended), 'connections are left')
   })
 
-  test('a database that cannot be reached is a 503 that says so and nothing else', async () => {
+  test('an unreachable database is a 503 that reveals nothing else', async () => {
     const lost = buildApp({ databaseUrl: database.lostUrl, logLevel: 'silent' })
     try {
       const answer = await lost.inject({ method: 'POST', url: '/login', payload: { username: 'ada', password: 'x' } })
@@ -267,7 +267,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
     }
   })
 
-  test('a login that the database keeps waiting is a 503 by its limit; all others are served, and afterwards so is the login', async () => {
+  test('a login blocked by the database is a 503 at its timeout; others are served, and then the login too', async () => {
     const hurried = buildApp({ databaseUrl: database.url, logLevel: 'silent', loginTimeout: '300ms' })
     const payload = { username: 'ada', password: SEED_PASSWORD }
     const login = () => hurried.inject({ method: 'POST', url: '/login', payload })

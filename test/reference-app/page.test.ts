@@ -13,7 +13,7 @@ const app = buildApp({
 })
 after(() => app.close())
 
-test('the page is whole, links to the admin server it was told of, and needs nothing from elsewhere', async () => {
+test('the page is complete, links to the configured admin server, and loads nothing from elsewhere', async () => {
   const answer = await app.inject('/')
   assert.equal(answer.statusCode, 200)
   assert.match(String(answer.headers['content-type']), /^text\/html; charset=utf-8/)
@@ -22,7 +22,7 @@ test('the page is whole, links to the admin server it was told of, and needs not
   assert.doesNotMatch(answer.body, /\{\{adminUrl\}\}|(?:src|href)="(?:https?:)?\/\/(?!127\.0\.0\.1:9999)/)
 })
 
-test('over SQLite the page says so, shows what goes with it, and offers only what is there', async () => {
+test('over SQLite the page says so, and offers only what exists', async () => {
   const other = buildApp({ databaseUrl: 'sqlite:/nowhere/login.db', logLevel: 'silent' })
   try {
     const { body } = await other.inject('/')
@@ -37,7 +37,7 @@ test('over SQLite the page says so, shows what goes with it, and offers only wha
   }
 })
 
-test('the policy of the page lets its own style and script run, and nothing else', async () => {
+test('the content security policy allows only the page's own style and script', async () => {
   const { headers, body } = await app.inject('/')
   const policy = String(headers['content-security-policy'])
   assert.match(policy, /^default-src 'none'; /)
@@ -50,14 +50,14 @@ test('the policy of the page lets its own style and script run, and nothing else
   assert.doesNotMatch(body, /\sstyle="|\son[a-z]+="/)
 })
 
-test('every fault the page offers is a route of the app', async () => {
+test('every fault that the page offers is a route of the app', async () => {
   const { body } = await app.inject('/')
   const offered = [...body.matchAll(/data-try="([^"?]+)/g)].map(([, path = '']) => path)
   assert.ok(offered.length >= 5)
   for (const url of offered) assert.ok(app.hasRoute({ method: 'GET', url }), url)
 })
 
-test('every fault outside the app that the page offers is one that may be ordered', async () => {
+test('every outside fault that the page offers can be ordered', async () => {
   const { body } = await app.inject('/')
   const offered = [...body.matchAll(/data-fault='([^']+)'/g)].map(([, fault = '']) => JSON.parse(fault) as object)
   assert.ok(offered.length >= 7)
@@ -68,7 +68,7 @@ test('every fault outside the app that the page offers is one that may be ordere
   }
 })
 
-test('the slow route waits as long as it was told, and a length that is none is a 400', async () => {
+test('the slow route waits as long as requested, and an invalid duration is a 400', async () => {
   const slow = await app.inject('/try/slow?ms=1')
   assert.deepEqual(slow.json(), { waited: 1, pid: process.pid })
   for (const query of ['ms=', 'ms=-1', 'ms=1e3', 'ms=soon', 'ms=1000000', 'other=1']) {
@@ -78,12 +78,12 @@ test('the slow route waits as long as it was told, and a length that is none is 
   }
 })
 
-test('the spin ends when told to', async () => {
+test('the spin ends after the requested time', async () => {
   const answer = await app.inject('/try/spin?ms=20')
   assert.ok(answer.json<{ turns: number }>().turns > 1)
 })
 
-test('the bad regex is right on names, and doubles its work with every letter of what is nearly one', () => {
+test('the bad regex accepts names, and doubles its work with every letter of a near match', () => {
   assert.ok(checkName('ada lovelace'))
   const cost = (letters: number): number => {
     const start = performance.now()
@@ -95,11 +95,11 @@ test('the bad regex is right on names, and doubles its work with every letter of
   assert.ok(least(22) > 10 * least(12))
 })
 
-test('a newcomer gets a connection of his own', async () => {
+test('a newcomer gets a connection of their own', async () => {
   assert.equal((await app.inject('/try/newcomer')).headers.connection, 'close')
 })
 
-test('health needs no database, and an unknown address is a 404 problem', async () => {
+test('the health check needs no database, and an unknown URL is a 404 problem', async () => {
   assert.deepEqual((await app.inject('/health')).json(), { status: 'ok', pid: process.pid })
   const lost = await app.inject('/nowhere?token=secret')
   assert.equal(lost.statusCode, 404)
@@ -107,7 +107,7 @@ test('health needs no database, and an unknown address is a 404 problem', async 
   assert.ok(!lost.body.includes('secret'))
 })
 
-test('an address in the settings must be one', () => {
+test('a URL in the settings must be valid', () => {
   for (const name of ['PARTNER_URL', 'FAULTS_URL']) {
     assert.throws(() => readAppSettings({ DATABASE_URL: 'postgres://x/y', [name]: 'localhost:1' }), {
       code: 'SETTING_INVALID',
@@ -118,7 +118,7 @@ test('an address in the settings must be one', () => {
   assert.equal(partnerUrl, 'http://127.0.0.1:4000')
 })
 
-test('settings that are missing or do not apply are refused by name', () => {
+test('missing and invalid settings are rejected by name', () => {
   assert.throws(() => readAppSettings({}), { details: { name: 'DATABASE_URL', reason: 'missing' } })
   for (const max of ['0', '-1', 'ten', '1.5']) {
     assert.throws(() => readAppSettings({ DATABASE_URL: 'postgres://x/y', DATABASE_POOL_MAX: max }), {

@@ -114,7 +114,7 @@ function randomFrom(seed: number): (below: number) => number {
   }
 }
 
-test('the seed is of the size of the incident, and a second release leaves it alone', async () => {
+test('the seed has the size of the incident, and a second release does not change it', async () => {
   await release(database.url)
   const { rows } = await sql<Record<string, number>>`
     select (select count(*)::int from facilities) as facilities, (select count(*)::int from practitioners) as practitioners,
@@ -145,7 +145,7 @@ test('every foreign key and every filtered column has an index that begins with 
 })
 
 for (const [side, path] of Object.entries(SIDES)) {
-  test(`${side}: a practitioner's pages have each of his referrals once, newest first, with the counts of all`, async () => {
+  test(`${side}: the pages of a practitioner have each of their referrals once, newest first, with total counts`, async () => {
     const rows = await rowsOf('practitioner_id', 11)
     const pages = (await walk(`${path}/referrals/practitioner?practitionerId=11&limit=60`)) as PractitionerPage[]
     assert.deepEqual(
@@ -160,7 +160,7 @@ for (const [side, path] of Object.entries(SIDES)) {
     }
   })
 
-  test(`${side}: a technician's pages have the referrals to his facility, and only those in the state asked for`, async () => {
+  test(`${side}: the pages of a technician have the referrals to their facility in the requested state`, async () => {
     const { facility_id } = await db.selectFrom('technicians').selectAll().where('id', '=', 7).executeTakeFirstOrThrow()
     const rows = await rowsOf('facility_id', facility_id)
     const found = async (filter: string): Promise<number[]> =>
@@ -171,7 +171,7 @@ for (const [side, path] of Object.entries(SIDES)) {
     assert.deepEqual(await found('&status=accepted'), idsOf(rows.filter(({ status }) => status === 'accepted')))
   })
 
-  test(`${side}: a list goes on where it ended, also when referrals come in between`, async () => {
+  test(`${side}: a list continues where it ended, also if referrals are added meanwhile`, async () => {
     const list = `${path}/referrals/practitioner?practitionerId=12&limit=20`
     const whole = idsOf((await walk(list)).flatMap(({ items }) => items))
     const first = await ok<ReferralPage>(list)
@@ -187,7 +187,7 @@ for (const [side, path] of Object.entries(SIDES)) {
   })
 }
 
-test('queries of a page, counted on the wire: one for each row and one more before, the same few after', async () => {
+test('queries per page on the wire: one per row plus one before, a constant few after', async () => {
   const counted: Record<string, number[]> = {}
   for (const [side, path] of Object.entries(SIDES)) {
     for (const list of LISTS) {
@@ -207,7 +207,7 @@ test('queries of a page, counted on the wire: one for each row and one more befo
   })
 })
 
-test('queries for a single one: 5 to 6 before, 1 to 2 after', async () => {
+test('queries for a single referral: 5 to 6 before, 1 to 2 after', async () => {
   const counts: Record<string, number[]> = {}
   for (const [side, path] of Object.entries(SIDES)) {
     const [referral, tested] = await makeReferral('pending', ['pending'])
@@ -220,7 +220,7 @@ test('queries for a single one: 5 to 6 before, 1 to 2 after', async () => {
   assert.deepEqual(counts, { before: [5, 6, 3], after: [1, 2, 2] })
 })
 
-test('both sides give the same JSON, for random data and random questions', async () => {
+test('both sides return the same JSON for random data and requests', async () => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
   const random = randomFrom(seed)
   const pick = <T>(values: readonly T[]): T => values[random(values.length)] as T
@@ -309,7 +309,7 @@ function likeness({ status, text }: Answer): unknown {
   return { answered: status, ...rest, tests: tests?.map(({ id: _, ...each }) => each) }
 }
 
-test('both sides make the same of every change of a referral, and refuse the same', async () => {
+test('both sides accept and reject the same changes of a referral', async () => {
   const changes: object[] = [
     ...STATUSES.map((status) => ({ status })),
     { note: 'new' },
@@ -342,7 +342,7 @@ test('both sides make the same of every change of a referral, and refuse the sam
   assert.deepEqual([...answered.keys()].sort(), [200, 400, 409])
 })
 
-test('both sides make the same of every change of a test, and refuse the same', async () => {
+test('both sides accept and reject the same changes of a test', async () => {
   for (const referral of STATUSES) {
     for (const now of TEST_STATUSES) {
       for (const status of TEST_STATUSES) {
@@ -359,7 +359,7 @@ test('both sides make the same of every change of a test, and refuse the same', 
   }
 })
 
-test('a referral goes its way: accepted, its tests done, completed, and then nothing more', async () => {
+test('a referral is accepted, its tests are done, it is completed, and then does not change', async () => {
   for (const path of Object.values(SIDES)) {
     const [id, tested] = await makeReferral('pending', ['pending'])
     const early = await call(`${path}/referrals/${id}`, { status: 'completed' })
@@ -378,7 +378,7 @@ test('a referral goes its way: accepted, its tests done, completed, and then not
   }
 })
 
-test('what is asked badly is a 400 that says what is wrong, and what is not there a 404', async () => {
+test('an invalid request is a 400 that says what is wrong, an unknown id a 404', async () => {
   const [id, tested] = await makeReferral('pending', ['pending'])
   const badReferrals = [
     {},
@@ -425,7 +425,7 @@ async function expectProblem(status: number, path: string, change?: object): Pro
   assert.doesNotMatch(answer.text, /select|clinic_referrals|pool/)
 }
 
-test('after: of changes that exclude each other, at once, one is made', async () => {
+test('after: of concurrent conflicting changes, one is applied', async () => {
   for (let round = 0; round < 10; round++) {
     const [id, tested] = await makeReferral('accepted', ['in_progress'])
     const tests = await Promise.all(
@@ -445,7 +445,7 @@ test('after: of changes that exclude each other, at once, one is made', async ()
   }
 })
 
-test('after: what somebody else changes at the same time is kept: a change touches only what it names', async () => {
+test('after: a concurrent change of another field is kept: a change only writes what it names', async () => {
   const facilityId = 9
   const others: readonly [change: object, other: string, kept: Partial<Referral>][] = [
     [{ status: 'accepted' }, `note = 'of another'`, { status: 'accepted', note: 'of another' }],
@@ -477,7 +477,7 @@ async function isKeptWaiting(): Promise<boolean> {
   return rows.length > 0
 }
 
-test('after: a page is answered in time also when the table of tests hangs, and says to try again', async () => {
+test('after: a page is answered in time even if the table of tests hangs, with Retry-After', async () => {
   await outside.order({ hangTable: 'referral_tests', hangFor: 120_000 })
   const { status, text } = await call(`${SIDES.after}/referrals/practitioner?practitionerId=1&limit=10`)
   assert.equal(status, 503)
@@ -489,7 +489,7 @@ test('after: a page is answered in time also when the table of tests hangs, and 
   )
 })
 
-test('over SQLite there are no referrals of the clinic', async () => {
+test('over SQLite there are no clinic referrals', async () => {
   const other = buildApp({ databaseUrl: 'sqlite:/nowhere/login.db', logLevel: 'silent' })
   try {
     for (const path of Object.values(SIDES)) {

@@ -55,7 +55,7 @@ function releaseByPunctual(): Promise<Told> {
   })
 }
 
-test('of three that release at once, one migrates and seeds and the others find it done', async () => {
+test('of three concurrent releases, one migrates and seeds, and the others find it done', async () => {
   const told = await Promise.all([releaseByPunctual(), releaseByPunctual(), releaseByPunctual()])
   const migrations = readdirSync(join(import.meta.dirname, 'database/migrations')).map((file) =>
     file.replace('.ts', ''),
@@ -83,7 +83,7 @@ test('a release that runs again changes nothing', async () => {
   assert.deepEqual(await users(), before)
 })
 
-test('a seeded user that is missing comes back, with the same hash', async () => {
+test('a missing seeded user is added again, with the same hash', async () => {
   const grace = () =>
     openDatabase(pool).selectFrom('users').selectAll().where('username', '=', 'grace').executeTakeFirst()
   const before = await grace()
@@ -94,7 +94,7 @@ test('a seeded user that is missing comes back, with the same hash', async () =>
   assert.ok(await verifyPassword(SEED_PASSWORD, now?.password_hash))
 })
 
-test('a seed of users that failed half-way has left nothing half: the next one adds them with their keys', async () => {
+test('a seed that fails midway leaves nothing; the next one adds all users with their keys', async () => {
   const db = openDatabase(pool)
   const keys = async (): Promise<readonly unknown[]> =>
     (await pool.query('select prefix from api_keys join auth_users u on u.id = user_id order by username, prefix')).rows

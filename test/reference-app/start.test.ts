@@ -138,7 +138,7 @@ async function login(port: number): Promise<Response> {
   })
 }
 
-test('npm start serves the login under two workers, tells what it did, and TERM leaves no process', async () => {
+test('npm start serves the login with two workers, prints what it did, and leaves no process after SIGTERM', async () => {
   const { port, admin, flags } = await freePorts()
   const run = start(flags)
   try {
@@ -172,7 +172,7 @@ test('npm start serves the login under two workers, tells what it did, and TERM 
   }
 })
 
-test('npm start, killed, leaves no process either; the next one finds the data and migrates nothing', async () => {
+test('npm start leaves no process after SIGKILL; the next one finds the data and migrates nothing', async () => {
   const first = await freePorts()
   const killed = start(first.flags)
   let run: Run | undefined
@@ -201,7 +201,7 @@ test('npm start, killed, leaves no process either; the next one finds the data a
   }
 })
 
-test('a release before a config file of your own is stopped with npm start, however that ends', async () => {
+test('the release before a config file of your own ends with npm start, even if that is killed', async () => {
   const database = await makeTestDatabase()
   const client = new pg.Client({ connectionString: database.url, connectionTimeoutMillis: 10_000 })
   await client.connect()
@@ -235,7 +235,7 @@ test('a release before a config file of your own is stopped with npm start, howe
   }
 })
 
-test('over SQLite there is the login and no PostgreSQL, and the start and the page say so', async () => {
+test('over SQLite only the login is served, without PostgreSQL, and the start and the page say so', async () => {
   const { port, admin, flags } = await freePorts()
   const file = join(stateDir, 'sqlite', 'login.db')
   const run = start(flags, `sqlite:${relative(process.cwd(), file)}`)
@@ -283,7 +283,7 @@ test('over SQLite there is the login and no PostgreSQL, and the start and the pa
   }
 })
 
-test('a DATABASE_URL that does not apply ends npm start, and the app alone, with one line', async () => {
+test('an invalid DATABASE_URL ends npm start, and the app alone, with one line', async () => {
   const app = fileURLToPath(new URL('app.ts', import.meta.url))
   for (const url of ['sqlite:', 'sqlite::memory:', 'mysql://me:secret@db/app']) {
     const run = start([], url)
@@ -296,7 +296,7 @@ test('a DATABASE_URL that does not apply ends npm start, and the app alone, with
   }
 })
 
-test('a port that is taken ends npm start before anything is started', async () => {
+test('a port in use ends npm start before anything is started', async () => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as AddressInfo
@@ -309,7 +309,7 @@ test('a port that is taken ends npm start before anything is started', async () 
   }
 })
 
-test('a database that cannot be reached is named, without its password', async () => {
+test('an unreachable database is named, without its password', async () => {
   const { flags } = await freePorts()
   const run = start(flags, 'postgres://me:secret@127.0.0.1:1/app')
   assert.equal(await within(LIMIT, 'the refusal', run.exited), 4)

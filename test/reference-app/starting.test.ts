@@ -9,7 +9,7 @@ import { cacheText, tellDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
 import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
 
-test('without flags it is the config file of the app that counts: two workers, for this machine only', async () => {
+test('without flags the config file of the app applies: two workers, this machine only', async () => {
   const flags = readRunFlags([], {})
   assert.deepEqual(flags.args, ['--config', RELEASE_CONFIG])
   const { default: config } = await import('./punctual.config.ts')
@@ -17,26 +17,26 @@ test('without flags it is the config file of the app that counts: two workers, f
   assert.deepEqual([flags.port, flags.adminPort, flags.stateDir], [3000, 9464, '.punctual'])
 })
 
-test('a flag wins over a variable', () => {
+test('a flag overrides a variable', () => {
   const env = { PUNCTUAL_WORKERS: '3', PUNCTUAL_PORT: '4000', HOST: '0.0.0.0' }
   const flags = readRunFlags(['--port=5000', '--admin-port', '9000'], env)
   assert.deepEqual(flags.args, ['--config', RELEASE_CONFIG, '--port=5000', '--admin-port', '9000'])
   assert.deepEqual([flags.host, flags.port, flags.adminPort], ['0.0.0.0', 5000, 9000])
 })
 
-test('what stands behind -- belongs to the app', () => {
+test('arguments after -- belong to the app', () => {
   const flags = readRunFlags(['--', '--port', '7'], {})
   assert.equal(flags.port, 3000)
   assert.deepEqual(flags.args, ['--config', RELEASE_CONFIG, '--', '--port', '7'])
 })
 
-test('a config file that is named takes the place of that of the app', () => {
+test('a given config file replaces that of the app', () => {
   const flags = readRunFlags(['--config', 'mine.ts'], {})
   assert.ok(flags.hasConfig)
   assert.deepEqual(flags.args, ['--config', 'mine.ts'])
 })
 
-test('a port that is taken is refused with its flag; a free one and a nonsensical one are not', async () => {
+test('a port in use is rejected with its flag; a free and an invalid one are not', async () => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as AddressInfo
@@ -54,18 +54,18 @@ test('a port that is taken is refused with its flag; a free one and a nonsensica
   await checkPort('127.0.0.1', Number.NaN, '--port', 'the app')
 })
 
-test('the text of an error that ends a command has its code in brackets', () => {
+test('an error that ends a command has its code in brackets', () => {
   assert.equal(tellWithCode(new AppError('PORT_TAKEN', 'port 1 is taken')), 'port 1 is taken (PORT_TAKEN)')
   assert.equal(tellWithCode(new AppError('DATABASE_IN_USE', 'In use.')), 'In use (DATABASE_IN_USE).')
   assert.equal(tellWithCode(new Error('it failed')), 'it failed')
 })
 
-test('the text for the cache says whether there is a Redis, and not its password', () => {
+test('the line about the cache says whether there is a Redis, without its password', () => {
   assert.equal(cacheText(undefined), 'in the memory of each worker alone (REDIS_URL has them share one)')
   assert.equal(cacheText('redis://me:secret@r:6379'), 'in the memory of each worker, and in Redis at r:6379')
 })
 
-test('the texts of a release say what was done now, and what was there', () => {
+test('the lines of a release say what was done and what already existed', () => {
   const database = 'PostgreSQL 18.4'
   assert.equal(
     tellMigrations({ database, migrations: ['0001-a', '0002-b'], migrationMs: 1_200 }),
@@ -79,7 +79,7 @@ test('the texts of a release say what was done now, and what was there', () => {
   assert.equal(tellSeed({ seeded: 0, seedMs: 3 }), 'all users are there')
 })
 
-test('addresses are told as a browser wants them, and no password is told', () => {
+test('addresses are formatted for a browser, without passwords', () => {
   assert.equal(urlOf('0.0.0.0', 3000), 'http://127.0.0.1:3000')
   assert.equal(urlOf('::1', 3000), 'http://[::1]:3000')
   assert.equal(tellDatabase('postgres://me:secret@db.example/app'), 'db.example:5432/app')

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { SettingError } from '../app-error.ts'
 import { databaseUrlOf, readDatabaseUrl } from './database-url.ts'
 
-test('a PostgreSQL is told from a SQLite file, whose path becomes absolute', () => {
+test('PostgreSQL and SQLite URLs are distinguished, and a path becomes absolute', () => {
   for (const url of ['postgres://me:secret@db/app', 'postgresql://db/app']) {
     assert.deepEqual(readDatabaseUrl(url), { kind: 'postgres', url })
   }
@@ -13,12 +13,12 @@ test('a PostgreSQL is told from a SQLite file, whose path becomes absolute', () 
   }
 })
 
-test('what was read can be passed on', () => {
+test('a parsed URL can be formatted again', () => {
   for (const url of ['postgres://db/app', 'sqlite:/var/lib/app.db'])
     assert.equal(databaseUrlOf(readDatabaseUrl(url)), url)
 })
 
-test('an address that is none gets one line of message with a reason, and without a password', () => {
+test('an invalid URL is rejected with a one-line message and a reason, without its password', () => {
   const bad: [string, string][] = [
     ['sqlite:', 'no-file'],
     ['sqlite: ', 'no-file'],

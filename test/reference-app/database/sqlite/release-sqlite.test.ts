@@ -22,7 +22,7 @@ before(() => {
 })
 after(() => rmSync(directory, { recursive: true, force: true }))
 
-test('of three releases at once, one migrates, one seeds and the others find it done; the file and its directory are made', async () => {
+test('of three concurrent releases, one migrates, one seeds, and the others find it done; the file and its directory are created', async () => {
   const reports = await Promise.all([release(url), release(url), release(url)])
   const migrated = reports.filter(({ migrations }) => migrations.length > 0)
   assert.deepEqual(
@@ -48,7 +48,7 @@ test('a release that runs again changes nothing', async () => {
   assert.deepEqual(await users(), had)
 })
 
-test('a migration that fails leaves nothing behind, and is named', async () => {
+test('a migration that fails leaves nothing, and is named', async () => {
   const taken = join(directory, 'taken.db')
   const db = openSqliteDatabase('release', taken)
   try {
@@ -66,7 +66,7 @@ test('a migration that fails leaves nothing behind, and is named', async () => {
   }
 })
 
-test('the fault that locks the file keeps writes out and lets reads in, until it is released', async () => {
+test('a locked file blocks writes and allows reads until it is released', async () => {
   const db = openSqliteDatabase('release', path)
   const touch = () =>
     withQueryTimeout('touch', '300ms', () => db.updateTable('users').set({ last_login_at: null }).execute())
