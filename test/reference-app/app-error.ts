@@ -19,7 +19,7 @@ export class SettingError extends AppError {
 }
 
 /** Formats the error that ends a command, with its code if it has one. */
-export function tellWithCode(error: Error): string {
+export function formatError(error: Error): string {
   const { message } = error
   if (!(error instanceof AppError)) return message
   return message.endsWith('.') ? `${message.slice(0, -1)} (${error.code}).` : `${message} (${error.code})`

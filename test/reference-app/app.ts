@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
-import { tellWithCode } from './app-error.ts'
+import { formatError } from './app-error.ts'
 import { readAppSettings } from './app-settings.ts'
 import { type AppSettings, buildApp } from './build-app.ts'
 
@@ -25,7 +25,7 @@ function readSettings(): AppSettings {
     return readAppSettings(process.env)
   } catch (error) {
     if (!alone || !(error instanceof Error)) throw error
-    console.error(tellWithCode(error))
+    console.error(formatError(error))
     process.exit(2)
   }
 }

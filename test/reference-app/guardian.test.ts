@@ -117,7 +117,7 @@ test('a server that survived when everything else was killed is ended by the nex
     assert.deepEqual(await ask(url, 'select 1 as one'), [{ one: 1 }])
   } finally {
     await next.stop()
-    await endProcess(watched, [{ signal: 'SIGKILL', limit: ms(5_000) }])
+    await endProcess(watched, [{ signal: 'SIGKILL', timeout: ms(5_000) }])
   }
 })
 
@@ -145,7 +145,7 @@ test('a postmaster.pid with a reused pid neither prevents the start nor ends tha
       await next.stop()
     }
   } finally {
-    await endProcess(stranger.pid ?? 0, [{ signal: 'SIGKILL', limit: ms(5_000) }])
+    await endProcess(stranger.pid ?? 0, [{ signal: 'SIGKILL', timeout: ms(5_000) }])
   }
 })
 
@@ -189,7 +189,7 @@ test('the death of the server is reported', async () => {
   try {
     await guard.openPostgres(directory('dies'), { ephemeral: true })
     process.kill(postmaster('dies'), 'SIGKILL')
-    assert.equal(await within(ms(30_000), 'the word of it', said), 'PostgreSQL')
+    assert.equal(await within(ms(30_000), 'the report', said), 'PostgreSQL')
   } finally {
     await guard.stop()
   }

@@ -37,7 +37,7 @@ test('over SQLite the page says so, and offers only what exists', async () => {
   }
 })
 
-test('the content security policy allows only the page's own style and script', async () => {
+test('the content security policy allows only the style and script of the page', async () => {
   const { headers, body } = await app.inject('/')
   const policy = String(headers['content-security-policy'])
   assert.match(policy, /^default-src 'none'; /)

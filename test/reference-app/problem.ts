@@ -79,20 +79,20 @@ export function answerWithProblems(app: FastifyInstance): void {
     request.log.error({ err: error }, 'request failed')
     if (isDatabaseAway(error)) {
       reply.header('retry-after', '5')
-      return sendProblem(reply, problem(503, 'The database cannot be reached. Try again in a few seconds.'))
+      return sendProblem(reply, problem(503, 'The database is unavailable. Try again in a few seconds.'))
     }
-    return sendProblem(reply, problem(500, 'Something went wrong on our side. It has been written down.'))
+    return sendProblem(reply, problem(500, 'An internal error occurred. It was logged.'))
   })
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, problem(404, `There is nothing at ${request.method} ${request.url.split('?', 1)[0]}.`)),
+    sendProblem(reply, problem(404, `${request.method} ${request.url.split('?', 1)[0]} does not exist.`)),
   )
 }
 
 /** Clients match `type`; the name of the wait stays in the log. */
 function passingProblem(error: PunctualError): Problem {
   const detail = isTimeout(error)
-    ? 'Something needed for the answer took too long, and was given up. Try again in a moment.'
-    : 'This request could not be finished now. Try again in a moment.'
+    ? 'A service needed for the response timed out. Try again in a moment.'
+    : 'The request cannot be completed now. Try again in a moment.'
   const type = `urn:punctual:error:${error.code.slice('PUNCTUAL_'.length).toLowerCase().replaceAll('_', '-')}`
   return { ...problem(503, detail), type }
 }

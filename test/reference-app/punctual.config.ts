@@ -15,16 +15,16 @@ const config: PunctualConfig = defineConfig({
       run: async ({ log }) => {
         // Imported by the step only, because the arbiter also reads this file and needs no
         // database.
-        const [{ migrateDatabase }, { tellMigrations }] = await importRelease()
-        log(tellMigrations(await migrateDatabase(directUrl())))
+        const [{ migrateDatabase }, { formatMigrations }] = await importRelease()
+        log(formatMigrations(await migrateDatabase(directUrl())))
       },
       timeout: '8m',
     },
     {
       name: 'seed',
       run: async ({ log }) => {
-        const [{ seedDatabase }, { tellSeed }] = await importRelease()
-        log(tellSeed(await seedDatabase(directUrl())))
+        const [{ seedDatabase }, { formatSeed }] = await importRelease()
+        log(formatSeed(await seedDatabase(directUrl())))
       },
       timeout: '3m',
     },

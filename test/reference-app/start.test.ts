@@ -12,7 +12,7 @@ import pg from 'pg'
 import type { Status } from '../../src/diagnostics/status.ts'
 import { ms } from '../../src/resilience/duration.ts'
 import { freePort } from '../process/support/free-port.ts'
-import { tellMigrations, tellSeed } from './database/release-report.ts'
+import { formatMigrations, formatSeed } from './database/release-report.ts'
 import { endProcess, identifyProcess } from './guardian/process-identity.ts'
 import { waitUntil, within } from './guardian/wait-until.ts'
 import { cacheText } from './starting/announce.ts'
@@ -95,7 +95,7 @@ async function untilReady(run: Run): Promise<void> {
 
 /** Kills what is left of them. */
 async function end(...runs: readonly (Run | undefined)[]): Promise<void> {
-  for (const run of runs) await endProcess(run?.child.pid ?? 0, [{ signal: 'SIGKILL', limit: LIMIT }])
+  for (const run of runs) await endProcess(run?.child.pid ?? 0, [{ signal: 'SIGKILL', timeout: LIMIT }])
 }
 
 async function freePorts(): Promise<{ port: number; admin: number; flags: string[] }> {
@@ -188,8 +188,8 @@ test('npm start leaves no process after SIGKILL; the next one finds the data and
     const migrate = stepOutput(run, 'migrate')
     if (migrate !== undefined) {
       const database = migrate.split(':')[0] ?? ''
-      assert.equal(migrate, tellMigrations({ database, migrations: [], migrationMs: 0 }))
-      assert.equal(stepOutput(run, 'seed'), tellSeed({ seeded: 0, seedMs: 0 }))
+      assert.equal(migrate, formatMigrations({ database, migrations: [], migrationMs: 0 }))
+      assert.equal(stepOutput(run, 'seed'), formatSeed({ seeded: 0, seedMs: 0 }))
     } else assert.equal(await releaseState(admin), 'skipped')
     assert.equal((await login(port)).status, 200)
     const mine = await pidsOf(admin)
@@ -287,7 +287,7 @@ test('an invalid DATABASE_URL ends npm start, and the app alone, with one line',
   const app = fileURLToPath(new URL('app.ts', import.meta.url))
   for (const url of ['sqlite:', 'sqlite::memory:', 'mysql://me:secret@db/app']) {
     const run = start([], url)
-    assert.equal(await within(LIMIT, 'the refusal', run.exited), 2)
+    assert.equal(await within(LIMIT, 'the rejection', run.exited), 2)
     assert.match(run.output(), /^npm start: DATABASE_URL .*\(SETTING_INVALID\)\.\n$/)
     assert.doesNotMatch(run.output(), /secret/)
     const alone = spawnSync(process.execPath, [app], { env: { ...process.env, DATABASE_URL: url }, encoding: 'utf8' })
@@ -302,7 +302,7 @@ test('a port in use ends npm start before anything is started', async () => {
   const { port } = other.address() as AddressInfo
   try {
     const run = start(['--port', String(port), '--admin-port', '0'])
-    assert.equal(await within(LIMIT, 'the refusal', run.exited), 2)
+    assert.equal(await within(LIMIT, 'the rejection', run.exited), 2)
     assert.ok(run.output().includes(String(port)) && run.output().includes('(PORT_TAKEN)'), run.output())
   } finally {
     await new Promise((resolve) => other.close(resolve))
@@ -312,7 +312,7 @@ test('a port in use ends npm start before anything is started', async () => {
 test('an unreachable database is named, without its password', async () => {
   const { flags } = await freePorts()
   const run = start(flags, 'postgres://me:secret@127.0.0.1:1/app')
-  assert.equal(await within(LIMIT, 'the refusal', run.exited), 4)
+  assert.equal(await within(LIMIT, 'the rejection', run.exited), 4)
   assert.match(run.output(), /^punctual: .*127\.0\.0\.1:1\/app.*ECONNREFUSED.*\(PUNCTUAL_RELEASE_FAILED\)$/m)
   assert.match(run.output(), /^npm start: .*127\.0\.0\.1:1\/app.*DATABASE_URL/m)
   assert.doesNotMatch(run.output(), /secret/)

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../../src/resilience/duration.ts'
-import { tellWithCode } from './app-error.ts'
+import { formatError } from './app-error.ts'
 import { type DatabaseAddress, databaseUrlOf, readDatabaseUrl } from './database/database-url.ts'
 import { inUseError, isStartAlive, lockHolder } from './guardian/directory-lock.ts'
 import type { Guard } from './guardian/guard.ts'
@@ -12,7 +12,7 @@ import { startGuard } from './guardian/guard.ts'
 import { within } from './guardian/wait-until.ts'
 import { readFaults } from './outside/faults.ts'
 import { type Outside, startOutside } from './outside/outside.ts'
-import { announceReady, announceReleased, cacheText, say, tellDatabase } from './starting/announce.ts'
+import { announceReady, announceReleased, cacheText, formatDatabase, say } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
 import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
 import type { StartSignal } from './starting/signals.ts'
@@ -49,7 +49,8 @@ let outside: Outside | undefined
 let stopAsked: StartSignal | undefined
 
 async function start(given: readonly string[]): Promise<number> {
-  if (!existsSync(PUNCTUAL)) throw new StartFailure(`${PUNCTUAL} is missing: this is no whole checkout of Punctual.`, 1)
+  if (!existsSync(PUNCTUAL))
+    throw new StartFailure(`${PUNCTUAL} is missing: the checkout of Punctual is incomplete.`, 1)
   if (given.includes('--help') || given.includes('-h')) return run(['run', '--help'], process.env).ended
   const flags = readRunFlags(given, process.env)
   const faults = await attempt(2, async () => readFaults(process.env))
@@ -57,7 +58,7 @@ async function start(given: readonly string[]): Promise<number> {
   // The directory of our own PostgreSQL, if we run one.
   const directory = join(resolve(ROOT, flags.stateDir), 'postgres')
   const other = address === undefined ? lockHolder(join(directory, 'lock')) : undefined
-  if (other !== undefined && isStartAlive(other)) throw new StartFailure(tellWithCode(inUseError(other, directory)), 1)
+  if (other !== undefined && isStartAlive(other)) throw new StartFailure(formatError(inUseError(other, directory)), 1)
   if (!flags.hasConfig) {
     await attempt(2, () => checkPort(flags.host, flags.port, '--port', 'the app'))
     await attempt(2, () => checkPort(flags.adminHost, flags.adminPort, '--admin-port', 'the admin server'))
@@ -65,15 +66,15 @@ async function start(given: readonly string[]): Promise<number> {
   guard = await startGuard({
     waiting: (why) => say('database', why),
     lost: (what) => {
-      console.error(`npm start: ${what} is gone unexpectedly; stopping`)
+      console.error(`npm start: ${what} exited unexpectedly; stopping`)
       passOn('SIGTERM')
     },
   })
   const databaseUrl = address === undefined ? await openDatabaseServer(guard, directory) : databaseUrlOf(address)
   if (stopAsked !== undefined) return codeOf(null, stopAsked)
-  say('database', `${address?.kind === 'sqlite' ? 'SQLite' : 'PostgreSQL'} at ${tellDatabase(databaseUrl)}`)
+  say('database', `${address?.kind === 'sqlite' ? 'SQLite' : 'PostgreSQL'} at ${formatDatabase(databaseUrl)}`)
   if (address?.kind === 'sqlite') {
-    say('database', 'the login only: /api/auth and /before/api/auth need PostgreSQL, and are not there')
+    say('database', 'login only: /api/auth and /before/api/auth need PostgreSQL')
   }
   const surroundings = await attempt(1, () => startOutside(databaseUrl))
   outside = surroundings
@@ -91,7 +92,7 @@ async function start(given: readonly string[]): Promise<number> {
   }
   // Faults are for the app, and some need its tables, so they start after the release.
   const orderFaults = (): Promise<void> =>
-    attempt(2, () => surroundings.order(faults), 'the faults of the environment (FAULT_…) cannot be had')
+    attempt(2, () => surroundings.order(faults), 'could not order the faults of the environment (FAULT_…)')
   if (flags.hasConfig) {
     // A config file of your own does not have the release steps of this app.
     const code = await runGuarded(guard, 'release', ['--config', RELEASE_CONFIG], env)
@@ -120,7 +121,7 @@ async function start(given: readonly string[]): Promise<number> {
   if (refused !== undefined) throw refused
   if (code === RELEASE_FAILED && address !== undefined) {
     console.error(
-      `npm start: the release was on ${tellDatabase(databaseUrl)} (DATABASE_URL; unset it to use a PostgreSQL of our own)`,
+      `npm start: the release used ${formatDatabase(databaseUrl)} (DATABASE_URL; unset it to let npm start run PostgreSQL)`,
     )
   }
   return code
@@ -140,7 +141,8 @@ async function openDatabaseServer(guarding: Guard, directory: string): Promise<s
     // Under root, PostgreSQL runs as the user `postgres`, who must be able to enter the directory.
     if (process.getuid?.() === 0) chmodSync(state, statSync(state).mode | 0o011)
   })
-  if (!existsSync(join(directory, 'data'))) say('database', `making one under ${directory} (once, some seconds)`)
+  if (!existsSync(join(directory, 'data')))
+    say('database', `creating one under ${directory} (once, takes some seconds)`)
   return attempt(1, () => guarding.openPostgres(directory))
 }
 
@@ -198,15 +200,15 @@ async function attempt<T>(exitCode: number, work: () => Promise<T>, context?: st
   try {
     return await work()
   } catch (error) {
-    const reason = error instanceof Error ? tellError(error) : String(error)
+    const reason = error instanceof Error ? reasonOf(error) : String(error)
     throw new StartFailure(context === undefined ? reason : `${context}: ${reason}`, exitCode)
   }
 }
 
 // A refused connection to a host with several addresses has no message, but one reason per address.
-function tellError(error: Error): string {
+function reasonOf(error: Error): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(String).join('; ')
-  return tellWithCode(error)
+  return formatError(error)
 }
 
 // A closed terminal or pipe (`npm start | head`) must not prevent an orderly stop.
@@ -223,7 +225,7 @@ try {
 }
 for (const end of [outside?.close, guard?.stop]) {
   try {
-    if (end !== undefined) await within(ms(90_000), 'tidying up', end())
+    if (end !== undefined) await within(ms(90_000), 'the clean-up', end())
   } catch (error) {
     console.error(`npm start: ${error instanceof Error ? error.message : String(error)}`)
   }

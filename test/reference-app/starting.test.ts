@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { freePort } from '../process/support/free-port.ts'
-import { AppError, tellWithCode } from './app-error.ts'
-import { tellMigrations, tellSeed } from './database/release-report.ts'
-import { cacheText, tellDatabase } from './starting/announce.ts'
+import { AppError, formatError } from './app-error.ts'
+import { formatMigrations, formatSeed } from './database/release-report.ts'
+import { cacheText, formatDatabase } from './starting/announce.ts'
 import { checkPort } from './starting/check-port.ts'
 import { RELEASE_CONFIG, readRunFlags, urlOf } from './starting/run-flags.ts'
 
@@ -55,9 +55,9 @@ test('a port in use is rejected with its flag; a free and an invalid one are not
 })
 
 test('an error that ends a command has its code in brackets', () => {
-  assert.equal(tellWithCode(new AppError('PORT_TAKEN', 'port 1 is taken')), 'port 1 is taken (PORT_TAKEN)')
-  assert.equal(tellWithCode(new AppError('DATABASE_IN_USE', 'In use.')), 'In use (DATABASE_IN_USE).')
-  assert.equal(tellWithCode(new Error('it failed')), 'it failed')
+  assert.equal(formatError(new AppError('PORT_TAKEN', 'port 1 is taken')), 'port 1 is taken (PORT_TAKEN)')
+  assert.equal(formatError(new AppError('DATABASE_IN_USE', 'In use.')), 'In use (DATABASE_IN_USE).')
+  assert.equal(formatError(new Error('it failed')), 'it failed')
 })
 
 test('the line about the cache says whether there is a Redis, without its password', () => {
@@ -68,20 +68,20 @@ test('the line about the cache says whether there is a Redis, without its passwo
 test('the lines of a release say what was done and what already existed', () => {
   const database = 'PostgreSQL 18.4'
   assert.equal(
-    tellMigrations({ database, migrations: ['0001-a', '0002-b'], migrationMs: 1_200 }),
-    'PostgreSQL 18.4: 2 migrations run in 1.2 s (0001-a, 0002-b)',
+    formatMigrations({ database, migrations: ['0001-a', '0002-b'], migrationMs: 1_200 }),
+    'PostgreSQL 18.4: ran 2 migrations in 1.2 s (0001-a, 0002-b)',
   )
   assert.equal(
-    tellMigrations({ database, migrations: [], migrationMs: 3 }),
-    'PostgreSQL 18.4: all migrations are in place',
+    formatMigrations({ database, migrations: [], migrationMs: 3 }),
+    'PostgreSQL 18.4: no migration is missing',
   )
-  assert.equal(tellSeed({ seeded: 50, seedMs: 900 }), '50 users seeded in 900 ms')
-  assert.equal(tellSeed({ seeded: 0, seedMs: 3 }), 'all users are there')
+  assert.equal(formatSeed({ seeded: 50, seedMs: 900 }), 'seeded 50 users in 900 ms')
+  assert.equal(formatSeed({ seeded: 0, seedMs: 3 }), 'no user is missing')
 })
 
 test('addresses are formatted for a browser, without passwords', () => {
   assert.equal(urlOf('0.0.0.0', 3000), 'http://127.0.0.1:3000')
   assert.equal(urlOf('::1', 3000), 'http://[::1]:3000')
-  assert.equal(tellDatabase('postgres://me:secret@db.example/app'), 'db.example:5432/app')
-  assert.equal(tellDatabase('sqlite:/var/lib/app.db'), '/var/lib/app.db')
+  assert.equal(formatDatabase('postgres://me:secret@db.example/app'), 'db.example:5432/app')
+  assert.equal(formatDatabase('sqlite:/var/lib/app.db'), '/var/lib/app.db')
 })

@@ -12,7 +12,7 @@ export function addAuthRoute(app: FastifyInstance, path: string, service: AuthSe
       reply.header('cache-control', 'no-store')
       const result = await service.auth(request.body)
       if (result !== 'username taken') return result
-      return sendProblem(reply, problem(409, 'This user name belongs to somebody else. Choose another.'))
+      return sendProblem(reply, problem(409, 'This user name is taken. Choose another one.'))
     },
   )
 }

@@ -43,7 +43,7 @@ export function openLetters(db: Kysely<Database>, url: string | undefined): Lett
         to: recipient,
         messageId: `<outbox-${id}@incidents.example>`,
         subject: `${username} has joined`,
-        text: `${username} has joined with your code. Thank you!\n`,
+        text: `${username} signed up with your code. Thank you!\n`,
       }
       // A letter that timed out leaves the pool too: otherwise it would be sent later, besides its
       // retry.

@@ -17,12 +17,12 @@ const FORMS = 'postgres://user:password@host:port/database, or sqlite:./file.db,
  */
 export function readDatabaseUrl(text: string): DatabaseAddress {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase()
-  if (scheme === undefined) throw invalid('no-url', `is no URL; it must be ${FORMS}.`)
+  if (scheme === undefined) throw invalid('no-url', `is not a URL; it must be ${FORMS}.`)
   if (scheme === 'sqlite') return { kind: 'sqlite', path: readPath(text.slice('sqlite:'.length)) }
   if (scheme !== 'postgres' && scheme !== 'postgresql') {
-    throw invalid('other-scheme', `begins with "${scheme}:", which this app has no database for; it must be ${FORMS}.`)
+    throw invalid('other-scheme', `begins with "${scheme}:", which this app does not support; it must be ${FORMS}.`)
   }
-  if (!URL.canParse(text)) throw invalid('no-url', `is no URL of a PostgreSQL; it must be ${FORMS}.`)
+  if (!URL.canParse(text)) throw invalid('no-url', `is not a valid PostgreSQL URL; it must be ${FORMS}.`)
   return { kind: 'postgres', url: text }
 }
 
@@ -41,15 +41,15 @@ function readPath(path: string): string {
 function faultOf(path: string): readonly [reason: string, what: string] | undefined {
   if (path.trim() === '') return ['no-file', 'which names no file']
   if (path.includes(':memory:')) {
-    return ['in-memory', 'but each worker would have a database in memory of its own, and the release too']
+    return ['in-memory', 'but each worker, and the release, would have its own database in memory']
   }
   // Programs disagree on whether `sqlite:///x` is a relative or an absolute path.
   if (path.startsWith('//')) {
-    const what = 'of which the slashes are read one way here and another way there; write sqlite:/absolute/path'
+    const what = 'whose slashes are ambiguous; use sqlite:/absolute/path'
     return ['ambiguous-slashes', what]
   }
-  if (path.startsWith('file:')) return ['nested-url', 'an address within an address']
-  if (path.includes('?')) return ['parameters', 'but parameters are not taken']
+  if (path.startsWith('file:')) return ['nested-url', 'which contains another URL']
+  if (path.includes('?')) return ['parameters', 'but parameters are not supported']
   if (path.endsWith('/')) return ['directory', 'which names a directory']
   return undefined
 }

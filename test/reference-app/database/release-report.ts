@@ -17,12 +17,12 @@ export interface SeedReport {
 /** The result of a release. */
 export type ReleaseReport = MigrationReport & SeedReport
 
-export function tellMigrations({ migrations, migrationMs, database }: MigrationReport): string {
-  if (migrations.length === 0) return `${database}: all migrations are in place`
+export function formatMigrations({ migrations, migrationMs, database }: MigrationReport): string {
+  if (migrations.length === 0) return `${database}: no migration is missing`
   const count = migrations.length === 1 ? '1 migration' : `${migrations.length} migrations`
-  return `${database}: ${count} run in ${formatElapsed(migrationMs)} (${migrations.join(', ')})`
+  return `${database}: ran ${count} in ${formatElapsed(migrationMs)} (${migrations.join(', ')})`
 }
 
-export function tellSeed({ seeded, seedMs }: SeedReport): string {
-  return seeded === 0 ? 'all users are there' : `${seeded} users seeded in ${formatElapsed(seedMs)}`
+export function formatSeed({ seeded, seedMs }: SeedReport): string {
+  return seeded === 0 ? 'no user is missing' : `seeded ${seeded} users in ${formatElapsed(seedMs)}`
 }

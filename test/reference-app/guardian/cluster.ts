@@ -117,7 +117,7 @@ async function initialise(data: string, password: string): Promise<void> {
   const log: string[] = []
   const maker = new EmbeddedPostgres(settings(draft, password, 0, log, true))
   try {
-    await within(ms(120_000), 'making the database (initdb)', maker.initialise())
+    await within(ms(120_000), 'creating the database (initdb)', maker.initialise())
   } catch (error) {
     rmSync(draft, { recursive: true, force: true })
     throw startError(data, log.join('').trim(), error)
@@ -131,7 +131,7 @@ function readPassword(directory: string): string {
   if (existsSync(join(directory, 'data', 'PG_VERSION'))) {
     throw new AppError(
       'DATABASE_PASSWORD_MISSING',
-      `${path} is missing, and the database beside it cannot be opened without it. Remove ${directory} to start afresh.`,
+      `${path} is missing, and the database beside it cannot be opened without it. Delete ${directory} to start over.`,
       { path },
     )
   }
@@ -178,9 +178,9 @@ async function end(data: string): Promise<void> {
  */
 async function endServer(pid: number): Promise<void> {
   await endProcess(pid, [
-    { signal: 'SIGINT', limit: ms(15_000) },
-    { signal: 'SIGQUIT', limit: ms(5_000) },
-    { signal: 'SIGKILL', limit: ms(5_000) },
+    { signal: 'SIGINT', timeout: ms(15_000) },
+    { signal: 'SIGQUIT', timeout: ms(5_000) },
+    { signal: 'SIGKILL', timeout: ms(5_000) },
   ])
 }
 
@@ -217,10 +217,10 @@ function freePort(): Promise<number> {
 
 function startError(path: string, log: string, error: unknown): Error {
   const said = log.split('\n').slice(-8).join('\n  ')
-  const reason = error instanceof Error ? error.message : 'it ended at once'
+  const reason = error instanceof Error ? error.message : 'it exited at once'
   const hint = /[Pp]ermission denied/.test(`${log} ${reason}`)
     ? `As root, PostgreSQL runs as the user "postgres", who must be able to enter every directory above ${path}. Move the repository, run as an ordinary user, or set DATABASE_URL.`
-    : `Set DATABASE_URL to use a server of your own, or remove ${path} to start afresh.`
+    : `Set DATABASE_URL to use a server of your own, or delete ${path} to start over.`
   return new AppError(
     'DATABASE_NOT_STARTED',
     `PostgreSQL did not start on ${path}: ${reason}${said === '' ? '' : `\n  ${said}`}\n${hint}`,

@@ -47,7 +47,7 @@ export async function startGuard(events: GuardEvents = QUIET): Promise<Guard> {
   let stopping = false
   let answered: { readonly resolve: (url: string) => void; readonly reject: (error: Error) => void } | undefined
 
-  const tell = (message: ToGuardian): void => {
+  const send = (message: ToGuardian): void => {
     if (child.connected) child.send(message, () => {})
   }
   const up = new Promise<void>((resolve, reject) => {
@@ -59,7 +59,7 @@ export async function startGuard(events: GuardEvents = QUIET): Promise<Guard> {
       else if (!stopping) events.lost('PostgreSQL')
     })
     void gone.then(() => {
-      const error = new Error('the guardian process ended before its time')
+      const error = new Error('the guardian process exited unexpectedly')
       reject(error)
       answered?.reject(error)
       if (!stopping) events.lost('the guardian process')
@@ -72,13 +72,13 @@ export async function startGuard(events: GuardEvents = QUIET): Promise<Guard> {
     openPostgres: (directory, options = {}) =>
       new Promise((resolve, reject) => {
         answered = { resolve, reject }
-        tell({ type: 'open-postgres', directory, ephemeral: options.ephemeral === true })
+        send({ type: 'open-postgres', directory, ephemeral: options.ephemeral === true })
       }),
-    watch: (pid) => tell({ type: 'watch', pid }),
-    forget: () => tell({ type: 'forget' }),
+    watch: (pid) => send({ type: 'watch', pid }),
+    forget: () => send({ type: 'forget' }),
     stop: async () => {
       stopping = true
-      tell({ type: 'stop' })
+      send({ type: 'stop' })
       await within(ms(60_000), 'the end of the guardian process', gone)
     },
   }

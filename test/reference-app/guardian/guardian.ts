@@ -25,7 +25,7 @@ let releaseDirectory: () => void = () => {}
 let watched: number | undefined
 let leaving = false
 
-function tell(message: FromGuardian): void {
+function send(message: FromGuardian): void {
   // The receiver may have exited, which this process exists for.
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
@@ -43,9 +43,9 @@ async function openPostgres(directory: string, ephemeral: boolean): Promise<void
   stopWatch = every(ms(1_000), () => {
     if (identifyProcess(pid) === identity) return
     stopWatch()
-    tell({ type: 'postgres-lost' })
+    send({ type: 'postgres-lost' })
   })
-  tell({ type: 'postgres', url })
+  send({ type: 'postgres', url })
 }
 
 /** Rejects if another `npm start` is running; waits for a guardian that is still cleaning up. */
@@ -61,7 +61,7 @@ async function lockDirectory(directory: string): Promise<() => void> {
   const path = join(directory, 'lock')
   let result: LockResult = takeLock(path, owner)
   if (!result.held && !isStartAlive(result.by)) {
-    tell({ type: 'waiting', why: `an earlier run (guardian, pid ${result.by.pid}) is still stopping; waiting for it` })
+    send({ type: 'waiting', why: `waiting for an earlier run (guardian, pid ${result.by.pid}) to stop` })
     await waitUntil(
       () => {
         result = takeLock(path, owner)
@@ -75,7 +75,7 @@ async function lockDirectory(directory: string): Promise<() => void> {
   if (isStartAlive(result.by)) throw inUseError(result.by, directory)
   throw new AppError(
     'DATABASE_NOT_RELEASED',
-    `an earlier run (guardian, pid ${result.by.pid}) holds ${directory} and does not end. End it: kill -9 ${result.by.pid}`,
+    `an earlier run (guardian, pid ${result.by.pid}) holds ${directory} and does not exit. Kill it: kill -9 ${result.by.pid}`,
     { guardian: result.by.pid, directory },
   )
 }
@@ -87,8 +87,8 @@ async function leave(): Promise<void> {
   if (watched !== undefined) {
     // TERM drains, with timeouts of its own (30 s, and some more to stop).
     await endProcess(watched, [
-      { signal: 'SIGTERM', limit: ms(45_000) },
-      { signal: 'SIGKILL', limit: ms(5_000) },
+      { signal: 'SIGTERM', timeout: ms(45_000) },
+      { signal: 'SIGKILL', timeout: ms(5_000) },
     ])
   }
   await opening
@@ -112,7 +112,7 @@ process.on('message', (message: ToGuardian) => {
   if (message.type === 'open-postgres') {
     opening = openPostgres(message.directory, message.ephemeral).catch((error: unknown) => {
       const message = error instanceof Error ? error.message : String(error)
-      tell({
+      send({
         type: 'failed',
         message,
         ...(error instanceof AppError ? { code: error.code, details: error.details } : {}),
@@ -125,4 +125,4 @@ process.on('message', (message: ToGuardian) => {
 process.on('disconnect', () => void leave())
 process.on('exit', () => releaseDirectory())
 ignoreSignals()
-tell({ type: 'up' })
+send({ type: 'up' })

@@ -1,14 +1,15 @@
-import { after, monotonicNow, pause } from '../../../src/resilience/clock.ts'
+import { monotonicNow, pause } from '../../../src/resilience/clock.ts'
 import type { Milliseconds } from '../../../src/resilience/duration.ts'
 import { formatElapsed } from '../../../src/resilience/duration.ts'
+import { waitAtMost } from '../../../src/resilience/wait-at-most.ts'
 
-/** Asks until the answer is true. False: the limit passed first. */
+/** Polls until the condition is true. Returns false if the timeout passes first. */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
-  limit: Milliseconds,
+  timeout: Milliseconds,
   interval: Milliseconds,
 ): Promise<boolean> {
-  const end = monotonicNow() + limit
+  const end = monotonicNow() + timeout
   while (!(await condition())) {
     if (monotonicNow() >= end) return false
     await pause(interval)
@@ -16,10 +17,9 @@ export async function waitUntil(
   return true
 }
 
-/** Waits for work that cannot be cancelled, but not for ever: rejects after `limit` with `what` in the message. */
-export function within<T>(limit: Milliseconds, what: string, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = after(limit, () => reject(new Error(`${what} took longer than ${formatElapsed(limit)}`)))
-    work.then(resolve, reject).finally(cancel)
+/** Waits for work that cannot be cancelled. Rejects with `what` in the message after the timeout. */
+export function within<T>(timeout: Milliseconds, what: string, work: Promise<T>): Promise<T> {
+  return waitAtMost(timeout, work, () => {
+    throw new Error(`${what} timed out after ${formatElapsed(timeout)}`)
   })
 }

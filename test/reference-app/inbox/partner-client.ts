@@ -5,7 +5,7 @@ import type { PartnerMessage } from './partner.ts'
 export class PartnerError extends Error {
   readonly status: number
   constructor(status: number, path: string) {
-    super(`the partner answered ${status} to GET ${path}`)
+    super(`the partner responded with ${status} to GET ${path}`)
     this.status = status
   }
 }
@@ -32,6 +32,6 @@ export async function askPartner(
     throw new PartnerError(answer.status, path)
   } catch (error) {
     if (error instanceof PartnerError || signal?.aborted === true) throw error
-    throw new PartnerAwayError(`the partner did not answer GET ${path}`, { cause: error })
+    throw new PartnerAwayError(`the partner did not respond to GET ${path}`, { cause: error })
   }
 }

@@ -81,7 +81,7 @@ export async function startPartner(): Promise<Partner> {
 }
 
 function answerAbout(response: ServerResponse, asked: PartnerKind, id: number): void {
-  if (id > LAST_ID) return answer(response, 404, { error: `there is nothing with the id ${id}` })
+  if (id > LAST_ID) return answer(response, 404, { error: `there is no discussion ${id}` })
   const kind = kindOf(id)
   if (kind !== asked) return answer(response, 422, { error: `${id} is no ${asked}` })
   const messages: readonly PartnerMessage[] = [

@@ -10,7 +10,7 @@ const config: PunctualConfig = defineConfig({
       run: async ({ log }) => {
         // Imported here, because the arbiter also reads this file and needs no database.
         const { migrateInbox } = await import('./migrate-inbox.ts')
-        for (const name of migrateInbox(inboxDatabase())) log(`${name} was run`)
+        for (const name of migrateInbox(inboxDatabase())) log(`ran ${name}`)
       },
       timeout: '5m',
     },

@@ -20,21 +20,18 @@ export function addInboxRoute(app: FastifyInstance, path: string, inbox: Inbox |
     },
     async (request, reply) => {
       if (inbox === undefined) {
-        return sendProblem(
-          reply,
-          problem(503, 'There is no partner API. `npm start` starts one; else set PARTNER_URL.'),
-        )
+        return sendProblem(reply, problem(503, 'There is no partner API. Use `npm start`, or set PARTNER_URL.'))
       }
       try {
         return await inbox.discussion(request.params.id, request.query.source)
       } catch (error) {
         // The response of the partner is passed on unchanged.
         if (error instanceof PartnerError) {
-          return sendProblem(reply, problem(error.status, `The partner answered ${error.status}.`))
+          return sendProblem(reply, problem(error.status, `The partner responded with ${error.status}.`))
         }
         if (error instanceof PartnerAwayError) {
           request.log.warn({ err: error.cause }, error.message)
-          return sendProblem(reply, problem(502, 'The partner cannot be reached.'))
+          return sendProblem(reply, problem(502, 'The partner is unavailable.'))
         }
         throw error
       }

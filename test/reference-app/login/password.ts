@@ -25,8 +25,8 @@ export async function hashPassword(password: string, salt: Buffer = randomBytes(
  * invalid hash.
  */
 export async function verifyPassword(password: string, hash: string | undefined): Promise<boolean> {
-  const match = FORM.exec(hash ?? NOBODY)
-  if (match === null) throw new Error('a stored password hash is not in the form $scrypt$ln=…,r=…,p=…$salt$hash')
+  const match = FORM.exec(hash ?? NO_USER_HASH)
+  if (match === null) throw new Error('a stored password hash does not have the form $scrypt$ln=…,r=…,p=…$salt$hash')
   const [, ln, r, p, salt = '', expected = ''] = match
   const wanted = Buffer.from(expected, 'base64')
   const cost = { N: 2 ** Number(ln), r: Number(r), p: Number(p) }
@@ -49,4 +49,4 @@ function encode(bytes: Buffer): string {
 }
 
 // No password matches it: a hash never consists of zero bytes only.
-const NOBODY = `$scrypt$ln=${COST.ln},r=${COST.r},p=${COST.p}$${encode(Buffer.alloc(16))}$${encode(Buffer.alloc(KEY_BYTES))}`
+const NO_USER_HASH = `$scrypt$ln=${COST.ln},r=${COST.r},p=${COST.p}$${encode(Buffer.alloc(16))}$${encode(Buffer.alloc(KEY_BYTES))}`

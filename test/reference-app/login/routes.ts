@@ -17,7 +17,7 @@ export function addLoginRoutes(app: FastifyInstance, prefix: '' | '/before', ser
     async (request, reply) => {
       const signedIn = await service().login(request.body, clientOf(request))
       // The same response for an unknown name and a wrong password.
-      if (signedIn === undefined) return sendProblem(reply, problem(401, 'User name or password is wrong.'))
+      if (signedIn === undefined) return sendProblem(reply, problem(401, 'Wrong user name or password.'))
       reply.header('set-cookie', sessionCookie(signedIn.token, SESSION_SECONDS, request.protocol === 'https'))
       reply.header('cache-control', 'no-store')
       return { user: signedIn.user }
@@ -29,7 +29,7 @@ export function addLoginRoutes(app: FastifyInstance, prefix: '' | '/before', ser
     const user = token === undefined ? undefined : await service().me(token)
     reply.header('cache-control', 'no-store')
     if (user === undefined)
-      return sendProblem(reply, problem(401, 'No session, or it has expired. Sign in with POST /login.'))
+      return sendProblem(reply, problem(401, 'There is no session, or it expired. Sign in with POST /login.'))
     return { user }
   })
 

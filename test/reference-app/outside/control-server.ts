@@ -18,7 +18,7 @@ export interface ControlServer {
 }
 
 /** Longer than waiting for a lock and connecting for it. */
-const ORDER_LIMIT = ms(20_000)
+const ORDER_TIMEOUT = ms(20_000)
 
 /**
  * Serves the orders of workers on a free port of this machine: `GET`, `PUT` and `DELETE /`, each
@@ -56,5 +56,5 @@ export async function startControlServer(control: FaultControl): Promise<Control
 async function handle(control: FaultControl, request: IncomingMessage): Promise<void> {
   if (request.method === 'GET') return
   const faults = request.method === 'PUT' ? ((await json(request)) as Faults) : {}
-  await within(ORDER_LIMIT, 'ordering the fault', control.order(faults))
+  await within(ORDER_TIMEOUT, 'ordering the fault', control.order(faults))
 }

@@ -5,7 +5,7 @@ import { openSqlite, type SqliteDatabase } from '../punctual.ts'
 import type { TableHang } from './table-hang.ts'
 
 /** How long to wait for the lock while the file is in use. */
-const LOCK_LIMIT = ms(5_000)
+const LOCK_TIMEOUT = ms(5_000)
 
 /**
  * Holds the write lock of a file until it is released, the time has passed, or this process ends.
@@ -26,7 +26,7 @@ export async function lockFile(path: string, table: string, length: Milliseconds
   }
   try {
     const found = await db.get('select 1 from sqlite_schema where type = ? and name = ?', ['table', table])
-    if (found === undefined) throw new AppError('TABLE_UNKNOWN', `There is no table "${table}" to hang.`, { table })
+    if (found === undefined) throw new AppError('TABLE_UNKNOWN', `The table "${table}" does not exist.`, { table })
     await takeLock(db, over.promise, length, `The file with "${table}"`)
   } catch (error) {
     await release()
@@ -47,20 +47,15 @@ export async function lockFile(path: string, table: string, length: Milliseconds
 function takeLock(db: SqliteDatabase, over: Promise<void>, length: Milliseconds, what: string): Promise<void> {
   return new Promise((locked, refused) => {
     const busy = (): void => {
-      refused(
-        new AppError(
-          'TABLE_BUSY',
-          `${what} was in use for ${LOCK_LIMIT / 1_000} s and could not be locked. Try again.`,
-        ),
-      )
+      refused(new AppError('TABLE_BUSY', `${what} could not be locked within ${LOCK_TIMEOUT / 1_000} s. Try again.`))
     }
-    const giveUp = after(LOCK_LIMIT, busy, { keepAlive: false })
+    const giveUp = after(LOCK_TIMEOUT, busy, { keepAlive: false })
     const hold = async (): Promise<void> => {
       giveUp()
       locked()
       await over
     }
-    db.transaction(hold, { timeout: LOCK_LIMIT + length }).catch((error: unknown) => {
+    db.transaction(hold, { timeout: LOCK_TIMEOUT + length }).catch((error: unknown) => {
       giveUp()
       refused(error)
     })

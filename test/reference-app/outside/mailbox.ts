@@ -43,7 +43,7 @@ export async function startMailbox(): Promise<Mailbox> {
         // Hanging: the letter is read, but there is no reply.
         if (mood === 'hang') return
         if (mood === 'fail') {
-          answer(Object.assign(new Error('no room for letters today'), { responseCode: TRY_AGAIN }))
+          answer(Object.assign(new Error('the mailbox is full'), { responseCode: TRY_AGAIN }))
           return
         }
         const [, id = ''] = /^message-id: (.+)$/im.exec(letter) ?? []

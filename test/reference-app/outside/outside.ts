@@ -1,4 +1,5 @@
 import { ms } from '../../../src/resilience/duration.ts'
+import { SerialQueue } from '../../../src/resilience/serial-queue.ts'
 import { AppError } from '../app-error.ts'
 import { readDatabaseUrl } from '../database/database-url.ts'
 import { type Partner, startPartner } from '../inbox/partner.ts'
@@ -63,12 +64,12 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
     await clear()
     const { queryDelay, hangTable: table, hangFor = DEFAULT_HANG, partner: mood = 'well', mail = 'well' } = faults
     if (queryDelay !== undefined && queryDelay[0] > queryDelay[1]) {
-      throw new AppError('DELAY_REVERSED', 'The first number of queryDelay must not be above the second.')
+      throw new AppError('DELAY_REVERSED', 'The first number of queryDelay must not exceed the second.')
     }
     if (queryDelay !== undefined && proxy === undefined) {
       throw new AppError(
         'DELAY_UNSUPPORTED',
-        'Queries cannot be delayed over SQLite, on an encrypted connection or a Unix socket. Unset DATABASE_URL to use a PostgreSQL of our own.',
+        'Queries cannot be delayed over SQLite, on an encrypted connection or a Unix socket. Unset DATABASE_URL to let npm start run PostgreSQL.',
       )
     }
     if (table !== undefined) {
@@ -82,12 +83,8 @@ export async function startOutside(databaseUrl: string, env: NodeJS.ProcessEnv =
     mailbox.mood = mail
   }
   // In sequence: two orders at once could both leave a table locked.
-  let last: Promise<void> = Promise.resolve()
-  const order = (faults: Faults): Promise<void> => {
-    const done = last.then(() => apply(faults))
-    last = done.catch(() => {})
-    return done
-  }
+  const orders = new SerialQueue()
+  const order = (faults: Faults): Promise<void> => orders.run(() => apply(faults))
   const control = await startControlServer({ status, order })
 
   return {

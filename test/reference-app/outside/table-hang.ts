@@ -5,7 +5,7 @@ import type { Milliseconds } from '../../../src/resilience/duration.ts'
 import { AppError } from '../app-error.ts'
 
 /** How long to wait for the lock while the table is in use. */
-const LOCK_LIMIT_MS = 5_000
+const LOCK_TIMEOUT_MS = 5_000
 
 /**
  * A table that does not respond: a session of ours holds `LOCK TABLE … IN ACCESS EXCLUSIVE MODE`.
@@ -38,16 +38,13 @@ export async function hangTable(url: string, table: string, length: Milliseconds
       'select from pg_tables where schemaname = current_schema and tablename = $1',
       [table],
     )
-    if (rowCount === 0) throw new AppError('TABLE_UNKNOWN', `There is no table "${table}" to hang.`, { table })
-    await client.query(`begin; set local lock_timeout = ${LOCK_LIMIT_MS}`)
+    if (rowCount === 0) throw new AppError('TABLE_UNKNOWN', `The table "${table}" does not exist.`, { table })
+    await client.query(`begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
     await client.query(`lock table ${pg.escapeIdentifier(table)} in access exclusive mode`)
   } catch (error) {
     await client.end()
     if ((error as { code?: string }).code !== '55P03') throw error
-    throw new AppError(
-      'TABLE_BUSY',
-      `"${table}" was in use for ${LOCK_LIMIT_MS / 1_000} s and could not be locked. Try again.`,
-    )
+    throw new AppError('TABLE_BUSY', `"${table}" could not be locked within ${LOCK_TIMEOUT_MS / 1_000} s. Try again.`)
   }
   const end = monotonicNow() + length
   let ended: Promise<void> | undefined

@@ -9,7 +9,7 @@ import { findWhole, type WholeReferral } from './whole-referral.ts'
 const ATTEMPTS = 3
 const CONTESTED: Conflict = {
   code: 'CONTESTED',
-  conflict: 'Others are changing the same. Look again, then decide.',
+  conflict: 'The referral was changed meanwhile. Reload it and try again.',
 }
 
 /**

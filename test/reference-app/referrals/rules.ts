@@ -33,11 +33,11 @@ export function conflictOfReferral(now: ReferralState, change: ReferralChange): 
     if (conflict !== undefined) return conflict
     if (status === 'completed' && now.openTests > 0) {
       const open = now.openTests === 1 ? '1 of them is' : `${now.openTests} of them are`
-      return { code: 'TESTS_OPEN', conflict: `A referral is completed when its tests are: ${open} still open.` }
+      return { code: 'TESTS_OPEN', conflict: `A referral cannot be completed before its tests: ${open} still open.` }
     }
   }
   if (facilityId !== now.facilityId && now.status !== 'pending') {
-    return { code: 'FACILITY_FIXED', conflict: `A referral that is ${now.status} stays with its facility.` }
+    return { code: 'FACILITY_FIXED', conflict: `A referral that is ${now.status} cannot move to another facility.` }
   }
   return undefined
 }
@@ -59,7 +59,7 @@ function conflictOfStep<Status extends string>(
 ): Conflict | undefined {
   const allowed = steps[now]
   if (allowed.includes(next)) return undefined
-  if (allowed.length === 0) return { code: 'CLOSED', conflict: `${what} that is ${now} does not change any more.` }
+  if (allowed.length === 0) return { code: 'CLOSED', conflict: `${what} that is ${now} can no longer change.` }
   const conflict = `${what} that is ${now} can only become ${allowed.join(' or ')}.`
   return { code: 'STEP_NOT_ALLOWED', conflict }
 }

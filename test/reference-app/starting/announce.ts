@@ -14,7 +14,7 @@ export function say(topic: string, text: string): void {
 /**
  * Formats the server and database of a connection string, without user and password; or the file.
  */
-export function tellDatabase(url: string): string {
+export function formatDatabase(url: string): string {
   const address = readDatabaseUrl(url)
   if (address.kind === 'sqlite') return address.path
   const { hostname, port, pathname } = new URL(url)
@@ -62,13 +62,13 @@ export async function announceReady(flags: RunFlags, ended: AbortSignal): Promis
   const app = appUrl(flags, status.address)
   const pids = status.workers.filter(({ state }) => state === 'ready').map(({ pid }) => pid)
   say('workers', `${pids.length} ready (pids ${pids.join(', ')})`)
-  say('app', `${app}/   the page: what to try, and what you see`)
+  say('app', `${app}/   the page with things to try`)
   say(
     'sign in',
     `curl -i ${app}/login -H 'content-type: application/json' -d '{"username":"ada","password":"${SEED_PASSWORD}"}'`,
   )
   say('admin', `${admin}/status   and /incidents, /metrics, /readyz`)
-  say('stop', 'Ctrl-C: finishes the requests in flight, then stops everything npm start has started. Twice: at once.')
+  say('stop', 'Ctrl-C finishes the requests in flight, then stops everything; press it twice to stop at once')
 }
 
 async function waitFor(

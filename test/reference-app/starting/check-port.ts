@@ -15,7 +15,7 @@ export function checkPort(host: string, port: number, flag: string, what: string
       reject(
         new AppError(
           'PORT_TAKEN',
-          `port ${port}, for ${what}, is taken by another program. Stop that one, or take another port: npm start -- ${flag} ${other}`,
+          `port ${port} (${what}) is in use. Stop the other program, or use another port: npm start -- ${flag} ${other}`,
           { port, flag, what },
         ),
       )

@@ -21,7 +21,7 @@ export function addFaultRoutes(app: FastifyInstance, faultsUrl: string | undefin
     reply.header('cache-control', 'no-store')
     if (faultsUrl === undefined) {
       return sendProblem(reply, {
-        ...problem(404, 'Faults outside the app need `npm start`, or FAULTS_URL.'),
+        ...problem(404, 'Outside faults need `npm start`, or FAULTS_URL.'),
         code: 'NO_OUTSIDE',
       })
     }
@@ -34,7 +34,7 @@ export function addFaultRoutes(app: FastifyInstance, faultsUrl: string | undefin
       return { status: answer.status, body: (await answer.json()) as { reason?: string; code?: string } }
     })
     if (status === 200) return reply.send(body)
-    const { reason = 'The fault was refused.', code = 'FAULT_FAILED' } = body
+    const { reason = 'The fault was rejected.', code = 'FAULT_FAILED' } = body
     return sendProblem(reply, { ...problem(409, reason), code })
   }
   app.get('/try/faults', (_request, reply) => pass(reply, 'GET'))
