@@ -2,7 +2,7 @@ import type { SettingsControl } from '../src/arbiter/arbiter-control.ts'
 import { resolveSettings } from '../src/settings/resolve.ts'
 import { settingsReport } from '../src/settings/settings-report.ts'
 
-/** Settings as an arbiter holds them by default, which nobody can change; for tests. */
+/** The default settings of an arbiter, read-only, for tests. */
 export function noSettings(): SettingsControl {
   const resolved = resolveSettings({ flags: {}, env: {}, cwd: '/app', isTerminal: false, parallelism: 2 })
   return {

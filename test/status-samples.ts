@@ -1,7 +1,7 @@
 import { NO_OUTCOMES } from '../src/diagnostics/outcomes.ts'
 import type { Status, WorkerStatus } from '../src/diagnostics/status.ts'
 
-/** A worker as `/status` shows it, for tests. */
+/** A worker in `/status`, for tests. */
 export function aWorker(given: Partial<WorkerStatus> = {}): WorkerStatus {
   return {
     id: 1,
@@ -29,7 +29,7 @@ export function aWorker(given: Partial<WorkerStatus> = {}): WorkerStatus {
   }
 }
 
-/** A healthy arbiter of two workers, for tests. */
+/** The status of a healthy arbiter with two workers, for tests. */
 export function aStatus(given: Partial<Status> = {}): Status {
   return {
     name: 'app',

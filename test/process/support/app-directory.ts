@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '../../..')
 
-/** A fresh directory with an app in it, from which the repository's own packages (Fastify, Express, `ws`, …) can be imported. */
+/** A new directory with an app that can import the packages of the repository (Fastify, `ws`, …). */
 export interface AppDirectory extends Disposable {
   readonly path: string
-  /** Writes files by name, relative to the directory; a name may contain directories. */
+  /** Writes files by their path relative to the directory. */
   write(files: Readonly<Record<string, string>>): void
   remove(): void
 }

@@ -1,27 +1,27 @@
 import http from 'node:http'
 import https from 'node:https'
 
-/** Milliseconds after which a client gives up, unless told otherwise. */
+/** Default timeout of a client in milliseconds. */
 const CLIENT_LIMIT = 30_000
 
-/** What came of a request: an answer that arrived whole, or one of the ways in which it did not. */
+/** The outcome of a request: a complete response, or how it failed. */
 export interface Outcome {
   /**
-   * - `answer`: a whole response, with any status.
-   * - `reset`: the connection was reset (ECONNRESET, EPIPE) before the response was whole.
-   * - `closed`: the other side closed the connection before it sent a byte of the response.
-   * - `cut-short`: the response began and its connection ended before it was whole.
-   * - `refused`: nobody listened.
-   * - `timeout`: nothing of the above within the limit.
+   * - `answer`: a complete response with any status.
+   * - `reset`: the connection was reset (ECONNRESET, EPIPE) before the response was complete.
+   * - `closed`: the server closed the connection before it sent any part of the response.
+   * - `cut-short`: the connection ended in the middle of the response.
+   * - `refused`: the connection was refused.
+   * - `timeout`: none of these before the timeout.
    * - `error`: anything else; see `why`.
    */
   readonly kind: 'answer' | 'reset' | 'closed' | 'cut-short' | 'refused' | 'timeout' | 'error'
-  /** 0 where no response began. */
+  /** 0 if no response began. */
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
   readonly body: string
   readonly why: string
-  /** Whether it was sent on a connection that had served a request before. */
+  /** Whether it was sent on a reused connection. */
   readonly reused: boolean
   readonly tookMs: number
 }
@@ -30,15 +30,15 @@ export interface RequestOptions {
   readonly method?: string
   readonly headers?: http.OutgoingHttpHeaders
   readonly body?: string | Buffer
-  /** Without one, or with `false`, the request gets a connection of its own. */
+  /** Without an agent, or with `false`, the request gets a new connection. */
   readonly agent?: http.Agent | https.Agent | false
   /** Milliseconds until it counts as `timeout`. */
   readonly limit?: number
-  /** Called when the whole request has been handed to the kernel. */
+  /** Called when the complete request has been passed to the kernel. */
   readonly onSent?: () => void
 }
 
-/** Sends one request from this process. Never rejects, and always ends within its limit. */
+/** Sends one request. Never rejects, and ends at its timeout. */
 export function request(url: string, options: RequestOptions = {}): Promise<Outcome> {
   const startedAt = performance.now()
   const { method = 'GET', headers = {}, body, agent = false, limit = CLIENT_LIMIT } = options
@@ -81,7 +81,7 @@ export function request(url: string, options: RequestOptions = {}): Promise<Outc
 
 function fault(error: NodeJS.ErrnoException, begun: boolean): [Outcome['kind'], string] {
   const why = `${error.code ?? 'no code'}: ${error.message}`
-  // Node gives an orderly close the code of a reset; the message tells them apart.
+  // Node uses the code of a reset for an orderly close; the message differs.
   if (error.message === 'socket hang up') return ['closed', why]
   if (error.message === 'aborted') return ['cut-short', why]
   if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return ['reset', why]
@@ -89,26 +89,26 @@ function fault(error: NodeJS.ErrnoException, begun: boolean): [Outcome['kind'], 
   return [begun ? 'cut-short' : 'error', why]
 }
 
-/** `200`, `503`, `reset`, …: what an outcome is in a word. */
+/** An outcome as one word: `200`, `503`, `reset`. */
 export function wordOf({ kind, status }: Outcome): string {
   return kind === 'answer' ? String(status) : kind
 }
 
-/** Outcomes counted by their word: `{ '200': 19, reset: 1 }`. */
+/** Counts outcomes: `{ '200': 19, reset: 1 }`. */
 export function tally(outcomes: readonly Outcome[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const outcome of outcomes) counts[wordOf(outcome)] = (counts[wordOf(outcome)] ?? 0) + 1
   return counts
 }
 
-/** As many requests at once, each on a connection of its own. */
+/** Sends so many requests at once, each on a new connection. */
 export function requests(count: number, url: string, options: RequestOptions = {}): Promise<Outcome>[] {
   return Array.from({ length: count }, () => request(url, options))
 }
 
-/** Clients with one keep-alive connection each, over which one request has been served. */
+/** Clients with one keep-alive connection each, which has served one request. */
 export interface KeepAliveClients extends Disposable {
-  /** Sends one request over each connection at once. */
+  /** Sends one request over each connection. */
   all(url: string, options?: RequestOptions): Promise<Outcome>[]
   /** Closes the connections. */
   close(): void

@@ -3,22 +3,22 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Below the range from which systems take the ports of outgoing connections and of `listen(0)`: none of those gets in between. */
+/** Below the range that systems use for outgoing connections and `listen(0)`. */
 const FIRST = 20_000
 const COUNT = 12_000
-/** A file by port, so that no two test processes choose the same before either listens. */
+/** Has a file for each port in use, so that two test processes do not choose the same. */
 const TAKEN = join(tmpdir(), 'punctual-test-ports')
-/** Milliseconds after which a file is one that a killed process has left. */
+/** Older files, in milliseconds, are from killed processes. */
 const STALE = 3_600_000
 
 const ours = new Set<string>()
 process.on('exit', () => {
   for (const path of ours) remove(() => unlinkSync(path))
-  // Whoever still has files there keeps it.
+  // Other processes may have files there.
   remove(() => rmdirSync(TAKEN))
 })
 
-/** A port of 127.0.0.1 that is free, and that nobody else here will take before this process ends. */
+/** Reserves a free port of 127.0.0.1 until this process exits. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = FIRST + Math.floor(Math.random() * COUNT)
@@ -53,6 +53,6 @@ function remove(step: () => void): void {
   try {
     step()
   } catch {
-    // Gone already, or in use.
+    // Already removed, or in use.
   }
 }

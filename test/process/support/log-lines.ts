@@ -1,17 +1,17 @@
 import type { Readable } from 'node:stream'
 
-/** A line of the arbiter's JSON log, or of what an app printed (then `msg` is the line and `level` is empty). */
+/** A line of the JSON log, or of the output of an app (`msg` is the line, `level` is empty). */
 export interface LogLine {
   readonly level: string
   readonly msg: string
-  /** What happened; undefined for what an app printed. */
+  /** Undefined for the output of an app. */
   readonly event?: string
-  /** Id of the incident it tells of. */
+  /** Id of the incident that it reports. */
   readonly incident?: string
   readonly [field: string]: unknown
 }
 
-/** A line is found by its `event`, by a predicate, or, where an app has printed it, by its text. */
+/** Finds a line by its `event`, by a predicate, or, for output of an app, by its text. */
 export type WantedLine = string | RegExp | ((line: LogLine) => boolean)
 
 function isWanted(line: LogLine, wanted: WantedLine): boolean {
@@ -19,10 +19,10 @@ function isWanted(line: LogLine, wanted: WantedLine): boolean {
   return typeof wanted === 'string' ? line.event === wanted : wanted.test(line.msg)
 }
 
-/** Collects what a process prints. */
+/** Collects the output of a process. */
 export class LogLines {
   readonly lines: LogLine[] = []
-  /** Everything, as it was printed. */
+  /** The complete output. */
   text = ''
 
   collect(stream: Readable): void {
@@ -48,7 +48,7 @@ function parse(line: string): LogLine {
       return { ...value, level: String(value.level ?? ''), msg: value.msg }
     }
   } catch {
-    // What the app itself prints is no JSON.
+    // Output of the app is not JSON.
   }
   return { level: '', msg: line }
 }

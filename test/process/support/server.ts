@@ -13,69 +13,69 @@ import { until, WAIT_LIMIT, within } from './until.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const BIN = join(ROOT, 'bin/punctual.js')
-/** Until a process of a stopped server counts as left behind. */
+/** After this time, processes of a stopped server count as left behind. In milliseconds. */
 const GONE_LIMIT = 10_000
 
 export interface ServerOptions {
-  /** Files of the app by name; they are written to a directory of their own, where the server runs. */
+  /** Files of the app by name, written to a new directory where the server runs. */
   readonly files?: Readonly<Record<string, string>>
-  /** What to run: one of these files, or any file by its absolute path. Default: the first of the files. */
+  /** The entry: one of these files, or an absolute path. Default: the first of the files. */
   readonly entry?: string
-  /** Called with the directory once the files are in it: to compile them, to make a certificate. */
+  /** Called with the directory after the files are written: to compile them, to create a certificate. */
   readonly prepare?: (directory: string) => void | Promise<void>
-  /** Settings by name, as they are written in a flag: `{ workers: 2, stallInterruptAfter: '1s' }`. */
+  /** Settings by name, written as in a flag: `{ workers: 2, stallInterruptAfter: '1s' }`. */
   readonly settings?: Readonly<Record<string, string | number>>
-  /** More of the command line, behind the entry. */
+  /** More arguments after the entry. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** The Node to run the arbiter, and so its workers, with. Default: the one that runs this test. */
+  /** The Node binary for arbiter and workers. Default: the one that runs this test. */
   readonly node?: string
   /** Flags of that Node. */
   readonly nodeFlags?: readonly string[]
-  /** False returns as soon as the process has been started. Default: true, which waits until it is ready. */
+  /** Whether to wait until the server is ready. Default: true. */
   readonly ready?: boolean
 }
 
-/** How the arbiter ended. */
+/** How the arbiter exited. */
 export interface ServerExit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
 }
 
-/** A real `punctual run` around a real app. Leaving its scope ends it, and fails if a process of it is left. */
+/** A running `punctual run` with an app. Disposing stops it, and fails if it leaves processes behind. */
 export interface TestServer extends AsyncDisposable {
   /** Of the app: `http://127.0.0.1:<port>`. */
   readonly url: string
   readonly port: number
-  /** Of the admin server, once the arbiter has said it. */
+  /** Of the admin server; throws before the arbiter has logged it. */
   readonly admin: string
   readonly directory: AppDirectory
   readonly stateDirectory: string
   /** Of the arbiter. */
   readonly pid: number
   readonly exit: Promise<ServerExit>
-  /** What the arbiter and the app have printed so far, line by line. */
+  /** The lines that the arbiter and the app have printed so far. */
   readonly lines: readonly LogLine[]
   readonly output: string
   status(): Promise<Status>
-  /** Waits for a line of the log, or takes one that is there already. */
+  /** Waits for a log line; earlier ones count too. */
   log(wanted: WantedLine, limit?: number): Promise<LogLine>
-  /** Waits for a condition on `/status`, and gives that status. */
+  /** Waits for a condition on `/status`; returns that status. */
   until(what: string, condition: (status: Status) => boolean, limit?: number): Promise<Status>
-  /** All incidents, whole, the oldest first. */
+  /** All incidents with all fields, oldest first. */
   incidents(): Promise<Incident[]>
   /** Waits for an incident. */
   incident(what: string, condition: (incident: Incident) => boolean, limit?: number): Promise<Incident>
-  /** The worker with this id, or the only one that serves. */
+  /** The worker with this id, or the only ready one. */
   worker(id?: number): Promise<WorkerStatus>
   signal(signal: NodeJS.Signals): void
-  /** Runs another `punctual` command against this server, to its end. */
+  /** Runs another `punctual` command against this server until it exits. */
   command(...args: readonly string[]): Promise<CommandResult>
-  /** Pids of all processes that descend from this server, the arbiter among them. */
+  /** Pids of all processes of this server, including the arbiter. */
   processes(): readonly number[]
   /** The same with their command lines. */
   children(): readonly LeftProcess[]
-  /** SIGTERM, once; resolves when the arbiter has left. Fails if a process of it is left. */
+  /** Sends SIGTERM; resolves when the arbiter has exited. Fails if it leaves processes behind. */
   stop(limit?: number): Promise<ServerExit>
 }
 
@@ -85,7 +85,7 @@ export interface CommandResult {
   readonly stderr: string
 }
 
-/** Starts `punctual run` in a directory of its own, with free ports. */
+/** Starts `punctual run` in a new directory, with free ports. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
   const directory = createAppDirectory(options.files ?? {})
   await options.prepare?.(directory.path)
@@ -100,7 +100,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     } catch (error) {
       const { output } = server
       await server[Symbol.asyncDispose]().catch(() => {})
-      throw new Error(`the server did not become ready; it said:\n${output}`, { cause: error })
+      throw new Error(`the server did not become ready; its output:\n${output}`, { cause: error })
     }
   }
   return server
@@ -153,7 +153,7 @@ class RunningServer implements TestServer {
 
   get admin(): string {
     const line = this.#log.find(/, admin on http/)
-    if (line === undefined) throw new Error(`no word of an admin server yet; so far:\n${this.output}`)
+    if (line === undefined) throw new Error(`the admin server is not logged yet; output so far:\n${this.output}`)
     return line.msg.replace(/^.*, admin on /, '')
   }
 
@@ -174,7 +174,7 @@ class RunningServer implements TestServer {
   }
 
   log(wanted: WantedLine, limit: number = WAIT_LIMIT): Promise<LogLine> {
-    return this.#until(`a line of the log like ${wanted}`, () => this.#log.find(wanted), limit)
+    return this.#until(`a log line like ${wanted}`, () => this.#log.find(wanted), limit)
   }
 
   until(what: string, condition: (status: Status) => boolean, limit: number = WAIT_LIMIT): Promise<Status> {
@@ -195,7 +195,7 @@ class RunningServer implements TestServer {
     return whole.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
-  /** What an arbiter that has left wrote down. */
+  /** The incidents of an arbiter that has exited. */
   #incidentFiles(): Incident[] {
     const directory = join(this.stateDirectory, 'incidents')
     if (!existsSync(directory)) return []
@@ -211,7 +211,7 @@ class RunningServer implements TestServer {
     const { workers } = await this.status()
     const found = workers.filter((worker) => (id === undefined ? worker.state === 'ready' : worker.id === id))
     const [worker] = found
-    if (worker === undefined || found.length > 1) throw new Error(`${found.length} workers fit, not one`)
+    if (worker === undefined || found.length > 1) throw new Error(`${found.length} workers match, expected one`)
     return worker
   }
 
@@ -256,7 +256,7 @@ class RunningServer implements TestServer {
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       if (!this.#exited) {
-        // It, or a worker, may have been stopped by the test; two signals mean "now".
+        // The test may have stopped processes with SIGSTOP. Two signals stop the arbiter at once.
         for (const pid of this.processes()) signalTo(pid, 'SIGCONT')
         this.signal('SIGTERM')
         if (!this.#exited) this.signal('SIGINT')
@@ -270,7 +270,7 @@ class RunningServer implements TestServer {
     }
   }
 
-  /** Nothing may outlive its arbiter. */
+  /** Fails if a process outlives the arbiter. */
   async #allGone(): Promise<void> {
     let left = processesWith(this.#marker)
     try {
@@ -287,25 +287,25 @@ class RunningServer implements TestServer {
     }
   }
 
-  /** Waits, but not for an arbiter that has left. */
+  /** Waits, but not after the arbiter has exited. */
   async #until<T>(
     what: string,
     look: () => T | Promise<T>,
     limit: number,
   ): Promise<Exclude<Awaited<T>, undefined | false>> {
-    const tell = (why: string, cause?: unknown): Error =>
-      new Error(`${why}; it said:\n${this.output.slice(-8_000)}`, { cause })
+    const failure = (why: string, cause?: unknown): Error =>
+      new Error(`${why}; output:\n${this.output.slice(-8_000)}`, { cause })
     const lookOnce = async (): Promise<{ found?: Awaited<T> } | undefined> => {
-      // Taken before looking: what was said in between is still seen.
+      // Read first, so that output in between is still found.
       const left = this.#exited
       const found = await (left ? Promise.resolve(look()).catch(() => undefined) : look())
       if (found !== undefined && found !== false) return { found }
       return left ? {} : undefined
     }
     const { found } = await until(what, lookOnce, limit).catch((error: Error) => {
-      throw tell(error.message, error.cause)
+      throw failure(error.message, error.cause)
     })
-    if (found === undefined) throw tell(`waited for ${what}, but the arbiter has left`)
+    if (found === undefined) throw failure(`waited for ${what}, but the arbiter has exited`)
     return found as Exclude<Awaited<T>, undefined | false>
   }
 
@@ -317,7 +317,7 @@ class RunningServer implements TestServer {
   }
 }
 
-/** What this process was started with, but for what would change a server: a setting of somebody's, a test runner's own. */
+/** The environment of this process, without settings of Punctual and variables of the test runner. */
 function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) =>
@@ -340,11 +340,11 @@ function flagsOf(settings: Readonly<Record<string, string | number>>): string[] 
   ])
 }
 
-/** A process may end by itself between the look for it and the signal. */
+/** Sends a signal; the process may have exited already. */
 export function signalTo(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // It has gone meanwhile.
+    // It has exited.
   }
 }

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Milliseconds. Generous: the machine is shared, and a wait that succeeds costs nothing of it. */
+/** In milliseconds. Long, since the machine may be busy, and a successful wait ends early. */
 export const WAIT_LIMIT = 30_000
 const LOOK_EVERY = 20
 
 /**
- * Waits until `look` gives something other than undefined or false, and returns it. A `look` that throws has not succeeded yet; its last error is
- * told when the limit has passed.
+ * Waits until `look` returns something other than undefined or false, and returns it. While `look`
+ * throws it is retried; its last error is the cause of the timeout error.
  *
- * @param what is waited for, as the end of the sentence "waited 30000 ms for …"
+ * @param what completes "waited 30000 ms for …"
  * @param limit in milliseconds
  */
 export async function until<T>(
@@ -33,7 +33,7 @@ export async function until<T>(
   }
 }
 
-/** The same for something that arrives by itself: gives up on the promise after `limit`. */
+/** Waits for a promise for at most `limit`. */
 export async function within<T>(what: string, promise: Promise<T>, limit: number = WAIT_LIMIT): Promise<T> {
   const giveUp = new AbortController()
   try {
