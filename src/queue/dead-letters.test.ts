@@ -124,7 +124,7 @@ test('name, code and the beginning of the message of an error are stored, and th
 })
 
 test('while the disk hangs, an item is kept, and its late dead letter is withdrawn', async (t) => {
-  const spool = mkdtempSync(join(tmpdir(), 'punctual-graveyard-'))
+  const spool = mkdtempSync(join(tmpdir(), 'punctual-dead-'))
   t.after(() => rmSync(spool, { recursive: true, force: true }))
   const reported: QueueEvent['details'][] = []
   const events = new QueueEvents('q', ({ details }) => void reported.push(details))

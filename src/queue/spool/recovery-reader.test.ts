@@ -24,7 +24,7 @@ const owner = (number: number, machine = MACHINE): string => `dead-${number}-1.$
 const idOf = (number: number): string => String(number).padStart(26, '0')
 
 function temporary(context: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'punctual-adopt-'))
+  const directory = mkdtempSync(join(tmpdir(), 'punctual-recovery-'))
   context.after(() => rmSync(directory, { recursive: true, force: true }))
   return directory
 }
@@ -53,15 +53,15 @@ test('what a dead owner had taken over is recovered with its own items, at any d
   leave(directory, `${owner(1)}/${owner(2)}/${owner(3)}`, '00000001.spool', segment(1))
   // The new owner has one of that name already.
   leave(directory, `${BY}/${owner(3)}`, '00000001.spool', segment(9))
-  const adopted = recoverSpool(directory, 'q', owner(1), BY)
+  const reader = recoverSpool(directory, 'q', owner(1), BY)
   assert.deepEqual(
-    adopted?.items.map(({ json }) => json),
+    reader?.items.map(({ json }) => json),
     ['1', '2', '3', '4', '5', '6'],
   )
   assert.deepEqual(readdirSync(join(directory, 'q', BY)).sort(), [owner(1), owner(2), owner(3), `${owner(3)}~1`])
   assert.deepEqual(listOwners(directory, 'q'), [BY])
-  adopted?.settle(adopted.items.slice(0, 3).map(({ place }) => place))
-  adopted?.release()
+  reader?.settle(reader.items.slice(0, 3).map(({ place }) => place))
+  reader?.release()
   assert.deepEqual([...listOwners(directory, 'q')].sort(), [owner(1), owner(2), BY].sort())
   assert.deepEqual(
     recoverSpool(directory, 'q', owner(2), BY)?.items.map(({ json }) => json),
@@ -81,15 +81,15 @@ test('an unfinished record is truncated without a report, also in preallocated s
         '00000001.spool',
         Buffer.concat([whole, next.subarray(0, length), Buffer.alloc(space)]),
       )
-      const adopted = recoverSpool(directory, 'q', owner(1), BY)
+      const reader = recoverSpool(directory, 'q', owner(1), BY)
       const what = `${length} bytes of a record, ${space} bytes of space`
       assert.deepEqual(
-        adopted?.items.map(({ json }) => json),
+        reader?.items.map(({ json }) => json),
         ['1', '2'],
         what,
       )
-      assert.deepEqual(adopted?.damaged, [], what)
-      adopted?.release()
+      assert.deepEqual(reader?.damaged, [], what)
+      reader?.release()
       assert.equal(readFileSync(join(directory, 'q', owner(1), '00000001.spool')).length, whole.length, what)
     }
   }
@@ -128,11 +128,11 @@ test('a portion has the requested number of items, and all portions together hav
   const directory = temporary(t)
   leave(directory, owner(1), '00000001.spool', segment(1, 2, 3, 4))
   leave(directory, owner(1), '00000002.spool', segment(5, 6, 7))
-  const adopted = recoverSpool(directory, 'q', owner(1), BY, { items: 3 })
-  assert.ok(adopted)
-  const [second, third, fourth] = await Promise.all([adopted.more(), adopted.more(), adopted.more()])
+  const reader = recoverSpool(directory, 'q', owner(1), BY, { items: 3 })
+  assert.ok(reader)
+  const [second, third, fourth] = await Promise.all([reader.more(), reader.more(), reader.more()])
   assert.deepEqual(
-    [adopted.items, second, third, fourth].map((items) => items.map(({ json }) => Number(json))),
+    [reader.items, second, third, fourth].map((items) => items.map(({ json }) => Number(json))),
     [[1, 2, 3], [4, 5, 6], [7], []],
   )
 })
@@ -142,11 +142,11 @@ test('a file of another version is moved aside unchanged, and reported', (t) => 
   const bytes = segment(1)
   bytes.writeUInt16LE(7, 8)
   leave(directory, owner(1), '00000001.spool', bytes)
-  const adopted = recoverSpool(directory, 'q', owner(1), BY)
-  assert.deepEqual(adopted?.items, [])
+  const reader = recoverSpool(directory, 'q', owner(1), BY)
+  assert.deepEqual(reader?.items, [])
   const aside = join(directory, 'q', 'aside', `${owner(1)}-00000001.spool`)
   assert.deepEqual(
-    adopted?.damaged.map(({ problem, movedTo }) => ({ problem, movedTo })),
+    reader?.damaged.map(({ problem, movedTo }) => ({ problem, movedTo })),
     [{ problem: 'other-version', movedTo: aside }],
   )
   assert.deepEqual(readFileSync(aside), bytes)
@@ -157,8 +157,8 @@ test('the newest 20 damaged files are kept', (t) => {
   for (let number = 1; number <= 30; number++) {
     leave(directory, owner(1), `${String(number).padStart(8, '0')}.spool`, Buffer.from(`garbage ${number}`))
   }
-  const adopted = recoverSpool(directory, 'q', owner(1), BY)
-  assert.equal(adopted?.damaged.length, 30)
+  const reader = recoverSpool(directory, 'q', owner(1), BY)
+  assert.equal(reader?.damaged.length, 30)
   const kept = readdirSync(join(directory, 'q', 'aside'))
   assert.equal(kept.length, 20)
 })
@@ -168,18 +168,18 @@ test('a damaged tail that cannot be moved aside stays, and the items before it a
   const damaged = Buffer.concat([segment(1, 2), Buffer.alloc(100, 0xee)])
   leave(directory, owner(1), '00000001.spool', damaged)
   writeFileSync(join(directory, 'q', 'aside'), 'in the way')
-  const adopted = recoverSpool(directory, 'q', owner(1), BY)
+  const reader = recoverSpool(directory, 'q', owner(1), BY)
   assert.deepEqual(
-    adopted?.items.map(({ json }) => json),
+    reader?.items.map(({ json }) => json),
     ['1', '2'],
   )
   assert.deepEqual(
-    adopted?.damaged.map(({ problem, movedTo }) => ({ problem, movedTo })),
+    reader?.damaged.map(({ problem, movedTo }) => ({ problem, movedTo })),
     [{ problem: 'damaged-tail', movedTo: null }],
   )
   assert.deepEqual(readFileSync(join(directory, 'q', BY, owner(1), '00000001.spool')), damaged)
   rmSync(join(directory, 'q', 'aside'))
-  adopted?.settle(adopted.items.map(({ place }) => place))
+  reader?.settle(reader.items.map(({ place }) => place))
   const aside = join(directory, 'q', 'aside', `${owner(1)}-00000001.spool.damaged`)
   await until('it to be set aside', () => existsSync(aside))
   assert.deepEqual(readFileSync(aside), damaged)
@@ -191,19 +191,19 @@ test('a file that can be neither read nor moved stays in use until a retry succe
   leave(directory, owner(1), '00000002.spool', Buffer.concat([segment(1), Buffer.alloc(100, 0xee)]))
   const inTheWay = join(directory, 'q', 'aside')
   writeFileSync(inTheWay, '')
-  const adopted = recoverSpool(directory, 'q', owner(1), BY)
-  assert.ok(adopted)
-  adopted.settle(adopted.items.map(({ place }) => place))
-  assert.equal(adopted.finish(), false)
+  const reader = recoverSpool(directory, 'q', owner(1), BY)
+  assert.ok(reader)
+  reader.settle(reader.items.map(({ place }) => place))
+  assert.equal(reader.finish(), false)
   assert.deepEqual(listOwners(directory, 'q'), [BY])
   rmSync(inTheWay)
-  adopted.retry()
-  assert.deepEqual(await adopted.more(), [])
-  assert.equal(adopted.finish(), true)
+  reader.retry()
+  assert.deepEqual(await reader.more(), [])
+  assert.equal(reader.finish(), true)
   assert.deepEqual(
     readdirSync(inTheWay).sort(),
     [1, 2].map((number) => `${owner(1)}-0000000${number}.spool.damaged`),
   )
-  assert.equal(adopted.damaged.filter(({ movedTo }) => movedTo !== null).length, 2)
+  assert.equal(reader.damaged.filter(({ movedTo }) => movedTo !== null).length, 2)
   assert.deepEqual(listOwners(directory, 'q'), [])
 })

@@ -119,8 +119,8 @@ test(`of ${ROUNDS} files that are truncated, flipped or full of garbage, the int
     const from = firstDifference(bytes, spoilt)
     const root = mkdtempSync(join(tmpdir(), 'punctual-fuzz-'))
     try {
-      const adopted = recovered(root, spoilt)
-      const found = new Map(adopted?.items.map(({ id, json }) => [id, json]))
+      const reader = recovered(root, spoilt)
+      const found = new Map(reader?.items.map(({ id, json }) => [id, json]))
       const whole = items.filter(({ end }) => end <= from)
       for (const { id, json } of whole) {
         // The record that settles it may be behind the damage; it is then handled once more.
@@ -135,9 +135,9 @@ test(`of ${ROUNDS} files that are truncated, flipped or full of garbage, the int
 
       const aside = join(root, 'q', 'aside')
       const files = existsSync(aside) ? readdirSync(aside) : []
-      assert.equal(files.length, adopted?.damaged.length ?? 0)
+      assert.equal(files.length, reader?.damaged.length ?? 0)
       for (const [index, file] of files.entries()) {
-        assert.equal(adopted?.damaged[index]?.movedTo, join(aside, file))
+        assert.equal(reader?.damaged[index]?.movedTo, join(aside, file))
         assert.ok(file.endsWith('.damaged') || statSync(join(aside, file)).size === spoilt.length)
       }
       // Less than the head of a record behind the last one may be an unfinished write.
@@ -148,8 +148,8 @@ test(`of ${ROUNDS} files that are truncated, flipped or full of garbage, the int
         assert.equal(files.length, 1)
       setAside += files.length
 
-      adopted?.settle(adopted.items.map(({ place }) => place))
-      adopted?.release()
+      reader?.settle(reader.items.map(({ place }) => place))
+      reader?.release()
       assert.deepEqual(readdirSync(join(root, 'q', BY)), [])
     } catch (error) {
       writeFileSync(join(tmpdir(), 'punctual-fuzz-failed.spool'), spoilt)

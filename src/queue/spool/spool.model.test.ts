@@ -37,7 +37,7 @@ interface Held {
 /** What a process knows, apart from its files. */
 class Model {
   readonly held = new Map<string, Held>()
-  readonly adoptions: RecoveryReader[] = []
+  readonly readers: RecoveryReader[] = []
   owner = ''
   spool: Spool | null = null
 }
@@ -89,21 +89,21 @@ async function oneRound(root: string, random: (below: number) => number): Promis
     })
   }
   /** The next process must recover exactly what the last one had, and has it from then on. */
-  const inherit = async (expected: ReadonlyMap<string, Held>, repeats: boolean): Promise<void> => {
+  const recoverAll = async (expected: ReadonlyMap<string, Held>, repeats: boolean): Promise<void> => {
     const found = new Map<string, Held>()
     for (const owner of listOwners(directory, 'q')) {
       if (owner === model.owner) continue
       const limits = random(2) === 0 ? {} : { items: 1 + random(5), bytes: 1 + random(2_000) }
-      const adopted = recoverSpool(directory, 'q', owner, model.owner, limits)
-      if (adopted === null) continue
-      model.adoptions.push(adopted)
-      for (let items = adopted.items; items.length > 0; items = await adopted.more()) {
+      const reader = recoverSpool(directory, 'q', owner, model.owner, limits)
+      if (reader === null) continue
+      model.readers.push(reader)
+      for (let items = reader.items; items.length > 0; items = await reader.more()) {
         for (const { id, json, place } of items) {
           assert.ok(!found.has(id), `${id} is found twice`)
-          found.set(id, { json, place, from: adopted })
+          found.set(id, { json, place, from: reader })
         }
       }
-      assert.deepEqual(adopted.damaged, [])
+      assert.deepEqual(reader.damaged, [])
     }
     for (const [id, { json }] of expected) assert.equal(found.get(id)?.json, json, `${id} is lost`)
     if (!repeats) assert.equal(found.size, expected.size, 'what was settled comes back')
@@ -145,18 +145,18 @@ async function oneRound(root: string, random: (below: number) => number): Promis
         directory = copy
       }
       if (!killed || random(2) === 0) {
-        for (const adopted of model.adoptions) adopted.release()
+        for (const reader of model.readers) reader.release()
         await spool?.close()
       } else spool?.closeSync()
       model = new Model()
       begin()
-      await inherit(before.held, degraded)
+      await recoverAll(before.held, degraded)
     }
   }
   // Everything is settled: nothing may be left.
-  const { held, spool, adoptions } = model
+  const { held, spool, readers } = model
   for (const { place, from } of held.values()) from.settle([place])
-  for (const adopted of adoptions) adopted.release()
+  for (const reader of readers) reader.release()
   await spool?.close()
   assert.deepEqual(readdirSync(join(directory, 'q')), [])
 }

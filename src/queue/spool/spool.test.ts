@@ -74,12 +74,12 @@ test('appended items are recovered in order and unchanged', async (t) => {
   for (const { id, json } of items) await append(spool, json, id)
   await spool.close()
   assert.deepEqual(listOwners(directory, 'q'), [OWNER])
-  const adopted = recoverSpool(directory, 'q', OWNER, BY)
+  const reader = recoverSpool(directory, 'q', OWNER, BY)
   assert.deepEqual(
-    adopted?.items.map(({ id, json }) => ({ id, json })),
+    reader?.items.map(({ id, json }) => ({ id, json })),
     items,
   )
-  assert.deepEqual(adopted?.damaged, [])
+  assert.deepEqual(reader?.damaged, [])
 })
 
 test('settled items are not recovered, and their files are removed', async (t) => {
@@ -96,9 +96,9 @@ test('settled items are not recovered, and their files are removed', async (t) =
   spool.settle(places.filter((_, number) => number < end - 50 || number % 7 === 0))
   await until('the first segment to go', () => !existsSync(first))
   await spool.close()
-  const adopted = recoverSpool(directory, 'q', OWNER, BY)
+  const reader = recoverSpool(directory, 'q', OWNER, BY)
   assert.deepEqual(
-    numbers(adopted?.items ?? []),
+    numbers(reader?.items ?? []),
     range(end - 50, end).filter((number) => number % 7 !== 0),
   )
 })
@@ -214,12 +214,12 @@ test('a second spool of the same owner does not touch the items of the first, an
   await first.close()
   const second = open(t, directory)
   await appendAll(second, 2, 3)
-  const adopted = recoverSpool(directory, 'q', OWNER, OWNER)
-  assert.deepEqual(numbers(adopted?.items ?? []), [0, 1, 2])
+  const reader = recoverSpool(directory, 'q', OWNER, OWNER)
+  assert.deepEqual(numbers(reader?.items ?? []), [0, 1, 2])
   assert.equal(recoverSpool(directory, 'q', OWNER, OWNER), null, 'it is in hand')
-  adopted?.settle(adopted.items.map(({ place }) => place))
+  reader?.settle(reader.items.map(({ place }) => place))
   await second.close()
-  adopted?.release()
+  reader?.release()
   assert.deepEqual(numbers(recoverSpool(directory, 'q', OWNER, BY)?.items ?? []), [3, 4])
 })
 

@@ -17,7 +17,7 @@ import http from 'node:http'
 import { durableQueue } from '${INDEX.replace('index.ts', 'queue/index.ts')}'
 
 const mails = durableQueue('mails', (items, { ids }) => {
-  if (!existsSync('mended') && items.some(({ to }) => to.startsWith('bad'))) throw new Error('no such\\nmailbox')
+  if (!existsSync('fixed') && items.some(({ to }) => to.startsWith('bad'))) throw new Error('no such\\nmailbox')
   appendFileSync('sent', items.map(({ to }, index) => to + ' ' + ids[index] + '\\n').join(''))
 }, { linger: '1ms', attempts: 2, backOff: { from: 1, to: 1 } })
 
@@ -93,7 +93,7 @@ test('dead letters are listed, deleted and retried, and a running worker handles
   const [dropped, ...rest] = letters
   const drop = await json(server, 'deferred', 'drop', 'mails', dropped?.id ?? '')
   assert.deepEqual(drop, { queue: 'mails', dropped: 1 })
-  writeFileSync(join(server.directory.path, 'mended'), '')
+  writeFileSync(join(server.directory.path, 'fixed'), '')
   const [first, second] = rest
   const retry = await json(server, 'deferred', 'retry', 'mails', first?.id ?? '')
   assert.deepEqual(retry, { queue: 'mails', retried: 1 })
@@ -115,8 +115,8 @@ test('dead letters are retried when nothing runs, and delivered after the next s
   assert.deepEqual([mails.name, mails.running, mails.deadLetters], ['mails', null, 1])
   const retry = await first.command('deferred', 'retry', 'mails', '--all')
   assert.equal(retry.code, 0, retry.stderr)
-  const mended = { ...files, mended: '' }
-  await using second = await startServer({ files: mended, settings: { workers: 1, stateDir: first.stateDirectory } })
+  const fixed = { ...files, fixed: '' }
+  await using second = await startServer({ files: fixed, settings: { workers: 1, stateDir: first.stateDirectory } })
   await until('it to be sent', () => existsSync(join(second.directory.path, 'sent')))
 })
 
