@@ -8,7 +8,20 @@ const INTRODUCTION = `# Errors
 
 Every error that Punctual throws has a stable \`code\`. A command prints the code in brackets after the message, or with \`--json\` an
 object of \`code\`, \`message\` and \`details\`. The message is for the operator; a client gets a response of type
-\`application/problem+json\` (RFC 9457) that reveals no internals.`
+\`application/problem+json\` (RFC 9457) that reveals no internals.
+
+\`\`\`ts
+import { InvalidOptionError, PunctualError } from 'punctual'
+
+try {
+  await work()
+} catch (error) {
+  if (error instanceof PunctualError) console.error(error.code, error.details)
+  // A mistake in the call: a RangeError of the same shape.
+  else if (error instanceof InvalidOptionError) console.error(error.code, error.details.option)
+  else throw error
+}
+\`\`\``
 
 /** `docs/reference/errors.md`. */
 export function errorsPage({ CODES }: Codes, { EXIT_MEANINGS }: ExitCodes, { problemType }: Problems): string {
