@@ -99,8 +99,7 @@ export class AccessLog {
   }
 
   #logOutsideRequest(scope: RequestScope, outcome: Outcome): void {
-    // Outside of the request: what the log starts (an import, a timer, a write) is none of its
-    // waits.
+    // What the log starts (an import, a timer, a write) does not belong to the request.
     scopes.exit(() => {
       try {
         this.#logRequest(scope, outcome)
@@ -128,9 +127,7 @@ export class AccessLog {
     )
   }
 
-  /**
-   * What counts its queries is told that it has ended, and says what is worth a line of its own.
-   */
+  /** Ends the counting of its queries, and logs what was found. */
   #endQueries(scope: RequestScope, queries: RequestQueries): void {
     scopes.exit(() => {
       try {
