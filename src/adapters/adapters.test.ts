@@ -7,14 +7,14 @@ import { PunctualError } from '../errors/punctual-error.ts'
 import { punctual as fastifyPlugin, sendProblem } from './fastify.ts'
 import { punctual as honoMiddleware, problems as honoProblems } from './hono.ts'
 
-// What is told of a route needs a request of a worker: see test/process/waits/frameworks.test.ts.
+// Route patterns need a request of a worker: see test/process/waits/frameworks.test.ts.
 // Here stands what the compiler must accept.
 
 const shed = (): never => {
   throw new PunctualError('PUNCTUAL_SHED', 'too many in pool "orders"')
 }
 
-test('the Fastify plugin is one to the compiler, and holds for routes beside it', async () => {
+test('the Fastify plugin has the right type, and applies to sibling routes', async () => {
   const plugin: FastifyPluginCallback = fastifyPlugin()
   const app = fastify()
   app.register(plugin)
@@ -25,7 +25,7 @@ test('the Fastify plugin is one to the compiler, and holds for routes beside it'
   await app.close()
 })
 
-test("an app's own Fastify error handler stays, and can hand on to Punctual's", async () => {
+test("an app's own Fastify error handler is kept, and can use sendProblem", async () => {
   const app = fastify()
   app.setErrorHandler((error, _request, reply) => {
     if (!sendProblem(error, reply)) return reply.code(418).send('own')
@@ -40,7 +40,7 @@ test("an app's own Fastify error handler stays, and can hand on to Punctual's", 
   await app.close()
 })
 
-test("Hono's middleware and error handler are both to the compiler; errors that bring their response keep it", async () => {
+test("Hono's middleware and error handler have the right types; an HTTPException keeps its response", async () => {
   const app = new Hono()
   app.use(honoMiddleware())
   app.onError(honoProblems())

@@ -94,19 +94,19 @@ describe('deferred routes of Fastify', () => {
     return [statusCode, body]
   }
 
-  it('are not loaded by requests for others', async () => {
+  it('are not loaded by other requests', async () => {
     assert.deepEqual(await get('/reports/critical'), [200, 'critical'])
     assert.equal(loads, 0)
   })
 
-  it('are loaded by the first request, whose body is whole and for which hooks run once', async () => {
+  it('are loaded by the first request, whose body is complete and for which hooks run once', async () => {
     seen.length = 0
     assert.deepEqual(await get('/reports', { method: 'POST', payload: { a: 1 } }), [200, '{"a":1}'])
     assert.deepEqual(seen, ['ready', 'outer /reports', 'inner'])
     assert.equal(loads, 1)
   })
 
-  it('have the hooks, schemas, decorators and error handler of what is around', async () => {
+  it('have the hooks, schemas, decorators and error handler of their parent', async () => {
     assert.deepEqual(await get('/reports/'), [200, 'root'])
     assert.deepEqual(await get('/reports/7'), [200, '{"id":7}'])
     assert.deepEqual(await get('/reports/x'), [400, 'handled: params/id must be integer'])
@@ -115,17 +115,17 @@ describe('deferred routes of Fastify', () => {
     assert.deepEqual(await get('/reports/7', { method: 'HEAD' }), [200, ''])
   })
 
-  it('leave what they do not know to the not-found handlers', async () => {
+  it('leave unknown paths to the 404 handlers', async () => {
     assert.deepEqual(await get('/reports/no/such'), [404, 'inner not found'])
     const [status, body] = await get('/elsewhere')
     assert.deepEqual([status, JSON.parse(body).error], [404, 'Not Found'])
   })
 
-  it('may have a wildcard of their own', async () => {
+  it('may contain a wildcard', async () => {
     assert.deepEqual(await get('/static/a/b.css'), [200, 'any'])
   })
 
-  it('that cannot be mounted are answered 503 with Retry-After, also those mounted before the failure', async () => {
+  it('that cannot be mounted respond 503 with Retry-After, also those mounted before the failure', async () => {
     for (const url of ['/broken', '/broken/more']) {
       const { statusCode, headers, body } = await app.inject({ url })
       assert.equal(statusCode, 503)
@@ -162,18 +162,18 @@ describe('deferred routers of Express', () => {
       response.status(500).send(`handled: ${error.message}`)
     })
   serveAnd(app, (fetchOf) => {
-    it('are mounted under their prefix, as Express would', async () => {
+    it('are mounted under their prefix, as by Express', async () => {
       assert.deepEqual(await fetchOf('/reports?a=1'), [200, '/reports /?a=1 /reports?a=1'])
       assert.deepEqual(await fetchOf('/Reports/'), [200, '/Reports / /Reports/'])
       const posted = { method: 'POST', body: '{"a":1}', headers: { 'content-type': 'application/json' } }
       assert.deepEqual(await fetchOf('/reports/body', posted), [200, '{"a":1}'])
     })
-    it('pass on what they do not know, and their errors', async () => {
+    it('pass on unknown paths, and errors', async () => {
       assert.deepEqual(await fetchOf('/reports/unknown'), [404, 'not found /reports/unknown'])
       assert.deepEqual(await fetchOf('/reportsmore'), [404, 'not found /reportsmore'])
       assert.deepEqual(await fetchOf('/reports/throws'), [500, 'handled: inner'])
     })
-    it('that cannot be loaded are answered 503', async () => {
+    it('that cannot be loaded respond 503', async () => {
       assert.equal(JSON.parse((await fetchOf('/broken'))[1]).type, 'urn:punctual:error:routes-failed')
     })
   })
@@ -216,22 +216,22 @@ describe('deferred apps of Hono', () => {
     return [response.status, await response.text()]
   }
 
-  it('are mounted under their prefix, with what is around them', async () => {
+  it('are mounted under their prefix, with outer middleware', async () => {
     assert.deepEqual(await get('/reports'), [200, '/reports for Ada'])
     assert.deepEqual(await get('/reports/body', { method: 'POST', body: 'sent' }), [200, 'sent'])
     assert.deepEqual(await get('/reports/throws'), [500, 'handled: inner'])
   })
-  it('pass on what they do not know', async () => {
+  it('pass on unknown paths', async () => {
     assert.deepEqual(await get('/reports/outer'), [200, 'outer'])
     assert.deepEqual(await get('/reports/unknown'), [404, 'outer not found'])
   })
-  it('pass it on as well where their middleware touches the answer, which it then has around it', async () => {
+  it('pass unknown paths on through their own middleware', async () => {
     const response = await app.request('/shared/behind')
     assert.deepEqual([response.status, await response.text()], [201, 'behind'])
     assert.equal(response.headers.get('access-control-allow-origin'), '*')
     assert.deepEqual(await get('/shared/unknown'), [404, 'outer not found'])
   })
-  it('keep what middleware around them has set, unless they set it themselves', async () => {
+  it('keep headers of outer middleware, unless they set them', async () => {
     for (const [path, set] of [
       ['/shared', 'inner'],
       ['/shared/raw', 'outer'],
@@ -242,7 +242,7 @@ describe('deferred apps of Hono', () => {
       assert.deepEqual(headers.getSetCookie(), ['one=1; Path=/', 'two=2; Path=/'], path)
     }
   })
-  it('that cannot be loaded are answered 503', async () => {
+  it('that cannot be loaded respond 503', async () => {
     const response = await app.request('/broken')
     assert.equal(response.status, 503)
     assert.ok(Number(response.headers.get('retry-after')) > 1)
@@ -267,11 +267,11 @@ describe('deferred plain handlers', () => {
   serveAnd(
     (request, response) => reports(request, response, () => broken(request, response)),
     (fetchOf) => {
-      it('get what is below their prefix, and the rest goes on', async () => {
+      it('get requests below their prefix, and pass on others', async () => {
         assert.deepEqual(await fetchOf('/reports/7?a=1'), [200, '/reports/7?a=1'])
         assert.deepEqual(await fetchOf('/other'), [404, ''])
       })
-      it('hand their errors to next, also for a request that had to wait', async () => {
+      it('pass errors to next, also for a request that had to wait', async () => {
         const fail = (request: http.IncomingMessage): never => {
           throw new Error(`failed at ${request.url}`)
         }
@@ -285,7 +285,7 @@ describe('deferred plain handlers', () => {
           })
         }
       })
-      it('give their errors to whoever has called, where there is no next', async () => {
+      it('return errors to the caller without next', async () => {
         const failing = deferHandler('/failing', () => ({ default: () => Promise.reject(new Error('inner')) }), quiet)
         const listener = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
           await Promise.resolve(failing(request, response)).catch((error: Error) => response.end(error.message))
@@ -295,12 +295,12 @@ describe('deferred plain handlers', () => {
           assert.deepEqual(await fetchFailing('/failing/second'), [200, 'inner'])
         })
       })
-      it('that cannot be loaded are answered 503 and not tried for each request', async () => {
+      it('that cannot be loaded respond 503, and are not loaded again for each request', async () => {
         assert.equal((await fetchOf('/broken'))[0], 503)
         assert.equal((await fetchOf('/broken'))[0], 503)
         assert.equal(attempts, 1)
       })
-      it('that take too long are answered 503, and go on loading', async () => {
+      it('that take too long respond 503, and continue loading', async () => {
         const load = Promise.withResolvers<{ default: http.RequestListener }>()
         const slow = deferHandler('/slow', () => load.promise, { ...quiet, requestTimeout: '20ms' })
         await withServer(slow, async (fetchSlow) => {

@@ -73,7 +73,7 @@ async function ask(path: string, options: http.RequestOptions = {}): Promise<num
   try {
     for await (const _ of response);
   } catch {
-    // Cut short.
+    // Truncated.
   }
   return response.statusCode ?? 0
 }
@@ -86,7 +86,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 const never = (): Promise<never> => new Promise(() => {})
 
 describe('problems', () => {
-  test('a request that went well leaves no line, and the log is not even made', async () => {
+  test('a request without a problem is not logged, and the log is not even created', async () => {
     const { log, opened } = start()
     listener = (_, response) => response.writeHead(404).end('ok')
     assert.equal(await ask('/'), 404)
@@ -94,7 +94,7 @@ describe('problems', () => {
     assert.equal(opened(), 0)
   })
 
-  test('a request whose time ran out says what it was waiting for', async () => {
+  test('a request that timed out is logged with what it was waiting for', async () => {
     const { lines } = start()
     listener = () => void withTimeout('user look-up', '10s', never).catch(() => {})
     assert.equal(await ask('/api/auth?token=secret', { headers: { authorization: 'secret' } }), 503)
@@ -111,12 +111,12 @@ describe('problems', () => {
     assert.doesNotMatch(JSON.stringify(line), /secret/)
   })
 
-  test('what is open at the deadline itself is named as what was waited for', async () => {
+  test('waits that are open at the deadline are listed', async () => {
     const { lines } = start()
     listener = () => {
       const current = currentRequest()
       assert.ok(current)
-      // Outside of every limit but the deadline of the request, as a wait is that nobody named.
+      // An unnamed wait is bounded by the deadline of the request only.
       current.waits.begin({
         name: '127.0.0.1:5432 (postgresql)',
         startedAt: 0,
@@ -131,7 +131,7 @@ describe('problems', () => {
     assert.equal(lines[0]?.waits?.[0]?.outcome, 'open')
   })
 
-  test('a response that has begun is cut at the deadline, and the line says so', async () => {
+  test('a response that has started is truncated at the deadline, and logged as such', async () => {
     const { lines } = start()
     listener = (_, response) => void response.write('first')
     assert.equal(await ask('/feed'), 200)
@@ -140,7 +140,7 @@ describe('problems', () => {
     assert.deepEqual([line?.route, line?.truncated, line?.status, line?.outcome], ['/feed', true, 200, 'timed-out'])
   })
 
-  test('a client that leaves is no time-out', async () => {
+  test('a client that disconnects is no timeout', async () => {
     const { lines } = start()
     listener = () => client.destroy()
     const client = net.connect(port, '127.0.0.1')
@@ -153,7 +153,7 @@ describe('problems', () => {
     )
   })
 
-  test('an answer of 500, a fallback and a slow answer are problems', async () => {
+  test('a status of 500, a fallback and a slow response are problems', async () => {
     const { lines } = start({ slowRequestThreshold: ms(20) })
     listener = (_, response) => response.writeHead(500).end()
     await ask('/broken')
@@ -177,22 +177,22 @@ describe('problems', () => {
     assert.deepEqual(waits, [undefined, [['prices', 'degraded']], [['report', 'ok']]])
   })
 
-  test('a flood is written in part and counted as a whole', async () => {
+  test('a flood is logged in part and counted completely', async () => {
     const { log, lines } = start()
     listener = (_, response) => response.writeHead(500).end()
     for (let round = 0; round < 5; round++) await Promise.all(Array.from({ length: 40 }, () => ask('/auth')))
     await log.close(ms(1_000))
-    const told = lines.filter(({ route }) => route === '/auth').length
+    const logged = lines.filter(({ route }) => route === '/auth').length
     const left = lines.filter(({ event }) => event === 'requests-not-logged')
     const counted = left.reduce((sum, line) => sum + (line.lines ?? 0), 0)
     for (const line of left) assert.deepEqual(line.outcomes, { failed: line.lines })
-    assert.equal(told + counted, 200)
+    assert.equal(logged + counted, 200)
     assert.ok(counted > 0)
   })
 })
 
 describe('all', () => {
-  test('every request has its line, with the pattern of its route where that is known', async () => {
+  test('every request is logged, with the pattern of its route if known', async () => {
     const { lines } = start({ accessLog: 'all' })
     listener = (_, response) => {
       const current = currentRequest()
@@ -210,7 +210,7 @@ describe('all', () => {
     assert.equal(lines[1]?.route, '/teams/:id')
   })
 
-  test('a whole URL as the target leaves its path alone in the log', async () => {
+  test('of a whole URL as the target only the path is logged', async () => {
     const { lines } = start({ accessLog: 'all' })
     listener = (_, response) => response.end()
     await ask('http://name:secret@example.com/path?key=secret')
@@ -218,7 +218,7 @@ describe('all', () => {
     assert.equal(lines[0]?.route, '/path')
   })
 
-  test('of many waits the longest are told, in order, and the rest counted', async () => {
+  test('the longest of many waits are listed in order, and the rest counted', async () => {
     const { lines } = start({ accessLog: 'all' })
     listener = async (_, response) => {
       for (let index = 0; index < 30; index++) {
@@ -240,7 +240,7 @@ describe('all', () => {
     )
   })
 
-  test('the time in the queue of a proxy is part of the duration, and told apart', async () => {
+  test('the time in the queue of a proxy is part of the duration, and has its own field', async () => {
     const { lines } = start({ accessLog: 'all' })
     traffic.deadlines.onTimeout = () => {}
     listener = (_, response) => response.end()
@@ -253,7 +253,7 @@ describe('all', () => {
   })
 })
 
-test('lines that come before the log is there are kept, and written before the worker leaves', async () => {
+test('lines are buffered until the log is open, and written before the worker exits', async () => {
   const { log, lines, opened } = start({ accessLog: 'all' })
   listener = (_, response) => response.end()
   await Promise.all(Array.from({ length: 10 }, () => ask('/')))
@@ -262,18 +262,18 @@ test('lines that come before the log is there are kept, and written before the w
   assert.equal(opened(), 1)
 })
 
-test('a log that cannot be opened costs its lines and nothing else', async (context) => {
-  const told = context.mock.method(console, 'error', () => {})
+test('a log that cannot be opened loses its lines and does not affect requests', async (context) => {
+  const logged = context.mock.method(console, 'error', () => {})
   const log = new AccessLog({ ...SETTINGS, accessLog: 'all' }, 1, () => Promise.reject(new Error('no')))
   traffic.onEnded = (scope, outcome) => log.requestEnded(scope, outcome)
   listener = (_, response) => response.end()
   assert.equal(await ask('/'), 200)
   await log.close(ms(1_000))
   assert.equal(await ask('/'), 200)
-  assert.equal(told.mock.callCount(), 1)
+  assert.equal(logged.mock.callCount(), 1)
 })
 
-test('at a terminal the sentence stands alone with what leads further', async () => {
+test('in the text format a line has the message, the worker and the request id', async () => {
   const { texts } = start({ accessLog: 'all', logFormat: 'text' })
   listener = (_, response) => response.end()
   await ask('/users', { headers: { 'x-request-id': 'abc' } })
@@ -282,7 +282,7 @@ test('at a terminal the sentence stands alone with what leads further', async ()
   assert.ok(!texts[0]?.includes('route='), texts[0])
 })
 
-test('is not even opened where no line of it would show', async () => {
+test('the log is not opened if no line can be written', async () => {
   for (const settings of [{ accessLog: 'off' }, { logLevel: 'error' }, { logLevel: 'silent' }] as const) {
     const { log, lines, opened } = start({ accessLog: 'all', ...settings })
     log.prepare()
@@ -292,7 +292,7 @@ test('is not even opened where no line of it would show', async () => {
   }
 })
 
-test('settings that are changed hold from the next request on', async () => {
+test('changed settings apply to the next request', async () => {
   const settings = { ...SETTINGS, accessLog: 'off', slowRequestThreshold: ms(60_000) } as {
     -readonly [Name in keyof AccessLogSettings]: AccessLogSettings[Name]
   }

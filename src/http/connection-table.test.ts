@@ -12,7 +12,7 @@ function says({ flags }: ConnectionRow): number {
   return flags & (WAITING | BEGUN | OPAQUE)
 }
 
-test('a connection is seen from the other thread with its descriptor and what it does', () => {
+test('another thread sees the descriptor and the state of a connection', () => {
   const table = new ConnectionTable()
   const slot = table.open(17, 0, 100)
   const seen = (): number[] => [...view(table).rows()].map(says)
@@ -41,7 +41,7 @@ test('a pipelined request waits as soon as the one before it has ended', () => {
   assert.equal(table.inFlight, 1)
 })
 
-test('an upgraded connection can be told nothing', () => {
+test('an upgraded connection is opaque', () => {
   const table = new ConnectionTable()
   const slot = table.open(5, 0, 0)
   table.begin(slot, 'GET', '/socket', 0)
@@ -61,7 +61,7 @@ test('requests are listed oldest first, with method, target and age, up to a cou
   ])
 })
 
-test('a target too long is cut, and stays within its row', () => {
+test('a long target is truncated to its row', () => {
   const table = new ConnectionTable()
   const [first, second] = [table.open(1, 0, 0), table.open(2, 0, 0)]
   table.begin(second, 'GET', '/next', 0)
@@ -70,14 +70,14 @@ test('a target too long is cut, and stays within its row', () => {
   assert.equal(table.textOf(second), 'GET /next')
 })
 
-test('rows are used again', () => {
+test('rows are reused', () => {
   const table = new ConnectionTable()
   const first = table.open(1, 0, 0)
   table.close(first)
   assert.equal(table.open(2, 0, 0), first)
 })
 
-test('a full table goes on counting, and does not list what has no row', () => {
+test('a full table keeps counting, and does not list connections without a row', () => {
   const small = new ConnectionTable()
   const capacity = (small.memory.byteLength - 192) / 192
   for (let fd = 0; fd < capacity; fd++) assert.notEqual(small.open(fd, 0, 0), -1)
@@ -92,7 +92,7 @@ test('a full table goes on counting, and does not list what has no row', () => {
   assert.deepEqual([small.inFlight, small.requests, small.connections], [0, 1, capacity])
 })
 
-test('a sequence number names one request, also from the other thread', () => {
+test('a sequence number identifies one request, also in another thread', () => {
   const table = new ConnectionTable()
   const slot = table.open(1, 0, 0)
   const first = table.begin(slot, 'GET', '/', 0)

@@ -14,7 +14,7 @@ function fill(count: number): { connections: Connections; table: ConnectionTable
   return { connections, table, added }
 }
 
-test('connections go in any order, and the others stay', () => {
+test('connections can be removed in any order', () => {
   const { connections, table, added } = fill(5)
   const left = new Set(added)
   for (const index of [1, 4, 0, 3, 2]) {
@@ -27,7 +27,7 @@ test('connections go in any order, and the others stay', () => {
   }
 })
 
-test('a connection that is removed twice takes no other with it', () => {
+test('removing a connection twice removes no other', () => {
   const { connections, added } = fill(2)
   const [first, second] = added as [Connection, Connection]
   connections.remove(first)
@@ -35,7 +35,7 @@ test('a connection that is removed twice takes no other with it', () => {
   assert.deepEqual([...connections], [second])
 })
 
-test('connections may be removed while they are looked through', () => {
+test('connections can be removed during iteration', () => {
   const { connections } = fill(4)
   for (const connection of connections) connections.remove(connection)
   assert.equal(connections.size, 0)

@@ -54,7 +54,7 @@ async function received(client: net.Socket): Promise<string> {
   return chunk.toString()
 }
 
-test('a request in flight and one lying unread get a whole 503', async () => {
+test('a request in flight and an unread one get a complete 503', async () => {
   const table = new ConnectionTable()
   const [waiting, unread, idle] = [await connect(), await connect(), await connect()]
   table.begin(table.open(waiting.descriptor, 0, 0), 'GET', '/', 0)
@@ -72,10 +72,10 @@ test('a request in flight and one lying unread get a whole 503', async () => {
     const [head = '', body = ''] = answer.split('\r\n\r\n')
     assert.equal(Number(/content-length: (\d+)/i.exec(head)?.[1]), Buffer.byteLength(body))
   }
-  assert.equal(idle.client.bytesRead, 0, 'who has asked nothing is told nothing')
+  assert.equal(idle.client.bytesRead, 0, 'an idle client gets nothing')
 })
 
-test('what lies unread is read, so that the end of the process is no reset', async () => {
+test('unread bytes are discarded, so that the end of the process causes no reset', async () => {
   const table = new ConnectionTable()
   const { descriptor, client } = await connect()
   table.begin(table.open(descriptor, 0, 0), 'POST', '/', 0)
@@ -102,7 +102,7 @@ test('HEAD gets no body, in flight or unread', async () => {
   for (const answer of await answers) assert.equal(answer.split('\r\n\r\n')[1], '')
 })
 
-test('a response that has begun, TLS and an unknown descriptor are closed and counted, never written to', async () => {
+test('a started response, TLS and an unknown descriptor are counted as closed, and never written to', async () => {
   const table = new ConnectionTable()
   const [begun, opaque] = [await connect(), await connect()]
   table.begin(table.open(begun.descriptor, BEGUN, 0), 'GET', '/', 0)
@@ -114,7 +114,7 @@ test('a response that has begun, TLS and an unknown descriptor are closed and co
   assert.deepEqual([begun.client.bytesRead, opaque.client.bytesRead], [0, 0])
 })
 
-test('a descriptor that has become a file is not written into', { skip: process.platform !== 'linux' }, () => {
+test('a descriptor that was reused for a file is not written to', { skip: process.platform !== 'linux' }, () => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-last-'))
   const path = join(directory, 'precious')
   const descriptor = openSync(path, 'w')
@@ -129,7 +129,7 @@ test('a descriptor that has become a file is not written into', { skip: process.
   }
 })
 
-test('when the time is up the rest is only counted', async () => {
+test('after the timeout the rest is only counted', async () => {
   const table = new ConnectionTable()
   const { descriptor, client } = await connect()
   table.begin(table.open(descriptor, 0, 0), 'GET', '/', 0)
@@ -138,7 +138,7 @@ test('when the time is up the rest is only counted', async () => {
   assert.equal(client.bytesRead, 0)
 })
 
-test('a client that does not read delays nothing: what its kernel does not take counts as closed', async () => {
+test('a client that does not read causes no delay, and counts as closed', async () => {
   const table = new ConnectionTable()
   const { descriptor, client } = await connect()
   client.pause()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatOpenWaits } from './open-waits.ts'
 
-test('what is waited for is told in a sentence, the longest first, with what was seen inside', () => {
+test('open waits are formatted longest first, with the unnamed waits inside', () => {
   const waits = [
     { name: '127.0.0.1:5432 (postgresql)', since: 100 },
     { name: 'stock', since: 20_000, via: ['10.0.0.9:8080 (http)', 'looking up db.internal'] },
@@ -13,7 +13,7 @@ test('what is waited for is told in a sentence, the longest first, with what was
   )
 })
 
-test('of many waits the longest are told and the rest counted; of none nothing is', () => {
+test('the longest of many waits are formatted and the rest counted; none give an empty text', () => {
   const waits = ['a', 'b', 'c', 'd', 'e'].map((name, since) => ({ name, since }))
   assert.equal(formatOpenWaits(waits, 104), 'waiting 104 ms for a, 103 ms for b, 102 ms for c and 2 more')
   assert.equal(formatOpenWaits([], 100), '')

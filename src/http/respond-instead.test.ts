@@ -45,7 +45,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 const never = (): Promise<never> => new Promise(() => {})
 const lastOutcome = (): Outcome | undefined => ended.at(-1) && outcomeOf(ended.at(-1) as RequestScope)
 
-test('a request that is not answered gets a 503 at its deadline, and is counted as expired', async () => {
+test('a request that is not answered gets a 503 at its deadline, and is counted as timed out', async () => {
   listener = () => {}
   const before = traffic.table.outcomes()['timed-out']
   const { status, headers, body } = await ask()
@@ -68,7 +68,7 @@ test('so does one whose body is still being received', async () => {
   await until('it to end', () => traffic.inFlight.size === 0)
 })
 
-test('a wait inside gets what is left less a reserve, and the handler answers in time by itself', async () => {
+test('a wait gets the remaining time minus a reserve, so that the handler responds in time itself', async () => {
   listener = async (_, response) => {
     try {
       await withTimeout('partner', '10s', never)
@@ -93,11 +93,11 @@ test('at the deadline the signal of the request is aborted', async () => {
   assert.equal((await answered).status, 503)
 })
 
-test('several that fall due together are all answered, also when one of them is cut short', async () => {
+test('requests that are due together are all answered, even if the code of one is interrupted', async () => {
   const { onTimeout } = traffic.deadlines
   let broken = 0
   traffic.deadlines.onTimeout = (scope) => {
-    // As if its code had been cut: nothing after it ran.
+    // As if its code had been interrupted: nothing after it ran.
     if (broken++ === 0) return
     onTimeout(scope)
   }
@@ -111,7 +111,7 @@ test('several that fall due together are all answered, also when one of them is 
   assert.ok(broken > 5, 'the first was asked again')
 })
 
-test('a fallback makes it degraded, not expired', async () => {
+test('a fallback makes it degraded, not timed out', async () => {
   listener = async (_, response) => {
     response.end(await withTimeout('rates', '10ms', never, { fallback: 'old' }))
   }
@@ -119,7 +119,7 @@ test('a fallback makes it degraded, not expired', async () => {
   assert.equal(lastOutcome(), 'degraded')
 })
 
-test('its caller may shorten the deadline, and never lengthen it', async () => {
+test('a caller may shorten the deadline, but not extend it', async () => {
   let allowed = 0
   listener = (_, response) => {
     allowed = currentRequest()?.remaining ?? Number.NaN
@@ -131,7 +131,7 @@ test('its caller may shorten the deadline, and never lengthen it', async () => {
   assert.ok(allowed > 50 && allowed <= 1_000, String(allowed))
 })
 
-test('the time in its proxy counts, up to what is believed of a clock', async () => {
+test('the time in the queue of a proxy counts, up to maxProxyQueueTime', async () => {
   let age = 0
   listener = (_, response) => {
     age = traffic.inFlight.oldest?.age ?? Number.NaN
@@ -144,7 +144,7 @@ test('the time in its proxy counts, up to what is believed of a clock', async ()
   assert.equal(status, 200, 'a handler that answers at once is in time all the same')
 })
 
-test('so does the time in which the loop did not turn, for what is read right after', async () => {
+test('the time for which the loop was blocked counts for requests that are read right after', async () => {
   const nothing = { rawHeaders: [] } as unknown as http.IncomingMessage
   traffic.deadlines.loopTurned(80, Number.POSITIVE_INFINITY)
   assert.equal(traffic.deadlines.acceptedAt(nothing, 1_000), 920)
@@ -152,7 +152,7 @@ test('so does the time in which the loop did not turn, for what is read right af
   assert.equal(traffic.deadlines.acceptedAt(nothing, 1_000), 1_000)
 })
 
-test('a route that is known to take long may take longer', async () => {
+test('a route can extend its deadline', async () => {
   listener = (_, response) => {
     currentRequest()?.allow('10s')
     setTimeout(() => response.end('late'), 1_200)
@@ -162,7 +162,7 @@ test('a route that is known to take long may take longer', async () => {
   assert.equal((await ask()).status, 503)
 })
 
-test('a route that may take longer is not cut sooner', async () => {
+test('a route that has extended its deadline is not interrupted earlier', async () => {
   let cutAt: number | undefined
   listener = (_, response) => {
     const scope = traffic.inFlight.oldest
@@ -175,7 +175,7 @@ test('a route that may take longer is not cut sooner', async () => {
   assert.ok((cutAt ?? 0) > monotonicNow() + 300_000)
 })
 
-test('what was pipelined behind it has failed with it, and its client is not said to have gone', async () => {
+test('requests pipelined behind it fail, and do not count as disconnected', async () => {
   listener = () => {}
   ended.length = 0
   const client = net.connect(port, '127.0.0.1')
@@ -195,7 +195,7 @@ test('what was pipelined behind it has failed with it, and its client is not sai
   assert.deepEqual(ended.map(outcomeOf), ['timed-out', 'failed'])
 })
 
-test('a response that has begun is cut off', async () => {
+test('a response that has started is truncated', async () => {
   listener = (_, response) => void response.write('first')
   assert.equal((await ask()).kind, 'cut-short')
   await until('it to end', () => traffic.inFlight.size === 0)
@@ -203,7 +203,7 @@ test('a response that has begun is cut off', async () => {
   assert.equal(ended.at(-1)?.begun, true)
 })
 
-test('a client that leaves ends what its request waits for, and that is no time-out', async () => {
+test('a client that disconnects aborts the waits of its request, and that is no timeout', async () => {
   const reason = Promise.withResolvers<unknown>()
   listener = () => void withTimeout('query', '10s', never).catch(reason.resolve)
   const client = net.connect(port, '127.0.0.1')
@@ -217,7 +217,7 @@ test('a client that leaves ends what its request waits for, and that is no time-
   assert.equal(lastOutcome(), 'client-disconnected')
 })
 
-test('work inside that has a scope of its own still belongs to the request', async () => {
+test('work with its own scope still belongs to the request', async () => {
   listener = (_, response) => {
     void withDeadline('job', '1s', async () => {
       await null
@@ -227,7 +227,7 @@ test('work inside that has a scope of its own still belongs to the request', asy
   assert.equal((await ask({ headers: { 'x-request-id': 'one' } })).body, 'one false')
 })
 
-test('what failed is told from what ran out', async () => {
+test('failures and timeouts are distinguished', async () => {
   listener = (_, response) => response.writeHead(500).end()
   await ask()
   assert.equal(lastOutcome(), 'failed')

@@ -40,7 +40,7 @@ async function listen<T extends net.Server>(server: T): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** A server that takes what it is sent, and says nothing until it is told to. */
+/** A server that reads, and responds on demand. */
 async function silent(): Promise<{ port: number; sockets: net.Socket[] }> {
   const sockets: net.Socket[] = []
   const port = await listen(
@@ -101,8 +101,8 @@ async function inRequest(
   await once(response.resume(), 'close')
 }
 
-const told = (scope: RequestScope, name: string | RegExp): Promise<unknown> =>
-  until(`${name} to be told`, () =>
+const listed = (scope: RequestScope, name: string | RegExp): Promise<unknown> =>
+  until(`${name} to be listed`, () =>
     names(scope).some((found) => (typeof name === 'string' ? found === name : name.test(found))),
   )
 const nothing = async (scope: RequestScope): Promise<void> => {
@@ -111,7 +111,7 @@ const nothing = async (scope: RequestScope): Promise<void> => {
 }
 
 describe('a socket', () => {
-  test('that was written to is told until something is heard', async () => {
+  test('that was written to is listed until data arrives', async () => {
     const { port, sockets } = await silent()
     let socket: net.Socket | undefined
     await inRequest(
@@ -120,7 +120,7 @@ describe('a socket', () => {
         socket.write('hello')
       },
       async (scope) => {
-        await told(scope, `127.0.0.1:${port}`)
+        await listed(scope, `127.0.0.1:${port}`)
         sockets[0]?.write('x')
         await nothing(scope)
       },
@@ -128,7 +128,7 @@ describe('a socket', () => {
     socket?.destroy()
   })
 
-  test('that is closed is waited for no longer', async () => {
+  test('that is closed is not listed', async () => {
     const { port, sockets } = await silent()
     await inRequest(
       () =>
@@ -137,7 +137,7 @@ describe('a socket', () => {
           .on('error', () => {})
           .write('hello'),
       async (scope) => {
-        await told(scope, `127.0.0.1:${port}`)
+        await listed(scope, `127.0.0.1:${port}`)
         await until('the connection', () => sockets[0])
         sockets[0]?.destroy()
         await nothing(scope)
@@ -145,7 +145,7 @@ describe('a socket', () => {
     )
   })
 
-  test('that is being connected says so', async () => {
+  test('that is connecting is listed as such', async () => {
     // A server whose queue of connections is full: the kernel drops what else comes.
     await inRequest(
       () => net.connect({ port: 5432, host: '192.0.2.1' }).on('error', () => {}),
@@ -161,7 +161,7 @@ describe('a socket', () => {
     )
   })
 
-  test('of a Unix server is told by its path', async () => {
+  test('of a Unix server is listed by its path', async () => {
     const path = join(directory, '.s.PGSQL.5432')
     const server = net.createServer((socket) => void open.push({ close: () => socket.destroy() }))
     open.push(server)
@@ -172,12 +172,12 @@ describe('a socket', () => {
         socket = net.connect(path)
         socket.end('hello')
       },
-      (scope) => told(scope, `${path} (postgresql)`),
+      (scope) => listed(scope, `${path} (postgresql)`),
     )
     socket?.destroy()
   })
 
-  test('that two requests use in turn is told for the one that uses it', async () => {
+  test('that two requests use in turn is listed for the one that is using it', async () => {
     const { port, sockets } = await silent()
     const shared = net.connect(port, '127.0.0.1').resume()
     await once(shared, 'connect')
@@ -186,7 +186,7 @@ describe('a socket', () => {
       () => void shared.write('one'),
       async (scope) => {
         first = scope
-        await told(scope, `127.0.0.1:${port}`)
+        await listed(scope, `127.0.0.1:${port}`)
         sockets[0]?.write('1')
         await nothing(scope)
         await inRequest(
@@ -202,7 +202,7 @@ describe('a socket', () => {
     shared.destroy()
   })
 
-  test('that two requests share at once is told for both', async () => {
+  test('that two requests share is listed for both', async () => {
     const { port, sockets } = await silent()
     const shared = net.connect(port, '127.0.0.1').resume()
     await once(shared, 'connect')
@@ -224,7 +224,7 @@ describe('a socket', () => {
     shared.destroy()
   })
 
-  test('is let go of with its request', async () => {
+  test('is released with its request', async () => {
     const { port } = await silent()
     let socket: net.Socket | undefined
     let scope: RequestScope | undefined
@@ -234,13 +234,13 @@ describe('a socket', () => {
         socket = net.connect(port, '127.0.0.1')
         socket.write('hello')
       },
-      (running) => told(running, `127.0.0.1:${port}`),
+      (running) => listed(running, `127.0.0.1:${port}`),
     )
     assert.equal(scope?.unnamed?.size, 0)
     socket?.destroy()
   })
 
-  test('beneath a wait with a name is told with that', async () => {
+  test('inside a named wait is listed as part of it', async () => {
     const { port } = await silent()
     let socket: net.Socket | undefined
     await inRequest(
@@ -260,7 +260,7 @@ describe('a socket', () => {
     )
   })
 
-  test('beside two waits with names, in neither of them, is told by itself', async () => {
+  test('outside of the named waits that are open is listed on its own', async () => {
     const { port } = await silent()
     const done = Promise.withResolvers<void>()
     let socket: net.Socket | undefined
@@ -286,23 +286,23 @@ function shapes(waits: readonly OpenWait[]): object[] {
 }
 
 describe('an outgoing call', () => {
-  test('by node:http is told with its path, without the query and without the socket beneath', async () => {
+  test('by node:http is listed with its path, without its query and without its socket', async () => {
     const { port, sockets } = await silent()
     await inRequest(
       () => void http.get(`http://127.0.0.1:${port}/users?key=secret`, { agent: false }, (answer) => answer.resume()),
       async (scope) => {
-        await told(scope, `GET 127.0.0.1:${port}/users (http)`)
+        await listed(scope, `GET 127.0.0.1:${port}/users (http)`)
         assert.equal(names(scope).length, 1)
         await until('the request', () => sockets[0])
         sockets[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha')
-        await told(scope, `GET 127.0.0.1:${port}/users (http, body)`)
+        await listed(scope, `GET 127.0.0.1:${port}/users (http, body)`)
         sockets[0]?.write('lf')
         await nothing(scope)
       },
     )
   })
 
-  test('by fetch is told in the same way', async () => {
+  test('by fetch is listed in the same way', async () => {
     const { port, sockets } = await silent()
     await inRequest(
       () =>
@@ -310,18 +310,18 @@ describe('an outgoing call', () => {
           answer.text(),
         ),
       async (scope) => {
-        await told(scope, `POST 127.0.0.1:${port}/users (http)`)
+        await listed(scope, `POST 127.0.0.1:${port}/users (http)`)
         assert.equal(names(scope).length, 1)
         await until('the request', () => sockets[0])
         sockets[0]?.write('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nha')
-        await told(scope, `POST 127.0.0.1:${port}/users (http, body)`)
+        await listed(scope, `POST 127.0.0.1:${port}/users (http, body)`)
         sockets[0]?.write('lf')
         await nothing(scope)
       },
     )
   })
 
-  test('whose body nobody reads is not waited for, and is once somebody does', async () => {
+  test('whose body is not read is not listed, and is once it is read', async () => {
     const { port, sockets } = await silent()
     const answered = Promise.withResolvers<http.IncomingMessage>()
     await inRequest(
@@ -339,7 +339,7 @@ describe('an outgoing call', () => {
     )
   })
 
-  test('that fails is told no longer', async () => {
+  test('that failed is not listed', async () => {
     const { port } = await silent()
     const abort = new AbortController()
     await inRequest(
@@ -348,14 +348,14 @@ describe('an outgoing call', () => {
         http.get({ port, signal: abort.signal, agent: false }).on('error', () => {})
       },
       async (scope) => {
-        await until('both to be told', () => names(scope).length === 2)
+        await until('both to be listed', () => names(scope).length === 2)
         abort.abort()
         await nothing(scope)
       },
     )
   })
 
-  test('outside of a request is left alone', async () => {
+  test('outside of a request is unchanged', async () => {
     const port = await listen(http.createServer((request, response) => void response.end(request.rawHeaders.join())))
     assert.doesNotMatch(await (await fetch(`http://127.0.0.1:${port}`)).text(), /deadline/i)
   })
@@ -397,23 +397,23 @@ describe('the deadline of a call', () => {
       assert.deepEqual(more, [])
     })
 
-    test(`is not sent by ${name} where the request has none`, async () => {
+    test(`is not sent by ${name} if the request has none`, async () => {
       assert.deepEqual(await headersOf(call), [])
     })
   }
 
-  test('is that of the wait it is made in', async () => {
+  test('is that of the wait around it', async () => {
     const [left] = await headersOf((url) => withTimeout('short', '5s', () => get(url)), 60_000)
     assert.ok(Number(left) <= 5_000, left)
   })
 
-  test('is the app’s own where it sets one', async () => {
+  test('is the app’s own if it sets one', async () => {
     const headers = { 'x-request-DEADLINE': '7' }
     assert.deepEqual(await headersOf((url) => get(url, { headers }), 60_000), ['7'])
     assert.deepEqual(await headersOf((url) => fetch(url, { headers }), 60_000), ['7'])
   })
 
-  test('is left out where the headers have been written already', async () => {
+  test('is omitted if the headers have been written', async () => {
     const call = async (url: string): Promise<void> => {
       const { host } = new URL(url)
       await get(url, { headers: ['Host', host] as unknown as http.OutgoingHttpHeaders })
@@ -422,8 +422,8 @@ describe('the deadline of a call', () => {
   })
 })
 
-describe('a look-up', () => {
-  test('is told by its host, by callback and by promise', async () => {
+describe('a lookup', () => {
+  test('is listed by its host, with callbacks and promises', async () => {
     const blackHole = dgram.createSocket('udp4')
     await new Promise<void>((resolve) => blackHole.bind(0, '127.0.0.1', resolve))
     const before = dns.getServers()
@@ -448,7 +448,7 @@ describe('a look-up', () => {
     await ended.promise
   })
 
-  test('that has ended is told no longer', async () => {
+  test('that has ended is not listed', async () => {
     await inRequest(
       () => dns.promises.lookup('localhost').then(() => promisify(dns.lookup)('localhost')),
       (scope) => nothing(scope),
@@ -457,7 +457,7 @@ describe('a look-up', () => {
 })
 
 describe('a child process', () => {
-  test('is told by its program and its pid until it exits, without its arguments', async () => {
+  test('is listed by its program and pid until it exits, without its arguments', async () => {
     let child: ReturnType<typeof spawn> | undefined
     let second: ReturnType<typeof spawn> | undefined
     await inRequest(
@@ -477,7 +477,7 @@ describe('a child process', () => {
     )
   })
 
-  test('that could not be started, or is detached, is not waited for', async () => {
+  test('that could not be started, or is detached, is not listed', async () => {
     let child: ReturnType<typeof spawn> | undefined
     await inRequest(
       () => {
@@ -495,7 +495,7 @@ describe('a child process', () => {
 describe('an operation on a file', () => {
   const fifo = join(directory, 'fifo')
   execFileSync('mkfifo', [fifo])
-  /** Lets whoever opens it for reading go on, to find it empty. */
+  /** Lets a pending open for reading continue. */
   const release = (): void => fs.closeSync(fs.openSync(fifo, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK))
 
   const reads: Record<string, () => Promise<unknown>> = {
@@ -506,7 +506,7 @@ describe('an operation on a file', () => {
     promisified: () => promisify(fs.readFile)(fifo),
   }
   for (const [name, read] of Object.entries(reads)) {
-    test(`${name} is told until it is done`, async () => {
+    test(`${name} is listed until it is done`, async () => {
       await inRequest(read, async (scope) => {
         assert.deepEqual(names(scope), [`readFile ${fifo}`])
         await until('a reader', () => {
@@ -522,7 +522,7 @@ describe('an operation on a file', () => {
     })
   }
 
-  test('on a descriptor or a handle is told by the path of that', async () => {
+  test('on a descriptor or a handle is listed by its path', async () => {
     // A FIFO opened for both ends has no end of its own.
     const handle = await fs.promises.open(fifo, 'r+')
     const fd = fs.openSync(fifo, 'r+')
@@ -545,12 +545,12 @@ describe('an operation on a file', () => {
     await handle.close()
   })
 
-  test('that is done by others is told once', async () => {
+  test('that consists of others is listed once', async () => {
     await inRequest(
       () => fs.writeFile(fifo, 'x', () => {}),
       async (scope) => {
         assert.deepEqual(names(scope), [`writeFile ${fifo}`])
-        // With both ends open nobody waits for the other.
+        // With both ends open, neither open blocks.
         const both = fs.openSync(fifo, 'r+')
         await nothing(scope)
         fs.closeSync(both)
@@ -558,7 +558,7 @@ describe('an operation on a file', () => {
     )
   })
 
-  test('fails as it would without: rejections nobody handles remain such, and wrong arguments throw', async () => {
+  test('fails as without Punctual: unhandled rejections are reported, and invalid arguments throw', async () => {
     const path = join(directory, 'missing')
     await inRequest(
       async () => {
@@ -591,7 +591,7 @@ describe('an operation on a file', () => {
   })
 })
 
-test('a request that does ten thousand things holds only what it waits for', async () => {
+test('a request that starts ten thousand operations retains only those that are open', async () => {
   await inRequest(
     async (scope) => {
       const port = await listen(net.createServer((socket) => socket.end('x')))
@@ -607,14 +607,14 @@ test('a request that does ten thousand things holds only what it waits for', asy
   )
 })
 
-test('a request that begins nothing has no list', async () => {
+test('a request without unnamed waits has no list', async () => {
   await inRequest(
     () => {},
     (scope) => assert.equal(scope.unnamed, null),
   )
 })
 
-test('what an answered request does afterwards is not written down', async () => {
+test('operations of a request that has been answered are not recorded', async () => {
   const { port } = await silent()
   const later = Promise.withResolvers<RequestScope>()
   const server = await listen(

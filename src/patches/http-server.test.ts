@@ -67,7 +67,7 @@ async function settled(): Promise<void> {
 }
 
 describe('the row of a connection', () => {
-  test('says whether its request waits, has begun to be answered, or has been', async () => {
+  test('says whether its request waits, is being answered, or has been', async () => {
     const seen: number[] = []
     const port = await serve((_, response) => {
       seen.push(only().flags & (WAITING | BEGUN))
@@ -82,7 +82,7 @@ describe('the row of a connection', () => {
     await settled()
   })
 
-  test('is idle again as soon as a whole answer has been handed to the kernel', async () => {
+  test('is idle as soon as the kernel has accepted the whole response', async () => {
     let flags = -1
     const port = await serve((_, response) => {
       response.end('whole')
@@ -104,7 +104,7 @@ describe('the row of a connection', () => {
     await settled()
   })
 
-  test('is given back when the client leaves without an answer', async () => {
+  test('is freed when the client disconnects before the response', async () => {
     let arrived = (): void => {}
     const here = new Promise<void>((resolve) => {
       arrived = resolve
@@ -119,7 +119,7 @@ describe('the row of a connection', () => {
     await settled()
   })
 
-  test('of pipelined requests speaks of the one whose turn it is', async () => {
+  test('of pipelined requests describes the one that is next', async () => {
     const responses: http.ServerResponse[] = []
     const port = await serve((_, response) => void responses.push(response))
     const client = net.connect(port, '127.0.0.1')
@@ -138,7 +138,7 @@ describe('the row of a connection', () => {
     await settled()
   })
 
-  test('is opaque once upgraded, and for what is no HTTP', async () => {
+  test('is opaque once upgraded, and for other protocols than HTTP', async () => {
     const server = http.createServer().listen(0, '127.0.0.1')
     open.push(server)
     await once(server, 'listening')
@@ -181,7 +181,7 @@ describe('the scope of a request', () => {
     await settled()
   })
 
-  test('is carried to the end of a body that comes after the answer', async () => {
+  test('is carried to the end of a body that arrives after the response', async () => {
     const ended = Promise.withResolvers<string | undefined>()
     const port = await serve((request, response) => {
       request.once('data', () => {
@@ -198,7 +198,7 @@ describe('the scope of a request', () => {
     await settled()
   })
 
-  test('leaves a request the emit that a library of the app has given it', async () => {
+  test('keeps an emit that a library of the app has set on a request', async () => {
     const events: string[] = []
     const inside: boolean[] = []
     const port = await serve((request, response) => {
@@ -216,7 +216,7 @@ describe('the scope of a request', () => {
     await settled()
   })
 
-  test('does not disturb an AsyncLocalStorage of the app', async () => {
+  test('does not affect an AsyncLocalStorage of the app', async () => {
     const own = new AsyncLocalStorage<string>()
     const port = await serve((request, response) => {
       own.run('mine', () => request.on('data', () => {}).on('end', () => response.end(runningRequest()?.request.url)))
@@ -225,7 +225,7 @@ describe('the scope of a request', () => {
     await settled()
   })
 
-  test('ends with the request: what the server does next has none', async () => {
+  test('ends with the request', async () => {
     const found: unknown[] = []
     const server = http.createServer((_, response) => response.end())
     server.on('connection', () => found.push(scopes.getStore()))
@@ -238,7 +238,7 @@ describe('the scope of a request', () => {
     await settled()
   })
 
-  test('of pipelined requests is that of each', async () => {
+  test('of pipelined requests is separate', async () => {
     const found: (string | undefined)[] = []
     const port = await serve(async (_, response) => {
       await null
@@ -252,7 +252,7 @@ describe('the scope of a request', () => {
     await settled()
   })
 
-  test('comes back after a request that the app emits itself', async () => {
+  test('is restored after a request that the app emits itself', async () => {
     const port = await serve((request, response) => {
       if (request.url === '/inner') return void response.end()
       const inner = new http.IncomingMessage(request.socket)
@@ -264,7 +264,7 @@ describe('the scope of a request', () => {
     await settled()
   })
 
-  test('ends with its answer although middleware has put a request of its own in place of it', async () => {
+  test('ends with the response although middleware has replaced the request', async () => {
     const port = await serve((request, response) => {
       Object.assign(response, {
         req: Object.assign(Object.create(http.IncomingMessage.prototype), { url: request.url }),
@@ -275,7 +275,7 @@ describe('the scope of a request', () => {
     assert.equal(traffic.inFlight.size, 0)
   })
 
-  test('does not end with another response that the app has made for the same request, to see what is written to it', async () => {
+  test('does not end with a second response that the app has created to capture what is written', async () => {
     let inFlight = -1
     const port = await serve((request, response) => {
       new http.ServerResponse(request).end('aside')
@@ -286,14 +286,14 @@ describe('the scope of a request', () => {
     assert.deepEqual([inFlight, traffic.inFlight.size], [1, 0])
   })
 
-  test('of a request with Expect is one, not two', async () => {
+  test('is created once for a request with Expect', async () => {
     const port = await serve((_, response) => response.end(String(traffic.inFlight.size)))
     assert.equal((await ask(port, { method: 'POST', headers: { expect: '100-continue' } }, 'x')).body, '1')
     await settled()
   })
 })
 
-describe('an answer given in place of the handler', () => {
+describe('a response in place of the handler', () => {
   const stalled = rawResponse('PUNCTUAL_STALLED')
   const instead = (): string => {
     const scope = traffic.inFlight.oldest
@@ -301,7 +301,7 @@ describe('an answer given in place of the handler', () => {
     return respondInstead(traffic, scope, stalled)
   }
 
-  test('is whole, closes the connection, and what the handler does afterwards falls on nothing', async () => {
+  test('is complete, closes the connection, and later calls of the handler do nothing', async () => {
     let late: http.ServerResponse | null = null
     const port = await serve((_, response) => {
       late = response
@@ -333,7 +333,7 @@ describe('an answer given in place of the handler', () => {
     await settled()
   })
 
-  test('leaves the body away for HEAD', async () => {
+  test('has no body for HEAD', async () => {
     const port = await serve(() => setImmediate(instead))
     const answer = await ask(port, { method: 'HEAD' })
     assert.equal(answer.status, 503)
@@ -341,7 +341,7 @@ describe('an answer given in place of the handler', () => {
     await settled()
   })
 
-  test('is given once: whoever gives another changes nothing', async () => {
+  test('is sent once: a second one changes nothing', async () => {
     const port = await serve(() =>
       setImmediate(() => {
         const scope = traffic.inFlight.oldest
@@ -357,7 +357,7 @@ describe('an answer given in place of the handler', () => {
     await settled()
   })
 
-  test('over HTTP/2 ends the stream of a client that stops in the middle of its body, and what the handler does afterwards falls on nothing', async () => {
+  test('over HTTP/2 ends the stream of a client that stops sending its body, and later calls of the handler do nothing', async () => {
     let late: http2.Http2ServerResponse | null = null
     const server = http2.createServer((request, response) => {
       late = response
@@ -387,7 +387,7 @@ describe('an answer given in place of the handler', () => {
     }
   })
 
-  test('closes a connection whose response has begun', async () => {
+  test('closes a connection whose response has started', async () => {
     const port = await serve((_, response) => {
       response.write('half')
       setImmediate(() => assert.equal(instead(), 'closed'))

@@ -44,7 +44,7 @@ function open(port: number): Socket {
   return socket
 }
 
-test('a connection at rest does not hold on to the request that was served last', async () => {
+test('an idle connection does not retain its last request', async () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   const served: WeakRef<object>[] = []
@@ -68,7 +68,7 @@ test('a connection at rest does not hold on to the request that was served last'
   }
 })
 
-test('a connection that is used again and again stays, and ends when it has been idle for its time', async () => {
+test('a connection that is in use stays open, and is closed when it has been idle for its timeout', async () => {
   const limit = 1_000
   const port = await serve((_request, response) => response.end('done'), limit)
   const socket = open(port)
@@ -90,7 +90,7 @@ test('a connection that is used again and again stays, and ends when it has been
   assert.equal(waitWheel.size, 0)
 })
 
-test('bytes of a request that is not whole yet are life, as with Node’s own timer', async () => {
+test('bytes of an incomplete request count as activity, as with Node’s timer', async () => {
   const limit = 1_000
   const port = await serve((_request, response) => response.end('done'), limit)
   const socket = open(port)
@@ -106,7 +106,7 @@ test('bytes of a request that is not whole yet are life, as with Node’s own ti
   await until('the second answer', () => answers.length === 2)
 })
 
-test('a limit of the app’s own: it runs in the context in which it was set, and can be lifted', async () => {
+test('a timeout set by the app runs in the context in which it was set, and can be removed', async () => {
   const stores: (object | undefined)[] = []
   const store = { mine: true }
   const port = await serve((_request, response) => {
@@ -129,7 +129,7 @@ test('a limit of the app’s own: it runs in the context in which it was set, an
   await until('the connection to be as good as before', () => answers.length === 2)
 })
 
-test('the limit of a server holds for requests that take longer', async () => {
+test('the timeout of a server applies to requests that take longer', async () => {
   const port = await serve(() => {})
   server.timeout = 50
   const socket = open(port)
@@ -138,7 +138,7 @@ test('the limit of a server holds for requests that take longer', async () => {
   await within('the connection to be closed', once(socket, 'close'))
 })
 
-test('the timer of the bare socket below an encrypted one is told of its bytes', async () => {
+test('the timer of a socket wrapped by TLS is refreshed by its bytes', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-tls-'))
   const [key, cert] = [join(directory, 'key'), join(directory, 'cert')]
   const ask = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
@@ -178,13 +178,13 @@ test('the timer of the bare socket below an encrypted one is told of its bytes',
   })
   socket.write(REQUEST)
   await until(
-    'the connection to have been used for longer than its limit, or to be cut off',
+    'the connection to have been used for longer than its timeout, or to be closed',
     () => timedOut || performance.now() - began > 1.5 * limit,
   )
-  assert.equal(timedOut, false, `cut off after ${answers} answers`)
+  assert.equal(timedOut, false, `closed after ${answers} answers`)
 })
 
-test('what is no limit is refused as Node refuses it', async () => {
+test('invalid timeouts are rejected as Node rejects them', async () => {
   const port = await serve((request, response) => {
     assert.throws(() => request.socket.setTimeout(-1), { code: 'ERR_OUT_OF_RANGE' })
     assert.throws(() => request.socket.setTimeout('1' as never), { code: 'ERR_INVALID_ARG_TYPE' })

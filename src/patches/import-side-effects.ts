@@ -71,7 +71,7 @@ export function observeImportSideEffects(observer: SideEffectObserver): () => vo
     patch(fs, name, ([path]) => `${name} ${formatPath(path)}`.trim(), { blocks: true })
   }
   for (const name of CHILDREN) {
-    patch(childProcess, name, ([file]) => `${name} ${cut(String(file))}`, { blocks: name.endsWith('Sync') })
+    patch(childProcess, name, ([file]) => `${name} ${truncate(String(file))}`, { blocks: name.endsWith('Sync') })
   }
   patch(globalThis, 'setTimeout', ([, delay]) => `timer ${formatDelay(delay)}`)
   patch(globalThis, 'setInterval', ([, delay]) => `interval ${formatDelay(delay)}`)
@@ -114,7 +114,7 @@ function isCalledByNode(callee: Callable): boolean {
 
 function formatPath(path: unknown): string {
   if (path instanceof URL) return basename(fileURLToPath(path))
-  return typeof path === 'string' ? cut(basename(path)) : ''
+  return typeof path === 'string' ? truncate(basename(path)) : ''
 }
 
 function formatDelay(delay: unknown): string {
@@ -129,6 +129,6 @@ function formatAddress(to: unknown): string {
   return path ?? `${host}:${port}`
 }
 
-function cut(text: string): string {
+function truncate(text: string): string {
   return text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH - 1)}…`
 }

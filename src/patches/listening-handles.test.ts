@@ -39,13 +39,13 @@ afterEach(async () => {
 
 after(() => rmSync(directory, { recursive: true }))
 
-type Told = (AddressInfo | string)[]
+type Addresses = (AddressInfo | string)[]
 
-async function start(...addresses: (net.ListenOptions | string)[]): Promise<{ worker: Worker; told: Told }> {
-  cluster.setupPrimary({ exec: join(directory, 'worker.mjs'), args: [JSON.stringify(addresses)], execArgv: [] })
+async function start(...listeners: (net.ListenOptions | string)[]): Promise<{ worker: Worker; addresses: Addresses }> {
+  cluster.setupPrimary({ exec: join(directory, 'worker.mjs'), args: [JSON.stringify(listeners)], execArgv: [] })
   const worker = cluster.fork()
-  const [told] = (await once(worker, 'message', { signal: AbortSignal.timeout(LIMIT) })) as [Told]
-  return { worker, told }
+  const [addresses] = (await once(worker, 'message', { signal: AbortSignal.timeout(LIMIT) })) as [Addresses]
+  return { worker, addresses }
 }
 
 async function kill(worker: Worker): Promise<void> {
@@ -54,8 +54,8 @@ async function kill(worker: Worker): Promise<void> {
   await gone
 }
 
-function portsOf(told: Told): number[] {
-  return told.map((address) => (typeof address === 'string' ? 0 : address.port))
+function portsOf(addresses: Addresses): number[] {
+  return addresses.map((address) => (typeof address === 'string' ? 0 : address.port))
 }
 
 /** What a client hears: what the server says, or the code of the error. */
@@ -76,31 +76,31 @@ function hear(target: number | string): Promise<string> {
 
 const ANYWHERE = { host: '127.0.0.1', port: 0 }
 
-describe('listening sockets that the arbiter owns', () => {
-  it('a client that connects while no worker lives waits, and is served by the next', async () => {
+describe('listening sockets that the arbiter keeps', () => {
+  it('a client that connects while there is no worker waits, and is served by the next', async () => {
     const first = await start(ANYWHERE)
-    const [port = 0] = portsOf(first.told)
+    const [port = 0] = portsOf(first.addresses)
     assert.equal(await hear(port), 'hello')
     await kill(first.worker)
     const waiting = [hear(port), hear(port), hear(port)]
     const second = await start(ANYWHERE)
-    assert.deepEqual(portsOf(second.told), [port])
+    assert.deepEqual(portsOf(second.addresses), [port])
     assert.deepEqual(await Promise.all(waiting), ['hello', 'hello', 'hello'])
   })
 
-  it('two servers that ask for a free port have one each, and get both back', async () => {
+  it('two servers that ask for a free port get one each, and the same after a restart', async () => {
     const first = await start(ANYWHERE, ANYWHERE)
-    const ports = portsOf(first.told)
+    const ports = portsOf(first.addresses)
     assert.equal(new Set(ports).size, 2)
     await kill(first.worker)
     const second = await start(ANYWHERE, ANYWHERE)
-    assert.deepEqual(portsOf(second.told).toSorted(), ports.toSorted())
+    assert.deepEqual(portsOf(second.addresses).toSorted(), ports.toSorted())
     for (const port of ports) assert.equal(await hear(port), 'hello')
   })
 
-  it('one that no worker uses any more is closed after a while, and not before; one in use stays', async () => {
-    const { worker, told } = await start(ANYWHERE)
-    const [port = 0] = portsOf(told)
+  it('one that no worker uses is closed after a while, not before; one in use stays open', async () => {
+    const { worker, addresses } = await start(ANYWHERE)
+    const [port = 0] = portsOf(addresses)
     await kill(worker)
     const other = await start({ host: '127.0.0.2', port: 0 })
     const waiting = hear(port)
@@ -111,20 +111,20 @@ describe('listening sockets that the arbiter owns', () => {
     sockets.closeUnused(ms(-1))
     assert.equal(await hear(port), 'ECONNREFUSED')
     assert.equal(other.worker.isDead(), false)
-    const [address] = other.told as AddressInfo[]
+    const [address] = other.addresses as AddressInfo[]
     assert.equal(address?.address, '127.0.0.2')
   })
 
-  it('an address that cannot be had is told to the worker', async () => {
+  it('an error of listening is reported to the worker', async () => {
     const holder = net.createServer().listen(0, '127.0.0.1')
     await once(holder, 'listening')
     const { port } = holder.address() as AddressInfo
-    const { told } = await start({ host: '127.0.0.1', port })
-    assert.deepEqual(told, ['EADDRINUSE'])
+    const { addresses } = await start({ host: '127.0.0.1', port })
+    assert.deepEqual(addresses, ['EADDRINUSE'])
     holder.close()
   })
 
-  it('a Unix socket goes with its workers, file and all', async () => {
+  it('a Unix socket and its file are removed with its workers', async () => {
     const path = join(directory, 'app.sock')
     const { worker } = await start(path)
     assert.equal(await hear(path), 'hello')

@@ -45,14 +45,14 @@ const WAYS: Readonly<Record<string, http.RequestListener>> = {
 }
 
 for (const [way, handler] of Object.entries(WAYS)) {
-  test(`${way}: the total is told, and the app's own headers are there`, async () => {
+  test(`${way}: the header has the total, and the app's headers are kept`, async () => {
     const found = await headers(handler)
     assert.match(String(found['server-timing']), TOTAL)
     if (way.includes('headers') || way.includes('list')) assert.equal(found['x-own'], '1')
   })
 }
 
-test('waits that have ended are told by name, those of one name together, as tokens', async () => {
+test('waits that have ended are listed by name, as tokens, and those with one name are added up', async () => {
   const found = await headers(async (_, response) => {
     await withTimeout('user look-up (db)', '1s', () => undefined)
     await withTimeout('user look-up (db)', '1s', () => undefined)
@@ -71,7 +71,7 @@ test('waits that have ended are told by name, those of one name together, as tok
   )
 })
 
-test('of many waits ten are told', async () => {
+test('the ten longest of many waits are listed', async () => {
   const found = await headers(async (_, response) => {
     for (let index = 0; index < 30; index++) await withTimeout(`wait ${index}`, '1s', () => undefined)
     response.end()
@@ -79,7 +79,7 @@ test('of many waits ten are told', async () => {
   assert.equal(String(found['server-timing']).split(', ').length, 11)
 })
 
-test('what the app says itself stays', async () => {
+test('a header of the app is kept', async () => {
   const beside = await headers((_, response) => response.setHeader('Server-Timing', 'db;dur=1').end())
   assert.match(String(beside['server-timing']), /^db;dur=1, total;dur=/)
   const instead = await headers((_, response) => response.writeHead(200, { 'Server-Timing': 'db;dur=1' }).end())

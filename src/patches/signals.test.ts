@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 const SIGNALS = new URL('signals.ts', import.meta.url).href
 const LIMIT = 20_000
 
-/** A process that holds its signals back, and does as it is told by messages. */
+/** A process that holds its signals back, and follows messages. */
 function start(app: string): ChildProcess {
   const program = `
 import { holdSignals } from ${JSON.stringify(SIGNALS)}
@@ -45,7 +45,7 @@ async function seen(child: ChildProcess): Promise<void> {
 }
 
 describe('signals of a worker', () => {
-  it("are held back from the process and from the app's own listeners until they are released", async () => {
+  it("are held back from the process and the app's listeners until they are released", async () => {
     const child = start(
       `for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => console.log(signal))`,
     )
@@ -59,7 +59,7 @@ describe('signals of a worker', () => {
     assert.equal(child.exitCode, 0)
   })
 
-  it('of others than the three reach the app at once', async () => {
+  it('other than these three reach the app at once', async () => {
     const child = start(
       `process.on('SIGUSR2', () => console.log('heard'))\nprocess.on('beforeExit', () => console.log('end'))`,
     )
@@ -72,7 +72,7 @@ describe('signals of a worker', () => {
     assert.match(await printed, /end/)
   })
 
-  it('end the process as ever once they are released', async () => {
+  it('end the process as usual once they are released', async () => {
     const child = start('setInterval(() => {}, 1000)')
     await heard(child)
     child.send('release')
@@ -82,7 +82,7 @@ describe('signals of a worker', () => {
     assert.equal(signal, 'SIGTERM')
   })
 
-  it('do not end a process whose app has taken all listeners away', async () => {
+  it('do not end a process whose app has removed all listeners', async () => {
     const child = start(`for (const signal of ['SIGTERM', 'SIGINT']) process.removeAllListeners(signal)`)
     await heard(child)
     child.kill('SIGTERM')

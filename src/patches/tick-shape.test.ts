@@ -33,7 +33,7 @@ function ticks(...args: readonly string[]): number {
   return Math.min(run(), run(), run())
 }
 
-test('a collection while a process is young does not make its ticks dearer for ever', () => {
+test('a full collection in a young process does not make its ticks slower', () => {
   const [calm, collected] = [ticks(), ticks('collect')]
   assert.ok(collected < calm * 3, `${collected} µs after a collection, ${calm} µs without`)
 })

@@ -11,7 +11,7 @@ function deferred<T>(load: () => T | Promise<T>, options: DeferralOptions = {}) 
 }
 
 describe('a deferred module', () => {
-  it('is loaded once, for all who want it', async () => {
+  it('is loaded once for all requests', async () => {
     let loads = 0
     const { module } = deferred(() => ++loads)
     const wanted = [module.request(), module.request()]
@@ -22,7 +22,7 @@ describe('a deferred module', () => {
     assert.equal(module.report().state, 'loaded')
   })
 
-  it('that throws fails those who wait, with the reason, and is not due again at once', async () => {
+  it('that throws fails the waiting requests with the reason, and is not due again at once', async () => {
     const { module, events } = deferred(
       () => {
         throw new Error('no database')
@@ -50,7 +50,7 @@ describe('a deferred module', () => {
     assert.deepEqual({ state, error, failures }, { state: 'failed', error: 'Error: no database', failures: 1 })
   })
 
-  it('that has failed is tried again when its delay is over', async () => {
+  it('that has failed is retried after its delay', async () => {
     let loads = 0
     const { module, events } = deferred(
       () => {
@@ -77,7 +77,7 @@ describe('a deferred module', () => {
     ])
   })
 
-  it('goes on loading when somebody gives up waiting', async () => {
+  it('continues loading when a request is aborted', async () => {
     let finish = (_: string): void => {}
     const { module } = deferred(() => new Promise<string>((resolve) => (finish = resolve)))
     const patience = new AbortController()
@@ -91,7 +91,7 @@ describe('a deferred module', () => {
     assert.equal(module.routes, 'late')
   })
 
-  it('that takes longer than its limit is said to be slow, once', async () => {
+  it('that exceeds loadTimeout is reported as slow once', async () => {
     let finish = (): void => {}
     const slow = Promise.withResolvers<DeferralEvent>()
     const { module } = deferred(() => new Promise<void>((resolve) => (finish = resolve)), {
@@ -109,7 +109,7 @@ describe('a deferred module', () => {
 })
 
 describe('the options of deferred routes', () => {
-  it('are refused where they are invalid: the error names the option', () => {
+  it('are rejected if invalid, with the name of the option', () => {
     const load = (): object => ({})
     const refused = (option: string, given: unknown, read: () => unknown): void =>
       assert.throws(read, { name: 'InvalidOptionError', details: { option, given } })

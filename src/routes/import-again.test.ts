@@ -20,8 +20,8 @@ function write(files: Readonly<Record<string, string>>): (name: string) => Promi
 const throwing = (name: string, times: number): string =>
   `globalThis.${name} = (globalThis.${name} ?? 0) + 1\nif (globalThis.${name} <= ${times}) throw new Error('${name} ' + globalThis.${name})\n`
 
-describe('importing again', () => {
-  it('evaluates anew a module that threw, and those that import it, but none that was evaluated well', async () => {
+describe('importAgain', () => {
+  it('evaluates again a module that threw, and those that import it, but no other', async () => {
     const load = write({
       'entry.mjs': `import './between.mjs'\nimport { pool } from './sound.mjs'\nexport { pool }\nexport default 'loaded'`,
       'between.mjs': `import './sound.mjs'\nimport './throws.mjs'`,
@@ -36,7 +36,7 @@ describe('importing again', () => {
     assert.equal((await load('sound.mjs')).pool, pool)
   })
 
-  it('gives others who import the same module the one that was evaluated anew', async () => {
+  it('gives other importers the module that was evaluated again', async () => {
     const load = write({
       'one.mjs': `export { made } from './shared.mjs'`,
       'two.mjs': `export { made } from './shared.mjs'`,
@@ -48,7 +48,7 @@ describe('importing again', () => {
     assert.equal((await load('two.mjs').catch(() => load('two.mjs'))).made, made)
   })
 
-  it('evaluates anew a module that failed on a connection, of which no stack tells', async () => {
+  it('evaluates again a module that failed on a connection, whose stack does not name it', async () => {
     const socket = join(directory, 'socket')
     const load = write({
       'asks.mjs': `import './connects.mjs'\nexport default 'connected'`,
@@ -65,7 +65,7 @@ describe('importing again', () => {
     }
   })
 
-  it('finds the module that failed also behind one that hangs, and whatever the error is wrapped in', async () => {
+  it('finds the module that failed behind one that hangs, and if its error is wrapped', async () => {
     write({
       'both.mjs': `import './hangs.mjs'\nimport './late.mjs'`,
       'hangs.mjs': `await new Promise(() => {})`,
@@ -81,7 +81,7 @@ describe('importing again', () => {
     await assert.rejects(load(), { message: 'wrapped', cause: new Error('againLate 2') })
   })
 
-  it('evaluates a module once that was evaluated well, when what it gives fails afterwards', async () => {
+  it('does not evaluate a module again if only its export fails', async () => {
     write({
       'well.mjs': `globalThis.againWell = (globalThis.againWell ?? 0) + 1\nexport default () => { throw new Error('not mounted') }`,
     })
@@ -92,7 +92,7 @@ describe('importing again', () => {
     assert.equal((globalThis as { againWell?: number }).againWell, 1)
   })
 
-  it('evaluates a module anew that is imported by what another gives, and not that other', async () => {
+  it('evaluates again a module that is imported by the export of another, but not the other', async () => {
     write({
       'gives.mjs': `globalThis.againGives = (globalThis.againGives ?? 0) + 1\nexport default () => import('./given.mjs')`,
       'given.mjs': `${throwing('againGiven', 2)}export default 'given'`,
@@ -105,7 +105,7 @@ describe('importing again', () => {
     assert.equal((globalThis as { againGives?: number }).againGives, 1)
   })
 
-  it('evaluates nothing before its turn that stands behind a module that threw', async () => {
+  it('does not evaluate modules after one that threw', async () => {
     const load = write({
       'ordered.mjs': `import './first.mjs'\nimport './second.mjs'`,
       'first.mjs': throwing('againFirst', 1),
@@ -117,7 +117,7 @@ describe('importing again', () => {
     assert.equal((globalThis as { againSecond?: number }).againSecond, 2)
   })
 
-  it('tries a module once more, however many loads have failed with it', async () => {
+  it('evaluates a module once more, however many loads have failed with it', async () => {
     const load = write({
       'left.mjs': `export { made } from './center.mjs'`,
       'right.mjs': `export { made } from './center.mjs'`,
@@ -129,7 +129,7 @@ describe('importing again', () => {
     assert.equal((globalThis as { againCenter?: number }).againCenter, 2)
   })
 
-  it('evaluates CommonJS anew that an ES module imports', async () => {
+  it('evaluates again CommonJS that an ES module imports', async () => {
     const load = write({
       'outer.mjs': `import inner from './inner.cjs'\nexport default inner`,
       'inner.cjs': `'use strict'\nmodule.exports = require('./innermost.cjs')`,
@@ -139,7 +139,7 @@ describe('importing again', () => {
     assert.equal((await load('outer.mjs')).default, 'well')
   })
 
-  it('reads a file again that was missing or not valid', async () => {
+  it('reads again a file that was missing or invalid', async () => {
     const load = write({ 'invalid.mjs': 'export default 1 +' })
     await assert.rejects(load('invalid.mjs'), SyntaxError)
     await assert.rejects(load('missing.mjs'), /missing\.mjs/)

@@ -5,7 +5,7 @@ import { WaitTimeoutError } from '../resilience/abort-reason.ts'
 import { lazy } from './lazy.ts'
 
 describe('lazy', () => {
-  it('loads at the first call, once for all callers', async () => {
+  it('loads on the first call, once for all callers', async () => {
     let loads = 0
     const client = lazy('lazy', async () => ({ load: ++loads }))
     assert.equal(loads, 0)
@@ -15,7 +15,7 @@ describe('lazy', () => {
     assert.equal(loads, 1)
   })
 
-  it('gives the error of a load until it is time to try again', async () => {
+  it('rejects with the error of a failed load until the retry is due', async () => {
     let loads = 0
     const load = (): never => {
       loads++
@@ -27,7 +27,7 @@ describe('lazy', () => {
     assert.equal(loads, 1)
   })
 
-  it('tries a load again that has failed', async () => {
+  it('retries a load that has failed', async () => {
     let loads = 0
     const client = lazy(
       'lazy',
@@ -46,7 +46,7 @@ describe('lazy', () => {
     assert.equal(loads, 2)
   })
 
-  it('lets a caller give up at its limit, and the load go on for the others', async () => {
+  it('times out a caller, and continues the load for the others', async () => {
     const load = Promise.withResolvers<string>()
     const client = lazy('heavy client', () => load.promise, { timeout: '5ms' })
     await assert.rejects(client(), (error: unknown) => {
@@ -58,9 +58,9 @@ describe('lazy', () => {
     assert.equal(await client(), 'late')
   })
 
-  it('loads outside of the request that happens to come first', async () => {
+  it('loads outside of the request that came first', async () => {
     const requests = new AsyncLocalStorage<string>()
-    const seen = lazy('lazy', () => requests.getStore() ?? 'nobody')
-    assert.equal(await requests.run('request', () => seen()), 'nobody')
+    const seen = lazy('lazy', () => requests.getStore() ?? 'outside')
+    assert.equal(await requests.run('request', () => seen()), 'outside')
   })
 })

@@ -35,13 +35,13 @@ async function awake<T>(promise: Promise<T>): Promise<T> {
 }
 
 describe('the queue of deferred modules', () => {
-  it('loads nothing that nobody wants before the app serves', async () => {
+  it('loads only requested modules before the app is ready', async () => {
     const { order, want } = queueOf(['a', 'b'])
     await awake(want('b'))
     assert.deepEqual(order, ['b'])
   })
 
-  it('loads what is wanted first, in the order of demand, then the others as they were mounted', async () => {
+  it('loads requested modules first, in order of demand, then the others in order of registration', async () => {
     const { queue, order, settled, want } = queueOf(['a', 'b', 'c', 'd', 'e'])
     const wanted = Promise.all([want('d'), want('b')])
     queue.loadAll(false)
@@ -51,7 +51,7 @@ describe('the queue of deferred modules', () => {
     assert.equal(typeof queue.report().allSettledInMs, 'number')
   })
 
-  it('loads one at a time, and lets the loop turn between two', async () => {
+  it('loads one at a time, and lets the event loop turn between two', async () => {
     let loading = 0
     let turned = 0
     const turnsAtLoad: number[] = []
@@ -76,7 +76,7 @@ describe('the queue of deferred modules', () => {
     }
   })
 
-  it('goes on with the next when one waits for something that does not come', async () => {
+  it('continues with the next when one hangs', async () => {
     const begun = Promise.withResolvers<void>()
     const { queue, order, want } = queueOf(['hangs', 'b'], (name) => {
       if (name !== 'hangs') return undefined
@@ -90,7 +90,7 @@ describe('the queue of deferred modules', () => {
     assert.equal(queue.report().loading, 1)
   })
 
-  it('settles when one has failed, and says which and why', async () => {
+  it('settles when one has failed, and reports which and why', async () => {
     const { queue, settled } = queueOf(['a', 'broken', 'c'], (name) => {
       if (name === 'broken') throw new Error('no licence')
     })

@@ -6,13 +6,13 @@ import { deferRoutes } from '../fastify.ts'
 import { assertCheckedVersion, CHECKED_VERSIONS, captureAvvio, internalsOf } from './internals.ts'
 
 describe('the versions of Fastify that routes can be deferred on', () => {
-  it('are those that were checked, patch releases included', () => {
+  it('are those that were checked, including patch releases', () => {
     for (const version of [`${CHECKED_VERSIONS.first}.0`, '5.3.3', `${CHECKED_VERSIONS.last}.99`, Fastify().version]) {
       assertCheckedVersion(version)
     }
   })
 
-  it('are no others: the error says which version was found', () => {
+  it('are no others: the error has the version', () => {
     for (const version of ['4.29.1', '5.0.0-alpha.4', '5.13.0', '6.0.0', '15.1.0', 'unknown']) {
       assert.throws(() => assertCheckedVersion(version), {
         name: 'PunctualError',
@@ -34,7 +34,7 @@ describe('the versions of Fastify that routes can be deferred on', () => {
 })
 
 describe('the private parts of Fastify', () => {
-  it('that are missing are named', () => {
+  it('that are missing are listed in the error', () => {
     assert.throws(() => internalsOf({ version: '5.1.0', [Symbol('fastify.state')]: {} } as never, undefined), {
       code: 'PUNCTUAL_ROUTES_UNSUPPORTED',
       details: {
@@ -52,7 +52,7 @@ describe('the private parts of Fastify', () => {
     })
   })
 
-  it('are looked for without a lasting change to EventEmitter', () => {
+  it('are found without a lasting change to EventEmitter', () => {
     const { once } = EventEmitter.prototype
     const fail = (): never => {
       throw new Error('failed')

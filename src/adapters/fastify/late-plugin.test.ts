@@ -28,7 +28,7 @@ async function loaded(app: FastifyInstance, url: string): Promise<string> {
 }
 
 describe('a deferred plugin that has failed', () => {
-  it('is mounted anew, though it was mounted in part', async () => {
+  it('is mounted again after it was mounted in part', async () => {
     await using app = Fastify()
     let attempts = 0
     const { routes } = deferred('/again', (inner) => {
@@ -40,7 +40,7 @@ describe('a deferred plugin that has failed', () => {
     assert.equal(await loaded(app, '/again'), 'attempt 2')
   })
 
-  it('may set its 404 handlers anew, which Fastify takes once', async () => {
+  it('may set its 404 handlers again, which Fastify accepts once', async () => {
     for (const prefix of ['/again', '/']) {
       await using app = Fastify()
       let attempts = 0
@@ -71,7 +71,7 @@ describe('a deferred plugin that has failed', () => {
     }
   })
 
-  it('is told to need another worker when Fastify has no room for more attempts', async () => {
+  it('fails for good when the router of Fastify has no room for more attempts', async () => {
     await using app = Fastify()
     let attempts = 0
     const { routes, events } = deferred('/always', (inner) => {
@@ -93,7 +93,7 @@ describe('a deferred plugin that has failed', () => {
     }
   })
 
-  it('may be tried for ever when it fails before it adds routes', async () => {
+  it('is retried without limit if it fails before it adds routes', async () => {
     await using app = Fastify()
     let attempts = 0
     const { routes } = deferred('/late', (inner) => {
@@ -105,8 +105,8 @@ describe('a deferred plugin that has failed', () => {
   })
 })
 
-describe('a hook of a deferred plugin that does not end', () => {
-  it('fails the plugin at pluginTimeout when it is onReady, and holds up no other', async () => {
+describe('a hook of a deferred plugin that hangs', () => {
+  it('fails the plugin after pluginTimeout if it is onReady, and delays no other', async () => {
     await using app = Fastify({ pluginTimeout: 1_000 })
     const hangs = deferred('/hangs', (inner) => {
       inner.addHook('onReady', function connects(_done) {})
@@ -124,7 +124,7 @@ describe('a hook of a deferred plugin that does not end', () => {
     })
   })
 
-  it('is not waited for when it is onListen; the others are run', async () => {
+  it('is not waited for if it is onListen; the others run', async () => {
     await using app = Fastify({ pluginTimeout: 1_000 })
     const ran = Promise.withResolvers<void>()
     const { routes } = deferred('/listens', (inner) => {

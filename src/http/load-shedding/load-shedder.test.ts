@@ -40,7 +40,7 @@ function withLimits(limits: Partial<LoadSheddingSettings> = {}): LoadShedder {
   return addLoadShedding(traffic, { ...LIMITS, ...limits })
 }
 
-/** A server whose handler answers when it is told. */
+/** A server whose handler responds on demand. */
 class Held {
   readonly server: net.Server
   readonly begun: string[] = []
@@ -88,7 +88,7 @@ async function held(make?: (listener: http.RequestListener) => net.Server): Prom
 
 afterEach(async () => {
   await until('all requests to have ended', () => traffic.inFlight.size === 0)
-  assert.equal(traffic.table.waiting, 0, 'nobody waits')
+  assert.equal(traffic.table.waiting, 0, 'no request is queued')
 })
 
 after(() => {
@@ -335,20 +335,20 @@ const waitedFor = (milliseconds: number): { headers: http.OutgoingHttpHeaders } 
 
 describe('overload', () => {
   test('the newest request is started first, and those that waited too long are shed even if none ends', async () => {
-    const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 4 })
+    const shedder = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 4 })
     const server = await held()
     const first = await server.send('/1')
     // Longer than the target, shorter than twice it; nothing of it is known to the law yet.
     const old = await server.send('/old', waitedFor(25_000))
     await until('overload to be found', () => {
-      admission.loopTurned(0)
+      shedder.loopTurned(0)
       return traffic.table.overloaded
     })
     assert.equal((await old.outcome).status, 503, 'by the law')
     const older = await server.send('/older', waitedFor(45_000))
     const waiting = []
     for (const path of ['/2', '/3', '/4']) waiting.push(await server.send(path))
-    admission.loopTurned(0)
+    shedder.loopTurned(0)
     assert.equal((await older.outcome).status, 503, 'at once')
     assert.equal(traffic.table.waiting, 3)
     for (const path of ['/1', '/4', '/3']) {
@@ -360,18 +360,18 @@ describe('overload', () => {
     server.answer('/2')
     for (const { outcome } of [first, ...waiting]) assert.equal((await outcome).status, 200)
     await until('overload to be over', () => {
-      admission.loopTurned(0)
+      shedder.loopTurned(0)
       return !traffic.table.overloaded
     })
   })
 
   test('a full queue sheds the oldest', async () => {
-    const admission = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 2 })
+    const shedder = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 2 })
     const server = await held()
     const first = await server.send('/1')
     const old = await server.send('/old', waitedFor(25_000))
     await until('overload to be found', () => {
-      admission.loopTurned(0)
+      shedder.loopTurned(0)
       return traffic.table.overloaded
     })
     await old.outcome
@@ -386,7 +386,7 @@ describe('overload', () => {
   })
 
   test('a loop that was blocked for an interval is overload, and the next requests are shed', async () => {
-    const admission = withLimits({ maxConcurrentRequests: UNBOUNDED, queueTarget: ms(50), queueInterval: ms(200) })
+    const shedder = withLimits({ maxConcurrentRequests: UNBOUNDED, queueTarget: ms(50), queueInterval: ms(200) })
     const server = await held((listener) =>
       http.createServer((request, response) => {
         if (request.url?.startsWith('/health') === true) return listener(request, response)
@@ -402,7 +402,7 @@ describe('overload', () => {
       const lag = now - expected
       expected = now + 50
       traffic.deadlines.loopTurned(lag, expected)
-      admission.loopTurned(lag)
+      shedder.loopTurned(lag)
     }, 50)
     const clients = await keepAliveClients(20, `http://127.0.0.1:${server.port}/health`)
     const statuses: number[] = []
@@ -416,7 +416,7 @@ describe('overload', () => {
     assert.ok(statuses.includes(503), statuses.join(' '))
     assert.ok(statuses.includes(200), statuses.join(' '))
     await until('overload to be over', () => {
-      admission.loopTurned(0)
+      shedder.loopTurned(0)
       return !traffic.table.overloaded
     })
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatTarget, formatTargetWithProtocol, socketTarget } from './socket-target.ts'
 
-test('every form in which a socket is told where to connect is understood', () => {
+test('all forms of the arguments of connect are understood', () => {
   const forms: readonly (readonly [unknown[], string])[] = [
     [[5432, '10.0.0.7'], '10.0.0.7:5432'],
     [['5432', '10.0.0.7', (): void => {}], '10.0.0.7:5432'],
@@ -14,10 +14,10 @@ test('every form in which a socket is told where to connect is understood', () =
     [[{ path: '/run/redis.sock' }], '/run/redis.sock'],
     [[[{ port: 443, host: 'api.example.com' }, null]], 'api.example.com:443'],
   ]
-  for (const [args, told] of forms) assert.equal(formatTarget(socketTarget(args)), told)
+  for (const [args, expected] of forms) assert.equal(formatTarget(socketTarget(args)), expected)
 })
 
-test('the protocol is guessed from the port or the path, and left out where nothing is known', () => {
+test('the protocol is guessed from the port or the path, and omitted if unknown', () => {
   const tell = (...args: unknown[]): string => formatTargetWithProtocol(socketTarget(args))
   assert.equal(tell(5432, '10.0.0.7'), '10.0.0.7:5432 (postgresql)')
   assert.equal(tell('/var/run/postgresql/.s.PGSQL.5433'), '/var/run/postgresql/.s.PGSQL.5433 (postgresql)')

@@ -42,7 +42,7 @@ function find(tree: readonly ImportCost[], module: string): ImportCost | undefin
   return undefined
 }
 
-test('a profiled boot says what every import cost and what it did, in the log and in the status', async () => {
+test('a profiled boot reports the cost and the side effects of every import, in the log and in the status', async () => {
   await using server = await startServer({ files: FILES, settings: { workers: 1 }, flags: ['--boot-profile'] })
   await server.log('boot-profile')
   const status = await server.until('the report', ({ workers }) => workers[0]?.modules.boot !== undefined)
@@ -78,7 +78,7 @@ test('a profiled boot says what every import cost and what it did, in the log an
   assert.doesNotMatch(heavy.sideEffects.join(), /./)
 })
 
-test('measuring changes neither what the app does nor where it is', async () => {
+test('profiling changes neither the behavior of the app nor its line numbers', async () => {
   const files = {
     ...FILES,
     'app.mjs':
@@ -93,7 +93,7 @@ test('measuring changes neither what the app does nor where it is', async () => 
   assert.match(body, /routes\.mjs:12:/)
 })
 
-test('a slow boot is told with the imports that cost most', async () => {
+test('a slow boot is logged with the imports that took longest', async () => {
   const files = { ...FILES, 'heavy.mjs': spin(3_000) }
   await using server = await startServer({
     files,
@@ -114,7 +114,7 @@ test('a slow boot is told with the imports that cost most', async () => {
   assert.ok((worst?.selfMs ?? 0) >= 500, `${worst?.selfMs} ms`)
 })
 
-test('a boot that hangs is told with who imports the module it hangs in', async () => {
+test('a boot that hangs is reported with the importers of the module in which it hangs', async () => {
   const files = { ...FILES, 'heavy.mjs': 'for (;;);\n' }
   // Enough to come to that module where cores are few and busy.
   await using server = await startServer({ files, settings: { workers: 1, bootTimeout: '12s' }, ready: false })
@@ -130,7 +130,7 @@ test('a boot that hangs is told with who imports the module it hangs in', async 
   )
 })
 
-test('a setting of another server is said to do nothing', async () => {
+test('a setting of another server is logged as ignored', async () => {
   await using server = await startServer({
     files: { 'app.mjs': 'export default (request, response) => response.end()' },
     settings: { workers: 1 },

@@ -13,7 +13,10 @@ function punctual(path: string): string {
   return pathToFileURL(join(import.meta.dirname, '../../../src', path)).href
 }
 
-/** Two deferred modules: one waits at its top level until a file `go` is there, one throws until a file `mended` is there. */
+/**
+ * Two deferred modules: one waits at its top level until a file `go` is there, one throws until a
+ * file `mended` is there.
+ */
 const FILES = {
   'app.js': `
 import { deferRoutes } from '${punctual('routes/defer-handler.ts')}'
@@ -40,7 +43,7 @@ function routesOf(status: Status): Partial<RoutesReport> {
   return (status.workers[0]?.modules.routes ?? {}) as Partial<RoutesReport>
 }
 
-test('a worker serves while its deferred routes load, and a request for them waits within its deadline', async () => {
+test('a worker serves while its deferred routes are loading, and a request for them waits within its deadline', async () => {
   await using server = await startServer({
     files: FILES,
     settings: {
@@ -65,7 +68,7 @@ test('a worker serves while its deferred routes load, and a request for them wai
   assert.equal(status.workers[0]?.state, 'ready')
 })
 
-test('a module that throws fails its own routes, says why, and is tried again until it loads', async () => {
+test('a module that throws fails only its own routes, is reported with the reason, and is retried until it loads', async () => {
   await using server = await startServer({ files: { ...FILES, go: '' }, settings: { workers: 1 } })
   const failed = await request(`${server.url}/broken`)
   assert.equal(failed.status, 503)
@@ -86,7 +89,7 @@ test('a module that throws fails its own routes, says why, and is tried again un
   assert.deepEqual(restarts, {})
 })
 
-test('with readyWhen all a worker is ready only when its deferred routes are loaded, or have failed', async () => {
+test('with readyWhen all, a worker is ready when its deferred routes have been loaded or have failed', async () => {
   await using server = await startServer({
     files: FILES,
     settings: { workers: 1, readyWhen: 'all' },

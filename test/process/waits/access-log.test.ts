@@ -32,7 +32,7 @@ const isAbout =
     line.event === 'request' && line.route === route
 
 describe('the access log of a worker', { concurrency: 2 }, () => {
-  it('tells problems as they happen, and costs a worker without any not even the loading of a log', async () => {
+  it('logs problems, and does not load the log in a worker without any', async () => {
     await using server = await startServer({ files, settings: { ...settings, slowRequestThreshold: 'unbounded' } })
     assert.equal((await request(`${server.url}/?password=secret`)).body, 'false')
     const headers = { 'x-request-id': 'abc', authorization: 'secret' }
@@ -65,7 +65,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
     assert.doesNotMatch(server.output, /secret/)
   })
 
-  it('writes a line for every request, whole beside those of others, and the last before the worker leaves', async () => {
+  it('logs every request, without splitting lines of other workers, and flushes before the worker exits', async () => {
     await using server = await startServer({ files, settings: { ...settings, workers: 2, accessLog: 'all' } })
     for (let round = 0; round < 10; round++) await Promise.all(requests(50, `${server.url}/x`))
     assert.equal((await server.stop()).code, 0)
@@ -78,7 +78,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
     assert.equal(new Set(lines.map(({ requestId }) => requestId)).size, 500)
   })
 
-  it('is text where the log is', async () => {
+  it('is text if the log is', async () => {
     await using server = await startServer({ files, settings: { ...settings, logFormat: 'text' }, ready: false })
     // The port of the admin server is not known here: the app itself is asked.
     await until('the app to answer', async () => (await request(server.url)).status === 200)
@@ -86,14 +86,14 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
     await until('the line', () => / warn {2}GET \/fail .* worker=1 requestId=abc\n/.test(server.output))
   })
 
-  it('is off where that is asked for', async () => {
+  it('can be turned off', async () => {
     await using server = await startServer({ files, settings: { ...settings, accessLog: 'off' } })
     assert.equal((await request(`${server.url}/fail`)).status, 500)
     assert.equal((await server.stop()).code, 0)
     assert.deepEqual(accessLines(server.lines), [])
   })
 
-  it('says what an expired request was waiting for, without a line of code in the app', async () => {
+  it('says what a request was waiting for when it timed out, without code in the app', async () => {
     await using server = await startServer({
       files: {
         'app.mjs': `
@@ -118,7 +118,7 @@ const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
     assert.ok((wait?.ms ?? 0) > 0)
   })
 
-  it('counts what is slow as a problem', async () => {
+  it('logs slow requests as problems', async () => {
     await using server = await startServer({ files, settings: { ...settings, slowRequestThreshold: '1ms' } })
     const headers = { 'x-request-start': String(Date.now() - 100) }
     assert.equal((await request(server.url, { headers })).status, 200)
@@ -127,7 +127,7 @@ const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
     assert.ok(Number(queuedMs) >= 90, `${queuedMs} ms`)
   })
 
-  it('drowns nothing when everything fails: at most 50 lines a second, and one that counts the rest', async () => {
+  it('writes at most 50 lines per second when everything fails, and one that counts the rest', async () => {
     await using server = await startServer({ files, settings })
     await Promise.all(requests(100, `${server.url}/fail`))
     await Promise.all(requests(100, `${server.url}/fail`))
@@ -143,7 +143,7 @@ const silent = net.createServer(() => {}).listen(0, '127.0.0.1', () => {
   })
 })
 
-it('a worker that is told to puts Server-Timing on its responses, and no other does', async () => {
+it('serverTiming adds a Server-Timing header, and is off by default', async () => {
   await using server = await startServer({ files, settings: { ...settings, serverTiming: 'on' } })
   assert.match(String((await request(server.url)).headers['server-timing']), /^total;dur=[\d.]+$/)
   await using other = await startServer({ files, settings })

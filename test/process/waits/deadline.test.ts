@@ -17,7 +17,7 @@ http.createServer((request, response) => {
 `,
 }
 
-test('a request that never gets its answer gets a 503 at its deadline, and is counted by how it ended', async () => {
+test('a request that is not answered gets a 503 at its deadline, and each is counted by its outcome', async () => {
   const settings = { workers: 1, stallAction: 'report', requestTimeout: '25s' }
   await using server = await startServer({ files, settings })
   assert.equal((await request(`${server.url}/`)).body, 'ok')
@@ -44,7 +44,7 @@ test('a request that never gets its answer gets a 503 at its deadline, and is co
   assert.deepEqual({ sent, late, gone, failed }, { sent: 1, late: 2, gone: 1, failed: 0 })
 })
 
-test('whoever stands in for others may say 504', async () => {
+test('timeoutStatus 504 changes the status of a timeout', async () => {
   const settings = { workers: 1, stallAction: 'report', requestTimeout: '200ms', timeoutStatus: 504 }
   await using server = await startServer({ files, settings })
   const { status, body } = await request(`${server.url}/hang`)
@@ -52,7 +52,7 @@ test('whoever stands in for others may say 504', async () => {
   assert.equal(JSON.parse(body).status, 504)
 })
 
-test('code that spins past the deadline of its request is cut then, sooner than any other', async () => {
+test('code that spins past the deadline of its request is interrupted then, before stallInterruptAfter', async () => {
   const settings = {
     workers: 1,
     stallReportAfter: '500ms',
@@ -67,11 +67,11 @@ test('code that spins past the deadline of its request is cut then, sooner than 
   const { status, body } = await request(`${server.url}/spin`, { headers })
   assert.equal(status, 503)
   assert.equal(JSON.parse(body).type, 'urn:punctual:error:stalled')
-  const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
+  const incident = await server.incident('an interrupted stall', ({ outcome }) => outcome === 'interrupted')
   assert.ok((incident.stalledForMs ?? 0) < 15_000, `${incident.stalledForMs} ms`)
 })
 
-test('a caller who asks for less cannot have our code cut', async () => {
+test('a caller with a short timeout cannot get code interrupted', async () => {
   const settings = {
     workers: 1,
     stallReportAfter: '500ms',
@@ -82,6 +82,6 @@ test('a caller who asks for less cannot have our code cut', async () => {
   await using server = await startServer({ files, settings })
   const { status } = await request(`${server.url}/spin`, { headers: { 'request-timeout': '100' } })
   assert.equal(status, 503)
-  const incident = await server.incident('cut', ({ outcome }) => outcome === 'interrupted')
+  const incident = await server.incident('an interrupted stall', ({ outcome }) => outcome === 'interrupted')
   assert.ok((incident.stalledForMs ?? 0) >= 3_000, `${incident.stalledForMs} ms`)
 })

@@ -40,7 +40,8 @@ export default async (request, response) => {
   if (request.url === '/users/7') return response.end('7')
   if (request.url === '/stream') return response.write('first')
   if (request.url === '/body') {
-    // Its client leaves in the midst of it: without the catch that would end the process, as it does under Node alone.
+    // Its client leaves in the midst of it: without the catch that would end the process, as it
+    // does under Node alone.
     try { for await (const chunk of request) void chunk } catch {}
     response.end('read')
   }
@@ -213,7 +214,7 @@ const ended =
 
 describe('an unchanged app', { concurrency: 2 }, () => {
   for (const { name, plain } of APPS) {
-    it(`on ${name} is answered for at the deadline, whatever never answers`, async () => {
+    it(`on ${name} is answered at the deadline, whichever part hangs`, async () => {
       await using server = await startServer({ files: { 'app.js': plain }, settings })
       assert.equal((await request(`${server.url}/users/7`)).body, '7')
       const [never, unknown, error, body, stream] = await Promise.all([
@@ -241,7 +242,7 @@ describe('an unchanged app', { concurrency: 2 }, () => {
     Koa: `import Koa from 'koa'\nexport default new Koa().use(expire).on('error', () => {})`,
   }
   for (const [name, app] of Object.entries(failing)) {
-    it(`on ${name} answers 503 with Retry-After for a wait that ran out`, async () => {
+    it(`on ${name} responds 503 with Retry-After to a wait that timed out`, async () => {
       await using server = await startServer({ files: { 'app.js': `${FAILING}${app}` }, settings })
       const { status, headers } = await request(server.url)
       assert.deepEqual([status, headers['retry-after']], [503, '1'])
@@ -254,7 +255,7 @@ describe('an unchanged app', { concurrency: 2 }, () => {
 describe('an app with its adapter', { concurrency: 2 }, () => {
   for (const { name, adapted } of APPS) {
     if (adapted === null) continue
-    it(`on ${name} knows the patterns of its routes, and answers Punctual's errors as problems`, async () => {
+    it(`on ${name} knows the patterns of its routes, and responds to Punctual's errors with problems`, async () => {
       await using server = await startServer({ files: { 'app.js': `${FAILING}${adapted}` }, settings })
       assert.equal((await request(`${server.url}/users/7`)).body, '/users/:id')
       const headers = { 'x-request-id': 'abc' }
@@ -283,7 +284,7 @@ describe('an app with its adapter', { concurrency: 2 }, () => {
   }
 })
 
-it('a WebSocket outlives the deadline of requests', async () => {
+it('a WebSocket is exempt from the deadline of requests', async () => {
   await using server = await startServer({
     files: {
       'app.js': `
@@ -298,7 +299,8 @@ server.listen(process.env.PORT, process.env.HOST)
   })
   const socket = new WebSocket(`ws://127.0.0.1:${server.port}/`)
   await within('the WebSocket to open', new Promise((resolve) => socket.once('open', resolve)))
-  // Begun after the WebSocket, and answered at its deadline: so that of the WebSocket would have passed.
+  // Begun after the WebSocket, and answered at its deadline: so that of the WebSocket would have
+  // passed.
   assert.equal((await request(server.url)).status, 503)
   assert.equal((await request(server.url)).status, 503)
   const echoed = within('the echo', new Promise<Buffer>((resolve) => socket.once('message', resolve as never)))

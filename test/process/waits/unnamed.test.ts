@@ -25,7 +25,7 @@ const pools = {
 }
 for (const pool of Object.values(pools)) await pool.query('select 1')
 const silent = net.createServer((socket) => {
-  socket.on('data', (head) => console.log('told ' + /x-request-deadline: (\\S+)/i.exec(head)?.[1]))
+  socket.on('data', (head) => console.log('deadline ' + /x-request-deadline: (\\S+)/i.exec(head)?.[1]))
 })
 await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve))
 http.createServer(async (request, response) => {
@@ -36,7 +36,7 @@ http.createServer(async (request, response) => {
 process.on('unhandledRejection', () => {})
 `
 
-describe('a request that expires says what it has waited for', () => {
+describe('a request that times out reports what it was waiting for', () => {
   let database: TestDatabase
   let holder: Client
   let certificate: string
@@ -74,7 +74,7 @@ describe('a request that expires says what it has waited for', () => {
   const waiting = (line: LogLine | undefined): string[] =>
     ((line?.waiting ?? []) as readonly { readonly name: string }[]).map(({ name }) => name)
 
-  test('a query of pg on a locked table: over TCP, TLS and a Unix socket, without a line of code', async () => {
+  test('a query of pg on a locked table: over TCP, TLS and a Unix socket, without code in the app', async () => {
     await using server = await start()
     const { port } = database
     const [tcp, tls, unix] = await Promise.all(['/tcp', '/tls', '/unix'].map((path) => expired(server, path)))
@@ -83,22 +83,22 @@ describe('a request that expires says what it has waited for', () => {
     assert.deepEqual(waiting(unix), [`${database.socketDirectory}/.s.PGSQL.${port} (postgresql)`])
   })
 
-  test('a guarded query, which ends by itself in time to be made something of, by its name alone', async () => {
+  test('a guarded query, which times out before the request, by its name only', async () => {
     await using server = await start()
     const line = await expired(server, '/guarded')
     assert.partialDeepStrictEqual(line.waits, [{ name: 'pool shop: select * from locked', outcome: 'timed-out' }])
     assert.deepEqual(waiting(line), [])
   })
 
-  test('a call to somebody else, who is told how long it may take', async () => {
+  test('an outgoing call, which sends the remaining time', async () => {
     await using server = await start()
     const line = await expired(server, '/fetch')
     assert.match(waiting(line).join(), /^GET 127\.0\.0\.1:\d+\/users \(http\)$/)
-    await server.log(/^told \d{1,4}$/)
+    await server.log(/^deadline \d{1,4}$/)
     assert.doesNotMatch(server.output, /secret/)
   })
 
-  test('nothing of it where that is turned off', async () => {
+  test('nothing if that is turned off', async () => {
     await using server = await start({ traceWaits: 'off', propagateDeadline: 'off' })
     const line = await expired(server, '/tcp')
     assert.deepEqual(waiting(line), [])

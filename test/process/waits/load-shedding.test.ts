@@ -16,15 +16,18 @@ const APP = `
   }).listen(process.env.PORT, process.env.HOST)
 `
 
-/** As many clients, each with its next request a moment after its last answer, are a second's work of one worker. */
+/**
+ * As many clients, each with its next request a moment after its last answer, are a second's work
+ * of one worker.
+ */
 const CLIENTS = 100
 const REST = 50
 const ROUND = 3_000
 
-const serve = (admission: string): Promise<TestServer> =>
+const serve = (loadShedding: string): Promise<TestServer> =>
   startServer({
     files: { 'app.js': APP },
-    settings: { workers: 1, admission, queueTarget: '60ms', queueInterval: '300ms', accessLog: 'off' },
+    settings: { workers: 1, loadShedding, queueTarget: '60ms', queueInterval: '300ms', accessLog: 'off' },
   })
 
 interface Round {
@@ -33,8 +36,9 @@ interface Round {
 }
 
 /**
- * Loads the server for a while; what is asked of it in the first third, in which overload is found out, does not count. All are connected before: a busy loop accepts one
- * connection a turn, and those it has accepted first would have it to themselves meanwhile.
+ * Loads the server for a while; what is asked of it in the first third, in which overload is found
+ * out, does not count. All are connected before: a busy loop accepts one connection a turn, and
+ * those it has accepted first would have it to themselves meanwhile.
  */
 async function load(server: TestServer): Promise<Round> {
   const agents = Array.from({ length: 1 + CLIENTS }, () => new http.Agent({ keepAlive: true, maxSockets: 1 }))
@@ -64,7 +68,7 @@ const median = (outcomes: readonly Outcome[]): number => {
 const of = (outcomes: readonly Outcome[], status: number): Outcome[] =>
   outcomes.filter((outcome) => outcome.status === status)
 
-test('with more than can be done, answers come in time, the rest is refused quickly, and health is always answered', async () => {
+test('during overload, responses come in time, the rest is shed quickly, and health checks are always answered', async () => {
   await using off = await serve('off')
   const without = await load(off)
   await off.stop()
@@ -80,29 +84,29 @@ test('with more than can be done, answers come in time, the rest is refused quic
     median(of(shedding.answered, 200)),
     median(of(shedding.answered, 503)),
   ]
-  const told = `off ${slow} ms; on: ${answered} ms for an answer, ${refused} ms for a 503, ${JSON.stringify(counts)}`
-  assert.ok(answered < slow * 0.6, told)
-  assert.ok(refused < slow * 0.6, told)
+  const figures = `off ${slow} ms; on: ${answered} ms for an answer, ${refused} ms for a 503, ${JSON.stringify(counts)}`
+  assert.ok(answered < slow * 0.6, figures)
+  assert.ok(refused < slow * 0.6, figures)
   // Connections outlive a 503.
   assert.ok(of(shedding.answered, 503).every(({ reused }) => reused))
   // What is shed leaves time for the others: as many are answered as without it, or nearly.
   assert.ok(
     of(shedding.answered, 200).length > without.answered.length * 0.5,
-    `${told}; ${without.answered.length} without`,
+    `${figures}; ${without.answered.length} without`,
   )
 
-  const status = await on.until('the counters to be told', ({ workers }) => (workers[0]?.outcomes.shed ?? 0) > 0)
+  const status = await on.until('the counters to be reported', ({ workers }) => (workers[0]?.outcomes.shed ?? 0) > 0)
   assert.equal(status.workers[0]?.wouldBeShed, 0)
   const metrics = await request(`${on.admin}/metrics`)
   assert.match(metrics.body, /punctual_worker_requests_would_be_shed_total\{worker="1"\} 0/)
   await on.until('overload to be over', ({ workers }) => workers[0]?.overloaded === false)
 })
 
-test('dark, overload is counted and nothing is shed', async () => {
+test('with dry-run, overload is counted and nothing is shed', async () => {
   await using server = await serve('dry-run')
   const { answered, health } = await load(server)
   assert.deepEqual(Object.keys(tally([...answered, ...health])), ['200'])
-  const { workers } = await server.until('the counter to be told', (status) => {
+  const { workers } = await server.until('the counter to be reported', (status) => {
     return (status.workers[0]?.wouldBeShed ?? 0) > 0
   })
   assert.equal(workers[0]?.outcomes.shed, 0)
