@@ -176,7 +176,7 @@ class World {
         this.answered.set(action.command, (this.answered.get(action.command) ?? 0) + 1)
         return
       case 'exit':
-        assert.equal(this.exit, null, 'it leaves once')
+        assert.equal(this.exit, null, 'it exits once')
         this.exit = action
         return
     }

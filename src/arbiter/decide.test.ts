@@ -324,13 +324,13 @@ describe('stalls', () => {
 
   test('an interrupted worker drains when its replacement is ready', () => {
     const bench = Bench.running()
-    const cut = bench.does({
+    const interrupted = bench.does({
       type: 'message',
       worker: 1,
       message: { type: 'stall-interrupted', stalledForMs: 1, evidence: EVIDENCE },
     })
-    assert.deepEqual(of(cut, 'spawn'), [{ type: 'spawn', worker: 3, generation: 1, replaces: 1 }])
-    assert.deepEqual(of(cut, 'drain'), [])
+    assert.deepEqual(of(interrupted, 'spawn'), [{ type: 'spawn', worker: 3, generation: 1, replaces: 1 }])
+    assert.deepEqual(of(interrupted, 'drain'), [])
     assert.equal(bench.state.workers.find(({ id }) => id === 1)?.tainted, true)
     assert.deepEqual(
       of(bench.ready(3), 'drain').map(({ worker }) => worker),

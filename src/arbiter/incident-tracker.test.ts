@@ -74,13 +74,13 @@ class Bench {
       if (action.type === 'announce') this.#tracker.recordAnnouncement(action.what, state, this.now)
   }
 
-  tells(worker: number, message: FromMain | FromWatchdog): void {
+  sends(worker: number, message: FromMain | FromWatchdog): void {
     this.happens({ type: 'message', worker, message })
   }
 
   boots(id: number): void {
     this.happens({ type: 'spawned', worker: id, pid: id + 5 })
-    this.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: [] })
+    this.sends(id, { type: 'ready', bootMs: 1, address: 'a', notes: [] })
   }
 
   async incidents(): Promise<Incident[]> {
@@ -101,18 +101,22 @@ async function withBench(run: (bench: Bench) => Promise<void>): Promise<void> {
 }
 
 test('an interruption is one incident, in whichever order the messages of the worker arrive', async () => {
-  const cut = { type: 'stall-interrupted', stalledForMs: 5_000, evidence: evidence('interrupt', 5_000) } as const
+  const interrupted = {
+    type: 'stall-interrupted',
+    stalledForMs: 5_000,
+    evidence: evidence('interrupt', 5_000),
+  } as const
   const done = { type: 'interrupt-done', culprit: '503', others: 14 } as const
   for (const order of [
-    [cut, done],
-    [done, cut],
+    [interrupted, done],
+    [done, interrupted],
   ]) {
     await withBench(async (tracker) => {
-      tracker.tells(2, { type: 'stall-reported', evidence: evidence('report', 1_000) })
-      for (const message of order) tracker.tells(2, message)
+      tracker.sends(2, { type: 'stall-reported', evidence: evidence('report', 1_000) })
+      for (const message of order) tracker.sends(2, message)
       tracker.now += 212
       tracker.boots(3)
-      tracker.tells(2, { type: 'interrupt-served', served: 14, others: 14 })
+      tracker.sends(2, { type: 'interrupt-served', served: 14, others: 14 })
       tracker.happens({ type: 'exited', worker: 2, code: 0, signal: null })
       const [incident, ...more] = await tracker.incidents()
       assert.deepEqual(more, [])
@@ -139,14 +143,14 @@ test('an interruption is one incident, in whichever order the messages of the wo
 
 test('a kill records why there was no interruption, the emergency responses, and the replacement', async () => {
   await withBench(async (tracker) => {
-    tracker.tells(1, { type: 'stall-reported', evidence: evidence('report', 1_000) })
-    tracker.tells(1, {
+    tracker.sends(1, { type: 'stall-reported', evidence: evidence('report', 1_000) })
+    tracker.sends(1, {
       type: 'interrupt-impossible',
       why: 'blocked-in-system-call',
       evidence: evidence('interrupt', 10_000),
     })
     const emergencyResponses = { inFlight: 40, unread: 1, closed: 2, tookMs: 3 }
-    tracker.tells(1, { type: 'killing', why: 'stall', evidence: evidence('kill', 15_000), emergencyResponses })
+    tracker.sends(1, { type: 'killing', why: 'stall', evidence: evidence('kill', 15_000), emergencyResponses })
     tracker.happens({ type: 'exited', worker: 1, code: null, signal: 'SIGKILL' })
     tracker.now += 400
     tracker.happens({ type: 'timer', timer: { of: 'spawn' } })
@@ -166,7 +170,7 @@ test('a worker killed at its stop timeout is logged and is not an incident', asy
   await withBench(async (tracker) => {
     tracker.happens({ type: 'signal', signal: 'SIGTERM' })
     const emergencyResponses = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
-    tracker.tells(1, { type: 'killing', why: 'stop-timeout', evidence: null, emergencyResponses })
+    tracker.sends(1, { type: 'killing', why: 'stop-timeout', evidence: null, emergencyResponses })
     assert.deepEqual(await tracker.incidents(), [])
     assert.partialDeepStrictEqual(tracker.lines.at(-1), {
       level: 'warn',
@@ -194,7 +198,7 @@ test('a worker that the arbiter kills at its boot timeout was killed', async () 
 
 test('a note of the boot is logged once, not for every worker', async () => {
   await withBench(async (tracker) => {
-    for (const id of [1, 2]) tracker.tells(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })
+    for (const id of [1, 2]) tracker.sends(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })
     await tracker.incidents()
     assert.deepEqual(
       tracker.lines.map(({ event, msg }) => [event, msg]),

@@ -16,7 +16,7 @@ export interface LockHolder {
   /** Unique to this acquisition of the lock. */
   readonly token: string
   readonly pid: number
-  /** Start of the process, which tells it from a later one with the same pid. */
+  /** Start of the process; a later process with the same pid has another. */
   readonly startTicks: number | null
   readonly bootId: string | null
   /** Identifies the container: a pid has no meaning in another. */
@@ -54,8 +54,8 @@ export function parseHolder(text: string): LockHolder | null {
 }
 
 /**
- * Whether the holder of a lock still runs. In the same container the process table tells. In another
- * container of the same kernel its control socket does. On another machine, only the age of the lock.
+ * Whether the holder of a lock still runs. In the same container the process table is used, in
+ * another container of the same kernel the control socket, and on another machine the age of the lock.
  */
 export async function isAlive(holder: LockHolder, touchedAt: number, controlSocket: string): Promise<boolean> {
   const here = thisProcess()

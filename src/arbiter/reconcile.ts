@@ -76,8 +76,8 @@ function dropSurplus(state: State): Action[] {
 }
 
 function spawnMissing(state: State, wanted: number, at: number): Action[] {
-  // A worker that is about to end counts until it has exited: only its exit tells why it ended,
-  // and so how long to wait before the next one.
+  // A worker that is about to end counts until it has exited: the delay before the next one
+  // depends on how it exits.
   const present = state.workers.filter(({ generation, life }) => generation === state.generation && life !== 'draining')
   const missing = wanted - present.filter(({ recycling }) => recycling === null).length
   if (missing <= 0) return []

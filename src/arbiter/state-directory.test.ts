@@ -20,7 +20,7 @@ afterEach(() => rmSync(parent, { recursive: true, force: true }))
 const lockFile = (): string => join(path, 'arbiter.lock')
 
 /** Creates the lock of another arbiter. `age` in seconds since its last update. */
-function leave(given: Partial<LockHolder>, age = 0): LockHolder {
+function leaveLock(given: Partial<LockHolder>, age = 0): LockHolder {
   const holder = { ...thisHolder(), ...given }
   mkdirSync(path, { recursive: true })
   writeFileSync(lockFile(), JSON.stringify(holder))
@@ -69,7 +69,7 @@ describe('a stale lock is taken over', () => {
   for (const [which, holder] of stale) {
     test(which, async (context) => {
       if (process.platform !== 'linux' && holder.pid === undefined) return context.skip('needs /proc')
-      leave({ token: 'aaaa', ...holder })
+      leaveLock({ token: 'aaaa', ...holder })
       const directory = await openStateDirectory(path)
       assert.notEqual(parseHolder(readFileSync(lockFile(), 'utf8'))?.token, 'aaaa')
       await directory.release()
@@ -87,7 +87,7 @@ describe('a stale lock is taken over', () => {
 
   test('by exactly one of many that try at the same time', async () => {
     for (let round = 0; round < 5; round += 1) {
-      leave({ token: `dead-${round}`.replaceAll(/[^0-9a-f-]/g, '0'), pid: UNUSED_PID, startTicks: null })
+      leaveLock({ token: `dead-${round}`.replaceAll(/[^0-9a-f-]/g, '0'), pid: UNUSED_PID, startTicks: null })
       const tries = await Promise.allSettled(Array.from({ length: 12 }, () => openStateDirectory(path)))
       const won = tries.filter((one) => one.status === 'fulfilled')
       assert.equal(won.length, 1)
@@ -97,7 +97,7 @@ describe('a stale lock is taken over', () => {
   })
 
   test('also if a process died while taking it and left its claim', async () => {
-    leave({ token: 'dead', pid: UNUSED_PID, startTicks: null })
+    leaveLock({ token: 'dead', pid: UNUSED_PID, startTicks: null })
     writeFileSync(
       `${lockFile()}.dead`,
       JSON.stringify({ ...thisHolder(), token: 'deaf', pid: UNUSED_PID, startTicks: null }),
@@ -112,7 +112,7 @@ describe('the lock of another machine', () => {
   const elsewhere = { hostname: 'elsewhere', bootId: 'ffffffff-0000-0000-0000-000000000000', pid: UNUSED_PID }
 
   test('is valid while it is updated, and the error names its host', async () => {
-    leave(elsewhere, 5)
+    leaveLock(elsewhere, 5)
     await assert.rejects(
       openStateDirectory(path),
       refused('PUNCTUAL_STATE_DIR_LOCKED', { stateDir: path, pid: UNUSED_PID, hostname: 'elsewhere' }),
@@ -120,7 +120,7 @@ describe('the lock of another machine', () => {
   })
 
   test('is stale if it was not updated for 15 s', async () => {
-    leave(elsewhere, 20)
+    leaveLock(elsewhere, 20)
     await (await openStateDirectory(path)).release()
   })
 })
@@ -144,7 +144,7 @@ test('a holder in another container of the same kernel is checked through its co
 
 test('release does not remove a lock that another arbiter has taken', async () => {
   const directory = await openStateDirectory(path)
-  const other = leave({ token: 'bbbb' })
+  const other = leaveLock({ token: 'bbbb' })
   await directory.release()
   assert.equal(parseHolder(readFileSync(lockFile(), 'utf8'))?.token, other.token)
 })
