@@ -39,6 +39,8 @@ export class BatchResultError extends PunctualError {
   }
 }
 
+const EXPECTED = 'return an array with one value per key, in the same order, or a Map'
+
 /**
  * Returns the value, or the error, of each key from the result of `loadMany`.
  *
@@ -52,15 +54,17 @@ export function resultsOf<Key, Value>(
   if (Array.isArray(result)) {
     if (result.length === keys.length) return result as readonly (Value | Error)[]
     throw new BatchResultError(
-      `loadMany was called with ${keys.length} keys and returned ${result.length} values; return one value per key, in the same order, or a Map`,
+      `loadMany was called with ${keys.length} keys and returned ${result.length} values; ${EXPECTED}`,
       { batch: plan.name, problem: 'count', keys: keys.length, values: result.length },
     )
   }
   if (result instanceof Map) return resultsInMap(plan, keys, result as ReadonlyMap<Key, Value | Error>)
-  throw new BatchResultError(
-    `loadMany returned ${result === null ? 'null' : typeof result}; return an array with one value per key, in the same order, or a Map`,
-    { batch: plan.name, problem: 'type', keys: keys.length, values: null },
-  )
+  throw new BatchResultError(`loadMany returned ${result === null ? 'null' : typeof result}; ${EXPECTED}`, {
+    batch: plan.name,
+    problem: 'type',
+    keys: keys.length,
+    values: null,
+  })
 }
 
 function resultsInMap<Key, Value>(
@@ -78,8 +82,9 @@ function resultsInMap<Key, Value>(
   })
   if (found === 0 && map.size > 0) {
     const [other] = byIdentity.keys()
+    const requested = formatKey(identityOf(keys[0] as Key))
     throw new BatchResultError(
-      `the Map that loadMany returned has ${formatKey(other)}, but none of the requested keys, such as ${formatKey(identityOf(keys[0] as Key))}. ` +
+      `the Map that loadMany returned has ${formatKey(other)}, but no requested key, such as ${requested}. ` +
         'Keys must have the same type (pg returns bigint columns as strings); objects need the option keyOf',
       { batch: name, problem: 'keys', keys: keys.length, values: map.size },
     )
@@ -89,5 +94,6 @@ function resultsInMap<Key, Value>(
 
 function formatKey(identity: unknown): string {
   if (typeof identity === 'object') return identity === null ? 'null' : 'an object'
-  return `the ${typeof identity} ${typeof identity === 'string' ? JSON.stringify(identity).slice(0, 60) : String(identity)}`
+  const text = typeof identity === 'string' ? JSON.stringify(identity).slice(0, 60) : String(identity)
+  return `the ${typeof identity} ${text}`
 }

@@ -52,7 +52,8 @@ export function formatShortage(shortage: ConnectionShortage): string {
   const sum = `${workers} ${workers === 1 ? 'worker' : 'workers'} × ${each} connections (${parts}) = ${needed}`
   const reload = reloads ? `, and ${peak} during a reload` : ''
   const less = enough > 0 ? `lower \`max\` to ${enough} in total` : 'run fewer workers'
-  return `${sum}${reload}; the server has ${available} (max_connections ${most}, ${reserved} reserved): ${less}, raise max_connections, or use a connection pooler`
+  const has = `the server has ${available} (max_connections ${most}, ${reserved} reserved)`
+  return `${sum}${reload}; ${has}: ${less}, raise max_connections, or use a connection pooler`
 }
 
 /** The part of a guarded client that the check needs. */
@@ -122,7 +123,12 @@ export function forgetPool(pool: CheckedPool): void {
 
 async function readSettings(guarded: CheckedClient, processId: number): Promise<ServerSettings | undefined> {
   const setting = (name: string): string => `coalesce(current_setting('${name}', true), '0')::int`
-  const sql = `select pg_backend_pid() = ${processId} as direct, ${setting('max_connections')} as most, ${setting('superuser_reserved_connections')} + ${setting('reserved_connections')} as reserved`
+  const columns = [
+    `pg_backend_pid() = ${processId} as direct`,
+    `${setting('max_connections')} as most`,
+    `${setting('superuser_reserved_connections')} + ${setting('reserved_connections')} as reserved`,
+  ]
+  const sql = `select ${columns.join(', ')}`
   try {
     const { rows } = (await guarded.runOwn(sql, guarded.connectTimeout)) as {
       readonly rows: readonly ServerSettings[]

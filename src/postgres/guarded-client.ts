@@ -50,7 +50,9 @@ const FIRST_RETRY = 100
 /** Cleaning up is allowed when the time for everything else is over. */
 const ROLLBACK = /^\s*rollback\b/i
 /** Makes an open transaction fail, also when the query that timed out was never sent. */
-const FAIL_TRANSACTION = `do $punctual$ begin raise exception 'a query of this transaction timed out' using errcode = 'query_canceled'; end $punctual$`
+const FAIL_TRANSACTION =
+  "do $punctual$ begin raise exception 'a query of this transaction timed out' " +
+  "using errcode = 'query_canceled'; end $punctual$"
 
 /**
  * A connection of a guarded pool. It gives the driver one query at a time, and the next only when

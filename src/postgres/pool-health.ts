@@ -68,7 +68,8 @@ export function formatHealth(health: PoolHealth): string {
   const queue = waiting === 0 ? '0 waiting' : `${waiting} waiting for up to ${formatElapsed(longestWait)}`
   const oldest =
     oldestCheckout === null ? '' : `; oldest checkout ${formatElapsed(oldestCheckout.age)} by ${oldestCheckout.by}`
-  return `pool ${name} ${level}: ${active} of ${maximum} active (${Math.round(utilisation * 100)} %), ${idle} idle, ${total} total, ${queue}${oldest}`
+  const inUse = `${active} of ${maximum} active (${Math.round(utilisation * 100)} %)`
+  return `pool ${name} ${level}: ${inUse}, ${idle} idle, ${total} total, ${queue}${oldest}`
 }
 
 /**

@@ -3,7 +3,13 @@ import { LogThrottle } from '../diagnostics/log-throttle.ts'
 import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 import type { Checkout } from './checkout.ts'
-import { formatHealth, type HealthLevel, type PoolHealth, type SendPoolEvent } from './pool-health.ts'
+import {
+  type CheckoutFacts,
+  formatHealth,
+  type HealthLevel,
+  type PoolHealth,
+  type SendPoolEvent,
+} from './pool-health.ts'
 import type { GuardSettings } from './pool-options.ts'
 
 const INTERVAL = ms(1_000)
@@ -65,16 +71,20 @@ export class PoolMonitor {
       const { age } = checkout
       if (age >= reclaimTimeout) {
         const facts = { borrower: checkout.by, heldForMs: Math.round(age) }
-        const message = `pool ${name}: connection checked out for ${formatElapsed(age)} by ${facts.borrower}; it is reclaimed and destroyed`
+        const message = `${format(name, facts)}; it is reclaimed and destroyed`
         this.#pool.sendEvent('reclaimed', 'error', message, facts)
         this.#pool.reclaim(checkout)
       } else if (age >= leakThreshold && !checkout.isReported) {
         checkout.isReported = true
         const facts = { borrower: checkout.by, heldForMs: Math.round(age) }
         reportLeak({ pool: name, ...facts })
-        const message = `pool ${name}: connection checked out for ${formatElapsed(age)} by ${facts.borrower}; call release(), or the pool runs out of connections`
+        const message = `${format(name, facts)}; call release(), or the pool runs out of connections`
         this.#pool.sendEvent('leak', 'error', message, facts)
       }
     }
   }
+}
+
+function format(pool: string, { borrower, heldForMs }: CheckoutFacts): string {
+  return `pool ${pool}: connection checked out for ${formatElapsed(heldForMs)} by ${borrower}`
 }

@@ -42,10 +42,12 @@ export class StatementTimeout {
     const direct = this.#wanted === 'session' ? 'true' : this.#wanted === 'transaction' ? 'false' : `pid = ${processId}`
     // The second setting ends the statements of a worker that was killed.
     const session = (name: string, value: string): string => `set_config('${name}', '${value}', false)`
+    const check = 'client_connection_check_interval'
+    const setTimeoutSql = session('statement_timeout', String(this.#base))
     const columns = [
       'direct',
-      `case when direct then ${session('statement_timeout', String(this.#base))} else current_setting('statement_timeout') end as "limit"`,
-      `case when direct and current_setting('client_connection_check_interval', true) = '0' then ${session('client_connection_check_interval', CONNECTION_CHECK)} end as "check"`,
+      `case when direct then ${setTimeoutSql} else current_setting('statement_timeout') end as "limit"`,
+      `case when direct and current_setting('${check}', true) = '0' then ${session(check, CONNECTION_CHECK)} end as "check"`,
     ]
     return `select ${columns.join(', ')} from (select ${direct} as direct from pg_backend_pid() as pid) as found`
   }

@@ -119,7 +119,7 @@ export const queriesMetrics: readonly ModuleMetric<QueriesReport>[] = [
   {
     name: 'punctual_query_repeats_total',
     type: 'counter',
-    help: 'Queries that requests repeated from one place, in the requests that were examined; kind is rows (load them together) or same (keep the result).',
+    help: 'Queries repeated from one place, in examined requests; kind is rows (load together) or same (keep the result).',
     labels: ['place', 'fingerprint', 'kind'],
     values: ({ repeats }) =>
       repeats.map(({ place, fingerprint, kind, queries }) => ({

@@ -146,11 +146,10 @@ const ROLES: Readonly<Record<string, StatementRole>> = {
   call: 'write',
 }
 
-const CONTROL: ReadonlySet<string> = new Set(
-  'begin start commit end rollback abort savepoint release set reset show discard deallocate prepare listen unlisten notify declare fetch move close lock pragma attach detach explain'.split(
-    ' ',
-  ),
-)
+const CONTROL: ReadonlySet<string> = new Set([
+  ...'begin start commit end rollback abort savepoint release set reset show discard deallocate prepare'.split(' '),
+  ...'listen unlisten notify declare fetch move close lock pragma attach detach explain'.split(' '),
+])
 const WRITES = /\b(?:insert into|update|delete from|merge into)\b/i
 
 /** @param text a normalized statement */

@@ -22,7 +22,7 @@ http.createServer(async (request, response) => {
 `,
 }
 
-test('a connection that is never released is an incident that names its borrower; the worker keeps running', async () => {
+test('a connection that is never released is an incident with its borrower; the worker keeps running', async () => {
   const postgres = await startPostgres()
   after(() => postgres.stop())
   await using server = await startServer({

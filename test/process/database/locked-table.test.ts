@@ -47,7 +47,7 @@ http.createServer(async (request, response) => {
 `,
 }
 
-test('with a locked table every request is answered by its deadline, other routes work, and no query is left on the server', async (t) => {
+test('a locked table delays no request beyond its deadline, and leaves no query on the server', async (t) => {
   const postgres = await startPostgres()
   after(() => postgres.stop())
   const outsider = await postgres.outsider()
