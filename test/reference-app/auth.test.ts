@@ -6,7 +6,7 @@ import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { ms } from '../../src/resilience/duration.ts'
 import { createAuthAfter } from './auth/after.ts'
-import { authLimits } from './auth/auth-limits.ts'
+import { authTimeouts } from './auth/auth-timeouts.ts'
 import type { Identity, SignedIn } from './auth/contract.ts'
 import { rememberUsers } from './auth/known-users.ts'
 import { openLetters } from './auth/send-letters.ts'
@@ -206,8 +206,8 @@ for (const [name, path] of Object.entries(PATHS)) {
 
   test(`${name}: an unknown referral code is ignored`, async () => {
     const { user, referral, degraded } = await auth(path, { ...stranger(), referralCode: 'NOBODYHAS1' })
-    const told = name === 'before' ? 'unknown code' : 'accepted'
-    assert.deepEqual([user.isNew, referral, degraded], [true, told, false])
+    const expected = name === 'before' ? 'unknown code' : 'accepted'
+    assert.deepEqual([user.isNew, referral, degraded], [true, expected, false])
   })
 
   test(`${name}: an invalid body is a 400 that says what is wrong`, async () => {
@@ -216,7 +216,7 @@ for (const [name, path] of Object.entries(PATHS)) {
       {},
       { ...good, privyId: 'me' },
       { ...good, username: "x'; drop table" },
-      { ...good, email: 'nobody' },
+      { ...good, email: 'no-address' },
       { ...good, admin: true },
       { ...good, referralCode: 5 },
     ]) {
@@ -339,12 +339,12 @@ test('after: without the table of keys a response says that the keys are missing
 })
 
 test('after: a referral is persisted once its user exists, before other workers invalidate their caches', async () => {
-  const limits = authLimits()
-  const users = rememberUsers(db, { redis: undefined, withKeysTimeout: limits.withKeys, onEvent: () => {} })
+  const timeouts = authTimeouts()
+  const users = rememberUsers(db, { redis: undefined, withKeysTimeout: timeouts.withKeys, onEvent: () => {} })
   const steps: string[] = []
   const service = createAuthAfter({
     db,
-    limits,
+    timeouts,
     users: { ...users, forget: async () => void steps.push('forgotten') },
     referrals: {
       push: ({ code }) => {
@@ -355,7 +355,7 @@ test('after: a referral is persisted once its user exists, before other workers 
   })
   await service.auth({ ...stranger(), referralCode: 'REF0008' })
   users.close()
-  limits.close()
+  timeouts.close()
   assert.deepEqual(steps, ['pushed REF0008', 'forgotten'])
 })
 
@@ -369,9 +369,9 @@ test('after: a letter that timed out is not sent later besides its retry', async
   try {
     await outside.order({ mail: 'hang' })
     // The first one has the connection; the second one would wait for it.
-    for (const limit of ['500ms', '500ms'] as const) {
+    for (const timeout of ['500ms', '500ms'] as const) {
       await assert.rejects(
-        withDeadline('test', limit, () => letters.send([about])),
+        withDeadline('test', timeout, () => letters.send([about])),
         WaitTimeoutError,
       )
     }

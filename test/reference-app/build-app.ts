@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import type { Kysely } from 'kysely'
 import { createAuthAfter } from './auth/after.ts'
-import { authLimits } from './auth/auth-limits.ts'
+import { authTimeouts } from './auth/auth-timeouts.ts'
 import { createAuthBefore } from './auth/before.ts'
 import { deferReferrals } from './auth/deferred-referrals.ts'
 import { rememberUsers } from './auth/known-users.ts'
@@ -149,19 +149,19 @@ function addOverPostgres(
   const letters = openLetters(auth, smtpUrl)
   const deferred = deferReferrals(auth, { stateDir, log: app.log, sendLetters: letters.send })
   closing.queues.push(() => deferred.close().then(letters.close))
-  const limits = authLimits()
+  const timeouts = authTimeouts()
   const redis = redisUrl === undefined ? undefined : openRedis(redisUrl, app.log)
   const users = rememberUsers(auth, {
     redis,
-    withKeysTimeout: limits.withKeys,
+    withKeysTimeout: timeouts.withKeys,
     onEvent: ({ severity, type, message }) => app.log[severity]({ type }, message),
   })
   closing.queues.push(async () => {
     users.close()
-    limits.close()
+    timeouts.close()
     redis?.disconnect()
   })
-  addAuthRoute(app, '/api/auth', createAuthAfter({ db: auth, users, limits, referrals: deferred }))
+  addAuthRoute(app, '/api/auth', createAuthAfter({ db: auth, users, timeouts, referrals: deferred }))
   addAuthRoute(app, '/before/api/auth', createAuthBefore(openDatabase(before)))
   // One guarded pool for both: only the queries differ.
   addReferralRoutes(app, '/api/medics', createReferralsAfter(openDatabase(referrals)))

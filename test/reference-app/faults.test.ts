@@ -17,7 +17,7 @@ import type { Problem } from './problem.ts'
 import { QueryTimeoutError, withQueryTimeout } from './punctual.ts'
 import { makeTestDatabase, type TestDatabase } from './testing/database.ts'
 
-const LIMIT = ms(30_000)
+const TIMEOUT = ms(30_000)
 
 let database: TestDatabase
 let outside: Outside
@@ -66,12 +66,12 @@ test('faults are ordered, shown, replaced and ended over HTTP', async () => {
   assert.deepEqual([replaced.body.queryDelay, replaced.body.hangTable, replaced.body.partner], [null, null, 'fail'])
   const ended = await order('DELETE')
   assert.deepEqual([ended.status, ended.body.partner], [200, 'well'])
-  assert.ok(await waitUntil(async () => (await locks()) === 0, LIMIT, ms(10)))
+  assert.ok(await waitUntil(async () => (await locks()) === 0, TIMEOUT, ms(10)))
 })
 
 test('a table hangs no longer than ordered', async () => {
   await order('PUT', { hangTable: 'api_keys', hangFor: 50 })
-  assert.ok(await waitUntil(async () => (await locks()) === 0, LIMIT, ms(10)))
+  assert.ok(await waitUntil(async () => (await locks()) === 0, TIMEOUT, ms(10)))
   assert.equal(outside.status().hangTable, null)
 })
 
@@ -138,7 +138,7 @@ test('a delayed query that times out is cancelled on the server, and its connect
       )
       return rows.length > 0
     }
-    assert.ok(await waitUntil(async () => !(await asleep()), LIMIT, ms(10)))
+    assert.ok(await waitUntil(async () => !(await asleep()), TIMEOUT, ms(10)))
     assert.equal((await pool.query<{ one: number }>('select 1 as one')).rows[0]?.one, 1)
   } finally {
     await pool.end()
@@ -149,7 +149,7 @@ test('close ends all faults and ports', async () => {
   const other = await startOutside(database.url)
   await other.order({ hangTable: 'api_keys', hangFor: 60_000 })
   await other.close()
-  assert.ok(await waitUntil(async () => (await locks()) === 0, LIMIT, ms(10)))
+  assert.ok(await waitUntil(async () => (await locks()) === 0, TIMEOUT, ms(10)))
   await assert.rejects(fetch(other.faultsUrl))
   await assert.rejects(fetch(other.partnerUrl))
 })

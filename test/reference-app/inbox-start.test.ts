@@ -51,9 +51,9 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
     assert.deepEqual(found[0], { id: 10, source: 'messaging', subject: 'A question about thread 10' })
     await server.log('running')
     // Other tests on this machine may cause a warning about a stall.
-    const told = server.lines.filter(({ level }) => level !== 'warn')
-    const begin = told.findIndex(({ event }) => event === 'releasing')
-    const events = told.slice(begin).map(({ event }) => event)
+    const lines = server.lines.filter(({ level }) => level !== 'warn')
+    const begin = lines.findIndex(({ event }) => event === 'releasing')
+    const events = lines.slice(begin).map(({ event }) => event)
     assert.deepEqual(events.slice(0, 7), [
       'releasing',
       'release-step-started',
@@ -63,14 +63,14 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
       'released',
       'starting',
     ])
-    const output = told.filter(({ event }) => event === 'release-step-output').map(({ line }) => String(line))
+    const output = lines.filter(({ event }) => event === 'release-step-output').map(({ line }) => String(line))
     assert.ok(
       output[0]?.includes('0001-discussions') && output[1]?.includes('0002-words-of-the-subject'),
       output.join(),
     )
     assert.deepEqual(events.slice(7).toSorted(), ['running', 'worker-ready', 'worker-ready'])
     const pids = (await server.status()).workers.map(({ pid }) => pid)
-    const ready = told.filter(({ event }) => event === 'worker-ready').map(({ workerPid }) => workerPid)
+    const ready = lines.filter(({ event }) => event === 'worker-ready').map(({ workerPid }) => workerPid)
     assert.deepEqual(ready.toSorted(), pids.toSorted())
   })
 })

@@ -186,7 +186,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
 
   test('a wrong password and an unknown name get the same 401, no cookie, and a login_failed event each', async () => {
     const wrong = await signIn({ username: 'ada', password: 'battery staple' })
-    const unknown = await signIn({ username: 'nobody', password: SEED_PASSWORD })
+    const unknown = await signIn({ username: 'unknown', password: SEED_PASSWORD })
     assert.equal(wrong.headers.get('set-cookie'), null)
     assert.deepEqual(await problemOf(wrong), await problemOf(unknown))
     assert.equal(wrong.status, 401)
@@ -195,7 +195,7 @@ function contract(open: () => Promise<LoginDatabase>): void {
       events.map(({ event, username, user_id }) => [event, username, user_id !== null]),
       [
         ['login_failed', 'ada', true],
-        ['login_failed', 'nobody', false],
+        ['login_failed', 'unknown', false],
       ],
     )
     assert.equal((await audited('user_activity', 0)).length, 0)

@@ -95,8 +95,8 @@ test('the bad regex accepts names, and doubles its work with every letter of a n
   assert.ok(least(22) > 10 * least(12))
 })
 
-test('a newcomer gets a connection of their own', async () => {
-  assert.equal((await app.inject('/try/newcomer')).headers.connection, 'close')
+test('a new client gets a connection of their own', async () => {
+  assert.equal((await app.inject('/try/new-client')).headers.connection, 'close')
 })
 
 test('the health check needs no database, and an unknown URL is a 404 problem', async () => {

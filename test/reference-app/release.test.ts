@@ -28,13 +28,13 @@ after(async () => {
   await database?.remove()
 })
 
-interface Told {
+interface ReleaseOutput {
   readonly outcome: string
   /** The last line that each step logged. */
   readonly lines: Readonly<Record<string, string>>
 }
 
-function releaseByPunctual(): Promise<Told> {
+function releaseByPunctual(): Promise<ReleaseOutput> {
   const env = { ...process.env, DIRECT_DATABASE_URL: database.url }
   return new Promise((resolve, reject) => {
     execFile(
@@ -56,14 +56,14 @@ function releaseByPunctual(): Promise<Told> {
 }
 
 test('of three concurrent releases, one migrates and seeds, and the others find it done', async () => {
-  const told = await Promise.all([releaseByPunctual(), releaseByPunctual(), releaseByPunctual()])
+  const outputs = await Promise.all([releaseByPunctual(), releaseByPunctual(), releaseByPunctual()])
   const migrations = readdirSync(join(import.meta.dirname, 'database/migrations')).map((file) =>
     file.replace('.ts', ''),
   )
-  const migrated = told.filter(({ lines }) => migrations.every((name) => lines.migrate?.includes(name)))
-  assert.equal(migrated.length, 1, JSON.stringify(told))
+  const migrated = outputs.filter(({ lines }) => migrations.every((name) => lines.migrate?.includes(name)))
+  assert.equal(migrated.length, 1, JSON.stringify(outputs))
   assert.ok(migrated[0]?.lines.seed?.includes(` ${SEED_USERS.length + SEED_AUTH_USERS} `), migrated[0]?.lines.seed)
-  for (const { outcome, lines } of told.filter((one) => one !== migrated[0])) {
+  for (const { outcome, lines } of outputs.filter((one) => one !== migrated[0])) {
     // A release that started too late to wait runs its steps again, unless the version is a clean
     // commit.
     if (outcome === 'skipped') continue

@@ -20,7 +20,7 @@ import { makeTestDatabase } from './testing/database.ts'
 
 const START = fileURLToPath(new URL('start.ts', import.meta.url))
 /** A start may wait until an earlier one has drained and stopped its PostgreSQL. */
-const LIMIT = ms(120_000)
+const TIMEOUT = ms(120_000)
 
 let stateDir: string
 before(() => {
@@ -89,13 +89,13 @@ async function releaseState(admin: number): Promise<string | undefined> {
 }
 
 async function untilReady(run: Run): Promise<void> {
-  const ready = await waitUntil(() => run.said('stop').length > 0 || run.child.exitCode !== null, LIMIT, ms(50))
+  const ready = await waitUntil(() => run.said('stop').length > 0 || run.child.exitCode !== null, TIMEOUT, ms(50))
   assert.ok(ready && run.child.exitCode === null, run.output())
 }
 
 /** Kills what is left of them. */
 async function end(...runs: readonly (Run | undefined)[]): Promise<void> {
-  for (const run of runs) await endProcess(run?.child.pid ?? 0, [{ signal: 'SIGKILL', timeout: LIMIT }])
+  for (const run of runs) await endProcess(run?.child.pid ?? 0, [{ signal: 'SIGKILL', timeout: TIMEOUT }])
 }
 
 async function freePorts(): Promise<{ port: number; admin: number; flags: string[] }> {
@@ -125,7 +125,7 @@ async function pidsOf(admin: number): Promise<Pids> {
 
 async function assertGone({ guardian, postgres, workers, punctual }: Pids): Promise<void> {
   for (const pid of [punctual, ...workers, postgres, guardian]) {
-    assert.ok(await waitUntil(() => identifyProcess(pid) === undefined, LIMIT, ms(50)), `process ${pid} is left`)
+    assert.ok(await waitUntil(() => identifyProcess(pid) === undefined, TIMEOUT, ms(50)), `process ${pid} is left`)
   }
 }
 
@@ -160,12 +160,12 @@ test('npm start serves the login with two workers, prints what it did, and leave
 
     const others = await freePorts()
     const second = start(others.flags)
-    assert.equal(await within(LIMIT, 'the second start', second.exited), 1)
+    assert.equal(await within(TIMEOUT, 'the second start', second.exited), 1)
     assert.ok(second.output().includes('(DATABASE_IN_USE)'), second.output())
     assert.match(second.output(), new RegExp(`\\b${run.child.pid}\\b`))
 
     run.child.kill('SIGTERM')
-    assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
+    assert.equal(await within(TIMEOUT, 'the stop', run.exited), 0)
     await assertGone(pids)
   } finally {
     await end(run)
@@ -194,7 +194,7 @@ test('npm start leaves no process after SIGKILL; the next one finds the data and
     assert.equal((await login(port)).status, 200)
     const mine = await pidsOf(admin)
     run.child.kill('SIGINT')
-    assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
+    assert.equal(await within(TIMEOUT, 'the stop', run.exited), 0)
     await assertGone(mine)
   } finally {
     await end(killed, run)
@@ -218,15 +218,15 @@ test('the release before a config file of your own ends with npm start, even if 
     // The lock that Kysely migrates under.
     await client.query('select pg_advisory_lock(3853314791062309107)')
     killed = run()
-    assert.ok(await waitUntil(async () => (await releases()) > 0, LIMIT, ms(50)), killed.output())
+    assert.ok(await waitUntil(async () => (await releases()) > 0, TIMEOUT, ms(50)), killed.output())
     killed.child.kill('SIGKILL')
-    assert.ok(await waitUntil(async () => (await releases()) === 0, LIMIT, ms(50)), 'the release goes on')
+    assert.ok(await waitUntil(async () => (await releases()) === 0, TIMEOUT, ms(50)), 'the release goes on')
 
     stopped = run()
-    assert.ok(await waitUntil(async () => (await releases()) > 0, LIMIT, ms(50)), stopped.output())
+    assert.ok(await waitUntil(async () => (await releases()) > 0, TIMEOUT, ms(50)), stopped.output())
     stopped.child.kill('SIGHUP')
     stopped.child.kill('SIGTERM')
-    assert.equal(await within(LIMIT, 'the stop', stopped.exited), 143, stopped.output())
+    assert.equal(await within(TIMEOUT, 'the stop', stopped.exited), 143, stopped.output())
     assert.equal(await releases(), 0)
   } finally {
     await end(killed, stopped)
@@ -276,7 +276,7 @@ test('over SQLite only the login is served, without PostgreSQL, and the start an
 
     const status = (await (await fetch(`http://127.0.0.1:${admin}/status`)).json()) as { workers: { pid: number }[] }
     run.child.kill('SIGTERM')
-    assert.equal(await within(LIMIT, 'the stop', run.exited), 0)
+    assert.equal(await within(TIMEOUT, 'the stop', run.exited), 0)
     for (const { pid } of status.workers) assert.equal(identifyProcess(pid), undefined)
   } finally {
     await end(run)
@@ -287,7 +287,7 @@ test('an invalid DATABASE_URL ends npm start, and the app alone, with one line',
   const app = fileURLToPath(new URL('app.ts', import.meta.url))
   for (const url of ['sqlite:', 'sqlite::memory:', 'mysql://me:secret@db/app']) {
     const run = start([], url)
-    assert.equal(await within(LIMIT, 'the rejection', run.exited), 2)
+    assert.equal(await within(TIMEOUT, 'the rejection', run.exited), 2)
     assert.match(run.output(), /^npm start: DATABASE_URL .*\(SETTING_INVALID\)\.\n$/)
     assert.doesNotMatch(run.output(), /secret/)
     const alone = spawnSync(process.execPath, [app], { env: { ...process.env, DATABASE_URL: url }, encoding: 'utf8' })
@@ -302,7 +302,7 @@ test('a port in use ends npm start before anything is started', async () => {
   const { port } = other.address() as AddressInfo
   try {
     const run = start(['--port', String(port), '--admin-port', '0'])
-    assert.equal(await within(LIMIT, 'the rejection', run.exited), 2)
+    assert.equal(await within(TIMEOUT, 'the rejection', run.exited), 2)
     assert.ok(run.output().includes(String(port)) && run.output().includes('(PORT_TAKEN)'), run.output())
   } finally {
     await new Promise((resolve) => other.close(resolve))
@@ -312,7 +312,7 @@ test('a port in use ends npm start before anything is started', async () => {
 test('an unreachable database is named, without its password', async () => {
   const { flags } = await freePorts()
   const run = start(flags, 'postgres://me:secret@127.0.0.1:1/app')
-  assert.equal(await within(LIMIT, 'the rejection', run.exited), 4)
+  assert.equal(await within(TIMEOUT, 'the rejection', run.exited), 4)
   assert.match(run.output(), /^punctual: .*127\.0\.0\.1:1\/app.*ECONNREFUSED.*\(PUNCTUAL_RELEASE_FAILED\)$/m)
   assert.match(run.output(), /^npm start: .*127\.0\.0\.1:1\/app.*DATABASE_URL/m)
   assert.doesNotMatch(run.output(), /secret/)

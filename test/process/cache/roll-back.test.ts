@@ -142,8 +142,8 @@ test('the cache is disabled and timeouts are raised on all workers, without a de
     isSet: true,
     workers: 2,
   })
-  assert.deepEqual(await inForce('auth.limit'), {
-    name: 'auth.limit',
+  assert.deepEqual(await inForce('auth.timeout'), {
+    name: 'auth.timeout',
     values: ['30s'],
     standard: '7800ms',
     isSet: true,

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database/schema.ts'
 import { currentRequest, type DurableQueue, QueryTimeoutError, withFallback, withQueryTimeout } from '../punctual.ts'
-import type { AuthLimits } from './auth-limits.ts'
+import type { AuthTimeouts } from './auth-timeouts.ts'
 import type { ApiKey, AuthResult, AuthService, Identity } from './contract.ts'
 import type { Referral } from './deferred-referrals.ts'
 import type { KnownUsers } from './known-users.ts'
@@ -12,7 +12,7 @@ import { type Found, findAndStamp, findAndStampWithKeys, insertUser } from './us
 export interface AuthParts {
   readonly db: Kysely<Database>
   readonly users: KnownUsers
-  readonly limits: AuthLimits
+  readonly timeouts: AuthTimeouts
   readonly referrals: Pick<DurableQueue<Referral>, 'push'>
 }
 
@@ -23,7 +23,7 @@ export interface AuthParts {
  * response is degraded and says so (`degraded`); if the user cannot be loaded, it is a 503.
  */
 export function createAuthAfter(parts: AuthParts): AuthService {
-  return { auth: (identity) => withQueryTimeout('auth', parts.limits.whole.value, () => auth(parts, identity)) }
+  return { auth: (identity) => withQueryTimeout('auth', parts.timeouts.whole.value, () => auth(parts, identity)) }
 }
 
 async function auth(parts: AuthParts, identity: Identity): Promise<AuthResult> {
@@ -33,8 +33,8 @@ async function auth(parts: AuthParts, identity: Identity): Promise<AuthResult> {
 }
 
 /** Loads the user with their keys from the cache; if that times out, the user alone. */
-function lookUp({ db, users, limits }: AuthParts, identity: Identity): Promise<Found> {
-  return withQueryTimeout('user look-up', limits.lookUp.value, () =>
+function lookUp({ db, users, timeouts }: AuthParts, identity: Identity): Promise<Found> {
+  return withQueryTimeout('user look-up', timeouts.lookUp.value, () =>
     withFallback(
       'API keys',
       () => users.byPrivyId.get(identity.privyId),
@@ -66,10 +66,10 @@ async function signUp(parts: AuthParts, identity: Identity): Promise<AuthResult>
  * The name is taken: by the same user, from before the identity provider or a moment ago, or by
  * another user, which is cached.
  */
-async function signInByName({ db, users, limits }: AuthParts, identity: Identity): Promise<AuthResult> {
+async function signInByName({ db, users, timeouts }: AuthParts, identity: Identity): Promise<AuthResult> {
   const holder = await users.byUsername.get(identity.username)
   if (typeof holder?.privyId === 'string' && holder.privyId !== identity.privyId) return 'username taken'
-  const known = await withQueryTimeout('user look-up', limits.lookUp.value, () => findAndStampWithKeys(db, identity))
+  const known = await withQueryTimeout('user look-up', timeouts.lookUp.value, () => findAndStampWithKeys(db, identity))
   await users.forget(identity)
   return known === undefined || known === 'username taken' ? 'username taken' : signedIn(known)
 }

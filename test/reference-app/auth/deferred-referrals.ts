@@ -36,7 +36,7 @@ export function deferReferrals(db: Kysely<Database>, settings: ReferralSettings)
     async (referrals) => {
       for (const { userId, code } of referrals) {
         const outcome = await recordReferral(db, userId, code)
-        if (outcome === 'unknown code') log.info({ userId, code }, 'signed up with a referral code that nobody has')
+        if (outcome === 'unknown code') log.info({ userId, code }, 'signed up with a unknown referral code')
       }
       await sendLetters(referrals.map(({ userId }) => userId))
     },

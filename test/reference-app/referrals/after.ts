@@ -20,7 +20,7 @@ import { findWhole } from './whole-referral.ts'
 type TestsOf = Batch<number, readonly TestRow[]>
 
 /** Covers all queries of one request. */
-const LIMIT = '5s'
+const TIMEOUT = '5s'
 /** The longest page; ids take little space in a query. */
 const MOST_REFERRALS = 1_000
 
@@ -34,7 +34,7 @@ export function createReferralsAfter(db: Kysely<Database>): ReferralService {
     max: MOST_REFERRALS,
     missing: () => [],
   })
-  const limited = <T>(work: () => Promise<T>): Promise<T> => withQueryTimeout('referrals', LIMIT, work)
+  const limited = <T>(work: () => Promise<T>): Promise<T> => withQueryTimeout('referrals', TIMEOUT, work)
   return {
     ofPractitioner: (id, window) => limited(() => ofPractitioner(db, testsOf, id, window)),
     ofTechnician: (id, window) => limited(() => ofTechnician(db, testsOf, id, window)),

@@ -43,9 +43,9 @@ interface StatusExcerpt {
 export async function announceReleased(flags: RunFlags, ended: AbortSignal): Promise<boolean> {
   const status = await waitFor(flags, ended, ({ release }) => release?.state === 'done' || release?.state === 'skipped')
   if (status?.release === undefined || status.release === null) return false
-  const { state, message: told, record } = status.release
+  const { state, message, record } = status.release
   const steps = record?.steps.map(({ name, durationMs }) => `${name} ${formatElapsed(durationMs)}`)
-  say('release', state === 'skipped' || steps === undefined ? told : `done (${steps.join(', ')})`)
+  say('release', state === 'skipped' || steps === undefined ? message : `done (${steps.join(', ')})`)
   return true
 }
 

@@ -9,7 +9,7 @@ const MILLISECONDS = { type: 'string', pattern: '^\\d{1,5}$' } as const
 
 /**
  * Faults on demand, to see how the server around the app handles them. All but `slow` and
- * `newcomer` block the event loop; without Punctual they block the whole process.
+ * `new-client` block the event loop; without Punctual they block the whole process.
  */
 export function addTryRoutes(app: FastifyInstance): void {
   app.get<{ Querystring: { ms?: string } }>(
@@ -24,7 +24,7 @@ export function addTryRoutes(app: FastifyInstance): void {
 
   // A new client, on a connection of its own: `Connection: close` keeps the browser from reusing
   // it.
-  app.get('/try/newcomer', (_request, reply) => {
+  app.get('/try/new-client', (_request, reply) => {
     reply.header('connection', 'close')
     reply.header('cache-control', 'no-store')
     return reply.send({ pid: process.pid })

@@ -1,9 +1,9 @@
 import { type Milliseconds, type RuntimeValue, runtimeTimeout } from '../punctual.ts'
 
 /**
- * The timeouts of the second incident; `punctual set auth.limit 30s` changes one in all workers.
+ * The timeouts of the second incident; `punctual set auth.timeout 30s` changes one in all workers.
  */
-export interface AuthLimits {
+export interface AuthTimeouts {
   /** A response within 8 s; what the queries leave of it is for the response itself. */
   readonly whole: RuntimeValue<Milliseconds>
   /** Identifying the user. The lookup with keys counts towards it. */
@@ -14,17 +14,17 @@ export interface AuthLimits {
   close(): void
 }
 
-/** Declares `auth.limit`, `auth.lookUp` and `auth.withKeys`. */
-export function authLimits(): AuthLimits {
-  const limits = {
-    whole: runtimeTimeout('auth.limit', '7.8s'),
-    lookUp: runtimeTimeout('auth.lookUp', '5s'),
+/** Declares `auth.timeout`, `auth.lookup` and `auth.withKeys`. */
+export function authTimeouts(): AuthTimeouts {
+  const timeouts = {
+    whole: runtimeTimeout('auth.timeout', '7.8s'),
+    lookUp: runtimeTimeout('auth.lookup', '5s'),
     withKeys: runtimeTimeout('auth.withKeys', '3s'),
   }
   return {
-    ...limits,
+    ...timeouts,
     close: () => {
-      for (const limit of Object.values(limits)) limit.close()
+      for (const timeout of Object.values(timeouts)) timeout.close()
     },
   }
 }
