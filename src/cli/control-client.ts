@@ -38,8 +38,8 @@ export async function readStateDir(options: { readonly stateDir?: string }): Pro
 
 /** `--timeout`: how long the command itself waits. */
 export function timeoutFlag(description: string, standard: string): Option {
-  return new Option('--timeout <duration>', `${description} [${standard}]`)
-    .default(parseDuration(standard))
+  return new Option('--timeout <duration>', description)
+    .default(parseDuration(standard), standard)
     .argParser((text): Milliseconds => {
       const parsed = parseDuration(text)
       if (parsed === undefined) throw new InvalidArgumentError('Use a duration: 250ms, 30s, 10m or unbounded.')
