@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { apiPage } from './api-page.ts'
 import { errorsPage } from './errors-page.ts'
 import { eventsPage } from './events-page.ts'
 import { metricsPage } from './metrics-page.ts'
@@ -24,6 +25,7 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
     ],
   )
   return new Map([
+    ['docs/reference/api.md', await apiPage(root)],
     ['docs/reference/settings.md', settingsPage(records, names, rules)],
     ['docs/reference/errors.md', errorsPage(codes, exitCodes, problems)],
     ['docs/reference/metrics.md', metricsPage(metrics)],

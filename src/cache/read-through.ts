@@ -225,13 +225,13 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
     this.#memory.clear()
   }
 
-  /** For the registry. */
+  /** @internal For the registry. */
   onInvalidated(invalidation: Invalidation, queued: boolean): void {
     if (queued) this.#redis?.queue(invalidation)
     this.#invalidateHere(invalidation)
   }
 
-  /** For the registry. */
+  /** @internal For the registry. */
   pending(): Invalidation | null {
     return this.#redis?.pending ?? null
   }
