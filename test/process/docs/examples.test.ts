@@ -8,7 +8,7 @@ import { describe, it } from 'node:test'
 const GUIDES = join(import.meta.dirname, '../../../docs/guides')
 const HOOK = join(import.meta.dirname, 'hook.mjs')
 /** Pages whose examples run as they are. */
-const PAGES = ['waits.md']
+const PAGES = ['stalls.md', 'waits.md']
 
 interface Run {
   readonly code: number
