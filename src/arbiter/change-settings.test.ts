@@ -73,7 +73,7 @@ test('a changed memory limit applies to the next sample', () => {
     decide(state, {
       type: 'message',
       worker: 1,
-      message: { type: 'beat', vitals: { rss: 100 * 2 ** 20 } as never },
+      message: { type: 'heartbeat', vitals: { rss: 100 * 2 ** 20 } as never },
       at,
     }).state
   let state: State = { ...started(), phase: 'running' }

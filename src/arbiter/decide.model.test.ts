@@ -83,7 +83,7 @@ class World {
       heartbeatAgeMs: 0, loopLagMs: 0, requests: ready ? Math.floor(this.#random() * 600) : 0, inFlight: 0, connections: 0,
       outcomes: NO_OUTCOMES, waiting: 0, wouldBeShed: 0, overloaded: false, abandonedOperations: 0, rss: 1, heapUsed: 1, heapLimit: 2, debugged: false,
     } // biome-ignore format: figures
-    this.#happen({ type: 'message', worker, message: { type: 'beat', vitals }, at: this.now })
+    this.#happen({ type: 'message', worker, message: { type: 'heartbeat', vitals }, at: this.now })
   }
 
   #disturb(): void {

@@ -82,7 +82,7 @@ class Bench {
   }
 
   beats(id: number, vitals: Partial<Vitals> = {}): readonly Action[] {
-    return this.does({ type: 'message', worker: id, message: { type: 'beat', vitals: { ...VITALS, ...vitals } } })
+    return this.does({ type: 'message', worker: id, message: { type: 'heartbeat', vitals: { ...VITALS, ...vitals } } })
   }
 
   /** A second passes in which ready workers send heartbeats. */

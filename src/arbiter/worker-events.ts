@@ -18,7 +18,7 @@ export function handleMessage(
   at: number,
 ): Action[] {
   switch (message.type) {
-    case 'beat':
+    case 'heartbeat':
       return handleHeartbeat(state, worker, message.vitals, at)
     case 'ready':
       return handleReady(state, worker, message, at)

@@ -64,7 +64,7 @@ export type KillReason = 'boot' | 'stall' | 'frozen' | 'stop-timeout' | 'stop'
 /** From the watchdog thread, one JSON line each. */
 export type FromWatchdog =
   | SettingsChanged
-  | { readonly type: 'beat'; readonly vitals: Vitals }
+  | { readonly type: 'heartbeat'; readonly vitals: Vitals }
   /** The worker became ready later than `slowBootThreshold`. */
   | { readonly type: 'boot-slow'; readonly bootMs: number; readonly worst: readonly CostlyImport[] }
   | { readonly type: 'stall-reported'; readonly evidence: StallEvidence }

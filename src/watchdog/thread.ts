@@ -108,7 +108,7 @@ function report(): void {
 function sendVitals(loopLagMs: number): void {
   const now = monotonicNow()
   arbiter.send({
-    type: 'beat',
+    type: 'heartbeat',
     vitals: {
       heartbeatAgeMs: heartbeatAge(now),
       loopLagMs,
