@@ -17,7 +17,7 @@ const MAX_SCANNED = 12
 export class QueryCounter implements FailureCounter {
   /** The runs of one query from one place that make a repeat. */
   readonly threshold: number
-  /** Whether every repeat is sampled, whatever the cost. */
+  /** Whether every repeat is sampled, regardless of the cost. */
   readonly #samplesAll: boolean
   total = 0
   #last: QueryUse | null = null
