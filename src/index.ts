@@ -2,8 +2,7 @@
 
 export { defineConfig, type PunctualConfig } from './define-config.ts'
 export type { ErrorCode } from './errors/codes.ts'
-export { InvalidOptionError } from './errors/invalid-option-error.ts'
-export { PunctualError } from './errors/punctual-error.ts'
+export { InvalidOptionError, PunctualError } from './errors/punctual-error.ts'
 export { type CurrentRequest, currentRequest } from './http/current-request.ts'
 export type { BackupConfig, ReleaseContext, ReleaseStep } from './release/release-config.ts'
 export {
@@ -40,5 +39,5 @@ export { currentWaits, type ParentOption, type WaitScope } from './resilience/wa
 export type { WaitOutcome, WaitRecord, Waits } from './resilience/waits.ts'
 export { type WithDeadlineOptions, withDeadline } from './resilience/with-deadline.ts'
 export { type WithTimeoutOptions, withTimeout } from './resilience/with-timeout.ts'
-export { singleton } from './system/singleton.ts'
+export { singleton } from './system/process-global.ts'
 export { allowBlocking } from './worker/allow-blocking.ts'

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { currentRequest } from '../http/current-request.ts'
 import { expressPattern } from '../http/route-of.ts'
 import { type DeferralOptions, readDeferralOptions } from '../routes/deferral-options.ts'

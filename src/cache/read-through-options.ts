@@ -1,5 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { UsageError } from '../errors/punctual-error.ts'
+import { InvalidOptionError, UsageError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, readDuration } from '../resilience/duration.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { readCount, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import { type TimerWheel, waitWheel } from '../resilience/timer-wheel.ts'
 import { parentOf } from '../resilience/wait-scope.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, test } from 'node:test'
 import { inspect } from 'node:util'
-import { PunctualError, UsageError } from './punctual-error.ts'
+import { InvalidOptionError, PunctualError, UsageError } from './punctual-error.ts'
 
 describe('PunctualError', () => {
   it('tells frameworks the status and headers of the response', () => {
@@ -34,4 +34,20 @@ describe('PunctualError', () => {
     assert.doesNotMatch(inspect(new PunctualError('PUNCTUAL_SHED', 'x')), /503|expose|headers|retry-after/)
     assert.deepEqual(Object.keys(new PunctualError('PUNCTUAL_SHED', 'x')), ['code'])
   })
+})
+
+test('an invalid option is a RangeError that names the option and its value', () => {
+  const error = new InvalidOptionError('the bulkhead "partner"', 'queue', -1, 'must be a whole number of at least 0')
+  assert.ok(error instanceof RangeError)
+  assert.equal(error.name, 'InvalidOptionError')
+  assert.equal(error.code, 'PUNCTUAL_INVALID_OPTION')
+  assert.deepEqual(error.details, { option: 'queue', given: -1 })
+  assert.equal(error.message, 'the bulkhead "partner": queue must be a whole number of at least 0, got -1')
+})
+
+test('any value is shown in a few characters', () => {
+  const messages = ['5', undefined, null, Number.NaN, {}, Symbol('x'), Object.create(null)].map(
+    (given) => new InvalidOptionError('x', 'timeout', given, 'must be a duration').message.split('got ')[1],
+  )
+  assert.deepEqual(messages, ['"5"', 'undefined', 'null', 'NaN', '[object Object]', 'Symbol(x)', '[object Object]'])
 })

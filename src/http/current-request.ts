@@ -1,7 +1,19 @@
 import type { Deadline } from '../resilience/clock.ts'
 import type { Duration, Milliseconds } from '../resilience/duration.ts'
+import type { WaitNode } from '../resilience/wait-node.ts'
+import { waitScopes } from '../resilience/wait-scope.ts'
 import type { Waits } from '../resilience/waits.ts'
-import { type Allowance, runningRequest } from './scope.ts'
+
+/** What a request is allowed to take. */
+export interface Allowance {
+  /** From its acceptance until it must be answered. */
+  readonly timeout?: Duration
+  /**
+   * The most queries it may run, on guarded pools and SQLite databases together. More are logged;
+   * in tests they fail.
+   */
+  readonly queries?: { readonly max: number }
+}
 
 /** The request that is being served. */
 export interface CurrentRequest {
@@ -39,5 +51,16 @@ export interface CurrentRequest {
  * requests, and outside of `punctual run`.
  */
 export function currentRequest(): CurrentRequest | undefined {
-  return runningRequest()
+  for (let node: WaitNode | null = waitScopes.getStore() ?? null; node !== null; node = node.parent) {
+    if (isRequest(node)) return node
+  }
+  return undefined
+}
+
+/**
+ * Whether work is a request, by its shape: an app may have a copy of Punctual besides the one that
+ * serves it. It does not load what serves requests, which a script that only waits does not need.
+ */
+export function isRequest(node: WaitNode): node is WaitNode & CurrentRequest {
+  return 'sequence' in node && 'waitsAtTimeout' in node
 }

@@ -8,19 +8,9 @@ import { type Duration, readCount, readDuration } from '../resilience/duration.t
 import { waitWheel } from '../resilience/timer-wheel.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { WaitScope, waitScopes } from '../resilience/wait-scope.ts'
+import { type Allowance, isRequest } from './current-request.ts'
 import { requestId } from './request-headers.ts'
 import { type UnnamedWait, UnnamedWaits } from './unnamed/unnamed-waits.ts'
-
-/** What a request is allowed to take. */
-export interface Allowance {
-  /** From its acceptance until it must be answered. */
-  readonly timeout?: Duration
-  /**
-   * The most queries it may run, on guarded pools and SQLite databases together. More are logged;
-   * in tests they fail.
-   */
-  readonly queries?: { readonly max: number }
-}
 
 /** Something a request waits for. */
 export interface OpenWait {
@@ -222,17 +212,9 @@ export function unansweredRequest(): RequestScope | undefined {
 /** The request that this work is part of. */
 function requestAround(work: WaitNode | null | undefined): RequestScope | undefined {
   for (let node = work ?? null; node !== null; node = node.parent) {
-    if (isRequest(node)) return node
+    if (node instanceof RequestScope || isRequest(node)) return node as RequestScope
   }
   return undefined
-}
-
-/**
- * By its shape, if it was created by another copy of Punctual: an app may have its own besides the
- * one that serves it.
- */
-function isRequest(node: WaitNode): node is RequestScope {
-  return node instanceof RequestScope || ('sequence' in node && 'waitsAtTimeout' in node)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import type { PoolOptions } from './pg-types.ts'
 import type { PoolEvent } from './pool-health.ts'

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 
 const reasons: AsyncLocalStorage<string> = new AsyncLocalStorage()
 let isUsed = false

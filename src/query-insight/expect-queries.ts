@@ -1,5 +1,5 @@
 import { AssertionError } from 'node:assert'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Expectation, expectations } from './expectation.ts'
 import { queryRules } from './query-rules.ts'
 import { adviceFor, findRepeats, formatRepeat } from './repeats.ts'

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { UsageError } from '../errors/punctual-error.ts'
+import { InvalidOptionError, UsageError } from '../errors/punctual-error.ts'
 import { workerChannel } from '../ipc/worker-channel.ts'
 import { type Duration, type Milliseconds, readCount, readDuration } from '../resilience/duration.ts'
 import { ProcessGlobal } from '../system/process-global.ts'

@@ -1,5 +1,5 @@
 import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'
 import { type Duration, type Milliseconds, readCount, readDuration } from '../resilience/duration.ts'
 import type { DeadLetterQueue } from './dead-letters.ts'

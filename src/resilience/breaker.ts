@@ -1,5 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
-import { PunctualError } from '../errors/punctual-error.ts'
+import { InvalidOptionError, PunctualError } from '../errors/punctual-error.ts'
 import { isFailureOfWork } from './abort-reason.ts'
 import { type Duration, formatElapsed, type Milliseconds, ms, readCount, readDuration } from './duration.ts'
 import { type TimerWheel, waitWheel } from './timer-wheel.ts'

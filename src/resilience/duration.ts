@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 
 declare const milliseconds: unique symbol
 

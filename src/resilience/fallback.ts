@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { isAbortReason, isTimeout } from './abort-reason.ts'
 import { readCount, UNBOUNDED } from './duration.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'

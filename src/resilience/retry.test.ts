@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { ClientDisconnectedError, WaitTimeoutError } from './abort-reason.ts'
 import { BreakerOpenError } from './breaker.ts'
 import { ms } from './duration.ts'

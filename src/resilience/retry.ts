@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { isFailureOfWork } from './abort-reason.ts'
 import { type BackOff, delayAfter, type Jitter } from './back-off.ts'
 import { type Duration, ms, readCount, readDuration } from './duration.ts'

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 import { type Deadline, NO_DEADLINE } from './clock.ts'
 import type { TimerWheel } from './timer-wheel.ts'

@@ -1,5 +1,5 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration } from '../resilience/duration.ts'
 
 /** Something worth logging about deferred routes. */

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/messages.ts'
 import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
 import { type Duration, formatDuration, type Milliseconds, readDuration } from '../resilience/duration.ts'

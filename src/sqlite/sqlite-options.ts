@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../resilience/duration.ts'
 import type { SqliteEvent } from './sqlite-health.ts'
 import type { Synchronous } from './thread-protocol.ts'

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Milliseconds, ms, parseDuration } from '../resilience/duration.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 

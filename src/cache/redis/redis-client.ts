@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../../errors/punctual-error.ts'
 
 /** A `Redis` or `Cluster` of `ioredis`, or a client of `redis`. Neither is imported. */
 export interface RedisClient {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../../errors/punctual-error.ts'
 import { isFailureOfWork } from '../../resilience/abort-reason.ts'
 import { type Breaker, breaker } from '../../resilience/breaker.ts'
 import { type Cancel, every, monotonicNow } from '../../resilience/clock.ts'

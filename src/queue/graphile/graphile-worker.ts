@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../../errors/invalid-option-error.ts'
+import { InvalidOptionError } from '../../errors/punctual-error.ts'
 import { after } from '../../resilience/clock.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../../resilience/duration.ts'
 import { SerialQueue } from '../../resilience/serial-queue.ts'
