@@ -40,43 +40,37 @@ export interface LockHolder {
 export type ReleaseFailure = {
   /** What was being done. */
   readonly phase: 'config' | 'lock' | 'backup' | 'step' | 'record' | 'rollback' | 'restore' | 'process'
-  /**
-   * By phase:
-   * - `config`: `settings-invalid`
-   * - `lock`: `held` by another process for too long, `lost`, `not-opened`
-   * - any that needs a database: `unreachable`, `pg-missing`, `sessions-left` by an earlier release
-   * - `backup` and `restore`: `tools-missing`, `disk-full`, `command-failed`, `unreadable`,
-   *   `altered`, `missing`
-   * - `step` and `rollback`: `failed`, `timed-out`, `aborted`, `unsettled` (the event loop of its
-   *   process ran empty before its promise settled)
-   * - `record`: `not-written`; `rollback` and `restore`: `marks-not-deleted`
-   * - `rollback` and `restore`, refused: `nothing-to-undo`, `no-rollback`, `no-backup`
-   * - any: `timed-out`, `stopped`, `parent-exited`, `exited` (the release process itself),
-   *   `unexpected`
-   */
-  readonly reason:
+  readonly reason: // Of `config`.
     | 'settings-invalid'
+    // Of `lock`: held by another process for too long, lost, or its file cannot be opened.
     | 'held'
     | 'lost'
     | 'not-opened'
+    // Of any phase that needs a database; `sessions-left` by an earlier release.
     | 'unreachable'
     | 'pg-missing'
     | 'sessions-left'
+    // Of `backup` and `restore`.
     | 'tools-missing'
     | 'disk-full'
     | 'command-failed'
     | 'unreadable'
     | 'altered'
     | 'missing'
+    // Of `step` and `rollback`; `unsettled`: its process had nothing left to do, but its promise
+    // was pending.
     | 'failed'
-    | 'timed-out'
     | 'aborted'
     | 'unsettled'
+    // Of `record`, and of the marks of steps after `rollback` and `restore`.
     | 'not-written'
     | 'marks-not-deleted'
+    // `rollback` and `restore` were refused.
     | 'nothing-to-undo'
     | 'no-rollback'
     | 'no-backup'
+    // Of any phase; `exited`: the release process itself.
+    | 'timed-out'
     | 'stopped'
     | 'parent-exited'
     | 'exited'

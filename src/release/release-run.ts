@@ -81,15 +81,10 @@ export class ReleaseRun {
 
   /** A run whose success cannot be saved has failed: its steps would run again. */
   async #saveDone(): Promise<void> {
-    const { records } = this.#environment
     try {
-      await this.#record.save({ outcome: 'done', endedAt: await records.now() })
+      await this.#record.save({ outcome: 'done', endedAt: await this.#environment.records.now() })
     } catch (error) {
-      throw new ReleaseError(
-        `all steps are done, but could not write ${records.where}: ${(error as Error).message}`,
-        { ...failureOf(error, 'record'), reason: 'not-written' },
-        { cause: error },
-      )
+      throw this.#notWritten('all steps are done', error)
     }
   }
 
@@ -195,11 +190,15 @@ export class ReleaseRun {
       await this.#record.save()
       return null
     } catch (error) {
-      return new ReleaseError(
-        `${done}, but could not write ${this.#environment.records.where}: ${(error as Error).message}`,
-        { ...failureOf(error, 'record'), reason: 'not-written', ...(step === undefined ? {} : { step }) },
-        { cause: error },
-      )
+      return this.#notWritten(done, error, step)
     }
+  }
+
+  #notWritten(done: string, error: unknown, step?: string): ReleaseError {
+    return new ReleaseError(
+      `${done}, but could not write ${this.#environment.records.where}: ${(error as Error).message}`,
+      { ...failureOf(error, 'record'), reason: 'not-written', ...(step === undefined ? {} : { step }) },
+      { cause: error },
+    )
   }
 }

@@ -23,18 +23,18 @@ export function openStepDatabase(task: StepTask): StepDatabase {
   const { database } = task
   if (database.kind === 'postgres') return openPostgresStep(task, database.url)
   if (database.kind === 'sqlite') return openSqliteStep(task, database.path)
-  const refuse = (): never => {
+  const refuse = async (): Promise<never> => {
     throw new Error(
       'releaseLock is a file, so there is no database to query; set it to a PostgreSQL or SQLite database, or open your own connection',
     )
   }
   return {
-    query: async () => refuse(),
-    begin: async () => refuse(),
-    mark: async () => refuse(),
-    unmark: async () => refuse(),
-    commit: async () => refuse(),
-    rollback: async () => refuse(),
+    query: refuse,
+    begin: refuse,
+    mark: refuse,
+    unmark: refuse,
+    commit: refuse,
+    rollback: refuse,
     close: async () => {},
   }
 }
