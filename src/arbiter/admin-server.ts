@@ -16,7 +16,7 @@ export interface AdminServerOptions {
   /** The metrics of `/metrics`. Default: those of the arbiter, without those of modules. */
   readonly metrics?: readonly MetricDefinition[]
   readonly log?: Pick<Log, 'warn'>
-  /** How long a client may take to send a request, to read the response, and to be idle. Default: 5 s. */
+  /** How long a client may take to send a request, to read the response, or idle. Default: 5 s. */
   readonly clientTimeout?: Milliseconds
   /** Maximum number of connections at a time; more are closed. Default: 128. */
   readonly connections?: number

@@ -67,8 +67,9 @@ const FAILED: CommandOutcome = {
 }
 
 /**
- * Supervises the workers. Signals, commands, timers, and messages and exits of workers become events
- * in one queue; `decide` returns the actions, and this class performs them. It never awaits a worker.
+ * Supervises the workers. Signals, commands, timers, and messages and exits of workers become
+ * events in one queue; `decide` returns the actions, and this class performs them. It never awaits
+ * a worker.
  */
 export class Arbiter implements ArbiterControl {
   readonly settings: RuntimeSettings
@@ -206,8 +207,8 @@ export class Arbiter implements ArbiterControl {
   }
 
   /**
-   * `decide` threw, or a timeout could not be set: the state of the arbiter may be wrong. It kills its
-   * workers and exits, so that a service manager can start it again.
+   * `decide` threw, or a timeout could not be set: the state of the arbiter may be wrong. It kills
+   * its workers and exits, so that a service manager can start it again.
    */
   #fail(error: unknown, { type }: Event): void {
     const reported = reportError(error)

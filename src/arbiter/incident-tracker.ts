@@ -13,8 +13,8 @@ import type { RecycleReason, State, WorkerState } from './state.ts'
 import { fullHeap } from './worker-events.ts'
 
 /**
- * Turns events into incidents: opens one when a worker stalls, freezes, crashes or cannot boot, adds
- * evidence, and closes it when the worker has exited and its replacement serves. Every step is
+ * Turns events into incidents: opens one when a worker stalls, freezes, crashes or cannot boot,
+ * adds evidence, and closes it when the worker has exited and its replacement serves. Every step is
  * logged and written to the incident's file.
  */
 export class IncidentTracker {
@@ -129,7 +129,7 @@ export class IncidentTracker {
     }
   }
 
-  /** Logs each note once, and one profile for each generation: its workers load the same modules. */
+  /** Logs each note once, and one profile a generation: its workers load the same modules. */
   #logBoot(worker: WorkerState, { notes, profile = [] }: Extract<FromMain, { type: 'ready' }>): void {
     for (const note of notes) {
       if (!this.#loggedNotes.has(note)) this.#log.warn({ event: 'boot-note', worker: worker.id }, note)

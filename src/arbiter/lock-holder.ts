@@ -55,7 +55,8 @@ export function parseHolder(text: string): LockHolder | null {
 
 /**
  * Whether the holder of a lock still runs. In the same container the process table is used, in
- * another container of the same kernel the control socket, and on another machine the age of the lock.
+ * another container of the same kernel the control socket, and on another machine the age of the
+ * lock is.
  */
 export async function isAlive(holder: LockHolder, touchedAt: number, controlSocket: string): Promise<boolean> {
   const here = thisProcess()

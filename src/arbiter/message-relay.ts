@@ -3,8 +3,9 @@ import type { FromMain, FromWatchdog, ToWorker } from '../ipc/messages.ts'
 type TopicListener = (worker: number, message: unknown) => void
 
 /**
- * Relays the messages of the toolkit's modules between workers, keeps the latest report of each, and
- * passes messages for the arbiter to the listener of their topic. It makes no decision about workers.
+ * Relays the messages of the toolkit's modules between workers, keeps the latest report of each,
+ * and passes messages for the arbiter to the listener of their topic. It makes no decision about
+ * workers.
  */
 export class MessageRelay {
   readonly #workers = new Map<number, (message: ToWorker) => void>()

@@ -127,7 +127,7 @@ export class RuntimeSettings implements SettingsControl {
   }
 
   #requireKnown(name: string, force: boolean): void {
-    // `overlaySettings` refuses settings that cannot be changed at run time, with what to do instead.
+    // `overlaySettings` refuses settings that cannot be changed at run time.
     if (isSetting(name) || this.#declared.of(name).size > 0 || (force && name.includes('.'))) return
     throw unknownName(name, this.#declared.names())
   }

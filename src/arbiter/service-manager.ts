@@ -38,15 +38,15 @@ const NO_SERVICE_MANAGER: ServiceManager = {
 }
 
 /**
- * Reports to systemd if `NOTIFY_SOCKET` is set, and otherwise does nothing. Call it before the first
- * worker is started: it removes `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` from the
+ * Reports to systemd if `NOTIFY_SOCKET` is set, and otherwise does nothing. Call it before the
+ * first worker is started: it removes `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` from the
  * environment, so that no worker inherits them.
  *
- * Node has no Unix datagram sockets, so each message is sent with `systemd-notify`. Its messages come
- * from a child of the main process, so the unit needs `NotifyAccess=all` (with `Type=notify` or
- * `Type=notify-reload`). The program waits until systemd has read the message, since systemd
- * identifies the sender when it reads; it is killed after 2 s. Messages are sent one at a time and in
- * order; status and pings are added to the next message.
+ * Node has no Unix datagram sockets, so each message is sent with `systemd-notify`. Its messages
+ * come from a child of the main process, so the unit needs `NotifyAccess=all` (with `Type=notify`
+ * or `Type=notify-reload`). The program waits until systemd has read the message, since systemd
+ * identifies the sender when it reads; it is killed after 2 s. Messages are sent one at a time and
+ * in order; status and pings are added to the next message.
  *
  * The watchdog is pinged at half of `WATCHDOG_USEC` from a timer of the arbiter's event loop, so
  * pings stop when that loop is blocked.

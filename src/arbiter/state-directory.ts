@@ -186,7 +186,7 @@ function keepFresh(lock: string, self: LockHolder, onLost: (holder: LockHolder |
   const stop = every(LOCK_TOUCH, () => {
     if (busy) return
     busy = true
-    // If the disk fails for a while the lock stays valid: on this machine the process table decides.
+    // If the disk fails for a while, the lock stays valid on this machine.
     void touch()
       .catch(() => {})
       .finally(() => {

@@ -5,7 +5,9 @@ import { init, parse } from 'es-module-lexer'
 
 const MAX_FILES = 3_000
 const MAX_FILE_SIZE = 2 * 1024 * 1024
-/** `require` calls, which es-module-lexer does not report, and cjs-module-lexer only in re-exports. */
+/**
+ * `require` calls, which es-module-lexer does not report, and cjs-module-lexer only in re-exports.
+ */
 const REQUIRED = /(?<![\w$.])require\s*\(\s*["']([^"'\n]+)["']/g
 const EXTENSIONS = [
   '',
@@ -22,9 +24,9 @@ const EXTENSIONS = [
 ]
 
 /**
- * Finds the chain of imports from a file up to the entry by reading the app's sources: the file, its
- * importer, and so on. For a file of a package it starts at the importer of the package. It runs only
- * after a failed boot. Imports by an alias or a computed name are not found.
+ * Finds the chain of imports from a file up to the entry by reading the app's sources: the file,
+ * its importer, and so on. For a file of a package it starts at the importer of the package. It
+ * runs only after a failed boot. Imports by an alias or a computed name are not found.
  *
  * @param entry absolute path
  * @param target absolute path
@@ -73,7 +75,7 @@ function importedIn(text: string): readonly string[] {
     return parse(text)[0].flatMap((found) => {
       const { specifier } = found
       const isErased = 'typeOnly' in found && found.typeOnly
-      // A computed `import()` has no specifier: null or undefined, depending on the version of the lexer.
+      // A computed `import()` has none: null or undefined, depending on the version of the lexer.
       return specifier == null || isErased ? [] : [specifier]
     })
   } catch {

@@ -8,8 +8,8 @@ const ID = /^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$/
 const CONCURRENT_READS = 8
 
 /**
- * The incident files of a state directory. The arbiter writes them; the command line reads them even
- * if no arbiter runs.
+ * The incident files of a state directory. The arbiter writes them; the command line reads them
+ * even if no arbiter runs.
  */
 export class IncidentFiles {
   readonly directory: string

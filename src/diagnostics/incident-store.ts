@@ -19,9 +19,9 @@ export interface IncidentStoreOptions {
 }
 
 /**
- * Writes incidents to `<stateDir>/incidents/<id>.json` in the background, one after the other. Never
- * throws or blocks: if the disk is full or hangs, files are lost, which is logged once when it begins
- * and once when it ends.
+ * Writes incidents to `<stateDir>/incidents/<id>.json` in the background, one after the other.
+ * Never throws or blocks: if the disk is full or hangs, files are lost, which is logged once when
+ * it begins and once when it ends.
  */
 export class IncidentStore {
   readonly files: IncidentFiles

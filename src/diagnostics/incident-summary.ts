@@ -34,9 +34,9 @@ const NOT_INTERRUPTED: Readonly<Record<NotInterruptedReason, string>> = {
 }
 
 /**
- * Formats an incident as one sentence: which worker, how long, where, for which request and why, then
- * what was done about it, in clauses separated by semicolons. One line without control characters;
- * paths below `cwd` are relative.
+ * Formats an incident as one sentence: which worker, how long, where, for which request and why,
+ * then what was done about it, in clauses separated by semicolons. One line without control
+ * characters; paths below `cwd` are relative.
  */
 export function formatSummary(incident: IncidentFacts, cwd: string): string {
   const clauses = [problem(incident, cwd), ...consequences(incident)]

@@ -14,20 +14,31 @@ export interface Incident {
   /** The whole incident in one sentence, as of its last update. */
   readonly summary: string
   readonly outcome: keyof typeof INCIDENT_OUTCOMES
-  /** What was seen, oldest first: one entry for each stage (report, interrupt, kill) that was reached. */
+  /**
+   * What was seen, oldest first: one entry for each stage (report, interrupt, kill) that was
+   * reached.
+   */
   readonly evidence: readonly StallEvidence[]
   /** How long the main thread was blocked in total, in milliseconds. */
   readonly stalledForMs?: number
-  /** The response to the request to blame: `503`, `closed` (its response had begun), `none` (no such request). */
+  /**
+   * The response to the request to blame: `503`, `closed` (its response had begun), `none` (no such
+   * request).
+   */
   readonly culprit?: '503' | 'closed' | 'none'
-  /** Other requests in flight when the stall was interrupted, and how many of them were answered. */
+  /**
+   * Other requests in flight when the stall was interrupted, and how many of them were answered.
+   */
   readonly others?: { readonly inFlight: number; readonly served: number }
   readonly emergencyResponses?: EmergencyResponses
   readonly replacement?: { readonly worker: number; readonly afterMs: number }
   /** How the worker exited. */
   readonly exit?: { readonly code: number | null; readonly signal: string | null }
   readonly error?: ReportedError
-  /** Of a boot that did not complete: the file being imported, its importer, and so on up to the entry. Absolute paths. */
+  /**
+   * Of a boot that did not complete: the file being imported, its importer, and so on up to the
+   * entry. Absolute paths.
+   */
   readonly imports?: readonly string[]
   /** Why a due interruption did not happen. */
   readonly notInterrupted?: NotInterruptedReason
@@ -108,7 +119,9 @@ export interface StallEvidence {
   readonly stalledForMs: number
   /** Innermost frame first; null if there is none (blocked in a system call). */
   readonly stack: readonly StackFrame[] | null
-  /** The request being executed, read from AsyncLocalStorage while paused; null if none or unknown. */
+  /**
+   * The request being executed, read from AsyncLocalStorage while paused; null if none or unknown.
+   */
   readonly request: RequestLine | null
   /** Oldest first, at most 50; `inFlightCount` counts all. */
   readonly inFlight: readonly RequestLine[]

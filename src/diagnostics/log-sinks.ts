@@ -17,8 +17,8 @@ const MAX_RETRY_DELAY = 100
  *
  * A blocking write in Node's thread pool could: a thread stuck in `write` on a full pipe prevents
  * `process.exit` from returning. So pipes and terminals are opened a second time, non-blocking; the
- * workers that inherited the first descriptor keep its mode. Sockets (of the journal) cannot be opened
- * again and use Node's stream. Files never block on a reader and use the thread pool.
+ * workers that inherited the first descriptor keep its mode. Sockets (of the journal) cannot be
+ * opened again and use Node's stream. Files never block on a reader and use the thread pool.
  */
 export function descriptorSink(descriptor: number): LogSink {
   const kind = fstatSync(descriptor)

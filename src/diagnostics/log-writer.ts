@@ -9,9 +9,9 @@ const DEFAULT_BATCH_SIZE = 64 * 1024
 const RETRY_DELAY: Milliseconds = ms(1_000)
 
 /**
- * A bounded buffer in front of the reader of a log. Lines are written in order, one batch at a time.
- * While the reader is blocked they are buffered; beyond `size` bytes the newest are dropped and
- * counted. A batch that cannot be written is dropped, and the next is tried a second later.
+ * A bounded buffer in front of the reader of a log. Lines are written in order, one batch at a
+ * time. While the reader is blocked they are buffered; beyond `size` bytes the newest are dropped
+ * and counted. A batch that cannot be written is dropped, and the next is tried a second later.
  */
 export class LogWriter {
   /** Called when lines are written again, with the number of lines lost since the last call. */

@@ -26,7 +26,9 @@ export interface Log {
   readonly warn: WriteLog
   readonly error: WriteLog
   readonly fatal: WriteLog
-  /** A log that adds these fields to every line. It shares the destination: close only the parent. */
+  /**
+   * A log that adds these fields to every line. It shares the destination: close only the parent.
+   */
   child(fields: Readonly<Record<string, unknown>>): Log
   /** Sets the least severe level that is written; existing children keep theirs. */
   setLevel(level: LogLevel): void
@@ -53,8 +55,8 @@ export interface LogOptions {
 }
 
 /**
- * Creates a log on pino. JSON lines have `level` as a word, `time` in ISO 8601, `pid` and `msg`; text
- * is for terminals. A slow or stopped reader costs lines, never time: see `log-writer.ts`.
+ * Creates a log on pino. JSON lines have `level` as a word, `time` in ISO 8601, `pid` and `msg`;
+ * text is for terminals. A slow or stopped reader costs lines, never time: see `log-writer.ts`.
  */
 export function createLog(options: LogOptions): Log {
   const { level, format, stream = 1, bufferSize = 1024 * 1024, batchSize } = options

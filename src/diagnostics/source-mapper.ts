@@ -22,7 +22,8 @@ interface Mapped {
 
 /**
  * Maps the frames of compiled files to their sources, with the source map that the compiled file
- * names (inline, or a local file). A frame that cannot be mapped is returned unchanged. Never rejects.
+ * names (inline, or a local file). A frame that cannot be mapped is returned unchanged. Never
+ * rejects.
  */
 export class SourceMapper {
   readonly #files = new Map<string, Mapped>()

@@ -46,7 +46,9 @@ export interface WorkerStatus {
   readonly outcomes: OutcomeCounts
   /** Requests queued by load shedding; they are included in `inFlight`. */
   readonly waiting: number
-  /** Requests that load shedding would have shed if it were `on`; shed requests are in `outcomes`. */
+  /**
+   * Requests that load shedding would have shed if it were `on`; shed requests are in `outcomes`.
+   */
   readonly wouldBeShed: number
   /** Load shedding considers it overloaded. */
   readonly overloaded: boolean

@@ -7,7 +7,10 @@ import { keepAliveClients, request, requests, tally } from '../support/client.ts
 import { startServer, type TestServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
-/** `/slow` answers once its worker no longer listens, `/half` too but begins at once, `/hang` and `/half-hang` never answer. `/waiting` counts them. */
+/**
+ * `/slow` answers once its worker no longer listens, `/half` too but begins at once, `/hang` and
+ * `/half-hang` never answer. `/waiting` counts them.
+ */
 const APP = {
   'app.js': `
 import http from 'node:http'

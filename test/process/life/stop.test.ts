@@ -4,7 +4,9 @@ import { request, requests, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
-/** `/slow` takes a second. Its SIGTERM and SIGINT listeners print how many requests were answered. */
+/**
+ * `/slow` takes a second. Its SIGTERM and SIGINT listeners print how many requests were answered.
+ */
 const APP = {
   'app.js': `
 import http from 'node:http'

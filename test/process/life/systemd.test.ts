@@ -9,7 +9,9 @@ import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
-/** Acts as systemd: prints each message as one JSON line, without the barriers of systemd-notify. */
+/**
+ * Acts as systemd: prints each message as one JSON line, without the barriers of systemd-notify.
+ */
 const RECEIVER = `
 import json, socket, sys
 receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

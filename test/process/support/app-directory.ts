@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '../../..')
 
-/** A new directory with an app that can import the packages of the repository (Fastify, `ws`, …). */
+/**
+ * A new directory with an app that can import the packages of the repository (Fastify, `ws`, …).
+ */
 export interface AppDirectory extends Disposable {
   readonly path: string
   /** Writes files by their path relative to the directory. */

@@ -5,23 +5,26 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { until } from './until.ts'
 
-/** A real Redis for one test file, with a directory of its own. */
+/** A Redis server for one test file, with its own directory. */
 export interface TestRedis {
   readonly port: number
   readonly url: string
-  /** Stands still, connections stay open. */
+  /** Stops the process with SIGSTOP; connections stay open. */
   freeze(): void
   thaw(): void
-  /** Ends at once, as by SIGKILL; nothing is saved. */
+  /** Kills it with SIGKILL; nothing is saved. */
   kill(): Promise<void>
-  /** On the same port, with what was saved. */
+  /** Starts it on the same port, with the saved data. */
   start(): Promise<void>
-  /** One command on a connection of its own, e.g. `command('CONFIG', 'SET', 'maxmemory', '1mb')`. Rejects with what Redis says. */
+  /**
+   * Sends one command on a new connection: `command('CONFIG', 'SET', 'maxmemory', '1mb')`. Rejects
+   * with the error of Redis.
+   */
   command(...args: readonly string[]): Promise<unknown>
   stop(): Promise<void>
 }
 
-/** Why there is no Redis to test with; null if there is. In CI that is a failure. */
+/** Why Redis is not available; null if it is. In CI its absence is a failure. */
 export function redisMissing(): string | null {
   if (findServer() !== null) return null
   const why = 'no redis-server on PATH, and it could not be installed'
@@ -44,7 +47,7 @@ function onPath(): string | null {
   return null
 }
 
-/** On Debian, as root: what CI and containers are. */
+/** Works on Debian as root, as in CI and containers. */
 function install(): boolean {
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return false
   try {
@@ -59,7 +62,7 @@ function install(): boolean {
   }
 }
 
-/** Starts a server of its own, on a port of its own. */
+/** Starts a server on a free port. */
 export async function startRedis(): Promise<TestRedis> {
   const server = findServer()
   if (server === null) throw new Error('no redis-server; ask redisMissing() first')
@@ -101,8 +104,8 @@ export async function startRedis(): Promise<TestRedis> {
 }
 
 /**
- * Below the ports that the system gives out: a client that tries again and again to connect to one of those is given the very port for itself
- * sooner or later, is then connected to itself, and the server cannot have it back.
+ * Finds a free port below those that the system assigns. A client that keeps reconnecting to an
+ * assigned port may get it as its own, connect to itself, and keep the server from using it.
  */
 export async function quietPort(): Promise<number> {
   for (;;) {
@@ -119,7 +122,9 @@ function isFree(port: number): Promise<boolean> {
   })
 }
 
-/** One command, without a library: simple strings, errors, integers and bulk strings are all that is needed. */
+/**
+ * Sends one command without a library. Supports simple strings, errors, integers and bulk strings.
+ */
 function ask(port: number, args: readonly string[]): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, '127.0.0.1')

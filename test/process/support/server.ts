@@ -21,7 +21,10 @@ export interface ServerOptions {
   readonly files?: Readonly<Record<string, string>>
   /** The entry: one of these files, or an absolute path. Default: the first of the files. */
   readonly entry?: string
-  /** Called with the directory after the files are written: to compile them, to create a certificate. */
+  /**
+   * Called with the directory after the files are written: to compile them, to create a
+   * certificate.
+   */
   readonly prepare?: (directory: string) => void | Promise<void>
   /** Settings by name, written as in a flag: `{ workers: 2, stallInterruptAfter: '1s' }`. */
   readonly settings?: Readonly<Record<string, string | number>>
@@ -42,7 +45,10 @@ export interface ServerExit {
   readonly signal: NodeJS.Signals | null
 }
 
-/** A running `punctual run` with an app. Disposing stops it, and fails if it leaves processes behind. */
+/**
+ * A running `punctual run` with an app. Disposing stops it, and fails if it leaves processes
+ * behind.
+ */
 export interface TestServer extends AsyncDisposable {
   /** Of the app: `http://127.0.0.1:<port>`. */
   readonly url: string
@@ -317,7 +323,9 @@ class RunningServer implements TestServer {
   }
 }
 
-/** The environment of this process, without settings of Punctual and variables of the test runner. */
+/**
+ * The environment of this process, without settings of Punctual and variables of the test runner.
+ */
 function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) =>
