@@ -65,7 +65,7 @@ export interface HonoHandlerLike {
  * The pattern of the last matching route that is no middleware: that has `next` as its second
  * parameter, and is added for all methods.
  */
-export function patternOf(routes: readonly HonoRouteLike[]): string | null {
+function patternOf(routes: readonly HonoRouteLike[]): string | null {
   const handler = routes.findLast((route) => innermost(route.handler).length < 2)
   return (handler ?? routes.findLast(({ method }) => method !== 'ALL'))?.path ?? null
 }

@@ -2,4 +2,3 @@
 export { deferRoutes, type Handler } from './defer-handler.ts'
 export type { DeferralEvent, DeferralOptions } from './deferral-options.ts'
 export { type LazyOptions, lazy } from './lazy.ts'
-export { RoutesFailedError, RoutesNotLoadedError } from './routes-errors.ts'
