@@ -8,8 +8,8 @@ interface PendingAlarm extends Alarm {
 }
 
 /**
- * A clock for tests that only moves when a test moves it. Pass its `wheel` to `withDeadline` or to a
- * policy: a timeout of a minute takes no time then, and is exactly a minute.
+ * A clock for tests, which only moves when a test moves it. Pass its `wheel` to `withDeadline` or
+ * to a policy: a timeout of a minute takes no time then, and is exactly a minute.
  */
 export class ManualClock implements WheelClock {
   readonly wheel: TimerWheel

@@ -81,16 +81,16 @@ describe('withTimeout', () => {
 
   it('times out with its name, timeout, length and limit, and aborts the signal with the same error', () =>
     scoped(async (scope) => {
-      let told: WaitContext | undefined
+      let context: WaitContext | undefined
       const wait = withTimeout('user', '5s', (given) => {
-        told = given
+        context = given
         assert.equal(given.remaining, 5_000)
         assert.equal(given.signal.aborted, false)
         return never
       })
       await clock.advance('4999ms')
       assert.equal(await settled(wait), 'open')
-      assert.equal(told?.remaining, 1)
+      assert.equal(context?.remaining, 1)
       assert.deepEqual(
         scope.open().map(({ name }) => name),
         ['user'],
@@ -100,8 +100,8 @@ describe('withTimeout', () => {
       assert.ok(error instanceof WaitTimeoutError)
       const { wait: name, timeout: limit, elapsed, because, started } = error
       assert.deepEqual([name, limit, elapsed, because, started], ['user', 5_000, 5_000, 'timeout', true])
-      assert.equal(told?.signal.reason, error)
-      assert.equal(told?.remaining, 0)
+      assert.equal(context?.signal.reason, error)
+      assert.equal(context?.remaining, 0)
       assert.deepEqual(outcomes(scope), ['user timed-out'])
       assert.deepEqual(scope.open(), [])
     }))
@@ -231,8 +231,8 @@ describe('withTimeout', () => {
       const wait = withTimeout(
         'query',
         '5s',
-        (told) => {
-          signal = told.signal
+        (context) => {
+          signal = context.signal
           return result.promise
         },
         { fallback: 'otherwise', dispose: (late) => disposed.push(late) },
@@ -300,19 +300,19 @@ describe('withTimeout', () => {
   it('ends with the wait whose work started it', () =>
     scoped(async (scope) => {
       let inner: Promise<unknown> = Promise.resolve()
-      let innerTold: WaitContext | undefined
+      let innerContext: WaitContext | undefined
       const outer = withTimeout('outer', '1s', () => {
-        inner = withTimeout('inner', '5s', (told) => {
-          innerTold = told
+        inner = withTimeout('inner', '5s', (context) => {
+          innerContext = context
           return never
         })
         return inner
       })
-      assert.equal(innerTold?.remaining, 1_000)
+      assert.equal(innerContext?.remaining, 1_000)
       const checked = Promise.all([assert.rejects(outer, WaitTimeoutError), assert.rejects(inner, WaitTimeoutError)])
       await clock.advance('1s')
       await checked
-      assert.equal(innerTold?.signal.aborted, true)
+      assert.equal(innerContext?.signal.aborted, true)
       assert.equal(scope.waits.count('timed-out'), 2)
     }))
 

@@ -44,8 +44,10 @@ test('a reported stall is interrupted at the deadline of its request, if that is
       [2_025, 'interrupt'],
     ],
   )
-  const told: StallThresholds = { ...limits, action: 'report' }
-  assert.deepEqual(watch(new StallDetector(told, INTERVAL), 1_000, 20_000, { interruptAt: 3_500 }), [[2_000, 'report']])
+  const reportOnly: StallThresholds = { ...limits, action: 'report' }
+  assert.deepEqual(watch(new StallDetector(reportOnly, INTERVAL), 1_000, 20_000, { interruptAt: 3_500 }), [
+    [2_000, 'report'],
+  ])
 })
 
 test('nothing is due before the first heartbeat', () => {

@@ -8,36 +8,36 @@ afterEach(() => publishWorkerBoot(null))
 
 describe('Readiness', () => {
   it('calls its listeners in a later turn, also late ones', async () => {
-    const told: string[] = []
-    const phase = new Readiness(false, () => {})
-    workerBoot()?.onServing((ready) => told.push(`early ${ready}`))
-    phase.startServing()
-    assert.equal(told.length, 0)
-    workerBoot()?.onServing((ready) => told.push(`late ${ready}`))
+    const calls: string[] = []
+    const readiness = new Readiness(false, () => {})
+    workerBoot()?.onServing((ready) => calls.push(`early ${ready}`))
+    readiness.startServing()
+    assert.equal(calls.length, 0)
+    workerBoot()?.onServing((ready) => calls.push(`late ${ready}`))
     await turn()
-    assert.deepEqual(told, ['early true', 'late true'])
+    assert.deepEqual(calls, ['early true', 'late true'])
   })
 
   it('does not wait for holds by default', () => {
-    const phase = new Readiness(false, () => {})
+    const readiness = new Readiness(false, () => {})
     workerBoot()?.hold()
-    assert.equal(phase.isHeld, false)
+    assert.equal(readiness.isHeld, false)
   })
 
   it('waits for all holds with readyWhen: all', async () => {
     let released = 0
-    const told: boolean[] = []
-    const phase = new Readiness(true, () => released++)
-    const holds = [phase.hold(), phase.hold()]
-    phase.onServing((ready) => told.push(ready))
-    phase.startServing()
+    const calls: boolean[] = []
+    const readiness = new Readiness(true, () => released++)
+    const holds = [readiness.hold(), readiness.hold()]
+    readiness.onServing((ready) => calls.push(ready))
+    readiness.startServing()
     await turn()
-    assert.deepEqual(told, [false])
+    assert.deepEqual(calls, [false])
     holds[0]?.()
     holds[0]?.()
-    assert.equal(phase.isHeld, true)
+    assert.equal(readiness.isHeld, true)
     holds[1]?.()
-    assert.equal(phase.isHeld, false)
+    assert.equal(readiness.isHeld, false)
     assert.equal(released, 1)
   })
 })

@@ -28,9 +28,9 @@ onEveryNode('when one interrupt is not enough', (node) => {
     assert.deepEqual(tally([...second, ...(await Promise.all(held))]), { 503: 11 })
 
     await server.incident('killed', ({ outcome, exit }) => outcome === 'killed' && exit !== undefined)
-    const [cut, killed] = (await server.incidents()).filter(({ worker }) => worker?.id === old.id)
-    assert.equal(cut?.outcome, 'interrupted')
-    assert.equal(cut.culprit, '503')
+    const [interrupted, killed] = (await server.incidents()).filter(({ worker }) => worker?.id === old.id)
+    assert.equal(interrupted?.outcome, 'interrupted')
+    assert.equal(interrupted.culprit, '503')
     assert.equal(killed?.outcome, 'killed')
     assert.equal(killed.notInterrupted, 'interrupted-before')
     const { inFlight = 0, unread = 0, closed } = killed.emergencyResponses ?? {}
