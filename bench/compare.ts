@@ -2,42 +2,41 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { markdownTable } from './figures.ts'
-import { spreadOf, tellSpread } from './ratio.ts'
+import { formatSpread, spreadOf } from './ratio.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** One figure of a bench, as its own process prints it. */
+/** A figure of a bench that a script prints. */
 export interface ComparedFigure {
   readonly title: string
-  /** The script, relative to a checkout. */
-  readonly script: string
+  /** Paths relative to a checkout, newest first; the first that exists is run. Older checkouts name some differently. */
+  readonly scripts: readonly string[]
   readonly args: readonly string[]
-  /** The figure in what the script prints. */
+  /** Reads the figure from the output of the script. */
   readonly read: (output: string) => number
 }
 
 /**
- * Measures figures of this checkout and of another in turn, and prints them with the ratio that is
- * taken in each round. The other checkout runs its own script, so the two may have different APIs.
+ * Measures figures of this checkout and of another one in turn, and prints both with the ratio
+ * within each round. Each checkout runs its own script, so their APIs may differ.
  *
  * @param other directory of the other checkout, with its dependencies installed
- * @throws Error if that is no checkout
+ * @throws Error if the directory is not a checkout or has none of the scripts of a figure
  */
 export function compareFigures(other: string, figures: readonly ComparedFigure[], rounds: number): void {
   if (!existsSync(join(other, 'bench/run.ts'))) throw new Error(`${other} is not a checkout with a bench folder`)
   installContendersOf(other)
-  const rows = figures.map(({ title, script, args, read }) => {
+  const rows = figures.map(({ title, scripts, args, read }) => {
+    const ours = findScript(ROOT, scripts)
+    const theirs = findScript(other, scripts)
     const here: number[] = []
     const there: number[] = []
     for (let round = 0; round < rounds; round++) {
-      const sides = [
-        () => here.push(read(output(ROOT, script, args))),
-        () => there.push(read(output(other, script, args))),
-      ]
+      const sides = [() => here.push(read(output(ours, args))), () => there.push(read(output(theirs, args)))]
       for (const side of round % 2 === 0 ? sides : sides.toReversed()) side()
     }
     const ratios = here.map((value, round) => value / (there[round] ?? value))
-    return [title, tellSpread(spreadOf(here), 2), tellSpread(spreadOf(there), 2), tellSpread(spreadOf(ratios), 3)]
+    return [title, formatSpread(spreadOf(here), 2), formatSpread(spreadOf(there), 2), formatSpread(spreadOf(ratios), 3)]
   })
   console.log(markdownTable(['Figure', 'This checkout', 'The other', 'Ratio'], rows))
 }
@@ -47,8 +46,14 @@ function installContendersOf(checkout: string): void {
   execFileSync(process.execPath, ['--input-type=module', '--eval', install], { stdio: ['ignore', 2, 2] })
 }
 
-function output(checkout: string, script: string, args: readonly string[]): string {
-  return execFileSync(process.execPath, [join(checkout, script), ...args], {
+function findScript(checkout: string, scripts: readonly string[]): string {
+  const found = scripts.map((script) => join(checkout, script)).find((path) => existsSync(path))
+  if (found === undefined) throw new Error(`${checkout} has no ${scripts.join(' or ')}`)
+  return found
+}
+
+function output(script: string, args: readonly string[]): string {
+  return execFileSync(process.execPath, [script, ...args], {
     encoding: 'utf8',
     timeout: 120_000,
     killSignal: 'SIGKILL',

@@ -20,6 +20,6 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 /** `0.97 (0.91–1.03)` */
-export function tellSpread({ median, least, most }: Spread, digits = 2): string {
+export function formatSpread({ median, least, most }: Spread, digits = 2): string {
   return `${median.toFixed(digits)} (${least.toFixed(digits)}–${most.toFixed(digits)})`
 }

@@ -4,10 +4,10 @@ import { benchAuth } from './auth/auth.ts'
 import type { Bench } from './bench.ts'
 import { benchBoot } from './boot/boot.ts'
 import { benchCache } from './cache/cache.ts'
-import { benchDefer } from './defer/defer.ts'
 import { benchHttp } from './http/http.ts'
 import { benchPerRequest } from './http/per-request.ts'
 import { benchQueries } from './queries/queries.ts'
+import { benchQueue } from './queue/queue.ts'
 import { benchReferrals } from './referrals/referrals.ts'
 import { benchWaits } from './waits/waits.ts'
 
@@ -31,12 +31,12 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     seconds: 1,
     run: benchCache,
   },
-  defer: {
+  queue: {
     prose:
       'deferring an event beside BullMQ, graphile-worker, pg-boss and an insert; draining 200,000 (about 3 minutes)',
     rounds: 5,
     seconds: 2,
-    run: benchDefer,
+    run: benchQueue,
   },
   http: {
     prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 17 minutes)',
@@ -90,12 +90,12 @@ if (bench === undefined || rest.length > 0) {
   for (const [known, { prose }] of Object.entries(BENCHES)) console.log(`  ${known.padEnd(12)} ${prose}`)
   console.log('http also takes [--only server]… [--app plain|fastify]')
   console.log(
-    'http, per-request, waits, cache and defer take [--compare another-checkout], and then write nothing down',
+    'http, per-request, waits, cache and queue take [--compare another-checkout], and then write nothing down',
   )
   console.log(
     'for auth, --rounds are thousands of requests, and --seconds how long the table hangs (12 for a first look)',
   )
-  console.log('for defer, --long drains a million')
+  console.log('for queue, --long drains a million')
   console.log('for referrals, --rounds are hundreds of requests')
   if (name !== undefined) process.exitCode = 2
 } else {

@@ -3,7 +3,7 @@ import type { BenchOptions } from '../bench.ts'
 import { writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { measureCases, measureCrowd, measureHung, type Plan } from './measure.ts'
-import { tellCases, tellCrowd, tellHung } from './report.ts'
+import { formatCases, formatCrowd, formatHung } from './report.ts'
 import { StartedApp } from './started-app.ts'
 
 /** The incident's lock. A shorter one is for a look, and is not written down. */
@@ -29,9 +29,9 @@ export async function benchAuth({ rounds, seconds }: BenchOptions): Promise<void
       `${plan.requests} requests for each case, ${AT_ONCE} at once.`,
   ]
   await withApp(WIDE_POOL, async (app) => {
-    parts.push(`### ${WIDE_POOL} connections for each worker`, tellCases(await measureCases(app, plan, tell)))
+    parts.push(`### ${WIDE_POOL} connections for each worker`, formatCases(await measureCases(app, plan, tell)))
     tell('a crowd')
-    const found = tellCrowd(await measureCrowd(app, plan))
+    const found = formatCrowd(await measureCrowd(app, plan))
     parts.push(
       "Users who come by Zipf's law, the k-th of them 1/k as often as the first, to a cache that is empty at first:",
       found,
@@ -39,13 +39,13 @@ export async function benchAuth({ rounds, seconds }: BenchOptions): Promise<void
     const hung = await measureHung(app, plan, seconds * 1_000, tell)
     parts.push(
       `The table of users is locked for ${seconds} s (\`LOCK TABLE … IN ACCESS EXCLUSIVE MODE\`):`,
-      tellHung(hung),
+      formatHung(hung),
     )
   })
   if (whole) {
     await withApp(NARROW_POOL, async (app) => {
       const cases = await measureCases(app, plan, tell)
-      parts.push(`### ${NARROW_POOL} connections for each worker: too few for so many clients`, tellCases(cases))
+      parts.push(`### ${NARROW_POOL} connections for each worker: too few for so many clients`, formatCases(cases))
     })
   }
   const text = parts.join('\n\n')

@@ -5,13 +5,13 @@ import type { BothSides, Cases, Crowd, Hung } from './measure.ts'
 const HEAD = ['Case, before → after', 'Queries', 'claimed', 'p50 (ms)', 'claimed', 'p99 (ms)', 'claimed']
 
 /** The incident's table: what was measured, each beside what the incident claimed. */
-export function tellCases({ rows: results, restless }: Cases): string {
+export function formatCases({ rows: results, restless }: Cases): string {
   // As the incident has them; measured the other way round, since who signs up returns.
   const rows = [...results]
     .toReversed()
     .map(([{ name, claimed }, { before, after }]) => [
       name,
-      `${tellRange(before.queries)} → ${tellRange(after.queries)}`,
+      `${formatRange(before.queries)} → ${formatRange(after.queries)}`,
       claimed.queries,
       `${before.p50.toFixed(0)} → ${after.p50.toFixed(after.p50 < 10 ? 1 : 0)}`,
       claimed.latency,
@@ -26,7 +26,7 @@ export function tellCases({ rows: results, restless }: Cases): string {
   ].join('\n')
 }
 
-export function tellCrowd({ users, requests, hitRate, queries, p50, p99 }: Crowd): string {
+export function formatCrowd({ users, requests, hitRate, queries, p50, p99 }: Crowd): string {
   const head = ['Users', 'Requests', 'Hit rate', 'claimed', 'Queries a request', 'p50 (ms)', 'p99 (ms)']
   const cells = [
     String(users),
@@ -40,7 +40,7 @@ export function tellCrowd({ users, requests, hitRate, queries, p50, p99 }: Crowd
   return markdownTable(head, [cells])
 }
 
-export function tellHung(results: BothSides<Hung>): string {
+export function formatHung(results: BothSides<Hung>): string {
   const rows = SIDES.map((side) => {
     const { statuses, p50, slowest } = results[side]
     const told = Object.entries(statuses).map(([status, count]) => `${count} × ${status === '0' ? 'none' : status}`)
@@ -49,7 +49,7 @@ export function tellHung(results: BothSides<Hung>): string {
   return markdownTable(['A table that hangs', 'Answers', 'p50', 'Slowest', 'claimed'], rows)
 }
 
-function tellRange([least, most]: readonly [number, number]): string {
+function formatRange([least, most]: readonly [number, number]): string {
   return least === most ? String(least) : `${least}–${most}`
 }
 

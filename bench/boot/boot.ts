@@ -3,7 +3,7 @@ import { SLOW_ROUTES } from '../../test/reference-app/campaigns/generate-routes.
 import type { BenchOptions } from '../bench.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
-import { type Spread, spreadOf, tellSpread } from '../ratio.ts'
+import { formatSpread, type Spread, spreadOf } from '../ratio.ts'
 import { BootedApp } from './booted-app.ts'
 
 const ASKED_FIRST = ['/api/me', '/api/brands', '/api/campaigns']
@@ -87,21 +87,21 @@ async function killedAtTimeout(): Promise<string> {
 
 function tell(rounds: readonly Round[]): string {
   const seconds = (figure: (round: Round) => number): Spread => spreadOf(rounds.map((round) => figure(round) / 1_000))
-  const before = tellSpread(seconds(({ beforeReady }) => beforeReady))
+  const before = formatSpread(seconds(({ beforeReady }) => beforeReady))
   const ready = seconds((round) => round.ready)
   const growth = spreadOf(rounds.map(({ settled, beforeReady }) => (settled / beforeReady - 1) * 100))
   const atOnce = rounds.flatMap((round) => round.atOnce)
   const meanwhile = rounds.flatMap((round) => round.meanwhile)
-  const tellShares = (values: readonly number[]): string =>
+  const formatPercentiles = (values: readonly number[]): string =>
     `${percentile(values, 0.5).toFixed(0)} / ${percentile(values, 0.99).toFixed(0)}`
   const table = markdownTable(
     ['', 'Before', 'After', 'Bar'],
     [
-      ['Ready (s)', before, tellSpread(ready), String(BARS.ready)],
-      ['All 69 modules loaded (s)', before, tellSpread(seconds(({ settled }) => settled)), ''],
-      ['Growth of that (%)', '', tellSpread(growth, 0), String(BARS.growth)],
-      ['Asked at once, p50 / p99 (ms)', '', tellShares(atOnce), String(BARS.atOnce)],
-      [`Asked every ${ASK_EVERY} ms while the rest loads, p50 / p99 (ms)`, '', tellShares(meanwhile), ''],
+      ['Ready (s)', before, formatSpread(ready), String(BARS.ready)],
+      ['All 69 modules loaded (s)', before, formatSpread(seconds(({ settled }) => settled)), ''],
+      ['Growth of that (%)', '', formatSpread(growth, 0), String(BARS.growth)],
+      ['Asked at once, p50 / p99 (ms)', '', formatPercentiles(atOnce), String(BARS.atOnce)],
+      [`Asked every ${ASK_EVERY} ms while the rest loads, p50 / p99 (ms)`, '', formatPercentiles(meanwhile), ''],
     ],
   )
   const worstAtOnce = percentile(atOnce, 0.99)

@@ -6,7 +6,7 @@ import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { installContenders, versionOf } from '../install.ts'
-import { spreadOf, tellSpread } from '../ratio.ts'
+import { formatSpread, spreadOf } from '../ratio.ts'
 import { CONTENDERS } from './contenders.ts'
 import { measureInvalidations } from './invalidations.ts'
 import { measureFaults } from './redis-faults.ts'
@@ -26,7 +26,7 @@ export async function benchCache({ rounds, seconds, compare }: BenchOptions): Pr
   if (compare !== undefined) {
     const figures = ['punctual', 'punctual-copied'].map((name) => ({
       title: `hit, ${name} (ns)`,
-      script: 'bench/cache/cache-loop.ts',
+      scripts: ['bench/cache/cache-loop.ts'],
       args: ['hit', name, String(seconds)],
       read: Number,
     }))
@@ -86,9 +86,9 @@ function hitTable(samples: Samples): string {
     of(name).map((value, round) => value / (of(base)[round] ?? value))
   const rows = [...samples.keys()].map((name) => [
     CONTENDERS[name]?.title ?? name,
-    tellSpread(spreadOf(of(name)), 0),
-    tellSpread(spreadOf(ratio(name, 'lru-cache'))),
-    tellSpread(spreadOf(ratio('bentocache', name))),
+    formatSpread(spreadOf(of(name)), 0),
+    formatSpread(spreadOf(ratio(name, 'lru-cache'))),
+    formatSpread(spreadOf(ratio('bentocache', name))),
   ])
   const ofLru = spreadOf(ratio('punctual', 'lru-cache')).median
   const ofBento = spreadOf(ratio('bentocache', 'punctual')).median

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { BenchOptions } from '../bench.ts'
 import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
-import { type Spread, spreadOf, tellSpread } from '../ratio.ts'
+import { formatSpread, type Spread, spreadOf } from '../ratio.ts'
 import { MODES, type Mode } from './load.ts'
 
 const LOOP = join(import.meta.dirname, 'per-request-loop.ts')
@@ -12,10 +12,9 @@ const ROUNDS_TO_RECORD = 9
 /** What the hooks add to a request, in microseconds of one core. Each figure is from a process of its own, and the sides take turns. */
 export async function benchPerRequest({ rounds, seconds, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
-    const script = 'bench/http/per-request-loop.ts'
     const figures = MODES.map((mode) => ({
       title: `${mode}, with hooks (µs)`,
-      script,
+      scripts: ['bench/http/per-request-loop.ts'],
       args: ['hooked', mode, String(seconds)],
       read: (output: string) => Number(output) / 1_000,
     }))
@@ -35,7 +34,7 @@ export async function benchPerRequest({ rounds, seconds, compare }: BenchOptions
       for (const side of round % 2 === 0 ? sides : sides.toReversed()) side()
     }
     const added: Spread = spreadOf(hooked.map((value, round) => value - (bare[round] ?? value)))
-    rows.push([mode, tellSpread(spreadOf(bare)), tellSpread(spreadOf(hooked)), tellSpread(added)])
+    rows.push([mode, formatSpread(spreadOf(bare)), formatSpread(spreadOf(hooked)), formatSpread(added)])
   }
   const text = markdownTable(['Requests', 'Bare (µs)', 'With hooks (µs)', 'Added (µs)'], rows)
   console.log(`${text}\n`)

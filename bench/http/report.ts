@@ -1,5 +1,5 @@
 import { markdownTable } from '../figures.ts'
-import { tellSpread } from '../ratio.ts'
+import { formatSpread } from '../ratio.ts'
 import type { Contender } from './contenders.ts'
 import type { HttpResult } from './http.ts'
 import { MODES } from './load.ts'
@@ -26,9 +26,9 @@ export function report(result: HttpResult, contenders: readonly Contender[]): st
         .filter((standing) => standing.app === app && standing.mode === mode)
         .map((standing) => [
           titles.get(standing.contender) ?? standing.contender,
-          tellSpread(standing.requestsRatio),
-          tellSpread(standing.p99Ratio),
-          tellSpread(standing.cpuRatio),
+          formatSpread(standing.requestsRatio),
+          formatSpread(standing.p99Ratio),
+          formatSpread(standing.cpuRatio),
         ])
       parts.push(
         `### ${APP_TITLES[app]}, ${MODE_TITLES[mode]}`,

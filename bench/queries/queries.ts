@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { BenchOptions } from '../bench.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
-import { spreadOf, tellSpread } from '../ratio.ts'
+import { formatSpread, spreadOf } from '../ratio.ts'
 
 const LOOP = join(import.meta.dirname, 'queries-loop.ts')
 const ROUNDS_TO_RECORD = 9
@@ -22,7 +22,7 @@ export async function benchQueries({ rounds, seconds }: BenchOptions): Promise<v
       const [bare, counted] = [nanoseconds(mode, 'bare', seconds), nanoseconds(mode, 'counted', seconds)]
       return counted - bare
     })
-    return [title, tellSpread(spreadOf(costs), 0)]
+    return [title, formatSpread(spreadOf(costs), 0)]
   })
   const text = [
     `${cpu}, ${cores} cores, ${kernel}, Node ${node}; ${rounds} rounds of ${seconds} s. Nanoseconds of CPU that counting adds to a query, median (least–most).`,

@@ -4,7 +4,7 @@ import { writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { type BothSides, CASES, type Case } from './cases.ts'
 import { type Figures, measureCase, type Plan } from './measure.ts'
-import { tellBars, tellPages } from './report.ts'
+import { formatBars, formatPages } from './report.ts'
 
 const AT_ONCE = 10
 const REQUESTS_BY_ROUND = 100
@@ -33,8 +33,8 @@ export async function benchReferrals({ rounds }: BenchOptions): Promise<void> {
   }
   const text = [
     `${cpu}, ${cores} cores, ${kernel}, Node ${node}; two workers under Punctual with ${POOL} connections each, PostgreSQL beside them; ${plan.atOnce} requests at once.`,
-    tellPages(results),
-    tellBars(results),
+    formatPages(results),
+    formatBars(results),
   ].join('\n\n')
   console.log(`${text}\n`)
   if (rounds < ROUNDS_TO_RECORD) {

@@ -18,7 +18,7 @@ const HEAD = [
   'Requests/s',
 ]
 
-export function tellPages(results: ReadonlyMap<Case, BothSides<Figures>>): string {
+export function formatPages(results: ReadonlyMap<Case, BothSides<Figures>>): string {
   return markdownTable(
     HEAD,
     [...results].map(([{ name }, { before, after }]) => [
@@ -36,7 +36,7 @@ export function tellPages(results: ReadonlyMap<Case, BothSides<Figures>>): strin
 }
 
 /** The bars are for what the incident was about: pages of 50 and more rows. */
-export function tellBars(results: ReadonlyMap<Case, BothSides<Figures>>): string {
+export function formatBars(results: ReadonlyMap<Case, BothSides<Figures>>): string {
   const long = [...results].filter(([{ rows }]) => rows >= 50).map(([, sides]) => sides)
   const bar = (what: string, share: number, of: (figures: Figures) => number): string => {
     const least = Math.min(...long.map(({ before, after }) => less(of(before), of(after))))

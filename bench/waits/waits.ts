@@ -5,7 +5,7 @@ import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { installContenders, versionOf } from '../install.ts'
-import { type Spread, spreadOf, tellSpread } from '../ratio.ts'
+import { formatSpread, type Spread, spreadOf } from '../ratio.ts'
 import { TIMERS, WAITS } from './contenders.ts'
 
 const LOOP = join(import.meta.dirname, 'waits-loop.ts')
@@ -19,15 +19,15 @@ const MODES = {
 export async function benchWaits({ rounds, seconds, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
     const read = Number
-    const script = 'bench/waits/waits-loop.ts'
+    const scripts = ['bench/waits/waits-loop.ts']
     const figures = [
       ...Object.keys(MODES).map((mode) => ({
         title: `${mode} (ns)`,
-        script,
+        scripts,
         args: [mode, 'within', String(seconds)],
         read,
       })),
-      { title: 'timer (ns)', script, args: ['timer', 'wheel', String(seconds)], read },
+      { title: 'timer (ns)', scripts, args: ['timer', 'wheel', String(seconds)], read },
     ]
     compareFigures(compare, figures, rounds)
     return
@@ -69,7 +69,7 @@ function table(samples: Samples, titles: Readonly<Record<string, { readonly titl
   const [own = []] = samples.values()
   const rows = [...samples].map(([name, values]) => {
     const ratio: Spread = spreadOf(values.map((value, round) => value / (own[round] ?? value)))
-    return [titles[name]?.title ?? name, tellSpread(spreadOf(values), 0), tellSpread(ratio)]
+    return [titles[name]?.title ?? name, formatSpread(spreadOf(values), 0), formatSpread(ratio)]
   })
   return markdownTable(['Wait', 'CPU (ns)', 'Times Punctual’s'], rows)
 }

@@ -181,7 +181,7 @@ export class RecordBuffer {
   }
 }
 
-/** Up to so many bytes the tables below are faster than zlib: 10 % of a push (`bench -- defer`). */
+/** Up to so many bytes the tables below are faster than zlib: 10 % of a push (`bench -- queue`). */
 const TABLES_UP_TO = 320
 
 /** Eight tables of 256 entries: the effect of a byte when 0 to 7 more follow. */

@@ -1,4 +1,4 @@
-// Part of `bench -- defer`: node push-loop.ts <contender> <seconds> <JSON of Places>
+// Part of `bench -- queue`: node push-loop.ts <contender> <seconds> <JSON of Places>
 import { setImmediate as turn } from 'node:timers/promises'
 import { CONTENDERS, type Job, type Places } from './contenders.ts'
 

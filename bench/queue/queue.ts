@@ -10,7 +10,7 @@ import { compareFigures } from '../compare.ts'
 import { markdownTable, writeFigures } from '../figures.ts'
 import { describeMachine } from '../http/machine.ts'
 import { installContenders, versionOf } from '../install.ts'
-import { spreadOf, tellSpread } from '../ratio.ts'
+import { formatSpread, spreadOf } from '../ratio.ts'
 import { CONTENDERS, type Places } from './contenders.ts'
 import type { Drained } from './drain-loop.ts'
 import type { Pushes } from './push-loop.ts'
@@ -30,11 +30,11 @@ const DRAIN_LONG = 1_000_000
 const execute = promisify(execFile)
 
 /** Measures a push beside three job queues and an insert, then the loop delay while draining. */
-export async function benchDefer({ rounds, seconds, long, compare }: BenchOptions): Promise<void> {
+export async function benchQueue({ rounds, seconds, long, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
     const figure = (title: string, of: (pushes: Pushes) => number) => ({
       title,
-      script: 'bench/defer/push-loop.ts',
+      scripts: ['bench/queue/push-loop.ts', 'bench/defer/push-loop.ts'],
       args: ['defer', String(seconds), JSON.stringify({ postgres: '', redis: '' })],
       read: (output: string) => of(JSON.parse(output) as Pushes),
     })
@@ -69,14 +69,14 @@ export async function benchDefer({ rounds, seconds, long, compare }: BenchOption
       pushTable(pushes),
       pushBars(pushes.get('defer') ?? []),
       `### ${items.toLocaleString('en')} events on their way into PostgreSQL`,
-      tellDrained(items, drained),
+      formatDrained(items, drained),
     ].join('\n\n')
     console.log(`${text}\n`)
     if (rounds < ROUNDS_TO_RECORD || missing !== null) {
       console.log(missing ?? `not written down: that takes at least ${ROUNDS_TO_RECORD} rounds`)
       return
     }
-    writeFigures('defer', text)
+    writeFigures('queue', text)
     console.log('written to docs/benchmarks.md')
   } finally {
     await redis?.stop()
@@ -116,7 +116,7 @@ async function run<Result>(script: string, args: readonly string[], timeout: num
 function pushTable(samples: Samples): string {
   const rows = [...samples].map(([name, pushes]) => {
     const figure = (of: (each: Pushes) => number, digits: number): string =>
-      tellSpread(spreadOf(pushes.map(of)), digits)
+      formatSpread(spreadOf(pushes.map(of)), digits)
     return [
       CONTENDERS[name]?.title ?? name,
       figure(({ median }) => median, 1),
@@ -138,7 +138,7 @@ function pushBars(pushes: readonly Pushes[]): string {
   )
 }
 
-function tellDrained(items: number, drained: readonly Drained[]): string {
+function formatDrained(items: number, drained: readonly Drained[]): string {
   const rows = drained.map(({ rate, delay, own }, round) => [
     String(round + 1),
     Math.round(rate).toLocaleString('en'),

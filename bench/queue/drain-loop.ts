@@ -1,4 +1,4 @@
-// Part of `bench -- defer`: node drain-loop.ts <items> <connection string>
+// Part of `bench -- queue`: node drain-loop.ts <items> <connection string>
 // Pushes this many events, inserts them into PostgreSQL, and measures the event loop meanwhile.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
