@@ -3,8 +3,8 @@
  *
  * Why: interrupting JavaScript while an async hook is enabled can abort the process ("async hook
  * stack has become corrupted"), so the watchdog must know of it beforehand, and Node does not tell.
- * Checked on: Node 22.19, 24.21, 26.
- * Test: test/process/stalls/left-alone.test.ts
+ * Checked on: Node 22.23, 24.21, 26.10.
+ * Test: src/patches/async-hooks-detector.test.ts
  */
 import asyncHooks, { type AsyncHook, type HookCallbacks } from 'node:async_hooks'
 import { syncBuiltinESMExports } from 'node:module'

@@ -6,7 +6,7 @@
  * Why: a request that times out reports what it was waiting for, also in an app that does not use
  * the toolkit. Node publishes events for outgoing HTTP only (`http/unnamed/outgoing-calls.ts`
  * subscribes to those).
- * Checked on: Node 22.19, 24.21, 26.
+ * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/async-operations.test.ts
  */
 import type { ChildProcess } from 'node:child_process'

@@ -3,7 +3,7 @@
  *
  * Why: a request that times out reports the sockets it has written to, and Node publishes no event
  * for writes.
- * Checked on: Node 22.19, 24.21, 26.
+ * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/async-operations.test.ts
  */
 import net from 'node:net'

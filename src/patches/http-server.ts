@@ -6,7 +6,7 @@
  * Why: an unchanged app gets a scope, a deadline and a record per request, whatever framework it
  * uses. Node's diagnostics channels report requests, but can neither run them in a scope nor
  * withhold them, and say nothing of sockets.
- * Checked on: Node 22.19, 24.21, 26.
+ * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/http-server.test.ts
  */
 import type { EventEmitter } from 'node:events'

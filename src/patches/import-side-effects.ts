@@ -4,8 +4,8 @@
  * `--boot-profile` and only until the worker is ready.
  *
  * Why: a boot profile names what each import does, and Node has no event for these calls.
- * Checked on: Node 22.19, 24.21, 26.
- * Test: test/process/boot/boot-profile.test.ts
+ * Checked on: Node 22.23, 24.21, 26.10.
+ * Test: src/patches/module-loading.test.ts
  */
 import childProcess from 'node:child_process'
 import { EventEmitter } from 'node:events'

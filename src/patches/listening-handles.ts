@@ -6,7 +6,7 @@
  * connections in its backlog: after a kill of the only worker, clients would be refused or reset
  * until the next one has booted. With the patch they wait. If Node has no such function, cluster
  * behaves as usual.
- * Checked on: Node 22.19, 24.21, 26.
+ * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/listening-handles.test.ts
  */
 import net from 'node:net'

@@ -3,8 +3,8 @@
  * and only until the worker is ready.
  *
  * Why: a boot profile shows what each import cost, and Node measures the boot as a whole only.
- * Checked on: Node 22.19, 24.21, 26.
- * Test: test/process/boot/boot-profile.test.ts
+ * Checked on: Node 22.23, 24.21, 26.10.
+ * Test: src/patches/module-loading.test.ts
  */
 import Module, { type LoadFnOutput } from 'node:module'
 import { pathToFileURL } from 'node:url'

@@ -3,7 +3,7 @@
  * of HTTP/1.1 pass through it, too.
  *
  * Why: the duration is known only when the head is sent, and Node has no event before that.
- * Checked on: Node 22.19, 24.21, 26.
+ * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/server-timing.test.ts
  */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'

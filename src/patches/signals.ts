@@ -4,7 +4,7 @@
  * Why: a signal to the process group (Ctrl-C, a closing terminal, a service manager's stop) reaches
  * workers too, but only the arbiter decides when a worker exits. Listeners of the app must not run
  * before it has drained.
- * Checked on: Node 22.19, 24.21, 26.
+ * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/signals.test.ts
  */
 const HELD = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

@@ -1,5 +1,6 @@
-import { EventEmitter } from 'node:events'
+import type { EventEmitter } from 'node:events'
 import { PunctualError } from '../../errors/punctual-error.ts'
+import { capturedOnce } from '../../patches/captured-once.ts'
 
 /**
  * The minor versions of Fastify, first and last, on which late registration was checked. It depends
@@ -86,25 +87,12 @@ export function symbolOf(instance: object, description: string): symbol | undefi
 }
 
 /**
- * Calls `job`, in which Fastify listens once for `preReady` of the avvio that boots it, and returns
- * that avvio. Fastify does not expose it, and routes cannot be added after the boot without it.
+ * Calls `job`, in which Fastify listens to the avvio that boots it, and returns that avvio.
  *
  * @returns undefined if Fastify did not listen
  */
 export function captureAvvio(job: () => void): Avvio | undefined {
-  const prototype = EventEmitter.prototype
-  const { once } = prototype
-  let captured: Avvio | undefined
-  prototype.once = function (this: EventEmitter, name: string | symbol, listener: (...args: unknown[]) => void) {
-    if (name === 'preReady' && isAvvio(this)) captured = this
-    return once.call(this, name, listener)
-  } as typeof once
-  try {
-    job()
-  } finally {
-    prototype.once = once
-  }
-  return captured
+  return capturedOnce('preReady', job).findLast(isAvvio)
 }
 
 function isAvvio(value: EventEmitter): value is Avvio {
