@@ -26,13 +26,19 @@ interface ConfigExceptions {
   readonly recycleJitter?: `${number}%`
 }
 
-/** What `punctual.config.ts` exports as its default: any of the settings, and what is to be released. */
+/**
+ * What `punctual.config.ts` exports as its default: any of the settings, and what is to be
+ * released.
+ */
 export type PunctualConfig = ConfigExceptions &
   ReleaseConfig & {
     readonly [Name in Exclude<keyof Settings, keyof ConfigExceptions>]?: ConfigValue<Settings[Name]>
   }
 
-/** Gives an editor the names and types of the settings: `export default defineConfig({ workers: 4, requestTimeout: '10s' })`. */
+/**
+ * Gives an editor the names and types of the settings: `export default defineConfig({ workers: 4,
+ * requestTimeout: '10s' })`.
+ */
 export function defineConfig(config: PunctualConfig): PunctualConfig {
   return config
 }

@@ -1,4 +1,7 @@
-/** `punctual`: timeouts, the current request, errors. Everything here also works in an app that does not run under Punctual. */
+/**
+ * `punctual`: timeouts, the current request, errors. Everything here also works in an app that does
+ * not run under Punctual.
+ */
 
 export { defineConfig, type PunctualConfig } from './define-config.ts'
 export type { ErrorCode } from './errors/codes.ts'

@@ -3,7 +3,7 @@
  * `_destroy`; `emit` of single requests), `http.ServerResponse.prototype` (`emit`, `write`, `end`,
  * `flushHeaders`) and `net.Socket.prototype._destroy`.
  *
- * Why: an unchanged app gets a scope, a deadline and a record per request, whatever framework it
+ * Why: an unchanged app gets a scope, a deadline and a record per request, with any framework it
  * uses. Node's diagnostics channels report requests, but can neither run them in a scope nor
  * withhold them, and say nothing of sockets.
  * Checked on: Node 22.23, 24.21, 26.10.

@@ -13,7 +13,9 @@ export interface SqliteOptions {
   readonly queryTimeout?: Duration
   /** Timeout of one transaction, from the call to its end. Default `30s`. */
   readonly transactionTimeout?: Duration
-  /** How long a cancelled query or a rollback may run; then its thread is abandoned. Default `2s`. */
+  /**
+   * How long a cancelled query or a rollback may run; then its thread is abandoned. Default `2s`.
+   */
   readonly cancelTimeout?: Duration
   /** Starting a thread and opening the file, not counting the wait for locks. Default `10s`. */
   readonly openTimeout?: Duration

@@ -18,7 +18,10 @@ mkdirSync(join(ROOT, '.cache'), { recursive: true })
 const directory = mkdtempSync(join(ROOT, '.cache/docs-'))
 const blockOf = new Map<string, CodeBlock>(checked.map((block) => [fileOf(block), block]))
 
-/** A block that begins with a comment such as `// reports.ts` is that file, for the other blocks of its page. */
+/**
+ * A block that begins with a comment such as `// reports.ts` is that file, for the other blocks of
+ * its page.
+ */
 function fileOf({ page, line, language, code }: CodeBlock): string {
   const name = /^\/\/ (\S+\.[jt]s)\n/.exec(code)?.[1] ?? `line-${line}.${language}`
   return join(directory, basename(page, '.md'), name)

@@ -62,7 +62,8 @@ describe('a backup before the first step', { concurrency: 3 }, () => {
       steps: `{ name: 'a', run: 'touch ran' }`,
       backup: `tools: 'tools'`,
     })
-    // The real pg_dump, on a disk that loses the end of the file. Its table of contents is complete.
+    // The real pg_dump, on a disk that loses the end of the file. Its table of contents is
+    // complete.
     app.directory.write({
       'tools/pg_dump': `#!/bin/sh
 ${server.tools}/pg_dump "$@" || exit 1

@@ -26,7 +26,10 @@ function binaries(): string | undefined {
     .at(-1)
 }
 
-/** Starts Debian's PostgreSQL, installing it if possible. Null if it is not available; in CI that is an error. */
+/**
+ * Starts Debian's PostgreSQL, installing it if possible. Null if it is not available; in CI that is
+ * an error.
+ */
 export async function startDebianPostgres(): Promise<DebianPostgres | null> {
   const root = process.getuid?.() === 0
   if (binaries() === undefined && root && process.platform === 'linux') {

@@ -3,7 +3,9 @@ import net, { type AddressInfo } from 'node:net'
 /** A TCP proxy for PostgreSQL that can lose sessions, like a router that drops idle connections. */
 export interface LossyProxy {
   readonly port: number
-  /** Drops all further data of the open sessions with this `application_name`. Returns their number. */
+  /**
+   * Drops all further data of the open sessions with this `application_name`. Returns their number.
+   */
   lose(name: RegExp): number
   close(): Promise<void>
 }

@@ -29,7 +29,10 @@ after(async () => {
   await postgres?.stop()
 })
 
-/** Kysely's migrator as a command, then a transactional function. The tables would accept both twice. */
+/**
+ * Kysely's migrator as a command, then a transactional function. The tables would accept both
+ * twice.
+ */
 function files(round: number): Record<string, string> {
   return {
     'app.js': `
@@ -93,7 +96,8 @@ describe(`${ARBITERS} arbiters started at the same instant on one database, ${RO
           servers[victim] = await start(round)
         }
         for (const server of servers) {
-          // Two waits: on a loaded machine three releases may take half of the timeout, before the boot.
+          // Two waits: on a loaded machine three releases may take half of the timeout, before the
+          // boot.
           await server.until(
             'its release to have ended',
             ({ release }) => release != null && release.state !== 'running',

@@ -42,7 +42,10 @@ export function pick<T extends object, K extends keyof T>(
   return Object.fromEntries(names.map((name) => [name, from?.[name]])) as Pick<T, K>
 }
 
-/** A directory with a config file, to run `punctual release` in. Disposing it kills what still runs there. */
+/**
+ * A directory with a config file, to run `punctual release` in. Disposing it kills what still runs
+ * there.
+ */
 export class ReleaseApp implements AsyncDisposable {
   readonly directory: AppDirectory
   /** Additional variables for its commands; may be changed between them. */
@@ -92,7 +95,10 @@ export class ReleaseApp implements AsyncDisposable {
     return within(`punctual release ${args.join(' ')}`, this.start(...args).ended, WAIT_LIMIT * 2)
   }
 
-  /** Pids of the processes that run for this app, optionally only those with a matching command line. */
+  /**
+   * Pids of the processes that run for this app, optionally only those with a matching command
+   * line.
+   */
   processes(running: RegExp = /(?:)/): readonly number[] {
     const all = processesWith(`PUNCTUAL__TEST_PLACE=${this.#marker}`)
     return all.filter(({ command }) => running.test(command)).map(({ pid }) => pid)

@@ -17,7 +17,9 @@ export async function waitUntil(
   return true
 }
 
-/** Waits for work that cannot be cancelled. Rejects with `what` in the message after the timeout. */
+/**
+ * Waits for work that cannot be cancelled. Rejects with `what` in the message after the timeout.
+ */
 export function within<T>(timeout: Milliseconds, what: string, work: Promise<T>): Promise<T> {
   return waitAtMost(timeout, work, () => {
     throw new Error(`${what} timed out after ${formatElapsed(timeout)}`)
