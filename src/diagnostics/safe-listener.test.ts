@@ -23,6 +23,15 @@ for (const [how, listener] of [
   })
 }
 
+test('a listener that throws a value without a string form becomes a warning, too', async () => {
+  const warned = once(process, 'warning')
+  safeListener('queue "mails"', () => {
+    throw Object.create(null)
+  })(event)
+  const [{ code }] = (await warned) as [{ code?: string }]
+  assert.equal(code, 'PUNCTUAL_LISTENER_FAILED')
+})
+
 test('a listener gets each event', () => {
   const received: unknown[] = []
   safeListener('x', (one) => void received.push(one))(event)

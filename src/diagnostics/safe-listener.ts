@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 interface EventWithMessage {
   readonly message: string
 }
@@ -24,7 +26,9 @@ export function safeListener<Event extends EventWithMessage>(
 ): (event: Event) => void {
   return (event) => {
     const warn = (error: unknown): void => {
-      process.emitWarning(`onEvent of ${of} failed: ${String(error)}; the event: ${event.message}`, {
+      // A value without a prototype has no string form.
+      const shown = error instanceof Error ? String(error) : inspect(error)
+      process.emitWarning(`onEvent of ${of} failed: ${shown}; the event: ${event.message}`, {
         type: 'PunctualWarning',
         code: 'PUNCTUAL_LISTENER_FAILED',
       })
