@@ -4,7 +4,7 @@ import { defineConfig } from './define-config.ts'
 import { resolveSettings } from './settings/resolve.ts'
 
 describe('defineConfig', () => {
-  it('the settings accept what the types accept', () => {
+  it('accepts the values that the settings accept', () => {
     const config = defineConfig({
       workers: 'auto',
       port: 0,

@@ -26,18 +26,15 @@ interface ConfigExceptions {
   readonly recycleJitter?: `${number}%`
 }
 
-/**
- * What `punctual.config.ts` exports as its default: any of the settings, and what is to be
- * released.
- */
+/** The default export of `punctual.config.ts`: any settings, and the release steps. */
 export type PunctualConfig = ConfigExceptions &
   ReleaseConfig & {
     readonly [Name in Exclude<keyof Settings, keyof ConfigExceptions>]?: ConfigValue<Settings[Name]>
   }
 
 /**
- * Gives an editor the names and types of the settings: `export default defineConfig({ workers: 4,
- * requestTimeout: '10s' })`.
+ * Returns the config unchanged; gives an editor the names and types of the settings:
+ * `export default defineConfig({ workers: 4, requestTimeout: '10s' })`.
  */
 export function defineConfig(config: PunctualConfig): PunctualConfig {
   return config

@@ -60,7 +60,7 @@ export function rememberUsers(db: Kysely<Database>, settings: KnownUsersSettings
   })
   const byUsername = readThrough<string, NameHolder>('auth:username', {
     ...common,
-    // Only for its name; its time is what the lookup has left.
+    // Only for its name; the lookup itself has the timeout.
     load: (username) => withQueryTimeout('user name', 'unbounded', () => findHolder(db, username)),
   })
   return {
