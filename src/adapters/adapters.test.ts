@@ -8,7 +8,7 @@ import { punctual as fastifyPlugin, sendProblem } from './fastify.ts'
 import { punctual as honoMiddleware, problems as honoProblems } from './hono.ts'
 
 // Route patterns need a request of a worker: see test/process/waits/frameworks.test.ts.
-// Here stands what the compiler must accept.
+// These tests check the types.
 
 const shed = (): never => {
   throw new PunctualError('PUNCTUAL_SHED', 'too many in pool "orders"')

@@ -13,7 +13,7 @@ import { deferRoutes as deferExpress } from './express.ts'
 import { deferRoutes as deferFastify } from './fastify.ts'
 import { deferRoutes as deferHono } from './hono.ts'
 
-// Express brings no types.
+// Express has no types.
 const express = createRequire(import.meta.url)('express')
 interface ExpressRequest extends http.IncomingMessage {
   readonly baseUrl: string

@@ -22,7 +22,7 @@ type Line = AccessRecord & {
   readonly outcomes?: Readonly<Record<string, number>>
 }
 
-// The prototypes are wrapped once for the process, as in a worker.
+// The prototypes are patched once per process, as in a worker.
 const traffic = new Traffic(undefined, { requestTimeout: ms(200), maxProxyQueueTime: ms(10_000) })
 const answer = rawResponse('PUNCTUAL_REQUEST_TIMEOUT')
 traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, answer)
@@ -44,7 +44,7 @@ const SETTINGS: AccessLogSettings = {
   logFormat: 'json',
 }
 
-/** An access log that is read as it is written; `opened` says how often the log had to be made. */
+/** An access log whose lines are collected; `opened` returns how often the log was created. */
 function start(settings: Partial<AccessLogSettings> = {}) {
   let opened = 0
   const lines: Line[] = []

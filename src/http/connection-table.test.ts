@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BEGUN, type ConnectionRow, ConnectionTable, OPAQUE, WAITING } from './connection-table.ts'
 
-/** What the watchdog thread sees of it. */
+/** The table as the watchdog thread sees it. */
 function view(table: ConnectionTable): ConnectionTable {
   return new ConnectionTable(table.memory)
 }
 
-/** What a row says of its connection, but that it is open. */
+/** The flags of a row, without the one for open. */
 function says({ flags }: ConnectionRow): number {
   return flags & (WAITING | BEGUN | OPAQUE)
 }

@@ -14,7 +14,7 @@ const ANSWER = rawResponse('PUNCTUAL_WORKER_LOST')
 const LIMIT = ms(2_000)
 
 interface Pair {
-  /** The server's end: nothing reads from it, as in a process whose main thread stands still. */
+  /** The server's end: nothing reads from it, as in a process whose main thread is blocked. */
   readonly descriptor: number
   readonly client: net.Socket
 }
@@ -42,7 +42,7 @@ async function connect(): Promise<Pair> {
   return { descriptor: fd, client }
 }
 
-/** Sends a request and waits until the other side's kernel has it. */
+/** Sends a request, and waits until the other side's kernel has received it. */
 async function send(client: net.Socket, text: string): Promise<void> {
   const bytes = client.bytesWritten + Buffer.byteLength(text)
   await new Promise<void>((resolve) => client.write(text, () => resolve()))
@@ -84,7 +84,7 @@ test('unread bytes are discarded, so that the end of the process causes no reset
   const ended = once(client, 'close')
   assert.equal(sendEmergencyResponses(table, ANSWER, LIMIT).inFlight, 1)
   assert.match(await answer, /^HTTP\/1\.1 503 /)
-  // As the kernel does when the process dies.
+  // As the kernel does when the process exits.
   for (const socket of open) if (socket !== client) socket.destroy()
   client.end()
   const [hadError] = await ended

@@ -18,7 +18,7 @@ import { timeOutRequest } from './respond-instead.ts'
 import type { RequestScope } from './scope.ts'
 import { outcomeOf, Traffic } from './traffic.ts'
 
-// The prototypes are wrapped once for the process, as in a worker.
+// The prototypes are patched once per process, as in a worker.
 const traffic = new Traffic(undefined, { requestTimeout: ms(1_000), maxProxyQueueTime: ms(10_000) })
 const answer = rawResponse('PUNCTUAL_REQUEST_TIMEOUT')
 traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, answer)

@@ -18,7 +18,7 @@ import { withTimeout } from '../resilience/with-timeout.ts'
 import { patchAsyncOperations } from './async-operations.ts'
 import { patchServers } from './http-server.ts'
 
-// The prototypes are wrapped once for the process, as in a worker.
+// The prototypes are patched once per process, as in a worker.
 const traffic = new Traffic()
 patchServers(traffic)
 patchAsyncOperations({ trace: true, propagate: true })
@@ -146,11 +146,11 @@ describe('a socket', () => {
   })
 
   test('that is connecting is listed as such', async () => {
-    // A server whose queue of connections is full: the kernel drops what else comes.
+    // A server whose backlog is full: the kernel drops further connections.
     await inRequest(
       () => net.connect({ port: 5432, host: '192.0.2.1' }).on('error', () => {}),
       (scope) => {
-        // Without a route to a test network it fails at once, and then nothing is waited for.
+        // Without a route to a test network it fails at once, and there is no wait.
         const found = names(scope)
         if (found.length > 0) assert.deepEqual(found, ['connecting to 192.0.2.1:5432'])
         scope.unnamed?.find((wait) => {
@@ -443,7 +443,7 @@ describe('a lookup', () => {
       },
     )
     dns.setServers(before)
-    // Refused, it gives up.
+    // It fails when refused.
     blackHole.close()
     await ended.promise
   })
@@ -523,7 +523,7 @@ describe('an operation on a file', () => {
   }
 
   test('on a descriptor or a handle is listed by its path', async () => {
-    // A FIFO opened for both ends has no end of its own.
+    // A FIFO that is open at both ends never ends.
     const handle = await fs.promises.open(fifo, 'r+')
     const fd = fs.openSync(fifo, 'r+')
     const place = process.platform === 'linux' ? fs.realpathSync(fifo) : 'descriptor'
@@ -564,7 +564,7 @@ describe('an operation on a file', () => {
       async () => {
         await assert.rejects(fs.promises.readFile(path), { code: 'ENOENT' })
         assert.throws(() => fs.readFile({} as unknown as string, () => {}), { code: 'ERR_INVALID_ARG_TYPE' })
-        // In the place of the test runner's own.
+        // Replaces the listeners of the test runner.
         const listeners = process.listeners('unhandledRejection')
         process.removeAllListeners('unhandledRejection')
         const unhandled = once(process, 'unhandledRejection')

@@ -12,7 +12,7 @@ import { runningRequest, scopes } from '../http/scope.ts'
 import { Traffic } from '../http/traffic.ts'
 import { patchServers } from './http-server.ts'
 
-// The prototypes are wrapped once for the process, as in a worker.
+// The prototypes are patched once per process, as in a worker.
 const traffic = new Traffic()
 patchServers(traffic)
 
@@ -376,7 +376,7 @@ describe('a response in place of the handler', () => {
       const response: http2.Http2ServerResponse = late
       response.setHeader('a', 'b')
       response.writeHead(500).end('y')
-      // The client neither goes on nor leaves.
+      // The client neither continues nor disconnects.
       const end = performance.now() + 20_000
       while (traffic.inFlight.size > 0 && performance.now() < end)
         await new Promise((resolve) => setTimeout(resolve, 20))

@@ -78,7 +78,7 @@ test('a connection that is in use stays open, and is closed when it has been idl
   let answers = 0
   socket.on('data', () => {
     answers++
-    // For longer than it may be idle.
+    // For longer than its timeout.
     if (performance.now() - began < 1.5 * limit) setTimeout(() => socket.write(REQUEST), limit / 10)
     else last = performance.now()
   })
@@ -98,7 +98,7 @@ test('bytes of an incomplete request count as activity, as with Node’s timer',
   socket.setEncoding('utf8').on('data', (text: string) => answers.push(text))
   socket.write(REQUEST)
   await until('the first answer', () => answers.length === 1)
-  // Piece by piece, over more than the connection may be idle.
+  // In pieces, for longer than the timeout of the connection.
   for (const piece of REQUEST) {
     await new Promise((resolve) => setTimeout(resolve, limit / 16))
     socket.write(piece)
@@ -173,7 +173,7 @@ test('the timer of a socket wrapped by TLS is refreshed by its bytes', async () 
   let answers = 0
   socket.on('data', () => {
     answers++
-    // For longer than the bare socket may be idle.
+    // For longer than the timeout of the wrapped socket.
     if (performance.now() - began < 1.5 * limit) setTimeout(() => socket.write(REQUEST), limit / 10)
   })
   socket.write(REQUEST)

@@ -11,7 +11,7 @@ import { type KeptHandles, keepListeningHandles } from './listening-handles.ts'
 
 const LIMIT = 20_000
 
-/** Listens on each address it is given; tells the addresses it got, or the code of the error. */
+/** Listens on the given addresses, and sends the actual addresses, or the code of the error. */
 const WORKER = `
 import net from 'node:net'
 const servers = JSON.parse(process.argv[2]).map((address) => net.createServer((socket) => socket.end('hello')).listen(address))
@@ -58,7 +58,7 @@ function portsOf(addresses: Addresses): number[] {
   return addresses.map((address) => (typeof address === 'string' ? 0 : address.port))
 }
 
-/** What a client hears: what the server says, or the code of the error. */
+/** What a client receives: the response of the server, or the code of the error. */
 function hear(target: number | string): Promise<string> {
   return new Promise((resolve) => {
     const socket = typeof target === 'string' ? net.connect(target) : net.connect(target, '127.0.0.1')

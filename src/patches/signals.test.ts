@@ -36,8 +36,7 @@ async function heard(child: ChildProcess): Promise<unknown> {
 }
 
 /**
- * Until all signals sent so far have reached it: of several that wait, the kernel delivers this one
- * last.
+ * Waits until all signals sent so far have been delivered: the kernel delivers this one last.
  */
 async function seen(child: ChildProcess): Promise<void> {
   child.kill('SIGWINCH')

@@ -21,7 +21,7 @@ const { user, system } = process.cpuUsage(from)
 console.log(user + system)
 `
 
-/** CPU time of many ticks, the least of three processes. */
+/** CPU time of many ticks: the minimum of three processes. */
 function ticks(...args: readonly string[]): number {
   const run = (): number =>
     Number(

@@ -16,7 +16,7 @@ function write(files: Readonly<Record<string, string>>): (name: string) => Promi
   return (name) => importAgain(() => import(pathToFileURL(join(directory, name)).href))
 }
 
-/** Throws the first `times` times it is evaluated. */
+/** Throws the first `times` times that it is evaluated. */
 const throwing = (name: string, times: number): string =>
   `globalThis.${name} = (globalThis.${name} ?? 0) + 1\nif (globalThis.${name} <= ${times}) throw new Error('${name} ' + globalThis.${name})\n`
 

@@ -13,7 +13,7 @@ function deferred(prefix: string, plugin: (app: FastifyInstance) => void | Promi
   return { routes: deferRoutes(prefix, load, { onEvent, retryDelay: '1ms', maxRetryDelay: '1ms' }), events }
 }
 
-/** The details of the error that an event tells of. */
+/** The details of the error of an event. */
 function detailsOf(event: DeferralEvent | undefined): Readonly<Record<string, unknown>> | undefined {
   return event?.error instanceof PunctualError ? event.error.details : undefined
 }

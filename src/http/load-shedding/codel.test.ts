@@ -24,7 +24,7 @@ class Simulation {
   #nextAt = 0
 
   /**
-   * Lets requests come every `gap` milliseconds, for `length` of them, and says how each came out.
+   * Sends a request every `gap` milliseconds for `length` milliseconds, and returns how each ended.
    */
   run(length: number, gap: number): { waits: number[]; shed: number } {
     const end = this.now + length
@@ -38,7 +38,7 @@ class Simulation {
         this.now = this.#nextAt
       } else if (this.codel.take(this.now - came, this.now)) {
         shed++
-        // To answer 503 is not for nothing, either.
+        // A 503 takes time, too.
         this.now += 0.05
       } else {
         waits.push(this.now - came)
@@ -48,7 +48,7 @@ class Simulation {
     return { waits, shed }
   }
 
-  /** So many at once. */
+  /** This many at once. */
   burst(count: number): void {
     for (let index = 0; index < count; index++) this.#queue.push(this.now)
   }
@@ -74,7 +74,7 @@ describe('controlled delay', () => {
 
   test('sheds a standing queue until the delay is bounded, and the server stays busy', () => {
     const simulation = new Simulation()
-    // Twice what can be done.
+    // Twice the capacity.
     simulation.run(3_000, 5)
     assert.equal(simulation.codel.isOverloaded, true)
     const { waits, shed } = simulation.run(20_000, 5)
@@ -140,7 +140,7 @@ describe('controlled delay', () => {
     let shed = 0
     for (let now = 10_000; now < 12_100; now += 10) if (simulation.codel.take(5_000, now)) shed++
     assert.ok(shed > 0)
-    // And when it has time again it stops.
+    // It stops when the server has time again.
     simulation.isHigh = false
     for (let now = 12_100; now < 13_200; now += 10) simulation.codel.take(5_000, now)
     assert.equal(simulation.codel.isOverloaded, false)

@@ -17,7 +17,7 @@ import { type RequestScope, runningRequest } from '../scope.ts'
 import { Traffic } from '../traffic.ts'
 import { addLoadShedding, type LoadShedder, type LoadSheddingSettings, PriorityRoutes } from './load-shedder.ts'
 
-// The prototypes are wrapped once for the process, as in a worker.
+// The prototypes are patched once per process, as in a worker.
 const traffic = new Traffic(undefined, { requestTimeout: UNBOUNDED, maxProxyQueueTime: ms(60_000) })
 const expired = rawResponse('PUNCTUAL_REQUEST_TIMEOUT')
 traffic.deadlines.onTimeout = (scope) => timeOutRequest(traffic, scope, expired)
@@ -32,7 +32,7 @@ const LIMITS: LoadSheddingSettings = {
   priorityRoutes: ['/health'],
 }
 
-/** Scopes that have ended, in their order. */
+/** Scopes that have ended, in order. */
 const ended: RequestScope[] = []
 function withLimits(limits: Partial<LoadSheddingSettings> = {}): LoadShedder {
   ended.length = 0
@@ -65,7 +65,7 @@ class Held {
     return ask(`http://127.0.0.1:${this.port}${path}`, options)
   }
 
-  /** Sends one and waits until it has been read. */
+  /** Sends a request, and waits until it has been read. */
   async send(path: string, options: Parameters<typeof ask>[1] = {}): Promise<{ outcome: Promise<Outcome> }> {
     const before = traffic.table.requests
     const outcome = this.get(path, options)
@@ -328,7 +328,7 @@ describe('a shed request', () => {
   })
 })
 
-/** What its proxy says about a request that has waited for so long before it came to us. */
+/** The header of a proxy for a request that was queued there for this long. */
 const waitedFor = (milliseconds: number): { headers: http.OutgoingHttpHeaders } => ({
   headers: { 'x-request-start': `t=${Date.now() - milliseconds}` },
 })
@@ -338,7 +338,7 @@ describe('overload', () => {
     const shedder = withLimits({ queueTarget: ms(20_000), queueInterval: ms(1_500), maxQueuedRequests: 4 })
     const server = await held()
     const first = await server.send('/1')
-    // Longer than the target, shorter than twice it; nothing of it is known to the law yet.
+    // Between the target and twice the target; CoDel has not seen it yet.
     const old = await server.send('/old', waitedFor(25_000))
     await until('overload to be found', () => {
       shedder.loopTurned(0)
@@ -395,7 +395,7 @@ describe('overload', () => {
         response.end('done')
       }),
     )
-    // What the heartbeat of a worker does.
+    // As the heartbeat of a worker does.
     let expected = monotonicNow() + 50
     const turning = setInterval(() => {
       const now = monotonicNow()
@@ -466,7 +466,7 @@ test('changed to off or dry-run, it starts queued requests; changed to on, it qu
     shedder.settingsChanged()
     sent.push(await server.send('/5'))
     assert.equal(server.begun.length, 4)
-    // A wider shedder, too.
+    // A higher limit applies, too.
     limits.maxConcurrentRequests = 5
     shedder.settingsChanged()
     await until('the fifth to be let in', () => server.begun.length === 5)

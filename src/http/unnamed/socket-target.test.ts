@@ -18,10 +18,10 @@ test('all forms of the arguments of connect are understood', () => {
 })
 
 test('the protocol is guessed from the port or the path, and omitted if unknown', () => {
-  const tell = (...args: unknown[]): string => formatTargetWithProtocol(socketTarget(args))
-  assert.equal(tell(5432, '10.0.0.7'), '10.0.0.7:5432 (postgresql)')
-  assert.equal(tell('/var/run/postgresql/.s.PGSQL.5433'), '/var/run/postgresql/.s.PGSQL.5433 (postgresql)')
-  assert.equal(tell('/run/redis-server.sock'), '/run/redis-server.sock (redis)')
-  assert.equal(tell(49_999, '10.0.0.7'), '10.0.0.7:49999')
-  assert.equal(tell('/tmp/own.sock'), '/tmp/own.sock')
+  const format = (...args: unknown[]): string => formatTargetWithProtocol(socketTarget(args))
+  assert.equal(format(5432, '10.0.0.7'), '10.0.0.7:5432 (postgresql)')
+  assert.equal(format('/var/run/postgresql/.s.PGSQL.5433'), '/var/run/postgresql/.s.PGSQL.5433 (postgresql)')
+  assert.equal(format('/run/redis-server.sock'), '/run/redis-server.sock (redis)')
+  assert.equal(format(49_999, '10.0.0.7'), '10.0.0.7:49999')
+  assert.equal(format('/tmp/own.sock'), '/tmp/own.sock')
 })

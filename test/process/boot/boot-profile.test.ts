@@ -51,7 +51,7 @@ test('a profiled boot reports the cost and the side effects of every import, in 
   const { worst, profile } = worker.modules.boot as BootReport
   const costly = worst.slice(0, 3).map(({ module }) => module)
   assert.equal(costly[0], 'heavy.mjs')
-  // Whether it is before routes.mjs is up to the machine: that starts a process.
+  // routes.mjs, which starts a process, may take longer.
   assert.ok(costly.includes('inner.cjs'), String(costly))
 
   const app = find(profile.tree, 'app.mjs')
@@ -116,7 +116,7 @@ test('a slow boot is logged with the imports that took longest', async () => {
 
 test('a boot that hangs is reported with the importers of the module in which it hangs', async () => {
   const files = { ...FILES, 'heavy.mjs': 'for (;;);\n' }
-  // Enough to come to that module where cores are few and busy.
+  // Long enough to reach that module on a busy machine.
   await using server = await startServer({ files, settings: { workers: 1, bootTimeout: '12s' }, ready: false })
   assert.equal((await within('the arbiter to give up', server.exit, 60_000)).code, 3)
   const [incident] = await server.incidents()

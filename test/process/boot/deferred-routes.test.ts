@@ -8,7 +8,7 @@ import { request } from '../support/client.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-/** The module of Punctual's own at this path under `src`, for an app that stands elsewhere. */
+/** URL of a module of Punctual, for an app in another directory. */
 function punctual(path: string): string {
   return pathToFileURL(join(import.meta.dirname, '../../../src', path)).href
 }

@@ -21,7 +21,7 @@ http.createServer((request, response) => {
 
 const settings = { workers: 1, stallAction: 'report', requestTimeout: '300ms' }
 
-/** The lines of the access log among all that was printed. */
+/** The lines of the access log in the output. */
 function accessLines(lines: readonly LogLine[]): LogLine[] {
   return lines.filter(({ event }) => event === 'request')
 }
@@ -59,7 +59,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
     assert.ok(Number(expired.durationMs) >= 290)
     assert.partialDeepStrictEqual(stream, { status: 200, outcome: 'timed-out', truncated: true })
     assert.partialDeepStrictEqual(failed, { status: 500, outcome: 'failed' })
-    // What the check above looks for is there once a line has been written.
+    // Once a line has been written, the log is loaded.
     assert.equal((await request(server.url)).body, 'true')
     assert.equal(accessLines(server.lines).length, 3)
     assert.doesNotMatch(server.output, /secret/)
@@ -80,7 +80,7 @@ describe('the access log of a worker', { concurrency: 2 }, () => {
 
   it('is text if the log is', async () => {
     await using server = await startServer({ files, settings: { ...settings, logFormat: 'text' }, ready: false })
-    // The port of the admin server is not known here: the app itself is asked.
+    // The port of the admin server is not known here, so the app is requested.
     await until('the app to answer', async () => (await request(server.url)).status === 200)
     assert.equal((await request(`${server.url}/fail`, { headers: { 'x-request-id': 'abc' } })).status, 500)
     await until('the line', () => / warn {2}GET \/fail .* worker=1 requestId=abc\n/.test(server.output))

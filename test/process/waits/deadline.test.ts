@@ -21,7 +21,7 @@ test('a request that is not answered gets a 503 at its deadline, and each is cou
   const settings = { workers: 1, stallAction: 'report', requestTimeout: '25s' }
   await using server = await startServer({ files, settings })
   assert.equal((await request(`${server.url}/`)).body, 'ok')
-  // These two have less time than the one that is left hanging.
+  // These two have a shorter deadline than the one that hangs.
   const headers = { 'request-timeout': '500' }
   const expired = await request(`${server.url}/hang`, { headers })
   assert.equal(expired.status, 503)
@@ -30,7 +30,7 @@ test('a request that is not answered gets a 503 at its deadline, and each is cou
   assert.equal((await request(`${server.url}/stream`, { headers })).kind, 'cut-short')
   const client = net.connect(server.port, '127.0.0.1')
   client.write('GET /hang HTTP/1.1\r\nhost: x\r\n\r\n')
-  // In a report from after the other two have ended.
+  // In a report after the other two have ended.
   await server.until(
     'the request to be seen',
     ({ workers: [worker] }) => worker?.inFlight === 1 && worker.outcomes['timed-out'] === 2,
@@ -62,7 +62,7 @@ test('code that spins past the deadline of its request is interrupted then, befo
     maxProxyQueueTime: '19s',
   }
   await using server = await startServer({ files, settings })
-  // It has waited for 18 s in front of its proxy: 2 s are left.
+  // It was queued at its proxy for 18 s: 2 s are left.
   const headers = { 'x-request-start': String(Date.now() - 18_000) }
   const { status, body } = await request(`${server.url}/spin`, { headers })
   assert.equal(status, 503)

@@ -9,12 +9,12 @@ import type { LogLine } from '../support/log-lines.ts'
 import { startServer } from '../support/server.ts'
 import { within } from '../support/until.ts'
 
-/** The module of Punctual's own at this path under `src`, for an app that stands elsewhere. */
+/** URL of a module of Punctual, for an app in another directory. */
 function punctual(path: string): string {
   return pathToFileURL(join(import.meta.dirname, '../../../src', path)).href
 }
 
-/** Waits that run out, and a breaker that is open. */
+/** A wait that times out, and an open breaker. */
 const FAILING = `
 import { BreakerOpenError } from '${punctual('resilience/breaker.ts')}'
 import { withTimeout } from '${punctual('resilience/with-timeout.ts')}'
@@ -25,9 +25,9 @@ const trip = () => { throw new BreakerOpenError('partner', 4200, undefined) }
 
 interface App {
   readonly name: string
-  /** Its not-found handler and its error handler never answer. */
+  /** Its 404 handler and its error handler hang. */
   readonly plain: string
-  /** The same routes with the adapter; null where there is none. */
+  /** The same routes with the adapter; null if there is none. */
   readonly adapted: string | null
 }
 
@@ -40,8 +40,7 @@ export default async (request, response) => {
   if (request.url === '/users/7') return response.end('7')
   if (request.url === '/stream') return response.write('first')
   if (request.url === '/body') {
-    // Its client leaves in the midst of it: without the catch that would end the process, as it
-    // does under Node alone.
+    // Its client disconnects: without the catch, that would end the process, as without Punctual.
     try { for await (const chunk of request) void chunk } catch {}
     response.end('read')
   }
@@ -163,7 +162,7 @@ export default new Koa()
 import Koa from 'koa'
 import { punctual } from '${punctual('adapters/koa.ts')}'
 import { currentRequest } from '${punctual('http/current-request.ts')}'
-// What @koa/router does with a context: it writes the pattern there before it calls the handler.
+// Like @koa/router, which sets the pattern on the context before it calls the handler.
 const route = (pattern, path, handler) => async (context, next) => {
   if (!path.test(context.path)) return next()
   context._matchedRoute = pattern
@@ -182,7 +181,7 @@ export default new Koa()
 
 const settings = { workers: 1, stallAction: 'report', requestTimeout: '500ms', accessLog: 'all' }
 
-/** Sends the half of a body. */
+/** Sends half a body. */
 function halfBody(url: string): Promise<Outcome['status'] | string> {
   return new Promise((resolve) => {
     const outgoing = http.request(url, {
@@ -206,7 +205,7 @@ function isExpired({ status, headers, body }: Outcome): void {
   assert.equal(JSON.parse(body).type, 'urn:punctual:error:request-timeout')
 }
 
-/** A line of the access log by how its request was answered, and its method. */
+/** Matches a line of the access log. */
 const ended =
   (method: string, route: string, more: Readonly<Record<string, unknown>>) =>
   (line: LogLine): boolean =>
@@ -230,7 +229,7 @@ describe('an unchanged app', { concurrency: 2 }, () => {
       await server.log(ended('POST', '/body', { status: 503, outcome: 'timed-out' }))
       await server.log(ended('GET', '/nowhere', { status: 503, outcome: 'timed-out' }))
       await server.log(ended('GET', '/stream', { status: 200, outcome: 'timed-out', truncated: true }))
-      // Express leaves the pattern on the request; the others keep it to themselves.
+      // Only Express leaves the pattern on the request.
       const users = name === 'Express' ? '/users/:id' : '/users/7'
       await server.log(ended('GET', users, { status: 200, outcome: 'completed' }))
     })
@@ -274,7 +273,7 @@ describe('an app with its adapter', { concurrency: 2 }, () => {
       assert.deepEqual([type, instance], ['urn:punctual:error:wait-timeout', 'abc'])
       assert.deepEqual([tripped.status, tripped.headers['retry-after']], [503, '5'])
       assert.equal(JSON.parse(tripped.body).type, 'urn:punctual:error:breaker-open')
-      // Errors of the app's own stay its own.
+      // The app's own errors are unchanged.
       assert.equal(own.status, 418)
       assert.match(own.body, /own/)
       await server.log(ended('GET', '/users/:id', { status: 200 }))
@@ -299,8 +298,7 @@ server.listen(process.env.PORT, process.env.HOST)
   })
   const socket = new WebSocket(`ws://127.0.0.1:${server.port}/`)
   await within('the WebSocket to open', new Promise((resolve) => socket.once('open', resolve)))
-  // Begun after the WebSocket, and answered at its deadline: so that of the WebSocket would have
-  // passed.
+  // Started after the WebSocket and answered at the deadline, so that of the WebSocket has passed.
   assert.equal((await request(server.url)).status, 503)
   assert.equal((await request(server.url)).status, 503)
   const echoed = within('the echo', new Promise<Buffer>((resolve) => socket.once('message', resolve as never)))

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Outcome, request, tally } from '../support/client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
-/** Every request takes ten milliseconds of the only CPU its worker has. */
+/** Every request takes ten milliseconds of CPU time. */
 const APP = `
   import http from 'node:http'
   http.createServer((request, response) => {
@@ -16,10 +16,7 @@ const APP = `
   }).listen(process.env.PORT, process.env.HOST)
 `
 
-/**
- * As many clients, each with its next request a moment after its last answer, are a second's work
- * of one worker.
- */
+/** This many clients, each pausing before its next request, are one second's work of a worker. */
 const CLIENTS = 100
 const REST = 50
 const ROUND = 3_000
@@ -36,9 +33,9 @@ interface Round {
 }
 
 /**
- * Loads the server for a while; what is asked of it in the first third, in which overload is found
- * out, does not count. All are connected before: a busy loop accepts one connection a turn, and
- * those it has accepted first would have it to themselves meanwhile.
+ * Loads the server. The first third, in which overload is detected, does not count. All clients
+ * connect beforehand: a busy loop accepts one connection per turn, and the first ones would have the
+ * server to themselves.
  */
 async function load(server: TestServer): Promise<Round> {
   const agents = Array.from({ length: 1 + CLIENTS }, () => new http.Agent({ keepAlive: true, maxSockets: 1 }))
@@ -87,9 +84,9 @@ test('during overload, responses come in time, the rest is shed quickly, and hea
   const figures = `off ${slow} ms; on: ${answered} ms for an answer, ${refused} ms for a 503, ${JSON.stringify(counts)}`
   assert.ok(answered < slow * 0.6, figures)
   assert.ok(refused < slow * 0.6, figures)
-  // Connections outlive a 503.
+  // Connections stay open after a 503.
   assert.ok(of(shedding.answered, 503).every(({ reused }) => reused))
-  // What is shed leaves time for the others: as many are answered as without it, or nearly.
+  // Shedding saves time: nearly as many requests are served as without it.
   assert.ok(
     of(shedding.answered, 200).length > without.answered.length * 0.5,
     `${figures}; ${without.answered.length} without`,

@@ -6,7 +6,7 @@ import { request } from '../support/client.ts'
 import type { LogLine } from '../support/log-lines.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
-/** An app that knows nothing of Punctual, but for one pool. */
+/** An app that uses Punctual for one pool only. */
 const APP = `
 import http from 'node:http'
 import { createRequire } from 'node:module'
@@ -70,7 +70,7 @@ describe('a request that times out reports what it was waiting for', () => {
     assert.equal((await request(`${server.url}${path}`)).status, 503)
     return server.log(({ event, route, outcome }) => event === 'request' && route === path && outcome === 'timed-out')
   }
-  /** The names of what the request waited for when its time ran out. */
+  /** The names of the waits that were open when the request timed out. */
   const waiting = (line: LogLine | undefined): string[] =>
     ((line?.waiting ?? []) as readonly { readonly name: string }[]).map(({ name }) => name)
 
