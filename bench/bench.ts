@@ -1,14 +1,14 @@
-/** What the command line asks of a bench; each uses what applies to it. */
+/** Options of the command line. A bench ignores those that do not apply to it. */
 export interface BenchOptions {
   readonly rounds: number
-  /** Of each measurement. */
+  /** Duration of each measurement. */
   readonly seconds: number
-  /** Names of the contenders that take part; all when empty. */
+  /** Names of the contenders to measure; empty means all. */
   readonly only: readonly string[]
   readonly app: string | undefined
-  /** Directory of another checkout of Punctual that takes part. */
+  /** Directory of another checkout of Punctual to compare with. */
   readonly compare: string | undefined
-  /** The long form, for those who have one. */
+  /** Runs the long variant of a bench that has one. */
   readonly long: boolean
 }
 

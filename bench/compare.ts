@@ -9,7 +9,10 @@ const ROOT = join(import.meta.dirname, '..')
 /** A figure of a bench that a script prints. */
 export interface ComparedFigure {
   readonly title: string
-  /** Paths relative to a checkout, newest first; the first that exists is run. Older checkouts name some differently. */
+  /**
+   * Paths relative to a checkout, newest first; the first that exists is run. Older checkouts name
+   * some differently.
+   */
   readonly scripts: readonly string[]
   readonly args: readonly string[]
   /** Reads the figure from the output of the script. */

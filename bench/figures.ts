@@ -3,7 +3,12 @@ import { join } from 'node:path'
 
 const PAGE = join(import.meta.dirname, '../docs/benchmarks.md')
 
-/** Puts generated text between the markers `<!-- figures: name -->` and `<!-- end: name -->` of docs/benchmarks.md. */
+/**
+ * Replaces the text between `<!-- figures: name -->` and `<!-- end: name -->` in
+ * docs/benchmarks.md.
+ *
+ * @throws Error if a marker is missing
+ */
 export function writeFigures(name: string, text: string): void {
   const page = readFileSync(PAGE, 'utf8')
   const start = `<!-- figures: ${name} -->`
@@ -11,12 +16,12 @@ export function writeFigures(name: string, text: string): void {
   const from = page.indexOf(start)
   const to = page.indexOf(end)
   if (from === -1 || to < from) {
-    throw new Error(`docs/benchmarks.md has no "${start}" before "${end}"; put both where the figures belong`)
+    throw new Error(`docs/benchmarks.md has no "${start}" before "${end}"; add both where the figures belong`)
   }
   writeFileSync(PAGE, `${page.slice(0, from + start.length)}\n\n${text.trim()}\n\n${page.slice(to)}`)
 }
 
-/** A Markdown table; the first column is left-aligned, the others right. */
+/** Formats a Markdown table; the first column is left-aligned, the others right-aligned. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(3, title.length, ...rows.map((row) => (row[column] ?? '').length)),

@@ -1,16 +1,16 @@
-/** A figure with its spread over the rounds. */
+/** Median, minimum and maximum of a figure over the rounds. */
 export interface Spread {
   readonly median: number
   readonly least: number
   readonly most: number
 }
 
-/** @throws RangeError for no values at all */
+/** @throws RangeError if there are no values */
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b)
   const [least] = sorted
   const most = sorted.at(-1)
-  if (least === undefined || most === undefined) throw new RangeError('a spread of no values')
+  if (least === undefined || most === undefined) throw new RangeError('spreadOf needs at least one value')
   const middle = sorted.length / 2
   const median =
     sorted.length % 2 === 1

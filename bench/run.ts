@@ -1,4 +1,4 @@
-// `npm run bench` lists the benches, `npm run bench -- http` runs one.
+// `npm run bench` lists the benches; `npm run bench -- http` runs one.
 import { parseArgs } from 'node:util'
 import { benchAuth } from './auth/auth.ts'
 import type { Bench } from './bench.ts'
@@ -13,57 +13,57 @@ import { benchWaits } from './waits/waits.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   auth: {
-    prose:
-      'the table of the second incident, before and after, on slow queries and a table that hangs (about 7 minutes)',
+    prose: 'second incident, before and after, with slow queries and a locked table (about 7 minutes)',
     rounds: 1,
     seconds: 30,
     run: benchAuth,
   },
   boot: {
-    prose: 'the fourth incident: 69 modules of routes, all at once and deferred (about 6 minutes)',
+    prose: 'fourth incident: 69 route modules, imported at boot and deferred (about 6 minutes)',
     rounds: 15,
     seconds: 1,
     run: benchBoot,
   },
   cache: {
-    prose: 'a hit beside lru-cache and bentocache, herds, a Redis that fails, invalidations (about 2 minutes)',
+    prose:
+      'cache hits compared with lru-cache and bentocache, concurrent misses, Redis failures, invalidations (about 2 minutes)',
     rounds: 9,
     seconds: 1,
     run: benchCache,
   },
   queue: {
     prose:
-      'deferring an event beside BullMQ, graphile-worker, pg-boss and an insert; draining 200,000 (about 3 minutes)',
+      'durableQueue compared with BullMQ, graphile-worker, pg-boss and INSERT; delivery of 200,000 events (about 3 minutes)',
     rounds: 5,
     seconds: 2,
     run: benchQueue,
   },
   http: {
-    prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux, about 17 minutes)',
+    prose: 'requests/s, p99 and memory under Punctual, bare node:cluster, PM2 and Watt (Linux only, about 17 minutes)',
     rounds: 12,
     seconds: 1,
     run: benchHttp,
   },
   'per-request': {
-    prose: "what Punctual's hooks cost a request, in one process",
+    prose: 'cost of the hooks per request, in one process',
     rounds: 15,
     seconds: 1,
     run: benchPerRequest,
   },
   queries: {
-    prose: 'what counting adds to a query (about 3 minutes)',
+    prose: 'cost of counting a query (about 3 minutes)',
     rounds: 9,
     seconds: 1,
     run: benchQueries,
   },
   referrals: {
-    prose: 'pages of the third incident, before and after: queries, p50, p99, requests/s (about 5 minutes)',
+    prose: 'third incident, before and after: queries, p50, p99, requests/s (about 5 minutes)',
     rounds: 10,
     seconds: 1,
     run: benchReferrals,
   },
   waits: {
-    prose: 'what a wait with a limit costs, beside Promise.race and cockatiel (about 3 minutes)',
+    prose: 'withTimeout compared with Promise.race and cockatiel (about 3 minutes)',
     rounds: 9,
     seconds: 1,
     run: benchWaits,
@@ -85,21 +85,21 @@ const [name, ...rest] = positionals
 const bench = name === undefined ? undefined : BENCHES[name]
 
 if (bench === undefined || rest.length > 0) {
-  if (name !== undefined) console.error(`no such bench: ${positionals.join(' ')}\n`)
+  if (name !== undefined) console.error(`bench: unknown bench "${positionals.join(' ')}"\n`)
   console.log('usage: npm run bench -- <name> [--rounds n] [--seconds n]')
   for (const [known, { prose }] of Object.entries(BENCHES)) console.log(`  ${known.padEnd(12)} ${prose}`)
-  console.log('http also takes [--only server]… [--app plain|fastify]')
+  console.log('http: [--only server]… [--app plain|fastify]')
   console.log(
-    'http, per-request, waits, cache and queue take [--compare another-checkout], and then write nothing down',
+    'http, per-request, waits, cache, queue: [--compare directory] compares with another checkout and saves nothing',
   )
   console.log(
-    'for auth, --rounds are thousands of requests, and --seconds how long the table hangs (12 for a first look)',
+    'auth: --rounds is in thousands of requests; --seconds is how long the table is locked (12 for a short run)',
   )
-  console.log('for queue, --long drains a million')
-  console.log('for referrals, --rounds are hundreds of requests')
+  console.log('queue: --long delivers a million events')
+  console.log('referrals: --rounds is in hundreds of requests')
   if (name !== undefined) process.exitCode = 2
 } else {
-  // So that what a bench leaves in its exit handlers is also done after Ctrl-C.
+  // Exit handlers of a bench must also run after Ctrl-C.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
   try {
     await bench.run({
@@ -119,6 +119,6 @@ if (bench === undefined || rest.length > 0) {
 function count(flag: string, text: string | undefined, otherwise: number): number {
   const value = text === undefined ? otherwise : Number(text)
   if (Number.isSafeInteger(value) && value > 0) return value
-  console.error(`bench: --${flag} takes a whole number above 0, not "${text}"`)
+  console.error(`bench: --${flag} must be a positive integer, got "${text}"`)
   process.exit(2)
 }

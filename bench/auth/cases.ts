@@ -7,23 +7,26 @@ export type Side = (typeof SIDES)[number]
 
 export const PATHS: Readonly<Record<Side, string>> = { before: '/before/api/auth', after: '/api/auth' }
 
-/** Those of whom each returns many times. */
-const REGULARS = 100
+/** The users who return many times each. */
+const FREQUENT_USERS = 100
 
 /** A row of the incident's table. */
 export interface Case {
   readonly name: string
-  /** Who asks; different ones, so that nobody waits for a row of the database that another has. */
+  /** The user of a request. They differ, so that no request waits for a row lock of another. */
   identity(index: number): Identity
-  /** Each kind of request once: between them lies what the case takes in queries. */
+  /** One request of each kind; the minimum and the maximum of their queries are reported. */
   readonly kinds: readonly (() => Identity)[]
-  /** Whether all of them are to have asked before it is measured. */
-  readonly isRemembered: boolean
-  /** As the incident has it. */
+  /** Whether all users are in the cache before the measurement. */
+  readonly isCached: boolean
+  /** The claims of the incident report. */
   readonly claimed: { readonly queries: string; readonly latency: string; readonly p99: string }
 }
 
-/** The rows for one side, to be measured in this order: those who sign up in the first return in the others. */
+/**
+ * Returns the rows of one side, in the order of measurement: users who sign up in the first row
+ * return in the others.
+ */
 export function casesOf(): readonly Case[] {
   const signedUp: Identity[] = []
   const keep = (identity: Identity): Identity => {
@@ -31,43 +34,43 @@ export function casesOf(): readonly Case[] {
     return identity
   }
   const regular = (index: number): Identity => signedUp[index % signedUp.length] ?? returning(index)
-  // Nobody else asks for these. Users 401 and 404 of the seed have one key and none.
+  // No other request uses these. Of the seed, user 401 has one key and user 404 has none.
   const kinds = [() => returning(401), () => returning(404)]
   return [
     {
       name: 'sign-up',
       identity: (index) =>
-        keep(index % 2 === 0 ? stranger() : { ...stranger(), referralCode: seeded(index).referralCode }),
-      kinds: [stranger, () => ({ ...stranger(), referralCode: seeded(1).referralCode })],
-      isRemembered: false,
+        keep(index % 2 === 0 ? newUser() : { ...newUser(), referralCode: seeded(index).referralCode }),
+      kinds: [newUser, () => ({ ...newUser(), referralCode: seeded(1).referralCode })],
+      isCached: false,
       claimed: { queries: '6–12 → 3–4', latency: '1000–1500 → 400–600', p99: '2000–5000 → 700–900' },
     },
     {
       name: 'returning user, cache miss',
       identity: regular,
       kinds,
-      isRemembered: false,
+      isCached: false,
       claimed: { queries: '3–4 → 1–2', latency: '400–600 → 250–350', p99: '1000–3000 → 400–500' },
     },
     {
       name: 'returning user, cache hit',
-      identity: (index) => regular(index % REGULARS),
+      identity: (index) => regular(index % FREQUENT_USERS),
       kinds,
-      isRemembered: true,
+      isCached: true,
       claimed: { queries: '3–4 → 0', latency: '400–600 → 10–50', p99: '1000–3000 → 50–100' },
     },
   ]
 }
 
-/** Returning users and new ones; none of those whose queries are counted. */
-export function anybody(index: number): Identity {
-  return index % 2 === 0 ? returning(1 + (index % 400)) : stranger()
+/** Returns a returning or a new user, other than those whose queries are counted. */
+export function anyUser(index: number): Identity {
+  return index % 2 === 0 ? returning(1 + (index % 400)) : newUser()
 }
 
 /**
- * Users as they come by Zipf's law: the k-th of them 1/k as often as the first.
+ * Draws users by Zipf's law: user k with 1/k of the probability of user 1.
  *
- * @param random numbers from 0 up to 1
+ * @param random returns numbers from 0 (inclusive) to 1 (exclusive)
  */
 export function zipf(users: number, random: () => number): () => Identity {
   const shares: number[] = []
@@ -78,13 +81,13 @@ export function zipf(users: number, random: () => number): () => Identity {
   }
   return () => {
     const drawn = random() * sum
-    return crowd(shares.findIndex((share) => drawn < share))
+    return zipfUser(shares.findIndex((share) => drawn < share))
   }
 }
 
-/** Who takes part in that: somebody of his own for each number. */
-export function crowd(number: number): Identity {
-  const name = `crowd${String(number).padStart(6, '0')}`
+/** Returns the user with this number in the Zipf measurement. */
+export function zipfUser(number: number): Identity {
+  const name = `zipf${String(number).padStart(6, '0')}`
   return { privyId: `did:privy:${name}`, username: name, email: `${name}@example.org` }
 }
 
@@ -92,15 +95,15 @@ function seeded(number: number): ReturnType<typeof seededAuthUser> {
   return seededAuthUser(1 + ((number - 1) % SEED_AUTH_USERS))
 }
 
-/** Every tenth has no identity yet: one who has stands in for him. */
+/** Returns a seeded user. Every tenth has no identity yet and is replaced by the next one. */
 function returning(number: number): Identity {
   const user = seeded(number)
   const { privyId, username, email } = user.linked ? user : seeded(number + 1)
   return { privyId, username, email }
 }
 
-/** Somebody new each time: nobody remembers him, so that he takes queries. */
-export function stranger(): Identity {
+/** Returns a new user, who is in no cache. */
+export function newUser(): Identity {
   const name = randomBytes(8).toString('hex')
   return { privyId: `did:privy:${name}`, username: `bench_${name}`, email: `${name}@example.org` }
 }

@@ -1,12 +1,12 @@
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Above everything a request may take here, so that what hangs longer is still told. */
-const CLIENT_LIMIT = 120_000
+/** Milliseconds; longer than any request takes, so that slow responses are still measured. */
+const CLIENT_TIMEOUT = 120_000
 
-/** How one request ended. */
+/** Result of one request. */
 export interface Outcome {
-  /** 0: no answer, or a broken one. */
+  /** 0 if there was no complete response. */
   readonly status: number
   readonly milliseconds: number
 }
@@ -16,32 +16,33 @@ export interface Post {
   readonly body: object
 }
 
-/** Clients that ask all at once, each on a connection of its own, which it keeps. */
+/** Concurrent clients, each with its own keep-alive connection. */
 export class Clients {
   readonly #agent: http.Agent
-  readonly #atOnce: number
+  readonly #concurrency: number
 
-  constructor(atOnce: number) {
-    this.#atOnce = atOnce
-    this.#agent = new http.Agent({ keepAlive: true, maxSockets: atOnce })
+  constructor(concurrency: number) {
+    this.#concurrency = concurrency
+    this.#agent = new http.Agent({ keepAlive: true, maxSockets: concurrency })
   }
 
   /**
-   * Sends `count` requests in all.
+   * Sends `count` requests in total. Each client sends its next request as soon as it has a
+   * response.
    *
-   * @param every each client sends its next one as soon as it has its answer, but not before so many milliseconds after its last
+   * @param interval minimum time between the starts of two requests of a client, in milliseconds
    */
-  async post(count: number, post: (index: number) => Post, every = 0): Promise<readonly Outcome[]> {
+  async post(count: number, post: (index: number) => Post, interval = 0): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = []
-    const clients = Math.min(this.#atOnce, count)
+    const clients = Math.min(this.#concurrency, count)
     let next = 0
     const client = async (number: number): Promise<void> => {
-      // Not all in the same moment.
-      if (every > 0) await sleep((number / clients) * every)
+      // Spreads the first requests over the interval.
+      if (interval > 0) await sleep((number / clients) * interval)
       while (next < count) {
         const from = performance.now()
         outcomes.push(await postOne(this.#agent, post(next++)))
-        const rest = from + every - performance.now()
+        const rest = from + interval - performance.now()
         if (rest > 0) await sleep(rest)
       }
     }
@@ -61,20 +62,20 @@ function postOne(agent: http.Agent, { url, body }: Post): Promise<Outcome> {
     const end = (status: number): void => resolve({ status, milliseconds: performance.now() - start })
     const request = http.request(
       url,
-      { agent, method: 'POST', headers: { 'content-type': 'application/json' }, timeout: CLIENT_LIMIT },
+      { agent, method: 'POST', headers: { 'content-type': 'application/json' }, timeout: CLIENT_TIMEOUT },
       (response) => {
         response.resume()
         response.on('end', () => end(response.complete ? (response.statusCode ?? 0) : 0))
         response.on('error', () => end(0))
       },
     )
-    request.on('timeout', () => request.destroy(new Error('no answer')))
+    request.on('timeout', () => request.destroy(new Error('no response')))
     request.on('error', () => end(0))
     request.end(JSON.stringify(body))
   })
 }
 
-/** The nearest rank: the least of the values that `share` of all do not exceed. */
+/** Returns the percentile by nearest rank. */
 export function percentile(outcomes: readonly Outcome[], share: number): number {
   const sorted = outcomes.map(({ milliseconds }) => milliseconds).sort((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN

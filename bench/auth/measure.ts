@@ -1,21 +1,24 @@
-import { anybody, type Case, casesOf, crowd, PATHS, SIDES, type Side, stranger, zipf } from './cases.ts'
+import { anyUser, type Case, casesOf, newUser, PATHS, SIDES, type Side, zipf, zipfUser } from './cases.ts'
 import { Clients, type Outcome, type Post, percentile } from './clients.ts'
 import type { StartedApp } from './started-app.ts'
 
-/** Milliseconds from one request to the next of each in the crowd: 500 a second are not too many for the machine. */
-const CROWD_EVERY = 200
+/**
+ * Milliseconds between two requests of a client: 500 requests per second do not saturate the
+ * machine.
+ */
+const ZIPF_INTERVAL = 200
 
-/** What one row came to, on one side. */
+/** Result of one row on one side. */
 export interface Figures {
-  /** The least and the most queries of one request, counted between the app and its database. */
+  /** Minimum and maximum queries per request, counted between the app and its database. */
   readonly queries: readonly [least: number, most: number]
   /** Milliseconds. */
   readonly p50: number
   readonly p99: number
 }
 
-/** Clients who send the next request as soon as they have an answer, where nothing is waited for: what the machine can do. */
-export interface Restless {
+/** Cache hits without pauses between requests: the capacity of the machine. */
+export interface Saturated {
   readonly perSecond: number
   /** Milliseconds. */
   readonly p50: number
@@ -24,24 +27,24 @@ export interface Restless {
 
 export interface Cases {
   readonly rows: ReadonlyMap<Case, BothSides<Figures>>
-  /** Of the row whose users are remembered. */
-  readonly restless: Restless
+  /** Of the row whose users are cached. */
+  readonly saturated: Saturated
 }
 
-export interface Crowd {
+export interface ZipfResult {
   readonly users: number
   readonly requests: number
-  /** By the cache's own count; 0 to 1. */
+  /** As counted by the cache, from 0 to 1. */
   readonly hitRate: number
-  /** For each request. */
+  /** Per request. */
   readonly queries: number
   /** Milliseconds. */
   readonly p50: number
   readonly p99: number
 }
 
-export interface Hung {
-  /** How many got which status; 0 is no answer. */
+export interface LockedTable {
+  /** Number of responses by status; 0 means no response. */
   readonly statuses: Readonly<Record<number, number>>
   /** Milliseconds. */
   readonly p50: number
@@ -52,51 +55,54 @@ export type BothSides<T> = Readonly<Record<Side, T>>
 
 export interface Plan {
   readonly requests: number
-  readonly atOnce: number
-  /** Milliseconds by which each query is slowed: a random time between the two. */
+  readonly concurrency: number
+  /** Random delay of each query, in milliseconds. */
   readonly delay: readonly [least: number, most: number]
 }
 
 /**
- * Every case, before and after. Where users are remembered, they return as often after as they did before: clients who never rest would show how many requests
- * a second the machine can do, which is told beside it.
+ * Measures every case, before and after. Cached users send requests at the same rate on both sides:
+ * without pauses the figure would be the capacity of the machine, which is reported separately.
  */
-export async function measureCases(app: StartedApp, plan: Plan, tell: (what: string) => void): Promise<Cases> {
+export async function measureCases(app: StartedApp, plan: Plan, logProgress: (what: string) => void): Promise<Cases> {
   const sides = { before: casesOf(), after: casesOf() }
   const rows = new Map<Case, BothSides<Figures>>()
-  let restless: Restless | undefined
+  let saturated: Saturated | undefined
   for (const [row, after] of sides.after.entries()) {
-    tell(`${after.name}, before`)
-    const had = await measureCase(app, sides.before[row] ?? after, 'before', plan)
-    tell(`${after.name}, after`)
-    const has = await measureCase(app, after, 'after', plan, after.isRemembered ? had.p50 : 0)
-    rows.set(after, { before: had, after: has })
-    if (after.isRemembered) {
-      tell(`${after.name}, after, without rest`)
-      restless = await measureRestless(app, after, plan)
+    logProgress(`${after.name}, before`)
+    const before = await measureCase(app, sides.before[row] ?? after, 'before', plan)
+    logProgress(`${after.name}, after`)
+    const improved = await measureCase(app, after, 'after', plan, after.isCached ? before.p50 : 0)
+    rows.set(after, { before, after: improved })
+    if (after.isCached) {
+      logProgress(`${after.name}, after, without pauses`)
+      saturated = await measureSaturated(app, after, plan)
     }
   }
-  if (restless === undefined) throw new Error('no case is remembered')
-  return { rows, restless }
+  if (saturated === undefined) throw new Error('no case has cached users')
+  return { rows, saturated }
 }
 
-/** What a crowd finds in the cache, which is empty at first; `requests` are ten times those of a case, as it takes them to fill. */
-export async function measureCrowd(app: StartedApp, plan: Plan): Promise<Crowd> {
+/**
+ * Measures the hit rate of a cache that is empty at the start. It sends ten times the requests of a
+ * case, because the cache has to fill.
+ */
+export async function measureZipf(app: StartedApp, plan: Plan): Promise<ZipfResult> {
   const requests = 10 * plan.requests
   const users = plan.requests
   const url = `${app.url}${PATHS.after}`
   await app.quiet()
-  const clients = new Clients(plan.atOnce)
+  const clients = new Clients(plan.concurrency)
   try {
-    expectAnswered('signing up', 'after', await clients.post(users, (index) => ({ url, body: crowd(index) })))
-    // Nothing is remembered of anybody when it is switched on again.
+    expectSuccess('sign-up', 'after', await clients.post(users, (index) => ({ url, body: zipfUser(index) })))
+    // Turning the cache off and on empties it.
     await app.command('set', 'cache.auth:privy_id.ttl', '0s')
     await app.command('unset', 'cache.auth:privy_id.ttl')
     await app.order({ queryDelay: plan.delay })
     const next = zipf(users, Math.random)
     const [had, hadQueries] = [await app.answers(), await app.queries()]
-    const outcomes = await clients.post(requests, () => ({ url, body: next() }), CROWD_EVERY)
-    expectAnswered('the crowd', 'after', outcomes)
+    const outcomes = await clients.post(requests, () => ({ url, body: next() }), ZIPF_INTERVAL)
+    expectSuccess('Zipf measurement', 'after', outcomes)
     const queries = (await app.queries()) - hadQueries
     const answers = await app.answers(had.all + requests)
     return {
@@ -113,40 +119,40 @@ export async function measureCrowd(app: StartedApp, plan: Plan): Promise<Crowd> 
   }
 }
 
-/** The table of users answers nobody for `hangFor` milliseconds, from before the first request comes. */
-export async function measureHung(
+/** Locks the users table for `hangFor` milliseconds, starting before the first request. */
+export async function measureLockedTable(
   app: StartedApp,
   plan: Plan,
   hangFor: number,
-  tell: (what: string) => void,
-): Promise<BothSides<Hung>> {
-  const results: Partial<Record<Side, Hung>> = {}
+  logProgress: (what: string) => void,
+): Promise<BothSides<LockedTable>> {
+  const results: Partial<Record<Side, LockedTable>> = {}
   for (const side of SIDES) {
-    tell(`a table that hangs for ${hangFor / 1_000} s, ${side}`)
+    logProgress(`users table locked for ${hangFor / 1_000} s, ${side}`)
     await app.order({ queryDelay: plan.delay })
     const outcomes = await withClients(app, side, plan, async (clients) => {
       await app.order({ queryDelay: plan.delay, hangTable: 'auth_users', hangFor })
-      return clients.post(plan.requests, (index) => ({ url: `${app.url}${PATHS[side]}`, body: anybody(index) }))
+      return clients.post(plan.requests, (index) => ({ url: `${app.url}${PATHS[side]}`, body: anyUser(index) }))
     })
     await app.order({})
     const statuses: Record<number, number> = {}
     for (const { status } of outcomes) statuses[status] = (statuses[status] ?? 0) + 1
     results[side] = { statuses, p50: percentile(outcomes, 0.5), slowest: percentile(outcomes, 1) }
   }
-  return results as BothSides<Hung>
+  return results as BothSides<LockedTable>
 }
 
-/** @param every how often a client asks at most, in milliseconds */
-async function measureCase(app: StartedApp, each: Case, side: Side, plan: Plan, every = 0): Promise<Figures> {
+/** @param interval minimum time between two requests of a client, in milliseconds */
+async function measureCase(app: StartedApp, each: Case, side: Side, plan: Plan, interval = 0): Promise<Figures> {
   const url = `${app.url}${PATHS[side]}`
   await app.quiet()
   await app.order({ queryDelay: plan.delay })
   const outcomes = await withClients(app, side, plan, async (clients) => {
     const post = (index: number): Post => ({ url, body: each.identity(index) })
-    if (each.isRemembered) expectAnswered(each.name, side, await clients.post(plan.requests, post))
-    return clients.post(plan.requests, post, every)
+    if (each.isCached) expectSuccess(each.name, side, await clients.post(plan.requests, post))
+    return clients.post(plan.requests, post, interval)
   })
-  expectAnswered(each.name, side, outcomes)
+  expectSuccess(each.name, side, outcomes)
   await app.order({})
   return {
     queries: await countQueries(app, each, side),
@@ -155,16 +161,16 @@ async function measureCase(app: StartedApp, each: Case, side: Side, plan: Plan, 
   }
 }
 
-async function measureRestless(app: StartedApp, each: Case, plan: Plan): Promise<Restless> {
+async function measureSaturated(app: StartedApp, each: Case, plan: Plan): Promise<Saturated> {
   const url = `${app.url}${PATHS.after}`
-  const clients = new Clients(plan.atOnce)
+  const clients = new Clients(plan.concurrency)
   const post = (index: number): Post => ({ url, body: each.identity(index) })
   try {
-    expectAnswered(each.name, 'after', await clients.post(plan.requests, post))
+    expectSuccess(each.name, 'after', await clients.post(plan.requests, post))
     const from = performance.now()
     const outcomes = await clients.post(10 * plan.requests, post)
     const took = performance.now() - from
-    expectAnswered(each.name, 'after', outcomes)
+    expectSuccess(each.name, 'after', outcomes)
     return {
       perSecond: (1_000 * outcomes.length) / took,
       p50: percentile(outcomes, 0.5),
@@ -175,7 +181,7 @@ async function measureRestless(app: StartedApp, each: Case, plan: Plan): Promise
   }
 }
 
-/** One request of each kind alone, on connections that are open by now, and what it leaves to be done after the answer. */
+/** Counts the queries of one request of each kind, including those that run after the response. */
 async function countQueries(app: StartedApp, each: Case, side: Side): Promise<readonly [number, number]> {
   await app.quiet()
   const single = new Clients(1)
@@ -183,9 +189,9 @@ async function countQueries(app: StartedApp, each: Case, side: Side): Promise<re
   for (const identity of each.kinds) {
     const body = identity()
     const ask = () => single.post(1, () => ({ url: `${app.url}${PATHS[side]}`, body }))
-    if (each.isRemembered) expectAnswered(each.name, side, await ask())
+    if (each.isCached) expectSuccess(each.name, side, await ask())
     const before = await app.queries()
-    expectAnswered(each.name, side, await ask())
+    expectSuccess(each.name, side, await ask())
     await app.quiet()
     counts.push((await app.queries()) - before)
   }
@@ -193,25 +199,30 @@ async function countQueries(app: StartedApp, each: Case, side: Side): Promise<re
   return [Math.min(...counts), Math.max(...counts)]
 }
 
-/** Connections to the app, and those of the app to its database, are opened before, as that takes queries and time of its own. */
+/**
+ * Opens the connections to the app and to the database first, because that costs queries and time.
+ */
 async function withClients<T>(
   app: StartedApp,
   side: Side,
   plan: Plan,
   work: (clients: Clients) => Promise<T>,
 ): Promise<T> {
-  const clients = new Clients(plan.atOnce)
+  const clients = new Clients(plan.concurrency)
   try {
-    const outcomes = await clients.post(3 * plan.atOnce, () => ({ url: `${app.url}${PATHS[side]}`, body: stranger() }))
-    expectAnswered('warming up', side, outcomes)
+    const outcomes = await clients.post(3 * plan.concurrency, () => ({
+      url: `${app.url}${PATHS[side]}`,
+      body: newUser(),
+    }))
+    expectSuccess('warm-up', side, outcomes)
     return await work(clients)
   } finally {
     clients.end()
   }
 }
 
-/** @throws Error unless every request was answered with success */
-function expectAnswered(what: string, side: Side, outcomes: readonly Outcome[]): void {
+/** @throws Error unless every response is a success */
+function expectSuccess(what: string, side: Side, outcomes: readonly Outcome[]): void {
   const failed = outcomes.filter(({ status }) => status !== 200)
   if (failed.length === 0) return
   const statuses = [...new Set(failed.map(({ status }) => status))].join(', ')

@@ -1,12 +1,12 @@
 import { markdownTable } from '../figures.ts'
 import { SIDES } from './cases.ts'
-import type { BothSides, Cases, Crowd, Hung } from './measure.ts'
+import type { BothSides, Cases, LockedTable, ZipfResult } from './measure.ts'
 
 const HEAD = ['Case, before → after', 'Queries', 'claimed', 'p50 (ms)', 'claimed', 'p99 (ms)', 'claimed']
 
-/** The incident's table: what was measured, each beside what the incident claimed. */
-export function formatCases({ rows: results, restless }: Cases): string {
-  // As the incident has them; measured the other way round, since who signs up returns.
+/** Formats the figures next to the claims of the incident report. */
+export function formatCases({ rows: results, saturated }: Cases): string {
+  // In the order of the report, which is the reverse of the order of measurement.
   const rows = [...results]
     .toReversed()
     .map(([{ name, claimed }, { before, after }]) => [
@@ -18,16 +18,16 @@ export function formatCases({ rows: results, restless }: Cases): string {
       `${before.p99.toFixed(0)} → ${after.p99.toFixed(0)}`,
       claimed.p99,
     ])
-  const { perSecond, p50, p99 } = restless
+  const { perSecond, p50, p99 } = saturated
   return [
     markdownTable(HEAD, rows),
     '',
-    `Without rest, ${perSecond.toFixed(0)} hits a second are answered: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(0)} ms.`,
+    `Without pauses between requests: ${perSecond.toFixed(0)} hits per second, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(0)} ms.`,
   ].join('\n')
 }
 
-export function formatCrowd({ users, requests, hitRate, queries, p50, p99 }: Crowd): string {
-  const head = ['Users', 'Requests', 'Hit rate', 'claimed', 'Queries a request', 'p50 (ms)', 'p99 (ms)']
+export function formatZipf({ users, requests, hitRate, queries, p50, p99 }: ZipfResult): string {
+  const head = ['Users', 'Requests', 'Hit rate', 'claimed', 'Queries per request', 'p50 (ms)', 'p99 (ms)']
   const cells = [
     String(users),
     String(requests),
@@ -40,13 +40,15 @@ export function formatCrowd({ users, requests, hitRate, queries, p50, p99 }: Cro
   return markdownTable(head, [cells])
 }
 
-export function formatHung(results: BothSides<Hung>): string {
+export function formatLockedTable(results: BothSides<LockedTable>): string {
   const rows = SIDES.map((side) => {
     const { statuses, p50, slowest } = results[side]
-    const told = Object.entries(statuses).map(([status, count]) => `${count} × ${status === '0' ? 'none' : status}`)
-    return [side, told.join(', '), seconds(p50), seconds(slowest), side === 'before' ? '30 s' : 'under 8 s']
+    const responses = Object.entries(statuses).map(
+      ([status, count]) => `${count} × ${status === '0' ? 'no response' : status}`,
+    )
+    return [side, responses.join(', '), seconds(p50), seconds(slowest), side === 'before' ? '30 s' : 'under 8 s']
   })
-  return markdownTable(['A table that hangs', 'Answers', 'p50', 'Slowest', 'claimed'], rows)
+  return markdownTable(['Locked table', 'Responses', 'p50', 'Slowest', 'claimed'], rows)
 }
 
 function formatRange([least, most]: readonly [number, number]): string {

@@ -13,14 +13,17 @@ const BIN = join(import.meta.dirname, '../../bin/punctual.js')
 const START = join(import.meta.dirname, '../../test/reference-app/start.ts')
 const execute = promisify(execFile)
 /** Includes `initdb`. */
-const START_LIMIT = 180_000
-const STOP_LIMIT = 120_000
-const CALL_LIMIT = 30_000
+const START_TIMEOUT = 180_000
+const STOP_TIMEOUT = 120_000
+const CALL_TIMEOUT = 30_000
 const QUIET_FOR = 1_000
-const QUIET_LIMIT = 120_000
+const QUIET_TIMEOUT = 120_000
 const OUTPUT_KEPT = 20_000
 
-/** The reference app as `npm start` runs it: PostgreSQL, two workers under Punctual, and faults to order. */
+/**
+ * The reference app as `npm start` runs it: PostgreSQL, two workers under Punctual, and fault
+ * injection.
+ */
 export class StartedApp {
   readonly url: string
   readonly #admin: string
@@ -30,13 +33,14 @@ export class StartedApp {
   readonly #exited: Promise<void>
 
   /**
-   * @param poolMax connections of each pool of each worker
-   * @param redisUrl what its workers share; default: nothing
-   * @throws Error when it does not come up within three minutes; with what it printed
+   * @param poolMax connections per pool and worker
+   * @param redisUrl Redis that the workers share; default: none
+   * @throws Error with the output of the app if it does not start within three minutes
    */
   static async start(poolMax: number, redisUrl: string | null = null): Promise<StartedApp> {
     const directory = mkdtempSync(join(tmpdir(), 'punctual-bench-auth-'))
-    // As root, PostgreSQL runs as the user `postgres`, who must be able to pass through.
+    // If this process is root, PostgreSQL runs as user `postgres`, who needs access to the
+    // directory.
     chmodSync(directory, 0o755)
     const app = new StartedApp(directory, poolMax, redisUrl, await freePort(), await freePort())
     try {
@@ -52,7 +56,7 @@ export class StartedApp {
     this.url = `http://127.0.0.1:${port}`
     this.#admin = `http://127.0.0.1:${adminPort}`
     this.#directory = directory
-    // A database, or faults, that somebody has in his environment are not what is measured.
+    // Ignores a database, faults and settings in the environment of the caller.
     const { DATABASE_URL: _, npm_lifecycle_event: __, ...rest } = process.env
     const env = Object.fromEntries(Object.entries(rest).filter(([name]) => !/^(FAULT_|PUNCTUAL_)/.test(name)))
     const flags = ['--state-dir', directory, '--port', String(port), '--admin-port', String(adminPort)]
@@ -72,7 +76,7 @@ export class StartedApp {
     process.on('exit', this.#end)
   }
 
-  /** Replaces the faults in force. */
+  /** Replaces the injected faults. */
   async order(faults: Faults): Promise<FaultStatus> {
     return this.#faults({
       method: 'PUT',
@@ -81,36 +85,39 @@ export class StartedApp {
     })
   }
 
-  /** How many queries have gone from the app to its database. */
+  /** Returns the number of queries from the app to its database. */
   async queries(): Promise<number> {
     const { queries } = await this.#faults({})
     if (queries === null) throw new Error('the queries of the app cannot be counted')
     return queries
   }
 
-  /** Until what was left to be done after the answers is done. */
+  /** Waits until the app sends no more queries. */
   async quiet(): Promise<void> {
     let [seen, since] = [-1, 0]
-    for (const end = performance.now() + QUIET_LIMIT; performance.now() < end; await sleep(100)) {
+    for (const end = performance.now() + QUIET_TIMEOUT; performance.now() < end; await sleep(100)) {
       const queries = await this.queries()
       if (queries !== seen) [seen, since] = [queries, performance.now()]
       else if (performance.now() - since > QUIET_FOR) return
     }
-    throw new Error('queries go on and on')
+    throw new Error(`the app still sends queries after ${QUIET_TIMEOUT / 1_000} s`)
   }
 
-  /** Runs another `punctual` command against it. */
+  /** Runs a `punctual` command against the app. */
   async command(...args: readonly string[]): Promise<void> {
     await execute(process.execPath, [BIN, ...args], {
       env: { ...process.env, PUNCTUAL_STATE_DIR: this.#directory },
-      timeout: CALL_LIMIT,
+      timeout: CALL_TIMEOUT,
     })
   }
 
-  /** How the caches of users of all workers have answered so far; reported once a second, so wait until there are `least`. */
+  /**
+   * Returns the lookups in the user caches of all workers. Waits for `least`, because they are
+   * reported once a second.
+   */
   async answers(least = 0): Promise<{ readonly hits: number; readonly all: number }> {
-    for (const end = performance.now() + CALL_LIMIT; performance.now() < end; await sleep(100)) {
-      const answer = await fetch(`${this.#admin}/status`, { signal: AbortSignal.timeout(CALL_LIMIT) })
+    for (const end = performance.now() + CALL_TIMEOUT; performance.now() < end; await sleep(100)) {
+      const answer = await fetch(`${this.#admin}/status`, { signal: AbortSignal.timeout(CALL_TIMEOUT) })
       const { workers } = (await answer.json()) as Status
       const caches = workers.flatMap(({ modules }) => (modules.cache as CacheModuleReport | undefined)?.caches ?? [])
       let [hits, all] = [0, 0]
@@ -122,14 +129,14 @@ export class StartedApp {
       }
       if (all >= least) return { hits, all }
     }
-    throw new Error(`the caches did not report ${least} answers`)
+    throw new Error(`the caches did not report ${least} lookups`)
   }
 
   async stop(): Promise<void> {
     this.#end()
-    await Promise.race([this.#exited, sleep(STOP_LIMIT, undefined, { ref: false })])
+    await Promise.race([this.#exited, sleep(STOP_TIMEOUT, undefined, { ref: false })])
     process.off('exit', this.#end)
-    // What it started ends by itself when it is gone.
+    // Its children exit by themselves when it is gone.
     this.#child.kill('SIGKILL')
     await this.#exited
     rmSync(this.#directory, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 })
@@ -140,18 +147,18 @@ export class StartedApp {
   }
 
   async #faults(request: RequestInit): Promise<FaultStatus> {
-    const answer = await fetch(`${this.url}/try/faults`, { ...request, signal: AbortSignal.timeout(CALL_LIMIT) })
+    const answer = await fetch(`${this.url}/try/faults`, { ...request, signal: AbortSignal.timeout(CALL_TIMEOUT) })
     const text = await answer.text()
-    if (answer.status !== 200) throw new Error(`/try/faults answered ${answer.status} ${text}`)
+    if (answer.status !== 200) throw new Error(`/try/faults returned ${answer.status} ${text}`)
     return JSON.parse(text) as FaultStatus
   }
 
-  /** `npm start` says how to stop it when all workers are ready. */
+  /** `npm start` prints how to stop it when all workers are ready. */
   async #untilReady(): Promise<void> {
-    for (const end = performance.now() + START_LIMIT; performance.now() < end; await sleep(100)) {
+    for (const end = performance.now() + START_TIMEOUT; performance.now() < end; await sleep(100)) {
       if (/^stop /m.test(this.#output)) return
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error('it has ended')
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error('the app exited')
     }
-    throw new Error(`it was not ready after ${START_LIMIT / 1_000} s`)
+    throw new Error(`the app was not ready within ${START_TIMEOUT / 1_000} s`)
   }
 }

@@ -6,28 +6,28 @@ import { describeMachine } from '../http/machine.ts'
 import { formatSpread, type Spread, spreadOf } from '../ratio.ts'
 import { BootedApp } from './booted-app.ts'
 
-const ASKED_FIRST = ['/api/me', '/api/brands', '/api/campaigns']
-/** Rounds from which on the figures are worth keeping. */
+const FIRST_PATHS = ['/api/me', '/api/brands', '/api/campaigns']
+/** Results of fewer rounds are not saved. */
 const ROUNDS_TO_RECORD = 5
-/** While the rest loads the dashboard is asked for this often, in milliseconds. */
-const ASK_EVERY = 200
-const BOOT_LIMIT = '5s'
-/** Until it counts as not killed at it, in milliseconds. */
-const GIVE_UP_LIMIT = 60_000
+/** Milliseconds between two requests while the rest loads. */
+const REQUEST_INTERVAL = 200
+const BOOT_TIMEOUT = '5s'
+/** Milliseconds until the app counts as not killed at its boot timeout. */
+const EXIT_TIMEOUT = 60_000
 /** In seconds, percent and milliseconds. */
-const BARS = { ready: 1.5, growth: 20, atOnce: 100 }
+const TARGETS = { ready: 1.5, growth: 20, onReady: 100 }
 
 interface Round {
   readonly beforeReady: number
   readonly ready: number
   readonly settled: number
-  /** Of the requests sent in the moment of readiness. */
-  readonly atOnce: readonly number[]
-  /** Of those sent later, until all was loaded. */
-  readonly meanwhile: readonly number[]
+  /** Durations of the requests sent on readiness. */
+  readonly onReady: readonly number[]
+  /** Durations of the requests sent until all modules were loaded. */
+  readonly whileLoading: readonly number[]
 }
 
-/** The fourth incident: the campaign dashboard with its 69 modules, before and after. */
+/** Measures the fourth incident: the campaign dashboard with its 69 modules, before and after. */
 export async function benchBoot({ rounds }: BenchOptions): Promise<void> {
   const { cpu, cores, kernel, node } = describeMachine()
   const killed = await killedAtTimeout()
@@ -38,13 +38,13 @@ export async function benchBoot({ rounds }: BenchOptions): Promise<void> {
   }
   const sum = SLOW_ROUTES.reduce((total, { cost }) => total + cost, 0)
   const text = [
-    `${cpu}, ${cores} cores, ${kernel}, Node ${node}; one worker; ${SLOW_ROUTES.length} slow modules of ${sum} ms in all beside the seven critical ones; ${rounds} rounds.`,
-    tell(measured),
-    `Before, with \`--boot-timeout ${BOOT_LIMIT}\`: ${killed}.`,
+    `${cpu}, ${cores} cores, ${kernel}, Node ${node}; one worker; ${SLOW_ROUTES.length} slow modules that take ${sum} ms in total, and seven critical ones; ${rounds} rounds.`,
+    formatRounds(measured),
+    `Before, with \`--boot-timeout ${BOOT_TIMEOUT}\`: ${killed}.`,
   ].join('\n\n')
   console.log(`${text}\n`)
   if (rounds < ROUNDS_TO_RECORD) {
-    console.log(`not written down: that takes ${ROUNDS_TO_RECORD} rounds`)
+    console.log(`not saved: at least ${ROUNDS_TO_RECORD} rounds are required`)
     return
   }
   writeFigures('boot', text)
@@ -57,63 +57,68 @@ async function measureRound(): Promise<Round> {
   const after = await BootedApp.start('after')
   try {
     const ready = await after.ready()
-    const atOnce = await Promise.all(ASKED_FIRST.map((path) => after.request(path)))
-    const meanwhile: number[] = []
-    const over = new AbortController()
+    const onReady = await Promise.all(FIRST_PATHS.map((path) => after.request(path)))
+    const whileLoading: number[] = []
+    const loaded = new AbortController()
     const asking = (async () => {
-      for (let turn = 0; !over.signal.aborted; turn++) {
-        await sleep(ASK_EVERY)
-        meanwhile.push(await after.request(ASKED_FIRST[turn % ASKED_FIRST.length] as string))
+      for (let turn = 0; !loaded.signal.aborted; turn++) {
+        await sleep(REQUEST_INTERVAL)
+        whileLoading.push(await after.request(FIRST_PATHS[turn % FIRST_PATHS.length] as string))
       }
     })()
-    // Whoever asks and whoever waits end together, and the first error is the one that is told.
-    const [settledAfter] = await Promise.all([after.settled().finally(() => over.abort()), asking])
-    return { beforeReady, ready, settled: ready + settledAfter, atOnce, meanwhile }
+    // The requests and the wait for the modules end together; the first error is thrown.
+    const [settledAfter] = await Promise.all([after.settled().finally(() => loaded.abort()), asking])
+    return { beforeReady, ready, settled: ready + settledAfter, onReady, whileLoading }
   } finally {
     await after.stop()
   }
 }
 
 async function killedAtTimeout(): Promise<string> {
-  const app = await BootedApp.start('before', ['--boot-timeout', BOOT_LIMIT, '--log-format', 'text'])
+  const app = await BootedApp.start('before', ['--boot-timeout', BOOT_TIMEOUT])
   try {
-    const code = await app.exit(GIVE_UP_LIMIT)
-    const why = /boot: ?(.*)|(not ready within the boot limit[^\n]*)/.exec(app.output)?.[0] ?? 'no reason given'
-    return `exit code ${code}, "${why.trim()}"`
+    const code = await app.exit(EXIT_TIMEOUT)
+    const why = /^punctual: (.*)$/m.exec(app.output)?.[1] ?? 'no error printed'
+    return `exit code ${code}, "${why}"`
   } finally {
     await app.stop()
   }
 }
 
-function tell(rounds: readonly Round[]): string {
+function formatRounds(rounds: readonly Round[]): string {
   const seconds = (figure: (round: Round) => number): Spread => spreadOf(rounds.map((round) => figure(round) / 1_000))
   const before = formatSpread(seconds(({ beforeReady }) => beforeReady))
   const ready = seconds((round) => round.ready)
   const growth = spreadOf(rounds.map(({ settled, beforeReady }) => (settled / beforeReady - 1) * 100))
-  const atOnce = rounds.flatMap((round) => round.atOnce)
-  const meanwhile = rounds.flatMap((round) => round.meanwhile)
+  const onReady = rounds.flatMap((round) => round.onReady)
+  const whileLoading = rounds.flatMap((round) => round.whileLoading)
   const formatPercentiles = (values: readonly number[]): string =>
     `${percentile(values, 0.5).toFixed(0)} / ${percentile(values, 0.99).toFixed(0)}`
   const table = markdownTable(
-    ['', 'Before', 'After', 'Bar'],
+    ['', 'Before', 'After', 'Target'],
     [
-      ['Ready (s)', before, formatSpread(ready), String(BARS.ready)],
+      ['Ready (s)', before, formatSpread(ready), String(TARGETS.ready)],
       ['All 69 modules loaded (s)', before, formatSpread(seconds(({ settled }) => settled)), ''],
-      ['Growth of that (%)', '', formatSpread(growth, 0), String(BARS.growth)],
-      ['Asked at once, p50 / p99 (ms)', '', formatPercentiles(atOnce), String(BARS.atOnce)],
-      [`Asked every ${ASK_EVERY} ms while the rest loads, p50 / p99 (ms)`, '', formatPercentiles(meanwhile), ''],
+      ['Increase (%)', '', formatSpread(growth, 0), String(TARGETS.growth)],
+      ['Requests on readiness, p50 / p99 (ms)', '', formatPercentiles(onReady), String(TARGETS.onReady)],
+      [
+        `Requests every ${REQUEST_INTERVAL} ms while the rest loads, p50 / p99 (ms)`,
+        '',
+        formatPercentiles(whileLoading),
+        '',
+      ],
     ],
   )
-  const worstAtOnce = percentile(atOnce, 0.99)
+  const p99OnReady = percentile(onReady, 0.99)
   return [
     table,
-    `Bars, of medians: ready in at most ${BARS.ready} s (${ready.median.toFixed(2)}: ${verdict(ready.median <= BARS.ready)}), loading grown by at most ${BARS.growth} % ` +
-      `(${growth.median.toFixed(0)}: ${verdict(growth.median <= BARS.growth)}); and asked at once an answer in under ${BARS.atOnce} ms at p99 ` +
-      `(${worstAtOnce.toFixed(0)}: ${verdict(worstAtOnce < BARS.atOnce)}).`,
+    `Targets for the medians: ready within ${TARGETS.ready} s (${ready.median.toFixed(2)}: ${metOrMissed(ready.median <= TARGETS.ready)}), loading time increased by at most ${TARGETS.growth} % ` +
+      `(${growth.median.toFixed(0)}: ${metOrMissed(growth.median <= TARGETS.growth)}). Target for requests on readiness: p99 below ${TARGETS.onReady} ms ` +
+      `(${p99OnReady.toFixed(0)}: ${metOrMissed(p99OnReady < TARGETS.onReady)}).`,
   ].join('\n\n')
 }
 
-function verdict(isMet: boolean): string {
+function metOrMissed(isMet: boolean): string {
   return isMet ? 'met' : 'MISSED'
 }
 

@@ -7,14 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../http/served-app.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-const READY_LIMIT = 60_000
-const STOP_LIMIT = 60_000
-const CALL_LIMIT = 30_000
-const LOOK_EVERY = 5
-/** Workers report once a second. */
-const STATUS_EVERY = 200
+const READY_TIMEOUT = 60_000
+const STOP_TIMEOUT = 60_000
+const CALL_TIMEOUT = 30_000
+const POLL_INTERVAL = 5
+/** Milliseconds; workers report once a second. */
+const STATUS_INTERVAL = 200
 
-/** What `/status` says that is of interest here. */
+/** The part of `/status` that is used. */
 interface StatusLike {
   readonly workers: readonly {
     readonly bootMs: number | null
@@ -22,7 +22,10 @@ interface StatusLike {
   }[]
 }
 
-/** A form of the campaign dashboard under `punctual run`, with one worker, measured from the start of the process. */
+/**
+ * The campaign dashboard under `punctual run` with one worker, measured from the start of the
+ * process.
+ */
 export class BootedApp {
   readonly #child: ChildProcess
   readonly #directory: string
@@ -64,12 +67,12 @@ export class BootedApp {
     return this.#output
   }
 
-  /** Milliseconds since the process was started. */
+  /** Milliseconds since the start of the process. */
   get age(): number {
     return performance.now() - this.#startedAt
   }
 
-  /** Asks `/readyz` until it says so; milliseconds since the start. */
+  /** Polls `/readyz` until it reports ready; returns milliseconds since the start. */
   async ready(): Promise<number> {
     return this.#until(
       'ready',
@@ -77,11 +80,14 @@ export class BootedApp {
     )
   }
 
-  /** Until all deferred modules are loaded; milliseconds since the worker began with them, as it says itself. */
+  /**
+   * Waits until all deferred modules are loaded; returns the duration of the loading, as the worker
+   * reports it.
+   */
   async settled(): Promise<number> {
     let took: number | null = null
     await this.#until('loaded', async () => {
-      await sleep(STATUS_EVERY)
+      await sleep(STATUS_INTERVAL)
       const { body } = await this.#call(this.#adminPort, '/status')
       const [worker] = (JSON.parse(body) as StatusLike).workers
       took = worker?.modules?.routes?.allSettledInMs ?? null
@@ -90,19 +96,19 @@ export class BootedApp {
     return took ?? Number.NaN
   }
 
-  /** Milliseconds that a request takes, connection included. */
+  /** Returns the duration of a request in milliseconds, including the connect. */
   async request(path: string): Promise<number> {
     const before = performance.now()
     const { status } = await this.#call(this.#port, path)
-    if (status !== 200) throw new Error(`${path} answered ${status}\n${this.#output}`)
+    if (status !== 200) throw new Error(`${path} returned ${status}\n${this.#output}`)
     return performance.now() - before
   }
 
-  /** Waits until it has ended by itself; its exit code, null where a signal ended it. */
-  async exit(limit: number): Promise<number | null> {
+  /** Waits until the process exits; returns its exit code, or null if a signal killed it. */
+  async exit(timeout: number): Promise<number | null> {
     const waiting = new AbortController()
-    const tooLong = sleep(limit, undefined, { signal: waiting.signal }).then(() => {
-      throw new Error(`it has not ended within ${limit / 1_000} s:\n${this.#output}`)
+    const tooLong = sleep(timeout, undefined, { signal: waiting.signal }).then(() => {
+      throw new Error(`the app did not exit within ${timeout / 1_000} s:\n${this.#output}`)
     })
     try {
       return await Promise.race([this.#exited, tooLong])
@@ -113,7 +119,7 @@ export class BootedApp {
 
   async stop(): Promise<void> {
     this.#end()
-    await this.exit(STOP_LIMIT).catch(() => {})
+    await this.exit(STOP_TIMEOUT).catch(() => {})
     process.off('exit', this.#end)
     this.#child.kill('SIGKILL')
     await this.#exited
@@ -124,18 +130,18 @@ export class BootedApp {
     this.#child.kill('SIGTERM')
   }
 
-  async #until(what: string, look: () => Promise<boolean>): Promise<number> {
-    while (this.age < READY_LIMIT) {
-      if (this.#child.exitCode !== null) throw new Error(`it has ended before it was ${what}:\n${this.#output}`)
-      if (await look()) return this.age
-      await sleep(LOOK_EVERY)
+  async #until(what: string, check: () => Promise<boolean>): Promise<number> {
+    while (this.age < READY_TIMEOUT) {
+      if (this.#child.exitCode !== null) throw new Error(`the app exited before it was ${what}:\n${this.#output}`)
+      if (await check()) return this.age
+      await sleep(POLL_INTERVAL)
     }
-    throw new Error(`it was not ${what} within ${READY_LIMIT / 1_000} s:\n${this.#output}`)
+    throw new Error(`the app was not ${what} within ${READY_TIMEOUT / 1_000} s:\n${this.#output}`)
   }
 
   #call(port: number, path: string): Promise<{ readonly status: number; readonly body: string }> {
     return new Promise((resolve, reject) => {
-      const request = http.get({ host: '127.0.0.1', port, path, agent: false, timeout: CALL_LIMIT }, (response) => {
+      const request = http.get({ host: '127.0.0.1', port, path, agent: false, timeout: CALL_TIMEOUT }, (response) => {
         let body = ''
         response.setEncoding('utf8').on('data', (text: string) => {
           body += text
@@ -143,7 +149,9 @@ export class BootedApp {
         response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
         response.on('error', reject)
       })
-      request.on('timeout', () => request.destroy(new Error(`${path} was not answered in time`)))
+      request.on('timeout', () =>
+        request.destroy(new Error(`${path} did not respond within ${CALL_TIMEOUT / 1_000} s`)),
+      )
       request.on('error', reject)
     })
   }

@@ -1,13 +1,16 @@
 import { readThrough } from '../../src/cache/read-through.ts'
 
-/** A cache over one loader, as each library has it. */
+/** A cache over one loader. */
 export interface Contender {
   readonly title: string
-  /** @param limit of a load, in milliseconds; 0 for none */
-  make(load: (key: string) => Promise<unknown>, limit: number): Promise<(key: string) => Promise<unknown>>
+  /** @param timeout of a load, in milliseconds; 0 for none */
+  make(load: (key: string) => Promise<unknown>, timeout: number): Promise<(key: string) => Promise<unknown>>
 }
 
-/** What is used of the others. They are installed for the benches alone, so the compiler must not look for them. */
+/**
+ * The part of the package that is used. It is installed only for the benches, so its types cannot
+ * be imported.
+ */
 interface LruCacheModule {
   readonly LRUCache: new (options: {
     max: number
@@ -36,23 +39,23 @@ const TTL = 300_000
 export const CONTENDERS: Readonly<Record<string, Contender>> = {
   'lru-cache': {
     title: 'lru-cache, `fetch`',
-    make: async (load, limit) => {
+    make: async (load, timeout) => {
       const name: string = 'lru-cache'
       const { LRUCache } = (await import(name)) as LruCacheModule
       const cache = new LRUCache({ max: 10_000, ttl: TTL, fetchMethod: load })
-      if (limit === 0) return (key) => cache.fetch(key)
-      return (key) => cache.fetch(key, { signal: AbortSignal.timeout(limit) })
+      if (timeout === 0) return (key) => cache.fetch(key)
+      return (key) => cache.fetch(key, { signal: AbortSignal.timeout(timeout) })
     },
   },
   punctual: {
     title: '`readThrough`',
-    make: async (load, limit) => {
-      const cache = readThrough('bench', { load, ttl: TTL, ...(limit === 0 ? {} : { timeout: limit }) })
+    make: async (load, timeout) => {
+      const cache = readThrough('bench', { load, ttl: TTL, ...(timeout === 0 ? {} : { timeout }) })
       return (key) => cache.get(key)
     },
   },
   'punctual-copied': {
-    title: '`readThrough`, a value with a date',
+    title: '`readThrough`, value with a `Date`',
     make: async (load) => {
       const cache = readThrough('bench', {
         load: async (key: string) => ({ value: await load(key), at: new Date(0) }),
@@ -63,13 +66,13 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   },
   bentocache: {
     title: 'bentocache, `getOrSet`',
-    make: async (load, limit) => {
+    make: async (load, timeout) => {
       const [name, driver]: string[] = ['bentocache', 'bentocache/drivers/memory']
       const { BentoCache, bentostore } = (await import(String(name))) as BentoModule
       const { memoryDriver } = (await import(String(driver))) as { memoryDriver(options: unknown): unknown }
       const stores = { memory: bentostore().useL1Layer(memoryDriver({ maxItems: 10_000 })) }
       const cache = new BentoCache({ default: 'memory', stores })
-      const hardTimeout = limit === 0 ? null : limit
+      const hardTimeout = timeout === 0 ? null : timeout
       return (key) => cache.getOrSet({ key, ttl: '5m', grace: '1h', hardTimeout, factory: () => load(key) })
     },
   },

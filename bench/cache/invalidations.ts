@@ -7,7 +7,7 @@ import { startRedis } from '../../test/process/support/redis.ts'
 import { startServer, type TestServer } from '../../test/process/support/server.ts'
 import { until, WAIT_LIMIT } from '../../test/process/support/until.ts'
 
-/** How long an invalidation takes, in milliseconds. */
+/** Durations of invalidations, in milliseconds. */
 export interface InvalidationFigures {
   readonly what: string
   readonly times: number
@@ -19,25 +19,34 @@ export interface InvalidationFigures {
 const APP = join(import.meta.dirname, '../../test/process/cache/apps/linear.ts')
 const WORKERS = 3
 
-/** Until the other workers of a machine have acknowledged it, and until another machine has carried it out. */
+/**
+ * Measures until the other workers of the machine acknowledge it, and until another machine applies
+ * it.
+ */
 export async function measureInvalidations(times: number): Promise<readonly InvalidationFigures[]> {
   return [await amongWorkers(times), await amongMachines(times)]
 }
 
-/** A request that does nothing else, to one of three workers under Punctual; it is answered when all have acknowledged. */
+/**
+ * Sends requests to one of three workers; each is answered when the other workers have
+ * acknowledged.
+ */
 async function amongWorkers(times: number): Promise<InvalidationFigures> {
   await using server = await startServer({ entry: APP, settings: { workers: WORKERS } })
-  await server.until('all to know each other', ({ workers }) =>
+  await server.until('all workers to be peers', ({ workers }) =>
     workers.every(({ modules }) => (modules.cache as CacheModuleReport | undefined)?.peers === WORKERS - 1),
   )
-  return await measure(`acknowledged by ${WORKERS} workers under Punctual, HTTP included`, times, async () => {
+  return await measure(`acknowledged by ${WORKERS} workers under Punctual, including HTTP`, times, async () => {
     const { status, tookMs } = await request(`${server.url}/invalidate/key`)
-    if (status !== 200) throw new Error(`an invalidation was answered with ${status}`)
+    if (status !== 200) throw new Error(`an invalidation request returned ${status}`)
     return tookMs
   })
 }
 
-/** Two servers, which is two machines to each other. Whether the other has dropped it is asked over HTTP, one question after the other. */
+/**
+ * Starts two servers, which act as two machines, and polls the other over HTTP until it has no
+ * item.
+ */
 async function amongMachines(times: number): Promise<InvalidationFigures> {
   const redis = await startRedis()
   const source = new VersionSource()
@@ -50,19 +59,19 @@ async function amongMachines(times: number): Promise<InvalidationFigures> {
     const report = async (server: TestServer): Promise<CacheReport> =>
       JSON.parse((await request(`${server.url}/report`, { agent })).body) as CacheReport
     for (const server of [here, there]) {
-      await until('Redis to be heard', async () => (await report(server)).redis?.subscribed)
+      await until('the Redis subscription', async () => (await report(server)).redis?.subscribed)
     }
-    return await measure('dropped by another machine, through Redis', times, async () => {
+    return await measure('applied on another machine, through Redis', times, async () => {
       await request(`${there.url}/get/key`, { agent })
       const from = performance.now()
-      const told = request(`${here.url}/invalidate/key`, { agent })
-      // One question after the other: to pause in between would be measured.
+      const invalidated = request(`${here.url}/invalidate/key`, { agent })
+      // No pause between polls, because it would be part of the figure.
       while ((await report(there)).items > 0) {
         if (performance.now() - from > WAIT_LIMIT)
-          throw new Error(`waited ${WAIT_LIMIT} ms for the other machine to drop it`)
+          throw new Error(`waited ${WAIT_LIMIT} ms for the other machine to apply the invalidation`)
       }
       const took = performance.now() - from
-      await told
+      await invalidated
       return took
     })
   } finally {

@@ -5,20 +5,19 @@ import { startShapedProxy } from '../../test/process/cache/shaped-proxy.ts'
 import { startRedis, type TestRedis } from '../../test/process/support/redis.ts'
 import { until } from '../../test/process/support/until.ts'
 
-/** What requests see of a Redis that fails. */
+/** Latency of requests while Redis fails, in milliseconds. */
 export interface FaultFigures {
   readonly fault: string
   readonly requests: number
   readonly failed: number
-  /** Milliseconds. */
   readonly p50: number
   readonly p99: number
   readonly most: number
 }
 
-const AT_ONCE = 10
-/** Of the source, in milliseconds. */
-const LOAD = 5
+const CONCURRENCY = 10
+/** Latency of the source, in milliseconds. */
+const LOAD_TIME = 5
 
 interface Drill {
   readonly fault: string
@@ -26,8 +25,8 @@ interface Drill {
 }
 
 const DRILLS: readonly Drill[] = [
-  { fault: 'Redis is well', begin: () => {} },
-  { fault: 'stands still (SIGSTOP)', begin: (redis) => redis.freeze() },
+  { fault: 'healthy', begin: () => {} },
+  { fault: 'stopped (SIGSTOP)', begin: (redis) => redis.freeze() },
   { fault: 'killed (SIGKILL)', begin: (redis) => redis.kill() },
   { fault: '`FLUSHALL`', begin: async (redis) => void (await redis.command('FLUSHALL')) },
   {
@@ -35,17 +34,20 @@ const DRILLS: readonly Drill[] = [
     begin: async (redis) => void (await redis.command('CONFIG', 'SET', 'maxmemory', '1')),
   },
   {
-    fault: '2 s for every answer',
+    fault: 'every reply delayed by 2 s',
     begin: (_redis, proxy) => {
       proxy.delay = 1_000
     },
   },
 ]
 
-/** Misses of new keys, ten at a time, from the moment on in which it begins; the first row is without any Redis. */
+/**
+ * Measures concurrent misses of new keys from the start of each fault; the first row is without
+ * Redis.
+ */
 export async function measureFaults(requests: number): Promise<readonly FaultFigures[]> {
   const without = cacheOver(null)
-  const figures = [await ask('no Redis at all', without, requests)]
+  const figures = [await ask('not configured', without, requests)]
   without.close()
   for (const { fault, begin } of DRILLS) {
     const redis = await startRedis()
@@ -53,7 +55,7 @@ export async function measureFaults(requests: number): Promise<readonly FaultFig
     const client = new Redis(proxy.url, { retryStrategy: () => 100 })
     const cache = cacheOver(client)
     try {
-      await until('Redis to be heard', () => cache.report().redis?.subscribed)
+      await until('the Redis subscription', () => cache.report().redis?.subscribed)
       await ask(fault, cache, 200)
       await begin(redis, proxy)
       figures.push(await ask(fault, cache, requests))
@@ -71,7 +73,7 @@ let used = 0
 
 function cacheOver(client: Redis | null): ReadThrough<string, string> {
   return readThrough<string, string>('bench', {
-    load: (key) => sleep(LOAD, key),
+    load: (key) => sleep(LOAD_TIME, key),
     onEvent: () => {},
     ...(client === null ? {} : { redis: client }),
   })
@@ -81,14 +83,14 @@ async function ask(fault: string, cache: ReadThrough<string, string>, requests: 
   const times: number[] = []
   let failed = 0
   const caller = async (): Promise<void> => {
-    for (let index = 0; index < requests / AT_ONCE; index++) {
+    for (let index = 0; index < requests / CONCURRENCY; index++) {
       const key = `key ${++used}`
       const from = performance.now()
       if ((await cache.get(key).catch(() => undefined)) !== key) failed++
       times.push(performance.now() - from)
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, caller))
+  await Promise.all(Array.from({ length: CONCURRENCY }, caller))
   times.sort((a, b) => a - b)
   const at = (share: number): number => times[Math.ceil(times.length * share) - 1] ?? 0
   return { fault, requests: times.length, failed, p50: at(0.5), p99: at(0.99), most: at(1) }

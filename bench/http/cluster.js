@@ -1,4 +1,4 @@
-// Bare node:cluster, with nothing else: node cluster.js <none|rr> <entry>
+// Bare node:cluster: node cluster.js <none|rr> <entry>
 import cluster from 'node:cluster'
 
 const [policy, entry] = process.argv.slice(2)

@@ -16,15 +16,15 @@ export interface Contender {
   start(app: AppName, directory: string): Promise<ServedApp>
 }
 
-/** What everybody is compared with. */
+/** The contender that all others are compared with. */
 export const BASELINE = 'cluster-none'
 
-/** @param punctuals `bin/punctual.js` of each build of Punctual that takes part, by its title */
+/** @param punctuals `bin/punctual.js` of each build of Punctual to measure, by title */
 export function contenders(punctuals: ReadonlyMap<string, string>): readonly Contender[] {
   return [
     cluster('none', 'node:cluster, shared handle', BASELINE),
-    // What it comes out at is the error of the method.
-    cluster('none', 'the same once more, as control', 'control'),
+    // The difference of its ratio from 1 is the error of the method.
+    cluster('none', 'the same again, as a control', 'control'),
     cluster('rr', 'node:cluster, round robin'),
     ...[...punctuals].map(([title, program]) => punctual(title, program)),
     pm2,
@@ -36,22 +36,24 @@ function cluster(policy: 'none' | 'rr', title: string, name = `cluster-${policy}
   return contender(name, title, (entry) => ({ args: [join(HERE, 'cluster.js'), policy, entry] }))
 }
 
-/** With its own settings, but for the number of workers and where it keeps its things. */
+/** Default settings, except for the number of workers, the addresses and the state directory. */
 function punctual(title: string, program: string): Contender {
   return contender(title.toLowerCase().replaceAll(/[^a-z]+/g, '-'), title, async (entry, port, directory) => {
-    const places = ['--port', String(port), '--host', '127.0.0.1', '--admin-port', String(await freePort())]
+    const addresses = ['--port', String(port), '--host', '127.0.0.1', '--admin-port', String(await freePort())]
     const state = ['--state-dir', join(directory, 'state')]
-    return { args: [program, 'run', entry, '--workers', String(WORKERS), ...places, ...state] }
+    return { args: [program, 'run', entry, '--workers', String(WORKERS), ...addresses, ...state] }
   })
 }
 
-/** In the foreground, so that it ends with us; its cluster mode is the same as the daemon's. */
+/**
+ * Runs in the foreground, so that it exits with the bench; the cluster mode is that of the daemon.
+ */
 const pm2 = contender('pm2', 'PM2', (entry, _port, directory) => ({
   args: [join(PACKAGES, 'pm2/bin/pm2-runtime'), 'start', entry, '-i', String(WORKERS)],
   env: { PM2_HOME: directory },
 }))
 
-/** Its number of workers is in the app's watt.json. */
+/** The number of workers is in the watt.json of the app. */
 const watt = contender('watt', 'Watt', (entry) => ({
   args: [join(PACKAGES, 'wattpm/bin/cli.js'), 'start'],
   cwd: join(entry, '..'),

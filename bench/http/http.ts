@@ -15,13 +15,13 @@ import { type MemoryStanding, memoryStandings, noise, type Standing, standings }
 
 const ROOT = join(import.meta.dirname, '../..')
 const RESULT = join(import.meta.dirname, '../results/http.json')
-/** What a result must have to be written down. */
+/** Results of fewer rounds are not saved. */
 const ROUNDS_TO_RECORD = 6
-const ROUNDS_OF_SITTING = 6
+const ROUNDS_PER_SESSION = 6
 
 export interface HttpResult {
   readonly bench: 'http'
-  /** When it began, in ISO 8601. */
+  /** Start time in ISO 8601. */
   readonly at: string
   readonly machine: Machine
   readonly generator: string
@@ -34,9 +34,12 @@ export interface HttpResult {
   readonly memory: readonly MemoryStanding[]
 }
 
-/** Requests per second, p99 and memory of the same app under Punctual, bare `node:cluster`, PM2 and Watt. */
+/**
+ * Measures requests per second, p99 and memory of an app under Punctual, bare `node:cluster`, PM2
+ * and Watt.
+ */
 export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOptions): Promise<void> {
-  if (process.platform !== 'linux') throw new Error('bench http reads /proc, and runs on Linux only')
+  if (process.platform !== 'linux') throw new Error('bench http requires Linux, because it reads /proc')
   installContenders()
   const directory = mkdtempSync(join(tmpdir(), 'punctual-bench-'))
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
@@ -49,13 +52,13 @@ export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOp
   const chosen = only.length === 0 ? all : all.filter(({ name }) => name === BASELINE || only.includes(name))
   const unknown = only.filter((name) => !all.some((contender) => contender.name === name))
   if (unknown.length > 0) {
-    throw new Error(`no such contender: ${unknown.join(', ')}; there are ${all.map(({ name }) => name).join(', ')}`)
+    throw new Error(`--only: unknown contender ${unknown.join(', ')}; use ${all.map(({ name }) => name).join(', ')}`)
   }
   const apps = APPS.filter((name) => app === undefined || name === app)
-  if (apps.length === 0) throw new Error(`no such app: ${app}; there are ${APPS.join(', ')}`)
+  if (apps.length === 0) throw new Error(`--app: unknown app "${app}"; use ${APPS.join(' or ')}`)
 
-  const sittings = Math.ceil(rounds / ROUNDS_OF_SITTING)
-  const plan: Plan = { sittings, rounds: Math.ceil(rounds / sittings), seconds }
+  const sessions = Math.ceil(rounds / ROUNDS_PER_SESSION)
+  const plan: Plan = { sessions, rounds: Math.ceil(rounds / sessions), seconds }
   const generator = findGenerator(directory)
   const at = new Date().toISOString()
   const measured: Measured = { samples: [], memory: [] }
@@ -85,9 +88,7 @@ export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOp
   const text = report(result, chosen)
   console.log(`${text}\n`)
   if (chosen.length < all.length || apps.length < APPS.length || compare !== undefined || rounds < ROUNDS_TO_RECORD) {
-    console.log(
-      `not written down: that takes all servers and apps, no --compare, and at least ${ROUNDS_TO_RECORD} rounds`,
-    )
+    console.log(`not saved: all servers and apps, no --compare and at least ${ROUNDS_TO_RECORD} rounds are required`)
     return
   }
   mkdirSync(join(RESULT, '..'), { recursive: true })

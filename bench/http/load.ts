@@ -5,17 +5,19 @@ import { join } from 'node:path'
 export type Mode = 'keep-alive' | 'close'
 export const MODES: readonly Mode[] = ['keep-alive', 'close']
 
-/** What one run of the generator came to. */
+/** Result of one run of the load generator. */
 export interface Load {
   readonly requestsPerSecond: number
   readonly requests: number
   readonly p99Ms: number
 }
 
-/** How many clients ask at a time, each for the next answer as soon as it has one. */
+/** Number of clients; each sends its next request as soon as it has a response. */
 export const CONNECTIONS = 64
 
-/** wrk calls `done` once, after the run; a script with no other function costs it nothing a request. */
+/**
+ * wrk calls `done` once, after the run; a script without other functions adds no cost per request.
+ */
 const WRK_SCRIPT = `done = function(summary, latency)
   local e = summary.errors
   io.write(string.format('\\nRESULT {"requests":%d,"microseconds":%d,"p99":%d,"faults":%d}\\n', summary.requests, summary.duration,
@@ -23,13 +25,13 @@ const WRK_SCRIPT = `done = function(summary, latency)
 end
 `
 
-/** Something that sends requests, and fails unless every one is answered with success. */
+/** A load generator; `run` fails unless every response is a success. */
 export interface Generator {
   readonly name: string
   run(url: string, mode: Mode, seconds: number): Promise<Load>
 }
 
-/** wrk where it is installed, because it takes the least of the machine; else autocannon. */
+/** Returns wrk if it is installed, because it uses the least CPU; otherwise autocannon. */
 export function findGenerator(directory: string): Generator {
   const probe = spawnSync('wrk', ['-v'], { encoding: 'utf8', timeout: 10_000 })
   const version = /wrk (\S+)/.exec(`${probe.stdout}${probe.stderr}`)?.[1]
@@ -57,7 +59,8 @@ function wrk(version: string, directory: string): Generator {
       const found = /^RESULT (.*)$/m.exec(output)?.[1]
       if (found === undefined) throw new Error(`wrk printed no result:\n${output}`)
       const { requests, microseconds, p99, faults } = JSON.parse(found) as Record<string, number>
-      if (requests === undefined || microseconds === undefined || p99 === undefined) throw new Error(found)
+      if (requests === undefined || microseconds === undefined || p99 === undefined)
+        throw new Error(`wrk printed an incomplete result: ${found}`)
       if (faults !== 0) throw new Error(`${faults} of ${requests} requests failed at ${url} (${mode}):\n${output}`)
       return { requests, requestsPerSecond: requests / (microseconds / 1e6), p99Ms: p99 / 1_000 }
     },
@@ -107,7 +110,7 @@ function outputOf(command: string, args: readonly string[], seconds: number): Pr
     child.on('error', reject)
     child.on('close', (code, signal) => {
       if (code === 0) resolve(output)
-      else reject(new Error(`${command} ended with ${signal ?? code}:\n${output}${faults}`))
+      else reject(new Error(`${command} exited with ${signal ?? code}:\n${output}${faults}`))
     })
   })
 }

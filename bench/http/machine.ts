@@ -1,22 +1,22 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 
-/** /proc counts in hundredths of a second on every Linux that Node runs on. */
+/** Milliseconds per tick of /proc: a hundredth of a second on every Linux that Node.js supports. */
 const TICK = 10
 
-/** CPU time in milliseconds, up to now. */
+/** CPU times in milliseconds. */
 export interface CpuTimes {
-  /** Of the whole machine, what the hypervisor took from it included. */
+  /** Of the whole machine, including the time stolen by the hypervisor. */
   readonly machine: number
-  /** Of the processes that are measured. */
+  /** Of the measured processes. */
   readonly measured: number
-  /** Of children of this process that have ended: the load generator. */
+  /** Of children of this process that exited: the load generator. */
   readonly generators: number
-  /** Milliseconds of a monotonic clock. */
+  /** Monotonic time in milliseconds. */
   readonly at: number
 }
 
-/** @param pids every process of what is measured */
+/** @param pids all processes of the measured server */
 export function cpuTimes(pids: readonly number[]): CpuTimes {
   const [, user, nice, system, , , irq, softirq, steal] = (readFileSync('/proc/stat', 'latin1').split('\n', 1)[0] ?? '')
     .split(/\s+/)
@@ -26,13 +26,13 @@ export function cpuTimes(pids: readonly number[]): CpuTimes {
   return { machine, measured, generators: childrenCpu(), at: performance.now() }
 }
 
-/** How much of the machine was taken by neither the measured nor the generator, from 0 to 1. */
+/** Returns the share of the machine that other processes used, from 0 to 1. */
 export function othersShare(from: CpuTimes, to: CpuTimes): number {
   const others = to.machine - from.machine - (to.measured - from.measured) - (to.generators - from.generators)
   return Math.max(0, others / ((to.at - from.at) * os.availableParallelism()))
 }
 
-/** Nanoseconds are counted for each thread; the sum over a process in /proc/<pid>/stat is rounded to ticks. */
+/** Adds up the threads, which are counted in nanoseconds; /proc/<pid>/stat is rounded to ticks. */
 function cpuOf(pid: number): number {
   let nanoseconds = 0
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
@@ -43,7 +43,7 @@ function cpuOf(pid: number): number {
 
 function childrenCpu(): number {
   const fields = afterName(readFileSync('/proc/self/stat', 'latin1'))
-  // cutime and cstime, the 16th and 17th field; the name, which may hold blanks, is the 2nd.
+  // cutime and cstime are fields 16 and 17. Field 2, the name, may contain spaces.
   return (Number(fields[13]) + Number(fields[14])) * TICK
 }
 
@@ -51,7 +51,7 @@ function afterName(stat: string): string[] {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
-/** The process and all below it. */
+/** Returns the process and all its descendants. */
 export function processTree(root: number): number[] {
   const found = [root]
   for (const pid of found) {
@@ -66,9 +66,9 @@ export function processTree(root: number): number[] {
 /** Memory of one process in MiB (2^20 bytes). */
 export interface Memory {
   readonly rss: number
-  /** RSS in which a page that n processes share counts 1/n. */
+  /** RSS in which a page that n processes share counts as 1/n. */
   readonly pss: number
-  /** What no other process shares. */
+  /** Pages that are not shared. */
   readonly uss: number
 }
 

@@ -6,22 +6,22 @@ import { type Generator, type Load, MODES, type Mode } from './load.ts'
 import { cpuTimes, type Memory, memoryOf, othersShare } from './machine.ts'
 import type { ServedApp } from './served-app.ts'
 
-/** The compiler needs some 100,000 requests until it has done its best. */
+/** The JIT compiler needs about 100,000 requests to reach its final code. */
 const WARM_UP_SECONDS = 4
-/** After a start and after load, until memory is looked at. */
+/** Milliseconds after a start and after load before memory is read. */
 const SETTLE = 3_000
 
 export interface Sample extends Load {
   readonly app: AppName
   readonly contender: string
   readonly mode: Mode
-  /** Counts on over the sittings. */
+  /** Index across all sessions. */
   readonly round: number
-  /** For the baseline: whom it was measured beside, one right after the other. */
+  /** The other contender of the pair; identifies the pair of a baseline sample. */
   readonly beside: string
-  /** CPU time of all processes of the server, by request answered. */
+  /** CPU time of all processes of the server per response. */
   readonly cpuMicroseconds: number
-  /** Share of the machine that went to anybody else, from 0 to 1. */
+  /** Share of the machine that other processes used, from 0 to 1. */
   readonly others: number
 }
 
@@ -38,17 +38,19 @@ export interface Measured {
 }
 
 export interface Plan {
-  readonly sittings: number
-  /** Rounds in each sitting. */
+  readonly sessions: number
+  /** Rounds per session. */
   readonly rounds: number
   readonly seconds: number
 }
 
 /**
- * Measures each contender in a pair with a baseline of its own, and nobody else on the machine: one is asked for `seconds` right after the other, because the speed of
- * a shared machine changes by tens of percent within seconds, and in every other round the baseline comes second. Both have had the same from their start: of two
- * equal servers the one that is asked more often comes out faster, by its compiled code, its heap and the caches. In each sitting both are started anew, because one process may
- * be luckier than the next.
+ * Measures each contender in a pair with its own baseline, while no other contender runs.
+ *
+ * The two alternate every `seconds`, because the speed of a shared machine changes by tens of
+ * percent within seconds, and the order alternates between rounds. Both receive equal load from
+ * their start: of two identical servers, the one with more requests becomes faster (compiled code,
+ * heap, caches). Each session restarts both, because one process can be faster than the next.
  */
 export async function measure(
   app: AppName,
@@ -59,19 +61,19 @@ export async function measure(
 ): Promise<Measured> {
   const measured: Measured = { samples: [], memory: [] }
   const baseline = contenders.find(({ name }) => name === BASELINE)
-  if (baseline === undefined) throw new Error(`${BASELINE} must take part`)
+  if (baseline === undefined) throw new Error(`the baseline ${BASELINE} is missing`)
   const others = contenders.filter((one) => one !== baseline)
-  for (let sitting = 0; sitting < plan.sittings; sitting++) {
-    for (const other of rotate(others, sitting)) {
-      await measurePair(baseline, other, sitting)
-      process.stderr.write(`bench: ${app}, sitting ${sitting + 1} of ${plan.sittings}: ${other.title}\n`)
+  for (let session = 0; session < plan.sessions; session++) {
+    for (const other of rotate(others, session)) {
+      await measurePair(baseline, other, session)
+      process.stderr.write(`bench: ${app}, session ${session + 1} of ${plan.sessions}: ${other.title}\n`)
     }
   }
   return measured
 
-  async function measurePair(bare: Contender, other: Contender, sitting: number): Promise<void> {
-    const order = sitting % 2 === 0 ? [bare, other] : [other, bare]
-    const running = await startAll(app, order, join(directory, `${app}-${sitting}-${other.name}`))
+  async function measurePair(bare: Contender, other: Contender, session: number): Promise<void> {
+    const order = session % 2 === 0 ? [bare, other] : [other, bare]
+    const running = await startAll(app, order, join(directory, `${app}-${session}-${other.name}`))
     const recordMemory = (when: MemorySample['when']): void => {
       for (const [contender, served] of running) {
         for (const pid of served.workers) {
@@ -89,7 +91,7 @@ export async function measure(
         for (const mode of MODES) {
           for (const [contender, served] of rotate(running, round)) {
             const taken = await sample(served, mode)
-            const count = sitting * plan.rounds + round
+            const count = session * plan.rounds + round
             measured.samples.push({ app, contender: contender.name, beside: other.name, mode, round: count, ...taken })
           }
         }

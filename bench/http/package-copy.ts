@@ -2,14 +2,15 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
-const LIMIT = 180_000
+const TIMEOUT = 180_000
 
 /**
- * Lays out in `target` what `npm pack` would give a user (bin, compiled dist, package.json), with the dependencies of the
- * checkout. A checkout itself runs its TypeScript sources, and what is measured must be what users get.
+ * Copies the files that `npm pack` includes (bin, compiled dist, package.json) to `target`, with
+ * the dependencies of the checkout. A checkout itself runs its TypeScript sources; users run the
+ * package.
  *
- * @returns path of `bin/punctual.js`
- * @throws Error when the checkout does not compile
+ * @returns the path of `bin/punctual.js`
+ * @throws Error if the checkout does not compile
  */
 export function copyPackage(checkout: string, target: string): string {
   mkdirSync(target, { recursive: true })
@@ -17,7 +18,7 @@ export function copyPackage(checkout: string, target: string): string {
   symlinkSync(join(checkout, 'node_modules'), join(target, 'node_modules'))
   const compiler = join(checkout, 'node_modules/.bin/tsc')
   const args = ['-p', join(checkout, 'tsconfig.build.json'), '--outDir', join(target, 'dist')]
-  const { stdout, status } = spawnSync(compiler, args, { cwd: checkout, encoding: 'utf8', timeout: LIMIT })
+  const { stdout, status } = spawnSync(compiler, args, { cwd: checkout, encoding: 'utf8', timeout: TIMEOUT })
   if (!existsSync(join(target, 'dist/cli/main.js'))) throw new Error(`${checkout} does not compile:\n${stdout}`)
   if (status !== 0) console.error(`bench: ${checkout} compiles with errors:\n${stdout}`)
   return join(target, 'bin/punctual.js')

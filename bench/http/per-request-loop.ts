@@ -1,7 +1,9 @@
-// One side of `bench per-request`: node per-request-loop.ts <bare|hooked> <keep-alive|close> <seconds>. Prints nanoseconds by request.
+// Part of `bench -- per-request`: node per-request-loop.ts <bare|hooked> <keep-alive|close>
+// <seconds> Prints the CPU time per request in nanoseconds.
 //
-// The requests come over streams within this process, so that what is measured is JavaScript: Node's parser, its response, the
-// handler, and the hooks around them. System calls, which cost several times as much, are the same for both sides.
+// Requests arrive over streams within this process, so that only JavaScript is measured: the parser
+// and the response of Node.js, the handler, and the hooks. System calls cost several times as much,
+// and are the same on both sides.
 import http from 'node:http'
 import net from 'node:net'
 import { Traffic } from '../../src/http/traffic.ts'
@@ -24,7 +26,10 @@ const server = http.createServer((_request, response) => {
   response.end(body)
 })
 
-/** The server's end of a connection: a socket without a kernel behind it. Each answer, written in one piece, asks for the next request. */
+/**
+ * The server side of a connection, without the kernel. Each response, written in one chunk,
+ * triggers the next request.
+ */
 class Wire extends net.Socket {
   override _read(): void {}
 
@@ -36,7 +41,7 @@ class Wire extends net.Socket {
 
   override _final(done: () => void): void {
     done()
-    // What a client does that has its answer.
+    // Like a client that has its response.
     this.push(null)
     setImmediate(connect)
   }
@@ -50,22 +55,23 @@ function connect(): void {
   wire.push(request)
 }
 
-// Several at once, as under load: a turn of the loop serves them all.
+// Several connections, as under load: one turn of the event loop serves all of them.
 for (let index = 0; index < 16; index++) connect()
 
-/** CPU time, because somebody else may use the machine too. */
+/** CPU time, because other processes may use the machine. */
 function cpuNanoseconds(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) * 1_000
 }
 
+/** Milliseconds. */
 const WINDOW = 250
-// The first second is for the compiler.
+// The first second warms up the compiler.
 let windows = -1_000 / WINDOW
 let least = Number.POSITIVE_INFINITY
 let from = 0
 
-// Of many short looks the least is what it costs while nobody else has the caches.
+// The minimum of many short windows is the cost while no other process evicts the CPU caches.
 setInterval(() => {
   const now = cpuNanoseconds()
   if (windows++ > 0) least = Math.min(least, (now - from) / count)

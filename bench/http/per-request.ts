@@ -9,7 +9,10 @@ import { MODES, type Mode } from './load.ts'
 const LOOP = join(import.meta.dirname, 'per-request-loop.ts')
 const ROUNDS_TO_RECORD = 9
 
-/** What the hooks add to a request, in microseconds of one core. Each figure is from a process of its own, and the sides take turns. */
+/**
+ * Measures the CPU time that the hooks add to a request, in microseconds. Each figure comes from
+ * its own process, and the sides take turns.
+ */
 export async function benchPerRequest({ rounds, seconds, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
     const figures = MODES.map((mode) => ({
@@ -26,7 +29,7 @@ export async function benchPerRequest({ rounds, seconds, compare }: BenchOptions
     const bare: number[] = []
     const hooked: number[] = []
     for (let round = 0; round < rounds; round++) {
-      // Who goes first changes, as the machine may warm up or slow down meanwhile.
+      // The order alternates because the machine may warm up or slow down.
       const sides = [
         () => bare.push(microseconds('bare', mode, seconds)),
         () => hooked.push(microseconds('hooked', mode, seconds)),
@@ -39,7 +42,7 @@ export async function benchPerRequest({ rounds, seconds, compare }: BenchOptions
   const text = markdownTable(['Requests', 'Bare (µs)', 'With hooks (µs)', 'Added (µs)'], rows)
   console.log(`${text}\n`)
   if (rounds < ROUNDS_TO_RECORD) {
-    console.log(`not written down: that takes at least ${ROUNDS_TO_RECORD} rounds`)
+    console.log(`not saved: at least ${ROUNDS_TO_RECORD} rounds are required`)
     return
   }
   writeFigures('per-request', text)

@@ -7,18 +7,18 @@ import { MODES } from './load.ts'
 const MODE_TITLES = { 'keep-alive': 'with keep-alive', close: 'without keep-alive' } as const
 const APP_TITLES = { plain: 'Plain `node:http`', fastify: 'Fastify' } as const
 
-/** The result as Markdown tables, for the terminal and for the page alike. */
+/** Formats the result as Markdown, for the terminal and for docs/benchmarks.md. */
 export function report(result: HttpResult, contenders: readonly Contender[]): string {
   const titles = new Map(contenders.map(({ name, title }) => [name, title]))
   const { machine, plan, noise } = result
-  const rounds = plan.sittings * plan.rounds
+  const rounds = plan.sessions * plan.rounds
   const parts = [
     `${result.at.slice(0, 10)}: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, Node ${machine.node}; ` +
-      `${result.generator}, ${result.connections} connections; ${rounds} rounds in ${plan.sittings} sittings, ${plan.seconds} s each. ` +
+      `${result.generator}, ${result.connections} connections; ${rounds} rounds in ${plan.sessions} sessions, ${plan.seconds} s each. ` +
       `${Object.entries(result.versions)
         .map(([name, version]) => `${name} ${version}`)
         .join(', ')}. ` +
-      `Anybody else took ${percent(noise.median)} of the machine at the median, between ${percent(noise.least)} and ${percent(noise.most)}.`,
+      `Other processes used ${percent(noise.median)} of the machine (median; ${percent(noise.least)}–${percent(noise.most)}).`,
   ]
   for (const app of result.apps) {
     for (const mode of MODES) {
@@ -32,7 +32,7 @@ export function report(result: HttpResult, contenders: readonly Contender[]): st
         ])
       parts.push(
         `### ${APP_TITLES[app]}, ${MODE_TITLES[mode]}`,
-        markdownTable(['Server', 'Requests/s', 'p99 latency', 'CPU by request'], rows),
+        markdownTable(['Server', 'Requests/s', 'p99 latency', 'CPU per request'], rows),
       )
     }
   }

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { processTree } from './machine.ts'
 
-/** From the start of a server until both its workers answer. */
-const START_LIMIT = 60_000
-const STOP_LIMIT = 15_000
+/** Milliseconds from the start of a server until both workers respond. */
+const START_TIMEOUT = 60_000
+const STOP_TIMEOUT = 15_000
 export const WORKERS = 2
 
 export interface Command {
@@ -19,7 +19,7 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** An app that runs under one of the servers compared. */
+/** An app that runs under one of the compared servers. */
 export class ServedApp {
   readonly url: string
   readonly #child: ChildProcess
@@ -28,9 +28,10 @@ export class ServedApp {
   #workers: readonly number[] = []
 
   /**
-   * Starts it, with its output in a file of `directory`, and waits until both workers have answered.
+   * Starts the server with its output in a file in `directory`, and waits until both workers
+   * respond.
    *
-   * @throws Error when it does not come up within a minute; with what it printed
+   * @throws Error with the output of the server if it does not start within a minute
    */
   static async start(name: string, command: Command, port: number, directory: string): Promise<ServedApp> {
     const app = new ServedApp(command, port, join(directory, `${name}.log`))
@@ -50,10 +51,11 @@ export class ServedApp {
     const log = openSync(logFile, 'a')
     this.#child = spawn(program, args, {
       cwd,
-      // Nothing of ours or of npm's: a server may well read its environment.
+      // Without the variables of npm and of this process, because a server may read its
+      // environment.
       env: { PATH: process.env.PATH, HOME: process.env.HOME, NODE_ENV: 'production', PORT: String(port), ...env },
       stdio: ['ignore', log, log],
-      // A process group of its own, so that nothing of it can be left behind.
+      // Its own process group, so that all of its processes can be killed.
       detached: true,
     })
     closeSync(log)
@@ -61,25 +63,25 @@ export class ServedApp {
     process.on('exit', this.#killGroup)
   }
 
-  /** Pids of its workers; one for both where they are threads of one process. */
+  /** Pids of the workers; a single pid if both are threads of one process. */
   get workers(): readonly number[] {
     return this.#workers
   }
 
-  /** Pids of everything it consists of. */
+  /** Pids of all processes of the server. */
   get processes(): readonly number[] {
     return processTree(this.#child.pid as number)
   }
 
-  /** @throws Error unless it answers as the app does */
+  /** @throws Error unless the response is that of the app */
   async check(): Promise<void> {
     const { status, body } = await get(this.url)
-    if (status !== 200 || body !== '{"hello":"world"}') throw new Error(`${this.url} answered ${status} ${body}`)
+    if (status !== 200 || body !== '{"hello":"world"}') throw new Error(`${this.url} returned ${status} ${body}`)
   }
 
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM')
-    await Promise.race([this.#exited, sleep(STOP_LIMIT, undefined, { ref: false })])
+    await Promise.race([this.#exited, sleep(STOP_TIMEOUT, undefined, { ref: false })])
     this.#killGroup()
     process.off('exit', this.#killGroup)
     await this.#exited
@@ -95,17 +97,17 @@ export class ServedApp {
 
   async #findWorkers(): Promise<readonly number[]> {
     const seen = new Set<string>()
-    for (const end = performance.now() + START_LIMIT; performance.now() < end; await sleep(100)) {
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error('it has ended')
-      // Many at once: one worker alone would take them all if they came one by one.
+    for (const end = performance.now() + START_TIMEOUT; performance.now() < end; await sleep(100)) {
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error('the server exited')
+      // Concurrent requests, because one worker could take all of a sequence.
       const answers = await Promise.allSettled(Array.from({ length: 32 }, () => get(`${this.url}who`)))
       for (const answer of answers) {
         if (answer.status === 'fulfilled' && answer.value.status === 200) seen.add(answer.value.body)
       }
       if (seen.size === WORKERS) return [...new Set([...seen].map((who) => Number(who.split(':')[0])))]
-      if (seen.size > WORKERS) throw new Error(`more than ${WORKERS} workers answered: ${[...seen].join(' ')}`)
+      if (seen.size > WORKERS) throw new Error(`more than ${WORKERS} workers responded: ${[...seen].join(' ')}`)
     }
-    throw new Error(`after ${START_LIMIT / 1_000} s ${seen.size} of ${WORKERS} workers had answered`)
+    throw new Error(`${seen.size} of ${WORKERS} workers responded within ${START_TIMEOUT / 1_000} s`)
   }
 }
 
@@ -119,12 +121,12 @@ function get(url: string): Promise<{ status: number; body: string }> {
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
       response.on('error', reject)
     })
-    request.on('timeout', () => request.destroy(new Error('no answer within 5 s')))
+    request.on('timeout', () => request.destroy(new Error('no response within 5 s')))
     request.on('error', reject)
   })
 }
 
-/** A port that nothing listens on now. */
+/** Returns a free port. */
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

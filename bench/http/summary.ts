@@ -4,21 +4,21 @@ import type { Mode } from './load.ts'
 import type { Memory } from './machine.ts'
 import type { Measured, MemorySample, Sample } from './measure.ts'
 
-/** One contender with one app in one mode, against the baseline right beside it. */
+/** One contender with one app in one mode, compared with the baseline of its pair. */
 export interface Standing {
   readonly app: AppName
   readonly mode: Mode
   readonly contender: string
   readonly requestsRatio: Spread
   readonly p99Ratio: Spread
-  /** CPU time by request. */
+  /** CPU time per request. */
   readonly cpuRatio: Spread
   readonly requestsPerSecond: Spread
   readonly p99Ms: Spread
   readonly cpuMicroseconds: Spread
 }
 
-/** Medians over the workers of all sittings, in MiB, and what they are above the baseline's. */
+/** Medians over the workers of all sessions, in MiB, and their difference from the baseline. */
 export interface MemoryStanding {
   readonly app: AppName
   readonly contender: string
@@ -78,7 +78,9 @@ export function memoryStandings({ memory }: Measured): readonly MemoryStanding[]
   })
 }
 
-/** How much of the machine others took while we measured, from 0 to 1. */
+/**
+ * Returns the share of the machine that other processes used during the measurements, from 0 to 1.
+ */
 export function noise({ samples }: Measured): Spread {
   return spreadOf(samples.map(({ others }) => others))
 }

@@ -1,4 +1,5 @@
-// One side of `bench queries`: node queries-loop.ts <mode> <counted|bare> <seconds>. Prints nanoseconds of CPU by query.
+// Part of `bench -- queries`: node queries-loop.ts <mode> <counted|bare> <seconds>
+// Prints the CPU time per query in nanoseconds.
 
 import { countQuery } from '../../src/query-insight/count-query.ts'
 import type { RequestQueries } from '../../src/query-insight/request-queries.ts'
@@ -7,14 +8,14 @@ import { currentParent, WaitScope } from '../../src/resilience/wait-scope.ts'
 
 const [mode = '', side = '', seconds] = process.argv.slice(2)
 
-/** What is used of a request. */
+/** The part of a request that is used. */
 class Request extends WaitScope {
   queries: RequestQueries | null = null
   readonly maxQueriesPerRequest = null
   readonly ended = false
 }
 
-/** How many queries a request runs, and which is the n-th of them. */
+/** The number of queries per request, and the text of the n-th query. */
 const MODES: Readonly<Record<string, { readonly queries: number; text(n: number): string }>> = {
   request: { queries: 10, text: (n) => TEXTS[n] as string },
   built: { queries: 10, text: (n) => `select * from table_${n} where id = $1 and tenant = $2 and deleted_at is null` },
@@ -27,22 +28,23 @@ const TEXTS = Array.from(
 )
 const VALUES = Array.from({ length: 100 }, (_, n) => [n, 'tenant'])
 const REQUESTS = 100
-/** The clock is read for each query anyway, by the wait that it is. */
+/** Constant, because the wait around a query reads the clock anyway. */
 const NOW = monotonicNow()
 let unique = 0
 let seen = 0
 
 const chosen = MODES[mode]
-if (chosen === undefined) throw new Error(`no mode "${mode}"`)
+if (chosen === undefined) throw new Error(`unknown mode "${mode}"`)
 const { queries, text } = chosen
 const isCounted = side === 'counted'
 
 function ask(): void {
   for (let n = 0; n < queries; n++) {
     const sql = text(n)
-    // What the driver does with each text, counted or not: one that was just put together is made one piece by it.
+    // The driver does this with each text, counted or not: it flattens a text that was
+    // concatenated.
     seen += Buffer.byteLength(sql)
-    // What a wait does that begins, counted or not: it looks for the request it is part of.
+    // Every wait does this, counted or not: it looks up its request.
     const { home } = currentParent()
     seen += home === null ? 1 : 0
     if (isCounted) countQuery(sql, VALUES[n], 'main', true, NOW, home)?.ended(1, false, NOW, NOW)
@@ -57,7 +59,7 @@ function batch(): void {
   }
 }
 
-/** CPU time, because somebody else may use the machine too. */
+/** CPU time, because other processes may use the machine. */
 function cpuNanoseconds(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) * 1_000
@@ -70,13 +72,13 @@ async function measure(length: number): Promise<number> {
   while (performance.now() < end) {
     batch()
     count += REQUESTS * queries
-    // What is told of a request is told in turns of its own.
+    // Summaries of requests are written in separate turns of the event loop.
     await new Promise((resolve) => setImmediate(resolve))
   }
   return (cpuNanoseconds() - from) / count
 }
 
-// The first stretch is for the compiler.
+// Warms up the compiler.
 await measure(0.5)
 console.log(await measure(Number(seconds)))
 process.exit(seen < 0 ? 1 : 0)

@@ -9,12 +9,15 @@ const LOOP = join(import.meta.dirname, 'queries-loop.ts')
 const ROUNDS_TO_RECORD = 9
 const MODES: Readonly<Record<string, string>> = {
   request: 'Ten queries in a request',
-  repeated: 'One query, 100 times in a request; where from is looked at',
-  built: 'Ten queries, their texts put together anew each time',
-  literals: 'Ten queries with values written into them: no text comes twice',
+  repeated: 'One query, 100 times in a request, with its caller recorded',
+  built: 'Ten queries, with texts concatenated on every call',
+  literals: 'Ten queries with literal values, every text different',
 }
 
-/** What counting costs a query: the same loop with and without, by turns, each in a process of its own. */
+/**
+ * Measures the cost of counting a query: the same loop with and without it, in turns, each in its
+ * own process.
+ */
 export async function benchQueries({ rounds, seconds }: BenchOptions): Promise<void> {
   const { cpu, cores, kernel, node } = describeMachine()
   const rows = Object.entries(MODES).map(([mode, title]) => {
@@ -25,12 +28,12 @@ export async function benchQueries({ rounds, seconds }: BenchOptions): Promise<v
     return [title, formatSpread(spreadOf(costs), 0)]
   })
   const text = [
-    `${cpu}, ${cores} cores, ${kernel}, Node ${node}; ${rounds} rounds of ${seconds} s. Nanoseconds of CPU that counting adds to a query, median (least–most).`,
+    `${cpu}, ${cores} cores, ${kernel}, Node ${node}; ${rounds} rounds of ${seconds} s. CPU time that counting adds to a query, in nanoseconds: median (minimum–maximum).`,
     markdownTable(['Queries', 'Added (ns)'], rows),
   ].join('\n\n')
   console.log(`${text}\n`)
   if (rounds < ROUNDS_TO_RECORD) {
-    console.log(`not written down: that takes at least ${ROUNDS_TO_RECORD} rounds`)
+    console.log(`not saved: at least ${ROUNDS_TO_RECORD} rounds are required`)
     return
   }
   writeFigures('queries', text)

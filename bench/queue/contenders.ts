@@ -13,53 +13,53 @@ export const EVENT: Readonly<Record<string, unknown>> = {
   agent: 'x'.repeat(138),
 }
 
-/** Where the others keep what they are given. */
+/** Connection strings of the servers that the other contenders use. */
 export interface Places {
   readonly postgres: string
   readonly redis: string
 }
 
-/** What is measured, in the process that measures it. */
+/** A contender, started in the process that measures it. */
 export interface Job {
-  /** Hands an event over. What it returns is awaited, unless it is undefined. */
+  /** Pushes an event. The caller awaits the result unless it is undefined. */
   push(): Promise<unknown> | undefined
-  /** How much waits to be handled here; none of the others keeps anything here. */
+  /** Items that wait in this process; always 0 for the other contenders. */
   depth(): number
   close(): Promise<unknown>
 }
 
 export interface Contender {
   readonly title: string
-  /** The package it is in; null for ours. */
+  /** Its npm package; null for Punctual. */
   readonly module: string | null
   make(places: Places): Promise<Job>
 }
 
+/** The keys are stable: `--compare` passes them to an older checkout. */
 export const CONTENDERS: Readonly<Record<string, Contender>> = {
-  defer: { title: '`durableQueue`', module: null, make: async () => deferred('process') },
-  'defer-disk': { title: '`durableQueue`, `durability: disk`', module: null, make: async () => deferred('disk') },
+  defer: { title: '`durableQueue`', module: null, make: async () => punctual('process') },
+  'defer-disk': { title: '`durableQueue`, `durability: disk`', module: null, make: async () => punctual('disk') },
   bullmq: { title: 'BullMQ `add`', module: 'bullmq', make: bullmq },
   graphile: { title: 'graphile-worker `addJob`', module: 'graphile-worker', make: graphile },
   'pg-boss': { title: 'pg-boss `send`', module: 'pg-boss', make: pgBoss },
-  insert: { title: 'an insert, by `pg`', module: 'pg', make: insert },
+  insert: { title: '`INSERT` with `pg`', module: 'pg', make: insert },
 }
 
-/** More than is made, so that nothing is dropped. */
-const MOST_ITEMS = 5_000_000
+/** More than a run pushes, so that no item is dropped. */
+const MAX_ITEMS = 5_000_000
 
-function deferred(durability: Durability): Job {
+function punctual(durability: Durability): Job {
   const stateDir = mkdtempSync(join(tmpdir(), 'punctual-bench-'))
   const queue = durableQueue('bench', () => {}, {
     stateDir,
     durability,
-    maxItems: MOST_ITEMS,
+    maxItems: MAX_ITEMS,
     maxBytes: '4GiB',
     onEvent: ({ message }) => console.error(message),
   })
   return {
     push: () => {
-      if (queue.push(EVENT) !== 'persisted')
-        throw new Error('an event was not persisted, so the figure would mean something else')
+      if (queue.push(EVENT) !== 'persisted') throw new Error('an event was not persisted; the figure would be wrong')
       return undefined
     },
     depth: () => queue.stats().depth,
@@ -70,7 +70,7 @@ function deferred(durability: Durability): Job {
   }
 }
 
-// Structural types of the others: they are installed for the benches only.
+// The types are structural because the packages are installed for the benches only.
 async function load<Module>(name: string): Promise<Module> {
   return (await import(name)) as Module
 }

@@ -1,5 +1,5 @@
 // Part of `bench -- queue`: node drain-loop.ts <items> <connection string>
-// Pushes this many events, inserts them into PostgreSQL, and measures the event loop meanwhile.
+// Pushes that many events, and measures the event loop while they are inserted into PostgreSQL.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,19 +9,21 @@ import { durableQueue } from '../../src/queue/durable-queue.ts'
 import { EVENT } from './contenders.ts'
 
 export interface Drained {
-  /** Items a second. */
+  /** Items per second. */
   readonly rate: number
-  /** How late timers were, in milliseconds. */
+  /** How late timers fired, in milliseconds. */
   readonly delay: { readonly p99: number; readonly worst: number }
-  /** Most CPU time of this thread between two turns, in milliseconds. */
+  /** Most CPU time that this thread used between two timers, in milliseconds. */
   readonly own: number
-  /** Rows in the table, and how many items they are of. */
+  /** Rows in the table. */
   readonly rows: number
+  /** Distinct items in the table. */
   readonly ids: number
 }
 
 const BURST = 1_000
-const PROBE = 1
+/** Milliseconds. */
+const PROBE_INTERVAL = 1
 
 const [count = '', url = ''] = process.argv.slice(2)
 const items = Number(count)
@@ -63,14 +65,14 @@ let cpu = process.threadCpuUsage()
 const probe = setInterval(() => {
   const now = performance.now()
   const used = process.threadCpuUsage(cpu)
-  late.push(Math.max(0, now - lookedAt - PROBE))
+  late.push(Math.max(0, now - lookedAt - PROBE_INTERVAL))
   own = Math.max(own, (used.user + used.system) / 1_000)
   lookedAt = now
   cpu = process.threadCpuUsage()
-}, PROBE)
+}, PROBE_INTERVAL)
 const from = performance.now()
 isOpen = true
-while (!(await queue.flush('1m'))) console.error(`${queue.stats().depth} are left`)
+while (!(await queue.flush('1m'))) console.error(`${queue.stats().depth} items remain`)
 const took = performance.now() - from
 clearInterval(probe)
 await queue.close()

@@ -2,33 +2,33 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { CONTENDERS, type Job, type Places } from './contenders.ts'
 
-/** Microseconds, and pushes a second. */
+/** Durations in microseconds, and pushes per second. */
 export interface Pushes {
   readonly median: number
   readonly p99: number
   readonly rate: number
-  /** CPU of the thread for each push, while the rate was measured, without the servers. */
+  /** CPU time of the thread per push while the rate is measured, without the servers. */
   readonly cpu: number
 }
 
-const MOST_SAMPLES = 2_000_000
+const MAX_SAMPLES = 2_000_000
 /** Pushes between two turns of the event loop. */
 const BURST = 100
-/** Those who answer over a network are given so many at a time when their rate is measured. */
-const AT_ONCE = 50
+/** Concurrent pushes to a contender that uses a network, while its rate is measured. */
+const CONCURRENCY = 50
 
 const [name = '', seconds = '1', places = ''] = process.argv.slice(2)
 const length = Number(seconds) * 1_000
 const contender = CONTENDERS[name]
-if (contender === undefined) throw new Error(`no contender "${name}"`)
+if (contender === undefined) throw new Error(`unknown contender "${name}"`)
 const job = await contender.make(JSON.parse(places) as Places)
-const isOurs = contender.module === null
+const isPunctual = contender.module === null
 
-// The first stretch is for the compiler.
-await time(job, 500)
-const samples = (await time(job, length)).sort()
+// Warms up the compiler.
+await timePushes(job, 500)
+const samples = (await timePushes(job, length)).sort()
 const from = process.threadCpuUsage()
-const { rate, count } = isOurs ? await rateOfBursts(job) : await rateOfMany(job)
+const { rate, count } = isPunctual ? await rateOfBursts(job) : await rateOfMany(job)
 const at = (share: number): number => (samples[Math.floor(samples.length * share)] ?? 0) * 1_000
 const { user, system } = process.threadCpuUsage(from)
 const pushes: Pushes = { median: at(0.5), p99: at(0.99), rate, cpu: (user + system) / count }
@@ -36,20 +36,20 @@ console.log(JSON.stringify(pushes))
 await job.close()
 process.exit()
 
-/** Each push by itself, in milliseconds. */
-async function time({ push, depth }: Job, duration: number): Promise<Float64Array> {
-  const times = new Float64Array(MOST_SAMPLES)
+/** Measures the duration of each push, in milliseconds. */
+async function timePushes({ push, depth }: Job, duration: number): Promise<Float64Array> {
+  const times = new Float64Array(MAX_SAMPLES)
   const end = performance.now() + duration
   let count = 0
-  while (performance.now() < end && count < MOST_SAMPLES) {
-    for (let index = 0; index < BURST && count < MOST_SAMPLES; index++) {
-      const begun = performance.now()
+  while (performance.now() < end && count < MAX_SAMPLES) {
+    for (let index = 0; index < BURST && count < MAX_SAMPLES; index++) {
+      const startedAt = performance.now()
       const answer = push()
       if (answer !== undefined) await answer
-      times[count++] = performance.now() - begun
+      times[count++] = performance.now() - startedAt
       if (answer !== undefined && performance.now() > end) break
     }
-    // As an app does that has other things to do: what was pushed is handled meanwhile.
+    // Like an app with other work: the pushed items are handled in the meantime.
     do await turn()
     while (depth() > 10_000)
   }
@@ -61,7 +61,7 @@ interface Rate {
   readonly count: number
 }
 
-/** One after the other, with a turn of the loop now and then, and nothing waited for. */
+/** Pushes in bursts, with a turn of the event loop after each, and awaits nothing. */
 async function rateOfBursts({ push }: Job): Promise<Rate> {
   const from = performance.now()
   let count = 0
@@ -77,7 +77,7 @@ async function rateOfMany({ push }: Job): Promise<Rate> {
   const from = performance.now()
   let count = 0
   await Promise.all(
-    Array.from({ length: AT_ONCE }, async () => {
+    Array.from({ length: CONCURRENCY }, async () => {
       while (performance.now() - from < length) {
         await push()
         count++

@@ -16,20 +16,23 @@ import type { Drained } from './drain-loop.ts'
 import type { Pushes } from './push-loop.ts'
 
 const ROUNDS_TO_RECORD = 5
-/** Bars: microseconds, and items a second. */
-const MOST_MEDIAN = 3
-const MOST_P99 = 10
-const LEAST_RATE = 300_000
-const LEAST_DRAINED = 20_000
-/** Milliseconds that the loop may be held up. */
-const MOST_DELAY = 20
-/** Of the last part. */
-const DRAIN = 200_000
-const DRAIN_LONG = 1_000_000
+/** Targets, in microseconds and items per second. */
+const MAX_MEDIAN = 3
+const MAX_P99 = 10
+const MIN_RATE = 300_000
+const MIN_DELIVERED = 20_000
+/** Most CPU time that the queue may use in one turn of the event loop, in milliseconds. */
+const MAX_OWN_CPU = 20
+/** Events to deliver. */
+const EVENTS = 200_000
+const EVENTS_LONG = 1_000_000
 
 const execute = promisify(execFile)
 
-/** Measures a push beside three job queues and an insert, then the loop delay while draining. */
+/**
+ * Compares a push with three job queues and an INSERT, then measures the loop delay during
+ * delivery.
+ */
 export async function benchQueue({ rounds, seconds, long, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
     const figure = (title: string, of: (pushes: Pushes) => number) => ({
@@ -41,7 +44,7 @@ export async function benchQueue({ rounds, seconds, long, compare }: BenchOption
     const figures = [
       figure('push, median (µs)', ({ median }) => median),
       figure('push, p99 (µs)', ({ p99 }) => p99),
-      figure('pushes a second (higher is better)', ({ rate }) => rate),
+      figure('pushes/s (higher is better)', ({ rate }) => rate),
     ]
     compareFigures(compare, figures, rounds)
     return
@@ -56,24 +59,24 @@ export async function benchQueue({ rounds, seconds, long, compare }: BenchOption
     const places: Places = { postgres: await guard.openPostgres(directory), redis: redis?.url ?? '' }
     const names = Object.keys(CONTENDERS).filter((name) => redis !== null || name !== 'bullmq')
     const pushes = await measurePushes(names, rounds, seconds, places)
-    const items = long ? DRAIN_LONG : DRAIN
+    const items = long ? EVENTS_LONG : EVENTS
     const drained: Drained[] = []
     for (let round = 0; round < (long ? 1 : 3); round++) {
       drained.push(await run<Drained>('drain-loop.ts', [String(items), places.postgres], 600_000))
     }
     const versions = names.flatMap((name) => CONTENDERS[name]?.module ?? []).map((name) => `${name} ${versionOf(name)}`)
     const text = [
-      `${cpu}, ${cores} cores, ${kernel}, Node ${node}, ${versions.join(', ')}; PostgreSQL and Redis beside them, the one durable, the other in memory alone; ${rounds} rounds of ${seconds} s.`,
-      '### Handing over an event of 200 bytes',
-      'Median and p99 of a call: one after the other, in microseconds, median of the rounds (least–most). The rate: for `durableQueue` in bursts of 100 with a turn of the event loop between them; for the others 50 at a time. CPU is that of the thread for each, while the rate is measured, without what the servers take.',
+      `${cpu}, ${cores} cores, ${kernel}, Node ${node}, ${versions.join(', ')}; PostgreSQL (durable) and Redis (in memory only) on the same machine; ${rounds} rounds of ${seconds} s.`,
+      '### Pushing an event of 200 bytes',
+      'Median and p99 are the duration of one call in sequence, in microseconds; each figure is the median of the rounds (minimum–maximum). The rate is measured in bursts of 100 with a turn of the event loop between them for `durableQueue`, and with 50 concurrent calls for the others. CPU is the CPU time of the thread per call while the rate is measured, without the time of the servers.',
       pushTable(pushes),
-      pushBars(pushes.get('defer') ?? []),
-      `### ${items.toLocaleString('en')} events on their way into PostgreSQL`,
+      pushTargets(pushes.get('defer') ?? []),
+      `### Delivering ${items.toLocaleString('en')} events to PostgreSQL`,
       formatDrained(items, drained),
     ].join('\n\n')
     console.log(`${text}\n`)
     if (rounds < ROUNDS_TO_RECORD || missing !== null) {
-      console.log(missing ?? `not written down: that takes at least ${ROUNDS_TO_RECORD} rounds`)
+      console.log(missing ?? `not saved: at least ${ROUNDS_TO_RECORD} rounds are required`)
       return
     }
     writeFigures('queue', text)
@@ -95,7 +98,7 @@ async function measurePushes(
 ): Promise<Samples> {
   const samples = new Map<string, Pushes[]>(names.map((name) => [name, []]))
   for (let round = 0; round < rounds; round++) {
-    // Who goes first changes, as the machine may warm up or slow down meanwhile.
+    // The order rotates because the machine may warm up or slow down.
     for (let turn = 0; turn < names.length; turn++) {
       const name = names[(turn + round) % names.length] as string
       const args = [name, String(seconds), JSON.stringify(places)]
@@ -125,16 +128,16 @@ function pushTable(samples: Samples): string {
       figure(({ cpu }) => cpu, 1),
     ]
   })
-  return markdownTable(['Handing over', 'Median (µs)', 'p99 (µs)', 'A second', 'CPU (µs)'], rows)
+  return markdownTable(['Call', 'Median (µs)', 'p99 (µs)', 'Calls/s', 'CPU (µs)'], rows)
 }
 
-function pushBars(pushes: readonly Pushes[]): string {
+function pushTargets(pushes: readonly Pushes[]): string {
   const median = spreadOf(pushes.map((each) => each.median)).median
   const p99 = spreadOf(pushes.map((each) => each.p99)).median
   const rate = spreadOf(pushes.map((each) => each.rate)).median
   return (
-    `Bars for \`durableQueue\`: at most ${MOST_MEDIAN} µs at the median (${median.toFixed(1)}: ${verdict(median <= MOST_MEDIAN)}) and ${MOST_P99} µs at p99 ` +
-    `(${p99.toFixed(1)}: ${verdict(p99 <= MOST_P99)}), at least ${LEAST_RATE.toLocaleString('en')} a second (${Math.round(rate).toLocaleString('en')}: ${verdict(rate >= LEAST_RATE)}).`
+    `Targets for \`durableQueue\`: median at most ${MAX_MEDIAN} µs (${median.toFixed(1)}: ${metOrMissed(median <= MAX_MEDIAN)}), p99 at most ${MAX_P99} µs ` +
+    `(${p99.toFixed(1)}: ${metOrMissed(p99 <= MAX_P99)}), at least ${MIN_RATE.toLocaleString('en')} calls per second (${Math.round(rate).toLocaleString('en')}: ${metOrMissed(rate >= MIN_RATE)}).`
   )
 }
 
@@ -150,15 +153,15 @@ function formatDrained(items: number, drained: readonly Drained[]): string {
   const own = Math.max(...drained.map((each) => each.own))
   const whole = drained.every(({ rows: stored, ids }) => stored === items && ids === items)
   return [
-    markdownTable(['Run', 'A second', 'Loop delay p99 (ms)', 'worst (ms)', 'worst of its own (ms of CPU)'], rows),
+    markdownTable(['Run', 'Events/s', 'Loop delay p99 (ms)', 'Loop delay max (ms)', 'Own CPU time max (ms)'], rows),
     '',
-    'A delay is how late a timer of 1 ms was; of its own is the most CPU time that the thread itself took between two of them. The rest of a delay is PostgreSQL and others taking the processor, or this thread waiting for the disk.',
+    'The loop delay is how late a timer of 1 ms fires. The own CPU time is the most CPU time that the thread uses between two timers. In the rest of a delay, PostgreSQL or another process has the processor, or the thread waits for the disk.',
     '',
-    `Bars: at least ${LEAST_DRAINED.toLocaleString('en')} a second (${Math.round(rate).toLocaleString('en')}: ${verdict(rate >= LEAST_DRAINED)}), no delay above ${MOST_DELAY} ms of CPU by the queue ` +
-      `(${own.toFixed(1)}: ${verdict(own <= MOST_DELAY)}), every event once in its table (${verdict(whole)}).`,
+    `Targets: at least ${MIN_DELIVERED.toLocaleString('en')} events per second (${Math.round(rate).toLocaleString('en')}: ${metOrMissed(rate >= MIN_DELIVERED)}), own CPU time at most ${MAX_OWN_CPU} ms ` +
+      `(${own.toFixed(1)}: ${metOrMissed(own <= MAX_OWN_CPU)}), every event exactly once in the table (${metOrMissed(whole)}).`,
   ].join('\n')
 }
 
-function verdict(isMet: boolean): string {
+function metOrMissed(isMet: boolean): string {
   return isMet ? 'met' : 'MISSED'
 }

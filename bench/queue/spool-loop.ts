@@ -1,5 +1,5 @@
 // Measures the spool: node spool-loop.ts [process|disk] [seconds]
-// Appends events of 200 bytes, and settles them in batches of 500, as a queue does.
+// Appends events of 200 bytes and settles them in batches of 500, like a queue.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ const EVENT = JSON.stringify({ kind: 'login', user: 4711, address: '192.0.2.17',
 const BATCH = 500
 /** Items between two turns of the event loop. */
 const BURST = 1_000
-const MOST_SAMPLES = 5_000_000
+const MAX_SAMPLES = 5_000_000
 
 const directory = mkdtempSync(join(tmpdir(), 'punctual-spool-'))
 let degraded = 0
@@ -39,10 +39,10 @@ async function measure(length: number, samples: Float64Array | null): Promise<{ 
   const from = performance.now()
   while (performance.now() - from < length) {
     for (let index = 0; index < BURST; index++) {
-      const begun = samples === null ? 0 : performance.now()
+      const startedAt = samples === null ? 0 : performance.now()
       const now = monotonicNow()
       const place = spool.append(splitUlid(now), EVENT, now)
-      if (samples !== null && count < MOST_SAMPLES) samples[count] = performance.now() - begun
+      if (samples !== null && count < MAX_SAMPLES) samples[count] = performance.now() - startedAt
       if (place === null) refused++
       else places.push(place)
       count++
@@ -52,19 +52,19 @@ async function measure(length: number, samples: Float64Array | null): Promise<{ 
   }
   const rate = (count / (performance.now() - from)) * 1_000
   spool.settle(places)
-  if (refused > 0) console.log(`${refused} of ${count} refused`)
+  if (refused > 0) console.log(`${refused} of ${count} appends refused`)
   return { rate, count }
 }
 
-// The first stretch is for the compiler.
+// Warms up the compiler.
 await measure(500, null)
 const sustained = await measure(Number(seconds) * 1_000, null)
-const samples = new Float64Array(MOST_SAMPLES)
+const samples = new Float64Array(MAX_SAMPLES)
 const { count } = await measure(Number(seconds) * 1_000, samples)
-const sorted = samples.subarray(0, Math.min(count, MOST_SAMPLES)).sort()
+const sorted = samples.subarray(0, Math.min(count, MAX_SAMPLES)).sort()
 const at = (share: number): string => `${((sorted[Math.floor(sorted.length * share)] ?? 0) * 1_000).toFixed(2)} us`
-console.log(`append of ${EVENT.length} bytes with its id, durability ${durability}`)
-console.log(`median ${at(0.5)}, p99 ${at(0.99)}, p99.9 ${at(0.999)}, worst ${at(0.9999999)}`)
-console.log(`${Math.round(sustained.rate)} a second, rotation and settling included; ${degraded} times degraded`)
+console.log(`append of ${EVENT.length} bytes and an id, durability ${durability}`)
+console.log(`median ${at(0.5)}, p99 ${at(0.99)}, p99.9 ${at(0.999)}, max ${at(0.9999999)}`)
+console.log(`${Math.round(sustained.rate)} appends/s, including rotation and settling; degraded ${degraded} times`)
 await spool.close()
 rmSync(directory, { recursive: true, force: true })

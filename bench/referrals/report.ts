@@ -2,7 +2,7 @@ import { markdownTable } from '../figures.ts'
 import type { BothSides, Case } from './cases.ts'
 import type { Figures } from './measure.ts'
 
-/** The incident's bars: this share less, at least. */
+/** Targets of the incident: reductions of at least this share. */
 const FEWER_QUERIES = 0.9
 const LOWER_TIME = 0.8
 
@@ -25,32 +25,32 @@ export function formatPages(results: ReadonlyMap<Case, BothSides<Figures>>): str
       name,
       String(before.requests),
       `${before.queries} → ${after.queries}`,
-      percent(less(before.queries, after.queries)),
+      percent(reduction(before.queries, after.queries)),
       `${figure(before.p50)} → ${figure(after.p50)}`,
-      percent(less(before.p50, after.p50)),
+      percent(reduction(before.p50, after.p50)),
       `${figure(before.p99)} → ${figure(after.p99)}`,
-      percent(less(before.p99, after.p99)),
+      percent(reduction(before.p99, after.p99)),
       `${figure(before.requestsPerSecond)} → ${figure(after.requestsPerSecond)}`,
     ]),
   )
 }
 
-/** The bars are for what the incident was about: pages of 50 and more rows. */
-export function formatBars(results: ReadonlyMap<Case, BothSides<Figures>>): string {
+/** The targets apply to the pages of the incident: 50 rows or more. */
+export function formatTargets(results: ReadonlyMap<Case, BothSides<Figures>>): string {
   const long = [...results].filter(([{ rows }]) => rows >= 50).map(([, sides]) => sides)
-  const bar = (what: string, share: number, of: (figures: Figures) => number): string => {
-    const least = Math.min(...long.map(({ before, after }) => less(of(before), of(after))))
-    return `${what}, at least ${percent(share)}: ${least >= share ? 'met' : 'NOT met'}, ${percent(least)} at the least`
+  const target = (what: string, share: number, of: (figures: Figures) => number): string => {
+    const least = Math.min(...long.map(({ before, after }) => reduction(of(before), of(after))))
+    return `at least ${percent(share)} ${what} (minimum ${percent(least)}: ${least >= share ? 'met' : 'MISSED'}`
   }
   return [
-    `Bars, for pages of 50 rows and more. ${bar('Fewer queries', FEWER_QUERIES, ({ queries }) => queries)}.`,
-    `${bar('Lower response time', LOWER_TIME, ({ p50 }) => p50)} (p50), ${percent(
-      Math.min(...long.map(({ before, after }) => less(before.p99, after.p99))),
-    )} (p99).`,
+    `Targets for pages of 50 rows or more: ${target('fewer queries', FEWER_QUERIES, ({ queries }) => queries)}),`,
+    `${target('lower response time', LOWER_TIME, ({ p50 }) => p50)} at p50; ${percent(
+      Math.min(...long.map(({ before, after }) => reduction(before.p99, after.p99))),
+    )} at p99).`,
   ].join(' ')
 }
 
-function less(before: number, after: number): number {
+function reduction(before: number, after: number): number {
   return 1 - after / before
 }
 

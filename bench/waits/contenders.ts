@@ -3,20 +3,23 @@ import { withTimeout } from '../../src/resilience/with-timeout.ts'
 
 interface Contender<Job> {
   readonly title: string
-  /** Makes what is measured, in the process that measures it. */
+  /** Creates the function to measure, in the process that measures it. */
   readonly make: () => Job | Promise<Job>
 }
 
-/** Each awaits the same work, which is done at once, for five seconds at most. */
+/**
+ * Each awaits the same work, which completes immediately, with a timeout of five seconds. The keys
+ * are stable: `--compare` passes them to an older checkout.
+ */
 export const WAITS: Readonly<Record<string, Contender<() => Promise<unknown>>>> = {
   within: { title: '`withTimeout`', make: () => () => withTimeout('bench', '5s', work) },
   race: { title: '`Promise.race` and `setTimeout`', make: () => raced },
   cooperative: { title: 'cockatiel, cooperative', make: () => policy('Cooperative') },
   aggressive: { title: 'cockatiel, aggressive', make: () => policy('Aggressive') },
-  bare: { title: 'no limit', make: () => work },
+  bare: { title: 'no timeout', make: () => work },
 }
 
-/** Each sets a timer for a wait of five seconds and cancels it, as a wait that ends well does. */
+/** Each sets a timer of five seconds and cancels it, like a wait that completes. */
 export const TIMERS: Readonly<Record<string, Contender<() => void>>> = {
   wheel: { title: '`TimerWheel`', make: wheelCycle },
   timeout: {
@@ -45,17 +48,20 @@ async function raced(): Promise<number> {
 
 type Strategy = 'Cooperative' | 'Aggressive'
 
-/** What is used of cockatiel. It is installed for the benches alone, so the compiler must not look for it. */
+/**
+ * The part of cockatiel that is used. It is installed only for the benches, so its types cannot be
+ * imported.
+ */
 interface Cockatiel {
   readonly TimeoutStrategy: Readonly<Record<Strategy, string>>
-  timeout(limit: number, strategy: string): { execute(job: () => Promise<number>): Promise<number> }
+  timeout(duration: number, strategy: string): { execute(job: () => Promise<number>): Promise<number> }
 }
 
 async function policy(strategy: Strategy): Promise<() => Promise<unknown>> {
   const name: string = 'cockatiel'
   const { timeout, TimeoutStrategy } = (await import(name)) as Cockatiel
-  const limited = timeout(5_000, TimeoutStrategy[strategy])
-  return () => limited.execute(work)
+  const bounded = timeout(5_000, TimeoutStrategy[strategy])
+  return () => bounded.execute(work)
 }
 
 class Entry extends WheelEntry {

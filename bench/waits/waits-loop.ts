@@ -1,16 +1,17 @@
-// One side of `bench waits`: node waits-loop.ts <alone|request|timer> <contender> <seconds>. Prints nanoseconds of CPU by wait.
+// Part of `bench -- waits`: node waits-loop.ts <alone|request|timer> <contender> <seconds>
+// Prints the CPU time per wait in nanoseconds.
 import { withDeadline } from '../../src/resilience/with-deadline.ts'
 import { TIMERS, WAITS } from './contenders.ts'
 
 const [mode = '', name = '', seconds] = process.argv.slice(2)
-/** Waits of one request; Punctual writes them into its list of waits. */
+/** Waits per request; Punctual records them in its list of waits. */
 const WAITS_OF_REQUEST = 10
-/** Between two looks at the clock. */
+/** Waits between two reads of the clock. */
 const BATCH = 1_000
 
 const batch = mode === 'timer' ? await timers() : await waits()
 
-/** CPU time, because somebody else may use the machine too. */
+/** CPU time, because other processes may use the machine. */
 function cpuNanoseconds(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) * 1_000
@@ -28,14 +29,14 @@ async function measure(length: number): Promise<number> {
 }
 
 async function timers(): Promise<() => void> {
-  const cycle = await made(TIMERS[name])
+  const cycle = await create(TIMERS[name])
   return () => {
     for (let index = 0; index < BATCH; index++) cycle()
   }
 }
 
 async function waits(): Promise<() => Promise<void>> {
-  const wait = await made(WAITS[name])
+  const wait = await create(WAITS[name])
   const some = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index++) await wait()
   }
@@ -47,12 +48,12 @@ async function waits(): Promise<() => Promise<void>> {
   }
 }
 
-function made<Job>(contender: { readonly make: () => Job | Promise<Job> } | undefined): Job | Promise<Job> {
-  if (contender === undefined) throw new Error(`no contender "${name}"`)
+function create<Job>(contender: { readonly make: () => Job | Promise<Job> } | undefined): Job | Promise<Job> {
+  if (contender === undefined) throw new Error(`unknown contender "${name}"`)
   return contender.make()
 }
 
-// The first stretch is for the compiler.
+// Warms up the compiler.
 await measure(0.5)
 console.log(await measure(Number(seconds)))
 process.exit()

@@ -11,11 +11,14 @@ import { TIMERS, WAITS } from './contenders.ts'
 const LOOP = join(import.meta.dirname, 'waits-loop.ts')
 const ROUNDS_TO_RECORD = 9
 const MODES = {
-  alone: 'Outside of requests',
-  request: 'Ten waits in a request, with AsyncLocalStorage and waits',
+  alone: 'Outside a request',
+  request: 'Ten waits in a request, with AsyncLocalStorage and the list of waits',
 } as const
 
-/** What a wait with a limit costs beside no limit, `Promise.race` and cockatiel. Each figure is from a process of its own; contenders take turns. */
+/**
+ * Compares `withTimeout` with no timeout, `Promise.race` and cockatiel. Each figure comes from its
+ * own process; the contenders take turns.
+ */
 export async function benchWaits({ rounds, seconds, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
     const read = Number
@@ -36,16 +39,19 @@ export async function benchWaits({ rounds, seconds, compare }: BenchOptions): Pr
   const { cpu, cores, kernel, node } = describeMachine()
   const parts = [
     `${cpu}, ${cores} cores, ${kernel}, Node ${node}, cockatiel ${versionOf('cockatiel')}; ${rounds} rounds of ${seconds} s. ` +
-      'Nanoseconds of CPU for each wait, median (least–most); ratios are taken in each round.',
+      'CPU time per wait in nanoseconds: median (minimum–maximum). Ratios are computed within each round.',
   ]
   for (const [mode, title] of Object.entries(MODES)) {
     parts.push(`### ${title}`, table(measure(mode, Object.keys(WAITS), rounds, seconds), WAITS))
   }
-  parts.push('### A timer set and cancelled', table(measure('timer', Object.keys(TIMERS), rounds, seconds), TIMERS))
+  parts.push(
+    '### Setting and cancelling a timer',
+    table(measure('timer', Object.keys(TIMERS), rounds, seconds), TIMERS),
+  )
   const text = parts.join('\n\n')
   console.log(`${text}\n`)
   if (rounds < ROUNDS_TO_RECORD) {
-    console.log(`not written down: that takes at least ${ROUNDS_TO_RECORD} rounds`)
+    console.log(`not saved: at least ${ROUNDS_TO_RECORD} rounds are required`)
     return
   }
   writeFigures('waits', text)
@@ -57,21 +63,21 @@ type Samples = ReadonlyMap<string, readonly number[]>
 function measure(mode: string, names: readonly string[], rounds: number, seconds: number): Samples {
   const samples = new Map<string, number[]>(names.map((name) => [name, []]))
   for (let round = 0; round < rounds; round++) {
-    // Who goes first changes, as the machine may warm up or slow down meanwhile.
+    // The order rotates because the machine may warm up or slow down.
     const order = names.map((_, index) => names[(index + round) % names.length] as string)
     for (const name of order) samples.get(name)?.push(nanoseconds(mode, name, seconds))
   }
   return samples
 }
 
-/** The first contender is Punctual; the others are told as multiples of it. */
+/** Formats the figures, each with its ratio to the first contender, which is Punctual. */
 function table(samples: Samples, titles: Readonly<Record<string, { readonly title: string }>>): string {
   const [own = []] = samples.values()
   const rows = [...samples].map(([name, values]) => {
     const ratio: Spread = spreadOf(values.map((value, round) => value / (own[round] ?? value)))
     return [titles[name]?.title ?? name, formatSpread(spreadOf(values), 0), formatSpread(ratio)]
   })
-  return markdownTable(['Wait', 'CPU (ns)', 'Times Punctual’s'], rows)
+  return markdownTable(['Wait', 'CPU (ns)', 'Relative to Punctual'], rows)
 }
 
 function nanoseconds(mode: string, name: string, seconds: number): number {

@@ -1,4 +1,4 @@
-// The same with a framework of the field, as its own guide begins.
+// The same app with Fastify, as in its getting started guide.
 import { threadId } from 'node:worker_threads'
 import Fastify from 'fastify'
 

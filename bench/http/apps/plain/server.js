@@ -1,4 +1,4 @@
-// The smallest app that is still one: what is measured is what stands around it.
+// A minimal app, so that the figures show the cost of the server around it.
 import http from 'node:http'
 import { threadId } from 'node:worker_threads'
 
