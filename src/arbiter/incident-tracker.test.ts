@@ -166,6 +166,23 @@ test('a kill records why there was no interruption, the emergency responses, and
   })
 })
 
+test('a worker of a generation that was dropped is not replaced by one of the serving generation', async () => {
+  await withBench(async (tracker) => {
+    tracker.happens({ type: 'signal', signal: 'SIGHUP' })
+    tracker.happens({ type: 'exited', worker: 3, code: 1, signal: null })
+    tracker.happens({ type: 'exited', worker: 4, code: null, signal: 'SIGKILL' })
+    tracker.happens({ type: 'exited', worker: 1, code: 1, signal: null })
+    tracker.now += 400
+    tracker.happens({ type: 'timer', timer: { of: 'spawn' } })
+    tracker.boots(5)
+    const incidents = await tracker.incidents()
+    assert.deepEqual(
+      Object.fromEntries(incidents.map(({ worker, kind, replacement }) => [worker?.id, [kind, replacement]])),
+      { 1: ['crash', { worker: 5, afterMs: 400 }], 3: ['boot', undefined] },
+    )
+  })
+})
+
 test('a worker killed at its stop timeout is logged and is not an incident', async () => {
   await withBench(async (tracker) => {
     tracker.happens({ type: 'signal', signal: 'SIGTERM' })

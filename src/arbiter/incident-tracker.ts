@@ -194,6 +194,8 @@ export class IncidentTracker {
     // A worker that was replaced after an interruption may stall again before it exits; that stall
     // gets no replacement of its own.
     const isReplaced = open.some(({ draft }) => draft.replacement !== undefined)
+    // A new generation that loses a worker before it serves is dropped, so nothing replaces it.
+    const isDropped = worker.generation > before.generation
     const planned = worker.life === 'draining' || before.phase === 'stopping'
     const heap = fullHeap(worker, exit)
     const cause = planned ? {} : { ...(error && { error }), ...(heap && { heap }) }
@@ -202,7 +204,8 @@ export class IncidentTracker {
       one.draft.exit = exit
       one.lostAt ??= event.at
       if (one.draft.outcome === 'ongoing') one.draft.outcome = 'exited'
-      this.#closeIfComplete(one, isReplaced)
+      if (isDropped) this.#closeUnreplaced(one)
+      else this.#closeIfComplete(one, isReplaced)
     }
     if (open.length > 0 || planned) return
 
@@ -215,6 +218,7 @@ export class IncidentTracker {
     Object.assign(one.draft, { ...outcome, exit }, cause)
     one.lostAt = event.at
     this.#registry.save(one.draft, 'error')
+    if (isDropped) this.#closeUnreplaced(one)
   }
 
   #recordFreeze(id: number, forMs: number, state: State): void {
@@ -270,6 +274,11 @@ export class IncidentTracker {
       one.draft.replacement = { worker: id, afterMs: Math.round(at - (one.lostAt ?? at)) }
       this.#closeIfComplete(one, true)
     }
+  }
+
+  #closeUnreplaced(open: OpenIncident): void {
+    this.#registry.close(open)
+    this.#registry.save(open.draft, null)
   }
 
   /** An incident is complete when the worker has exited and its replacement serves. */
