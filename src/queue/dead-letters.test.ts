@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -122,6 +122,27 @@ test('name, code and the beginning of the message of an error are stored, and th
   assert.ok(kept.message.length < 5_000)
   assert.deepEqual(storedError('just text'), { name: 'unknown', message: 'just text' })
 })
+
+test('an entry is stored with its item, error, attempts and times', () =>
+  withSpool(async (spool) => {
+    const events = new QueueEvents('q', () => {})
+    const deadLetters = new DeadLetterQueue(spool, 'q', new DropCounter(events), events)
+    const batch = newBatch([new QueueItem(splitId('id'), '{"n":1}', 7, 0)])
+    batch.failed = 10
+    batch.firstFailedAt = AT
+    assert.equal(await deadLetters.deadLetter(batch, Object.assign(new Error('no'), { code: 'E_NO' })), true)
+    const { directory } = new DeadLetterStore(spool, 'q')
+    const [file = ''] = readdirSync(directory)
+    const { lastFailedAt, ...stored } = JSON.parse(readFileSync(join(directory, file), 'utf8'))
+    assert.deepEqual(stored, {
+      id: 'id',
+      item: { n: 1 },
+      error: { name: 'Error', message: 'no', code: 'E_NO' },
+      attempts: 10,
+      firstFailedAt: AT,
+    })
+    assert.ok(lastFailedAt > AT)
+  }))
 
 test('while the disk hangs, an item is kept, and its late dead letter is withdrawn', async (t) => {
   const spool = mkdtempSync(join(tmpdir(), 'punctual-dead-'))
