@@ -9,7 +9,7 @@ const INTRODUCTION = `# Settings
 Every setting has one name in four places: \`stallInterruptAfter\` is the key \`stallInterruptAfter\` in
 \`punctual.config.ts\`, the variable \`PUNCTUAL_STALL_INTERRUPT_AFTER\` and the flag \`--stall-interrupt-after\`. A flag
 overrides the environment, which overrides the config file, which overrides the default. \`punctual config\` prints the
-values in force, where each comes from, and the rules.
+values in effect, where each comes from, and the rules.
 
 An invalid value, an unknown \`PUNCTUAL_*\` variable or config key, and a broken rule are errors: Punctual lists all of them
 and does not start (exit code 2). "No limit" is the word \`unbounded\`, never 0, -1 or \`Infinity\`.

@@ -49,7 +49,7 @@ export interface SetOutcome {
   /** For the operator, in lines. */
   readonly message: string
   readonly changes: readonly SettingChange[]
-  /** Workers in which the change is in force. */
+  /** Workers in which the change is in effect. */
   readonly confirmed: readonly number[]
   /** Workers that have not confirmed it. */
   readonly unconfirmed: readonly number[]
@@ -68,7 +68,7 @@ export interface SettingChange {
   readonly after: string | null
 }
 
-/** The settings in force and the values of the app; texts, written as a flag would be. */
+/** The settings in effect and the values of the app; texts, written as a flag would be. */
 export interface SettingsInForce extends SettingsReport {
   /** Of the arbiter. */
   readonly pid: number
@@ -80,7 +80,7 @@ export interface SettingsInForce extends SettingsReport {
 
 export interface DeclaredInForce {
   readonly name: string
-  /** Those in force; more than one only while workers differ. */
+  /** Those in effect; more than one only while workers differ. */
   readonly values: readonly string[]
   /** The app's own default. */
   readonly standard: string

@@ -114,7 +114,7 @@ export function formatProgress(status: Status): string {
     const inFlight = running.reduce((sum, worker) => sum + worker.inFlight, 0)
     return running.length === 0
       ? 'all workers have exited'
-      : `${running.length} ${running.length === 1 ? 'worker' : 'workers'} draining, ${inFlight} requests in flight`
+      : `${running.length} ${running.length === 1 ? 'worker' : 'workers'} draining, ${inFlight} ${inFlight === 1 ? 'request' : 'requests'} in flight`
   }
   if (status.release?.state === 'running') return status.release.message
   const newest = Math.max(generation, ...workers.map((worker) => worker.generation))

@@ -234,5 +234,9 @@ test('progress shows both generations of a reload, and the remaining workers of 
     formatProgress(aStatus({ phase: 'stopping', workers: [aWorker({ inFlight: 3 })] })),
     '1 worker draining, 3 requests in flight',
   )
+  assert.equal(
+    formatProgress(aStatus({ phase: 'stopping', workers: [aWorker({ inFlight: 1 }), aWorker({ inFlight: 0 })] })),
+    '2 workers draining, 1 request in flight',
+  )
   assert.equal(formatProgress(aStatus({ phase: 'stopping', workers: [] })), 'all workers have exited')
 })

@@ -38,7 +38,7 @@ test('of each worker the worst reply counts, and exited workers are ignored', ()
   )
   assert.deepEqual(summary, {
     confirmed: [2, 4],
-    lines: ['in force in workers 2, 4'],
+    lines: ['in effect in workers 2, 4'],
     problems: [
       {
         worker: 1,

@@ -21,7 +21,7 @@ export function formatUnsaved(error: Error): string {
 export interface ReplySummary {
   readonly confirmed: readonly number[]
   readonly problems: readonly ReplyProblem[]
-  /** Where the change is in force, as one line or none. */
+  /** Where the change is in effect, as one line or none. */
   readonly lines: readonly string[]
 }
 
@@ -52,7 +52,7 @@ export function summarizeReplies(all: readonly ReadonlyMap<number, Reply>[], tim
   return {
     confirmed: well,
     problems: [...problems.values()].sort((a, b) => a.worker - b.worker),
-    lines: well.length === 0 ? [] : [`in force in ${who}`],
+    lines: well.length === 0 ? [] : [`in effect in ${who}`],
   }
 }
 

@@ -201,7 +201,7 @@ test('changes run one after the other, each checked against the result of the la
   assert.equal(narrow.status, 'rejected')
 })
 
-test('a value that cannot be saved is in force, and the failure is reported', async () => {
+test('a value that cannot be saved is in effect, and the failure is reported', async () => {
   const bench = new Bench(new Map(), join(stateDir, 'missing'))
   const one = bench.add(1)
   bench.declare(1)

@@ -22,7 +22,7 @@ import type { MessageRelay } from './message-relay.ts'
 import { PendingRequests, type Reply } from './pending-requests.ts'
 import { type SetValue, type SetValues, writeSetFile } from './set-file.ts'
 
-/** How long workers have to accept or refuse a value, and again to confirm that it is in force. */
+/** How long workers have to accept or refuse a value, and again to confirm that it is in effect. */
 const REPLY_TIMEOUT: Milliseconds = ms(2_000)
 
 export interface RuntimeSettingsOptions {
@@ -117,7 +117,7 @@ export class RuntimeSettings implements SettingsControl {
       for (const name of wanted) if (!this.#set.has(name)) this.#requireKnown(name, false)
       const reverted = wanted.filter((name) => this.#set.has(name))
       if (reverted.length === 0) {
-        const message = `${wanted.join(', ') || 'nothing'} was not set`
+        const message = names.length === 0 ? 'no settings are set' : `${names.join(', ')} not set`
         return { message, changes: [], confirmed: [], unconfirmed: [], isSaved: true }
       }
       const remaining = pick(pickTexts(this.#set, isSetting), (name) => !reverted.includes(name))
@@ -229,7 +229,7 @@ export class RuntimeSettings implements SettingsControl {
     )
   }
 
-  /** Returns the error if the values could not be saved; they stay in force. */
+  /** Returns the error if the values could not be saved; they stay in effect. */
   async #save(): Promise<NodeJS.ErrnoException | null> {
     try {
       await writeSetFile(this.#options.stateDir, this.#set)

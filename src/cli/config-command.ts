@@ -64,7 +64,7 @@ function withNextStart(next: SettingsReport, running: SettingsInForce | null): o
 function formatConfig(next: SettingsReport, running: SettingsInForce | null): string {
   if (running === null) return formatSettings(next)
   return [
-    `in force in the arbiter (pid ${running.pid})`,
+    `in effect in the arbiter (pid ${running.pid})`,
     formatSettings(running),
     ...formatDeclared(running),
     ...formatNextStart(running, next),

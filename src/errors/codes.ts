@@ -212,8 +212,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     title: 'Request stopped',
     httpStatus: 503,
     exitCode: null,
-    detail:
-      'The server stopped working on this request because it blocked others. It may have been carried out in part.',
+    detail: 'The server stopped working on this request because it blocked others. It may have been partly processed.',
     meaning:
       'The code of this request blocked the event loop for longer than `stallInterruptAfter` and was interrupted.',
     remedy: 'The incident names function, line and request. Split the work, or move it to a worker thread.',
@@ -223,7 +222,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     title: 'Request lost',
     httpStatus: 503,
     exitCode: null,
-    detail: 'The process that served this request had to be stopped. The request may have been carried out in part.',
+    detail: 'The process that served this request had to be stopped. The request may have been partly processed.',
     meaning:
       'The worker was killed while this request was in flight or unread; its watchdog sent an emergency response.',
     remedy: 'The incident has the reason. A request that changes data must be safe to repeat.',
@@ -311,7 +310,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     title: 'Database connection lost',
     httpStatus: 503,
     exitCode: null,
-    detail: 'The server lost a connection it needed for this request. The request may have been carried out in part.',
+    detail: 'The server lost a connection it needed for this request. The request may have been partly processed.',
     meaning:
       'A connection of a guarded pool ended during a query: the database restarted, the network failed, or the connection was destroyed because its state was unknown.',
     remedy:

@@ -49,7 +49,7 @@ export interface MainEnvelope {
   readonly punctual: FromMain
 }
 
-/** Confirms that the change of settings with this number is in force in the worker. */
+/** Confirms that the change of settings with this number is in effect in the worker. */
 export interface SettingsChanged {
   readonly type: 'settings-changed'
   readonly ask: number
@@ -143,7 +143,7 @@ export type RuntimeToArbiter =
       readonly name: string
       /** In force in this worker now. */
       readonly value: string
-      /** The app's own value, in force where none is set. */
+      /** The app's own value, in effect where none is set. */
       readonly standard: string
       /** Why the value that is set does not apply in this worker, as a sentence. */
       readonly refused: string | null

@@ -10,7 +10,7 @@ export interface WorkerConfig {
   readonly appArguments: readonly string[]
   /** Node's flags as the app and its child processes see them: without those that Punctual adds. */
   readonly appFlags: readonly string[]
-  /** The settings in force. A worker changes them in place (`applyChange`). */
+  /** The settings in effect. A worker changes them in place (`applyChange`). */
   readonly settings: Settings
   /** Runtime values of the app that `punctual set` has set, as texts by name. */
   readonly set: Readonly<Record<string, string>>

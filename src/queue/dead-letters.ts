@@ -277,11 +277,14 @@ export class DeadLetterQueue {
     if (this.#unreported === 0 || !this.#throttle.isDue(now)) return
     const [items, error] = [this.#unreported, this.#lastError]
     const hint = `punctual deferred ${this.#queue}`
-    this.#report(`${formatItems(items)} became dead letters (${hint}); last error: ${error}`, {
-      items,
-      error,
-      written: true,
-    })
+    this.#report(
+      `${formatItems(items)} became ${items === 1 ? 'a dead letter' : 'dead letters'} (${hint}); last error: ${error}`,
+      {
+        items,
+        error,
+        written: true,
+      },
+    )
     this.#unreported = 0
   }
 

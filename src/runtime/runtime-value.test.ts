@@ -48,7 +48,7 @@ test('outside Punctual a runtime value is the app’s own', () => {
   assert.equal(timeout.value, 5_000)
 })
 
-test('a value is declared with the value in force and the app’s own', () => {
+test('a value is declared with the value in effect and the app’s own', () => {
   const { sent } = connect({ 'auth.lookup': '1s' })
   const timeout = runtimeTimeout('auth.lookup', '5s')
   assert.equal(timeout.value, 1_000)

@@ -5,7 +5,7 @@ import { type Duration, formatDuration, type Milliseconds, readDuration } from '
 import { durationKind } from '../settings/number-kinds.ts'
 
 export interface RuntimeValueOptions<T> {
-  /** The app's own value: in force unless another is set. */
+  /** The app's own value: in effect unless another is set. */
   readonly value: T
   /** Parses what an operator writes; throws an error whose message says what is allowed. */
   readonly read: (text: string) => T
@@ -18,7 +18,7 @@ export interface RuntimeValueOptions<T> {
 /** A value that `punctual set` changes in every worker while it runs. */
 export interface RuntimeValue<T> {
   readonly name: string
-  /** The value in force. A plain field: reading it has no cost. */
+  /** The value in effect. A plain field: reading it has no cost. */
   readonly value: T
   /** Withdraws the name, so that it can no longer be set; the value stays as it is. */
   close(): void
@@ -98,7 +98,7 @@ class Declared<T> implements RuntimeValue<T> {
     return this.#options.write(this.value)
   }
 
-  /** The app's own value, in force unless another is set. */
+  /** The app's own value, in effect unless another is set. */
   get standard(): string {
     return this.#options.write(this.#options.value)
   }

@@ -19,7 +19,7 @@ export const RUNTIME_SETTINGS: readonly SettingName[] = SETTING_NAMES.filter(
  * must hold.
  *
  * @param base the settings without any `punctual set`
- * @param set all values to be in force, not only the new ones
+ * @param set all values to be in effect, not only the new ones
  * @param changed the names that this change is about, for the suggestion
  * @throws SettingsError with every fault
  */

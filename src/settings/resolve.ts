@@ -37,7 +37,7 @@ export interface ResolveOptions {
 }
 
 /**
- * The settings in force: default < config file < environment < flag. Every value that is given must
+ * The settings in effect: default < config file < environment < flag. Every value that is given must
  * be valid, also one that a stronger source overrides.
  *
  * @throws SettingsError with every fault
