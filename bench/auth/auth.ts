@@ -9,10 +9,7 @@ import { StartedApp } from './started-app.ts'
 /** The duration of the lock in the incident. Results of a shorter one are not saved. */
 const SECONDS_TO_RECORD = 30
 const CONCURRENCY = 100
-/**
- * One connection per client: no request waits for a connection, so the figures show the queries
- * alone.
- */
+/** One connection per client, so that the figures show the queries alone. */
 const LARGE_POOL = CONCURRENCY
 /** The default of `pg`. It is exhausted, as in the incident. */
 const SMALL_POOL = 10

@@ -2,10 +2,7 @@ import { anyUser, type Case, casesOf, newUser, PATHS, SIDES, type Side, zipf, zi
 import { Clients, type Outcome, type Post, percentile } from './clients.ts'
 import type { StartedApp } from './started-app.ts'
 
-/**
- * Milliseconds between two requests of a client: 500 requests per second do not saturate the
- * machine.
- */
+/** Milliseconds between two requests of a client; 500 requests/s do not saturate the machine. */
 const ZIPF_INTERVAL = 200
 
 /** Result of one row on one side. */
@@ -199,9 +196,7 @@ async function countQueries(app: StartedApp, each: Case, side: Side): Promise<re
   return [Math.min(...counts), Math.max(...counts)]
 }
 
-/**
- * Opens the connections to the app and to the database first, because that costs queries and time.
- */
+/** Opens the connections to the app and to the database first; they cost queries and time. */
 async function withClients<T>(
   app: StartedApp,
   side: Side,

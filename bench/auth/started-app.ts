@@ -20,10 +20,7 @@ const QUIET_FOR = 1_000
 const QUIET_TIMEOUT = 120_000
 const OUTPUT_KEPT = 20_000
 
-/**
- * The reference app as `npm start` runs it: PostgreSQL, two workers under Punctual, and fault
- * injection.
- */
+/** The reference app as `npm start` runs it, with PostgreSQL, two workers and fault injection. */
 export class StartedApp {
   readonly url: string
   readonly #admin: string
@@ -39,8 +36,7 @@ export class StartedApp {
    */
   static async start(poolMax: number, redisUrl: string | null = null): Promise<StartedApp> {
     const directory = mkdtempSync(join(tmpdir(), 'punctual-bench-auth-'))
-    // If this process is root, PostgreSQL runs as user `postgres`, who needs access to the
-    // directory.
+    // Run by root, PostgreSQL runs as user `postgres`, who needs access to the directory.
     chmodSync(directory, 0o755)
     const app = new StartedApp(directory, poolMax, redisUrl, await freePort(), await freePort())
     try {

@@ -22,10 +22,7 @@ interface StatusLike {
   }[]
 }
 
-/**
- * The campaign dashboard under `punctual run` with one worker, measured from the start of the
- * process.
- */
+/** The campaign dashboard under `punctual run` with one worker. */
 export class BootedApp {
   readonly #child: ChildProcess
   readonly #directory: string

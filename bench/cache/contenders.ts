@@ -7,10 +7,7 @@ export interface Contender {
   make(load: (key: string) => Promise<unknown>, timeout: number): Promise<(key: string) => Promise<unknown>>
 }
 
-/**
- * The part of the package that is used. It is installed only for the benches, so its types cannot
- * be imported.
- */
+/** The part that is used. Only the benches install the package, so it has no types here. */
 interface LruCacheModule {
   readonly LRUCache: new (options: {
     max: number

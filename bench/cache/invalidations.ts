@@ -19,18 +19,12 @@ export interface InvalidationFigures {
 const APP = join(import.meta.dirname, '../../test/process/cache/apps/linear.ts')
 const WORKERS = 3
 
-/**
- * Measures until the other workers of the machine acknowledge it, and until another machine applies
- * it.
- */
+/** Measures invalidations among the workers of a machine, and between two machines. */
 export async function measureInvalidations(times: number): Promise<readonly InvalidationFigures[]> {
   return [await amongWorkers(times), await amongMachines(times)]
 }
 
-/**
- * Sends requests to one of three workers; each is answered when the other workers have
- * acknowledged.
- */
+/** A response arrives when the other workers have acknowledged the invalidation. */
 async function amongWorkers(times: number): Promise<InvalidationFigures> {
   await using server = await startServer({ entry: APP, settings: { workers: WORKERS } })
   await server.until('all workers to be peers', ({ workers }) =>
@@ -43,10 +37,7 @@ async function amongWorkers(times: number): Promise<InvalidationFigures> {
   })
 }
 
-/**
- * Starts two servers, which act as two machines, and polls the other over HTTP until it has no
- * item.
- */
+/** Two servers act as two machines. The other one is polled over HTTP until it has no item. */
 async function amongMachines(times: number): Promise<InvalidationFigures> {
   const redis = await startRedis()
   const source = new VersionSource()

@@ -41,10 +41,7 @@ const DRILLS: readonly Drill[] = [
   },
 ]
 
-/**
- * Measures concurrent misses of new keys from the start of each fault; the first row is without
- * Redis.
- */
+/** Measures misses of new keys from the start of each fault; the first row is without Redis. */
 export async function measureFaults(requests: number): Promise<readonly FaultFigures[]> {
   const without = cacheOver(null)
   const figures = [await ask('not configured', without, requests)]

@@ -1,5 +1,6 @@
-// Part of `bench -- per-request`: node per-request-loop.ts <bare|hooked> <keep-alive|close>
-// <seconds> Prints the CPU time per request in nanoseconds.
+// Part of `bench -- per-request`:
+// node per-request-loop.ts <bare|hooked> <keep-alive|close> <seconds>
+// Prints the CPU time per request in nanoseconds.
 //
 // Requests arrive over streams within this process, so that only JavaScript is measured: the parser
 // and the response of Node.js, the handler, and the hooks. System calls cost several times as much,

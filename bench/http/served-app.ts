@@ -51,8 +51,7 @@ export class ServedApp {
     const log = openSync(logFile, 'a')
     this.#child = spawn(program, args, {
       cwd,
-      // Without the variables of npm and of this process, because a server may read its
-      // environment.
+      // Without the variables of npm and of this process, which a server may read.
       env: { PATH: process.env.PATH, HOME: process.env.HOME, NODE_ENV: 'production', PORT: String(port), ...env },
       stdio: ['ignore', log, log],
       // Its own process group, so that all of its processes can be killed.

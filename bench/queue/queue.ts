@@ -29,10 +29,7 @@ const EVENTS_LONG = 1_000_000
 
 const execute = promisify(execFile)
 
-/**
- * Compares a push with three job queues and an INSERT, then measures the loop delay during
- * delivery.
- */
+/** Compares a push with job queues and an INSERT, then measures the loop delay of delivery. */
 export async function benchQueue({ rounds, seconds, long, compare }: BenchOptions): Promise<void> {
   if (compare !== undefined) {
     const figure = (title: string, of: (pushes: Pushes) => number) => ({

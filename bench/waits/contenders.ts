@@ -48,10 +48,7 @@ async function raced(): Promise<number> {
 
 type Strategy = 'Cooperative' | 'Aggressive'
 
-/**
- * The part of cockatiel that is used. It is installed only for the benches, so its types cannot be
- * imported.
- */
+/** The part that is used. Only the benches install the package, so it has no types here. */
 interface Cockatiel {
   readonly TimeoutStrategy: Readonly<Record<Strategy, string>>
   timeout(duration: number, strategy: string): { execute(job: () => Promise<number>): Promise<number> }
