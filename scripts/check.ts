@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { checkLayers } from './check/layers.ts'
 import { checkPackage } from './check/package-shape.ts'
+import { checkProse } from './check/prose.ts'
 import { runTool } from './check/tool.ts'
 import { findDrift } from './docs/pages.ts'
 
@@ -26,6 +27,7 @@ const STEPS: Readonly<Record<string, () => readonly string[] | Promise<readonly 
   layers: () => checkLayers(root),
   exports: () => runTool(root, 'knip', ['--no-progress']),
   docs: () => findDrift(root),
+  prose: () => checkProse(root),
   package: () => checkPackage(root),
 }
 

@@ -1,8 +1,8 @@
 /**
  * Patch of `EventEmitter.prototype.once`, only while a given function runs.
  *
- * Why: Fastify does not expose the avvio that boots it, but listens once for one of its events while it
- * adds routes. Without that avvio no routes can be added after the boot.
+ * Why: Fastify does not expose the avvio that boots it, but listens once for one of its events
+ * while it adds routes. Without that avvio no routes can be added after the boot.
  * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/adapters/fastify/internals.test.ts
  */

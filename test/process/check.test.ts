@@ -121,4 +121,12 @@ describe('npm run check', () => {
     assert.equal(code, 2)
     assert.match(output, /\blayrs\b/)
   })
+
+  it('names a word that plain English has a better one for, and a comment that is too wide', async () => {
+    plant('src/diagnostics/planted.ts', `// Read by nobody.\n// ${'wide '.repeat(20)}\nexport const planted = 1\n`)
+    const { code, output } = await check('prose')
+    assert.equal(code, 1)
+    assert.match(output, /src\/diagnostics\/planted\.ts:1: /)
+    assert.match(output, /src\/diagnostics\/planted\.ts:2: /)
+  })
 })

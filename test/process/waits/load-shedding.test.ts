@@ -34,8 +34,8 @@ interface Round {
 
 /**
  * Loads the server. The first third, in which overload is detected, does not count. All clients
- * connect beforehand: a busy loop accepts one connection per turn, and the first ones would have the
- * server to themselves.
+ * connect beforehand: a busy loop accepts one connection per turn, and the first ones would have
+ * the server to themselves.
  */
 async function load(server: TestServer): Promise<Round> {
   const agents = Array.from({ length: 1 + CLIENTS }, () => new http.Agent({ keepAlive: true, maxSockets: 1 }))
