@@ -37,8 +37,8 @@ export interface ResolveOptions {
 }
 
 /**
- * The settings in effect: default < config file < environment < flag. Every value that is given must
- * be valid, also one that a stronger source overrides.
+ * The settings in effect: default < config file < environment < flag. Every value that is given
+ * must be valid, also one that a stronger source overrides.
  *
  * @throws SettingsError with every fault
  */
