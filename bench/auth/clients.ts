@@ -27,8 +27,7 @@ export class Clients {
   }
 
   /**
-   * Sends `count` requests in total. Each client sends its next request as soon as it has a
-   * response.
+   * Sends `count` requests. Each client sends its next request as soon as it has a response.
    *
    * @param interval minimum time between the starts of two requests of a client, in milliseconds
    */

@@ -28,8 +28,7 @@ export class ServedApp {
   #workers: readonly number[] = []
 
   /**
-   * Starts the server with its output in a file in `directory`, and waits until both workers
-   * respond.
+   * Starts the server, logs its output to `directory`, and waits until both workers respond.
    *
    * @throws Error with the output of the server if it does not start within a minute
    */
