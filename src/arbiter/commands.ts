@@ -147,7 +147,11 @@ export function completeReload(state: State, at: number): Action[] {
   const old = state.workers.filter(({ generation }) => generation !== reload.generation)
   return [
     { type: 'announce', what: { of: 'reloaded', generation: reload.generation, tookMs } },
-    ...reply(reload.command, true, `generation ${reload.generation} serves with ${ready.length} workers`),
+    ...reply(
+      reload.command,
+      true,
+      `generation ${reload.generation} serves with ${ready.length} ${ready.length === 1 ? 'worker' : 'workers'}`,
+    ),
     ...old.flatMap((worker) => drain(state, worker, 'reload')),
     ...startNextReload(state, at),
   ]

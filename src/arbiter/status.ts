@@ -39,7 +39,7 @@ export function buildStatus(state: State, facts: StatusFacts, now: number): Stat
       state: worker.life,
       tainted: worker.tainted,
       ageMs: Math.round(now - worker.spawnedAt),
-      bootMs: worker.bootMs === null ? null : Math.round(worker.bootMs),
+      bootMs: worker.bootMs,
       requests: worker.vitals?.requests ?? 0,
       inFlight: worker.vitals?.inFlight ?? 0,
       connections: worker.vitals?.connections ?? 0,

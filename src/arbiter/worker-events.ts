@@ -80,7 +80,7 @@ function handleReady(
   worker.readyAt = at
   // The watchdog thread may still be loading.
   worker.heartbeatAt = at
-  worker.bootMs = at - worker.spawnedAt
+  worker.bootMs = Math.round(at - worker.spawnedAt)
   state.address = message.address
   return [
     { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },

@@ -61,7 +61,7 @@ function retryCommand(): Command {
         { cause: error, details: { queue } },
       )
     })
-    const text = `${count} of ${queue} will be retried: within two seconds by a running worker, else after the next start\n`
+    const text = `${formatCount(count)} of ${queue} will be retried: within two seconds by a running worker, else after the next start\n`
     await printAndExit(json ? `${JSON.stringify({ queue, retried: count })}\n` : text)
   })
 }
@@ -76,7 +76,9 @@ function dropCommand(): Command {
   return addStateDirFlag(command).action(async (queue: string, ids: string[], _: Options, self: Command) => {
     const { stateDir, wanted, json } = await chosen(queue, ids, self, 'drop')
     const count = await deadLettersOf(stateDir, queue).remove(wanted)
-    await printAndExit(json ? `${JSON.stringify({ queue, dropped: count })}\n` : `${count} of ${queue} deleted\n`)
+    await printAndExit(
+      json ? `${JSON.stringify({ queue, dropped: count })}\n` : `${formatCount(count)} of ${queue} deleted\n`,
+    )
   })
 }
 
@@ -117,6 +119,10 @@ async function chosen(
   }
   const meant = new Set(ids)
   return { stateDir, wanted: ({ id }) => meant.has(id), json }
+}
+
+function formatCount(count: number): string {
+  return count === 1 ? '1 dead letter' : `${count} dead letters`
 }
 
 async function refuseUnknown(stateDir: string, queue: string): Promise<void> {

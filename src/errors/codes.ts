@@ -350,7 +350,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     title: 'SQLite error',
     httpStatus: 503,
     exitCode: null,
-    detail: 'The database could not carry out what this request needs.',
+    detail: 'The database could not do what this request needs.',
     meaning:
       'SQLite refused a statement of a database opened by `openSqlite`, or could not open its file. `errname` is the name of the error, such as `SQLITE_CONSTRAINT_UNIQUE`.',
     remedy:

@@ -62,7 +62,7 @@ export function worstImports(imports: ImportProfile, cwd: string): readonly Cost
 /** Formats a profile as lines for the log. */
 export function formatProfile({ tree, modules, evaluatedMs, readMs, leftOut }: BootProfile): string[] {
   const lines = [
-    `boot profile: ${modules} modules, ${formatElapsed(evaluatedMs)} to evaluate and ${formatElapsed(readMs)} to read them; total, self and memory of each:`,
+    `boot profile: ${modules} ${modules === 1 ? 'module' : 'modules'}, ${formatElapsed(evaluatedMs)} to evaluate and ${formatElapsed(readMs)} to read them; total, self and memory of each:`,
   ]
   let omitted = leftOut
   const add = (cost: ImportCost, depth: number): void => {

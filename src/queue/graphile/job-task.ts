@@ -52,7 +52,7 @@ export class JobTask {
     if (job.attempts > attempts) {
       const error =
         job.last_error === null
-          ? Object.assign(new Error(`it was begun ${attempts} times and never ended`), { code: KILLS_PROCESS })
+          ? Object.assign(new Error(`it was started ${attempts} times and never finished`), { code: KILLS_PROCESS })
           : new Error(job.last_error)
       return this.#giveUp(item, attempts, error)
     }
