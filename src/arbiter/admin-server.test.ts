@@ -34,6 +34,7 @@ const INCIDENT: Incident = {
 async function start(given: Partial<ArbiterControl> = {}, options: Partial<AdminServerOptions> = {}): Promise<void> {
   const control = {
     status: () => aStatus(),
+    metrics: () => new Map(),
     reload: NOTHING,
     scale: NOTHING,
     stop: NOTHING,

@@ -1,8 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
 import type { Log } from '../diagnostics/log.ts'
-import type { MetricDefinition } from '../diagnostics/metric-definition.ts'
-import { ARBITER_METRICS, METRICS_CONTENT_TYPE, renderMetrics } from '../diagnostics/metrics.ts'
+import { METRICS_CONTENT_TYPE, renderMetrics } from '../diagnostics/metrics.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { promiseAtMost } from '../resilience/wait-at-most.ts'
@@ -13,8 +12,6 @@ export interface AdminServerOptions {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
-  /** The metrics of `/metrics`. Default: those of the arbiter, without those of modules. */
-  readonly metrics?: readonly MetricDefinition[]
   readonly log?: Pick<Log, 'warn'>
   /** How long a client may take to send a request, to read the response, or idle. Default: 5 s. */
   readonly clientTimeout?: Milliseconds
@@ -46,8 +43,8 @@ const MAX_INCIDENTS = 10
  * Throws `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen.
  */
 export async function startAdminServer(control: ArbiterControl, options: AdminServerOptions): Promise<AdminServer> {
-  const { host, port, metrics = ARBITER_METRICS, log, clientTimeout = ms(5_000), connections = 128 } = options
-  const context: Context = { control, metrics, host, log }
+  const { host, port, log, clientTimeout = ms(5_000), connections = 128 } = options
+  const context: Context = { control, host, log }
   const server = createServer(
     {
       headersTimeout: clientTimeout,
@@ -92,7 +89,6 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 /** What answers to requests are made from. */
 interface Context {
   readonly control: ArbiterControl
-  readonly metrics: readonly MetricDefinition[]
   /** The host that the server is bound to. */
   readonly host: string
   readonly log: Pick<Log, 'warn'> | undefined
@@ -125,7 +121,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, context
   response.end(method === 'HEAD' ? undefined : answer.body)
 }
 
-async function route({ method, url = '/' }: IncomingMessage, { control, metrics }: Context): Promise<Answer> {
+async function route({ method, url = '/' }: IncomingMessage, { control }: Context): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') {
     return {
       ...problem(405, 'The admin server is read-only. Use the punctual command to make changes.'),
@@ -141,7 +137,7 @@ async function route({ method, url = '/' }: IncomingMessage, { control, metrics 
     case '/status':
       return json(control.status())
     case '/metrics':
-      return { status: 200, type: METRICS_CONTENT_TYPE, body: await renderMetrics(control.status(), metrics) }
+      return { status: 200, type: METRICS_CONTENT_TYPE, body: await renderMetrics(control.status(), control.metrics()) }
     case '/incidents':
       return json(await control.incidents())
     case '/': {

@@ -1,4 +1,5 @@
 import type { Incident, IncidentSummary } from '../diagnostics/incident.ts'
+import type { ReportedMetrics } from '../diagnostics/metrics.ts'
 import type { Status } from '../diagnostics/status.ts'
 import type { SettingsReport } from '../settings/settings-report.ts'
 
@@ -6,6 +7,8 @@ import type { SettingsReport } from '../settings/settings-report.ts'
 export interface ArbiterControl {
   /** From the arbiter's own data, without asking a worker. */
   status(): Status
+  /** What the modules of the workers reported last. */
+  metrics(): ReportedMetrics
   /** Resolves when the new generation serves alone, or has been dropped. */
   reload(): Promise<CommandOutcome>
   /** Resolves when the change has started. */

@@ -1,6 +1,7 @@
 import type { Incident, IncidentSummary, ReportedError } from '../diagnostics/incident.ts'
 import type { IncidentStore } from '../diagnostics/incident-store.ts'
 import type { Log } from '../diagnostics/log.ts'
+import type { ReportedMetrics } from '../diagnostics/metrics.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import type { FromMain, FromWatchdog, KillReason } from '../ipc/messages.ts'
@@ -150,6 +151,10 @@ export class Arbiter implements ArbiterControl {
       },
       now,
     )
+  }
+
+  metrics(): ReportedMetrics {
+    return this.#relay.metrics
   }
 
   reload(): Promise<CommandOutcome> {

@@ -30,6 +30,7 @@ afterEach(async () => {
 })
 
 const control = (given: Partial<ArbiterControl> = {}): ArbiterControl => ({
+  metrics: () => new Map(),
   status: () => aStatus(),
   reload: async () => ({ ok: true, message: 'generation 2 serves' }),
   scale: async (change) => ({ ok: true, message: JSON.stringify(change) }),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ReportedMetric } from '../diagnostics/metric-definition.ts'
 import { MessageRelay, reassignOrphans } from './message-relay.ts'
 
 function relayOf(...workers: readonly number[]): { relay: MessageRelay; sent: string[] } {
@@ -28,14 +29,24 @@ test('a broadcast reaches all other workers, not its sender', () => {
   assert.deepEqual(sent, ['1 cache ["key"]', '3 cache ["key"]'])
 })
 
+const metric = (value: number): ReportedMetric => ({
+  name: 'punctual_cache_items',
+  type: 'gauge',
+  help: 'Items.',
+  labels: [],
+  samples: [{ labels: {}, value }],
+})
+
 test('the latest report of a worker is kept until it exits', () => {
   const { relay } = relayOf(1)
-  relay.handle(1, { type: 'modules', modules: { cache: 1 } })
-  relay.handle(1, { type: 'modules', modules: { cache: 2 } })
+  relay.handle(1, { type: 'modules', modules: { cache: 1 }, metrics: [metric(1)] })
+  relay.handle(1, { type: 'modules', modules: { cache: 2 }, metrics: [metric(2)] })
   assert.deepEqual(relay.reportsOf(1), { cache: 2 })
+  assert.deepEqual(relay.metrics, new Map([[1, [metric(2)]]]))
   relay.removeWorker(1)
-  relay.handle(1, { type: 'modules', modules: { cache: 3 } })
+  relay.handle(1, { type: 'modules', modules: { cache: 3 }, metrics: [metric(3)] })
   assert.deepEqual(relay.reportsOf(1), {})
+  assert.equal(relay.metrics.size, 0)
 })
 
 test('other messages are not handled', () => {

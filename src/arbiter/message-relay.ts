@@ -1,3 +1,5 @@
+import type { ReportedMetric } from '../diagnostics/metric-definition.ts'
+import type { ReportedMetrics } from '../diagnostics/metrics.ts'
 import type { FromMain, FromWatchdog, ToWorker } from '../ipc/messages.ts'
 
 type TopicListener = (worker: number, message: unknown) => void
@@ -10,6 +12,7 @@ type TopicListener = (worker: number, message: unknown) => void
 export class MessageRelay {
   readonly #workers = new Map<number, (message: ToWorker) => void>()
   readonly #reports = new Map<number, Readonly<Record<string, unknown>>>()
+  readonly #metrics = new Map<number, readonly ReportedMetric[]>()
   readonly #topicListeners = new Map<string, TopicListener>()
   readonly #removalListeners = new Set<(worker: number) => void>()
 
@@ -27,13 +30,17 @@ export class MessageRelay {
   removeWorker(worker: number): void {
     this.#workers.delete(worker)
     this.#reports.delete(worker)
+    this.#metrics.delete(worker)
     for (const listener of this.#removalListeners) listener(worker)
   }
 
   /** Handles a message of a module; returns false for any other message. */
   handle(worker: number, message: FromMain | FromWatchdog): boolean {
     if (message.type === 'modules') {
-      if (this.#workers.has(worker)) this.#reports.set(worker, message.modules)
+      if (this.#workers.has(worker)) {
+        this.#reports.set(worker, message.modules)
+        this.#metrics.set(worker, message.metrics)
+      }
       return true
     }
     if (message.type !== 'relay') return false
@@ -47,6 +54,11 @@ export class MessageRelay {
   /** The latest report of each module in a worker, by topic. */
   reportsOf(worker: number): Readonly<Record<string, unknown>> {
     return this.#reports.get(worker) ?? {}
+  }
+
+  /** The latest metrics of each worker. */
+  get metrics(): ReportedMetrics {
+    return this.#metrics
   }
 
   /** Sets the listener of a topic; it replaces an earlier one. */

@@ -1,5 +1,5 @@
 import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
-import { CACHE_TOPIC, type CacheModuleReport, type CacheReport } from './cache-report.ts'
+import { CACHE_TOPIC, type CacheModuleReport, type CacheReport, cacheMetrics } from './cache-report.ts'
 import type { Invalidation } from './invalidation.ts'
 import { Peers } from './peers.ts'
 import type { StallGuard } from './stall-guard.ts'
@@ -56,7 +56,7 @@ export class CacheRegistry {
         invalidated: (prefix, invalidation, queued) => this.#invalidateHere(prefix, invalidation, queued, null),
         pending: (prefix) => this.#pending(prefix),
       })
-      this.#stopReporting = this.#channel.report(CACHE_TOPIC, () => this.#report())
+      this.#stopReporting = this.#channel.report(CACHE_TOPIC, () => this.#report(), cacheMetrics)
     }
     for (const invalidation of this.#pending(cache.prefix)) cache.onInvalidated(invalidation, true)
     let siblings = this.#caches.get(cache.prefix)

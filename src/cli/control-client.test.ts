@@ -34,6 +34,7 @@ const path = (): string => join(stateDir, 'control.sock')
 
 async function start(given: Partial<ArbiterControl> = {}): Promise<void> {
   server = await startControlServer(path(), {
+    metrics: () => new Map(),
     status: () => aStatus(),
     reload: async () => ({ ok: true, message: 'generation 2 serves' }),
     scale: async () => ({ ok: true, message: '3 workers wanted' }),

@@ -16,7 +16,6 @@ import { ms } from '../resilience/duration.ts'
 import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
-import { METRICS } from './metrics.ts'
 import {
   addSettingsFlags,
   type CommandSettings,
@@ -101,7 +100,6 @@ async function run(
     const admin = await startAdminServer(arbiter, {
       host: settings.adminHost,
       port: settings.adminPort,
-      metrics: METRICS,
       log,
     })
     closing.unshift(() => admin.close(FLUSH_TIMEOUT))

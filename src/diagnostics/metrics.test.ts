@@ -2,8 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { register } from 'prom-client'
 import { aWorker } from '../../test/status-samples.ts'
-import { METRICS } from '../cli/metrics.ts'
-import { renderMetrics } from './metrics.ts'
+import { cacheMetrics } from '../cache/cache-report.ts'
+import { queriesMetrics } from '../query-insight/queries-report.ts'
+import { queueMetrics } from '../queue/queue-report.ts'
+import { routesMetrics } from '../routes/routes-report.ts'
+import { bootMetrics } from './boot-report.ts'
+import type { ReportedMetric } from './metric-definition.ts'
+import { ARBITER_METRICS, renderMetrics } from './metrics.ts'
 import type { Status } from './status.ts'
 
 const status: Status = {
@@ -36,7 +41,7 @@ const status: Status = {
 }
 
 test('the values are those of the status in base units', async () => {
-  const lines = (await renderMetrics(status, METRICS)).split('\n')
+  const lines = (await renderMetrics(status)).split('\n')
   for (const line of [
     `punctual_build_info{version="0.1.0",node_version="${process.versions.node}"} 1`,
     'punctual_start_time_seconds 1795308211',
@@ -68,25 +73,57 @@ test('the values are those of the status in base units', async () => {
 })
 
 test('unknown values are absent, and exited workers are not shown', async () => {
-  const text = await renderMetrics(status, METRICS)
+  const text = await renderMetrics(status)
   assert.ok(!text.includes('loop_lag_seconds{worker="2"}'))
   assert.ok(!text.includes('worker="3"'))
 })
 
 test('every metric has a description and a name in the style of Prometheus', async () => {
-  const text = await renderMetrics(status, METRICS)
-  for (const { name, type, help } of METRICS) {
+  const text = await renderMetrics(status)
+  for (const { name, type, help } of ARBITER_METRICS) {
     assert.ok(text.includes(`# HELP ${name} ${help}`) && text.includes(`# TYPE ${name} ${type}`), name)
+  }
+  assert.equal((text.match(/^# TYPE /gm) ?? []).length, ARBITER_METRICS.length)
+  const ofModules = [cacheMetrics, queriesMetrics, queueMetrics, routesMetrics, bootMetrics].flat()
+  for (const { name, type } of [...ARBITER_METRICS, ...ofModules]) {
     assert.match(name, /^punctual_[a-z_]+$/)
     assert.equal(name.endsWith('_total'), type === 'counter', name)
     assert.doesNotMatch(name, /_(ms|milliseconds|kb|mb|megabytes)(_|$)/)
   }
-  assert.equal((text.match(/^# TYPE /gm) ?? []).length, METRICS.length)
+})
+
+test('metrics that workers report are described by themselves, and labelled with the worker', async () => {
+  const sent = (name: string, value: number, change: Partial<ReportedMetric> = {}): ReportedMetric => ({
+    name,
+    type: 'counter',
+    help: 'Mails sent.',
+    labels: ['queue'],
+    samples: [{ labels: { queue: 'mails' }, value }],
+    ...change,
+  })
+  const text = await renderMetrics(
+    status,
+    new Map([
+      [1, [sent('punctual_mails_total', 5), sent('no valid name', 1), sent('punctual_ready', 7)]],
+      [2, [sent('punctual_mails_total', 6), sent('punctual_mails_total', 9, { type: 'gauge' })]],
+      [3, [sent('punctual_mails_total', 8)]],
+    ]),
+  )
+  const lines = text.split('\n')
+  assert.ok(lines.includes('# HELP punctual_mails_total Mails sent.'))
+  assert.deepEqual(
+    lines.filter((line) => /^(?:punctual_mails|punctual_ready|no valid)/.test(line)),
+    [
+      'punctual_ready 1',
+      'punctual_mails_total{worker="1",queue="mails"} 5',
+      'punctual_mails_total{worker="2",queue="mails"} 6',
+    ],
+  )
 })
 
 test('a second scrape shows only the new state', async () => {
-  await renderMetrics(status, METRICS)
-  const text = await renderMetrics({ ...status, workers: [aWorker({ id: 9, requests: 1 })], restarts: {} }, METRICS)
+  await renderMetrics(status)
+  const text = await renderMetrics({ ...status, workers: [aWorker({ id: 9, requests: 1 })], restarts: {} })
   assert.ok(!text.includes('worker="1"') && !text.includes('reason="crash"'))
   assert.ok(text.includes('punctual_worker_requests_total{worker="9"} 1'))
   assert.deepEqual(register.getMetricsAsArray(), [])

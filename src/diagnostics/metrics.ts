@@ -1,5 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { MetricDefinition, ModuleMetric, Sample } from './metric-definition.ts'
+import type { MetricDefinition, ReportedMetric, Sample } from './metric-definition.ts'
 import type { Status, WorkerStatus } from './status.ts'
 
 const STATES: readonly WorkerStatus['state'][] = ['spawned', 'booting', 'ready', 'draining', 'stalled', 'exited']
@@ -21,25 +21,6 @@ const perWorker =
 const SECONDS = 1_000
 
 const WORKER = ['worker']
-
-/** Returns the metrics of a module, from the latest reports of running workers under its topic. */
-export function moduleMetrics<Report>(
-  topic: string,
-  metrics: readonly ModuleMetric<Report>[],
-): readonly MetricDefinition[] {
-  return metrics.map(({ name, help, type, labels, values }) => ({
-    name,
-    help,
-    type,
-    labels: ['worker', ...labels],
-    samples: (status) =>
-      status.workers.flatMap(({ id, state, modules }) => {
-        const report = modules[topic]
-        if (state === 'exited' || report === undefined) return []
-        return values(report as Report).map((one) => ({ ...one, labels: { worker: String(id), ...one.labels } }))
-      }),
-  }))
-}
 
 /** The metrics of the arbiter itself, in the order of the reference. Modules define their own. */
 export const ARBITER_METRICS: readonly MetricDefinition[] = [
@@ -227,21 +208,54 @@ export const ARBITER_METRICS: readonly MetricDefinition[] = [
   },
 ]
 
-/** Renders metrics in the text format of Prometheus. Each scrape has its own registry. */
-export function renderMetrics(status: Status, metrics: readonly MetricDefinition[]): Promise<string> {
+/** The metrics that each worker reported last, by its id. */
+export type ReportedMetrics = ReadonlyMap<number, readonly ReportedMetric[]>
+
+const VALID_NAME = /^punctual_[a-z_]+$/
+
+/**
+ * Renders the metrics of the arbiter and those that its workers reported, in the text format of
+ * Prometheus. Each scrape has its own registry.
+ */
+export function renderMetrics(status: Status, reported: ReportedMetrics = new Map()): Promise<string> {
   const registry = new Registry()
-  for (const definition of metrics) {
-    const { name, help, labels, type } = definition
-    const configuration = { name, help, labelNames: labels, registers: [registry] }
-    if (type === 'gauge') {
-      const gauge = new Gauge(configuration)
-      for (const sample of definition.samples(status)) gauge.set(sample.labels, sample.value)
-    } else {
-      const counter = new Counter(configuration)
-      for (const sample of definition.samples(status)) counter.inc(sample.labels, sample.value)
+  for (const { samples, ...metric } of ARBITER_METRICS) addMetric(registry, { ...metric, samples: samples(status) })
+  for (const metric of mergeReported(status, reported)) addMetric(registry, metric)
+  return registry.metrics()
+}
+
+function addMetric(registry: Registry, { name, help, labels, type, samples }: ReportedMetric): void {
+  const configuration = { name, help, labelNames: labels, registers: [registry] }
+  if (type === 'gauge') {
+    const gauge = new Gauge(configuration)
+    for (const { labels, value } of samples) gauge.set(labels, value)
+  } else {
+    const counter = new Counter(configuration)
+    for (const { labels, value } of samples) counter.inc(labels, value)
+  }
+}
+
+/**
+ * One metric for each name, with the samples of all running workers. The first worker describes it:
+ * during a reload two versions of an app may describe it differently. A name of the arbiter's, or
+ * an invalid one, is ignored.
+ */
+function mergeReported({ workers }: Status, reported: ReportedMetrics): readonly ReportedMetric[] {
+  const merged = new Map<string, ReportedMetric & { readonly samples: Sample[] }>()
+  const isOurs = (name: string): boolean => ARBITER_METRICS.some((metric) => metric.name === name)
+  for (const { id, state } of workers) {
+    for (const metric of state === 'exited' ? [] : (reported.get(id) ?? [])) {
+      const { name, type, labels } = metric
+      if (!VALID_NAME.test(name) || isOurs(name)) continue
+      const entry = merged.get(name) ?? { ...metric, labels: ['worker', ...labels], samples: [] }
+      merged.set(name, entry)
+      if (entry.type !== type || entry.labels.length !== labels.length + 1) continue
+      for (const sample of metric.samples) {
+        entry.samples.push({ ...sample, labels: { worker: String(id), ...sample.labels } })
+      }
     }
   }
-  return registry.metrics()
+  return [...merged.values()]
 }
 
 export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE

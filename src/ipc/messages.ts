@@ -6,6 +6,7 @@ import type {
   ReportedError,
   StallEvidence,
 } from '../diagnostics/incident.ts'
+import type { ReportedMetric } from '../diagnostics/metric-definition.ts'
 import type { OutcomeCounts } from '../diagnostics/outcomes.ts'
 import type { SettingsChange } from './worker-config.ts'
 
@@ -40,8 +41,12 @@ export type FromMain =
   | { readonly type: 'leak'; readonly leak: LeakReport }
   /** A message of the worker channel, for the arbiter or for all other workers. */
   | { readonly type: 'relay'; readonly to: 'arbiter' | 'others'; readonly topic: string; readonly message: unknown }
-  /** What the modules of the toolkit report, by topic; about once a second. */
-  | { readonly type: 'modules'; readonly modules: Readonly<Record<string, unknown>> }
+  /** What the modules of the toolkit report, by topic, and their metrics; about once a second. */
+  | {
+      readonly type: 'modules'
+      readonly modules: Readonly<Record<string, unknown>>
+      readonly metrics: readonly ReportedMetric[]
+    }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
 
 /** The envelope that tells Punctual's messages from those of the app's own `process.send`. */

@@ -1,3 +1,4 @@
+import type { ModuleMetric } from '../diagnostics/metric-definition.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 
 /**
@@ -23,9 +24,10 @@ export interface WorkerChannel {
   subscribe(topic: string, listener: (message: unknown) => void): () => void
   /**
    * Calls `snapshot` about once a second. The newest result is in `/status` under
-   * `workers[].modules[topic]` and is the source of the metrics. Returns a function that stops it.
+   * `workers[].modules[topic]`, and `metrics` are computed from it. Returns a function that stops
+   * it.
    */
-  report(topic: string, snapshot: () => unknown): () => void
+  report<Report>(topic: string, snapshot: () => Report, metrics?: readonly ModuleMetric<Report>[]): () => void
   /**
    * Calls `drained` when this worker drains and its last request has ended. The worker exits when
    * the promise settles, or after the timeout (in milliseconds) that `drained` receives.

@@ -4,6 +4,7 @@ import {
   type FingerprintReport,
   QUERIES_TOPIC,
   type QueriesReport,
+  queriesMetrics,
   type RepeatReport,
   type RouteQueries,
 } from './queries-report.ts'
@@ -29,7 +30,7 @@ let isReporting = false
 export function reportQueries(): void {
   if (isReporting) return
   isReporting = true
-  workerChannel()?.report(QUERIES_TOPIC, queriesReport)
+  workerChannel()?.report(QUERIES_TOPIC, queriesReport, queriesMetrics)
 }
 
 /** Records the end of a query. */

@@ -3,7 +3,7 @@ import { after, type Cancel, every } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { HandlerSlots, LoopGate } from './handler-capacity.ts'
 import type { Queue } from './queue.ts'
-import { QUEUE_TOPIC, type QueuesReport } from './queue-report.ts'
+import { QUEUE_TOPIC, type QueuesReport, queueMetrics } from './queue-report.ts'
 import { thisOwner } from './spool/owner.ts'
 
 const SECOND = ms(1_000)
@@ -61,7 +61,7 @@ class QueueRegistry {
       if ((message as { readonly type?: unknown } | null)?.type !== 'adopt') return
       for (const queue of this.#queues.values()) queue.recoverOrphans()
     })
-    channel.report(QUEUE_TOPIC, () => this.#report())
+    channel.report(QUEUE_TOPIC, () => this.#report(), queueMetrics)
     channel.onDrain('durable queues', async (timeout) => {
       await this.#each((queue) => queue.drain(ms(timeout * DRAIN_SHARE)))
     })

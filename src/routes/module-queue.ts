@@ -3,7 +3,7 @@ import { workerBoot, workerChannel } from '../ipc/worker-channel.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { waitAtMost } from '../resilience/wait-at-most.ts'
-import { type DeferredModuleReport, ROUTES_TOPIC, type RoutesReport } from './routes-report.ts'
+import { type DeferredModuleReport, ROUTES_TOPIC, type RoutesReport, routesMetrics } from './routes-report.ts'
 
 /**
  * A load that takes longer is waiting for something (a connection, a file), so the next one starts.
@@ -46,7 +46,7 @@ function openQueue(): ModuleQueue {
   const boot = workerBoot()
   const release = boot?.hold() ?? (() => {})
   const queue = new ModuleQueue(release)
-  workerChannel()?.report(ROUTES_TOPIC, () => queue.report())
+  workerChannel()?.report(ROUTES_TOPIC, () => queue.report(), routesMetrics)
   if (boot === null) onListening(() => queue.loadAll(false))
   else boot.onServing((ready) => queue.loadAll(!ready))
   return queue

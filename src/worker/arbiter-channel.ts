@@ -1,11 +1,17 @@
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { type ModuleMetric, type ReportedMetric, reportMetrics } from '../diagnostics/metric-definition.ts'
 import type { FromMain, MainEnvelope } from '../ipc/messages.ts'
 import { publishWorkerChannel, type WorkerChannel } from '../ipc/worker-channel.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { promiseAtMost, waitAtMost } from '../resilience/wait-at-most.ts'
+
+interface ModuleReport {
+  readonly snapshot: () => unknown
+  readonly metrics: readonly ModuleMetric<unknown>[]
+}
 
 const REPORT_INTERVAL = ms(1_000)
 /** Messages kept for a topic without a listener. */
@@ -35,7 +41,7 @@ export class ArbiterChannel implements WorkerChannel {
   readonly #settings: WorkerConfig['settings']
   readonly #listeners = new Map<string, Set<(message: unknown) => void>>()
   readonly #unreceived = new Map<string, unknown[]>()
-  readonly #reports = new Map<string, () => unknown>()
+  readonly #reports = new Map<string, ModuleReport>()
   readonly #drains = new Map<string, DrainModule>()
   #stopReporting: Cancel | null = null
   #lookedAt = 0
@@ -69,11 +75,12 @@ export class ArbiterChannel implements WorkerChannel {
     return () => listeners.delete(listener)
   }
 
-  report(topic: string, snapshot: () => unknown): () => void {
-    this.#reports.set(topic, snapshot)
+  report<Report>(topic: string, snapshot: () => Report, metrics: readonly ModuleMetric<Report>[] = []): () => void {
+    const report: ModuleReport = { snapshot, metrics: metrics as readonly ModuleMetric<unknown>[] }
+    this.#reports.set(topic, report)
     this.#stopReporting ??= every(REPORT_INTERVAL, () => this.#sendReports())
     return () => {
-      if (this.#reports.get(topic) === snapshot) this.#reports.delete(topic)
+      if (this.#reports.get(topic) === report) this.#reports.delete(topic)
     }
   }
 
@@ -132,8 +139,13 @@ export class ArbiterChannel implements WorkerChannel {
   #sendReports(): void {
     if (this.#reports.size === 0) return
     const modules: Record<string, unknown> = {}
-    for (const [topic, snapshot] of this.#reports) modules[topic] = snapshot()
-    sendToArbiter({ type: 'modules', modules })
+    const described: ReportedMetric[] = []
+    for (const [topic, { snapshot, metrics }] of this.#reports) {
+      const report = snapshot()
+      modules[topic] = report
+      described.push(...reportMetrics(metrics, report))
+    }
+    sendToArbiter({ type: 'modules', modules, metrics: described })
   }
 }
 

@@ -1,5 +1,5 @@
 import type { AddressInfo, Server } from 'node:net'
-import { BOOT_TOPIC } from '../diagnostics/boot-report.ts'
+import { BOOT_TOPIC, bootMetrics } from '../diagnostics/boot-report.ts'
 import { onLeak } from '../diagnostics/incident.ts'
 import { AccessLog } from '../http/access-log.ts'
 import { ConnectionTable } from '../http/connection-table.ts'
@@ -182,7 +182,7 @@ export class Worker {
     process.off('unhandledRejection', this.#onBootRejection)
     const bootMs = Math.round(monotonicNow() - this.#startedAt)
     const measured = this.endProfile?.(bootMs)
-    if (measured !== undefined) this.#channel.report(BOOT_TOPIC, () => measured.report)
+    if (measured !== undefined) this.#channel.report(BOOT_TOPIC, () => measured.report, bootMetrics)
     const ready = { type: 'ready', bootMs, address: this.#address, notes: this.#notes } as const
     sendToArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
   }
