@@ -34,11 +34,13 @@ test('a broadcast reaches the other workers, reports are in /status, and a worke
     settings: { workers: 2, requestTimeout: '20s', drainTimeout: '20s' },
   })
   const from = Number((await request(`${server.url}/sent`)).body)
-  const status = await server.until('the other worker to receive it', ({ workers }) =>
-    workers.some(
-      (worker) => worker.id !== from && worker.modules.test !== undefined && reportOf(worker).received.length > 0,
-    ),
-  )
+  const status = await server.until('the other worker to receive it, and both to report', ({ workers }) => {
+    const reported = workers.filter(({ modules }) => modules.test !== undefined)
+    return (
+      reported.length === workers.length &&
+      reported.some((worker) => worker.id !== from && reportOf(worker).received.length > 0)
+    )
+  })
   for (const worker of status.workers) {
     assert.deepEqual(reportOf(worker).received, worker.id === from ? [] : [{ from, path: '/sent' }])
     assert.equal(reportOf(worker).dir, server.stateDirectory)
