@@ -92,7 +92,7 @@ test('every metric has a description and a name in the style of Prometheus', asy
   }
 })
 
-test('metrics that workers report are described by themselves, and labelled with the worker', async () => {
+test('reported metrics describe themselves, get the worker as a label, and cannot fail a scrape', async () => {
   const sent = (name: string, value: number, change: Partial<ReportedMetric> = {}): ReportedMetric => ({
     name,
     type: 'counter',
@@ -105,7 +105,15 @@ test('metrics that workers report are described by themselves, and labelled with
     status,
     new Map([
       [1, [sent('punctual_mails_total', 5), sent('no valid name', 1), sent('punctual_ready', 7)]],
-      [2, [sent('punctual_mails_total', 6), sent('punctual_mails_total', 9, { type: 'gauge' })]],
+      [
+        2,
+        [
+          sent('punctual_mails_total', 6),
+          sent('punctual_mails_total', 9, { type: 'gauge' }),
+          sent('punctual_mails_total', 9, { labels: ['name'], samples: [{ labels: { name: 'mails' }, value: 9 }] }),
+          sent('punctual_mails_total', null as unknown as number),
+        ],
+      ],
       [3, [sent('punctual_mails_total', 8)]],
     ]),
   )

@@ -249,8 +249,10 @@ function mergeReported({ workers }: Status, reported: ReportedMetrics): readonly
       if (!VALID_NAME.test(name) || isOurs(name)) continue
       const entry = merged.get(name) ?? { ...metric, labels: ['worker', ...labels], samples: [] }
       merged.set(name, entry)
-      if (entry.type !== type || entry.labels.length !== labels.length + 1) continue
+      if (entry.type !== type || entry.labels.join() !== ['worker', ...labels].join()) continue
       for (const sample of metric.samples) {
+        // NaN and Infinity arrive as null: a message to the arbiter is JSON.
+        if (!Number.isFinite(sample.value)) continue
         entry.samples.push({ ...sample, labels: { worker: String(id), ...sample.labels } })
       }
     }
