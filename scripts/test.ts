@@ -45,7 +45,7 @@ if (files.length === 0) {
 const CALM = /^test\/process\/(?:stalls|waits)\//
 const isCalm = (file: string): boolean => CALM.test(file)
 const isOther = (file: string): boolean => !CALM.test(file)
-const reports = mkdtempSync(join(tmpdir(), 'punctual-failures-'))
+const scratch = mkdtempSync(join(tmpdir(), 'punctual-test-run-'))
 const code = await runAll()
 printFailures()
 const left = await leftBehind()
@@ -57,6 +57,7 @@ for (const { pid, command } of left) {
     // It ended by itself meanwhile.
   }
 }
+rmSync(scratch, { recursive: true, force: true })
 process.exitCode = code === 0 && left.length > 0 ? 1 : code
 
 /** The exit code of the first run that failed. */
@@ -69,18 +70,20 @@ function runAll(): Promise<number> {
     ...testing('alone', sorted.filter(isCalm), 1),
   ]
   const PATH = [dirname(node), join(ROOT, 'node_modules/.bin'), process.env.PATH ?? ''].join(delimiter)
-  const env = { ...process.env, [markerName]: markerValue, PATH }
+  // Hundreds of processes load the same TypeScript. With the cache one strips and compiles it for
+  // all, which saves two thirds of the CPU time of a start.
+  const NODE_COMPILE_CACHE = join(scratch, 'compiled')
+  const env = { ...process.env, [markerName]: markerValue, PATH, NODE_COMPILE_CACHE }
   return runInTurn(node, parts, { cwd: ROOT, stdio: 'inherit', env })
 }
 
 /** Repeats the failures of both runs at the end of a long output. */
 function printFailures(): void {
   for (const name of ['together', 'alone']) {
-    const path = join(reports, name)
+    const path = join(scratch, name)
     const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
     if (text !== '') console.error(`\nfailed of the files that run ${name}:\n\n${text}`)
   }
-  rmSync(reports, { recursive: true, force: true })
 }
 
 /** The arguments for Node of one run; none if there is nothing to test. */
@@ -88,7 +91,7 @@ function testing(name: string, chosen: readonly string[], atOnce: number): reado
   if (chosen.length === 0) return []
   const reporters = [
     ['spec', 'stdout'],
-    [join(import.meta.dirname, 'failures-reporter.ts'), join(reports, name)],
+    [join(import.meta.dirname, 'failures-reporter.ts'), join(scratch, name)],
   ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`])
   // Node 22 does not parse `await using`, in which tests are written.
   const lowered = values.node === '22' ? ['--import', join(import.meta.dirname, 'lower-using.ts')] : []
