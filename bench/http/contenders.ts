@@ -16,8 +16,10 @@ export interface Contender {
   start(app: AppName, directory: string): Promise<ServedApp>
 }
 
-/** The contender that all others are compared with. */
+/** Name of the contender that all others are compared with. */
 export const BASELINE = 'cluster-none'
+/** The same for `--compare`. */
+export const COMPARED = { name: 'punctual-compared', title: 'Punctual, compared' } as const
 
 /** @param punctuals `bin/punctual.js` of each build of Punctual to measure, by title */
 export function contenders(punctuals: ReadonlyMap<string, string>): readonly Contender[] {

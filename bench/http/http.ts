@@ -5,7 +5,7 @@ import type { BenchOptions } from '../bench.ts'
 import { writeFigures } from '../figures.ts'
 import { installContenders, versionOf } from '../install.ts'
 import type { Spread } from '../ratio.ts'
-import { APPS, type AppName, BASELINE, contenders } from './contenders.ts'
+import { APPS, type AppName, BASELINE, COMPARED, contenders } from './contenders.ts'
 import { CONNECTIONS, findGenerator } from './load.ts'
 import { describeMachine, type Machine } from './machine.ts'
 import { type Measured, measure, type Plan } from './measure.ts'
@@ -36,7 +36,7 @@ export interface HttpResult {
 
 /**
  * Measures requests per second, p99 and memory of an app under Punctual, bare `node:cluster`, PM2
- * and Watt.
+ * and Watt. With `compare`, the other checkout is what they are paired with.
  */
 export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOptions): Promise<void> {
   if (process.platform !== 'linux') throw new Error('bench http requires Linux, because it reads /proc')
@@ -46,10 +46,11 @@ export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOp
 
   const punctuals = new Map([['Punctual', copyPackage(ROOT, join(directory, 'punctual'))]])
   if (compare !== undefined) {
-    punctuals.set('Punctual, compared', copyPackage(resolve(compare), join(directory, 'compared')))
+    punctuals.set(COMPARED.title, copyPackage(resolve(compare), join(directory, 'compared')))
   }
   const all = contenders(punctuals)
-  const chosen = only.length === 0 ? all : all.filter(({ name }) => name === BASELINE || only.includes(name))
+  const baseline = compare === undefined ? BASELINE : COMPARED.name
+  const chosen = only.length === 0 ? all : all.filter(({ name }) => name === baseline || only.includes(name))
   const unknown = only.filter((name) => !all.some((contender) => contender.name === name))
   if (unknown.length > 0) {
     throw new Error(`--only: unknown contender ${unknown.join(', ')}; use ${all.map(({ name }) => name).join(', ')}`)
@@ -63,7 +64,7 @@ export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOp
   const at = new Date().toISOString()
   const measured: Measured = { samples: [], memory: [] }
   for (const name of apps) {
-    const { samples, memory } = await measure(name, chosen, generator, plan, directory)
+    const { samples, memory } = await measure(name, chosen, baseline, generator, plan, directory)
     measured.samples.push(...samples)
     measured.memory.push(...memory)
   }
@@ -82,8 +83,8 @@ export async function benchHttp({ rounds, seconds, only, app, compare }: BenchOp
     },
     apps,
     noise: noise(measured),
-    standings: standings(measured),
-    memory: memoryStandings(measured),
+    standings: standings(measured, baseline),
+    memory: memoryStandings(measured, baseline),
   }
   const text = report(result, chosen)
   console.log(`${text}\n`)

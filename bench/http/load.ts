@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ClientsResult } from './client-loop.ts'
 
 export type Mode = 'keep-alive' | 'close'
 export const MODES: readonly Mode[] = ['keep-alive', 'close']
@@ -31,11 +32,11 @@ export interface Generator {
   run(url: string, mode: Mode, seconds: number): Promise<Load>
 }
 
-/** Returns wrk if it is installed, because it uses the least CPU; otherwise autocannon. */
+/** Returns wrk if it is installed, because it uses the least CPU. */
 export function findGenerator(directory: string): Generator {
   const probe = spawnSync('wrk', ['-v'], { encoding: 'utf8', timeout: 10_000 })
   const version = /wrk (\S+)/.exec(`${probe.stdout}${probe.stderr}`)?.[1]
-  return probe.error === undefined && version !== undefined ? wrk(version, directory) : autocannon()
+  return probe.error === undefined && version !== undefined ? wrk(version, directory) : nodeClients
 }
 
 function wrk(version: string, directory: string): Generator {
@@ -58,38 +59,25 @@ function wrk(version: string, directory: string): Generator {
       const output = await outputOf('wrk', [...args, url], seconds)
       const found = /^RESULT (.*)$/m.exec(output)?.[1]
       if (found === undefined) throw new Error(`wrk printed no result:\n${output}`)
-      const { requests, microseconds, p99, faults } = JSON.parse(found) as Record<string, number>
-      if (requests === undefined || microseconds === undefined || p99 === undefined)
-        throw new Error(`wrk printed an incomplete result: ${found}`)
-      if (faults !== 0) throw new Error(`${faults} of ${requests} requests failed at ${url} (${mode}):\n${output}`)
-      return { requests, requestsPerSecond: requests / (microseconds / 1e6), p99Ms: p99 / 1_000 }
+      return loadOf(JSON.parse(found) as ClientsResult, url, mode)
     },
   }
 }
 
-interface AutocannonResult {
-  readonly requests: { readonly total: number }
-  readonly duration: number
-  readonly latency: { readonly p99: number }
-  readonly errors: number
-  readonly timeouts: number
-  readonly non2xx: number
+/** Clients in a Node process, which use more CPU than wrk. */
+const nodeClients: Generator = {
+  name: 'clients in Node.js',
+  async run(url, mode, seconds) {
+    const args = [join(import.meta.dirname, 'client-loop.ts'), url, mode, String(CONNECTIONS), String(seconds)]
+    return loadOf(JSON.parse(await outputOf(process.execPath, args, seconds)) as ClientsResult, url, mode)
+  },
 }
 
-function autocannon(): Generator {
-  const program = join(import.meta.dirname, '../node_modules/autocannon/autocannon.js')
-  return {
-    name: 'autocannon',
-    async run(url, mode, seconds) {
-      const close = mode === 'close' ? ['--reconnectRate', '1', '-H', 'connection=close'] : []
-      const args = [program, '--json', '-c', String(CONNECTIONS), '-d', String(seconds), ...close, url]
-      const result = JSON.parse(await outputOf(process.execPath, args, seconds)) as AutocannonResult
-      const faults = result.errors + result.timeouts + result.non2xx
-      const { total } = result.requests
-      if (faults !== 0) throw new Error(`${faults} of ${total} requests failed at ${url} (${mode})`)
-      return { requests: total, requestsPerSecond: total / result.duration, p99Ms: result.latency.p99 }
-    },
-  }
+/** @throws Error if a request failed, or if there was no response at all */
+function loadOf({ requests, microseconds, p99, faults }: ClientsResult, url: string, mode: Mode): Load {
+  if (faults !== 0) throw new Error(`${faults} of ${requests} requests failed at ${url} (${mode})`)
+  if (requests === 0) throw new Error(`no response from ${url} (${mode})`)
+  return { requests, requestsPerSecond: requests / (microseconds / 1e6), p99Ms: p99 / 1_000 }
 }
 
 function outputOf(command: string, args: readonly string[], seconds: number): Promise<string> {

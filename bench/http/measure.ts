@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type AppName, BASELINE, type Contender } from './contenders.ts'
+import type { AppName, Contender } from './contenders.ts'
 import { type Generator, type Load, MODES, type Mode } from './load.ts'
 import { cpuTimes, type Memory, memoryOf, othersShare } from './machine.ts'
 import type { ServedApp } from './served-app.ts'
@@ -55,13 +55,14 @@ export interface Plan {
 export async function measure(
   app: AppName,
   contenders: readonly Contender[],
+  baselineName: string,
   generator: Generator,
   plan: Plan,
   directory: string,
 ): Promise<Measured> {
   const measured: Measured = { samples: [], memory: [] }
-  const baseline = contenders.find(({ name }) => name === BASELINE)
-  if (baseline === undefined) throw new Error(`the baseline ${BASELINE} is missing`)
+  const baseline = contenders.find(({ name }) => name === baselineName)
+  if (baseline === undefined) throw new Error(`the baseline ${baselineName} is missing`)
   const others = contenders.filter((one) => one !== baseline)
   for (let session = 0; session < plan.sessions; session++) {
     for (const other of rotate(others, session)) {

@@ -1,5 +1,5 @@
 import { type Spread, spreadOf } from '../ratio.ts'
-import { type AppName, BASELINE } from './contenders.ts'
+import type { AppName } from './contenders.ts'
 import type { Mode } from './load.ts'
 import type { Memory } from './machine.ts'
 import type { Measured, MemorySample, Sample } from './measure.ts'
@@ -27,13 +27,13 @@ export interface MemoryStanding {
   readonly overBaseline: Memory
 }
 
-export function standings({ samples }: Measured): readonly Standing[] {
+export function standings({ samples }: Measured, baseline: string): readonly Standing[] {
   const found: Standing[] = []
   for (const [, group] of groups(samples, ({ app, mode, contender }) => `${app} ${mode} ${contender}`)) {
     const { app, mode, contender } = group[0]
     const bare = new Map(
       samples
-        .filter((sample) => sample.contender === BASELINE && sample.app === app && sample.mode === mode)
+        .filter((sample) => sample.contender === baseline && sample.app === app && sample.mode === mode)
         .map((sample) => [`${sample.round} ${sample.beside}`, sample]),
     )
     const ratios = (figure: (sample: Sample) => number): Spread =>
@@ -59,7 +59,7 @@ export function standings({ samples }: Measured): readonly Standing[] {
   return found
 }
 
-export function memoryStandings({ memory }: Measured): readonly MemoryStanding[] {
+export function memoryStandings({ memory }: Measured, baseline: string): readonly MemoryStanding[] {
   const key = ({ app, when, contender }: Pick<MemorySample, 'app' | 'when' | 'contender'>): string =>
     `${app} ${when} ${contender}`
   const medians = new Map<string, Memory>()
@@ -71,7 +71,7 @@ export function memoryStandings({ memory }: Measured): readonly MemoryStanding[]
   return [...all].flatMap(([name, group]) => {
     const { app, when, contender } = group[0]
     const median = medians.get(name)
-    const bare = medians.get(key({ app, when, contender: BASELINE }))
+    const bare = medians.get(key({ app, when, contender: baseline }))
     if (median === undefined || bare === undefined) return []
     const overBaseline = { rss: median.rss - bare.rss, pss: median.pss - bare.pss, uss: median.uss - bare.uss }
     return [{ app, contender, when, median, overBaseline }]
