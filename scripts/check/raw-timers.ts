@@ -6,7 +6,7 @@ export interface RawTimer {
   readonly line: number
 }
 
-const GLOBALS = new Set(['setTimeout', 'setInterval'])
+const GLOBALS = new Set(['setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask'])
 const MEMBERS: readonly (readonly [object: string, member: string])[] = [
   ['Date', 'now'],
   ['Promise', 'race'],

@@ -1,5 +1,6 @@
 import { currentOperation } from '../database/query-timeout.ts'
 import { isAbortReason } from '../resilience/abort-reason.ts'
+import { asMicrotask } from '../resilience/clock.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { currentParent } from '../resilience/wait-scope.ts'
 import { BatchLoad, type RequestedKey } from './batch-load.ts'
@@ -83,7 +84,7 @@ export class BatchGroup<Key, Value> {
    * ticks that run before it may queue microtasks of their own, hence the next round.
    */
   #startWhenQuiet(load: BatchLoad<Key, Value>, seen: number): void {
-    queueMicrotask(() =>
+    asMicrotask(() =>
       process.nextTick(() => {
         if (load.size > seen) {
           this.#startWhenQuiet(load, load.size)

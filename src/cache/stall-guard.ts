@@ -1,4 +1,4 @@
-import { after, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
+import { after, afterIo, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 
 /** Milliseconds. */
@@ -30,7 +30,10 @@ export class StallGuard {
 
   constructor() {
     // Timers run before I/O is read, so a timer that ran does not prove that the pipes were read.
-    this.#stop = every(CHECK_INTERVAL, () => setImmediate((until) => this.#onRead(until), monotonicNow()))
+    this.#stop = every(CHECK_INTERVAL, () => {
+      const until = monotonicNow()
+      afterIo(() => this.#onRead(until))
+    })
   }
 
   /** Resolves when memory may be used again; null if it may now. */
@@ -76,12 +79,9 @@ export class StallGuard {
  * @param run receives the instant until which everything that arrived has been read
  */
 export function afterReading(length: Milliseconds, run: (until: number) => void): Cancel {
-  let immediate: NodeJS.Immediate | undefined
-  const cancel = after(length, () => {
-    immediate = setImmediate(run, monotonicNow())
+  let cancel = after(length, () => {
+    const until = monotonicNow()
+    cancel = afterIo(() => run(until))
   })
-  return () => {
-    cancel()
-    clearImmediate(immediate)
-  }
+  return () => cancel()
 }

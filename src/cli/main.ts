@@ -8,6 +8,7 @@ import { incidentsCommand } from './incidents-command.ts'
 import { printError } from './print.ts'
 import { releaseCommand } from './release-command.ts'
 import { reloadCommand } from './reload-command.ts'
+import { restartWithoutPreloads } from './restart-without-preloads.ts'
 import { readVersion, runCommand } from './run-command.ts'
 import { scaleCommand } from './scale-command.ts'
 import { setCommand, unsetCommand } from './set-command.ts'
@@ -36,6 +37,7 @@ const COMMANDS = [
  * exits with 1.
  */
 export async function main(argv: readonly string[]): Promise<void> {
+  if (argv[2] === 'run') restartWithoutPreloads(argv)
   // The reader of a pipe may exit early (`punctual config | head`).
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreBrokenPipe)
   try {

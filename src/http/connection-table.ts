@@ -33,6 +33,8 @@ export const WAITING = 2
 export const BEGUN = 4
 /** Its descriptor must not be written to: TLS, HTTP/2, upgraded, or not HTTP. */
 export const OPAQUE = 8
+/** It is part of another connection, and not counted: a stream of HTTP/2, or a decoded stream. */
+export const NESTED = 16
 
 /**
  * Default number of rows; further connections are served, but neither listed nor given emergency
@@ -85,7 +87,7 @@ export class ConnectionTable {
     this.#integers[at] = fd
     this.#floats[slot * FLOATS + 2] = now
     this.#integers[at + 1] = OPEN | flags
-    this.#add(3, 1)
+    if ((flags & NESTED) === 0) this.#add(3, 1)
     return slot
   }
 
@@ -94,10 +96,12 @@ export class ConnectionTable {
    */
   close(slot: number): void {
     if (slot < 0) return
-    this.#integers[slot * INTEGERS + 1] = 0
-    this.#integers[slot * INTEGERS] = -1
+    const at = slot * INTEGERS
+    const flags = this.#integers[at + 1] as number
+    this.#integers[at + 1] = 0
+    this.#integers[at] = -1
     this.#free.push(slot)
-    this.#add(3, -1)
+    if ((flags & NESTED) === 0) this.#add(3, -1)
   }
 
   /**
@@ -143,6 +147,13 @@ export class ConnectionTable {
     this.#integers[at] = idle ? rest : rest | WAITING
   }
 
+  /** The connection carries plain HTTP after all: another server has passed it on. */
+  makeTransparent(slot: number): void {
+    if (slot < 0) return
+    const at = slot * INTEGERS + 1
+    this.#integers[at] = (this.#integers[at] as number) & ~OPAQUE
+  }
+
   /** The connection was upgraded to another protocol. */
   makeOpaque(slot: number): void {
     if (slot < 0) return
@@ -176,7 +187,7 @@ export class ConnectionTable {
     return this.#totals[3] as number
   }
 
-  /** Every open connection. */
+  /** Every open connection, and every open stream of HTTP/2. */
   *rows(): Generator<ConnectionRow> {
     const used = this.#totals[2] as number
     for (let slot = 0; slot < used; slot++) {

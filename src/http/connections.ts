@@ -41,6 +41,18 @@ export class Connections implements Iterable<Connection> {
     return connection
   }
 
+  /** A socket that was created around the one of a connection carries its requests from now on. */
+  wrap(connection: Connection, socket: Socket): void {
+    connection.socket = socket
+    ;(socket as Tracked)[connectionOf] = connection
+  }
+
+  /** The connection of the socket that this one was created around, if it is tracked. */
+  ofWrapped(socket: Socket): Connection | undefined {
+    const { _parent: inner } = socket as Socket & { readonly _parent?: Socket | null }
+    return inner === undefined || inner === null ? undefined : this.of(inner)
+  }
+
   /** Called when the socket is about to be destroyed, before its descriptor is closed. */
   remove(connection: Connection): void {
     const { place } = connection

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type Deadline, deadlineAt, NO_DEADLINE } from '../resilience/clock.ts'
+import { afterIo, type Deadline, deadlineAt, NO_DEADLINE } from '../resilience/clock.ts'
 import { type Milliseconds, UNBOUNDED } from '../resilience/duration.ts'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
 import type { ConnectionTable } from './connection-table.ts'
@@ -56,7 +56,7 @@ export class Deadlines extends WheelEntry {
     if (lag <= NORMAL_LAG) return
     this.#lag = lag
     // After the network has been read.
-    setImmediate(() => {
+    afterIo(() => {
       this.#lag = 0
     })
   }

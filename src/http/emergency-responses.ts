@@ -2,7 +2,7 @@ import { readlinkSync, readSync, writeSync } from 'node:fs'
 import type { EmergencyResponses } from '../diagnostics/incident.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
-import { BEGUN, type ConnectionRow, type ConnectionTable, OPAQUE, WAITING } from './connection-table.ts'
+import { BEGUN, type ConnectionRow, type ConnectionTable, NESTED, OPAQUE, WAITING } from './connection-table.ts'
 import type { RawResponse } from './raw-response.ts'
 
 /**
@@ -33,6 +33,7 @@ export function sendEmergencyResponses(
   let unread = 0
   let closed = 0
   for (const row of table.rows()) {
+    if ((row.flags & NESTED) !== 0) continue
     if ((row.flags & OPAQUE) !== 0) {
       closed++
       continue

@@ -176,7 +176,8 @@ export type ConnectionProtocol = 'http' | 'upgraded' | 'other'
 
 /** A connection of a server. */
 export interface Connection {
-  readonly socket: Socket
+  /** The one that carries requests: of a TLS connection the encrypted one. */
+  socket: Socket
   /** Row in the connection table; -1 if the table is full. */
   slot: number
   protocol: ConnectionProtocol

@@ -1,16 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import net from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { OUTCOMES, type Outcome } from '../diagnostics/outcomes.ts'
 import { ClientDisconnectedError } from '../resilience/abort-reason.ts'
 import { monotonicNow } from '../resilience/clock.ts'
-import { ConnectionTable, OPAQUE } from './connection-table.ts'
+import { ConnectionTable, NESTED, OPAQUE } from './connection-table.ts'
 import { Connections } from './connections.ts'
 import { type DeadlineSettings, Deadlines } from './deadlines.ts'
 import type { LoadShedder } from './load-shedding/load-shedder.ts'
 import { http } from './node-http.ts'
-import { type Connection, InFlight, RequestScope } from './scope.ts'
+import { type Connection, type ConnectionProtocol, InFlight, RequestScope } from './scope.ts'
 
 // Read once: these exports are getters, which cost more than what they return.
 const { Server, ServerResponse: ServerResponseClass } = http
@@ -59,6 +60,7 @@ export class Traffic {
 
   listening(server: net.Server): void {
     this.toListen.delete(server)
+    if (this.servers.has(server)) return
     this.servers.add(server)
     this.onListening(server)
   }
@@ -69,22 +71,63 @@ export class Traffic {
   }
 
   /**
-   * @returns null for the plain socket of a TLS server, whose encrypted socket is announced next
+   * A server was given a connection: by the network, or by another server that has accepted it (a
+   * reader of the PROXY protocol, a TLS front).
+   *
+   * @returns null if it is known, and for the plain socket of a TLS server, whose encrypted socket
+   *   is announced next
    */
   connected(server: net.Server, socket: net.Socket): Connection | null {
-    if (isEncrypted(server)) return null
+    if (isEncrypted(server)) {
+      this.#isKnown(socket, 'other', false)
+      return null
+    }
     const isHttp = server instanceof Server
-    const flags = isHttp ? 0 : OPAQUE
-    return this.connections.add(socket, isHttp ? 'http' : 'other', descriptor(socket), flags, monotonicNow())
+    const isPlain = socket instanceof net.Socket && (socket as Partial<TLSSocket>).encrypted !== true
+    if (this.#isKnown(socket, isHttp ? 'http' : 'other', isPlain)) return null
+    const flags = isHttp && isPlain ? 0 : OPAQUE
+    const fd = isPlain ? descriptor(socket) : -1
+    return this.#add(socket, isHttp ? 'http' : 'other', fd, flags)
   }
 
-  connectedSecurely(server: net.Server, socket: TLSSocket): Connection {
+  /** @returns null if it is known */
+  connectedSecurely(server: net.Server, socket: TLSSocket): Connection | null {
     // HTTP/2 is drained by session.
     const protocol = socket.alpnProtocol !== 'h2' && 'closeIdleConnections' in server ? 'http' : 'other'
-    return this.connections.add(socket, protocol, -1, OPAQUE, monotonicNow())
+    return this.#isKnown(socket, protocol, false) ? null : this.#add(socket, protocol, -1, OPAQUE)
+  }
+
+  /** Whether another server has accepted this connection; if so, notes what it carries now. */
+  #isKnown(socket: net.Socket, protocol: ConnectionProtocol, isPlain: boolean): boolean {
+    let known = this.connections.of(socket)
+    if (known === undefined) {
+      known = this.connections.ofWrapped(socket)
+      if (known === undefined) return false
+      this.connections.wrap(known, socket)
+    }
+    if (protocol === 'http' && known.protocol === 'other') {
+      known.protocol = 'http'
+      known.lastSeen = monotonicNow()
+      if (isPlain) this.table.makeTransparent(known.slot)
+    } else if (protocol === 'other' && known.protocol === 'http') {
+      known.protocol = 'other'
+      this.table.makeOpaque(known.slot)
+    }
+    return true
+  }
+
+  #add(socket: net.Socket, protocol: ConnectionProtocol, fd: number, flags: number): Connection {
+    const now = monotonicNow()
+    if (socket instanceof net.Socket) return this.connections.add(socket, protocol, fd, flags, now)
+    // A stream that decodes what a socket carries, which is counted already. Its end is not seen
+    // by the patch of sockets.
+    const connection = this.connections.add(socket, protocol, -1, OPAQUE | NESTED, now)
+    ;(socket as Duplex).once('close', () => this.disconnected(connection))
+    return connection
   }
 
   session(session: ServerHttp2Session): void {
+    if (this.sessions.has(session)) return
     this.sessions.add(session)
     session.once('close', () => this.sessions.delete(session))
   }

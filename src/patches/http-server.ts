@@ -53,9 +53,52 @@ export function patchServers(traffic: Traffic): void {
   patchSockets(traffic)
 }
 
-/** All servers (net, tls, http, https, http2) inherit `emit` from `net.Server`. */
+/**
+ * All servers (net, tls, http, https, http2) inherit `emit` from `net.Server`. An agent that was
+ * loaded before (`-r`, `NODE_OPTIONS`) may have given one of the others an `emit` of its own, which
+ * does not call that of `net.Server`.
+ */
 function patchServerEvents(traffic: Traffic): void {
-  const base = net.Server.prototype.emit as Emit
+  patchEmit(net.Server.prototype, traffic)
+  if (Object.hasOwn(http.Server.prototype, 'emit')) patchEmit(http.Server.prototype, traffic)
+
+  const listen = net.Server.prototype.listen as (this: net.Server, ...args: unknown[]) => net.Server
+  defineMethod(net.Server.prototype, 'listen', function (this: net.Server, ...args: unknown[]): net.Server {
+    const holder = shadowingHolder(this)
+    if (holder !== null) patchEmit(holder, traffic)
+    traffic.listen(this)
+    try {
+      return listen.apply(this, args)
+    } catch (error) {
+      // It has invalid arguments, and emits nothing.
+      traffic.notListening(this)
+      throw error
+    }
+  })
+}
+
+/** An event without a meaning, which shows whether the events of a server are seen here. */
+const PROBE = Symbol('punctual.probe')
+let hasSeenProbe = false
+
+/** The object whose own `emit` keeps the events of this server from being seen; null if none. */
+function shadowingHolder(server: net.Server): object | null {
+  if (server.emit === net.Server.prototype.emit) return null
+  hasSeenProbe = false
+  try {
+    server.emit(PROBE as unknown as string)
+  } catch {
+    // Code of the app that expects names.
+  }
+  if (hasSeenProbe) return null
+  let holder: object | null = server
+  while (holder !== null && !Object.hasOwn(holder, 'emit')) holder = Object.getPrototypeOf(holder)
+  return holder
+}
+
+/** A server whose events pass several such functions is seen by all; the second changes nothing. */
+function patchEmit(holder: object, traffic: Traffic): void {
+  const base = (holder as net.Server).emit as Emit
   const { table } = traffic
   // Separate, because a function that contains a closure allocates a context on each call.
   const isWithheld = (shedder: LoadShedder, scope: RequestScope, server: net.Server, event: string): boolean =>
@@ -68,7 +111,7 @@ function patchServerEvents(traffic: Traffic): void {
   }
 
   defineMethod(
-    net.Server.prototype,
+    holder,
     'emit',
     function emit(this: net.Server, event: string | symbol, first: unknown, second: unknown): boolean {
       switch (event) {
@@ -112,17 +155,14 @@ function patchServerEvents(traffic: Traffic): void {
         case 'error':
           if (!this.listening) traffic.notListening(this)
           break
+        case PROBE:
+          hasSeenProbe = true
+          return false
       }
       // biome-ignore lint/complexity/noArguments: passing them on is free; an array would take a tenth of a small request.
       return base.apply(this, arguments as unknown as Parameters<Emit>)
     },
   )
-
-  const listen = net.Server.prototype.listen as (this: net.Server, ...args: unknown[]) => net.Server
-  defineMethod(net.Server.prototype, 'listen', function (this: net.Server, ...args: unknown[]): net.Server {
-    traffic.listen(this)
-    return listen.apply(this, args)
-  })
 }
 
 /**
@@ -279,5 +319,5 @@ function patchSockets(traffic: Traffic): void {
 
 /** Only of HTTP/1.1: other protocols have their own idle handling. */
 function useIdleTimer(connection: Connection | null): void {
-  if (connection?.protocol === 'http') replaceIdleTimer(connection.socket)
+  if (connection?.protocol === 'http' && connection.socket instanceof net.Socket) replaceIdleTimer(connection.socket)
 }

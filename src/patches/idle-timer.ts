@@ -1,6 +1,6 @@
 /**
- * Replaces `setTimeout` and `_unrefTimer` of each connection of an HTTP server, on the socket
- * itself.
+ * Patch of `setTimeout` and `_unrefTimer` of `net.Socket.prototype`, for the connections of HTTP
+ * servers.
  *
  * Why: Node creates a timer whenever a request ends and destroys it with the next one. Each timer
  * retains its async context: the request that was served last, with its response, for seconds on
@@ -12,6 +12,7 @@
  */
 import { Socket } from 'node:net'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
+import { patchFunction } from './patch-function.ts'
 
 type SetTimeout = (this: Socket, timeout: number, onTimeout?: () => void) => Socket
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
@@ -27,9 +28,6 @@ interface TimedSocket {
   /** The response that is being sent. */
   readonly _httpMessage?: object | null
 }
-
-const setNodeTimeout = Socket.prototype.setTimeout as SetTimeout
-const { _unrefTimer: refreshNodeTimer } = Socket.prototype as unknown as TimedSocket
 
 /** Milliseconds; the most that Node's timers allow. */
 const MAX_TIMEOUT = 2 ** 31 - 1
@@ -97,12 +95,31 @@ class IdleTimer extends WheelEntry {
   }
 }
 
+const { prototype } = Socket
+const setNodeTimeout = prototype.setTimeout as SetTimeout
+const { _unrefTimer: refreshNodeTimer } = prototype as unknown as TimedSocket
+// Before the app is loaded, and on the prototype, so that a library that wraps these methods wraps
+// them for all sockets.
+patchFunction(prototype, 'setTimeout', () => setTimeoutOf as () => unknown)
+patchFunction(prototype, '_unrefTimer', () => refreshTimerOf as () => unknown)
+
+function setTimeoutOf(this: IdleSocket, timeout: number, onTimeout?: () => void): Socket {
+  const timer = this[idleTimer]
+  return timer === undefined
+    ? setNodeTimeout.call(this, timeout, onTimeout)
+    : setIdleTimeout(this, timer, timeout, onTimeout)
+}
+
+function refreshTimerOf(this: IdleSocket): void {
+  const timer = this[idleTimer]
+  if (timer === undefined) refreshNodeTimer.call(this)
+  else refreshIdleTimer(this, timer)
+}
+
 /** Gives a connection of an HTTP server this timer. Called before any timeout is set on it. */
 export function replaceIdleTimer(socket: Socket): void {
   const idle = socket as IdleSocket
   idle[idleTimer] = new IdleTimer(idle)
-  idle.setTimeout = setIdleTimeout
-  idle._unrefTimer = refreshIdleTimer
 }
 
 /** Called when the connection is about to be destroyed. */
@@ -110,32 +127,30 @@ export function endIdleTimer(socket: Socket): void {
   ;(socket as IdleSocket)[idleTimer]?.stop()
 }
 
-function setIdleTimeout(this: IdleSocket, timeout: number, onTimeout?: () => void): Socket {
-  const timer = this[idleTimer] as IdleTimer
+function setIdleTimeout(socket: IdleSocket, timer: IdleTimer, timeout: number, onTimeout?: () => void): Socket {
   // A timeout set during a request, or with a callback, is the app's, and its callback may need the
   // context of the request.
-  const isFromApp = onTimeout !== undefined || (this._httpMessage ?? null) !== null
+  const isFromApp = onTimeout !== undefined || (socket._httpMessage ?? null) !== null
   // Node rejects invalid values.
   if (isFromApp || typeof timeout !== 'number' || !(timeout >= 0 && timeout <= MAX_TIMEOUT)) {
-    setNodeTimeout.call(this, timeout, onTimeout)
+    setNodeTimeout.call(socket, timeout, onTimeout)
     timer.stop()
     timer.usesNodeTimer = timeout > 0
-    return this
+    return socket
   }
   if (timer.usesNodeTimer) {
     timer.usesNodeTimer = false
-    setNodeTimeout.call(this, 0)
+    setNodeTimeout.call(socket, 0)
   }
-  if (this.destroyed) return this
-  this.timeout = timeout
+  if (socket.destroyed) return socket
+  socket.timeout = timeout
   timer.start(timeout)
-  return this
+  return socket
 }
 
-function refreshIdleTimer(this: IdleSocket): void {
-  const timer = this[idleTimer] as IdleTimer
+function refreshIdleTimer(socket: IdleSocket, timer: IdleTimer): void {
   // Node's function also refreshes the socket that a TLS socket wraps, whose timer sees no bytes
   // itself.
-  if (timer.usesNodeTimer || this._parent !== null) refreshNodeTimer.call(this)
+  if (timer.usesNodeTimer || socket._parent !== null) refreshNodeTimer.call(socket)
   if (timer.timeout > 0) timer.refresh()
 }

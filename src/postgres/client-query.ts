@@ -3,7 +3,7 @@ import { DatabaseOperation } from '../database/database-operation.ts'
 import { QueryTimeoutError } from '../database/query-errors.ts'
 import type { CountedQuery } from '../query-insight/counted-query.ts'
 import { shortenSql } from '../query-insight/sql-text.ts'
-import { type Cancel, every, monotonicNow } from '../resilience/clock.ts'
+import { asMicrotask, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { WaitOutcome } from '../resilience/waits.ts'
 import { isSubmittable, type PgClient, type QueryCallback, type Submittable } from './pg-types.ts'
@@ -187,7 +187,7 @@ export class ClientQuery extends DatabaseOperation {
     submittable.handleError = (error, connection) => {
       this.settle('failed')
       handleError.call(submittable, this.reason ?? this.#translate(error), connection)
-      queueMicrotask(() => this.#connection.onSettled(this))
+      asMicrotask(() => this.#connection.onSettled(this))
     }
   }
 

@@ -1,12 +1,13 @@
 import type { Milliseconds } from './duration.ts'
+import { platform } from './platform.ts'
 
 /**
  * Clock, timers and deadlines. `npm run check` lets no other module use `setTimeout`, `setInterval`
  * or `Date`, so that every wait in Punctual can be named and bounded.
  */
 
-// The global is a getter, which costs as much as the reading.
-const { performance } = globalThis
+// A constant, so that reading the clock needs no look-up.
+const { now: readClock } = platform
 
 // `performance.now()` is three times cheaper than `process.hrtime.bigint()`, but counts from the
 // start of its own thread.
@@ -19,19 +20,19 @@ const origin = originOfPerformance()
 function originOfPerformance(): number {
   let origin = Number.NEGATIVE_INFINITY
   for (let sample = 0; sample < 5; sample++) {
-    origin = Math.max(origin, Number(process.hrtime.bigint()) / 1e6 - performance.now())
+    origin = Math.max(origin, Number(platform.hrtime()) / 1e6 - readClock())
   }
   return origin
 }
 
 /** The monotonic clock in milliseconds, the same in all threads and processes of this machine. */
 export function monotonicNow(): Milliseconds {
-  return (origin + performance.now()) as Milliseconds
+  return (origin + readClock()) as Milliseconds
 }
 
 /** Wall time, for people and file names. Not for durations. */
 export function wallClock(): Date {
-  return new Date()
+  return new platform.Date()
 }
 
 /** Cancels a timer; may be called twice, and after the timer has run. */
@@ -52,16 +53,27 @@ const MAX_TIMER = 2 ** 31 - 1
  */
 export function after(delay: Milliseconds, run: () => void, options: TimerOptions = {}): Cancel {
   if (delay === Number.POSITIVE_INFINITY) return () => {}
-  const timer = setTimeout(run, Math.min(delay, MAX_TIMER))
+  const timer = platform.setTimeout(run, Math.min(delay, MAX_TIMER))
   if (options.keepAlive === false) timer.unref()
-  return () => clearTimeout(timer)
+  return () => platform.clearTimeout(timer)
 }
 
 /** Calls `run` every `interval` milliseconds until cancelled. */
 export function every(interval: Milliseconds, run: () => void, options: TimerOptions = {}): Cancel {
-  const timer = setInterval(run, interval)
+  const timer = platform.setInterval(run, interval)
   if (options.keepAlive !== true) timer.unref()
-  return () => clearInterval(timer)
+  return () => platform.clearInterval(timer)
+}
+
+/** Calls `run` once, after the event loop has read its I/O. */
+export function afterIo(run: () => void): Cancel {
+  const immediate = platform.setImmediate(run)
+  return () => platform.clearImmediate(immediate)
+}
+
+/** Calls `run` when the code that runs now, and the promises that it settles, are done. */
+export function asMicrotask(run: () => void): void {
+  platform.queueMicrotask(run)
 }
 
 /** Resolves after `delay` milliseconds. */

@@ -1,3 +1,4 @@
+import { afterIo } from './clock.ts'
 import { type Duration, readDuration } from './duration.ts'
 import type { Alarm, WheelClock } from './timer-wheel.ts'
 import { TimerWheel } from './timer-wheel.ts'
@@ -84,6 +85,6 @@ export class ManualClock implements WheelClock {
 /** All microtasks have run once the event loop has turned. */
 function turn(): Promise<void> {
   return new Promise((resolve) => {
-    setImmediate(resolve)
+    afterIo(resolve)
   })
 }

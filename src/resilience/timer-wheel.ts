@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { monotonicNow } from './clock.ts'
+import { platform } from './platform.ts'
 
 /** One pending call of a clock. */
 export interface Alarm {
@@ -33,9 +34,11 @@ const processContext = new AsyncResource('PunctualTimerWheel')
 export const SYSTEM_CLOCK: WheelClock = {
   now: monotonicNow,
   alarm: (delay, run) => {
-    const timer = processContext.runInAsyncScope(() => setTimeout(run, Math.min(Math.ceil(delay), MAX_TIMER)).unref())
+    const timer = processContext.runInAsyncScope(() =>
+      platform.setTimeout(run, Math.min(Math.ceil(delay), MAX_TIMER)).unref(),
+    )
     return {
-      cancel: () => clearTimeout(timer),
+      cancel: () => platform.clearTimeout(timer),
       hold: (holds) => {
         if (holds) timer.ref()
         else timer.unref()

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { workerBoot, workerChannel } from '../ipc/worker-channel.ts'
-import { after, monotonicNow } from '../resilience/clock.ts'
+import { after, afterIo, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { waitAtMost } from '../resilience/wait-at-most.ts'
 import { type DeferredModuleReport, ROUTES_TOPIC, type RoutesReport, routesMetrics } from './routes-report.ts'
@@ -199,7 +199,11 @@ function orderOf(state: keyof typeof ORDER): number {
 }
 
 async function turns(): Promise<void> {
-  for (let turn = 0; turn < TURNS; turn++) await new Promise((resolve) => setImmediate(resolve))
+  for (let turn = 0; turn < TURNS; turn++) {
+    await new Promise<void>((resolve) => {
+      afterIo(resolve)
+    })
+  }
 }
 
 function sleep(): Promise<void> {

@@ -24,6 +24,8 @@ export type ProcessGlobalName =
   | 'reportLeak'
   /** What the watchdog asks of a paused main thread. */
   | 'runtime'
+  /** Node's timers and clocks, as they were before the app was loaded. */
+  | 'timers'
   /** The AsyncLocalStorage that carries the scope of a request. */
   | 'waitScopes'
 

@@ -85,6 +85,7 @@ function startThread({ config, table, pulse, arbiterSocket, onOrder, onFailed }:
     name: 'punctual watchdog',
     // Not those of the worker: the app's preloads must not run a second time here.
     execArgv: [],
+    env: { ...process.env, NODE_OPTIONS: '' },
     resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64, stackSizeMb: 1 },
   })
   thread.on('message', onOrder)

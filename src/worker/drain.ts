@@ -5,7 +5,7 @@ import { respondInstead } from '../http/respond-instead.ts'
 import type { Connection } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
 import { ShutdownError } from '../resilience/abort-reason.ts'
-import { after, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
+import { after, afterIo, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
 
@@ -76,7 +76,7 @@ export class Drain {
       onEnded?.(scope, outcome)
     }
     traffic.stopAccepting()
-    this.#stopChecking = every(CHECK_INTERVAL, () => setImmediate(() => this.#check()), { keepAlive: true })
+    this.#stopChecking = every(CHECK_INTERVAL, () => afterIo(() => this.#check()), { keepAlive: true })
     after(settings.drainTimeout, () => this.abort(), { keepAlive: false })
   }
 
@@ -112,9 +112,9 @@ export class Drain {
       if (connection.protocol === 'upgraded') {
         if (aborting || now >= this.#upgradesDueAt) this.#closeUpgrade(connection)
       } else if (connection.protocol === 'http') {
-        if (this.#isOver(connection, now)) connection.socket.destroySoon()
+        if (this.#isOver(connection, now)) destroySoon(connection.socket)
       } else if (aborting) {
-        connection.socket.destroySoon()
+        destroySoon(connection.socket)
       }
     }
     if (this.#traffic.connections.size === 0 && this.#traffic.inFlight.size === 0) this.#finish()
@@ -150,4 +150,10 @@ export class Drain {
   #become(state: DrainState): void {
     this.#state = state
   }
+}
+
+/** A connection that an app has given to its server may be a stream that is no socket. */
+function destroySoon(socket: Socket): void {
+  if (typeof socket.destroySoon === 'function') socket.destroySoon()
+  else if (!(socket as Socket).writableEnded) (socket as Socket).end(() => (socket as Socket).destroy())
 }

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import type { FetchHandler } from 'srvx'
 import { http } from '../http/node-http.ts'
 import type { Traffic } from '../http/traffic.ts'
+import { afterIo } from '../resilience/clock.ts'
 
 /** Closes the app when the worker exits, if its framework supports that. */
 export type CloseApp = () => Promise<unknown>
@@ -79,5 +80,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
+  return new Promise((resolve) => {
+    afterIo(resolve)
+  })
 }

@@ -1,4 +1,5 @@
 import { publishWorkerBoot, type WorkerBoot } from '../ipc/worker-channel.ts'
+import { afterIo } from '../resilience/clock.ts'
 
 /** Lets the toolkit wait for the end of the boot, and hold back the readiness of the worker. */
 export class Readiness implements WorkerBoot {
@@ -19,7 +20,7 @@ export class Readiness implements WorkerBoot {
   }
 
   onServing(listener: (ready: boolean) => void): void {
-    if (this.#serving) setImmediate(listener, !this.isHeld)
+    if (this.#serving) this.#callLater(listener)
     else this.#listeners.push(listener)
   }
 
@@ -39,11 +40,16 @@ export class Readiness implements WorkerBoot {
     return this.#waitForAll && this.#held > 0
   }
 
+  #callLater(listener: (ready: boolean) => void): void {
+    const ready = !this.isHeld
+    afterIo(() => listener(ready))
+  }
+
   /** The app listens, and everything that is not deferred is loaded. */
   startServing(): void {
     if (this.#serving) return
     this.#serving = true
     // In a later turn, so that the arbiter first learns that this worker is ready.
-    for (const listener of this.#listeners.splice(0)) setImmediate(listener, !this.isHeld)
+    for (const listener of this.#listeners.splice(0)) this.#callLater(listener)
   }
 }

@@ -13,6 +13,7 @@ import type { ToWorker } from '../ipc/messages.ts'
 import { applyChange, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
 import { detectAsyncHooks } from '../patches/async-hooks-detector.ts'
 import { patchAsyncOperations } from '../patches/async-operations.ts'
+import { observeClusterQueries } from '../patches/cluster-queries.ts'
 import { patchServers } from '../patches/http-server.ts'
 import { patchServerTiming } from '../patches/server-timing.ts'
 import { holdSignals } from '../patches/signals.ts'
@@ -65,6 +66,8 @@ export class Worker {
   endProfile: ((bootMs: number) => MeasuredBoot) | null = null
   #state: WorkerState = 'loading'
   #listensOnConfiguredPort = false
+  /** A socket of the app has asked the arbiter for its handle. */
+  #waitsForHandle = false
   #address: string | null = null
   #closeApp: CloseApp | null = null
   #drain: Drain | null = null
@@ -97,8 +100,13 @@ export class Worker {
     }
     this.#accessLog = accessLog
     this.#loadShedder = admission
-    // Until a server has received its socket from the arbiter, the channel keeps the process alive.
+    // Until a socket has received its handle from the arbiter, the channel keeps the process alive.
     this.traffic.onListen = () => process.channel?.ref()
+    observeClusterQueries((waiting) => {
+      this.#waitsForHandle = waiting > 0
+      if (waiting > 0) process.channel?.ref()
+      else this.#releaseProcess()
+    })
     this.traffic.onListening = (server) => this.#listening(server)
     this.traffic.onNotListening = () => {
       this.#releaseProcess()
@@ -161,7 +169,7 @@ export class Worker {
    * as under `node`.
    */
   #releaseProcess(): void {
-    const isLoading = this.#state === 'loading' || this.traffic.toListen.size > 0
+    const isLoading = this.#state === 'loading' || this.traffic.toListen.size > 0 || this.#waitsForHandle
     if (!isLoading && this.#drain === null) process.channel?.unref()
   }
 

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Milliseconds } from '../../resilience/duration.ts'
 
 /** Measures the load of a worker over a period. */

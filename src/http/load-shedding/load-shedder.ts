@@ -2,7 +2,7 @@ import type { Http2ServerResponse } from 'node:http2'
 import type { Outcome } from '../../diagnostics/outcomes.ts'
 import { type ProblemAnswer, problemAnswer } from '../../errors/problem.ts'
 import { ShedError } from '../../resilience/abort-reason.ts'
-import { after, monotonicNow } from '../../resilience/clock.ts'
+import { after, afterIo, monotonicNow } from '../../resilience/clock.ts'
 import type { Settings } from '../../settings/settings.ts'
 import type { ConnectionTable } from '../connection-table.ts'
 import { LINGER_TIMEOUT } from '../raw-response.ts'
@@ -221,8 +221,8 @@ export class LoadShedder implements LoadMeter {
     this.#lag = lag
     const blockage = ++this.#blockages
     this.#checkAll()
-    setImmediate(() => {
-      setImmediate(() => {
+    afterIo(() => {
+      afterIo(() => {
         if (blockage !== this.#blockages) return
         this.#lag = 0
         this.#update()
@@ -234,7 +234,7 @@ export class LoadShedder implements LoadMeter {
   #scheduleStart(): void {
     if (this.#isStartScheduled || this.#queue.size === 0 || this.#slots <= 0) return
     this.#isStartScheduled = true
-    setImmediate(() => {
+    afterIo(() => {
       this.#isStartScheduled = false
       this.#startQueued()
     })

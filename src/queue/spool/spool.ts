@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { fdatasyncSync, rmdirSync } from 'node:fs'
 import { rmdir, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Cancel, every, monotonicNow, wallClock } from '../../resilience/clock.ts'
+import { asMicrotask, type Cancel, every, monotonicNow, wallClock } from '../../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../../resilience/duration.ts'
 import { waitAtMost } from '../../resilience/wait-at-most.ts'
 import { makeDirectorySync } from '../../system/make-directory.ts'
@@ -340,7 +340,7 @@ export class Spool extends EventEmitter<SpoolEvents> {
     this.#fault = fault
     const state: SpoolState = fault === null ? OK : { state: 'degraded', reason: fault.kind, why: fault.why }
     this.#state = state
-    queueMicrotask(() => this.emit('state', state))
+    asMicrotask(() => this.emit('state', state))
   }
 
   /** Runs once a second, whether or not anything is appended. */
