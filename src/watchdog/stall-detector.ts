@@ -8,6 +8,8 @@ export type StallDecision = Stage | 'ended'
 /** After how long each stage is due. Read on every look, so they may change between two. */
 export interface StallThresholds {
   readonly report: Milliseconds
+  /** While the worker boots: loading an app is synchronous, and slow on a busy machine. */
+  readonly bootReport: Milliseconds
   readonly interrupt: Milliseconds
   readonly kill: Milliseconds
   /** The last stage that is allowed. */
@@ -80,7 +82,8 @@ export class StallDetector {
   }
 
   #due(observation: Observation): Stage {
-    const { report, interrupt, kill, action } = this.#thresholds
+    const { bootReport, interrupt, kill, action } = this.#thresholds
+    const report = observation.booting ? bootReport : this.#thresholds.report
     const furthest: Stage = observation.booting ? 'report' : action
     for (const [stage, threshold] of [
       ['kill', kill],

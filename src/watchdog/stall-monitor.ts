@@ -25,6 +25,8 @@ const FREEZE_TIMEOUT = 50
 const MAX_REQUESTS = 50
 /** Seconds of event loop lag that an incident shows. */
 const LAG_HISTORY = 60
+/** A `bootTimeout` above it counts as this, in milliseconds: a boot that hangs is reported. */
+const LONGEST_BOOT = 60_000
 /** Milliseconds between two checks for a debugger. */
 const DEBUGGER_CHECK_INTERVAL = 250
 /** The state ESTABLISHED in `/proc/net/tcp`. */
@@ -236,6 +238,10 @@ function thresholdsOf(settings: Settings): StallThresholds {
   return {
     get report() {
       return settings.stallReportAfter
+    },
+    get bootReport() {
+      const bootTimeout = Math.min(settings.bootTimeout, LONGEST_BOOT)
+      return ms(Math.max(settings.stallReportAfter, bootTimeout / 2))
     },
     get interrupt() {
       return settings.stallInterruptAfter
