@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -10,8 +10,8 @@ const INSTALL_TIMEOUT = 300_000
 
 /**
  * Installs `test/compatibility/servers/<name>` by `npm ci`, once for each content of its lock file,
- * and returns the directory. Of several processes one installs and the others wait. Rejects after
- * five minutes.
+ * runs its script `build`, if it has one, once for each content of its sources, and returns the
+ * directory. Of several processes one installs and the others wait. Rejects after five minutes.
  *
  * @param name a folder with `package.json` and `package-lock.json`, or an absolute path to one
  */
@@ -20,7 +20,17 @@ export async function installServer(name: string): Promise<string> {
   await once(directory, 'install', lockFileHash(directory), () =>
     run(directory, 'npm', ['ci', '--prefer-offline', '--no-fund', '--no-audit', '--loglevel=error']),
   )
+  if (hasBuild(directory)) {
+    await once(directory, 'build', sourceHash(directory), () =>
+      run(directory, 'npm', ['run', 'build'], { NODE_ENV: 'production' }),
+    )
+  }
   return directory
+}
+
+function hasBuild(directory: string): boolean {
+  const { scripts } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
+  return scripts?.build !== undefined
 }
 
 /**
@@ -89,7 +99,21 @@ function acquire(lock: string): boolean {
 }
 
 function lockFileHash(directory: string): string {
-  return createHash('sha256')
-    .update(readFileSync(join(directory, 'package-lock.json')))
-    .digest('hex')
+  return hash(readFileSync(join(directory, 'package-lock.json'), 'utf8'))
+}
+
+/** Of all files that are not made by an installation or a build. */
+function sourceHash(directory: string): string {
+  const files = globSync('**/*', { cwd: directory, exclude: ['node_modules', '.cache', 'dist'], withFileTypes: true })
+  const paths = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name))
+  return hash(
+    paths
+      .toSorted()
+      .map((path) => `${path}\n${readFileSync(path, 'utf8')}`)
+      .join('\n'),
+  )
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }

@@ -19,6 +19,8 @@ const GONE_LIMIT = 10_000
 export interface ServerOptions {
   /** Files of the app by name, written to a new directory where the server runs. */
   readonly files?: Readonly<Record<string, string>>
+  /** Where it runs, if not in the new directory: an installed app. */
+  readonly cwd?: string
   /** The entry: one of these files, or an absolute path. Default: the first of the files. */
   readonly entry?: string
   /**
@@ -37,6 +39,10 @@ export interface ServerOptions {
   readonly nodeFlags?: readonly string[]
   /** Whether to wait until the server is ready. Default: true. */
   readonly ready?: boolean
+  /** How long to wait for it, in milliseconds. */
+  readonly readyLimit?: number
+  /** Default: a free one. */
+  readonly port?: number
 }
 
 /** How the arbiter exited. */
@@ -95,14 +101,14 @@ export interface CommandResult {
 export async function startServer(options: ServerOptions): Promise<TestServer> {
   const directory = createAppDirectory(options.files ?? {})
   await options.prepare?.(directory.path)
-  const port = await freePort()
+  const port = options.port ?? (await freePort())
   const marker = `PUNCTUAL__TEST_SERVER=${randomUUID()}`
   const server = new RunningServer(options, directory, port, marker)
   if (options.ready !== false) {
     try {
-      await server.until('the server to be ready', ({ ready, workers, wanted }) => {
-        return ready && workers.filter(({ state }) => state === 'ready').length >= wanted
-      })
+      const isReady = ({ ready, workers, wanted }: Status): boolean =>
+        ready && workers.filter(({ state }) => state === 'ready').length >= wanted
+      await server.until('the server to be ready', isReady, options.readyLimit)
     } catch (error) {
       const { output } = server
       await server[Symbol.asyncDispose]().catch(() => {})
@@ -140,7 +146,7 @@ class RunningServer implements TestServer {
     }
     const args = [...(options.nodeFlags ?? []), BIN, 'run', entry, ...flagsOf(settings), ...(options.flags ?? [])]
     this.#child = spawn(this.#node, args, {
-      cwd: directory.path,
+      cwd: options.cwd ?? directory.path,
       env: { ...environment(), ...options.env, ...markerVariable(marker) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -326,7 +332,7 @@ class RunningServer implements TestServer {
 /**
  * The environment of this process, without settings of Punctual and variables of the test runner.
  */
-function environment(): NodeJS.ProcessEnv {
+export function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) =>
       !['PORT', 'HOST', 'NODE_OPTIONS', 'NODE_TEST_CONTEXT', 'NOTIFY_SOCKET', 'NODE_UNIQUE_ID'].includes(name) &&
