@@ -164,8 +164,8 @@ test('unknown paths are answered 404, and no path reads a file', async () => {
 test('a request for a foreign host name is answered 421; an address or localhost is accepted', async () => {
   await start()
   assert.equal((await ask('/status', { headers: { host: 'evil.example' } })).status, 421)
-  assert.equal((await ask('/readyz', { headers: { host: '10.1.2.3:9464' } })).status, 200)
-  assert.equal((await ask('/readyz', { headers: { host: 'localhost:9464' } })).status, 200)
+  assert.equal((await ask('/readyz', { headers: { host: '10.1.2.3:19464' } })).status, 200)
+  assert.equal((await ask('/readyz', { headers: { host: 'localhost:19464' } })).status, 200)
   assert.match(await speak('GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
 })
 
@@ -241,6 +241,33 @@ test('a port in use, or an address of another machine, is an error that names th
   await new Promise((resolve) => other.close(resolve))
 })
 
+test('a port in use is replaced by a free one, with a warning, where the caller allows it', async () => {
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  const { port } = other.address() as { port: number }
+  const warned: unknown[] = []
+  await start({}, { port, orFree: true, log: { warn: (fields: unknown) => void warned.push(fields) } })
+  assert.notEqual(server?.port, port)
+  assert.deepEqual(warned, [{ event: 'admin-port-taken', host: '127.0.0.1', port, taken: server?.port }])
+  await new Promise((resolve) => other.close(resolve))
+})
+
+test('localhost is the admin server on IPv4 and IPv6, and never another process', async (context) => {
+  const other = createServer()
+  const listening = await new Promise((resolve) => {
+    other.once('error', () => resolve(false))
+    other.listen(0, '::1', () => resolve(true))
+  })
+  if (listening === false) return context.skip('no IPv6 here')
+  const { port } = other.address() as { port: number }
+  await assert.rejects(start({}, { port }), { code: 'PUNCTUAL_ADMIN_PORT_TAKEN' })
+  await new Promise((resolve) => other.close(resolve))
+  await start({}, { port })
+  for (const host of ['127.0.0.1', '[::1]', 'localhost']) {
+    assert.equal((await fetch(`http://${host}:${port}/livez`)).status, 200, host)
+  }
+})
+
 test('the URL has the port that was taken', async () => {
   await start()
   assert.match(server?.url ?? '', /^http:\/\/127\.0\.0\.1:\d+$/)
@@ -250,15 +277,15 @@ test('the URL has the port that was taken', async () => {
 test('addresses, localhost and the configured host are allowed', () => {
   for (const host of [
     '127.0.0.1',
-    '127.0.0.1:9464',
-    '10.1.2.3:9464',
-    '[::1]:9464',
+    '127.0.0.1:19464',
+    '10.1.2.3:19464',
+    '[::1]:19464',
     '[fe80::1]',
     'localhost',
-    'LOCALHOST:9464',
+    'LOCALHOST:19464',
     'localhost.:1',
     'app.localhost:1',
-    'admin.internal:9464',
+    'admin.internal:19464',
     '',
     undefined,
   ]) {
@@ -269,12 +296,12 @@ test('addresses, localhost and the configured host are allowed', () => {
 test('a foreign host name is refused, to prevent DNS rebinding', () => {
   for (const host of [
     'evil.example',
-    'evil.example:9464',
+    'evil.example:19464',
     'localhost.evil.example',
     '127.0.0.1.evil.example',
     'notlocalhost',
     'a@127.0.0.1',
-    '127.0.0.1:9464/x',
+    '127.0.0.1:19464/x',
     '[evil]:1',
     ' ',
     '127.1',
@@ -286,5 +313,5 @@ test('a foreign host name is refused, to prevent DNS rebinding', () => {
 })
 
 test('a server bound to every address allows any host name', () => {
-  for (const bound of ['0.0.0.0', '::']) assert.equal(isHostAllowed('prometheus-target.svc:9464', bound), true)
+  for (const bound of ['0.0.0.0', '::']) assert.equal(isHostAllowed('prometheus-target.svc:19464', bound), true)
 })

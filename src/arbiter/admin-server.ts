@@ -12,6 +12,8 @@ export interface AdminServerOptions {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
+  /** Whether to take a free port instead of one that is in use. Default: false. */
+  readonly orFree?: boolean
   readonly log?: Pick<Log, 'warn'>
   /** How long a client may take to send a request, to read the response, or idle. Default: 5 s. */
   readonly clientTimeout?: Milliseconds
@@ -20,7 +22,7 @@ export interface AdminServerOptions {
 }
 
 export interface AdminServer {
-  /** `http://127.0.0.1:9464`, with the port that was taken. */
+  /** `http://127.0.0.1:19464`, with the port that was taken. */
   readonly url: string
   readonly port: number
   /** Stops listening. Responses in progress get `timeout` to complete. Never rejects. */
@@ -40,39 +42,88 @@ const MAX_INCIDENTS = 10
 /**
  * Starts the admin server: probes, status, metrics and incidents over HTTP. It answers from the
  * arbiter's own data, so that a stalled worker cannot fail a probe, and only to GET and HEAD.
- * Throws `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen.
+ * Throws `PUNCTUAL_ADMIN_PORT_TAKEN` if it cannot listen, unless the port is taken and `orFree`.
  */
 export async function startAdminServer(control: ArbiterControl, options: AdminServerOptions): Promise<AdminServer> {
   const { host, port, log, clientTimeout = ms(5_000), connections = 128 } = options
   const context: Context = { control, host, log }
-  const server = createServer(
-    {
-      headersTimeout: clientTimeout,
-      requestTimeout: clientTimeout,
-      keepAliveTimeout: clientTimeout,
-      connectionsCheckingInterval: 1_000,
-      maxHeaderSize: 8 * 1024,
-    },
-    (request, response) => void serve(request, response, context),
-  )
-  server.timeout = clientTimeout
-  server.maxConnections = connections
-  await listen(server, host, port)
-  server.on('error', (error) => log?.warn({ event: 'admin-server-failed', error }, 'the admin server failed'))
-  const bound = server.address() as AddressInfo
+  const create = (): Server => {
+    const server = createServer(
+      {
+        headersTimeout: clientTimeout,
+        requestTimeout: clientTimeout,
+        keepAliveTimeout: clientTimeout,
+        connectionsCheckingInterval: 1_000,
+        maxHeaderSize: 8 * 1024,
+      },
+      (request, response) => void serve(request, response, context),
+    )
+    server.timeout = clientTimeout
+    server.maxConnections = connections
+    return server
+  }
+  const servers = await listenOrFallBack(create, options)
+  for (const server of servers) {
+    server.on('error', (error) => log?.warn({ event: 'admin-server-failed', error }, 'the admin server failed'))
+  }
+  const bound = servers[0].address() as AddressInfo
+  if (port !== 0 && bound.port !== port) {
+    log?.warn(
+      { event: 'admin-port-taken', host, port, taken: bound.port },
+      `another process listens on the default admin port ${port}; using ${bound.port} instead (set --admin-port to choose)`,
+    )
+  }
   return {
     port: bound.port,
     url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
     close: async (timeout) => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      server.closeIdleConnections()
-      await promiseAtMost(
-        timeout,
-        (resolve) => void closed.then(resolve),
-        () => server.closeAllConnections(),
-      )
-      await closed
+      await Promise.all(servers.map((server) => close(server, timeout)))
     },
+  }
+}
+
+async function close(server: Server, timeout: Milliseconds): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  await promiseAtMost(
+    timeout,
+    (resolve) => void closed.then(resolve),
+    () => server.closeAllConnections(),
+  )
+  await closed
+}
+
+type Servers = readonly [Server, ...Server[]]
+
+async function listenOrFallBack(create: () => Server, { host, port, orFree }: AdminServerOptions): Promise<Servers> {
+  try {
+    return await listenOn(create, host, port)
+  } catch (error) {
+    const isTaken = error instanceof PunctualError && error.details?.reason === 'EADDRINUSE'
+    if (orFree !== true || !isTaken) throw error
+    return await listenOn(create, host, 0)
+  }
+}
+
+/**
+ * The IPv4 loopback address is served together with that of IPv6: `localhost` may be either, and
+ * must not lead to the page of another process.
+ */
+async function listenOn(create: () => Server, host: string, port: number): Promise<Servers> {
+  const server = create()
+  await listen(server, host, port)
+  if (host !== '127.0.0.1' && host !== 'localhost') return [server]
+  const { address, port: bound } = server.address() as AddressInfo
+  const other = create()
+  try {
+    await listen(other, address === '::1' ? '127.0.0.1' : '::1', bound)
+    return [server, other]
+  } catch (error) {
+    // The machine may have no IPv6. A free port is only known to this server.
+    const isTaken = error instanceof PunctualError && error.details?.reason === 'EADDRINUSE'
+    if (port === 0 || !isTaken) return [server]
+    await new Promise((resolve) => server.close(resolve))
+    throw error
   }
 }
 
@@ -200,8 +251,12 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number):
   }
   const reason = error.code ?? null
   const [why, setting] = known[reason ?? ''] ?? [`${error.message}; choose another --admin-port or --admin-host`, null]
-  return new PunctualError('PUNCTUAL_ADMIN_PORT_TAKEN', `the admin server cannot listen on ${host}:${port}: ${why}`, {
-    cause: error,
-    details: { host, port, reason, setting },
-  })
+  return new PunctualError(
+    'PUNCTUAL_ADMIN_PORT_TAKEN',
+    `the admin server cannot listen on ${isIP(host) === 6 ? `[${host}]` : host}:${port}: ${why}`,
+    {
+      cause: error,
+      details: { host, port, reason, setting },
+    },
+  )
 }

@@ -20,6 +20,7 @@ import { MessageRelay, reassignOrphans } from './message-relay.ts'
 import { ReleaseRunner } from './release-runner.ts'
 import { RuntimeSettings, type RuntimeSettingsOptions } from './runtime-settings.ts'
 import type { ServiceManager } from './service-manager.ts'
+import { ORDER_SIGNALS, passedSignals } from './signals.ts'
 import { initialState, isComplete, type State } from './state.ts'
 import { buildStatus } from './status.ts'
 import { countReasons } from './worker-events.ts'
@@ -51,7 +52,6 @@ export interface ArbiterEnd {
   readonly failures: Readonly<Record<string, number>>
 }
 
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU'] as const
 const TICK_INTERVAL = ms(500)
 /** How long a socket stays open on which none of the workers listens, though all are ready. */
 const UNUSED_SOCKET_TIMEOUT = ms(10_000)
@@ -115,9 +115,12 @@ export class Arbiter implements ArbiterControl {
   /** Starts the workers; resolves when the arbiter has stopped. */
   async run(): Promise<ArbiterEnd> {
     const sockets = keepListeningHandles()
-    const listeners = SIGNALS.map(
-      (signal) => [signal, () => this.#post({ type: 'signal', signal, at: monotonicNow() })] as const,
-    )
+    const listeners = [
+      ...ORDER_SIGNALS.map(
+        (signal) => [signal, () => this.#post({ type: 'signal', signal, at: monotonicNow() })] as const,
+      ),
+      ...passedSignals().map((signal) => [signal, () => this.#passSignal(signal)] as const),
+    ]
     for (const [signal, listener] of listeners) process.on(signal, listener)
     const tick = (): void => {
       this.#post({ type: 'tick', at: monotonicNow() })
@@ -325,6 +328,20 @@ export class Arbiter implements ArbiterControl {
     )
   }
 
+  /** An app may listen for a signal of its own, such as to write a heap snapshot. */
+  #passSignal(signal: NodeJS.Signals): void {
+    const { workers } = this.#state
+    const inspected = workers.find(({ life }) => life === 'ready') ?? workers[0]
+    for (const [id, worker] of this.#workers) {
+      this.#attempt('pass a signal', () => worker.send({ type: 'signal', signal, inspect: id === inspected?.id }))
+    }
+    const count = this.#workers.size === 1 ? '1 worker' : `${this.#workers.size} workers`
+    this.#options.log.info(
+      { event: 'signal-passed', signal, workers: this.#workers.size },
+      `passed ${signal} to ${count}; it has no effect unless the app listens for it`,
+    )
+  }
+
   #setTimer(timer: Timer, timeout: Milliseconds): void {
     this.#clearTimer(timer)
     this.#timers.set(
@@ -373,7 +390,9 @@ export function formatEnd(end: ArbiterEnd, name: string, settings: Settings): st
   }
 }
 
-function portAdvice(error: ReportedError | null, { host, port }: Settings): string {
+function portAdvice(error: ReportedError | null, { host, port, adminPort }: Settings): string {
+  if (error?.code === 'EADDRINUSE' && error.message.endsWith(`:${adminPort}`))
+    return `; the admin server listens on it: choose another --admin-port (now ${adminPort})`
   if (error?.code === 'EADDRINUSE')
     return `; another process listens on it: stop it, or choose another --port (now ${port})`
   if (error?.code === 'EACCES') return `; ports below 1024 need privileges: choose another --port (now ${port})`

@@ -20,6 +20,8 @@ export function handleSignal(state: State, signal: Signal, at: number): Action[]
       return scale(state, state.wanted + 1)
     case 'SIGTTOU':
       return scale(state, state.wanted - 1)
+    case 'SIGQUIT':
+      return stopNow(state, signal)
     default:
       return state.phase === 'stopping' ? stopNow(state, `a second ${signal}`) : stop(state, signal)
   }

@@ -625,6 +625,16 @@ describe('stop', () => {
     )
   })
 
+  test('SIGQUIT stops immediately', () => {
+    const bench = Bench.running()
+    assert.deepEqual(
+      of(bench.does({ type: 'signal', signal: 'SIGQUIT' }), 'kill').map(({ worker }) => worker),
+      [1, 2],
+    )
+    bench.exits(1, null, 'SIGKILL')
+    assert.deepEqual(of(bench.exits(2, null, 'SIGKILL'), 'exit'), [{ type: 'exit', code: 0, why: 'SIGQUIT' }])
+  })
+
   test('a stop ends a reload in progress, and its command is answered', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })

@@ -2,6 +2,7 @@ import type { ExitCode } from '../errors/exit-codes.ts'
 import type { FromMain, FromWatchdog, KillReason } from '../ipc/messages.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
+import type { ORDER_SIGNALS } from './signals.ts'
 import type { RecycleReason, RestartReason } from './state.ts'
 
 /** Everything that can happen to an arbiter: the input of `decide`. */
@@ -9,7 +10,7 @@ export type Event = { readonly at: number } & (
   | { readonly type: 'start' }
   /** Twice a second. */
   | { readonly type: 'tick' }
-  | { readonly type: 'signal'; readonly signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGTTIN' | 'SIGTTOU' }
+  | { readonly type: 'signal'; readonly signal: (typeof ORDER_SIGNALS)[number] }
   | { readonly type: 'command'; readonly id: number; readonly command: Command }
   /** The settings were changed at run time. */
   | { readonly type: 'settings'; readonly settings: Settings }

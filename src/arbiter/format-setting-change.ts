@@ -1,6 +1,6 @@
+import { nearestName } from '../errors/check-options.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
-import { nearestName } from '../settings/nearest-name.ts'
 import { RUNTIME_SETTINGS } from '../settings/overlay.ts'
 import type { SettingChange } from './arbiter-control.ts'
 import type { Reply } from './pending-requests.ts'

@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { type Duration, readCount, readDuration } from '../resilience/duration.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
 import { BatchGroup } from './batch-group.ts'
@@ -33,6 +34,14 @@ export interface MissingOption<Key, Value> {
    * Returns the value of a key that the `Map` does not have, e.g. `() => []`. Default: undefined.
    */
   readonly missing: (key: Key) => Value
+}
+
+const OPTIONS: OptionNames<BatchOptions<unknown> & MissingOption<unknown, unknown>> = {
+  max: true,
+  timeout: true,
+  keyOf: true,
+  cache: true,
+  missing: true,
 }
 
 /** Loads one key; calls in the same turn of a request share one load. */
@@ -95,6 +104,7 @@ export function batch<Key, Value>(
   options: BatchOptions<Key> & Partial<MissingOption<Key, Value>> = {},
 ): Batch<Key, Value | undefined> {
   const what = `batch("${name}")`
+  checkOptions(what, options, OPTIONS)
   const plan: BatchPlan<Key, Value | undefined> = {
     name,
     loadMany,

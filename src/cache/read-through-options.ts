@@ -1,3 +1,4 @@
+import type { OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError, UsageError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, readDuration } from '../resilience/duration.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
@@ -108,12 +109,42 @@ export type ReadThroughOptions<Key extends CacheKey, Value> = CommonOptions<Key,
     | { readonly load?: undefined; readonly loadMany: LoadMany<Key, Value> }
   )
 
+export const READ_THROUGH_OPTIONS: OptionNames<ReadThroughOptions<CacheKey, unknown>> = {
+  load: true,
+  loadMany: true,
+  ttl: true,
+  staleFor: true,
+  grace: true,
+  negativeTtl: true,
+  timeout: true,
+  redisTimeout: true,
+  peerTimeout: true,
+  backOff: true,
+  tags: true,
+  memory: true,
+  redis: true,
+  prefix: true,
+  codec: true,
+  onEvent: true,
+  random: true,
+  wheel: true,
+}
+
+export const REDIS_OPTIONS: OptionNames<CacheRedisOptions> = {
+  client: true,
+  subscriber: true,
+  channel: true,
+  queue: true,
+}
+
 export interface GetOptions extends ParentOption {
   /**
    * Timeout of this caller, within its deadline. Default: unbounded, because the load has its own.
    */
   readonly timeout?: Duration
 }
+
+export const GET_OPTIONS: OptionNames<GetOptions> = { parent: true, timeout: true }
 
 /** The source of a cache, behind `load`, `loadMany` or both. */
 export class Source<Key extends CacheKey, Value> {

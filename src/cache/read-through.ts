@@ -1,3 +1,4 @@
+import { checkOptions } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { readCount, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import { type TimerWheel, waitWheel } from '../resilience/timer-wheel.ts'
@@ -12,8 +13,10 @@ import { LoadFailures, MemoryTier } from './memory-tier.ts'
 import {
   type CacheKey,
   CacheSettings,
+  GET_OPTIONS,
   type GetOptions,
   type Loaded,
+  READ_THROUGH_OPTIONS,
   type ReadThroughOptions,
   Source,
 } from './read-through-options.ts'
@@ -46,6 +49,8 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
 
   constructor(name: string, options: ReadThroughOptions<Key, Value>) {
     const of = `readThrough("${name}")`
+    checkOptions(of, options, READ_THROUGH_OPTIONS)
+    if (options.memory !== undefined) checkOptions(of, options.memory, { items: true, bytes: true }, 'memory.')
     this.name = name
     this.prefix = options.prefix ?? name
     this.#waitName = `cache ${name}`
@@ -135,6 +140,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
 
   /** Returns the values under many keys, in their order. Rejects as `get` does. */
   async getMany(keys: readonly Key[], options?: GetOptions): Promise<(Value | undefined)[]> {
+    if (options !== undefined) checkOptions(`readThrough("${this.name}")`, options, GET_OPTIONS)
     if (!this.#isEnabled) return this.#lookup.loadManyUnshared(keys, options)
     const catchUp = this.#stallGuard.catchUp()
     if (catchUp !== null) return this.getMany(keys, await this.#afterCatchUp(catchUp, options))
@@ -266,6 +272,7 @@ export class ReadThrough<Key extends CacheKey, Value> implements RegisteredCache
   }
 
   async #getSlowly(key: Key, id: string, options: GetOptions | undefined): Promise<Value | undefined> {
+    if (options !== undefined) checkOptions(`readThrough("${this.name}")`, options, GET_OPTIONS)
     if (!this.#isEnabled) return this.#lookup.loadUnshared(key, options)
     const catchUp = this.#stallGuard.catchUp()
     if (catchUp !== null) return this.#getSlowly(key, id, await this.#afterCatchUp(catchUp, options))

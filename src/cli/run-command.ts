@@ -6,6 +6,7 @@ import { Arbiter, formatEnd } from '../arbiter/arbiter.ts'
 import { startControlServer } from '../arbiter/control-server.ts'
 import { createServiceManager } from '../arbiter/service-manager.ts'
 import { setAsideSetFile } from '../arbiter/set-file.ts'
+import { surviveSignals } from '../arbiter/signals.ts'
 import { openStateDirectory } from '../arbiter/state-directory.ts'
 import { IncidentStore } from '../diagnostics/incident-store.ts'
 import { createLog } from '../diagnostics/log.ts'
@@ -62,6 +63,7 @@ async function run(
   appArguments: readonly string[],
   { configFile, releases, ...base }: CommandSettings,
 ): Promise<void> {
+  surviveSignals({ stop: false })
   const restored = await restoreSettings(base)
   const { resolved } = restored
   const { settings, origins } = resolved
@@ -100,6 +102,7 @@ async function run(
     const admin = await startAdminServer(arbiter, {
       host: settings.adminHost,
       port: settings.adminPort,
+      orFree: origins.adminPort.origin === 'default',
       log,
     })
     closing.unshift(() => admin.close(FLUSH_TIMEOUT))
@@ -129,7 +132,9 @@ async function run(
         `cannot read ${restored.fault.path}: ${restored.fault.why}; ignoring all values that were set, moved it to ${aside}`,
       )
     }
-    const end = await arbiter.run()
+    const running = arbiter.run()
+    surviveSignals({ stop: true })
+    const end = await running
     await store.flush(FLUSH_TIMEOUT)
     const failure = formatEnd(end, name, arbiter.settings.settings)
     if (failure === null) log.info({ event: 'stopped', reason: end.why }, `stopped: ${end.why}`)

@@ -106,6 +106,8 @@ export interface InvalidOptionDetails {
   /** As the caller writes it, nested options with dots: `timeout`, `trip.share`. */
   readonly option: string
   readonly given: unknown
+  /** The name that was probably meant, if the option does not exist. */
+  readonly suggestion?: string
 }
 
 /**
@@ -125,9 +127,9 @@ export class InvalidOptionError extends RangeError {
    * @param of the owner of the option, e.g. `the bulkhead "partner"`
    * @param must what the option must be, e.g. `must be a whole number of at least 1`
    */
-  constructor(of: string, option: string, given: unknown, must: string) {
+  constructor(of: string, option: string, given: unknown, must: string, suggestion?: string) {
     super(`${of}: ${option} ${must}, got ${shown(given)}`)
-    this.details = { option, given }
+    this.details = suggestion === undefined ? { option, given } : { option, given, suggestion }
   }
 }
 

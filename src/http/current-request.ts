@@ -1,3 +1,4 @@
+import type { OptionNames } from '../errors/check-options.ts'
 import type { Deadline } from '../resilience/clock.ts'
 import type { Duration, Milliseconds } from '../resilience/duration.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
@@ -14,6 +15,8 @@ export interface Allowance {
    */
   readonly queries?: { readonly max: number }
 }
+
+export const ALLOWANCE_OPTIONS: OptionNames<Allowance> = { timeout: true, queries: true }
 
 /** The request that is being served. */
 export interface CurrentRequest {

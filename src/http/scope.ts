@@ -2,13 +2,14 @@ import { type AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Outcome } from '../diagnostics/outcomes.ts'
+import { checkOptions } from '../errors/check-options.ts'
 import type { RequestQueries } from '../query-insight/request-queries.ts'
 import { type Deadline, deadlineIn } from '../resilience/clock.ts'
 import { type Duration, readCount, readDuration } from '../resilience/duration.ts'
 import { waitWheel } from '../resilience/timer-wheel.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { WaitScope, waitScopes } from '../resilience/wait-scope.ts'
-import { type Allowance, isRequest } from './current-request.ts'
+import { ALLOWANCE_OPTIONS, type Allowance, isRequest } from './current-request.ts'
 import { requestId } from './request-headers.ts'
 import { type UnnamedWait, UnnamedWaits } from './unnamed/unnamed-waits.ts'
 
@@ -114,10 +115,13 @@ export class RequestScope extends WaitScope {
    * @throws InvalidOptionError for an invalid duration or number of queries
    */
   allow(allowance: Duration | Allowance): void {
+    if (typeof allowance === 'object') checkOptions('currentRequest().allow', allowance, ALLOWANCE_OPTIONS)
     const { timeout, queries } =
       typeof allowance === 'object' && allowance !== null ? allowance : { timeout: allowance, queries: undefined }
-    if (queries !== undefined)
+    if (queries !== undefined) {
+      checkOptions('currentRequest().allow', queries, { max: true }, 'queries.')
       this.maxQueriesPerRequest = readCount('currentRequest().allow', 'queries.max', queries.max, 0)
+    }
     if (timeout === undefined) return
     this.deadline = deadlineIn(readDuration('currentRequest().allow', 'timeout', timeout), this.startedAt)
     this.watcher?.deadlineChanged(this)

@@ -105,6 +105,8 @@ export type ToWorker =
     }
   /** A message for the worker channel, from the arbiter or another worker. */
   | { readonly type: 'relay'; readonly topic: string; readonly message: unknown }
+  /** The arbiter received this signal. `inspect`: Node may open its inspector on SIGUSR1. */
+  | { readonly type: 'signal'; readonly signal: NodeJS.Signals; readonly inspect: boolean }
 
 /**
  * The state of a worker, which its watchdog reads from shared memory and sends twice a second: also

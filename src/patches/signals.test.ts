@@ -46,11 +46,11 @@ async function seen(child: ChildProcess): Promise<void> {
 describe('signals of a worker', () => {
   it("are held back from the process and the app's listeners until they are released", async () => {
     const child = start(
-      `for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => console.log(signal))`,
+      `for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP']) process.on(signal, () => console.log(signal))`,
     )
     const printed = printedBy(child)
     await heard(child)
-    for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM'] as const) child.kill(signal)
+    for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGTERM'] as const) child.kill(signal)
     await seen(child)
     child.send('release')
     assert.deepEqual(await heard(child), { released: true })
@@ -58,7 +58,7 @@ describe('signals of a worker', () => {
     assert.equal(child.exitCode, 0)
   })
 
-  it('other than these three reach the app at once', async () => {
+  it('other than these four reach the app at once', async () => {
     const child = start(
       `process.on('SIGUSR2', () => console.log('heard'))\nprocess.on('beforeExit', () => console.log('end'))`,
     )

@@ -7,7 +7,7 @@
  * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/signals.test.ts
  */
-const HELD = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const HELD = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const
 
 /** Withholds these signals from the app's listeners until `release`. */
 export function holdSignals(): { release(): boolean } {

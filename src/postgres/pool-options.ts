@@ -1,4 +1,5 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration, UNBOUNDED } from '../resilience/duration.ts'
 import type { PoolOptions } from './pg-types.ts'
@@ -50,6 +51,18 @@ export interface GuardOptions {
   readonly onEvent?: (event: PoolEvent) => void
 }
 
+const OPTIONS: OptionNames<GuardOptions> = {
+  acquireTimeout: true,
+  connectTimeout: true,
+  queryTimeout: true,
+  cancelTimeout: true,
+  leakThreshold: true,
+  reclaimTimeout: true,
+  maxLifetime: true,
+  statementTimeout: true,
+  onEvent: true,
+}
+
 /** The options with defaults filled in. */
 export interface GuardSettings {
   readonly name: string
@@ -76,15 +89,16 @@ export function readOptions(
   pool: PoolOptions,
   onEvent: (event: PoolEvent) => void,
 ): GuardSettings {
-  const { statementTimeout = 'auto' } = options
   if (typeof name !== 'string' || name === '') {
     throw new InvalidOptionError('guardPool', 'name', name, 'must be a string that is not empty')
   }
   const where = `guardPool "${name}"`
+  checkOptions(where, options, OPTIONS)
   if (pool.pipeline === true) {
     const must = 'must be off, because a cancel request could end any query of a pipeline'
     throw new InvalidOptionError(where, 'pipeline', true, must)
   }
+  const { statementTimeout = 'auto' } = options
   if (!STATEMENT_TIMEOUT_MODES.includes(statementTimeout)) {
     const must = `must be one of ${STATEMENT_TIMEOUT_MODES.join(', ')}`
     throw new InvalidOptionError(where, 'statementTimeout', statementTimeout, must)

@@ -1,4 +1,5 @@
 import { AssertionError } from 'node:assert'
+import { checkOptions } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Expectation, expectations } from './expectation.ts'
 import { queryRules } from './query-rules.ts'
@@ -54,6 +55,7 @@ export interface RepeatOptions {
  * @throws {InvalidOptionError} (as a rejection) for an invalid number
  */
 export async function expectNoRepeats<T>(work: () => T | PromiseLike<T>, options: RepeatOptions = {}): Promise<T> {
+  checkOptions('expectNoRepeats', options, { repeats: true })
   const { repeats = Math.min(queryRules().repeatedQueryThreshold, 1_000) } = options
   if (!Number.isSafeInteger(repeats) || repeats < 2) {
     throw new InvalidOptionError('expectNoRepeats', 'repeats', repeats, 'must be a whole number of at least 2')

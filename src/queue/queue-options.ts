@@ -1,4 +1,5 @@
 import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'
 import { type Duration, type Milliseconds, readCount, readDuration } from '../resilience/duration.ts'
@@ -54,6 +55,23 @@ export interface DurableQueueOptions {
   readonly transport?: QueueTransport
   /** Receives the events of the queue. An exception is a process warning. Default: the console. */
   readonly onEvent?: (event: QueueEvent) => void
+}
+
+const OPTIONS: OptionNames<DurableQueueOptions> = {
+  batch: true,
+  linger: true,
+  timeout: true,
+  concurrency: true,
+  attempts: true,
+  backOff: true,
+  maxItems: true,
+  maxBytes: true,
+  onFull: true,
+  durability: true,
+  warnAge: true,
+  stateDir: true,
+  transport: true,
+  onEvent: true,
 }
 
 /** Takes the items of queues elsewhere, so that other machines can handle them too. */
@@ -126,7 +144,9 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
     throw new InvalidOptionError('durableQueue', 'name', name, must)
   }
   const of = `durableQueue "${name}"`
+  checkOptions(of, options, OPTIONS)
   const { backOff = {}, transport = null } = options
+  checkOptions(of, backOff, { from: true, to: true, jitter: true }, 'backOff.')
   const timeout = readDuration(of, 'timeout', options.timeout ?? '30s')
   if (timeout === 0) {
     throw new InvalidOptionError(of, 'timeout', options.timeout, "must be greater than 0; use 'unbounded' for none")

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
+import { nearestName } from '../errors/check-options.ts'
 import { formatDuration, type Milliseconds, parseDuration, UNBOUNDED } from '../resilience/duration.ts'
 import type { FaultKind } from '../settings/kind.ts'
-import { nearestName } from '../settings/nearest-name.ts'
 import type { ConfigSection } from '../settings/resolve.ts'
 import type { SettingFault } from '../settings/settings-error.ts'
 import type { DatabaseAddress, PlannedBackup, PlannedStep, ReleasePlan, ReleaseWork } from './release-config.ts'

@@ -1,9 +1,10 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError, PunctualError } from '../errors/punctual-error.ts'
 import { isFailureOfWork } from './abort-reason.ts'
 import { type Duration, formatElapsed, type Milliseconds, ms, readCount, readDuration } from './duration.ts'
 import { type TimerWheel, waitWheel } from './timer-wheel.ts'
 import { recordRefusal, type WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
+import { callWithin, PARENT_OPTION, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 /**
@@ -38,6 +39,22 @@ export interface BreakerOptions {
   /** Its clock. Default: the clock of the process. */
   readonly wheel?: TimerWheel
 }
+
+const OPTIONS: OptionNames<BreakerOptions> = {
+  trip: true,
+  openFor: true,
+  maxOpenFor: true,
+  probes: true,
+  probeTimeout: true,
+  counts: true,
+  random: true,
+  wheel: true,
+}
+
+const TRIP_OPTIONS = {
+  consecutive: { kind: true, failures: true },
+  share: { kind: true, share: true, window: true, atLeast: true },
+} as const
 
 /** Calls go through, and failures are counted. */
 interface Closed {
@@ -111,6 +128,8 @@ export class Breaker {
   constructor(name: string, options: BreakerOptions) {
     const { trip = { kind: 'consecutive', failures: 5 }, openFor = '10s', maxOpenFor = '1m' } = options
     const what = `the breaker "${name}"`
+    checkOptions(what, options, OPTIONS)
+    if (Object.hasOwn(TRIP_OPTIONS, trip.kind)) checkOptions(what, trip, TRIP_OPTIONS[trip.kind], 'trip.')
     this.name = name
     this.#trip = trip
     this.#window = windowOf(what, trip)
@@ -141,6 +160,7 @@ export class Breaker {
    *   probe times out, or as `work` does
    */
   async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: ParentOption): Promise<Value> {
+    if (options !== undefined) checkOptions(`the breaker "${this.name}"`, options, PARENT_OPTION)
     const parent = parentOf(options)
     if (parent.reason !== undefined) throw parent.reason
     const now = this.#wheel.now()

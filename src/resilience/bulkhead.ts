@@ -1,7 +1,8 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, readCount, readDuration } from './duration.ts'
 import { recordRefusal, type WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
+import { callWithin, PARENT_OPTION, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 export interface BulkheadOptions {
@@ -12,6 +13,8 @@ export interface BulkheadOptions {
   /** How long a call may be queued, if its deadline is not sooner. Default: 5 s. */
   readonly queueTimeout?: Duration
 }
+
+const OPTIONS: OptionNames<BulkheadOptions> = { concurrent: true, queue: true, queueTimeout: true }
 
 /** The bulkhead and its queue are full; the call was not made. */
 export class BulkheadFullError extends PunctualError {
@@ -53,8 +56,10 @@ export class Bulkhead {
   readonly #queue = new Set<() => void>()
 
   /** @throws InvalidOptionError for an invalid option */
-  constructor(name: string, { concurrent, queue = 0, queueTimeout = '5s' }: BulkheadOptions) {
+  constructor(name: string, options: BulkheadOptions) {
     const what = `the bulkhead "${name}"`
+    checkOptions(what, options, OPTIONS)
+    const { concurrent, queue = 0, queueTimeout = '5s' } = options
     this.name = name
     this.#concurrent = readCount(what, 'concurrent', concurrent, 1)
     this.#maxQueued = readCount(what, 'queue', queue, 0)
@@ -77,6 +82,7 @@ export class Bulkhead {
    *   the queue, with the reason if it is given up with its request, or as `work` does
    */
   async run<Value>(work: (wait: WaitContext) => Value | PromiseLike<Value>, options?: ParentOption): Promise<Value> {
+    if (options !== undefined) checkOptions(`the bulkhead "${this.name}"`, options, PARENT_OPTION)
     const parent = parentOf(options)
     if (parent.reason !== undefined) throw parent.reason
     if (this.#running < this.#concurrent) this.#running++

@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { isAbortReason, isTimeout } from './abort-reason.ts'
 import { readCount, UNBOUNDED } from './duration.ts'
@@ -11,6 +12,8 @@ export interface WithFallbackOptions extends ParentOption {
    */
   readonly when?: (error: unknown) => boolean
 }
+
+const OPTIONS: OptionNames<WithFallbackOptions> = { parent: true, when: true }
 
 /**
  * Calls `work`, and takes a fallback if it fails for any reason; the outcome in the list of waits
@@ -30,6 +33,7 @@ export function withFallback<Value, Otherwise>(
   options?: WithFallbackOptions,
 ): Promise<Value | Otherwise> {
   try {
+    if (options !== undefined) checkOptions(`withFallback("${name}")`, options, OPTIONS)
     const rescues = options?.when ?? rescuesByDefault
     return startWait<Value, Otherwise>(parentOf(options), name, UNBOUNDED, work, { fallback, rescues })
   } catch (error) {
@@ -61,6 +65,8 @@ export interface FallbackChainOptions<From extends Sources> {
   readonly remember?: number
 }
 
+const CHAIN_OPTIONS: OptionNames<FallbackChainOptions<Sources>> = { sources: true, next: true, remember: true }
+
 /** An answer and its source. */
 export type Answer<From extends Sources> = {
   readonly [Source in keyof From & string]: {
@@ -73,6 +79,8 @@ export interface AskOptions<Source extends string> extends ParentOption {
   /** The source to ask first if none is remembered for the key. Default: the first of `sources`. */
   readonly first?: Source | undefined
 }
+
+const ASK_OPTIONS: OptionNames<AskOptions<string>> = { parent: true, first: true }
 
 /**
  * Asks one source after another until one has the answer: for ids that look alike and belong to
@@ -89,7 +97,9 @@ export class FallbackChain<From extends Sources> {
   readonly #answered = new Map<KeyOf<From>, keyof From & string>()
 
   /** @throws InvalidOptionError for an invalid option */
-  constructor(name: string, { sources, next, remember = 10_000 }: FallbackChainOptions<From>) {
+  constructor(name: string, options: FallbackChainOptions<From>) {
+    checkOptions(`the fallback chain "${name}"`, options, CHAIN_OPTIONS)
+    const { sources, next, remember = 10_000 } = options
     this.name = name
     this.#sources = sources
     this.#names = Object.keys(sources)
@@ -107,6 +117,7 @@ export class FallbackChain<From extends Sources> {
    * @throws InvalidOptionError (as a rejection) if `first` is not one of the sources
    */
   async ask(key: KeyOf<From>, options?: AskOptions<keyof From & string>): Promise<Answer<From>> {
+    if (options !== undefined) checkOptions(`the fallback chain "${this.name}"`, options, ASK_OPTIONS)
     const parent = parentOf(options)
     const names = this.#inOrder(key, options?.first)
     for (const [index, source] of names.entries()) {

@@ -1,10 +1,11 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { isFailureOfWork } from './abort-reason.ts'
 import { type BackOff, delayAfter, type Jitter } from './back-off.ts'
 import { type Duration, ms, readCount, readDuration } from './duration.ts'
 import { type TimerWheel, WheelEntry, waitWheel } from './timer-wheel.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
+import { callWithin, PARENT_OPTION, type ParentOption, parentOf } from './wait-scope.ts'
 import { startWait } from './with-timeout.ts'
 
 export interface RetryOptions {
@@ -34,6 +35,17 @@ export interface RetryOptions {
   readonly wheel?: TimerWheel
 }
 
+const OPTIONS: OptionNames<RetryOptions> = {
+  attempts: true,
+  initialDelay: true,
+  maxDelay: true,
+  jitter: true,
+  budget: true,
+  when: true,
+  random: true,
+  wheel: true,
+}
+
 /**
  * Repeats work that failed, after a growing delay, while there are attempts, budget and time left.
  * If the delay would exceed the deadline, it rejects at once, so that there is time for a fallback.
@@ -52,6 +64,7 @@ export class Retry {
   /** @throws InvalidOptionError for an invalid option */
   constructor(name: string, options: RetryOptions) {
     const what = `the retry "${name}"`
+    checkOptions(what, options, OPTIONS)
     this.name = name
     this.#attempts = readCount(what, 'attempts', options.attempts ?? 3, 1)
     this.#backOff = {
@@ -76,6 +89,7 @@ export class Retry {
     work: (wait: WaitContext, attempt: number) => Value | PromiseLike<Value>,
     options?: ParentOption,
   ): Promise<Value> {
+    if (options !== undefined) checkOptions(`the retry "${this.name}"`, options, PARENT_OPTION)
     const parent = parentOf(options)
     this.#budget.earn()
     let delay = 0
@@ -146,6 +160,8 @@ export interface RetryBudgetOptions {
   readonly max?: number
 }
 
+const BUDGET_OPTIONS: OptionNames<RetryBudgetOptions> = { share: true, perSecond: true, max: true }
+
 /**
  * A token bucket that keeps retries from multiplying the load on a dependency that is down, as
  * Finagle's `RetryBudget` and gRPC's retry throttling (gRFC A6) do: calls earn tokens, retries
@@ -162,7 +178,9 @@ export class RetryBudget {
    * @param now milliseconds of a monotonic clock
    * @throws InvalidOptionError for an invalid option
    */
-  constructor(of: string, { share = 0.1, perSecond = 1, max = 10 }: RetryBudgetOptions, now: number) {
+  constructor(of: string, options: RetryBudgetOptions, now: number) {
+    checkOptions(of, options, BUDGET_OPTIONS, 'budget.')
+    const { share = 0.1, perSecond = 1, max = 10 } = options
     for (const [name, value] of Object.entries({ share, perSecond, max })) {
       if (!(value >= 0) || !Number.isFinite(value)) {
         throw new InvalidOptionError(of, `budget.${name}`, value, 'must be a finite number of at least 0')

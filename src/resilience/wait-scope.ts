@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 import { type Deadline, NO_DEADLINE } from './clock.ts'
@@ -140,6 +141,9 @@ export interface ParentOption {
    */
   readonly parent?: WaitContext | null
 }
+
+/** The option of calls that have no other. */
+export const PARENT_OPTION: OptionNames<ParentOption> = { parent: true }
 
 /** @throws InvalidOptionError for an object that is not from a wait of Punctual */
 export function parentOf(options: ParentOption | undefined): WaitNode {

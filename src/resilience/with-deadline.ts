@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { NO_DEADLINE } from './clock.ts'
 import { type Duration, readDuration } from './duration.ts'
 import type { TimerWheel } from './timer-wheel.ts'
@@ -20,6 +21,8 @@ export interface WithDeadlineOptions extends ParentOption {
   readonly wheel?: TimerWheel
 }
 
+const OPTIONS: OptionNames<WithDeadlineOptions> = { parent: true, reserve: true, signal: true, wheel: true }
+
 /**
  * Runs work outside of requests, such as a job, a command or a test, in a scope of its own: all its
  * waits end by its deadline, are recorded in its list of waits, and are given up with it. Inside,
@@ -38,6 +41,7 @@ export function withDeadline<Value>(
   options: WithDeadlineOptions = {},
 ): Promise<Value> {
   try {
+    checkOptions(`withDeadline("${name}")`, options, OPTIONS)
     const own = readDuration(`withDeadline("${name}")`, 'timeout', timeout)
     const reserve =
       options.reserve === undefined ? 0 : readDuration(`withDeadline("${name}")`, 'reserve', options.reserve)

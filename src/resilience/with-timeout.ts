@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { isThenable } from '../system/is-thenable.ts'
 import { WaitTimeoutError } from './abort-reason.ts'
 import { BoundedOperation } from './bounded-operation.ts'
@@ -25,6 +26,14 @@ export interface WithTimeoutOptions<Value, Otherwise = never> extends ParentOpti
   readonly atLeast?: Duration
 }
 
+const OPTIONS: OptionNames<WithTimeoutOptions<unknown>> = {
+  parent: true,
+  fallback: true,
+  dispose: true,
+  signal: true,
+  atLeast: true,
+}
+
 /**
  * Waits for work with a name and a timeout: `timeout`, or the time left until the deadline around
  * it less the reserve, whichever is less.
@@ -46,7 +55,7 @@ export interface WithTimeoutOptions<Value, Otherwise = never> extends ParentOpti
  *   fixed set
  * @param timeout e.g. `'5s'` or milliseconds; `'unbounded'` leaves only the deadline
  * @param work receives `signal`, `remaining` and `deadline`
- * @throws InvalidOptionError (as a rejection) for an invalid duration
+ * @throws InvalidOptionError (as a rejection) for an invalid duration or option
  */
 export function withTimeout<Value, Otherwise = never>(
   name: string,
@@ -56,6 +65,7 @@ export function withTimeout<Value, Otherwise = never>(
 ): Promise<Value | Otherwise> {
   try {
     const own = readDuration(`the wait "${name}"`, 'timeout', timeout)
+    if (options !== undefined) checkOptions(`the wait "${name}"`, options, OPTIONS)
     return startWait(parentOf(options), name, own, work, options as WaitOptions<Value, Otherwise> | undefined)
   } catch (error) {
     return Promise.reject(error)

@@ -1,4 +1,5 @@
 import { safeListener } from '../diagnostics/safe-listener.ts'
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration } from '../resilience/duration.ts'
 
@@ -41,6 +42,14 @@ export interface DeferralOptions {
   readonly onEvent?: (event: DeferralEvent) => void
 }
 
+const OPTIONS: OptionNames<DeferralOptions> = {
+  requestTimeout: true,
+  loadTimeout: true,
+  retryDelay: true,
+  maxRetryDelay: true,
+  onEvent: true,
+}
+
 /** The options with all defaults. */
 export interface DeferralSettings {
   readonly prefix: string
@@ -64,6 +73,7 @@ export function readDeferralOptions(prefix: string, load: unknown, options: Defe
     )
   }
   const of = `deferRoutes "${prefix}"`
+  checkOptions(of, options, OPTIONS)
   if (typeof load !== 'function') {
     throw new InvalidOptionError(of, 'load', load, "must be a function, e.g. () => import('./routes.ts')")
   }

@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { delayAfter } from '../resilience/back-off.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { type Duration, readDuration } from '../resilience/duration.ts'
@@ -14,6 +15,8 @@ export interface LazyOptions {
   readonly retryDelay?: Duration
 }
 
+const OPTIONS: OptionNames<LazyOptions> = { timeout: true, retryDelay: true }
+
 const MAX_RETRY_DELAY = 60_000
 
 /**
@@ -27,6 +30,7 @@ const MAX_RETRY_DELAY = 60_000
  * @throws InvalidOptionError for an invalid duration
  */
 export function lazy<T>(name: string, load: () => PromiseLike<T> | T, options: LazyOptions = {}): () => Promise<T> {
+  checkOptions(`lazy "${name}"`, options, OPTIONS)
   const timeout = readDuration(`lazy "${name}"`, 'timeout', options.timeout ?? '30s')
   const base = readDuration(`lazy "${name}"`, 'retryDelay', options.retryDelay ?? '1s')
   let loading: Promise<T> | null = null

@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/messages.ts'
 import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
@@ -24,6 +25,8 @@ export interface RuntimeValue<T> {
   close(): void
 }
 
+const OPTIONS: OptionNames<RuntimeValueOptions<unknown>> = { value: true, read: true, write: true, onChange: true }
+
 const MAX_NAME_LENGTH = 200
 
 /**
@@ -43,6 +46,7 @@ export function runtimeValue<T>(name: string, options: RuntimeValueOptions<T>): 
       `must be a thing, a dot and a value ("cache.users.ttl"), at most ${MAX_NAME_LENGTH} characters`,
     )
   }
+  checkOptions(`runtimeValue ${JSON.stringify(name)}`, options, OPTIONS)
   const channel = workerChannel()
   const declared = new Declared(name, options)
   if (channel !== null) registryOf(channel).declare(declared)
@@ -68,6 +72,7 @@ export function runtimeTimeout(
   timeout: Duration,
   options: RuntimeTimeoutOptions = {},
 ): RuntimeValue<Milliseconds> {
+  checkOptions(`runtimeTimeout ${JSON.stringify(name)}`, options, { onChange: true })
   return runtimeValue(name, {
     ...options,
     value: readDuration(`the runtime value ${JSON.stringify(name)}`, 'timeout', timeout),

@@ -1,5 +1,5 @@
+import { nearestName } from '../errors/check-options.ts'
 import { type Refusal, refused } from './kind.ts'
-import { nearestName } from './nearest-name.ts'
 import { recordOf, SETTING_NAMES, type SettingName } from './records.ts'
 import { isSetting } from './resolve.ts'
 import { brokenRules, faultOfRule, type Rule, suggestValues } from './rules.ts'

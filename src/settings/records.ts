@@ -302,8 +302,9 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
   adminPort: {
     group: 'Observing',
     kind: portKind,
-    default: '9464',
-    prose: 'Port of the admin server; 0 takes a free one.',
+    default: '19464',
+    prose:
+      'Port of the admin server; 0 takes a free one. If another process listens on the default, a free port is used.',
   },
   logLevel: {
     group: 'Observing',

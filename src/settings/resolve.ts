@@ -1,6 +1,6 @@
+import { nearestName } from '../errors/check-options.ts'
 import { effectiveParallelism } from './container-limits.ts'
 import type { SettingContext, Written } from './kind.ts'
-import { nearestName } from './nearest-name.ts'
 import { recordOf, SETTING_NAMES, type SettingName } from './records.ts'
 import { brokenRules, faultOfRule, suggestValues } from './rules.ts'
 import type { Origin, ResolvedSettings, SettingOrigin, Settings } from './settings.ts'

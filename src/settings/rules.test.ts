@@ -34,7 +34,7 @@ const BREAKING: Readonly<Record<string, Record<string, string>>> = {
   'queueTarget < queueInterval': { queueTarget: '1s' },
   'releaseTimeout < releaseLockTimeout': { releaseTimeout: '15m' },
   'restartDelayMin <= restartDelayMax': { restartDelayMin: '31s' },
-  'port != adminPort': { port: '9464' },
+  'port != adminPort': { port: '19464' },
 }
 
 describe('rules between settings', () => {

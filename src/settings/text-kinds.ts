@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { nearestName } from '../errors/check-options.ts'
 import { accepted, type Kind, refused, type SettingContext, wordKind } from './kind.ts'
-import { nearestName } from './nearest-name.ts'
 
 /** One of a few words. `words` may differ from the values: `read` turns `auto` into one of them. */
 export function choiceKind<T extends string, W extends string = T>(

@@ -1,4 +1,5 @@
 import { DatabaseTimeoutError } from '../database/query-errors.ts'
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import type { Duration } from '../resilience/duration.ts'
 import { SqliteEngine, type SqliteQuery } from './sqlite-engine.ts'
 import type { SqliteHealth } from './sqlite-health.ts'
@@ -36,6 +37,8 @@ export interface SqliteTransactionOptions {
   /** From the call to its end. Default: `transactionTimeout` of the database. */
   readonly timeout?: Duration
 }
+
+const TRANSACTION_OPTIONS: OptionNames<SqliteTransactionOptions> = { mode: true, timeout: true }
 
 /**
  * A SQLite database that is accessed only in worker threads. Each call is a wait: it times out
@@ -91,9 +94,11 @@ export class SqliteDatabase implements SqliteQueries, AsyncDisposable {
    */
   async transaction<T>(
     work: (tx: SqliteQueries) => T | PromiseLike<T>,
-    { mode = 'immediate', timeout }: SqliteTransactionOptions = {},
+    options: SqliteTransactionOptions = {},
   ): Promise<T> {
     const engine = this.#engine
+    checkOptions(`transaction on database ${engine.settings.name}`, options, TRANSACTION_OPTIONS)
+    const { mode = 'immediate', timeout } = options
     const own =
       timeout === undefined
         ? engine.settings.transactionTimeout

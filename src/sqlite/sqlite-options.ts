@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
+import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../resilience/duration.ts'
 import type { SqliteEvent } from './sqlite-health.ts'
@@ -38,6 +39,20 @@ export interface SqliteOptions {
   readonly onEvent?: (event: SqliteEvent) => void
 }
 
+const OPTIONS: OptionNames<SqliteOptions> = {
+  readers: true,
+  queryTimeout: true,
+  transactionTimeout: true,
+  cancelTimeout: true,
+  openTimeout: true,
+  closeTimeout: true,
+  maxAbandonedThreads: true,
+  synchronous: true,
+  bigints: true,
+  statementCacheSize: true,
+  onEvent: true,
+}
+
 /** The options with defaults filled in. */
 export interface SqliteSettings {
   readonly name: string
@@ -65,6 +80,7 @@ export function readSqliteOptions(name: string, file: string | URL, options: Sql
     throw new InvalidOptionError('openSqlite', 'name', name, 'must be a non-empty string')
   }
   const of = `openSqlite "${name}"`
+  checkOptions(of, options, OPTIONS)
   const path = readPath(of, file)
   const inMemory = path === IN_MEMORY
   const { synchronous = 'normal', bigints = false } = options

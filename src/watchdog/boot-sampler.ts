@@ -41,6 +41,11 @@ export class BootSampler {
 
   look(): void {
     if (this.#over) return
+    if (this.#pulse.exiting) {
+      this.#over = true
+      this.#disconnect()
+      return
+    }
     const bootMs = monotonicNow() - this.#startedAt
     if (this.#pulse.booting) {
       if (this.#session === null && bootMs >= Math.min(SAMPLE_AFTER, this.#threshold / 2)) this.#start()
@@ -53,6 +58,7 @@ export class BootSampler {
   #start(): void {
     const session = new Session()
     session.connectToMainThread()
+    this.#pulse.addSessions(1)
     session.post('Profiler.enable')
     session.post('Profiler.setSamplingInterval', { interval: SAMPLE_INTERVAL })
     session.post('Profiler.start')
@@ -61,15 +67,21 @@ export class BootSampler {
 
   #stop(bootMs: number): void {
     const session = this.#session
-    this.#session = null
     if (session === null) return
     session.post('Profiler.stop', (error: Error | null, answer?: Profiler.StopReturnType) => {
       if (bootMs > this.#threshold) {
         const worst = error === null && answer !== undefined ? sampledImports(answer.profile) : []
         this.#onSlow(Math.round(bootMs), worst)
       }
-      session.post('Profiler.disable', () => session.disconnect())
+      session.post('Profiler.disable', () => this.#disconnect())
     })
+  }
+
+  #disconnect(): void {
+    if (this.#session === null) return
+    this.#session.disconnect()
+    this.#session = null
+    this.#pulse.addSessions(-1)
   }
 }
 

@@ -59,6 +59,7 @@ const REQUEST_EXPRESSION = `((r) => r === undefined ? 0 : r.sequenceOf(this))(${
  * until that returns.
  */
 export class MainThread {
+  readonly #onSessions: (by: 1 | -1) => void
   #session: Session | null = null
   /** A pause is requested and has not taken effect. */
   #pending = false
@@ -78,6 +79,11 @@ export class MainThread {
   #last: Capture | null = null
   /** The URL of each script by its id; a call frame does not always have it. */
   readonly #scripts = new Map<string, string>()
+
+  /** @param onSessions called when a session was connected (1), or disconnected (-1) */
+  constructor(onSessions: (by: 1 | -1) => void = () => {}) {
+    this.#onSessions = onSessions
+  }
 
   /** The newest capture of this stall, even if it came long after it was requested. */
   get last(): Capture | null {
@@ -132,7 +138,10 @@ export class MainThread {
     this.#scripts.clear()
     for (const resolve of this.#waiting.splice(0)) resolve(null)
     if (session === null) return
-    session.post('Debugger.disable', () => session.disconnect())
+    session.post('Debugger.disable', () => {
+      session.disconnect()
+      this.#onSessions(-1)
+    })
   }
 
   #landing(timeout: number): Promise<Capture | null> {
@@ -154,6 +163,7 @@ export class MainThread {
     if (this.#session === null) {
       const session = new Session()
       session.connectToMainThread()
+      this.#onSessions(1)
       session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params.url))
       session.on('Debugger.paused', ({ params }) => void this.#paused(session, params))
       session.on('Debugger.resumed', () => this.#resumed(session))

@@ -1,3 +1,5 @@
+import { monotonicNow } from '../resilience/clock.ts'
+
 /** Milliseconds between two heartbeats of the main thread. */
 export const BEAT_INTERVAL = 50
 /** Milliseconds between two looks of the watchdog. */
@@ -18,6 +20,8 @@ const ASYNC_HOOKS = 2
 const INSPECTOR_PORT = 3
 const CLEANUP_SEQUENCE = 4
 const NAME_LENGTH = 5
+const SESSIONS = 6
+const EXITING = 7
 const INTEGERS = 8
 
 /** Bytes for the name of a blocking job. */
@@ -121,6 +125,33 @@ export class Pulse {
   /** Taken by the main thread on its next turn; 0 when nothing was interrupted. */
   takeCleanup(): number {
     return Atomics.exchange(this.#integers, CLEANUP_SEQUENCE, 0)
+  }
+
+  /** Inspector sessions of the watchdog that are connected to the main thread. */
+  get sessions(): number {
+    return Atomics.load(this.#integers, SESSIONS)
+  }
+
+  addSessions(by: number): void {
+    Atomics.add(this.#integers, SESSIONS, by)
+  }
+
+  /** Set when the process exits: the watchdog closes its sessions. */
+  get exiting(): boolean {
+    return Atomics.load(this.#integers, EXITING) === 1
+  }
+
+  /**
+   * Waits until the watchdog has closed its sessions, at most `timeout` milliseconds. Node would
+   * print that it waits for a debugger if it exited before.
+   */
+  endSessions(timeout: number): void {
+    Atomics.store(this.#integers, EXITING, 1)
+    const end = monotonicNow() + timeout
+    while (this.sessions > 0 && monotonicNow() < end) {
+      // A loop of JavaScript, in which V8 carries out what the sessions ask for.
+      Atomics.wait(this.#integers, EXITING, 1, 1)
+    }
   }
 
   /**

@@ -41,12 +41,14 @@ export class StallMonitor {
   readonly #table: ConnectionTable
   readonly #send: (message: FromWatchdog) => void
   readonly #detector: StallDetector
-  readonly #main = new MainThread()
+  readonly #main: MainThread
   readonly #kernel = new KernelWatch()
   readonly #response = rawResponse('PUNCTUAL_WORKER_LOST')
   readonly #lagHistory: number[] = []
   /** True once the process is being killed: nothing else may be started. */
   #killing = false
+  /** The process exits, and the sessions that it must not wait for are closed. */
+  #isExiting = false
   #wasInterrupted = false
   #reportHadStack = false
   /** Sequence number of the request that the report names; 0 for none. */
@@ -58,6 +60,7 @@ export class StallMonitor {
   constructor(pulse: Pulse, table: ConnectionTable, settings: Settings, send: (message: FromWatchdog) => void) {
     this.#pulse = pulse
     this.#table = table
+    this.#main = new MainThread((by) => pulse.addSessions(by))
     this.#send = send
     this.#detector = new StallDetector(thresholdsOf(settings), ms(LOOK_INTERVAL))
   }
@@ -65,6 +68,10 @@ export class StallMonitor {
   /** Looks at the pulse, and does what is due. */
   look(): void {
     if (this.#killing) return
+    if (this.#pulse.exiting && !this.#isExiting) {
+      this.#isExiting = true
+      this.#main.release()
+    }
     const now = monotonicNow()
     const { lastBeat, booting, blockingUntil } = this.#pulse
     const isStalled = lastBeat > 0 && now - lastBeat > LOOK_INTERVAL * 5

@@ -23,25 +23,23 @@ function config(keepAlive: string, chosen: boolean): WorkerConfig {
 describe('the keepAlive setting', () => {
   it("applies if the app has kept Node's default", () => {
     const server = http.createServer()
-    assert.equal(applyKeepAlive(server, config('7s', false)), null)
+    applyKeepAlive(server, config('7s', false))
     assert.equal(server.keepAliveTimeout, 7_000)
   })
 
-  it("keeps the app's own value, and reports it", () => {
+  it("keeps the app's own value if the user has set none", () => {
     const server = http.createServer({ keepAliveTimeout: 72_000 })
-    assert.match(applyKeepAlive(server, config('7s', false)) ?? '', /^keepAlive \(7s\) does not apply, .*72\.0 s/)
+    applyKeepAlive(server, config('7s', false))
     assert.equal(server.keepAliveTimeout, 72_000)
-    server.keepAliveTimeout = 7_000
-    assert.equal(applyKeepAlive(server, config('7s', false)), null)
   })
 
   it("overrides the app's own value if the user has set it", () => {
     const server = http.createServer({ keepAliveTimeout: 72_000 })
-    assert.equal(applyKeepAlive(server, config('7s', true)), null)
+    applyKeepAlive(server, config('7s', true))
     assert.equal(server.keepAliveTimeout, 7_000)
   })
 
   it('ignores a server that is not an HTTP server', () => {
-    assert.equal(applyKeepAlive(net.createServer(), config('7s', true)), null)
+    applyKeepAlive(net.createServer(), config('7s', true))
   })
 })

@@ -26,6 +26,7 @@ import { startWatchdog } from '../watchdog/watchdog.ts'
 import { publishRuntime } from './allow-blocking.ts'
 import { ArbiterChannel, sendToArbiter, sendToArbiterAndFlush } from './arbiter-channel.ts'
 import type { MeasuredBoot } from './boot-profile.ts'
+import { deliverSignal } from './deliver-signal.ts'
 import { Drain, type DrainResult } from './drain.ts'
 import { cleanUpInterrupt } from './interrupt-cleanup.ts'
 import { applyKeepAlive } from './keep-alive.ts'
@@ -36,6 +37,8 @@ import { sequenceOf } from './sequence-of.ts'
 
 /** How long the emergency responses may delay the exit of the process. */
 const RESPONSES_TIMEOUT = ms(100)
+/** How long the exit waits for the watchdog to leave the inspector. */
+const SESSIONS_TIMEOUT = ms(500)
 /** How long the exit waits for the access log to be written. */
 const LOG_TIMEOUT = ms(1_000)
 
@@ -150,8 +153,7 @@ export class Worker {
   }
 
   #listening(server: Server): void {
-    const note = applyKeepAlive(server, this.config)
-    if (note !== null) this.#notes.push(note)
+    applyKeepAlive(server, this.config)
     const address = server.address()
     const isOurs = (address as AddressInfo | null)?.port === this.config.settings.port
     // The server on the configured port is the app's, if there are several.
@@ -211,6 +213,8 @@ export class Worker {
       if (order.by === 'worker') sendToArbiter({ type: 'settings-changed', ask: order.ask })
     } else if (order.type === 'relay') {
       this.#channel.receive(order.topic, order.message)
+    } else if (order.type === 'signal') {
+      deliverSignal(order.signal, order.inspect)
     }
   }
 
@@ -254,6 +258,7 @@ export class Worker {
     })
     process.on('exit', () => {
       sendEmergencyResponses(this.traffic.table, rawResponse('PUNCTUAL_WORKER_LOST'), RESPONSES_TIMEOUT)
+      this.#pulse.endSessions(SESSIONS_TIMEOUT)
     })
   }
 

@@ -59,7 +59,7 @@ export interface AppSettings {
   readonly redisUrl?: string
   /** Where faults outside the app are ordered. Default: none. */
   readonly faultsUrl?: string
-  /** Target of the page's links to status and incidents. Default `http://127.0.0.1:9464`. */
+  /** Target of the page's links to status and incidents. Default `http://127.0.0.1:19464`. */
   readonly adminUrl?: string
   /** Default `warn`. */
   readonly logLevel?: string
@@ -93,7 +93,7 @@ export function buildApp(settings: AppSettings): FastifyInstance {
   const database = readDatabaseUrl(settings.databaseUrl)
 
   answerWithProblems(app)
-  addPage(app, settings.adminUrl ?? 'http://127.0.0.1:9464', database.kind)
+  addPage(app, settings.adminUrl ?? 'http://127.0.0.1:19464', database.kind)
   app.get('/health', (_request, reply) =>
     reply.header('cache-control', 'no-store').send({ status: 'ok', pid: process.pid }),
   )

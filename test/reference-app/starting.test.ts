@@ -14,7 +14,7 @@ test('without flags the config file of the app applies: two workers, this machin
   assert.deepEqual(flags.args, ['--config', RELEASE_CONFIG])
   const { default: config } = await import('./punctual.config.ts')
   assert.deepEqual([config.workers, config.host], [2, flags.host])
-  assert.deepEqual([flags.port, flags.adminPort, flags.stateDir], [3000, 9464, '.punctual'])
+  assert.deepEqual([flags.port, flags.adminPort, flags.stateDir], [3000, 19464, '.punctual'])
 })
 
 test('a flag overrides a variable', () => {

@@ -1,8 +1,14 @@
 import { logToConsole, safeListener } from '../../diagnostics/safe-listener.ts'
+import { checkOptions } from '../../errors/check-options.ts'
 import { type Milliseconds, readCount } from '../../resilience/duration.ts'
 import { jsonCodec } from '../codec.ts'
 import type { Invalidation } from '../invalidation.ts'
-import type { CacheKey, CacheRedisOptions, ReadThroughOptions } from '../read-through-options.ts'
+import {
+  type CacheKey,
+  type CacheRedisOptions,
+  REDIS_OPTIONS,
+  type ReadThroughOptions,
+} from '../read-through-options.ts'
 import type { RedisClient } from './redis-client.ts'
 import { RedisLink } from './redis-link.ts'
 import { RedisTier } from './redis-tier.ts'
@@ -29,7 +35,7 @@ export function openRedisTier<Key extends CacheKey, Value>(
   events: RedisTierEvents,
 ): OpenedTier {
   if (options.redis === undefined) return { tier: null, close: () => {} }
-  const { client, subscriber, channel = 'punctual:cache', queue = 10_000 } = redisOptions(options.redis)
+  const { client, subscriber, channel = 'punctual:cache', queue = 10_000 } = redisOptions(name, options.redis)
   const queueSize = readCount(`readThrough("${name}")`, 'redis.queue', queue, 1)
   const emit = safeListener(`the cache "${name}"`, options.onEvent ?? logToConsole)
   const link = RedisLink.join(client, subscriber ?? null, channel)
@@ -63,6 +69,8 @@ export function openRedisTier<Key extends CacheKey, Value>(
   return { tier, close }
 }
 
-function redisOptions(redis: RedisClient | CacheRedisOptions): CacheRedisOptions {
-  return 'client' in redis && !('duplicate' in redis) ? redis : { client: redis as RedisClient }
+function redisOptions(name: string, redis: RedisClient | CacheRedisOptions): CacheRedisOptions {
+  if (!('client' in redis) || 'duplicate' in redis) return { client: redis as RedisClient }
+  checkOptions(`readThrough("${name}")`, redis, REDIS_OPTIONS, 'redis.')
+  return redis
 }

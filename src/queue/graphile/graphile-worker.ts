@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../../errors/check-options.ts'
 import { InvalidOptionError } from '../../errors/punctual-error.ts'
 import { after } from '../../resilience/clock.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../../resilience/duration.ts'
@@ -23,6 +24,15 @@ export interface GraphileWorkerOptions {
   readonly releaseAfter?: Duration
 }
 
+const OPTIONS: OptionNames<GraphileWorkerOptions> = {
+  schema: true,
+  run: true,
+  concurrency: true,
+  pollInterval: true,
+  heartbeat: true,
+  releaseAfter: true,
+}
+
 /** Connections besides one for each job: for LISTEN and for heartbeats. */
 const EXTRA_CONNECTIONS = 2
 
@@ -40,6 +50,7 @@ const EXTRA_CONNECTIONS = 2
  */
 export function graphileWorker(pool: PgPool, options: GraphileWorkerOptions = {}): QueueTransport {
   const of = 'graphileWorker'
+  checkOptions(of, options, OPTIONS)
   if (typeof pool?.query !== 'function' || typeof pool.options !== 'object') {
     throw new InvalidOptionError(of, 'pool', pool, 'must be a pg.Pool: new pg.Pool({ connectionString })')
   }

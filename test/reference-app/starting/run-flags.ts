@@ -33,7 +33,7 @@ export function readRunFlags(given: readonly string[], env: NodeJS.ProcessEnv): 
     host: host ?? '127.0.0.1',
     port: Number(value('port') ?? env.PUNCTUAL_PORT ?? env.PORT ?? 3000),
     adminHost: value('admin-host') ?? env.PUNCTUAL_ADMIN_HOST ?? '127.0.0.1',
-    adminPort: Number(value('admin-port') ?? env.PUNCTUAL_ADMIN_PORT ?? 9464),
+    adminPort: Number(value('admin-port') ?? env.PUNCTUAL_ADMIN_PORT ?? 19464),
     stateDir: value('state-dir') ?? env.PUNCTUAL_STATE_DIR ?? '.punctual',
     hasConfig,
   }

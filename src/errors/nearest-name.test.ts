@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { nearestName } from './nearest-name.ts'
+import { nearestName } from './check-options.ts'
 
 const names = ['workers', 'stallInterruptAfter', 'stallKillAfter', 'port', 'adminPort']
 
