@@ -87,6 +87,14 @@ export function announce(what: Announcement, state: State, { log, serviceManager
       )
       return
     }
+    case 'max-memory-too-low': {
+      const { worker, rss, limit, afterMs, nextInMs } = what
+      log.warn(
+        { event: 'max-memory-too-low', worker, workerPid: pidOf(worker, state), rss, limit, afterMs, nextInMs },
+        `a new worker uses ${mebibytes(rss)}, more than maxMemory (${mebibytes(limit)}), after ${formatElapsed(afterMs)}; raise --max-memory (next replacement in ${formatElapsed(nextInMs)})`,
+      )
+      return
+    }
     case 'scaled':
       log.info({ event: 'scaled', from: what.from, to: what.to }, `scaled from ${what.from} to ${what.to} workers`)
       return

@@ -1,7 +1,7 @@
 import { EXIT } from '../errors/exit-codes.ts'
 import type { Action, Command, Event } from './events.ts'
 import { drain } from './reconcile.ts'
-import type { RestartReason, State } from './state.ts'
+import { NO_MEMORY_BACK_OFF, type RestartReason, type State } from './state.ts'
 
 type Signal = Extract<Event, { type: 'signal' }>['signal']
 
@@ -145,6 +145,7 @@ export function completeReload(state: State, at: number): Action[] {
 
   state.reload = null
   state.generation = reload.generation
+  state.memoryBackOff = NO_MEMORY_BACK_OFF
   const tookMs = at - reload.startedAt
   const old = state.workers.filter(({ generation }) => generation !== reload.generation)
   return [

@@ -428,6 +428,47 @@ describe('recycling', () => {
     assert.deepEqual([200e6, 200e6, 50e6, 200e6, 200e6, 200e6].map(sample), [false, false, false, false, false, true])
   })
 
+  /** Two hours in which every ready worker uses so much, and each replacement boots at once. */
+  function twoHoursAt(
+    bench: Bench,
+    rssAfter: (ageMs: number) => number,
+  ): { spawned: number; reports: readonly Action[] } {
+    const before = bench.actions.length
+    for (let second = 0; second < 7_200; second++) {
+      bench.now += 1_000
+      for (const { id, life, readyAt } of bench.state.workers) {
+        if (life === 'spawned') bench.ready(id)
+        else if (life === 'draining') bench.exits(id, 0)
+        else bench.beats(id, { rss: rssAfter(bench.now - (readyAt ?? 0)) })
+      }
+    }
+    const actions = bench.actions.slice(before)
+    const reports = of(actions, 'announce').filter(({ what }) => what.of === 'max-memory-too-low')
+    return { spawned: of(actions, 'spawn').length, reports }
+  }
+
+  test('maxMemory below what a new worker uses is reported once, with the figure, and replacing backs off', () => {
+    const bench = Bench.running({ maxMemory: '100MiB' })
+    const { spawned, reports } = twoHoursAt(bench, () => 200e6)
+    assert.ok(spawned >= 3 && spawned <= 8, String(spawned))
+    assert.equal(reports.length, 1)
+    assert.deepEqual(reports[0]?.type === 'announce' && 'rss' in reports[0].what && reports[0].what.rss, 200e6)
+  })
+
+  test('so does memory that workers need soon after they are ready', () => {
+    const bench = Bench.running({ maxMemory: '100MiB' })
+    const { spawned, reports } = twoHoursAt(bench, (age) => (age < 10_000 ? 50e6 : 200e6))
+    assert.ok(spawned >= 3 && spawned <= 8, String(spawned))
+    assert.equal(reports.length, 1)
+  })
+
+  test('a leak is no reason to back off: each worker is replaced when it exceeds maxMemory', () => {
+    const bench = Bench.running({ maxMemory: '100MiB' })
+    const { spawned, reports } = twoHoursAt(bench, (age) => (age < 600_000 ? 50e6 : 200e6))
+    assert.ok(spawned >= 20, String(spawned))
+    assert.equal(reports.length, 0)
+  })
+
   test('a worker that reaches its lifetime is replaced', () => {
     const bench = Bench.running({ maxLifetime: '1h', recycleJitter: '0%' })
     bench.now += 3_600_000

@@ -10,7 +10,7 @@ import {
 } from './commands.ts'
 import type { Action, Event, Timer } from './events.ts'
 import { reconcile, withJitter } from './reconcile.ts'
-import type { State, WorkerState } from './state.ts'
+import { NO_MEMORY_BACK_OFF, type State, type WorkerState } from './state.ts'
 import { handleExit, handleFailure, handleMessage, handleTick } from './worker-events.ts'
 
 export interface Decision {
@@ -101,6 +101,7 @@ function changeSettings(state: State, settings: Settings, at: number): Action[] 
   const before = state.settings
   state.settings = settings
   const { maxRequests, maxLifetime, recycleJitter, bootTimeout } = settings
+  if (settings.maxMemory !== before.maxMemory) state.memoryBackOff = NO_MEMORY_BACK_OFF
   const jitterChanged = recycleJitter !== before.recycleJitter
   for (const worker of state.workers) {
     if (jitterChanged || maxRequests !== before.maxRequests) {

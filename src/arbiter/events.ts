@@ -84,6 +84,15 @@ export type Announcement =
       readonly restartInMs: number
     }
   | { readonly of: 'recycling'; readonly worker: number; readonly why: RecycleReason }
+  /** Workers exceed `maxMemory` soon after they are ready, so replacing them does not help. */
+  | {
+      readonly of: 'max-memory-too-low'
+      readonly worker: number
+      readonly rss: number
+      readonly limit: number
+      readonly afterMs: number
+      readonly nextInMs: number
+    }
   | { readonly of: 'frozen'; readonly worker: number; readonly forMs: number }
   | { readonly of: 'unfrozen'; readonly worker: number }
   | { readonly of: 'scaled'; readonly from: number; readonly to: number }

@@ -120,6 +120,8 @@ function spawn(state: State, generation: number, replaces: number | null, at: nu
     lifetimeLimit: withJitter(state, settings.maxLifetime),
     memorySamples: 0,
     memorySampledAt: at,
+    memoryOverSince: at,
+    wasBelowMemory: false,
   })
   return [
     { type: 'spawn', worker: id, generation, replaces },

@@ -65,7 +65,24 @@ export interface WorkerState {
   /** Consecutive samples above the memory limit. */
   memorySamples: number
   memorySampledAt: number
+  /** When the first of them was taken. */
+  memoryOverSince: number
+  /** Whether it was below `maxMemory` since it was ready, or right before. */
+  wasBelowMemory: boolean
 }
+
+/**
+ * Workers that exceed `maxMemory` soon after they are ready are not replaced again and again.
+ */
+export interface MemoryBackOff {
+  /** How often the delay has been doubled; 0 while workers stay below the limit for long. */
+  readonly level: number
+  /** No such worker is replaced before this instant. */
+  readonly until: number
+  readonly isReported: boolean
+}
+
+export const NO_MEMORY_BACK_OFF: MemoryBackOff = { level: 0, until: Number.NEGATIVE_INFINITY, isReported: false }
 
 export interface Reload {
   readonly generation: number
@@ -107,6 +124,7 @@ export interface State {
   /** No worker is spawned before this instant. */
   nextSpawnAt: number
   lastFailureAt: number
+  memoryBackOff: MemoryBackOff
   lastTickAt: number
   exit: { readonly code: ExitCode; readonly why: string } | null
   /** State of the random generator that spreads limits. */
@@ -133,6 +151,7 @@ export function initialState(settings: Settings, seed: number, releases: Release
     delayLevel: 0,
     nextSpawnAt: Number.NEGATIVE_INFINITY,
     lastFailureAt: Number.NEGATIVE_INFINITY,
+    memoryBackOff: NO_MEMORY_BACK_OFF,
     lastTickAt: Number.NEGATIVE_INFINITY,
     exit: null,
     random: seed,

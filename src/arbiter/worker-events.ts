@@ -2,13 +2,18 @@ import { EXIT } from '../errors/exit-codes.ts'
 import { type FromMain, type FromWatchdog, FULL_HEAP, type Vitals } from '../ipc/messages.ts'
 import { type BootFailure, failReload, startNextReload, stopNow } from './commands.ts'
 import type { Action } from './events.ts'
-import type { RecycleReason, RestartReason, State, WorkerState } from './state.ts'
+import { NO_MEMORY_BACK_OFF, type RecycleReason, type RestartReason, type State, type WorkerState } from './state.ts'
 
 /** Without heartbeats for this long (and `stallReportAfter`) a process is frozen. */
 const FROZEN_AFTER = 2_000
 /** A longer gap between two ticks is the arbiter's own: the machine slept, or it was stopped. */
 const OWN_GAP = 2_000
 const MEMORY_SAMPLE_INTERVAL = 1_000
+/** A worker that exceeds `maxMemory` within this time of being ready will do so again. */
+const FRESH_FOR = 60_000
+/** The delay before such a worker is replaced, and its maximum. */
+const MEMORY_DELAY_MIN = 60_000
+const MEMORY_DELAY_MAX = 3_600_000
 
 /** A worker has sent a message. */
 export function handleMessage(
@@ -78,6 +83,7 @@ function handleReady(
   if (worker.life !== 'spawned' && worker.life !== 'booting') return []
   worker.life = 'ready'
   worker.readyAt = at
+  worker.wasBelowMemory = (worker.vitals?.rss ?? 0) <= state.settings.maxMemory
   // The watchdog thread may still be loading.
   worker.heartbeatAt = at
   worker.bootMs = Math.round(at - worker.spawnedAt)
@@ -102,12 +108,14 @@ function handleHeartbeat(state: State, worker: WorkerState, vitals: Vitals, at: 
     worker.frozen = false
     actions.push({ type: 'announce', what: { of: 'unfrozen', worker: worker.id } })
   }
+  sampleMemory(state, worker, vitals, at)
+  if (!mayRecycle(state, worker)) return actions
   const why = recycleReason(state, worker, vitals, at)
-  if (why !== null && mayRecycle(state, worker)) {
+  if (why !== null) {
     worker.recycling = why
     actions.push({ type: 'announce', what: { of: 'recycling', worker: worker.id, why } })
   }
-  return actions
+  return [...actions, ...backOffForMemory(state, worker, vitals, at)]
 }
 
 /** One worker at a time: its replacement boots beside those that serve, which takes CPU time. */
@@ -121,16 +129,56 @@ function mayRecycle(state: State, worker: WorkerState): boolean {
   )
 }
 
+function sampleMemory({ settings }: State, worker: WorkerState, { rss }: Vitals, at: number): void {
+  if (at - worker.memorySampledAt < MEMORY_SAMPLE_INTERVAL) return
+  worker.memorySampledAt = at
+  worker.memorySamples = rss > settings.maxMemory ? worker.memorySamples + 1 : 0
+  if (worker.memorySamples === 1) worker.memoryOverSince = at
+  if (worker.memorySamples === 0) worker.wasBelowMemory = true
+}
+
 function recycleReason(state: State, worker: WorkerState, vitals: Vitals, at: number): RecycleReason | null {
-  const { maxMemory, maxMemorySamples } = state.settings
-  if (at - worker.memorySampledAt >= MEMORY_SAMPLE_INTERVAL) {
-    worker.memorySampledAt = at
-    worker.memorySamples = vitals.rss > maxMemory ? worker.memorySamples + 1 : 0
+  if (exceedsMemory(state, worker)) {
+    const afterMs = staysBelowFor(worker)
+    const isDue = afterMs >= FRESH_FOR || (state.memoryBackOff.level > 0 && at >= state.memoryBackOff.until)
+    // The first worker that was below the limit may have been unlucky with its requests.
+    const isFirst = state.memoryBackOff.level === 0 && worker.wasBelowMemory
+    if (isDue || isFirst) return { reason: 'memory', rss: vitals.rss, limit: state.settings.maxMemory }
   }
-  if (worker.memorySamples >= maxMemorySamples) return { reason: 'memory', rss: vitals.rss, limit: maxMemory }
   if (vitals.requests >= worker.requestLimit) return { reason: 'requests', requests: vitals.requests }
   if (worker.readyAt !== null && at - worker.readyAt >= worker.lifetimeLimit) return { reason: 'lifetime' }
   return null
+}
+
+function exceedsMemory({ settings }: State, { memorySamples }: WorkerState): boolean {
+  return memorySamples >= settings.maxMemorySamples
+}
+
+/** How long the worker was ready and below the limit, in milliseconds. */
+function staysBelowFor({ readyAt, memoryOverSince }: WorkerState): number {
+  return readyAt === null ? 0 : Math.max(0, memoryOverSince - readyAt)
+}
+
+/**
+ * A replacement that exceeds `maxMemory` as soon does not help: reports that once, and replaces
+ * such workers ever more rarely.
+ */
+function backOffForMemory(state: State, worker: WorkerState, { rss }: Vitals, at: number): Action[] {
+  if (!exceedsMemory(state, worker)) return []
+  const { memoryBackOff: before, settings } = state
+  const afterMs = staysBelowFor(worker)
+  if (afterMs >= FRESH_FOR) {
+    state.memoryBackOff = NO_MEMORY_BACK_OFF
+    return []
+  }
+  const isReported = before.level > 0 || worker.recycling === null
+  const grows = before.level === 0 || worker.recycling !== null
+  const delay = Math.min(MEMORY_DELAY_MAX, MEMORY_DELAY_MIN * 2 ** before.level)
+  const until = grows ? at + delay : before.until
+  state.memoryBackOff = { level: Math.min(before.level + (grows ? 1 : 0), 10), until, isReported }
+  if (before.isReported || !isReported) return []
+  const facts = { rss, limit: settings.maxMemory, afterMs: Math.round(afterMs), nextInMs: Math.round(until - at) }
+  return [{ type: 'announce', what: { of: 'max-memory-too-low', worker: worker.id, ...facts } }]
 }
 
 /** A worker's process has exited. */
