@@ -78,6 +78,20 @@ describe('evidence from /proc shows', { skip: process.platform !== 'linux' }, ()
     assert.equal((await seen(pid, ({ doing }) => doing === 'stopped')).doing, 'stopped')
   })
 
+  test('a spinning thread, if the time for which it was paused is excluded', async () => {
+    const pid = node('for (;;);')
+    await seen(pid, ({ doing }) => doing === 'spinning')
+    const watch = new KernelWatch(pid)
+    watch.begin()
+    await sleep(300)
+    const excludePause = watch.excludable()
+    process.kill(pid, 'SIGSTOP')
+    await sleep(1_500)
+    process.kill(pid, 'SIGCONT')
+    excludePause()
+    assert.equal(watch.evidence()?.doing, 'spinning')
+  })
+
   test('nothing for a missing process', () => {
     const watch = new KernelWatch(2 ** 22 + 1)
     watch.begin()

@@ -79,6 +79,24 @@ export class KernelWatch {
     this.#first = null
   }
 
+  /**
+   * Call the result to exclude the time from now until that call from the measurement: the main
+   * thread was paused, which says nothing about what it does by itself.
+   */
+  excludable(): () => void {
+    const from = this.#sample()
+    return () => {
+      const to = this.#sample()
+      const first = this.#first
+      if (first === null || from === null || to === null) return
+      this.#first = {
+        at: first.at + to.at - from.at,
+        cpuMs: first.cpuMs + to.cpuMs - from.cpuMs,
+        queuedMs: first.queuedMs + to.queuedMs - from.queuedMs,
+      }
+    }
+  }
+
   evidence(): KernelEvidence | null {
     if (process.platform !== 'linux') return null
     const first = this.#first

@@ -2,7 +2,7 @@ import { type Debugger, type Runtime, Session } from 'node:inspector'
 import { fileURLToPath } from 'node:url'
 import type { StackFrame } from '../diagnostics/incident.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
-import { ms } from '../resilience/duration.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { promiseAtMost } from '../resilience/wait-at-most.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
 
@@ -26,7 +26,7 @@ export interface InterruptRequest {
 }
 
 /** A pause within this is prompt: JavaScript was running. Later, a call had to return first. */
-const PROMPT = ms(500)
+export const PROMPT: Milliseconds = ms(500)
 /** Between two looks before an interrupt. */
 const LOOK_AGAIN = ms(100)
 /** For the paused main thread to evaluate the few lines of `REQUEST_EXPRESSION`. */

@@ -9,7 +9,7 @@ import { monotonicNow, pause } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
-import { type Capture, MainThread } from './main-thread.ts'
+import { type Capture, MainThread, PROMPT } from './main-thread.ts'
 import { LOOK_INTERVAL, type Pulse } from './pulse.ts'
 import { StallDetector, type StallThresholds } from './stall-detector.ts'
 
@@ -122,7 +122,9 @@ export class StallMonitor {
   async #report(): Promise<void> {
     // Before the pause, because a waiting thread wakes up to serve the inspector.
     const kernel = this.#kernel.evidence()
+    const excludePause = this.#kernel.excludable()
     const capture = await this.#main.look(STACK_TIMEOUT)
+    if (capture !== null) excludePause()
     this.#reportHadStack = capture !== null
     this.#reported = this.#sequence(capture)
     this.#send({ type: 'stall-reported', evidence: this.#evidence('report', capture, kernel) })
@@ -134,12 +136,14 @@ export class StallMonitor {
     if (tainted) return this.#sendImpossible('interrupted-before')
 
     let evidence: StallEvidence | null = null
+    const kernel = this.#kernel.evidence()
     const isSpinning = (): boolean => this.#kernel.evidence()?.doing !== 'waiting'
     this.#main.interrupt({
       isSpinning,
       hasEnded: () => this.#pulse.lastBeat !== lastBeat,
       onInterrupt: (capture) => {
-        evidence = this.#evidence('interrupt', capture)
+        // The main thread waits in this pause, on a busy machine for longer than it was spinning.
+        evidence = this.#evidence('interrupt', capture, capture.afterMs > PROMPT ? undefined : kernel)
         this.#pulse.tainted = true
         this.#pulse.requestCleanup(this.#sequence(capture) || -1)
         this.#wasInterrupted = true
