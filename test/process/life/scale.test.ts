@@ -15,7 +15,7 @@ function serving(server: TestServer, count: number): Promise<unknown> {
 describe('scaling', () => {
   it('by command and by signal changes the number of workers and drops no request', async () => {
     await using server = await startServer({ files: APP, settings: { workers: 1, keepAlive: '2s' } })
-    await using load = new Load(server.url, 6, true)
+    await using load = new Load(server.url, 6, true, () => 5)
     let from = 1
     for (const [by, to] of [
       ['3', 3],
