@@ -78,6 +78,14 @@ describe('evidence from /proc shows', { skip: process.platform !== 'linux' }, ()
     assert.equal((await seen(pid, ({ doing }) => doing === 'stopped')).doing, 'stopped')
   })
 
+  test('a spinning thread that has had no turn since the measurement began', async () => {
+    const pid = node('for (;;);')
+    await seen(pid, ({ doing }) => doing === 'spinning')
+    const watch = new KernelWatch(pid)
+    watch.begin()
+    assert.equal(watch.evidence()?.doing, 'spinning')
+  })
+
   test('a spinning thread, if the time for which it was paused is excluded', async () => {
     const pid = node('for (;;);')
     await seen(pid, ({ doing }) => doing === 'spinning')

@@ -50,8 +50,13 @@ const MAX_CHILDREN = 5
 interface Sample {
   readonly at: number
   readonly cpuMs: number
-  /** Time it waited for a CPU: on a busy machine a spinning thread gets only its share. */
+  /**
+   * Time it waited for a CPU: on a busy machine a spinning thread gets only its share. The kernel
+   * adds a wait when it ends.
+   */
   readonly queuedMs: number
+  /** How often it has begun to wait for anything else. */
+  readonly sleeps: number
 }
 
 /**
@@ -93,6 +98,7 @@ export class KernelWatch {
         at: first.at + to.at - from.at,
         cpuMs: first.cpuMs + to.cpuMs - from.cpuMs,
         queuedMs: first.queuedMs + to.queuedMs - from.queuedMs,
+        sleeps: first.sleeps + to.sleeps - from.sleeps,
       }
     }
   }
@@ -107,7 +113,9 @@ export class KernelWatch {
     const cpuShare = share('cpuMs')
     const state = field(read(`${this.#task}/stat`), 0)
     const stopped = state === 'T' || state === 't'
-    const busy = cpuShare + share('queuedMs') > SPINNING
+    // Without a sleep it spins, even if it has not had its turn on a busy machine since the start.
+    const isAwake = state === 'R' && first !== null && last?.sleeps === first.sleeps
+    const busy = isAwake || cpuShare + share('queuedMs') > SPINNING
     const call = this.#syscall()
     return {
       doing: stopped ? 'stopped' : wall <= 0 ? 'unknown' : busy ? 'spinning' : 'waiting',
@@ -120,15 +128,16 @@ export class KernelWatch {
   }
 
   #sample(): Sample | null {
+    const sleeps = Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(read(`${this.#task}/status`))?.[1])
     const text = read(`${this.#task}/schedstat`)
     // In nanoseconds. Kernels without it have ticks of 10 ms in `stat`.
     if (text !== '') {
       const [cpu, queued] = text.split(' ').map((nanoseconds) => Number(nanoseconds) / 1e6)
-      return { at: monotonicNow(), cpuMs: cpu ?? 0, queuedMs: queued ?? 0 }
+      return { at: monotonicNow(), cpuMs: cpu ?? 0, queuedMs: queued ?? 0, sleeps }
     }
     const stat = read(`${this.#task}/stat`)
     if (stat === '') return null
-    return { at: monotonicNow(), cpuMs: (Number(field(stat, 11)) + Number(field(stat, 12))) * 10, queuedMs: 0 }
+    return { at: monotonicNow(), cpuMs: (Number(field(stat, 11)) + Number(field(stat, 12))) * 10, queuedMs: 0, sleeps }
   }
 
   #syscall(): { name: string | null; target: string | null } {
