@@ -8,7 +8,7 @@ import { isProcessRunning, thisProcess } from '../system/process-identity.ts'
 /** How often a holder updates the time of its lock. */
 export const LOCK_TOUCH: Milliseconds = ms(5_000)
 /** A lock of another machine that was not updated for this long is stale. */
-const LOCK_STALE: Milliseconds = ms(15_000)
+export const LOCK_STALE: Milliseconds = ms(15_000)
 const CONNECT_TIMEOUT = ms(1_000)
 
 /** The holder of a lock, as recorded in its file. What the system does not report is null. */
@@ -56,9 +56,13 @@ export function parseHolder(text: string): LockHolder | null {
 /**
  * Whether the holder of a lock still runs. In the same container the process table is used, in
  * another container of the same kernel the control socket, and on another machine the age of the
- * lock is.
+ * lock is. `unknown`: it runs if it updates the lock within `LOCK_STALE`.
  */
-export async function isAlive(holder: LockHolder, touchedAt: number, controlSocket: string): Promise<boolean> {
+export async function isAlive(
+  holder: LockHolder,
+  touchedAt: number,
+  controlSocket: string,
+): Promise<boolean | 'unknown'> {
   const here = thisProcess()
   const sameKernel = holder.bootId !== null && holder.bootId === here.bootId
   if (holder.hostname === here.hostname && holder.pidNamespace === here.pidNamespace) {
@@ -67,9 +71,10 @@ export async function isAlive(holder: LockHolder, touchedAt: number, controlSock
   const untouched = wallClock().getTime() - touchedAt
   if (untouched > LOCK_STALE) return false
   const held = wallClock().getTime() - Date.parse(holder.since)
+  if (!sameKernel) return 'unknown'
+  if (await acceptsConnections(controlSocket)) return true
   // A holder that has just started may not listen yet.
-  if (sameKernel && held > LOCK_STALE) return await acceptsConnections(controlSocket)
-  return true
+  return held > LOCK_STALE ? false : 'unknown'
 }
 
 /** A socket that neither accepts nor refuses in time has a busy owner. */

@@ -6,7 +6,7 @@ export const ORDER_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGTTIN
 /**
  * Signals that would end the arbiter, and that an app may listen for: they are passed on to the
  * workers. Not among them: SIGKILL and SIGSTOP; faults of the process itself (SIGSEGV, SIGBUS,
- * SIGFPE, SIGILL, SIGTRAP), which must end it; SIGPIPE, which Node ignores.
+ * SIGFPE, SIGILL, SIGTRAP), which must end it; SIGPIPE and SIGXFSZ, which Node ignores.
  */
 const PASSED_SIGNALS = [
   'SIGUSR1',
@@ -21,9 +21,6 @@ const PASSED_SIGNALS = [
   'SIGSTKFLT',
   'SIGSYS',
 ] as const satisfies readonly NodeJS.Signals[]
-
-/** Written to by the kernel at a file size limit; a log line would exceed the limit again. */
-const SILENT_SIGNALS = ['SIGXFSZ'] as const
 
 /** The profiler of V8 uses SIGPROF. */
 const PROFILED = /--(?:cpu-)?prof\b/
@@ -41,7 +38,7 @@ export function passedSignals(): readonly NodeJS.Signals[] {
 export function surviveSignals({ stop }: { readonly stop: boolean }): void {
   const stopping: readonly string[] = ['SIGTERM', 'SIGINT', 'SIGQUIT']
   const orders = ORDER_SIGNALS.filter((signal) => stopping.includes(signal) === stop)
-  for (const signal of stop ? orders : [...orders, ...passedSignals(), ...SILENT_SIGNALS]) {
+  for (const signal of stop ? orders : [...orders, ...passedSignals()]) {
     process.on(signal, () => {})
   }
 }

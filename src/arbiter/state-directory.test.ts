@@ -111,8 +111,10 @@ describe('a stale lock is taken over', () => {
 describe('the lock of another machine', () => {
   const elsewhere = { hostname: 'elsewhere', bootId: 'ffffffff-0000-0000-0000-000000000000', pid: UNUSED_PID }
 
-  test('is valid while it is updated, and the error names its host', async () => {
+  test('is valid while it is updated, and the error names its host', async (context) => {
     leaveLock(elsewhere, 5)
+    const updates = setInterval(() => utimesSync(lockFile(), new Date(), new Date()), 400)
+    context.after(() => clearInterval(updates))
     await assert.rejects(
       openStateDirectory(path),
       refused('PUNCTUAL_STATE_DIR_LOCKED', { stateDir: path, pid: UNUSED_PID, hostname: 'elsewhere' }),
@@ -133,13 +135,22 @@ test('a holder in another container of the same kernel is checked through its co
   assert.equal(await isAlive(holder, Date.now(), socket), false, 'no listener')
   assert.equal(
     await isAlive({ ...holder, since: new Date().toISOString() }, Date.now(), socket),
-    true,
+    'unknown',
     'too young to tell',
   )
   const server = createServer((client) => client.destroy())
   await new Promise<void>((resolve) => server.listen(socket, resolve))
   assert.equal(await isAlive(holder, Date.now(), socket), true, 'a listener')
   await new Promise((resolve) => server.close(resolve))
+})
+
+test('the lock of a container that was killed right after its start is taken within 15 s of that', async (context) => {
+  if (process.platform !== 'linux') return context.skip('needs /proc')
+  leaveLock({ ...thisHolder(), pidNamespace: 'pid:[1]', since: new Date(Date.now() - 14_000).toISOString() }, 1)
+  const waits: unknown[] = []
+  const directory = await openStateDirectory(path, { onWait: ({ pidNamespace }) => waits.push(pidNamespace) })
+  assert.deepEqual(waits, ['pid:[1]'])
+  await directory.release()
 })
 
 test('release does not remove a lock that another arbiter has taken', async () => {

@@ -2,16 +2,18 @@ import { randomUUID } from 'node:crypto'
 import { link, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PunctualError } from '../errors/punctual-error.ts'
-import { type Cancel, every, pause, wallClock } from '../resilience/clock.ts'
-import { ms } from '../resilience/duration.ts'
+import { type Cancel, every, monotonicNow, pause, wallClock } from '../resilience/clock.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { makeDirectory } from '../system/make-directory.ts'
-import { isAlive, LOCK_TOUCH, type LockHolder, parseHolder, thisHolder } from './lock-holder.ts'
+import { isAlive, LOCK_STALE, LOCK_TOUCH, type LockHolder, parseHolder, thisHolder } from './lock-holder.ts'
 
 /** The size of the field for a Unix socket's path, in bytes, including the terminator. */
 const SOCKET_PATH_SIZE = process.platform === 'linux' ? 108 : 104
 /** Attempts to take a lock that changes hands meanwhile. */
 const ATTEMPTS = 40
 const RETRY_INTERVAL = ms(50)
+/** Between two looks at a lock whose holder may have died. */
+const WATCH_INTERVAL = ms(250)
 /** Age in milliseconds at which a temporary file is a leftover. */
 const LEFTOVER_AGE = 60_000
 
@@ -21,6 +23,8 @@ export interface StateDirectoryOptions {
    * slept, or a shared volume was disconnected).
    */
   readonly onLost?: (holder: LockHolder | null) => void
+  /** Called once if it takes up to `timeout` to find out whether the holder still runs. */
+  readonly onWait?: (holder: LockHolder, timeout: Milliseconds) => void
 }
 
 /** The state directory of a running arbiter, locked until it is released. */
@@ -59,7 +63,7 @@ export async function openStateDirectory(path: string, options: StateDirectoryOp
   const self = thisHolder()
   try {
     await makeDirectory(path)
-    await take(lock, self, path, controlSocket)
+    await take(lock, self, path, controlSocket, options.onWait ?? (() => {}))
     await sweep(path)
   } catch (error) {
     throw error instanceof PunctualError ? error : unusable(path, error)
@@ -80,16 +84,49 @@ export async function openStateDirectory(path: string, options: StateDirectoryOp
   }
 }
 
-async function take(lock: string, self: LockHolder, stateDir: string, controlSocket: string): Promise<void> {
+async function take(
+  lock: string,
+  self: LockHolder,
+  stateDir: string,
+  controlSocket: string,
+  onWait: NonNullable<StateDirectoryOptions['onWait']>,
+): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     if (await create(lock, self)) return
     const found = await look(lock)
     if (found === null) continue
-    if (await alive(found, controlSocket)) throw locked(stateDir, found.holder)
+    const isHeld = await alive(found, controlSocket)
+    if (isHeld === true || (isHeld === 'unknown' && (await isKeptAlive(lock, found, controlSocket, onWait)))) {
+      throw locked(stateDir, found.holder)
+    }
     if (await replace(lock, found.token, self, controlSocket)) return
     await pause(RETRY_INTERVAL)
   }
   throw locked(stateDir, (await look(lock))?.holder ?? null)
+}
+
+/**
+ * Watches a lock whose holder may have died, such as that of a container which was killed and
+ * started again: whether it is updated, or listens.
+ */
+async function isKeptAlive(
+  lock: string,
+  { holder, token, touchedAt }: Found,
+  controlSocket: string,
+  onWait: NonNullable<StateDirectoryOptions['onWait']>,
+): Promise<boolean> {
+  if (holder !== null) onWait(holder, LOCK_STALE)
+  const end = monotonicNow() + LOCK_STALE
+  while (monotonicNow() < end) {
+    await pause(WATCH_INTERVAL)
+    const now = await look(lock)
+    // Released, or taken by another process.
+    if (now?.token !== token) return false
+    if (now.touchedAt !== touchedAt) return true
+    const isHeld = await alive(now, controlSocket)
+    if (isHeld !== 'unknown') return isHeld
+  }
+  return false
 }
 
 /** Replaces a lock whose holder has exited. Returns false if another process does so. */
@@ -103,7 +140,7 @@ async function replace(
   const claim = join(lock, '..', `arbiter.lock.${goneToken}`)
   if (!(await create(claim, self))) {
     const claimed = await look(claim)
-    if (claimed === null || depth > 3 || (await alive(claimed, controlSocket))) return false
+    if (claimed === null || depth > 3 || (await alive(claimed, controlSocket)) !== false) return false
     if (!(await replace(claim, claimed.token, self, controlSocket, depth + 1))) return false
   }
   try {
@@ -167,7 +204,7 @@ async function look(path: string): Promise<Found | null> {
 }
 
 /** A lock is created with its content, so one without lost it in a crash of the machine. */
-async function alive({ holder, touchedAt }: Found, controlSocket: string): Promise<boolean> {
+async function alive({ holder, touchedAt }: Found, controlSocket: string): Promise<boolean | 'unknown'> {
   return holder !== null && (await isAlive(holder, touchedAt, controlSocket))
 }
 

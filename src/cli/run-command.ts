@@ -13,10 +13,12 @@ import { createLog } from '../diagnostics/log.ts'
 import type { ErrorCode } from '../errors/codes.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
-import { ms } from '../resilience/duration.ts'
+import { formatDuration, ms } from '../resilience/duration.ts'
+import { autoWorkers } from '../settings/container-limits.ts'
 import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
+import { leaveInitProcess } from './init-process.ts'
 import {
   addSettingsFlags,
   type CommandSettings,
@@ -42,6 +44,7 @@ export function runCommand(): Command {
     .usage('<entry> [flags] [-- app arguments]')
   addSettingsFlags(command)
   return command.action(async (entry: string, appArguments: readonly string[]) => {
+    leaveInitProcess()
     const extra = appArguments.length - argumentsAfterDashes()
     if (extra > 0) {
       throw new UsageError(
@@ -72,6 +75,16 @@ async function run(
   const log = createLog({ level: settings.logLevel, format: settings.logFormat })
   const serviceManager = createServiceManager({ log })
   const stateDirectory = await openStateDirectory(settings.stateDir, {
+    onWait: (holder, timeout) =>
+      log.info(
+        {
+          event: 'state-directory-waiting',
+          holder: holder.pid,
+          hostname: holder.hostname,
+          stateDir: settings.stateDir,
+        },
+        `waiting up to ${formatDuration(timeout)} to see whether another arbiter still uses ${settings.stateDir}`,
+      ),
     onLost: (holder) =>
       log.error(
         { event: 'state-directory-lost', holder: holder?.pid ?? null, stateDir: settings.stateDir },
@@ -118,6 +131,13 @@ async function run(
       ...restoredValues(restored.set),
     ]) {
       log.info({ event: 'setting', setting, value, origin, source }, `setting ${setting} = ${value} (${source})`)
+    }
+    const auto = autoWorkers()
+    if (origins.workers.written === 'auto' && auto.workers < auto.cpus) {
+      log.info(
+        { event: 'workers-limited', ...auto },
+        `workers = ${auto.workers} for ${Math.round(auto.memory / 2 ** 20)} MiB of memory; ${auto.cpus} CPUs would allow more (set --workers to choose)`,
+      )
     }
     for (const { message, ...foreign } of foreignVariables(process.env, settings)) {
       log.warn({ event: 'foreign-variable', ...foreign }, message)

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { effectiveParallelism } from './container-limits.ts'
+import { autoWorkers, effectiveParallelism } from './container-limits.ts'
 
 let root: string
 
@@ -22,6 +22,24 @@ function kernel(files: Record<string, string>): void {
     writeFileSync(join(root, path), text)
   }
 }
+
+const MIB = 2 ** 20
+
+describe('autoWorkers', () => {
+  it('is the number of CPUs where memory is plenty', () => {
+    assert.equal(autoWorkers(root, 8, 64 * 1024 * MIB).workers, 8)
+  })
+
+  it('minds the memory of the container: 512 MiB are enough for two workers', () => {
+    kernel({ 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/memory.max': `${512 * MIB}\n` })
+    assert.deepEqual(autoWorkers(root, 64, 256 * 1024 * MIB), { workers: 2, cpus: 64, memory: 512 * MIB })
+  })
+
+  it('minds the memory of the machine, and is at least 1', () => {
+    assert.equal(autoWorkers(root, 64, 4 * 1024 * MIB).workers, 16)
+    assert.equal(autoWorkers(root, 64, 128 * MIB).workers, 1)
+  })
+})
 
 describe('effectiveParallelism', () => {
   it('without control groups it is the number of CPUs', () => {

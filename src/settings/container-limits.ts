@@ -1,6 +1,24 @@
 import { readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
+
+/** Memory per worker below which `workers: auto` starts fewer. */
+const MEMORY_PER_WORKER = 256 * 2 ** 20
+
+/**
+ * The value of `workers: auto`: as many as can run at once, and as many as the memory of the
+ * machine or the container is enough for, at 256 MiB each. The parameters are for tests.
+ */
+export function autoWorkers(
+  root = '/',
+  cpus: number = availableParallelism(),
+  memory: number = totalmem(),
+): { readonly workers: number; readonly cpus: number; readonly memory: number } {
+  const limit = Math.min(memory, memoryLimit(root))
+  const parallelism = effectiveParallelism(root, cpus)
+  const workers = Math.max(1, Math.min(parallelism, Math.floor(limit / MEMORY_PER_WORKER)))
+  return { workers, cpus: parallelism, memory: limit }
+}
 
 /**
  * How many workers can run at once: the CPUs that this process may use, limited by the CPU quota of

@@ -18,7 +18,8 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     group: 'Serving',
     kind: workersKind,
     default: 'auto',
-    prose: 'Number of workers. `auto` is the number of CPUs this process may use, container limits included.',
+    prose:
+      'Number of workers. `auto` is the number of CPUs this process may use, but no more than one for each 256 MiB of memory; limits of a container are included.',
   },
   host: {
     group: 'Serving',

@@ -1,5 +1,5 @@
 import { nearestName } from '../errors/check-options.ts'
-import { effectiveParallelism } from './container-limits.ts'
+import { autoWorkers } from './container-limits.ts'
 import type { SettingContext, Written } from './kind.ts'
 import { recordOf, SETTING_NAMES, type SettingName } from './records.ts'
 import { brokenRules, faultOfRule, suggestValues } from './rules.ts'
@@ -32,7 +32,7 @@ export interface ResolveOptions {
   readonly cwd: string
   /** Whether the log goes to a terminal. */
   readonly isTerminal: boolean
-  /** The value of `workers: auto`. Default: the CPUs of this machine, or its container. */
+  /** The value of `workers: auto`. Default: what the CPUs and the memory of this machine allow. */
   readonly parallelism?: number
 }
 
@@ -46,7 +46,7 @@ export function resolveSettings(options: ResolveOptions): ResolvedSettings {
   const context = {
     cwd: options.cwd,
     isTerminal: options.isTerminal,
-    parallelism: options.parallelism ?? effectiveParallelism(),
+    parallelism: options.parallelism ?? autoWorkers().workers,
   }
   const faults: SettingFault[] = []
   const values: Partial<Record<SettingName, unknown>> = {}
