@@ -1,6 +1,7 @@
 import type { Outcome } from '../diagnostics/outcomes.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import type { WaitOutcome, WaitRecord } from '../resilience/waits.ts'
+import { grpcStatusOf } from './http2-stream.ts'
 import { pathOf, routeOf } from './route-of.ts'
 import type { RequestScope } from './scope.ts'
 
@@ -27,6 +28,8 @@ export interface AccessRecord {
   readonly route: string
   /** Null if no response started. */
   readonly status: number | null
+  /** Of a gRPC call, whose HTTP status is always 200. */
+  readonly grpcStatus?: number
   readonly outcome: Outcome
   /** Milliseconds from its acceptance to its end, including time in a queue. */
   readonly durationMs: number
@@ -66,6 +69,7 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
         : streaming
           ? scope.response.statusCode
           : null,
+    ...grpcOf(scope),
     outcome,
     durationMs: toTenths(duration),
     queuedMs: scope.queuedMs,
@@ -77,7 +81,12 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
   }
 }
 
-/** Whether the handler's response has started. HTTP/2 responses are not patched. */
+function grpcOf(scope: RequestScope): Pick<AccessRecord, 'grpcStatus'> {
+  const status = scope.connection === null ? grpcStatusOf(scope) : null
+  return status === null ? {} : { grpcStatus: status }
+}
+
+/** Whether the handler's response has started. */
 function hasStarted(scope: RequestScope): boolean {
   if (scope.substituteStatus !== null && scope.substituteStatus > 0) return false
   return scope.begun || (scope.connection === null && scope.response.headersSent)
@@ -152,7 +161,8 @@ const RESULTS: Readonly<Record<Outcome, string>> = {
   shutdown: 'aborted ',
 }
 
-function resultOf({ outcome, status, truncated }: AccessRecord): string {
+function resultOf({ outcome, status: httpStatus, grpcStatus, truncated }: AccessRecord): string {
+  const status = grpcStatus === undefined ? httpStatus : `${httpStatus} (grpc-status ${grpcStatus})`
   const result = RESULTS[outcome]
   if (truncated === true) return `${status} ${result}while streaming `
   if (outcome === 'client-disconnected') return result

@@ -95,8 +95,8 @@ export class Deadlines extends WheelEntry {
   /** The app has replaced its deadline; this also changes when its code may be interrupted. */
   deadlineChanged(scope: RequestScope): void {
     const { connection } = scope
-    if (connection !== null && connection.scopes[0] === scope)
-      this.#table.setInterruptAt(connection.slot, scope.deadline)
+    if (connection === null) this.#table.setInterruptAt(scope.streamSlot, scope.deadline)
+    else if (connection.scopes[0] === scope) this.#table.setInterruptAt(connection.slot, scope.deadline)
     this.watch(scope)
   }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
 import { after } from '../resilience/clock.ts'
+import { answerStream, StreamResponse, sealStream, streamOf } from './http2-stream.ts'
 import { openWaits } from './open-waits.ts'
 import { LINGER_TIMEOUT, type RawResponse } from './raw-response.ts'
 import type { RequestScope } from './scope.ts'
@@ -19,6 +19,8 @@ export type ClientOutcome = '503' | 'closed' | 'none'
  */
 export function timeOutRequest(traffic: Traffic, scope: RequestScope, response: RawResponse): void {
   if (scope.ended || scope.abandoned) return
+  // Its response is complete; only the client has not ended its side of the stream.
+  if (scope.connection === null && streamOf(scope)?.writableFinished === true) return traffic.end(scope)
   scope.waitsAtTimeout ??= openWaits(scope)
   scope.forcedOutcome = 'timed-out'
   scope.enter(() => scope.expire())
@@ -60,22 +62,18 @@ export function respondInstead(traffic: Traffic, scope: RequestScope, substitute
 
 /** HTTP/2: only the stream is ended. */
 function respondOnStream(scope: RequestScope, substitute: RawResponse): ClientOutcome {
-  const { request, response } = scope
-  const { stream } = response as unknown as Http2ServerResponse
-  const begun = response.headersSent
-  scope.substituteStatus = begun ? 0 : substitute.status
-  if (begun) {
-    stream.close()
-  } else {
-    response.writeHead(substitute.status, substitute.headers)
-    response.end(substitute.body)
-    request.resume()
-    // Otherwise a client that keeps sending its body, or stops in the middle, would keep the stream
-    // open.
-    after(LINGER_TIMEOUT, () => stream.close(), { keepAlive: false })
+  const { response } = scope
+  const stream = streamOf(scope)
+  if (stream === undefined) {
+    // A response without a connection, which the app has made itself.
+    disable(response)
+    response.destroy()
+    return 'closed'
   }
-  disable(response)
-  return begun ? 'closed' : '503'
+  scope.substituteStatus = answerStream(scope, substitute, LINGER_TIMEOUT)
+  sealStream(stream)
+  if (!(response instanceof StreamResponse)) disable(response)
+  return scope.substituteStatus === 0 ? 'closed' : '503'
 }
 
 /** Makes all methods of the response do nothing, and its state say that it was sent. */

@@ -28,10 +28,13 @@ export interface OpenWait {
  * starts, and its waits belong to it.
  */
 export class RequestScope extends WaitScope {
-  declare readonly request: IncomingMessage
-  declare readonly response: ServerResponse
+  /** For a stream of HTTP/2 a stand-in, until the compatibility API has made an object. */
+  declare request: IncomingMessage
+  declare response: ServerResponse
   /** Null for HTTP/2, whose streams share a connection. */
   declare readonly connection: Connection | null
+  /** Row of its stream in the connection table; -1 for HTTP/1.1. */
+  declare streamSlot: number
   declare readonly sequence: number
   /** The first byte of the response has been sent, or is about to be. */
   declare begun: boolean
@@ -162,6 +165,7 @@ const UNTOUCHED = {
   forcedOutcome: null,
   waitsAtTimeout: null,
   maxQueriesPerRequest: null,
+  streamSlot: -1,
 }
 Object.assign(RequestScope.prototype, UNTOUCHED)
 

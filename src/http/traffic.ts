@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
@@ -9,6 +9,7 @@ import { monotonicNow } from '../resilience/clock.ts'
 import { ConnectionTable, NESTED, OPAQUE } from './connection-table.ts'
 import { Connections } from './connections.ts'
 import { type DeadlineSettings, Deadlines } from './deadlines.ts'
+import { closeSession, grpcStatusOf, StreamRequest, StreamResponse, streamOf } from './http2-stream.ts'
 import type { LoadShedder } from './load-shedding/load-shedder.ts'
 import { http } from './node-http.ts'
 import { type Connection, type ConnectionProtocol, InFlight, RequestScope } from './scope.ts'
@@ -17,6 +18,10 @@ import { type Connection, type ConnectionProtocol, InFlight, RequestScope } from
 const { Server, ServerResponse: ServerResponseClass } = http
 
 const SENT = OUTCOMES.indexOf('completed')
+/** The status codes of gRPC: github.com/grpc/grpc, doc/statuscodes.md. */
+const GRPC_DEADLINE_EXCEEDED = 4
+/** UNKNOWN, INTERNAL, UNAVAILABLE and DATA_LOSS: the others are caused by the caller. */
+const GRPC_FAILURES: readonly number[] = [2, 13, 14, 15]
 
 /**
  * The state of the servers of this process: listening sockets, connections, and requests in flight.
@@ -129,7 +134,38 @@ export class Traffic {
   session(session: ServerHttp2Session): void {
     if (this.sessions.has(session)) return
     this.sessions.add(session)
+    if (this.closing) closeSession(session, false)
     session.once('close', () => this.sessions.delete(session))
+  }
+
+  /** A stream of HTTP/2 has been opened. It has a row of its own, beside that of its connection. */
+  beginStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders?: readonly string[]): RequestScope {
+    const now = monotonicNow()
+    const { deadlines, table } = this
+    const request = new StreamRequest(stream, headers, rawHeaders) as unknown as IncomingMessage
+    const response = new StreamResponse(stream) as unknown as ServerResponse
+    const acceptedAt = deadlines.acceptedAt(request, now)
+    const slot = table.open(-1, OPAQUE | NESTED, now)
+    const interruptAt = deadlines.interruptAt(acceptedAt)
+    const sequence = table.begin(slot, request.method as string, request.url as string, acceptedAt, interruptAt)
+    const scope = new RequestScope(request, response, null, acceptedAt, deadlines.deadlineOf(acceptedAt, now), sequence)
+    scope.streamSlot = slot
+    if (acceptedAt < now) scope.queuedMs = Math.round(now - acceptedAt)
+    this.inFlight.add(scope)
+    deadlines.watch(scope)
+    stream.once('close', () => this.#streamClosed(scope, stream))
+    return scope
+  }
+
+  #streamClosed(scope: RequestScope, stream: ServerHttp2Stream): void {
+    const { aborted, errored, rstCode, writableFinished } = stream
+    // Node reports a reset by the client as an error, too.
+    if (errored !== null && (errored as NodeJS.ErrnoException).code !== 'ERR_HTTP2_STREAM_ERROR') {
+      scope.forcedOutcome ??= 'failed'
+    } else if (aborted || (rstCode !== 0 && !writableFinished)) {
+      this.#clientDisconnected(scope)
+    }
+    this.end(scope)
   }
 
   begin(request: IncomingMessage, response: ServerResponse): RequestScope {
@@ -172,7 +208,8 @@ export class Traffic {
   answering(scope: RequestScope): void {
     scope.begun = true
     const { connection } = scope
-    if (connection !== null && connection.scopes[0] === scope) this.table.answering(connection.slot)
+    if (connection === null) this.table.answering(scope.streamSlot)
+    else if (connection.scopes[0] === scope) this.table.answering(connection.slot)
   }
 
   end(scope: RequestScope): void {
@@ -181,7 +218,8 @@ export class Traffic {
     this.inFlight.remove(scope)
     const { connection } = scope
     if (connection === null) {
-      this.table.end(-1, true)
+      this.table.end(scope.streamSlot, true)
+      this.table.close(scope.streamSlot)
     } else {
       const { scopes } = connection
       if (scopes.length === 1) scopes.pop()
@@ -236,7 +274,8 @@ export class Traffic {
       // client may just be sending a request.
       if (server.listening) net.Server.prototype.close.call(server)
     }
-    for (const session of this.sessions) session.close()
+    const waiting = new Set([...this.inFlight].map((scope) => streamOf(scope)?.session))
+    for (const session of this.sessions) closeSession(session, waiting.has(session))
   }
 }
 
@@ -254,6 +293,11 @@ export function outcomeOf(scope: RequestScope): Outcome {
   if (scope.forcedOutcome !== null) return scope.forcedOutcome
   const { statusCode } = scope.response
   const { hasWaited } = scope
+  if (scope.connection === null) {
+    const grpcStatus = grpcStatusOf(scope)
+    if (grpcStatus === GRPC_DEADLINE_EXCEEDED) return 'timed-out'
+    if (grpcStatus !== null && GRPC_FAILURES.includes(grpcStatus)) return 'failed'
+  }
   if (statusCode >= 500)
     return hasWaited && isTimeoutStatus(statusCode) && hasTimedOutWait(scope) ? 'timed-out' : 'failed'
   return hasWaited && scope.waits.count('degraded') > 0 ? 'degraded' : 'completed'

@@ -11,9 +11,10 @@
  */
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { isServerStream } from '../http/http2-stream.ts'
 import type { LoadShedder } from '../http/load-shedding/load-shedder.ts'
 import { http } from '../http/node-http.ts'
 import {
@@ -27,11 +28,20 @@ import {
   scopes,
 } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
+import { patchStreams } from './http2-streams.ts'
 import { endIdleTimer, replaceIdleTimer } from './idle-timer.ts'
 import { defineMethod } from './patch-function.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
 type Method = (this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown) => unknown
+/** The arguments of `emit` for a stream. */
+type StreamEvent = readonly [
+  event: string,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: readonly string[] | undefined,
+]
 type Scoped = object & { [scopeOf]?: RequestScope }
 
 /**
@@ -110,6 +120,21 @@ function patchEmit(holder: object, traffic: Traffic): void {
     return heard
   }
 
+  const emitStream = (stream: ServerHttp2Stream & Scoped, server: net.Server, args: StreamEvent): boolean => {
+    const scope = traffic.beginStream(stream, args[2], args[4])
+    stream[scopeOf] = scope
+    patchStreams(stream, traffic)
+    const emit = (): boolean => runInScope(scope, emitInScope, server, args)
+    const { loadShedder } = traffic
+    return loadShedder?.needsAdmissionCheck(scope) === true && !loadShedder.admit(scope, emit) ? true : emit()
+  }
+  const emitInScope = (scope: RequestScope, server: net.Server, args: StreamEvent): boolean => {
+    table.running = scope.sequence
+    const heard = base.apply(server, args as unknown as Parameters<Emit>)
+    table.running = 0
+    return heard
+  }
+
   defineMethod(
     holder,
     'emit',
@@ -123,6 +148,14 @@ function patchEmit(holder: object, traffic: Traffic): void {
           // A request with an `Expect` header is emitted twice if there is no listener for
           // `checkContinue`.
           if (request[scopeOf] !== undefined) break
+          // The compatibility API of HTTP/2 has made these objects of a stream.
+          const scopeOfStream = (response as { readonly stream?: Scoped }).stream?.[scopeOf]
+          if (scopeOfStream !== undefined) {
+            request[scopeOf] = scopeOfStream
+            scopeOfStream.request = request
+            scopeOfStream.response = response
+            break
+          }
           const scope = traffic.begin(request, response)
           request[scopeOf] = scope
           const { loadShedder } = traffic
@@ -132,6 +165,12 @@ function patchEmit(holder: object, traffic: Traffic): void {
           if (scope.connection === null || table.running !== 0) return runInScope(scope, emitRequest, this, event)
           scopes.enterWith(scope)
           return emitRequest(scope, this, event)
+        }
+        case 'stream': {
+          const stream = first as ServerHttp2Stream & Scoped
+          if (!isServerStream(stream) || stream[scopeOf] !== undefined) break
+          // biome-ignore lint/complexity/noArguments: as below.
+          return emitStream(stream, this, arguments as unknown as StreamEvent)
         }
         case 'connection':
           useIdleTimer(traffic.connected(this, first as net.Socket))

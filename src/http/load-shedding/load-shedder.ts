@@ -1,11 +1,11 @@
-import type { Http2ServerResponse } from 'node:http2'
 import type { Outcome } from '../../diagnostics/outcomes.ts'
 import { type ProblemAnswer, problemAnswer } from '../../errors/problem.ts'
 import { ShedError } from '../../resilience/abort-reason.ts'
 import { after, afterIo, monotonicNow } from '../../resilience/clock.ts'
 import type { Settings } from '../../settings/settings.ts'
 import type { ConnectionTable } from '../connection-table.ts'
-import { LINGER_TIMEOUT } from '../raw-response.ts'
+import { answerStream } from '../http2-stream.ts'
+import { LINGER_TIMEOUT, streamAnswer } from '../raw-response.ts'
 import type { InFlight, RequestScope } from '../scope.ts'
 import { Codel, type CodelSettings, type LoadMeter, Utilization } from './codel.ts'
 import { QueuedRequest, RequestQueue } from './request-queue.ts'
@@ -348,6 +348,7 @@ export class PriorityRoutes {
 }
 
 const SHED_RESPONSE: ProblemAnswer = problemAnswer('PUNCTUAL_SHED')
+const SHED_ANSWER = streamAnswer('PUNCTUAL_SHED')
 
 /**
  * Responds 503 to a request whose handler was not called. The connection stays open, because a new
@@ -359,6 +360,10 @@ function shedRequest(scope: RequestScope): void {
   if (!scope.ended) scope.forcedOutcome = 'shed'
   scope.giveUp(new ShedError())
   if (scope.ended || response.destroyed) return
+  if (connection === null) {
+    answerStream(scope, SHED_ANSWER, LINGER_TIMEOUT)
+    return
+  }
   response.writeHead(SHED_RESPONSE.status, SHED_RESPONSE.headers)
   response.end(SHED_RESPONSE.body)
   if (request.complete) return
@@ -367,8 +372,7 @@ function shedRequest(scope: RequestScope): void {
     LINGER_TIMEOUT,
     () => {
       if (request.complete) return
-      if (connection === null) (response as unknown as Http2ServerResponse).stream.close()
-      else connection.socket.destroy()
+      connection.socket.destroy()
     },
     { keepAlive: false },
   )
