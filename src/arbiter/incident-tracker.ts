@@ -144,7 +144,8 @@ export class IncidentTracker {
     const { id, pid } = worker
     const imports = worst.map(({ module, selfMs }) => `${shortPath(module, this.#cwd)} (${formatElapsed(selfMs)})`)
     const where = imports.length === 0 ? 'no single import dominates' : `slowest imports: ${imports.join(', ')}`
-    this.#log.warn(
+    // Not a warning: on a busy machine every boot is slow.
+    this.#log.info(
       { event: 'boot-slow', worker: id, workerPid: pid, bootMs, imports: worst },
       `worker ${id} (pid ${pid}) took ${formatElapsed(bootMs)} to boot; ${where}; see --boot-profile`,
     )

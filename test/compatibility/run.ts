@@ -1,13 +1,15 @@
 // Runs real servers under `node` and under `punctual run`, and compares: `npm run compatibility`,
-// or `npm run compatibility -- express next-start` for some. `--at-once=3` changes how many run at
-// the same time.
+// or `npm run compatibility -- express next-start` for some. `--write` records the results and
+// writes the table of docs/guides/compatibility.md; `--at-once=3` changes how many run at the same
+// time.
 import { parseArgs } from 'node:util'
 import { SERVERS } from './servers.ts'
 import { startBackends } from './support/backends.ts'
 import { CHECKS, type Examination, examine } from './support/examine.ts'
+import { record } from './support/results.ts'
 
 const { values, positionals } = parseArgs({
-  options: { 'at-once': { type: 'string', default: '2' } },
+  options: { write: { type: 'boolean', default: false }, 'at-once': { type: 'string', default: '2' } },
   allowPositionals: true,
 })
 const unknown = positionals.filter((name) => !SERVERS.some((server) => server.name === name))
@@ -28,6 +30,7 @@ await Promise.all(
     }
   }),
 )
+if (values.write) record(done)
 const failed = done.filter(isBad)
 console.log(
   `${done.length - failed.length} of ${done.length} are right${failed.length > 0 ? `; not: ${failed.map(({ name }) => name).join(', ')}` : ''}`,

@@ -1,5 +1,12 @@
 import type { ServerDefinition } from './support/definition.ts'
 
+const AGENTS = [
+  { name: 'opentelemetry', title: 'OpenTelemetry', packages: ['@opentelemetry/auto-instrumentations-node'] },
+  { name: 'sentry', title: 'Sentry', packages: ['@sentry/node'] },
+  { name: 'dd-trace', title: 'dd-trace', packages: ['dd-trace'] },
+  { name: 'newrelic', title: 'New Relic', packages: ['newrelic'] },
+]
+
 /** All servers that are examined, the most used first. */
 export const SERVERS: readonly ServerDefinition[] = [
   { name: 'express', title: 'Express', packages: ['express'] },
@@ -78,4 +85,97 @@ export const SERVERS: readonly ServerDefinition[] = [
   { name: 'trpc', title: 'tRPC (WebSocket)', packages: ['@trpc/server'], path: '/hello' },
   { name: 'h3', title: 'h3', packages: ['h3'] },
   { name: 'hapi', title: 'hapi', packages: ['@hapi/hapi'] },
+  {
+    name: 'grpc',
+    title: 'gRPC (`@grpc/grpc-js`)',
+    packages: ['@grpc/grpc-js'],
+    ownLoad: true,
+    spin: false,
+  },
+  {
+    name: 'nuxt',
+    title: 'Nuxt, Nitro',
+    packages: ['nuxt', 'nitropack'],
+    entry: '.cache/output/server/index.mjs',
+  },
+  {
+    name: 'sveltekit',
+    title: 'SvelteKit',
+    packages: ['@sveltejs/kit', '@sveltejs/adapter-node'],
+    entry: '.cache/build/index.js',
+  },
+  {
+    name: 'astro',
+    title: 'Astro',
+    packages: ['astro', '@astrojs/node'],
+    entry: '.cache/dist/server/entry.mjs',
+    cleanUp: false,
+  },
+  {
+    name: 'react-router',
+    title: 'React Router',
+    packages: ['react-router', '@react-router/serve'],
+    entry: 'node_modules/@react-router/serve/bin.cjs',
+    args: () => ['.cache/build/server/index.js'],
+    cleanUp: false,
+  },
+  {
+    name: 'vite-preview',
+    title: 'Vite preview',
+    packages: ['vite'],
+    entry: 'node_modules/vite/bin/vite.js',
+    args: (port) => ['preview', '--port', String(port), '--strictPort', '--host', '127.0.0.1'],
+    spin: false,
+    cleanUp: false,
+  },
+  {
+    name: 'adonis',
+    title: 'AdonisJS',
+    packages: ['@adonisjs/core'],
+    entry: 'bin/server.js',
+  },
+  { name: 'loopback', title: 'LoopBack 4', packages: ['@loopback/rest'] },
+  { name: 'hocuspocus', title: 'Hocuspocus (Redis extension)', packages: ['@hocuspocus/server'], backends: ['redis'] },
+  {
+    name: 'verdaccio',
+    title: 'verdaccio',
+    packages: ['verdaccio'],
+    entry: 'node_modules/verdaccio/bin/verdaccio',
+    args: (port) => ['--config', 'config.yaml', '--listen', `127.0.0.1:${port}`],
+    path: '/-/ping',
+    spin: false,
+    cleanUp: false,
+  },
+  {
+    name: 'node-red',
+    title: 'Node-RED',
+    packages: ['node-red'],
+    entry: 'node_modules/node-red/red.js',
+    args: () => ['--settings', 'settings.cjs'],
+    spin: false,
+    cleanUp: false,
+    settings: { workers: 1 },
+    note: '`--workers 1`: each worker would have flows of its own',
+  },
+  { name: 'postgraphile', title: 'PostGraphile', packages: ['postgraphile'], backends: ['postgres'] },
+  { name: 'parse-server', title: 'Parse Server', packages: ['parse-server'], backends: ['postgres'] },
+  { name: 'unleash', title: 'Unleash', packages: ['unleash-server'], backends: ['postgres'], path: '/health' },
+  ...['drizzle', 'knex', 'sequelize', 'typeorm'].map(
+    (orm): ServerDefinition => ({
+      name: orm,
+      title: `${orm === 'typeorm' ? 'TypeORM' : `${orm[0]?.toUpperCase()}${orm.slice(1)}`} on PostgreSQL`,
+      folder: 'orms',
+      packages: [orm === 'drizzle' ? 'drizzle-orm' : orm, 'pg'],
+      env: { ORM: orm },
+      backends: ['postgres'],
+    }),
+  ),
+  ...AGENTS.flatMap(({ name, title, packages }): readonly ServerDefinition[] => {
+    const agent = { title, folder: 'agents', packages: [...packages, 'express'], entry: 'app.cjs' }
+    const module = `./preload/${name}.cjs`
+    return [
+      { ...agent, name: `${name}-import`, title: `${title}, \`--import\``, imports: [module] },
+      { ...agent, name: `${name}-require`, title: `${title}, \`-r\``, requires: [module] },
+    ]
+  }),
 ]

