@@ -12,7 +12,6 @@ const [mode = '', side = '', seconds] = process.argv.slice(2)
 class Request extends WaitScope {
   queries: RequestQueries | null = null
   readonly maxQueriesPerRequest = null
-  readonly ended = false
 }
 
 /** The number of queries per request, and the text of the n-th query. */

@@ -1,6 +1,6 @@
 import { ms } from '../resilience/duration.ts'
 import type { WaitNode, WaitsHolder } from '../resilience/wait-node.ts'
-import { currentParent, currentWaits } from '../resilience/wait-scope.ts'
+import { currentParent, currentWaits, type WaitScope } from '../resilience/wait-scope.ts'
 import { startWait } from '../resilience/with-timeout.ts'
 import { type BatchPlan, resultsOf } from './batch-results.ts'
 
@@ -151,7 +151,8 @@ export class BatchLoad<Key, Value> {
 export function outermostScope(): WaitsHolder | undefined {
   let outermost: WaitsHolder | undefined
   for (let node: WaitNode | null = currentWaits() ?? null; node !== null; node = node.parent) {
-    outermost = node.home ?? outermost
+    // A value kept in a request that is over would never be loaded again.
+    if (node.home !== null && !(node.home as WaitScope).over) outermost = node.home
   }
   return outermost
 }

@@ -1,12 +1,22 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { monotonicNow } from '../resilience/clock.ts'
 import { type Duration, readDuration, UNBOUNDED } from '../resilience/duration.ts'
+import { CLEAN_UP_TIMEOUT } from '../resilience/wait-scope.ts'
+import { isThenable } from '../system/is-thenable.ts'
 
 /** The name and the deadline of the queries of one `withQueryTimeout`. */
-interface Operation {
+export interface Operation {
   readonly name: string
   /** Monotonic milliseconds. */
   readonly deadline: number
+  /**
+   * When its function has ended, in monotonic milliseconds; infinite before. What still runs in its
+   * context, such as a poller, outlives it.
+   */
+  endsAt: number
+  /** A query of it has failed because its time is up. What its function does then cleans up. */
+  expired: boolean
+  readonly outer: Operation | undefined
 }
 
 const operations: AsyncLocalStorage<Operation> = new AsyncLocalStorage()
@@ -23,12 +33,37 @@ const operations: AsyncLocalStorage<Operation> = new AsyncLocalStorage()
  */
 export function withQueryTimeout<T>(name: string, timeout: Duration, work: () => T): T {
   const duration = readDuration(`withQueryTimeout("${name}")`, 'timeout', timeout)
-  const outer = operations.getStore()
+  const outer = currentOperation()
   const deadline = Math.min(monotonicNow() + duration, outer?.deadline ?? UNBOUNDED)
-  return operations.run({ name, deadline }, work)
+  const operation: Operation = { name, deadline, endsAt: Number.POSITIVE_INFINITY, expired: false, outer }
+  const end = (): void => {
+    operation.endsAt = 0
+  }
+  let result: T
+  try {
+    result = operations.run(operation, work)
+  } catch (error) {
+    end()
+    throw error
+  }
+  // Other thenables, such as the queries of a query builder, may run once for each `then`.
+  if (result instanceof Promise) return result.finally(end) as T
+  // It may have passed its context on.
+  if (!isThenable(result)) operation.endsAt = deadline
+  return result
 }
 
-/** The `withQueryTimeout` that the caller runs in. */
+/** The `withQueryTimeout` that the caller runs in; undefined outside of any. */
 export function currentOperation(): Operation | undefined {
-  return operations.getStore()
+  let operation = operations.getStore()
+  while (operation !== undefined && operation.endsAt <= monotonicNow()) operation = operation.outer
+  return operation
+}
+
+/**
+ * Whether queries of this operation clean up: its time is over, but its function goes on, as in a
+ * `finally` that resets the session.
+ */
+export function isCleaningUp({ deadline, expired }: Operation, now: number): boolean {
+  return expired && now >= deadline && now < deadline + CLEAN_UP_TIMEOUT
 }

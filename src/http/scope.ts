@@ -38,7 +38,6 @@ export class RequestScope extends WaitScope {
   declare readonly sequence: number
   /** The first byte of the response has been sent, or is about to be. */
   declare begun: boolean
-  declare ended: boolean
   /** Its client was answered, or disconnected, in place of its handler. */
   declare abandoned: boolean
   /**
@@ -162,6 +161,7 @@ const UNTOUCHED = {
   unfinished: 0,
   abandoned: false,
   substituteStatus: null,
+  cleansUpSince: 0,
   forcedOutcome: null,
   waitsAtTimeout: null,
   maxQueriesPerRequest: null,

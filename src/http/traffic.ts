@@ -214,7 +214,8 @@ export class Traffic {
 
   end(scope: RequestScope): void {
     if (scope.ended) return
-    scope.ended = true
+    // What its code still does, or starts from now on, is not bound by its deadline any more.
+    scope.end()
     this.inFlight.remove(scope)
     const { connection } = scope
     if (connection === null) {

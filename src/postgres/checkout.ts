@@ -2,6 +2,7 @@ import { DatabaseOperation } from '../database/database-operation.ts'
 import { type DatabaseTimeout, DatabaseTimeoutError } from '../database/query-errors.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
+import { WaitNode } from '../resilience/wait-node.ts'
 import type { GuardedClient } from './guarded-client.ts'
 import { formatHealth, type PoolHealth } from './pool-health.ts'
 
@@ -76,6 +77,25 @@ export class AcquireTimeoutError extends DatabaseTimeoutError {
   }
 }
 
+/**
+ * A connection in the hands of a scope, until it is released. If the scope is given up, its
+ * transaction must not stay open while the borrower waits for something else.
+ */
+export class Holding extends WaitNode {
+  readonly #onGivenUp: (reason: unknown) => void
+
+  constructor(scope: WaitNode, onGivenUp: (reason: unknown) => void) {
+    super(scope)
+    this.#onGivenUp = onGivenUp
+    this.join()
+  }
+
+  override giveUp(reason: unknown): void {
+    super.giveUp(reason)
+    this.#onGivenUp(reason)
+  }
+}
+
 /** Enough frames to get past those of a query builder to the app's. */
 const MAX_FRAMES = 16
 /** Frames of Node.js, of packages and of this module. */
@@ -88,11 +108,14 @@ export class Checkout {
   since: Milliseconds = monotonicNow()
   /** Whether it has been reported as a leak. */
   isReported = false
+  /** The scope that has checked it out; null for `pool.query`, which ends with its query. */
+  readonly scope: WaitNode | null
   readonly #operation: string | null
   readonly #place: () => string
 
   /** @param place returns where the connection was requested, or the statement that needs it */
-  constructor(operation: string | null, place: () => string) {
+  constructor(operation: string | null, place: () => string, scope: WaitNode | null = null) {
+    this.scope = scope
     this.#operation = operation
     this.#place = place
   }

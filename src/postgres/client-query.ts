@@ -29,7 +29,7 @@ const CURSOR_CHECKS = 4
 /** One query of a caller. Its time runs from the call, not from when it is sent. */
 export class ClientQuery extends DatabaseOperation {
   readonly #connection: QueryConnection
-  readonly #text: string
+  readonly text: string
   #args: unknown[]
   readonly #submittable: Submittable | null
   /** Null if the query is not counted. */
@@ -45,18 +45,23 @@ export class ClientQuery extends DatabaseOperation {
   #client: PgClient | null = null
   #stopWatching: Cancel | null = null
 
-  /** @param isCleanup a rollback, which runs even when its request has ended */
-  constructor(connection: QueryConnection, args: unknown[], timeout: Milliseconds, isCleanup: boolean) {
-    super(connection.pool, timeout, isCleanup ? 'cleanup' : 'query')
+  /** @param kind `cleanup` for a rollback, which runs even when its request has ended */
+  constructor(
+    connection: QueryConnection,
+    args: unknown[],
+    timeout: Milliseconds,
+    kind: 'query' | 'session' | 'cleanup',
+  ) {
+    super(connection.pool, timeout, kind)
     this.#connection = connection
     this.#args = args
-    this.#text = textOf(args[0])
-    this.isCleanup = isCleanup
+    this.text = textOf(args[0])
+    this.isCleanup = kind === 'cleanup'
     this.#submittable = isSubmittable(args[0]) ? args[0] : null
   }
 
   override get name(): string {
-    return `${this.operation ?? `pool ${this.pool}`}: ${shortenSql(this.#text)}`
+    return `${this.operation ?? `pool ${this.pool}`}: ${shortenSql(this.text)}`
   }
 
   /** Whether it is an open cursor that waits for its reader: the server runs nothing to cancel. */
@@ -121,7 +126,7 @@ export class ClientQuery extends DatabaseOperation {
   }
 
   protected override timeoutError(): QueryTimeoutError {
-    return new QueryTimeoutError(this.timeoutFacts, shortenSql(this.#text))
+    return new QueryTimeoutError(this.timeoutFacts, shortenSql(this.text))
   }
 
   protected override settle(outcome: WaitOutcome): boolean {
@@ -202,7 +207,7 @@ export class ClientQuery extends DatabaseOperation {
     const { elapsed } = this.timeoutFacts
     return new QueryTimeoutError(
       { ...this.timeoutFacts, timedOutBy: 'server', timeout: elapsed },
-      shortenSql(this.#text),
+      shortenSql(this.text),
       error,
     )
   }

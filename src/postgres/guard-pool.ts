@@ -4,7 +4,7 @@ import { logToConsole } from '../diagnostics/safe-listener.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { countQuery, withPendingCount } from '../query-insight/count-query.ts'
 import { shortenSql } from '../query-insight/sql-text.ts'
-import { callWithin, currentParent } from '../resilience/wait-scope.ts'
+import { callWithin, currentParent, currentScope } from '../resilience/wait-scope.ts'
 import { Checkout, capturePlace } from './checkout.ts'
 import { textOf, valuesOf } from './client-query.ts'
 import { GuardedPool } from './guarded-pool.ts'
@@ -61,7 +61,7 @@ export function guardPool<Pool extends PgPool>(name: string, pool: Pool, options
   Object.defineProperty(raw, 'waitingCount', { configurable: true, get: () => guard.waiting })
 
   const connect = (callback?: ConnectCallback): unknown => {
-    const checkout = new Checkout(currentOperation()?.name ?? null, capturePlace(connect))
+    const checkout = new Checkout(currentOperation()?.name ?? null, capturePlace(connect), currentScope())
     const client = guard.acquire(checkout).then(
       (guarded) => guarded.client,
       (error: unknown) => rethrow(error),

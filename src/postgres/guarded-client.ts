@@ -8,6 +8,7 @@ import { ClientQuery, ownTimeoutOf, type RawQuery, textOf, valuesOf } from './cl
 import type { PgClient, TransactionStatus } from './pg-types.ts'
 import type { DestroyReason } from './pool-health.ts'
 import type { GuardSettings } from './pool-options.ts'
+import { SessionState } from './session-state.ts'
 import type { StatementTimeout } from './statement-timeout.ts'
 
 /** The events of a connection, which its pool handles. */
@@ -74,6 +75,13 @@ export class GuardedClient {
    * committed.
    */
   #isIncomplete = false
+  /**
+   * The scope that has checked the connection out was given up while a transaction was open, which
+   * is made to fail at once: it would hold its locks until the borrower goes on.
+   */
+  #borrowerGivenUp: { readonly reason: unknown } | null = null
+  /** What may be left of this checkout in the session. */
+  readonly #session = new SessionState()
   #isPrepared = false
   #cancelRequest: CancelRequest | null = null
   #onReady: (() => void)[] = []
@@ -148,8 +156,10 @@ export class GuardedClient {
     const isCleanup = ROLLBACK.test(text)
     // Twice, because a rollback may first wait for the cancel of the query before it.
     const timeout = isCleanup ? ms(2 * settings.cancelTimeout) : (ownTimeoutOf(config) ?? settings.queryTimeout)
-    const query = new ClientQuery(this, args, timeout, isCleanup)
+    this.#session.noteQuery(text)
     const pending = takePendingCount()
+    const kind = isCleanup ? 'cleanup' : pending === undefined ? 'session' : 'query'
+    const query = new ClientQuery(this, args, timeout, kind)
     query.counted =
       pending === undefined
         ? countQuery(text, valuesOf(config, values), this.pool, true, query.startedAt, query.home)
@@ -214,9 +224,18 @@ export class GuardedClient {
     this.client.connection.stream.destroy()
   }
 
+  /** The scope that has checked the connection out is given up. Its queries are, too. */
+  onBorrowerGivenUp(reason: unknown): void {
+    this.#session.noteGivenUp('')
+    if (this.#transaction === 'I' && this.#activeQuery === null) return
+    this.#borrowerGivenUp = { reason }
+    this.#next()
+  }
+
   /** A query has timed out or was given up: it is cancelled if the server has it. */
   onGivenUp(query: ClientQuery, reason: unknown): void {
     this.#events.onQueryGivenUp(reason)
+    this.#session.noteGivenUp(query.text)
     if (this.#activeQuery !== query) {
       this.#queue = this.#queue.filter((other) => other !== query)
       this.#isIncomplete = this.#transaction === 'T'
@@ -226,6 +245,7 @@ export class GuardedClient {
 
   /** The driver has settled a query. If it failed before it was sent, the server is still ready. */
   onSettled(query: ClientQuery): void {
+    if (query.outcome === 'ok') this.#session.noteSuccess(query.text)
     if (this.#activeQuery !== query || this.#isServerReady || this.client.readyForQuery !== true) return
     this.#becomeReady(this.#transaction)
     this.#next()
@@ -254,6 +274,7 @@ export class GuardedClient {
     this.#isServerReady = true
     this.#transaction = transaction
     if (transaction !== 'T') this.#isIncomplete = false
+    if (transaction === 'I') this.#borrowerGivenUp = null
     this.#statementTimeout.noteStatus(transaction)
     this.#activeQuery?.close()
     // Other states end by themselves: a cancel, or a statement of the guard, waits for this moment.
@@ -290,6 +311,12 @@ export class GuardedClient {
   #next(): void {
     if (this.#state.name === 'lost') return this.#giveBack(this.#state.error)
     if (this.#state.name !== 'idle') return
+    if (this.#borrowerGivenUp !== null) {
+      if (this.#transaction === 'T') return void this.#failTransaction()
+      // The server would answer a commit with a rollback, which the borrower would not notice.
+      const { reason } = this.#borrowerGivenUp
+      if (this.#transaction === 'E') for (const query of this.#queue) if (!query.isCleanup) query.giveUp(reason)
+    }
     const query = this.#queue[0]
     if (query === undefined) {
       if (this.#release !== null) this.#cleanUp()
@@ -327,6 +354,9 @@ export class GuardedClient {
 
   #cleanUp(): void {
     if (this.#release !== null && isError(this.#release.error)) return this.#giveBack(this.#release.error)
+    if (this.#session.isDoubtful) {
+      return this.destroy('session-changed', 'its borrower changed the session, and was given up before it cleaned up')
+    }
     const sql = this.#transaction === 'I' ? this.#statementTimeout.restore() : 'rollback'
     if (sql === undefined) return this.#giveBack(undefined)
     if (this.#transaction !== 'I') this.#events.onRollback(this)
@@ -337,6 +367,7 @@ export class GuardedClient {
     const release = this.#release
     if (release === null) return
     this.#release = null
+    this.#session.reset()
     release.giveBack(error)
     // The driver says goodbye to the server; on a dead network it would wait for an answer.
     if (this.#state.name === 'lost') this.client.connection.stream.destroy()
@@ -357,7 +388,7 @@ export class GuardedClient {
 
   async #failTransaction(): Promise<void> {
     await this.runOwn(FAIL_TRANSACTION).catch(() => {})
-    if (this.#isIncomplete)
+    if (this.#transaction === 'T')
       this.destroy('transaction-not-failed', 'an incomplete transaction could not be made to fail')
   }
 

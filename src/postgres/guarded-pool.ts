@@ -2,7 +2,7 @@ import { ConnectionLostError } from '../database/query-errors.ts'
 import { isAbortReason, isTimeout } from '../resilience/abort-reason.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
-import { AcquireWait, type AcquiringPool, type Checkout } from './checkout.ts'
+import { AcquireWait, type AcquiringPool, type Checkout, Holding } from './checkout.ts'
 import { applyConnectTimeout } from './connect-timeout.ts'
 import { checkCapacity, forgetPool, formatShortage } from './connection-capacity.ts'
 import { type ClientEvents, GuardedClient } from './guarded-client.ts'
@@ -218,8 +218,11 @@ export class GuardedPool implements AcquiringPool, ClientEvents, MonitoredPool {
   #checkOut(guarded: GuardedClient, wait: AcquireWait, release: GiveBack): void {
     const { checkout } = wait
     checkout.since = monotonicNow()
+    const holding =
+      checkout.scope === null ? null : new Holding(checkout.scope, (reason) => guarded.onBorrowerGivenUp(reason))
     const giveBack: GiveBack = (error) => {
       this.#checkedOut.delete(guarded)
+      holding?.leave()
       release(error)
       this.#serve()
     }

@@ -116,6 +116,8 @@ export interface CheckoutFacts {
  * - `no-answer`: a statement of the guard timed out.
  * - `clean-up-failed`: a statement of the guard failed.
  * - `transaction-not-failed`: an incomplete transaction could not be made to fail.
+ * - `session-changed`: a query was given up after the session was changed, e.g. by `set role`, and
+ *   its borrower has not cleaned up since.
  * - `reclaimed`: the connection was checked out for longer than `reclaimTimeout`.
  */
 export type DestroyReason =
@@ -126,6 +128,7 @@ export type DestroyReason =
   | 'no-answer'
   | 'clean-up-failed'
   | 'transaction-not-failed'
+  | 'session-changed'
   | 'reclaimed'
 
 interface PoolEventOf<Type extends PoolEventType> {

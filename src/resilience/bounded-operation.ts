@@ -1,6 +1,6 @@
 import { isTimeout } from './abort-reason.ts'
-import type { Deadline } from './clock.ts'
-import type { Milliseconds } from './duration.ts'
+import { type Deadline, deadlineAt } from './clock.ts'
+import { type Milliseconds, ms } from './duration.ts'
 import { WaitNode } from './wait-node.ts'
 import type { WaitOutcome, WaitRecord } from './waits.ts'
 
@@ -52,7 +52,7 @@ export type OperationState =
  */
 export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   abstract readonly name: string
-  declare readonly timeout: Milliseconds
+  declare timeout: Milliseconds
   declare outcome: WaitOutcome | null
   declare endedAt: number | null
   declare private current: OperationState
@@ -96,6 +96,37 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   protected get abandonedName(): string {
     return this.name
   }
+
+  /** Its own timeout, which the deadline around it may have shortened. */
+  protected get ownTimeout(): number {
+    return this.timeout
+  }
+
+  override deadlineFor(_startedAt: number): number {
+    const around = (this.parent as WaitNode).deadlineFor(this.startedAt)
+    return Math.min(this.startedAt + this.ownTimeout, around)
+  }
+
+  override available(now: number): number {
+    return this.deadlineFor(now) - now
+  }
+
+  /**
+   * Continues if the deadline around it has moved, or its request has ended and left it to its own
+   * timeout. Checked only when its timer runs, so that it costs nothing before.
+   */
+  private isExtended(): boolean {
+    const deadline = this.deadlineFor(this.startedAt)
+    if (deadline < this.deadline + 1 || deadline <= this.wheel.now()) return false
+    this.deadline = deadlineAt(deadline)
+    this.timeout = ms(deadline - this.startedAt)
+    this.onExtended()
+    this.startTimer()
+    return true
+  }
+
+  /** Its timeout has become longer. */
+  protected onExtended(): void {}
 
   protected abstract timeoutError(): unknown
 
@@ -157,7 +188,8 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
   }
 
   override expire(): void {
-    if (this.outcome !== null) return
+    if (this.outcome !== null || this.isExtended()) return
+    this.noteTimeUp()
     const error = this.timeoutError()
     this.abandon(error)
     // A listener of its signal may have given it up.
@@ -180,6 +212,10 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
     super.giveUp(reason)
   }
 
+  private noteTimeUp(): void {
+    if (this.home !== null && this.ownTimeout > this.timeout) this.home.onTimeUp()
+  }
+
   private refuse(reason: unknown): void {
     if (this.home !== null) this.home.waits.begin(this)
     this.reason = reason
@@ -190,6 +226,7 @@ export abstract class BoundedOperation extends WaitNode implements WaitRecord {
 
   private refuseForTime(): void {
     if (this.home !== null) this.home.waits.begin(this)
+    this.noteTimeUp()
     const error = this.timeoutError()
     this.reason = error
     this.become('ended')

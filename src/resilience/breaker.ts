@@ -262,6 +262,14 @@ class BreakerCall extends WaitNode {
     this.#onEnded = onEnded
   }
 
+  override deadlineFor(startedAt: number): number {
+    return (this.parent as WaitNode).deadlineFor(startedAt)
+  }
+
+  override available(now: number): number {
+    return (this.parent as WaitNode).available(now)
+  }
+
   end(succeeded: boolean, error: unknown): void {
     if (this.#ended) return
     this.#ended = true

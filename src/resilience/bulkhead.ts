@@ -151,6 +151,14 @@ class Slot extends WaitNode {
     this.#release = release
   }
 
+  override deadlineFor(startedAt: number): number {
+    return (this.parent as WaitNode).deadlineFor(startedAt)
+  }
+
+  override available(now: number): number {
+    return (this.parent as WaitNode).available(now)
+  }
+
   /** The call has ended; its slot is free when no abandoned work of it runs. */
   vacate(): void {
     this.#vacated = true

@@ -20,6 +20,8 @@ export interface WaitContext {
 /** Where the waits of a unit of work are recorded. */
 export interface WaitsHolder {
   readonly waits: Waits
+  /** A wait inside has failed because the time of this unit of work is up. */
+  onTimeUp(): void
   /** Runs `job` in the asynchronous context of this unit of work. */
   enter<T>(job: () => T): T
 }
@@ -110,6 +112,14 @@ export class WaitNode implements WheelEntry, WaitContext {
    */
   available(now: number): number {
     return this.deadline - this.reserve - now
+  }
+
+  /**
+   * When something inside must end that started at `startedAt`, as it is known now: a deadline can
+   * move, and that of a request ends with the request.
+   */
+  deadlineFor(_startedAt: number): number {
+    return this.deadline - this.reserve
   }
 
   /** It has ended: what starts now is not part of it. */

@@ -61,6 +61,7 @@ export function withDeadline<Value>(
         try {
           return await scope.enter(() => work(scope))
         } finally {
+          scope.end()
           scope.leave()
         }
       },

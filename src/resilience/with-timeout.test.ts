@@ -5,9 +5,10 @@ import { once } from 'node:events'
 import { afterEach, describe, it } from 'node:test'
 import { ClientDisconnectedError, ShutdownError, WaitTimeoutError } from './abort-reason.ts'
 import { abandonedOperations } from './bounded-operation.ts'
+import { deadlineAt } from './clock.ts'
 import { ManualClock } from './manual-clock.ts'
 import type { WaitContext } from './wait-node.ts'
-import { currentWaits, type WaitScope } from './wait-scope.ts'
+import { CLEAN_UP_TIMEOUT, currentWaits, WaitScope } from './wait-scope.ts'
 import { withDeadline } from './with-deadline.ts'
 import { withTimeout } from './with-timeout.ts'
 
@@ -116,8 +117,6 @@ describe('withTimeout', () => {
         await clock.advance('900ms')
         await wait
         await clock.advance('50ms')
-        const late = withTimeout('late', '5s', () => assert.fail('begun'))
-        await assert.rejects(late, { wait: 'late', timeout: 0, because: 'deadline', started: false })
         assert.equal(
           await withTimeout('late', '5s', () => assert.fail('begun'), { fallback: 'otherwise' }),
           'otherwise',
@@ -126,6 +125,43 @@ describe('withTimeout', () => {
       1_000,
       100,
     ))
+
+  it('cleans up with a short timeout of its own after its scope was told that the time is up', () => {
+    clock = new ManualClock(1_000)
+    const scope = new WaitScope(clock.wheel.now(), deadlineAt(2_000), 100, null, clock.wheel)
+    return scope.enter(async () => {
+      await clock.advance('950ms')
+      await assert.rejects(
+        withTimeout('early', '5s', () => assert.fail('begun')),
+        { wait: 'early', timeout: 0, because: 'deadline', started: false },
+      )
+      assert.equal(await withTimeout('unlock', '5s', () => 'unlocked'), 'unlocked')
+      scope.abort(new ShutdownError())
+      const hung = assert.rejects(
+        withTimeout('unlock', '1m', () => never),
+        { timeout: CLEAN_UP_TIMEOUT },
+      )
+      await clock.advance(CLEAN_UP_TIMEOUT)
+      await hung
+      assert.equal(await withTimeout('poll', '1m', ({ remaining }) => Math.round(remaining)), 60_000)
+    })
+  })
+
+  it('that outlives its scope is left to its own timeout', async () => {
+    let outlives: Promise<unknown> = never
+    let startLater: () => Promise<unknown> = () => never
+    await scoped(async () => {
+      outlives = withTimeout('job', '5s', () => never)
+      outlives.catch(() => {})
+      const inside = AsyncLocalStorage.snapshot()
+      startLater = () => inside(() => withTimeout('later', '5s', () => 'begun'))
+    }, 1_000)
+    await clock.advance('1s')
+    assert.equal(await settled(outlives), 'open')
+    await clock.advance('4s')
+    await assert.rejects(outlives, { because: 'timeout', timeout: 5_000, elapsed: 5_000 })
+    assert.equal(await startLater(), 'begun')
+  })
 
   it('is not started with less time than atLeast', () =>
     scoped(async (scope) => {
@@ -242,11 +278,7 @@ describe('withTimeout', () => {
       await assert.rejects(wait, gone)
       assert.equal(signal?.reason, gone)
       assert.equal(scope.signal.reason, gone)
-      await assert.rejects(
-        withTimeout('after', '5s', () => assert.fail('begun'), { fallback: 1 }),
-        gone,
-      )
-      assert.deepEqual(outcomes(scope), ['query aborted', 'after refused'])
+      assert.deepEqual(outcomes(scope), ['query aborted'])
       result.resolve('late')
       await clock.settle()
       assert.deepEqual(disposed, ['late'])

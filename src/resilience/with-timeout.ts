@@ -5,7 +5,7 @@ import { BoundedOperation } from './bounded-operation.ts'
 import { deadlineAt } from './clock.ts'
 import { type Duration, type Milliseconds, ms, readDuration } from './duration.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
-import { callWithin, type ParentOption, parentOf } from './wait-scope.ts'
+import { callWithin, type ParentOption, parentOf, parentWithFallback } from './wait-scope.ts'
 import type { WaitOutcome } from './waits.ts'
 
 export interface WithTimeoutOptions<Value, Otherwise = never> extends ParentOption {
@@ -66,7 +66,9 @@ export function withTimeout<Value, Otherwise = never>(
   try {
     const own = readDuration(`the wait "${name}"`, 'timeout', timeout)
     if (options !== undefined) checkOptions(`the wait "${name}"`, options, OPTIONS)
-    return startWait(parentOf(options), name, own, work, options as WaitOptions<Value, Otherwise> | undefined)
+    const hasFallback = options !== undefined && 'fallback' in options && options.parent === undefined
+    const parent = hasFallback ? parentWithFallback() : parentOf(options)
+    return startWait(parent, name, own, work, options as WaitOptions<Value, Otherwise> | undefined)
   } catch (error) {
     return Promise.reject(error)
   }
@@ -220,6 +222,10 @@ class Wait<Value, Otherwise> extends BoundedOperation {
   #endLate(): void {
     this.endWork()
     if (this.outcome !== null) this.#forget()
+  }
+
+  protected override get ownTimeout(): number {
+    return this.#own
   }
 
   override expire(): void {
