@@ -8,6 +8,7 @@ import { IncidentStore } from '../diagnostics/incident-store.ts'
 import { createLog, type Log } from '../diagnostics/log.ts'
 import { ms } from '../resilience/duration.ts'
 import { resolveSettings } from '../settings/resolve.ts'
+import { Installation } from '../system/installation.ts'
 import { Arbiter } from './arbiter.ts'
 import type { Action, Event } from './events.ts'
 import type { ServiceManager } from './service-manager.ts'
@@ -54,6 +55,7 @@ function anArbiter(
     store,
     serviceManager,
     cwd: '/app',
+    installation: new Installation('/app'),
     decide: (state, event) => ({ state, actions: react(event) }),
   })
   return { arbiter, store, log }

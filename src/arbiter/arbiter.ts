@@ -10,6 +10,7 @@ import { keepListeningHandles } from '../patches/listening-handles.ts'
 import { after, type Cancel, every, monotonicNow, wallClock } from '../resilience/clock.ts'
 import { formatDuration, type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
+import type { Installation } from '../system/installation.ts'
 import { announce } from './announce.ts'
 import type { ArbiterControl, CommandOutcome, ScaleChange } from './arbiter-control.ts'
 import { decide } from './decide.ts'
@@ -37,7 +38,9 @@ export interface ArbiterOptions extends Pick<RuntimeSettingsOptions, 'base' | 's
   readonly log: Log
   readonly store: IncidentStore
   readonly serviceManager: ServiceManager
+  /** As `workingDirectory` has it: each generation follows its links again. */
   readonly cwd: string
+  readonly installation: Installation
   /** Replaced in tests. Default: `decide`. */
   readonly decide?: typeof decide
 }
@@ -257,6 +260,8 @@ export class Arbiter implements ArbiterControl {
       case 'announce': {
         const { log, serviceManager, name: entry } = this.#options
         this.#attempt('announce', () => announce(action.what, this.#state, { log, serviceManager, entry }))
+        if (action.what.of === 'reloading')
+          this.#attempt('read the installed version', () => this.#logChangedInstallation())
         return this.#attempt('record', () => this.#incidents.recordAnnouncement(action.what, this.#state, at))
       }
       case 'reply': {
@@ -269,6 +274,18 @@ export class Arbiter implements ArbiterControl {
       case 'exit':
         return this.#ended.resolve({ code: action.code, why: action.why, error: null, failures: {} })
     }
+  }
+
+  #logChangedInstallation(): void {
+    const { log, installation } = this.#options
+    const change = installation.change()
+    if (change === null) return
+    const { running, installed } = change
+    const which = running === installed ? 'another build of the version that runs' : `version ${running} runs`
+    log.warn(
+      { event: 'restart-due', running, installed },
+      `punctual ${installed} is installed, and ${which}: a reload replaces only the workers; restart to use it`,
+    )
   }
 
   #spawn(id: number, generation: number): void {
@@ -291,7 +308,9 @@ export class Arbiter implements ArbiterControl {
     }
     try {
       const config = { ...this.#options.workerConfig, ...this.settings.forWorker(), id, generation }
-      const worker = new WorkerProcess(config, { onMessage, onExit, onSpawnFailed })
+      const { cwd, installation } = this.#options
+      this.#attempt('enter the working directory', () => process.chdir(cwd))
+      const worker = new WorkerProcess(config, { cwd, installation }, { onMessage, onExit, onSpawnFailed })
       this.#workers.set(id, worker)
       this.#relay.addWorker(id, (message) => worker.send(message))
       if (worker.pid !== null) this.#post({ type: 'spawned', worker: id, pid: worker.pid, at: monotonicNow() })

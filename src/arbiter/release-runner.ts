@@ -1,12 +1,14 @@
 import type { Log } from '../diagnostics/log.ts'
 import type { ReleaseStatus } from '../diagnostics/release-report.ts'
-import { type RunningRelease, startRelease } from '../release/start-release.ts'
+import { RELEASE_ENTRY, type RunningRelease, startRelease } from '../release/start-release.ts'
 import { wallClock } from '../resilience/clock.ts'
 import type { Settings } from '../settings/settings.ts'
+import type { Installation } from '../system/installation.ts'
 
 export interface ReleaseRunnerOptions {
   readonly configFile: string | null
   readonly cwd: string
+  readonly installation: Installation
   readonly log: Log
 }
 
@@ -31,7 +33,7 @@ export class ReleaseRunner {
     serving: boolean,
     settings: Settings,
   ): Promise<{ readonly ok: boolean; readonly message: string }> {
-    const { configFile, cwd, log } = this.#options
+    const { configFile, cwd, installation, log } = this.#options
     if (configFile === null) return { ok: true, message: '' }
     const before = this.#status
     this.#update(generation, {})
@@ -44,6 +46,7 @@ export class ReleaseRunner {
         },
         onRecord: (version, record) => this.#update(generation, { version, record }),
       },
+      installation.fileOf(RELEASE_ENTRY),
     )
     this.#running = running
     const { outcome, message, failure, version, record } = await running.ended

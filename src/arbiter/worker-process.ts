@@ -1,9 +1,10 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster'
 import type { Duplex } from 'node:stream'
-import { fileURLToPath } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import type { FromMain, FromWatchdog, MainEnvelope, ToWorker } from '../ipc/messages.ts'
 import { encodeWorkerConfig, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
+import type { Installation } from '../system/installation.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
 
 export interface WorkerListener {
@@ -12,10 +13,12 @@ export interface WorkerListener {
   readonly onSpawnFailed: (why: string) => void
 }
 
+export interface WorkerPlace {
+  readonly cwd: string
+  readonly installation: Installation
+}
+
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-// By path, since the arbiter must not load the code of a worker.
-const BOOT = fileURLToPath(new URL(`../worker/boot.${extension}`, import.meta.url))
-const PRELOAD = new URL(`../worker/preload.${extension}`, import.meta.url).href
 
 /** A process that runs the app. It takes messages and can be killed; nothing here waits for it. */
 export class WorkerProcess {
@@ -23,12 +26,15 @@ export class WorkerProcess {
   readonly #link: Duplex
 
   /** Starts the process. It shares the arbiter's standard output and error. */
-  constructor(config: WorkerConfig, listener: WorkerListener) {
+  constructor(config: WorkerConfig, { cwd, installation }: WorkerPlace, listener: WorkerListener) {
+    // By path, since the arbiter must not load the code of a worker.
+    const preload = pathToFileURL(installation.fileOf(`worker/preload.${extension}`)).href
     cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({
-      exec: BOOT,
+      exec: installation.fileOf(`worker/boot.${extension}`),
+      cwd,
       args: [encodeWorkerConfig(config)],
-      execArgv: [...interruptFlags(), '--import', PRELOAD, ...preloads(config), ...config.appFlags],
+      execArgv: [...interruptFlags(), '--import', preload, ...preloads(config), ...config.appFlags],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
     })
     const { port, host } = config.settings

@@ -15,6 +15,7 @@ import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import { after, type Cancel } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms, parseDuration } from '../resilience/duration.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
+import { defaultStateDirectory, workingDirectory } from '../system/working-directory.ts'
 
 /** Adds the flag that selects the arbiter a command is for. */
 export function addStateDirFlag(command: Command): Command {
@@ -30,10 +31,11 @@ export function addStateDirFlag(command: Command): Command {
  */
 export async function readStateDir(options: { readonly stateDir?: string }): Promise<string> {
   const named = options.stateDir ?? process.env.PUNCTUAL_STATE_DIR
-  if (named !== undefined && named !== '') return resolve(named)
-  const file = await loadConfigFile({ cwd: process.cwd() }).catch(() => undefined)
+  const cwd = workingDirectory()
+  if (named !== undefined && named !== '') return resolve(cwd, named)
+  const file = await loadConfigFile({ cwd }).catch(() => undefined)
   const written = file?.values.stateDir
-  return resolve(typeof written === 'string' && written !== '' ? written : '.punctual')
+  return typeof written === 'string' && written !== '' ? resolve(cwd, written) : defaultStateDirectory(cwd)
 }
 
 /** `--timeout`: how long the command itself waits. */

@@ -18,6 +18,8 @@ import { autoWorkers } from '../settings/container-limits.ts'
 import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
+import { Installation } from '../system/installation.ts'
+import { deploymentLink, workingDirectory } from '../system/working-directory.ts'
 import { leaveInitProcess } from './init-process.ts'
 import {
   addSettingsFlags,
@@ -70,7 +72,9 @@ async function run(
   const restored = await restoreSettings(base)
   const { resolved } = restored
   const { settings, origins } = resolved
-  const path = entryPath(entry)
+  const cwd = workingDirectory()
+  const installation = new Installation(cwd)
+  const path = entryPath(cwd, entry)
   const name = basename(path)
   const log = createLog({ level: settings.logLevel, format: settings.logFormat })
   const serviceManager = createServiceManager({ log })
@@ -104,7 +108,8 @@ async function run(
       log,
       store,
       serviceManager,
-      cwd: process.cwd(),
+      cwd,
+      installation,
       workerConfig: {
         entry: path,
         appArguments,
@@ -126,6 +131,13 @@ async function run(
       { event: 'punctual', version: readVersion(), node: process.versions.node, admin: admin.url },
       `punctual ${readVersion()} (arbiter pid ${process.pid}, Node ${process.versions.node}), admin on ${admin.url}`,
     )
+    const link = deploymentLink(cwd)
+    if (link !== null) {
+      log.info(
+        { event: 'deployment-link', link, stateDir: settings.stateDir },
+        `each reload serves what ${link} points to then; the state directory is ${settings.stateDir}`,
+      )
+    }
     for (const { name: setting, value, origin, source } of [
       ...chosenSettings(resolved),
       ...restoredValues(restored.set),
@@ -169,8 +181,8 @@ async function run(
 }
 
 /** The absolute path of the entry. Checked before any worker starts. */
-function entryPath(entry: string): string {
-  const path = resolve(entry)
+function entryPath(cwd: string, entry: string): string {
+  const path = resolve(cwd, entry)
   const refuse = (what: string): PunctualError =>
     new PunctualError('PUNCTUAL_ENTRY_MISSING', `entry ${path} ${what}; use the file that \`node <file>\` would run`)
   try {

@@ -9,6 +9,7 @@ import { isSetting, resolveSettings } from '../settings/resolve.ts'
 import { flagOf, type ResolvedSettings, variableOf } from '../settings/settings.ts'
 import type { SettingFault } from '../settings/settings-error.ts'
 import type { ReportedSetting } from '../settings/settings-report.ts'
+import { defaultStateDirectory, workingDirectory } from '../system/working-directory.ts'
 
 /** Adds one flag for each setting, under the headings of the reference, and `--config`. */
 export function addSettingsFlags(command: Command): Command {
@@ -54,7 +55,7 @@ export async function readSettings(command: Command): Promise<CommandSettings> {
   const { config, ...given } = command.opts<
     { readonly config?: string } & Readonly<Record<string, Written | undefined>>
   >()
-  const cwd = process.cwd()
+  const cwd = workingDirectory()
   const file = await loadConfigFile({ cwd, named: config })
   const flags = Object.fromEntries(
     SETTING_NAMES.filter((name) => command.getOptionValueSource(name) === 'cli').map((name) => [
@@ -64,7 +65,8 @@ export async function readSettings(command: Command): Promise<CommandSettings> {
   )
   const { env, stdout } = process
   const sections = [RELEASE_SECTION]
-  const resolved = resolveSettings({ flags, env, file, sections, cwd, isTerminal: stdout.isTTY === true })
+  const stateDir = defaultStateDirectory(cwd)
+  const resolved = resolveSettings({ flags, env, file, sections, cwd, stateDir, isTerminal: stdout.isTTY === true })
   const steps = file?.values.release
   return { ...resolved, configFile: file?.path ?? null, releases: Array.isArray(steps) && steps.length > 0 }
 }

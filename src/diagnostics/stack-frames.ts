@@ -1,5 +1,6 @@
 import { isAbsolute, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { realPath } from '../system/working-directory.ts'
 import type { StackFrame } from './incident.ts'
 
 /** The folders of Punctual itself; this file is in `src/diagnostics` or `dist/diagnostics`. */
@@ -17,11 +18,14 @@ export function formatFrame(frame: StackFrame, cwd: string): string {
   return `${name} (${shortPath(localPath(frame.file), cwd)}:${frame.line})`
 }
 
-/** A path relative to `cwd` if it is below, else as it is. */
+/** A path relative to `cwd`, or where that leads through links, if it is below; else as it is. */
 export function shortPath(path: string, cwd: string): string {
   if (!isAbsolute(path)) return path
-  const short = relative(cwd, path)
-  return short === '' || short.startsWith('..') ? path : short
+  for (const directory of [cwd, realPath(cwd) ?? cwd]) {
+    const short = relative(directory, path)
+    if (short !== '' && !short.startsWith('..')) return short
+  }
+  return path
 }
 
 /** Whether a file belongs to the app: not to Node, a package or Punctual. */

@@ -9,7 +9,9 @@ import type { FromRelease, ReleaseEnd, ReleaseLogLine, ReleaseRequest, ToRelease
 import { OutputTail } from './output-tail.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-const ENTRY = fileURLToPath(new URL(`./release-process.${extension}`, import.meta.url))
+/** The entry of its process, in the folder of the code. */
+export const RELEASE_ENTRY: string = `release/release-process.${extension}`
+const OWN_ENTRY = fileURLToPath(new URL(`../${RELEASE_ENTRY}`, import.meta.url))
 /** For connecting, reading and saving records, which the timeouts of the settings do not cover. */
 const MARGIN = ms(120_000)
 /** From the order to abort until the process and all it started are killed. */
@@ -28,9 +30,13 @@ export interface RunningRelease {
 }
 
 /** Starts a release in its own process, so that the arbiter never loads the app's modules. */
-export function startRelease(request: ReleaseRequest, listener: ReleaseListener): RunningRelease {
+export function startRelease(
+  request: ReleaseRequest,
+  listener: ReleaseListener,
+  entry: string = OWN_ENTRY,
+): RunningRelease {
   const mark = randomUUID()
-  const child = spawn(process.execPath, [...ownFlags(), ENTRY], {
+  const child = spawn(process.execPath, [...ownFlags(), entry], {
     cwd: request.cwd,
     env: { ...process.env, [TREE_VARIABLE]: mark },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -45,7 +45,8 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     group: 'Serving',
     kind: pathKind,
     default: '.punctual',
-    prose: 'Directory of the lock, the control socket and the incidents. One arbiter per directory.',
+    prose:
+      'Directory of the lock, the control socket and the incidents. One arbiter per directory. If the working directory is a link that switches releases (`/srv/app/current`), the default is beside it: `/srv/app/.punctual/current`.',
   },
   bootTimeout: {
     group: 'Timeouts',

@@ -30,6 +30,8 @@ export interface ResolveOptions {
   readonly sections?: readonly ConfigSection[]
   /** Base of relative paths. */
   readonly cwd: string
+  /** Default of the state directory. Default: `.punctual` in `cwd`. */
+  readonly stateDir?: string
   /** Whether the log goes to a terminal. */
   readonly isTerminal: boolean
   /** The value of `workers: auto`. Default: what the CPUs and the memory of this machine allow. */
@@ -88,7 +90,7 @@ const INTERNAL_VARIABLE = 'PUNCTUAL__'
 /** The values of all sources, the weakest source first. Unknown names become faults. */
 function collectCandidates(options: ResolveOptions, faults: SettingFault[]): readonly Candidate[] {
   return withoutOverridden([
-    ...fromDefaults(),
+    ...fromDefaults(options),
     ...fromFile(options, faults),
     ...fromEnvironment(options.env, faults),
     ...fromFlags(options.flags, faults),
@@ -107,13 +109,13 @@ function withoutOverridden(candidates: readonly Candidate[]): readonly Candidate
   )
 }
 
-function fromDefaults(): Candidate[] {
+function fromDefaults({ stateDir }: ResolveOptions): Candidate[] {
   return SETTING_NAMES.map((name) => ({
     name,
     origin: 'default',
     source: 'default',
     place: 'default',
-    written: recordOf(name).default,
+    written: name === 'stateDir' && stateDir !== undefined ? stateDir : recordOf(name).default,
   }))
 }
 
