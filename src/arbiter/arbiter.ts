@@ -6,7 +6,7 @@ import type { Status } from '../diagnostics/status.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import type { FromMain, FromWatchdog, KillReason } from '../ipc/messages.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
-import { keepListeningHandles } from '../patches/listening-handles.ts'
+import { type KeptHandles, keepListeningHandles } from '../patches/listening-handles.ts'
 import { after, type Cancel, every, monotonicNow, wallClock } from '../resilience/clock.ts'
 import { formatDuration, type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
@@ -92,6 +92,7 @@ export class Arbiter implements ArbiterControl {
   readonly #ended = Promise.withResolvers<ArbiterEnd>()
   readonly #startedAt = monotonicNow()
   readonly #startedOn = wallClock()
+  readonly #sockets: KeptHandles = keepListeningHandles()
   #state: State
   #lastCommand = 0
   #onLastExit: () => void = () => {}
@@ -117,7 +118,6 @@ export class Arbiter implements ArbiterControl {
 
   /** Starts the workers; resolves when the arbiter has stopped. */
   async run(): Promise<ArbiterEnd> {
-    const sockets = keepListeningHandles()
     const listeners = [
       ...ORDER_SIGNALS.map(
         (signal) => [signal, () => this.#post({ type: 'signal', signal, at: monotonicNow() })] as const,
@@ -127,12 +127,14 @@ export class Arbiter implements ArbiterControl {
     for (const [signal, listener] of listeners) process.on(signal, listener)
     const tick = (): void => {
       this.#post({ type: 'tick', at: monotonicNow() })
-      if (isComplete(this.#state)) sockets.closeUnused(UNUSED_SOCKET_TIMEOUT)
+      this.#sockets.restoreFiles()
+      if (isComplete(this.#state)) this.#sockets.closeUnused(UNUSED_SOCKET_TIMEOUT)
     }
     const stopTicking = every(TICK_INTERVAL, tick, { keepAlive: true })
     this.#post({ type: 'start', at: monotonicNow() })
 
     const end = await this.#ended.promise
+    this.#sockets.keepNoMore()
     stopTicking()
     for (const [signal, listener] of listeners) process.off(signal, listener)
     for (const cancel of this.#timers.values()) cancel()
@@ -205,6 +207,7 @@ export class Arbiter implements ArbiterControl {
     this.#attempt('record', () => this.#incidents.recordEvent(event, this.#state))
     const { state, actions } = (this.#options.decide ?? decide)(this.#state, event)
     this.#state = state
+    if (state.phase === 'stopping') this.#sockets.keepNoMore()
     for (const action of actions) this.#perform(action, event.at)
   }
 
@@ -303,6 +306,7 @@ export class Arbiter implements ArbiterControl {
       if (this.#workers.size === 0) this.#onLastExit()
     }
     const onMessage = (message: FromMain | FromWatchdog): void => {
+      if (message.type === 'socket-released') return this.#sockets.release(message.address, message.port)
       if (this.#relay.handle(id, message) || this.settings.handle(id, message)) return
       this.#post({ type: 'message', worker: id, message, at: monotonicNow() })
     }

@@ -215,11 +215,17 @@ test('a worker that the arbiter kills at its boot timeout was killed', async () 
 
 test('a note of the boot is logged once, not for every worker', async () => {
   await withBench(async (tracker) => {
-    for (const id of [1, 2]) tracker.sends(id, { type: 'ready', bootMs: 1, address: 'a', notes: ['x does not apply'] })
+    for (const id of [1, 2])
+      tracker.sends(id, {
+        type: 'ready',
+        bootMs: 1,
+        address: 'a',
+        notes: [{ event: 'shared-socket', message: 'x does not apply' }],
+      })
     await tracker.incidents()
     assert.deepEqual(
       tracker.lines.map(({ event, msg }) => [event, msg]),
-      [['boot-note', 'x does not apply']],
+      [['shared-socket', 'x does not apply']],
     )
   })
 })

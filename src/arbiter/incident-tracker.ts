@@ -131,9 +131,10 @@ export class IncidentTracker {
 
   /** Logs each note once, and one profile a generation: its workers load the same modules. */
   #logBoot(worker: WorkerState, { notes, profile = [] }: Extract<FromMain, { type: 'ready' }>): void {
-    for (const note of notes) {
-      if (!this.#loggedNotes.has(note)) this.#log.warn({ event: 'boot-note', worker: worker.id }, note)
-      this.#loggedNotes.add(note)
+    for (const { event, message } of notes) {
+      if (this.#loggedNotes.has(message)) continue
+      this.#loggedNotes.add(message)
+      this.#log.info({ event, worker: worker.id }, message)
     }
     if (profile.length === 0 || this.#profiledGeneration === worker.generation) return
     this.#profiledGeneration = worker.generation

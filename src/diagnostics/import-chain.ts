@@ -52,6 +52,24 @@ export async function importChain(entry: string, target: string): Promise<readon
   return []
 }
 
+/**
+ * Reads the file and those that it imports by a relative or absolute specifier, directly or not:
+ * the app's own code, without packages.
+ */
+export async function* ownSources(entry: string): AsyncGenerator<string> {
+  const seen = new Set([entry])
+  for (const file of seen) {
+    if (seen.size > MAX_FILES) return
+    const text = await textOf(file)
+    if (text === null) continue
+    yield text
+    for (const specifier of await specifiersIn(text)) {
+      const found = await fileOf(specifier, file)
+      if (found !== null) seen.add(found)
+    }
+  }
+}
+
 function chainTo(target: string, importedBy: ReadonlyMap<string, string | null>): readonly string[] {
   const chain: string[] = []
   for (let file: string | null | undefined = target; file != null; file = importedBy.get(file)) chain.push(file)
@@ -59,15 +77,22 @@ function chainTo(target: string, importedBy: ReadonlyMap<string, string | null>)
 }
 
 async function specifiersOf(file: string): Promise<readonly string[]> {
+  const text = await textOf(file)
+  return text === null ? [] : await specifiersIn(text)
+}
+
+async function textOf(file: string): Promise<string | null> {
   try {
-    if ((await stat(file)).size > MAX_FILE_SIZE) return []
-    const text = await readFile(file, 'utf8')
-    await init
-    const required = [...text.matchAll(REQUIRED)].map(([, specifier = '']) => specifier)
-    return [...importedIn(text), ...required]
+    return (await stat(file)).size > MAX_FILE_SIZE ? null : await readFile(file, 'utf8')
   } catch {
-    return []
+    return null
   }
+}
+
+async function specifiersIn(text: string): Promise<readonly string[]> {
+  await init
+  const required = [...text.matchAll(REQUIRED)].map(([, specifier = '']) => specifier)
+  return [...importedIn(text), ...required]
 }
 
 function importedIn(text: string): readonly string[] {

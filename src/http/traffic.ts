@@ -36,8 +36,14 @@ export class Traffic {
   readonly sessions: Set<ServerHttp2Session> = new Set()
   /** While true, every response tells its client to close the connection. */
   closing = false
-  /** Number of calls of `server.listen`. */
+  /** Number of calls of `server.listen`, except for private servers. */
   listenCalls = 0
+  /** The server that was made for the app's default export. */
+  ofExport: net.Server | null = null
+  /** Servers that only this process is to reach, on a free port of the loopback address. */
+  readonly privateServers: WeakSet<net.Server> = new WeakSet()
+  /** False with `--port 0`: such a port may be that of the app. */
+  hasPrivateServers = true
   /** Servers that are not listening yet: each must get its socket from the arbiter. */
   readonly toListen: Set<net.Server> = new Set()
   /** Called on `server.listen`. */
@@ -57,8 +63,10 @@ export class Traffic {
     this.deadlines = new Deadlines(this.inFlight, table, settings)
   }
 
-  listen(server: net.Server): void {
-    this.listenCalls++
+  /** @param isPrivate it is on a free port of the loopback address */
+  listen(server: net.Server, isPrivate = false): void {
+    if (isPrivate && this.hasPrivateServers) this.privateServers.add(server)
+    else this.listenCalls++
     this.toListen.add(server)
     this.onListen()
   }

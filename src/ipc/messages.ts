@@ -24,12 +24,13 @@ export type FromMain =
       readonly type: 'ready'
       readonly bootMs: number
       readonly address: string
-      /** Settings that have no effect in this worker, each with the reason, as sentences. */
-      readonly notes: readonly string[]
+      readonly notes: readonly BootNote[]
       /** What the imports cost, as lines for the log, where the boot was profiled. */
       readonly profile?: readonly string[]
     }
   | { readonly type: 'boot-failed'; readonly error: ReportedError }
+  /** A server of the app stops listening, so that its socket is not to be kept for others. */
+  | { readonly type: 'socket-released'; readonly address: string | null; readonly port: number }
   /** An exception or rejection was not caught: the process is about to exit. */
   | { readonly type: 'crashing'; readonly error: ReportedError }
   /** The event loop turns again after an interrupt. */
@@ -48,6 +49,12 @@ export type FromMain =
       readonly metrics: readonly ReportedMetric[]
     }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
+
+/** What applies in this worker otherwise than the app or the user has asked for, as a sentence. */
+export interface BootNote {
+  readonly event: 'shared-socket' | 'default-host'
+  readonly message: string
+}
 
 /** The envelope that tells Punctual's messages from those of the app's own `process.send`. */
 export interface MainEnvelope {

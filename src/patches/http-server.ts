@@ -31,6 +31,7 @@ import type { Traffic } from '../http/traffic.ts'
 import { patchStreams } from './http2-streams.ts'
 import { endIdleTimer, replaceIdleTimer } from './idle-timer.ts'
 import { defineMethod } from './patch-function.ts'
+import { isPrivateListen } from './socket-addresses.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
 type Method = (this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown) => unknown
@@ -76,7 +77,7 @@ function patchServerEvents(traffic: Traffic): void {
   defineMethod(net.Server.prototype, 'listen', function (this: net.Server, ...args: unknown[]): net.Server {
     const holder = shadowingHolder(this)
     if (holder !== null) patchEmit(holder, traffic)
-    traffic.listen(this)
+    traffic.listen(this, isPrivateListen(args))
     try {
       return listen.apply(this, args)
     } catch (error) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -124,11 +124,55 @@ describe('listening sockets that the arbiter keeps', () => {
     holder.close()
   })
 
-  it('a Unix socket and its file are removed with its workers', async () => {
+  it('a Unix socket keeps its file while its next worker boots, and until it is unused', async () => {
     const path = join(directory, 'app.sock')
     const { worker } = await start(path)
     assert.equal(await hear(path), 'hello')
     await kill(worker)
-    assert.equal(existsSync(path), false)
+    const waiting = hear(path)
+    const again = await start(path)
+    assert.equal(await waiting, 'hello')
+    await kill(again.worker)
+    sockets.closeUnused(ms(-1))
+    assert.deepEqual(readdirSync(directory), ['worker.mjs'])
+  })
+
+  it('the file of a Unix socket that was removed while a worker listens comes back', async () => {
+    const path = join(directory, 'app.sock')
+    await start(path)
+    rmSync(path)
+    sockets.restoreFiles()
+    assert.equal(await hear(path), 'hello')
+  })
+
+  it('the address of another worker can be used if it overlaps; a foreign one cannot', async () => {
+    const { addresses } = await start({ host: '0.0.0.0', port: 0 })
+    const [port = 0] = portsOf(addresses)
+    const probing = await start({ host: '127.0.0.1', port })
+    assert.deepEqual(portsOf(probing.addresses), [port])
+    await kill(probing.worker)
+    // The unused socket would be the better match for connections to 127.0.0.1.
+    assert.equal(await hear(port), 'hello')
+  })
+
+  it('one address serves one server of a worker', async () => {
+    const { addresses } = await start(ANYWHERE)
+    const [port = 0] = portsOf(addresses)
+    const twice = await start({ host: '127.0.0.1', port }, { host: '127.0.0.1', port })
+    assert.deepEqual(
+      twice.addresses.map((address) => (typeof address === 'string' ? address : address.port)),
+      [port, 'EADDRINUSE'],
+    )
+  })
+
+  it('a released socket is closed with its last worker', async () => {
+    const free = net.createServer().listen(0, '127.0.0.1')
+    await once(free, 'listening')
+    const { port } = free.address() as AddressInfo
+    await new Promise((resolve) => free.close(resolve))
+    const own = await start({ host: '127.0.0.1', port })
+    sockets.release('127.0.0.1', port)
+    await kill(own.worker)
+    assert.equal(await hear(port), 'ECONNREFUSED')
   })
 })

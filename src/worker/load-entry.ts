@@ -1,10 +1,14 @@
 import type { RequestListener, Server } from 'node:http'
 import Module from 'node:module'
 import { pathToFileURL } from 'node:url'
-import type { FetchHandler } from 'srvx'
+import type { FetchHandler, ServerRequest } from 'srvx'
 import { http } from '../http/node-http.ts'
 import type { Traffic } from '../http/traffic.ts'
+
 import { afterIo } from '../resilience/clock.ts'
+
+import { sendToArbiter } from './arbiter-channel.ts'
+import { whyNoHandler } from './request-handler.ts'
 
 /** Closes the app when the worker exits, if its framework supports that. */
 export type CloseApp = () => Promise<unknown>
@@ -12,6 +16,13 @@ export type CloseApp = () => Promise<unknown>
 interface Address {
   readonly port: number
   readonly host: string
+}
+
+interface FetchEntry {
+  fetch(
+    request: ServerRequest,
+    env: { readonly incoming: unknown; readonly outgoing: unknown },
+  ): Response | Promise<Response>
 }
 
 interface FastifyLike {
@@ -24,7 +35,9 @@ interface FastifyLike {
 /**
  * Loads the app as `node <entry>` does, including `require.main`, `import.meta.main` and
  * `process.argv`. Unless the app listens by itself, serves its default export: a request handler
- * (such as an Express app), an object with `fetch` (Hono), a Koa app or a Fastify instance.
+ * (such as an Express app), an object with `fetch` (Hono), a Koa app or a Fastify instance. If its
+ * code calls `listen`, the export is served only when the process would exit without having
+ * listened.
  *
  * @returns closes the app; null if it cannot be closed
  * @throws what the app throws while it loads
@@ -39,32 +52,84 @@ export async function loadEntry(entry: string, address: Address, traffic: Traffi
   let exported = module.default
   // CommonJS that is compiled from TypeScript has its default export in `module.exports.default`.
   if (isObject(exported) && exported.__esModule === true) exported = exported.default
-  return await serve(exported, address, traffic)
+  await turn()
+  const serve = serverOf(exported, address, traffic)
+  if (traffic.listenCalls === 0) {
+    if (serve === null) explainUnserved(exported, traffic)
+    else if (await willListen(entry)) process.once('beforeExit', () => void (traffic.listenCalls === 0 && serve()))
+    else if (traffic.listenCalls === 0) await serve()
+  }
+  return isFastify(exported) ? () => exported.close() : null
 }
 
-async function serve(exported: unknown, address: Address, traffic: Traffic): Promise<CloseApp | null> {
+/** Listens with what the app exports; null if that cannot be served. */
+function serverOf(exported: unknown, { port, host }: Address, traffic: Traffic): (() => Promise<void>) | null {
   if (isFastify(exported)) {
-    await exported.ready()
-    await turn()
-    if (traffic.listenCalls === 0) await exported.listen(address)
-    return () => exported.close()
+    return async () => {
+      await exported.ready()
+      await turn()
+      if (traffic.listenCalls === 0) await exported.listen({ port, host })
+    }
   }
-  if (traffic.listenCalls > 0) return null
-  const handler = await requestListener(exported)
-  if (handler !== null) http.createServer(handler).listen(address.port, address.host)
-  return null
+  const makeListener = requestListener(exported)
+  if (makeListener === null) return null
+  return async () => {
+    const server = http.createServer(await makeListener())
+    traffic.ofExport = server
+    server.listen(port, host)
+  }
 }
 
-async function requestListener(exported: unknown): Promise<RequestListener | null> {
-  if (isObject(exported) && typeof exported.callback === 'function' && typeof exported.use === 'function') {
-    return exported.callback() as RequestListener
+function requestListener(exported: unknown): (() => RequestListener | Promise<RequestListener>) | null {
+  if (!isObject(exported)) return null
+  const { callback, use, fetch } = exported
+  if (typeof callback === 'function' && typeof use === 'function') {
+    return () => callback.call(exported) as RequestListener
   }
-  if (isObject(exported) && typeof exported.fetch === 'function') {
-    const { toNodeHandler } = await import('srvx/node')
-    const fetch = exported.fetch as FetchHandler
-    return toNodeHandler((request) => fetch.call(exported, request)) as RequestListener
+  if (typeof fetch === 'function') return () => fetchListener(exported as unknown as FetchEntry)
+  if (typeof exported !== 'function' || whyNoHandler(exported) !== null) return null
+  return () => exported as RequestListener
+}
+
+/**
+ * The second argument of `fetch` has what `@hono/node-server` gives: Hono calls it `c.env`, and
+ * reads the address of the client from it.
+ */
+async function fetchListener(entry: FetchEntry): Promise<RequestListener> {
+  const { toNodeHandler } = await import('srvx/node')
+  const fetch = (request: ServerRequest): Response | Promise<Response> => {
+    const { req, res } = request.runtime?.node ?? {}
+    try {
+      const response = entry.fetch(request, { incoming: req, outgoing: res })
+      return response instanceof Promise ? response.catch(answerError) : response
+    } catch (error) {
+      return answerError(error)
+    }
   }
-  return typeof exported === 'function' ? (exported as RequestListener) : null
+  return toNodeHandler(fetch as FetchHandler) as RequestListener
+}
+
+/** As the servers of such entries do, instead of ending the process. */
+function answerError(error: unknown): Response {
+  console.error(error)
+  return new Response(null, { status: 500 })
+}
+
+/** Kept apart, so that apps that listen at once do not load what reads their sources. */
+async function willListen(entry: string): Promise<boolean> {
+  const { mentionsListening } = await import('./entry-source.ts')
+  return await mentionsListening(entry)
+}
+
+/** An app that exports something else and does not listen exits, as under `node`. */
+function explainUnserved(exported: unknown, traffic: Traffic): void {
+  if (typeof exported !== 'function') return
+  const what = whyNoHandler(exported)
+  process.once('beforeExit', () => {
+    if (traffic.listenCalls > 0) return
+    const message = `the default export is ${what}, not a request handler, and nothing listens; export a handler, or call listen`
+    sendToArbiter({ type: 'boot-failed', error: { name: 'Error', message, stack: `Error: ${message}` } })
+  })
 }
 
 function isFastify(value: unknown): value is FastifyLike {

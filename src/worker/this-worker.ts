@@ -9,6 +9,8 @@ export function startWorker(): void {
   // The app and its child processes see the command line and the flags of `node <entry>`.
   process.argv.splice(1, process.argv.length - 1, config.entry, ...config.appArguments)
   process.execArgv.splice(0, process.execArgv.length, ...config.appFlags)
+  // Sockets that systemd has passed to the arbiter are those of this process.
+  if (process.env.LISTEN_PID === String(process.ppid)) process.env.LISTEN_PID = String(process.pid)
   worker = new Worker(config)
 }
 

@@ -9,7 +9,7 @@ import { addLoadShedding } from '../http/load-shedding/load-shedder.ts'
 import { rawResponse } from '../http/raw-response.ts'
 import { timeOutRequest } from '../http/respond-instead.ts'
 import { Traffic } from '../http/traffic.ts'
-import type { ToWorker } from '../ipc/messages.ts'
+import type { BootNote, ToWorker } from '../ipc/messages.ts'
 import { applyChange, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
 import { detectAsyncHooks } from '../patches/async-hooks-detector.ts'
 import { patchAsyncOperations } from '../patches/async-operations.ts'
@@ -17,9 +17,10 @@ import { observeClusterQueries } from '../patches/cluster-queries.ts'
 import { patchServers } from '../patches/http-server.ts'
 import { patchServerTiming } from '../patches/server-timing.ts'
 import { holdSignals } from '../patches/signals.ts'
+import { patchWorkerSockets } from '../patches/worker-sockets.ts'
 import { publishQueryRules } from '../query-insight/query-rules.ts'
 import { abandonedCount } from '../resilience/bounded-operation.ts'
-import { monotonicNow } from '../resilience/clock.ts'
+import { after, afterIo, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
@@ -39,6 +40,8 @@ import { sequenceOf } from './sequence-of.ts'
 const RESPONSES_TIMEOUT = ms(100)
 /** How long the exit waits for the watchdog to leave the inspector. */
 const SESSIONS_TIMEOUT = ms(500)
+/** How long a server on a private port is not taken for that of the app. */
+const PRIVATE_ONLY_AFTER = ms(10_000)
 /** How long the exit waits for the access log to be written. */
 const LOG_TIMEOUT = ms(1_000)
 
@@ -64,7 +67,7 @@ export class Worker {
   readonly #channel: ArbiterChannel
   readonly #readiness: Readiness
   /** Settings that do not apply in this worker, each with the reason. */
-  readonly #notes: string[] = []
+  readonly #notes: BootNote[] = []
   /** Ends the profile of the boot; null without `--boot-profile`. */
   endProfile: ((bootMs: number) => MeasuredBoot) | null = null
   #state: WorkerState = 'loading'
@@ -89,6 +92,7 @@ export class Worker {
     this.#channel = new ArbiterChannel(config, () => this.traffic.inFlight.size)
     this.#readiness = new Readiness(config.settings.readyWhen === 'all', () => this.#becomeReady())
     patchServers(this.traffic)
+    this.#patchSockets()
     patchAsyncOperations({
       trace: config.settings.traceWaits === 'on',
       propagate: config.settings.propagateDeadline === 'on',
@@ -152,8 +156,37 @@ export class Worker {
     process.exit(1)
   }
 
+  #patchSockets(): void {
+    this.traffic.hasPrivateServers = this.config.settings.port !== 0
+    patchWorkerSockets({
+      sharesFreePorts: this.config.settings.port === 0,
+      onShared: (option, address) =>
+        this.#notes.push({
+          event: 'shared-socket',
+          message: `${option} does not apply to ${address}: all workers share the socket, as one process would have it`,
+        }),
+      // The app listens after all, though its export is being served.
+      yields: (server) => server === this.traffic.ofExport,
+      releases: () => !this.traffic.closing && (this.#state !== 'ready' || this.traffic.servers.size > 1),
+      onReleased: (address, port) => sendToArbiter({ type: 'socket-released', address, port }),
+    })
+  }
+
   #listening(server: Server): void {
     applyKeepAlive(server, this.config)
+    // A probe for a free port closes its server when this event reaches it.
+    afterIo(() => {
+      if (!server.listening) return
+      if (!this.traffic.privateServers.has(server)) return this.#listens(server)
+      this.#releaseProcess()
+      // Some apps have no other server.
+      after(PRIVATE_ONLY_AFTER, () => void (server.listening && this.#address === null && this.#listens(server)), {
+        keepAlive: false,
+      })
+    })
+  }
+
+  #listens(server: Server): void {
     const address = server.address()
     const isOurs = (address as AddressInfo | null)?.port === this.config.settings.port
     // The server on the configured port is the app's, if there are several.

@@ -37,6 +37,8 @@ export interface ServerOptions {
   readonly node?: string
   /** Flags of that Node. */
   readonly nodeFlags?: readonly string[]
+  /** Inherited from number 3 on, as systemd passes sockets. */
+  readonly descriptors?: readonly number[]
   /** Whether to wait until the server is ready. Default: true. */
   readonly ready?: boolean
   /** How long to wait for it, in milliseconds. */
@@ -148,7 +150,7 @@ class RunningServer implements TestServer {
     this.#child = spawn(this.#node, args, {
       cwd: options.cwd ?? directory.path,
       env: { ...environment(), ...options.env, ...markerVariable(marker) },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', ...(options.descriptors ?? [])],
     })
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream !== null) this.#log.collect(stream)
     this.exit = new Promise((resolve) => {
