@@ -88,7 +88,7 @@ interface CommonOptions<Key, Value> {
   /** Encoding of values in Redis. Default: JSON that keeps dates, bigints, maps, sets and bytes. */
   readonly codec?: CacheCodec
   /**
-   * Called with each event. What it throws becomes a process warning. Default: logs to the console.
+   * Called with each event. What it throws becomes a process warning. Default: writes to the log.
    */
   readonly onEvent?: (event: CacheEvent) => void
   /** Numbers from 0 up to 1, for jitter. Default: `Math.random`. */

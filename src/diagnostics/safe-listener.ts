@@ -1,16 +1,34 @@
 import { inspect } from 'node:util'
+import { ProcessGlobal } from '../system/process-global.ts'
 
 interface EventWithMessage {
   readonly message: string
 }
 
-interface EventWithSeverity extends EventWithMessage {
+/** An event of the toolkit: of a queue, a pool, a database, a cache or of deferred routes. */
+export interface LoggedEvent {
   readonly severity: 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly type?: string
+  readonly details?: object
+  readonly error?: unknown
 }
 
-/** The default `onEvent`: warnings and errors go to standard error, the rest to standard output. */
-export function logToConsole({ severity, message }: EventWithSeverity): void {
-  console[severity](message)
+/** Where events go in a worker whose log is JSON. */
+export const jsonLog: ProcessGlobal<(event: LoggedEvent) => void> = new ProcessGlobal<(event: LoggedEvent) => void>(
+  'jsonLog',
+)
+
+/**
+ * The default `onEvent`. In a worker whose log is JSON it writes a line of that log. Elsewhere it
+ * uses the console: warnings and errors go to standard error, the rest to standard output.
+ */
+export function logEvent(event: LoggedEvent): void {
+  const write = jsonLog.get()
+  if (write !== undefined) return write(event)
+  const { severity, message, error } = event
+  if (error === undefined) console[severity](message)
+  else console[severity](`${message}:`, error)
 }
 
 /**

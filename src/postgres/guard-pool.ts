@@ -1,6 +1,6 @@
 import { DatabaseTimeoutError } from '../database/query-errors.ts'
 import { currentOperation } from '../database/query-timeout.ts'
-import { logToConsole } from '../diagnostics/safe-listener.ts'
+import { logEvent } from '../diagnostics/safe-listener.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { countQuery, withPendingCount } from '../query-insight/count-query.ts'
 import { shortenSql } from '../query-insight/sql-text.ts'
@@ -51,7 +51,7 @@ export function guardPool<Pool extends PgPool>(name: string, pool: Pool, options
       },
     )
   }
-  const settings = readOptions(name, options, raw.options, logToConsole)
+  const settings = readOptions(name, options, raw.options, logEvent)
   raw.options.connectionTimeoutMillis = 0
   raw.options.query_timeout = 0
   raw.options.maxLifetimeSeconds = settings.maxLifetime > MAX_TIMER ? 0 : settings.maxLifetime / 1_000

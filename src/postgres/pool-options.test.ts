@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { logToConsole } from '../diagnostics/safe-listener.ts'
+import { logEvent } from '../diagnostics/safe-listener.ts'
 import type { PoolEvent } from './pool-health.ts'
 import { readOptions } from './pool-options.ts'
 
@@ -18,7 +18,7 @@ test('an onEvent that throws becomes a process warning', async () => {
 
 test('the default onEvent logs to the console at the severity of the event', (t) => {
   const warn = t.mock.method(console, 'warn', () => {})
-  readOptions('main', {}, {}, logToConsole).onEvent({ severity: 'warn', message: 'it is full' } as PoolEvent)
+  readOptions('main', {}, {}, logEvent).onEvent({ severity: 'warn', message: 'it is full' } as PoolEvent)
   assert.deepEqual(
     warn.mock.calls.map(({ arguments: given }) => given),
     [['it is full']],

@@ -45,8 +45,8 @@ export interface GuardOptions {
    */
   readonly statementTimeout?: StatementTimeoutMode
   /**
-   * Called with each event. An error that it throws becomes a process warning. Default: logs the
-   * message to the console.
+   * Called with each event. An error that it throws becomes a process warning. Default: writes to
+   * the log.
    */
   readonly onEvent?: (event: PoolEvent) => void
 }

@@ -1,4 +1,4 @@
-import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
+import { logEvent, safeListener } from '../diagnostics/safe-listener.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'
@@ -53,7 +53,7 @@ export interface DurableQueueOptions {
   readonly stateDir?: string
   /** `graphileWorker(pool)` lets any machine handle the items. Default: only this one does. */
   readonly transport?: QueueTransport
-  /** Receives the events of the queue. An exception is a process warning. Default: the console. */
+  /** Receives the events of the queue. An exception is a process warning. Default: the log. */
   readonly onEvent?: (event: QueueEvent) => void
 }
 
@@ -174,7 +174,7 @@ export function readQueueOptions(name: unknown, options: DurableQueueOptions): Q
     warnAge: readDuration(of, 'warnAge', options.warnAge ?? '1m'),
     stateDir: options.stateDir,
     transport,
-    onEvent: safeListener(of, options.onEvent ?? logToConsole),
+    onEvent: safeListener<QueueEvent>(of, options.onEvent ?? logEvent),
   }
 }
 

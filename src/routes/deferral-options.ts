@@ -1,4 +1,4 @@
-import { safeListener } from '../diagnostics/safe-listener.ts'
+import { logEvent, safeListener } from '../diagnostics/safe-listener.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration } from '../resilience/duration.ts'
@@ -38,7 +38,7 @@ export interface DeferralOptions {
   readonly retryDelay?: Duration
   /** The longest delay before a retry. Default `60s`. */
   readonly maxRetryDelay?: Duration
-  /** Receives all events. Default: they are printed with `console`. */
+  /** Receives all events. Default: they are written to the log. */
   readonly onEvent?: (event: DeferralEvent) => void
 }
 
@@ -93,11 +93,6 @@ export function readDeferralOptions(prefix: string, load: unknown, options: Defe
     loadTimeout: read('loadTimeout', options.loadTimeout, 30_000),
     retryDelay,
     maxRetryDelay,
-    onEvent: safeListener(of, options.onEvent ?? logToConsole),
+    onEvent: safeListener<DeferralEvent>(of, options.onEvent ?? logEvent),
   }
-}
-
-function logToConsole({ severity, message, error }: DeferralEvent): void {
-  if (error === undefined) console[severity](`punctual: ${message}`)
-  else console[severity](`punctual: ${message}:`, error)
 }

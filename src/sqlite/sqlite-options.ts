@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { logToConsole, safeListener } from '../diagnostics/safe-listener.ts'
+import { logEvent, safeListener } from '../diagnostics/safe-listener.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../resilience/duration.ts'
@@ -34,7 +34,7 @@ export interface SqliteOptions {
   /** How many prepared statements each thread keeps. Default 100. */
   readonly statementCacheSize?: number
   /**
-   * Called with each event. What it throws becomes a process warning. Default: logs to the console.
+   * Called with each event. What it throws becomes a process warning. Default: writes to the log.
    */
   readonly onEvent?: (event: SqliteEvent) => void
 }
@@ -107,7 +107,7 @@ export function readSqliteOptions(name: string, file: string | URL, options: Sql
     synchronous,
     bigints,
     statementCacheSize: readCount(of, 'statementCacheSize', options.statementCacheSize ?? 100, 0),
-    onEvent: safeListener(of, options.onEvent ?? logToConsole),
+    onEvent: safeListener<SqliteEvent>(of, options.onEvent ?? logEvent),
   }
 }
 

@@ -10,6 +10,8 @@ import { isThenable } from './is-thenable.ts'
 export type ProcessGlobalName =
   /** The end of the boot of this worker, and its readiness. */
   | 'boot'
+  /** Writes an event of the toolkit to the JSON log of this worker. */
+  | 'jsonLog'
   /** The names of the durable queues that are open in this process. */
   | 'deferred'
   /** Where the modules under measurement report to, with `--boot-profile`. */

@@ -1,5 +1,6 @@
 import type { AddressInfo, Server } from 'node:net'
 import { BOOT_TOPIC, bootMetrics } from '../diagnostics/boot-report.ts'
+import { logEventsAsJson } from '../diagnostics/event-log.ts'
 import { onLeak } from '../diagnostics/incident.ts'
 import { AccessLog } from '../http/access-log.ts'
 import { ConnectionTable } from '../http/connection-table.ts'
@@ -89,6 +90,7 @@ export class Worker {
     publishRuntime({ sequenceOf, beginBlocking: (name, timeout) => this.#beginBlocking(name, timeout) })
     onLeak((leak) => sendToArbiter({ type: 'leak', leak }))
     publishQueryRules(config.settings)
+    if (config.settings.logFormat === 'json') logEventsAsJson(config.settings, config.id)
     this.#channel = new ArbiterChannel(config, () => this.traffic.inFlight.size)
     this.#readiness = new Readiness(config.settings.readyWhen === 'all', () => this.#becomeReady())
     patchServers(this.traffic)

@@ -1,9 +1,10 @@
-import { logToConsole, safeListener } from '../../diagnostics/safe-listener.ts'
+import { logEvent, safeListener } from '../../diagnostics/safe-listener.ts'
 import { checkOptions } from '../../errors/check-options.ts'
 import { type Milliseconds, readCount } from '../../resilience/duration.ts'
 import { jsonCodec } from '../codec.ts'
 import type { Invalidation } from '../invalidation.ts'
 import {
+  type CacheEvent,
   type CacheKey,
   type CacheRedisOptions,
   REDIS_OPTIONS,
@@ -37,7 +38,7 @@ export function openRedisTier<Key extends CacheKey, Value>(
   if (options.redis === undefined) return { tier: null, close: () => {} }
   const { client, subscriber, channel = 'punctual:cache', queue = 10_000 } = redisOptions(name, options.redis)
   const queueSize = readCount(`readThrough("${name}")`, 'redis.queue', queue, 1)
-  const emit = safeListener(`the cache "${name}"`, options.onEvent ?? logToConsole)
+  const emit = safeListener<CacheEvent>(`the cache "${name}"`, options.onEvent ?? logEvent)
   const link = RedisLink.join(client, subscriber ?? null, channel)
   let wasUndecodable = false
   const tier = new RedisTier({

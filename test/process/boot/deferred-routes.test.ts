@@ -78,7 +78,9 @@ test('a module that throws fails only its own routes, is reported with the reaso
     await server.until('the reason to be reported', (status) => routesOf(status).failed === 1),
   )
   assert.equal(modules.find(({ prefix }) => prefix === '/broken')?.error, 'Error: no licence')
-  await until('the reason to be printed', () => server.output.includes('Error: no licence'))
+  const line = await server.log(({ event, prefix }) => event === 'failed' && prefix === '/broken')
+  assert.equal(line.level, 'error')
+  assert.equal((line.error as Error).message, 'no licence')
   assert.equal((await request(server.url)).body, 'critical')
   assert.equal((await request(`${server.url}/reports`)).body, 'reports')
 
