@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { platform } from '../resilience/platform.ts'
+import { platform } from '../resilience/clock.ts'
 import { ulid, ulidTime } from './ulid.ts'
 
 test('ulidTime returns the wall time at which a ULID was made', () => {

@@ -1,6 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
-import { monotonicNow } from './clock.ts'
-import { platform } from './platform.ts'
+import { monotonicNow, platform } from './clock.ts'
 
 /** One pending call of a clock. */
 export interface Alarm {
