@@ -5,10 +5,12 @@
 export const OUTCOME_MEANINGS = {
   completed: 'Answered by its handler.',
   degraded: 'Answered with a fallback for something that failed.',
-  'timed-out': 'It exceeded its deadline, or a wait without a fallback timed out.',
+  'timed-out':
+    'It exceeded its deadline, a wait without a fallback timed out, or its client or its stream made too little progress.',
   shed: 'Rejected because the worker was overloaded.',
-  failed: 'Answered with 500 or above, or interrupted because its code blocked the event loop.',
-  'client-disconnected': 'Its client disconnected before the response.',
+  failed:
+    'Answered with 500 or above, interrupted because its code blocked the event loop, or its connection was closed by the app.',
+  'client-disconnected': 'Its client disconnected before the whole response was sent.',
   shutdown: 'Abandoned because its worker had to exit.',
 } as const
 

@@ -50,6 +50,7 @@ export type RequestErrorCode =
   | 'PUNCTUAL_STALLED'
   | 'PUNCTUAL_WORKER_LOST'
   | 'PUNCTUAL_REQUEST_TIMEOUT'
+  | 'PUNCTUAL_REQUEST_TOO_SLOW'
   | 'PUNCTUAL_SHUTTING_DOWN'
   | 'PUNCTUAL_CONNECTION_LOST'
   | 'PUNCTUAL_WAIT_TIMEOUT'
@@ -233,9 +234,18 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     httpStatus: 503,
     exitCode: null,
     detail: 'The server could not answer this request in time.',
-    meaning: 'The request was not answered within `requestTimeout` of its acceptance.',
+    meaning:
+      'The response did not begin within `requestTimeout` of the acceptance of the request; or it made no progress for `streamIdleTimeout`.',
     remedy: 'Find the slow wait in the access log; give it a timeout and a fallback.',
     retryAfter: 1,
+  },
+  PUNCTUAL_REQUEST_TOO_SLOW: {
+    title: 'Request too slow',
+    httpStatus: 408,
+    exitCode: null,
+    detail: 'The body of this request arrived too slowly.',
+    meaning: 'The client sent the body of its request more slowly than `minRequestRate`.',
+    remedy: 'Nothing, unless honest clients are that slow: then lower `minRequestRate`.',
   },
   PUNCTUAL_SHUTTING_DOWN: {
     title: 'Server shutting down',

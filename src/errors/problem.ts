@@ -15,6 +15,7 @@ export interface Problem {
  * Reason phrases of the statuses in use. Importing Node's list in `node:http` costs a thread 5 MB.
  */
 const REASONS: Readonly<Record<number, string>> = {
+  408: 'Request Timeout',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
   504: 'Gateway Timeout',

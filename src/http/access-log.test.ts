@@ -131,9 +131,12 @@ describe('problems', () => {
     assert.equal(lines[0]?.waits?.[0]?.outcome, 'open')
   })
 
-  test('a response that has started is truncated at the deadline, and logged as such', async () => {
+  test('a response that has begun is truncated at the deadline of its route, and logged as such', async () => {
     const { lines } = start()
-    listener = (_, response) => void response.write('first')
+    listener = (_, response) => {
+      currentRequest()?.allow('200ms')
+      response.write('first')
+    }
     assert.equal(await ask('/feed'), 200)
     await until('the line', () => lines.length === 1)
     const [line] = lines

@@ -3,7 +3,7 @@ import { formatElapsed } from '../resilience/duration.ts'
 import type { WaitOutcome, WaitRecord } from '../resilience/waits.ts'
 import { grpcStatusOf } from './http2-stream.ts'
 import { pathOf, routeOf } from './route-of.ts'
-import type { RequestScope } from './scope.ts'
+import type { ProgressLimit, RequestScope } from './scope.ts'
 
 /** Of more waits than these only the longest are listed, the rest counted. */
 const MAX_WAITS = 20
@@ -39,6 +39,10 @@ export interface AccessRecord {
   readonly requestId: string
   /** The response started, and its connection was closed before its end. */
   readonly truncated?: true
+  /** The error with which the app closed its connection. */
+  readonly error?: string
+  /** The setting that ended it, if it made too little progress. */
+  readonly endedBy?: ProgressLimit
   /** In the order in which they started. */
   readonly waits?: readonly AccessWait[]
   /** The number of waits that are not listed. */
@@ -75,7 +79,9 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
     queuedMs: scope.queuedMs,
     worker,
     requestId: scope.id,
-    ...((scope.substituteStatus === 0 || outcome === 'client-disconnected') && streaming ? { truncated: true } : {}),
+    ...(streaming && isTruncated(scope, outcome) ? { truncated: true } : {}),
+    ...(scope.failure === null ? {} : { error: shorten(String(scope.failure)) }),
+    ...(scope.endedBy === null ? {} : { endedBy: scope.endedBy }),
     ...waitsOf(scope, now, duration),
     ...waitingOf(scope, now),
   }
@@ -84,6 +90,11 @@ export function accessRecord(scope: RequestScope, outcome: Outcome, worker: numb
 function grpcOf(scope: RequestScope): Pick<AccessRecord, 'grpcStatus'> {
   const status = scope.connection === null ? grpcStatusOf(scope) : null
   return status === null ? {} : { grpcStatus: status }
+}
+
+function isTruncated({ substituteStatus, response }: RequestScope, outcome: Outcome): boolean {
+  if (substituteStatus === 0 || outcome === 'client-disconnected') return true
+  return (outcome === 'failed' || outcome === 'shutdown') && !response.writableEnded
 }
 
 /** Whether the handler's response has started. */
@@ -169,7 +180,15 @@ function resultOf({ outcome, status: httpStatus, grpcStatus, truncated }: Access
   return status === null ? `${result}without a response ` : `${status} ${result}`
 }
 
-function reasonOf({ outcome, waits = [] }: AccessRecord): string {
+const PROGRESS_REASONS: Readonly<Record<ProgressLimit, string>> = {
+  minRequestRate: 'client sent more slowly than minRequestRate',
+  minResponseRate: 'client received more slowly than minResponseRate',
+  streamIdleTimeout: 'app sent nothing for streamIdleTimeout',
+}
+
+function reasonOf({ outcome, endedBy, error, waits = [] }: AccessRecord): string {
+  if (endedBy !== undefined) return PROGRESS_REASONS[endedBy]
+  if (error !== undefined) return error
   if (outcome === 'shutdown') return 'worker shut down'
   const last = (wanted: string): AccessWait | undefined => waits.findLast((wait) => wait.outcome === wanted)
   if (outcome === 'degraded') {

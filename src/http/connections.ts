@@ -31,6 +31,8 @@ export class Connections implements Iterable<Connection> {
       socket,
       slot,
       protocol,
+      sentBefore: 0,
+      isClosing: false,
       scopes: [],
       lastSeen: now,
       upgradeProtocol: null,

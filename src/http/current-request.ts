@@ -7,7 +7,7 @@ import type { Waits } from '../resilience/waits.ts'
 
 /** What a request is allowed to take. */
 export interface Allowance {
-  /** From its acceptance until it must be answered. */
+  /** From its acceptance until its response must be complete. */
   readonly timeout?: Duration
   /**
    * The most queries it may run, on guarded pools and SQLite databases together. More are logged;
@@ -25,7 +25,10 @@ export interface CurrentRequest {
    * hexadecimal digits.
    */
   readonly id: string
-  /** When it must be answered, in monotonic milliseconds. */
+  /**
+   * When its response must begin, in monotonic milliseconds. Moved while a body arrives, and
+   * infinite once the response has begun.
+   */
   readonly deadline: Deadline
   /** Milliseconds until then, at least 0. */
   readonly remaining: Milliseconds
@@ -40,7 +43,8 @@ export interface CurrentRequest {
   route: string | null
   /**
    * Replaces its deadline, set by `requestTimeout` or by its caller. For routes that take longer
-   * than others, or must not: a stream of events, a large download, a health check.
+   * than others, or must not. Unlike those it also covers the response after its begin, until its
+   * end.
    *
    * @param allowance a duration from its acceptance, e.g. `'10m'` or `'unbounded'`; or `{ timeout:
    * '10m', queries: { max: 5 } }`

@@ -1,16 +1,18 @@
 import type { IncomingMessage } from 'node:http'
-import { afterIo, type Deadline, deadlineAt, NO_DEADLINE } from '../resilience/clock.ts'
+import { afterIo, type Deadline, deadlineAt, monotonicNow, NO_DEADLINE } from '../resilience/clock.ts'
 import { type Milliseconds, UNBOUNDED } from '../resilience/duration.ts'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
 import type { ConnectionTable } from './connection-table.ts'
+import { isGrpc } from './http2-stream.ts'
+import { awaitsBody, ProgressMonitor, type ProgressSettings } from './progress.ts'
 import { TimingHeaders } from './request-headers.ts'
 import type { InFlight, RequestScope } from './scope.ts'
 
 /** Milliseconds by which a healthy event loop may be late. */
 const NORMAL_LAG = 20
 
-export interface DeadlineSettings {
-  /** From its acceptance until a request must be answered. */
+export interface DeadlineSettings extends Partial<ProgressSettings> {
+  /** From its acceptance until the response to a request must begin. */
   readonly requestTimeout: Milliseconds
   /** The longest time in a proxy's queue that is believed. */
   readonly maxProxyQueueTime: Milliseconds
@@ -20,6 +22,9 @@ export interface DeadlineSettings {
  * Enforces the deadlines of requests. The time before a request was read counts: in the queue of
  * its proxy (`X-Request-Start`), and while the event loop was blocked.
  *
+ * The time in which a body arrives does not count, and a response that has begun has no deadline:
+ * both must make progress instead.
+ *
  * One timer serves all requests, set for the earliest deadline. Nearly all have the same timeout,
  * so a new request is hardly ever due before those in flight, and costs one comparison.
  */
@@ -28,6 +33,7 @@ export class Deadlines extends WheelEntry {
   readonly #inFlight: InFlight
   readonly #table: ConnectionTable
   readonly #headers = new TimingHeaders()
+  readonly progress: ProgressMonitor
   #due: number = Number.POSITIVE_INFINITY
   /** When the next turn of the loop is due, unless it is blocked. */
   #expectedBy: number = Number.POSITIVE_INFINITY
@@ -48,10 +54,17 @@ export class Deadlines extends WheelEntry {
     this.#inFlight = inFlight
     this.#table = table
     this.#settings = settings
+    this.progress = new ProgressMonitor(inFlight, settings)
+    this.progress.onTooSlow = (scope, limit) => {
+      scope.endedBy = limit
+      this.onTimeout(scope)
+    }
+    this.progress.onReceiving = (scope) => this.bodyArrives(scope)
   }
 
   /** Called on every turn of a regular timer, before the network is read. */
   loopTurned(lag: number, expectedBy: number): void {
+    this.progress.loopTurned(monotonicNow())
     this.#expectedBy = expectedBy
     if (lag <= NORMAL_LAG) return
     this.#lag = lag
@@ -100,6 +113,27 @@ export class Deadlines extends WheelEntry {
     this.watch(scope)
   }
 
+  /**
+   * The body of a request arrives, has just arrived, or is waited for: its time begins to count
+   * again. A deadline that its caller or the app has chosen stays.
+   */
+  bodyArrives(scope: RequestScope, now: number = monotonicNow()): void {
+    if (scope.begun || scope.deadlineBy !== 'setting') return
+    scope.isReceiving = true
+    scope.deadline = deadlineAt(now + this.#settings.requestTimeout - scope.queuedMs)
+    this.deadlineChanged(scope)
+  }
+
+  /** Its response has begun, and is not complete. A deadline that the app has chosen stays. */
+  responseBegan(scope: RequestScope): void {
+    // The deadline of a gRPC call is one for all of its response.
+    if (scope.deadlineBy === 'app' || (scope.deadlineBy === 'caller' && isGrpc(scope))) return
+    scope.deadline = NO_DEADLINE
+    const { connection } = scope
+    if (connection === null) this.#table.setInterruptAt(scope.streamSlot, NO_DEADLINE)
+    else if (connection.scopes[0] === scope) this.#table.setInterruptAt(connection.slot, NO_DEADLINE)
+  }
+
   #set(due: number): void {
     this.#due = due
     waitWheel.set(this, due, false)
@@ -113,6 +147,7 @@ export class Deadlines extends WheelEntry {
     const due: RequestScope[] = []
     for (const scope of this.#inFlight) {
       if (scope.abandoned) continue
+      if (scope.deadline <= now && awaitsBody(scope)) this.bodyArrives(scope, now)
       if (scope.deadline <= now) due.push(scope)
       else if (scope.deadline < next) next = scope.deadline
     }

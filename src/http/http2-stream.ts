@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { after } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -86,10 +86,14 @@ export function grpcStatusOf(scope: { readonly response: ServerResponse }): numb
   return status === undefined ? null : Number(status)
 }
 
+export function isGrpc({ connection, request }: Pick<RequestScope, 'connection' | 'request'>): boolean {
+  return connection === null && String(request.headers['content-type']).startsWith('application/grpc')
+}
+
 /** How a request over HTTP/2 is answered in place of its handler. */
 export interface StreamAnswer {
   readonly status: number
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: Readonly<OutgoingHttpHeaders>
   readonly body: string
   /** The status and the message for a gRPC call. */
   readonly grpcStatus: number
@@ -106,13 +110,12 @@ export interface StreamAnswer {
  */
 export function answerStream(scope: RequestScope, answer: StreamAnswer, timeout: ReturnType<typeof ms>): number {
   const stream = streamOf(scope) as Stream
-  const isGrpc = String((scope.request as IncomingMessage).headers['content-type']).startsWith('application/grpc')
   const grpc = { 'grpc-status': String(answer.grpcStatus), 'grpc-message': encodeURIComponent(answer.grpcMessage) }
   if (stream.destroyed || stream.closed) return 0
   // Data that arrives still would be counted against the window of the whole session.
   stream.resume()
   if (!stream.headersSent) {
-    if (isGrpc) {
+    if (isGrpc(scope)) {
       const type = scope.request.headers['content-type'] as string
       stream.respond({ ':status': 200, 'content-type': type, ...grpc }, { endStream: true })
     } else {
@@ -120,7 +123,7 @@ export function answerStream(scope: RequestScope, answer: StreamAnswer, timeout:
       // The end of a response to HEAD has been sent.
       if (!stream.writableEnded) stream.end(answer.body)
     }
-  } else if (isGrpc && stream[waitsForTrailers] === true && !stream.writableEnded) {
+  } else if (isGrpc(scope) && stream[waitsForTrailers] === true && !stream.writableEnded) {
     const sendTrailers = stream.sendTrailers.bind(stream)
     stream.removeAllListeners('wantTrailers')
     stream.once('wantTrailers', () => sendTrailers(grpc))

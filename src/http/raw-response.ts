@@ -17,20 +17,26 @@ export interface RawResponse extends StreamAnswer {
   readonly head: Buffer
 }
 
-/** What a gRPC call gets, as problem responses have it for HTTP. */
-export function streamAnswer(code: RequestErrorCode, status: 503 | 504 = 503): StreamAnswer {
+/**
+ * What a gRPC call gets, as problem responses have it for HTTP.
+ *
+ * @param status default: the status of the code
+ */
+export function streamAnswer(code: RequestErrorCode, status?: 503 | 504): StreamAnswer {
+  const isTooLate = code === 'PUNCTUAL_REQUEST_TIMEOUT' || code === 'PUNCTUAL_REQUEST_TOO_SLOW'
   return {
     ...problemAnswer(code, undefined, status),
-    grpcStatus: code === 'PUNCTUAL_REQUEST_TIMEOUT' ? DEADLINE_EXCEEDED : UNAVAILABLE,
+    grpcStatus: isTooLate ? DEADLINE_EXCEEDED : UNAVAILABLE,
     grpcMessage: CODES[code].detail,
   }
 }
 
-/** @param status default: 503 */
-export function rawResponse(code: RequestErrorCode, status: 503 | 504 = 503): RawResponse {
+/** @param status default: the status of the code */
+export function rawResponse(code: RequestErrorCode, status?: 503 | 504): RawResponse {
+  const options = status === undefined ? {} : { status }
   return {
     ...streamAnswer(code, status),
-    whole: Buffer.from(problemResponseText(code, { status })),
-    head: Buffer.from(problemResponseText(code, { status, head: true })),
+    whole: Buffer.from(problemResponseText(code, options)),
+    head: Buffer.from(problemResponseText(code, { ...options, head: true })),
   }
 }

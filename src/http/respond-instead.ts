@@ -1,9 +1,9 @@
-import type { ServerResponse } from 'node:http'
 import { after } from '../resilience/clock.ts'
 import { answerStream, StreamResponse, sealStream, streamOf } from './http2-stream.ts'
 import { openWaits } from './open-waits.ts'
 import { LINGER_TIMEOUT, type RawResponse } from './raw-response.ts'
 import type { RequestScope } from './scope.ts'
+import { keptHeaders, sealResponse, sendSubstitute } from './substitute-response.ts'
 import type { Traffic } from './traffic.ts'
 
 /**
@@ -23,15 +23,17 @@ export function timeOutRequest(traffic: Traffic, scope: RequestScope, response: 
   if (scope.connection === null && streamOf(scope)?.writableFinished === true) return traffic.end(scope)
   scope.waitsAtTimeout ??= openWaits(scope)
   scope.forcedOutcome = 'timed-out'
+  const { begun } = scope
   scope.enter(() => scope.expire())
-  respondInstead(traffic, scope, response)
+  // A listener of its signal may have begun a response in time.
+  if (begun || !scope.begun) respondInstead(traffic, scope, response)
 }
 
 /**
  * Responds to a request in place of its handler, which was interrupted, has timed out or is
- * abandoned. The bytes are written to the socket, because the response object may be in any state
- * (headers set, half written, sealed by a framework). Later calls of the handler on that object do
- * nothing, instead of failing with ERR_HTTP_HEADERS_SENT.
+ * abandoned. Its response object sends the response, so that everyone who observes that sees what
+ * the client gets; and it keeps the headers that middleware has set (CORS, cookies, a request id).
+ * After that it is sealed: for the handler, its client has disconnected.
  */
 export function respondInstead(traffic: Traffic, scope: RequestScope, substitute: RawResponse): ClientOutcome {
   // An abandoned request has got its response; it ends when its client has read it.
@@ -41,22 +43,29 @@ export function respondInstead(traffic: Traffic, scope: RequestScope, substitute
   if (connection === null) return respondOnStream(scope, substitute)
 
   const { socket } = connection
+  connection.isClosing = true
   // Requests pipelined behind it end with the connection; their client has not disconnected.
   for (const behind of connection.scopes) if (behind !== scope) behind.forcedOutcome ??= 'failed'
   if (scope.begun || connection.scopes[0] !== scope || socket.destroyed || !socket.writable) {
-    disable(response)
+    sealResponse(response)
     scope.substituteStatus = 0
     socket.destroy()
     return 'closed'
   }
-  traffic.answering(scope)
-  disable(response)
   scope.substituteStatus = substitute.status
   // If the socket were closed while the client is sending, the kernel would send a reset, which
   // overtakes the response.
   request.resume()
-  socket.end(request.method === 'HEAD' ? substitute.head : substitute.whole, () => traffic.end(scope))
+  socket.destroySoon = () => void socket.end()
   after(LINGER_TIMEOUT, () => socket.destroy(), { keepAlive: false })
+  try {
+    sendSubstitute(response, substitute)
+  } catch {
+    // The interrupted code was at work on it.
+    traffic.answering(scope)
+    socket.end(request.method === 'HEAD' ? substitute.head : substitute.whole, () => traffic.end(scope))
+  }
+  sealResponse(response)
   return '503'
 }
 
@@ -66,29 +75,21 @@ function respondOnStream(scope: RequestScope, substitute: RawResponse): ClientOu
   const stream = streamOf(scope)
   if (stream === undefined) {
     // A response without a connection, which the app has made itself.
-    disable(response)
+    sealResponse(response)
     response.destroy()
     return 'closed'
   }
-  scope.substituteStatus = answerStream(scope, substitute, LINGER_TIMEOUT)
+  const isStandIn = response instanceof StreamResponse
+  const kept = isStandIn ? {} : keptHeaders(response)
+  scope.substituteStatus = answerStream(
+    scope,
+    { ...substitute, headers: { ...kept, ...substitute.headers } },
+    LINGER_TIMEOUT,
+  )
   sealStream(stream)
-  if (!(response instanceof StreamResponse)) disable(response)
+  if (!isStandIn) {
+    if (scope.substituteStatus > 0) response.statusCode = scope.substituteStatus
+    sealResponse(response)
+  }
   return scope.substituteStatus === 0 ? 'closed' : '503'
-}
-
-/** Makes all methods of the response do nothing, and its state say that it was sent. */
-function disable(response: ServerResponse): void {
-  const ignore = (): ServerResponse => response
-  Object.defineProperties(response, {
-    writeHead: { value: ignore },
-    setHeader: { value: ignore },
-    setHeaders: { value: ignore },
-    appendHeader: { value: ignore },
-    removeHeader: { value: () => {} },
-    flushHeaders: { value: () => {} },
-    write: { value: () => true },
-    end: { value: ignore },
-    headersSent: { value: true },
-    writableEnded: { value: true },
-  })
 }

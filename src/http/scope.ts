@@ -13,6 +13,9 @@ import { ALLOWANCE_OPTIONS, type Allowance, isRequest } from './current-request.
 import { requestId } from './request-headers.ts'
 import { type UnnamedWait, UnnamedWaits } from './unnamed/unnamed-waits.ts'
 
+/** A setting that ends requests that make too little progress. */
+export type ProgressLimit = 'minRequestRate' | 'minResponseRate' | 'streamIdleTimeout'
+
 /** Something a request waits for. */
 export interface OpenWait {
   /** The name of a wait, or the description of an unnamed one: `127.0.0.1:5432 (postgresql)`. */
@@ -47,8 +50,12 @@ export class RequestScope extends WaitScope {
   declare substituteStatus: number | null
   /** Whole milliseconds for which it was queued before it could be read, as far as known. */
   declare queuedMs: number
+  /** It is not carried out: its client cannot get the response, and sends the request again. */
+  declare isTooLate: boolean
   /** How it ended, if something other than its handler decided that. */
   declare forcedOutcome: Outcome | null
+  /** The error with which the app has closed its connection; null for none. */
+  declare failure: Error | null
   /** What it waited for when it timed out; null before. */
   declare waitsAtTimeout: readonly OpenWait[] | null
   /** Its unnamed waits; null until there is one. */
@@ -59,6 +66,12 @@ export class RequestScope extends WaitScope {
   declare queries: RequestQueries | null
   /** Overrides the setting of that name; null if it does not. */
   declare maxQueriesPerRequest: number | null
+  /** Who has set its deadline. */
+  declare deadlineBy: 'setting' | 'caller' | 'app'
+  /** Its body took so long to arrive that its deadline was moved. */
+  declare isReceiving: boolean
+  /** The setting that ended it, if it made too little progress. */
+  declare endedBy: ProgressLimit | null
   /** Enforces its deadline. */
   declare watcher: { deadlineChanged(scope: RequestScope): void } | null
   /** Neighbours in the list of requests in flight. */
@@ -110,7 +123,8 @@ export class RequestScope extends WaitScope {
 
   /**
    * Replaces its deadline, set by `requestTimeout` or by its caller. For routes that take longer
-   * than others, or must not: a stream of events, a large download, a health check.
+   * than others, or must not. Unlike those it also covers the response after its begin, until its
+   * end.
    *
    * @param allowance a duration from its acceptance, e.g. `'10m'` or `'unbounded'`; or `{ timeout:
    * '10m', queries: { max: 5 } }`
@@ -126,6 +140,7 @@ export class RequestScope extends WaitScope {
     }
     if (timeout === undefined) return
     this.deadline = deadlineIn(readDuration('currentRequest().allow', 'timeout', timeout), this.startedAt)
+    this.deadlineBy = 'app'
     this.watcher?.deadlineChanged(this)
   }
 
@@ -164,6 +179,11 @@ const UNTOUCHED = {
   cleansUpSince: 0,
   forcedOutcome: null,
   waitsAtTimeout: null,
+  deadlineBy: 'setting',
+  isReceiving: false,
+  endedBy: null,
+  failure: null,
+  isTooLate: false,
   maxQueriesPerRequest: null,
   streamSlot: -1,
 }
@@ -189,6 +209,10 @@ export interface Connection {
   /** Row in the connection table; -1 if the table is full. */
   slot: number
   protocol: ConnectionProtocol
+  /** Bytes sent before the response that is being streamed. */
+  sentBefore: number
+  /** A response has told the client that it is the last one on this connection. */
+  isClosing: boolean
   /** The requests on it that have not ended; more than one only when the client pipelines. */
   readonly scopes: RequestScope[]
   /** Monotonic milliseconds of its acceptance, or of the start of its last request. */

@@ -156,7 +156,9 @@ export class Traffic {
     const slot = table.open(-1, OPAQUE | NESTED, now)
     const interruptAt = deadlines.interruptAt(acceptedAt)
     const sequence = table.begin(slot, request.method as string, request.url as string, acceptedAt, interruptAt)
-    const scope = new RequestScope(request, response, null, acceptedAt, deadlines.deadlineOf(acceptedAt, now), sequence)
+    const deadline = deadlines.deadlineOf(acceptedAt, now)
+    const scope = new RequestScope(request, response, null, acceptedAt, deadline, sequence)
+    if (deadline < interruptAt) scope.deadlineBy = 'caller'
     scope.streamSlot = slot
     if (acceptedAt < now) scope.queuedMs = Math.round(now - acceptedAt)
     this.inFlight.add(scope)
@@ -191,16 +193,18 @@ export class Traffic {
     const sequence = this.table.begin(slot, request.method as string, request.url as string, acceptedAt, interruptAt)
     const deadline = deadlines.deadlineOf(acceptedAt, now)
     const scope = new RequestScope(request, response, connection, acceptedAt, deadline, sequence)
+    if (deadline < interruptAt) scope.deadlineBy = 'caller'
     if (acceptedAt < now) scope.queuedMs = Math.round(now - acceptedAt)
     this.inFlight.add(scope)
     deadlines.watch(scope)
     if (connection !== null) {
       connection.scopes.push(scope)
       connection.lastSeen = now
+      if (this.closing) closeAfter(connection, scope)
+      if (connection.isClosing) this.#comesTooLate(scope)
     } else {
       this.#endWhenClosed(response, scope)
     }
-    if (this.closing && own) response.shouldKeepAlive = false
     return scope
   }
 
@@ -210,6 +214,20 @@ export class Traffic {
       if (!response.writableEnded) this.#clientDisconnected(scope)
       this.end(scope)
     })
+  }
+
+  /** The connection closes after an earlier response: this request is not carried out. */
+  #comesTooLate(scope: RequestScope): void {
+    scope.forcedOutcome = this.closing ? 'shutdown' : 'failed'
+    scope.isTooLate = true
+  }
+
+  /** The first byte of a response is about to be sent that the app sends in several parts. */
+  streaming(scope: RequestScope): void {
+    this.answering(scope)
+    this.deadlines.responseBegan(scope)
+    const { connection } = scope
+    if (connection !== null && connection.scopes[0] === scope) connection.sentBefore = bytesSent(connection.socket)
   }
 
   /** The first byte of the response is about to be sent. */
@@ -248,7 +266,7 @@ export class Traffic {
   #clientDisconnected(scope: RequestScope): void {
     if (scope.ended || scope.abandoned) return
     scope.forcedOutcome ??= 'client-disconnected'
-    if (scope.reason === undefined) scope.enter(() => scope.giveUp(new ClientDisconnectedError()))
+    if (scope.reason === undefined) scope.enter(() => scope.giveUp(scope.failure ?? new ClientDisconnectedError()))
   }
 
   upgraded(request: IncomingMessage, socket: net.Socket): void {
@@ -259,10 +277,21 @@ export class Traffic {
     this.table.makeOpaque(connection.slot)
   }
 
-  /** The socket is about to be destroyed: its requests end. */
-  disconnected(connection: Connection): void {
+  /**
+   * The socket is about to be destroyed: its requests end.
+   *
+   * @param error with which it is destroyed
+   */
+  disconnected(connection: Connection, error: Error | null = null): void {
+    const isByClient = isFromNetwork(connection.socket, error)
     for (let scope = connection.scopes[0]; scope !== undefined; scope = connection.scopes[0]) {
-      if (!scope.response.writableEnded) this.#clientDisconnected(scope)
+      if (!hasLeft(scope)) {
+        if (!isByClient && !scope.abandoned) {
+          scope.forcedOutcome ??= this.closing ? 'shutdown' : 'failed'
+          scope.failure = error
+        }
+        this.#clientDisconnected(scope)
+      }
       this.end(scope)
     }
     this.connections.remove(connection)
@@ -276,7 +305,9 @@ export class Traffic {
   stopAccepting(): void {
     this.closing = true
     for (const scope of this.inFlight) {
-      if (!scope.begun && scope.connection !== null) scope.response.shouldKeepAlive = false
+      const { begun, connection, response } = scope
+      // A response that says so closes the connection before those that are pipelined behind it.
+      if (!begun && connection?.scopes.at(-1) === scope) response.shouldKeepAlive = false
     }
     for (const server of this.servers) {
       // Not `http.Server.prototype.close`: it also closes idle connections at once, on which a
@@ -286,6 +317,57 @@ export class Traffic {
     const waiting = new Set([...this.inFlight].map((scope) => streamOf(scope)?.session))
     for (const session of this.sessions) closeSession(session, waiting.has(session))
   }
+}
+
+/** Codes of errors of connections that need not come from a system call. */
+const FROM_NETWORK = /^(?:ECONN|EPIPE|ETIMEDOUT|HPE_|ERR_HTTP_REQUEST_TIMEOUT|ERR_SSL|ERR_TLS)/
+
+/**
+ * Whether a socket is destroyed because the client has closed or broken the connection, not by the
+ * code of the app (`response.destroy(error)`, a stream that fails in a pipeline).
+ */
+function isFromNetwork(socket: net.Socket, error: Error | null): boolean {
+  if (error === null || error === undefined) return hasReceivedEnd(socket)
+  const { code = '', syscall } = error as NodeJS.ErrnoException
+  return syscall !== undefined || FROM_NETWORK.test(String(code))
+}
+
+function hasReceivedEnd(socket: net.Socket): boolean {
+  const { _readableState: state } = socket as net.Socket & { readonly _readableState?: { readonly ended?: boolean } }
+  return state?.ended === true || socket.readableEnded
+}
+
+/** Whether the whole response was sent, although the app may not have ended it. */
+function hasLeft({ response, begun, connection }: RequestScope): boolean {
+  if (response.writableLength > 0) return false
+  if (response.writableEnded || connection === null || !begun) return response.writableEnded
+  const { _header: head, _hasBody, _contentLength } = response as unknown as ResponseInternals
+  if (typeof head !== 'string' || (_hasBody && typeof _contentLength !== 'number')) return false
+  const sent = bytesSent(connection.socket) - connection.sentBefore
+  return sent >= head.length + (_hasBody ? (_contentLength as number) : 0)
+}
+
+/** The private fields of a response of HTTP/1.1 (Node 22.23, 24.21, 26.10). */
+interface ResponseInternals {
+  readonly _header: string | null
+  readonly _hasBody: boolean
+  /** Of its header `Content-Length`. */
+  readonly _contentLength: number | null
+}
+
+/** Bytes that were passed to libuv. */
+function bytesSent(socket: net.Socket): number {
+  return (socket as net.Socket & { readonly _bytesDispatched?: number })._bytesDispatched ?? 0
+}
+
+/** While draining, the last response of a connection closes it: that of this new request. */
+function closeAfter(connection: Connection, { response }: RequestScope): void {
+  response.shouldKeepAlive = false
+  const before = connection.scopes.at(-2)?.response
+  if (before === undefined) connection.isClosing ||= connection.socket.writableEnded
+  // The one before it was the last until now.
+  else if (!before.headersSent) before.shouldKeepAlive = true
+  else if (!before.shouldKeepAlive) connection.isClosing = true
 }
 
 /** By a method, not by class: loading `node:tls` costs 7 MB, also in apps without encryption. */

@@ -347,7 +347,6 @@ describe('a response in place of the handler', () => {
         const scope = traffic.inFlight.oldest
         assert.ok(scope)
         assert.equal(respondInstead(traffic, scope, stalled), '503')
-        assert.equal(scope.ended, false)
         assert.equal(respondInstead(traffic, scope, rawResponse('PUNCTUAL_SHUTTING_DOWN')), 'none')
         assert.equal(scope.substituteStatus, 503)
       }),

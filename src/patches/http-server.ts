@@ -159,6 +159,7 @@ function patchEmit(holder: object, traffic: Traffic): void {
           }
           const scope = traffic.begin(request, response)
           request[scopeOf] = scope
+          if (scope.isTooLate) return true
           const { loadShedder } = traffic
           if (loadShedder?.needsAdmissionCheck(scope) && isWithheld(loadShedder, scope, this, event)) return true
           // Node's parser emits a request in a callback of its own, and the context entered there
@@ -214,7 +215,7 @@ function patchEmit(holder: object, traffic: Traffic): void {
  * A request gets its own `emit` only when the network causes an event that has a listener. Patching
  * the prototype instead would take a tenth of the time of a small request.
  */
-function patchMessageEvents({ table }: Traffic): void {
+function patchMessageEvents({ table, deadlines }: Traffic): void {
   const emitScoped = (scope: RequestScope, message: Patched, args: Parameters<Emit>): boolean => {
     const outer = table.running
     table.running = scope.sequence
@@ -252,7 +253,11 @@ function patchMessageEvents({ table }: Traffic): void {
     prototype,
     'push',
     function (this: IncomingMessage & Patched, chunk: unknown, encoding?: BufferEncoding): boolean {
-      if (this[scopeOf] !== undefined && (chunk !== null || isRead(this))) listen(this)
+      const scope = this[scopeOf]
+      if (scope !== undefined) {
+        if (chunk !== null || isRead(this)) listen(this)
+        if (chunk === null && scope.isReceiving) deadlines.bodyArrives(scope)
+      }
       return push.call(this, chunk, encoding)
     },
   )
@@ -298,7 +303,7 @@ function patchResponses(traffic: Traffic): void {
     scopeOfResponse(response) ?? traffic.inFlight.findByResponse(response)
   const begin = (response: ServerResponse): void => {
     const scope = find(response)
-    if (scope !== undefined && !scope.begun) traffic.answering(scope)
+    if (scope !== undefined && !scope.begun) traffic.streaming(scope)
   }
 
   // Without rest parameters: allocating an array would take longer than the rest of these
@@ -326,7 +331,10 @@ function patchResponses(traffic: Traffic): void {
         // Nearly always the kernel has accepted the whole response by now. If not, the client is
         // slow.
         if (this.writableEnded && this.writableLength === 0) traffic.end(scope)
-        else endWhenFinished(this, scope)
+        else {
+          traffic.deadlines.responseBegan(scope)
+          endWhenFinished(this, scope)
+        }
       }
       return result
     },
@@ -349,7 +357,7 @@ function patchSockets(traffic: Traffic): void {
     ): void {
       const connection = this[connectionOf]
       if (connection !== undefined) {
-        traffic.disconnected(connection)
+        traffic.disconnected(connection, error)
         endIdleTimer(this)
       }
       base.call(this, error, callback)

@@ -42,7 +42,7 @@ export function patchStreams(stream: ServerHttp2Stream, traffic: Traffic): void 
       if (scope !== undefined && !scope.begun) {
         const options = args[at] as ServerStreamResponseOptions | undefined
         this[waitsForTrailers] = options?.waitForTrailers === true
-        traffic.answering(scope)
+        traffic.streaming(scope)
       }
       return respond.apply(this, args)
     })

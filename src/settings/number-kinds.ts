@@ -34,6 +34,22 @@ export function countKind(options: {
   })
 }
 
+const RATE = 'bytes a second, a whole number from 1, or off'
+
+/** A minimum rate in bytes a second; `off` is 0. */
+export const rateKind: Kind<number> = wordKind({
+  label: 'rate',
+  accepts: RATE,
+  format: (rate) => (rate === 0 ? 'off' : String(rate)),
+  parse(word) {
+    if (word === 'off') return accepted(0)
+    if (word === '0' || word === 'none' || word === 'unbounded') {
+      return refused('invalid', `"${word}" is not a rate`, 'for no minimum use off', { suggestion: 'off' })
+    }
+    return parseWhole(word, 1, 1_000_000_000, RATE)
+  },
+})
+
 /** More than any machine can use, and too few to exhaust it by a typing error. */
 const MAX_WORKERS = 512
 

@@ -1,5 +1,5 @@
 import type { SettingRecord } from './kind.ts'
-import { bytes, countKind, durationKind, portKind, shareKind, sizeKind, workersKind } from './number-kinds.ts'
+import { bytes, countKind, durationKind, portKind, rateKind, shareKind, sizeKind, workersKind } from './number-kinds.ts'
 import type { Settings } from './settings.ts'
 import { choiceKind, hostKind, modulesKind, pathKind, routesKind, versionKind } from './text-kinds.ts'
 
@@ -68,7 +68,31 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     kind: duration,
     default: '30s',
     prose:
-      'Maximum time from accepting a request until it is answered, time in queues included. The client may ask for less.',
+      'Maximum time from accepting a request until its response begins, time in queues included. Time in which its body arrives does not count. The client may ask for less.',
+  },
+  minRequestRate: {
+    group: 'Timeouts',
+    runtime: 'worker',
+    kind: rateKind,
+    default: '240',
+    prose:
+      'Minimum rate, in bytes a second, at which a client must send a body that the app reads, after 5 s of grace. Below it the request is answered 408.',
+  },
+  minResponseRate: {
+    group: 'Timeouts',
+    runtime: 'worker',
+    kind: rateKind,
+    default: '240',
+    prose:
+      'Minimum rate, in bytes a second, at which a client must receive a response that is waiting to be sent, after 5 s of grace. Below it the connection is closed.',
+  },
+  streamIdleTimeout: {
+    group: 'Timeouts',
+    runtime: 'worker',
+    kind: duration,
+    default: 'unbounded',
+    prose:
+      'How long a response that has begun may send nothing because the app writes nothing, such as a stream of events. After that its connection is closed.',
   },
   maxProxyQueueTime: {
     group: 'Timeouts',

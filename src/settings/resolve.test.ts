@@ -179,6 +179,8 @@ describe('resolveSettings', () => {
     ['host', 'a b', { kind: 'invalid' }],
     ['logLevel', 'eror', { kind: 'invalid', suggestion: 'error' }],
     ['recycleJitter', '0.1', { kind: 'no-unit', suggestion: '10%' }],
+    ['minRequestRate', '0', { kind: 'invalid', suggestion: 'off' }],
+    ['minResponseRate', '1.5', { kind: 'invalid' }],
     ['recycleJitter', '60%', { kind: 'too-large', bound: '50%' }],
     ['import', [1], { kind: 'wrong-type' }],
     ['import', ['a', ''], { kind: 'empty' }],
@@ -208,6 +210,8 @@ describe('resolveSettings', () => {
       maxIncidentSize: '64KiB',
       maxRequests: 'unbounded',
       recycleJitter: '12.5%',
+      minRequestRate: 'off',
+      minResponseRate: '1000',
       upgradeGrace: '0s',
       host: '[::1]',
       crashLimit: 3,
@@ -219,6 +223,7 @@ describe('resolveSettings', () => {
     assert.equal(settings.maxIncidentSize, 65_536)
     assert.equal(settings.maxRequests, UNBOUNDED)
     assert.equal(settings.recycleJitter, 0.125)
+    assert.deepEqual([settings.minRequestRate, settings.minResponseRate], [0, 1_000])
     assert.equal(settings.upgradeGrace, 0)
     assert.equal(settings.host, '::1')
     assert.equal(settings.crashLimit, 3)

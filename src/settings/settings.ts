@@ -37,6 +37,11 @@ export interface Settings {
   readonly bootProfile: 'on' | 'off'
   readonly requestTimeout: Milliseconds
   readonly maxProxyQueueTime: Milliseconds
+  /** Bytes a second; 0 is `off`. */
+  readonly minRequestRate: number
+  /** Bytes a second; 0 is `off`. */
+  readonly minResponseRate: number
+  readonly streamIdleTimeout: Milliseconds
   readonly timeoutStatus: '503' | '504'
   readonly propagateDeadline: 'on' | 'off'
   readonly keepAlive: Milliseconds

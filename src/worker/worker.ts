@@ -84,7 +84,10 @@ export class Worker {
     const table = new ConnectionTable()
     this.traffic = new Traffic(table, config.settings)
     const expired = rawResponse('PUNCTUAL_REQUEST_TIMEOUT', config.settings.timeoutStatus === '504' ? 504 : 503)
-    this.traffic.deadlines.onTimeout = (scope) => timeOutRequest(this.traffic, scope, expired)
+    const tooSlow = rawResponse('PUNCTUAL_REQUEST_TOO_SLOW')
+    this.traffic.deadlines.onTimeout = (scope) => {
+      timeOutRequest(this.traffic, scope, scope.endedBy === 'minRequestRate' ? tooSlow : expired)
+    }
     this.#pulse.booting = true
     detectAsyncHooks((by) => this.#pulse.addAsyncHooks(by))
     publishRuntime({ sequenceOf, beginBlocking: (name, timeout) => this.#beginBlocking(name, timeout) })

@@ -19,7 +19,7 @@ http.createServer((request, response) => {
 `,
 }
 
-const settings = { workers: 1, stallAction: 'report', requestTimeout: '300ms' }
+const settings = { workers: 1, stallAction: 'report', requestTimeout: '300ms', streamIdleTimeout: '300ms' }
 
 /** The lines of the access log in the output. */
 function accessLines(lines: readonly LogLine[]): LogLine[] {

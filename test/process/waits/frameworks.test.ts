@@ -179,7 +179,13 @@ export default new Koa()
   },
 ]
 
-const settings = { workers: 1, stallAction: 'report', requestTimeout: '500ms', accessLog: 'all' }
+const settings = {
+  workers: 1,
+  stallAction: 'report',
+  requestTimeout: '500ms',
+  streamIdleTimeout: '500ms',
+  accessLog: 'all',
+}
 
 /** Sends half a body. */
 function halfBody(url: string): Promise<Outcome['status'] | string> {
@@ -224,9 +230,9 @@ describe('an unchanged app', { concurrency: 2 }, () => {
         request(`${server.url}/stream`),
       ])
       for (const outcome of [never, unknown, error]) isExpired(outcome)
-      assert.equal(body, 503)
+      assert.equal(body, 408)
       assert.deepEqual([stream.kind, stream.status, stream.body], ['cut-short', 200, 'first'])
-      await server.log(ended('POST', '/body', { status: 503, outcome: 'timed-out' }))
+      await server.log(ended('POST', '/body', { status: 408, outcome: 'timed-out' }))
       await server.log(ended('GET', '/nowhere', { status: 503, outcome: 'timed-out' }))
       await server.log(ended('GET', '/stream', { status: 200, outcome: 'timed-out', truncated: true }))
       // Only Express leaves the pattern on the request.

@@ -1,0 +1,71 @@
+// Requests and responses that take longer than `requestTimeout`, all at work.
+import http from 'node:http'
+import { currentRequest } from '../../../../src/index.ts'
+
+const pause = (time) => new Promise((resolve) => setTimeout(resolve, time))
+
+/** Writes four times, with so many milliseconds between. */
+async function inParts(response, part, time) {
+  for (let count = 0; count < 4; count++) {
+    response.write(part)
+    await pause(time)
+  }
+  response.end('end')
+}
+
+const routes = {
+  '/events': (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    return inParts(response, 'data: 1\n\n', 1_000)
+  },
+  '/download': (_, response) => inParts(response, Buffer.alloc(10_000, 'x'), 1_000),
+  '/quiet': async (_, response) => {
+    response.flushHeaders()
+    await pause(4_000)
+    response.end('end')
+  },
+  '/large': (_, response) => response.end(Buffer.alloc(60 * 1024 * 1024, 'x')),
+  '/unread-download': (_, response) => response.end(Buffer.alloc(60 * 1024 * 1024, 'x')),
+  '/upload': async (request, response) => {
+    let length = 0
+    for await (const chunk of request) length += chunk.length
+    // More than is left if the time of the upload counts.
+    await pause(1_000)
+    response.end(String(length))
+  },
+  // Does not read all the time.
+  '/slow-reader': async (request, response) => {
+    let length = 0
+    for await (const chunk of request) {
+      length += chunk.length
+      await pause(300)
+    }
+    response.end(String(length))
+  },
+  '/unread': () => {},
+  '/hang': () => {},
+  '/short': async (_, response) => {
+    currentRequest()?.allow('1s')
+    response.write('begun')
+  },
+  '/long': async (_, response) => {
+    currentRequest()?.allow('20s')
+    await pause(3_500)
+    response.end('end')
+  },
+  '/idle': (_, response) => void response.write('begun'),
+  '/idle-allowed': async (_, response) => {
+    currentRequest()?.allow('unbounded')
+    response.write('begun')
+    await pause(4_000)
+    response.end('end')
+  },
+}
+
+http
+  .createServer((request, response) => {
+    const handle = routes[request.url]
+    if (handle === undefined) return response.end('ok')
+    Promise.resolve(handle(request, response)).catch(() => response.destroy())
+  })
+  .listen(process.env.PORT, process.env.HOST)
