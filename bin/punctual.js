@@ -16,11 +16,26 @@ function refusalReason() {
   return undefined
 }
 
+// `node --permission` throws where a file may not be read.
+function exists(url) {
+  try {
+    return fs.existsSync(url)
+  } catch {
+    return false
+  }
+}
+
+function mayNotRead() {
+  const directory = decodeURIComponent(new URL('..', import.meta.url).pathname)
+  if (!process.permission || process.permission.has('fs.read', directory)) return undefined
+  return `under node --permission, add --allow-fs-read=${directory}`
+}
+
 function start() {
   // The repository runs the sources, the package has them compiled.
   const source = new URL('../src/cli/main.ts', import.meta.url)
   const compiled = new URL('../dist/cli/main.js', import.meta.url)
-  import(fs.existsSync(source) ? source.href : compiled.href)
+  import(exists(source) ? source.href : compiled.href)
     .then((cli) => cli.main(process.argv))
     .catch((error) => {
       process.stderr.write(`punctual: ${(error && error.stack) || error}\n`)
@@ -29,7 +44,11 @@ function start() {
 }
 
 const refused = refusalReason()
-if (refused === undefined) start()
+const denied = refused === undefined ? mayNotRead() : undefined
+if (denied !== undefined) {
+  process.stderr.write(`punctual: ${denied} (PUNCTUAL_PERMISSION_MISSING)\n`)
+  process.exitCode = 2
+} else if (refused === undefined) start()
 else {
   process.stderr.write(`punctual: ${refused} (PUNCTUAL_PLATFORM_UNSUPPORTED)\n`)
   process.exitCode = 2

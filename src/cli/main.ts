@@ -85,8 +85,33 @@ function printAnyError(error: unknown, argv: readonly string[]): ExitCode {
     printError(error, wantsJson(argv))
     return error.exitCode
   }
+  const denied = deniedBy(error)
+  if (denied !== null) {
+    printError(denied, wantsJson(argv))
+    return denied.exitCode
+  }
   process.stderr.write(`punctual: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   return EXIT.failed
+}
+
+const FLAGS: Readonly<Record<string, string>> = {
+  FileSystemRead: '--allow-fs-read',
+  FileSystemWrite: '--allow-fs-write',
+  ChildProcess: '--allow-child-process',
+  WorkerThreads: '--allow-worker',
+  Net: '--allow-net',
+}
+
+/** What `node --permission` has denied, as an error of Punctual; null for any other error. */
+function deniedBy(error: unknown): PunctualError | null {
+  const { code, permission, resource } = (error ?? {}) as Readonly<Record<string, unknown>>
+  if (code !== 'ERR_ACCESS_DENIED' || typeof permission !== 'string') return null
+  const flag = FLAGS[permission] ?? permission
+  const missing = typeof resource === 'string' && resource !== '' && flag.includes('fs') ? `${flag}=${resource}` : flag
+  return new PunctualError('PUNCTUAL_PERMISSION_MISSING', `under node --permission, add ${missing}`, {
+    cause: error,
+    details: { missing: [missing] },
+  })
 }
 
 /** Arguments after `--` belong to the app. */

@@ -1,5 +1,6 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { startAdminServer } from '../arbiter/admin-server.ts'
 import { Arbiter, formatEnd } from '../arbiter/arbiter.ts'
@@ -19,6 +20,7 @@ import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
 import { Installation } from '../system/installation.ts'
+import { mayInspect, missingPermissions } from '../system/permissions.ts'
 import { deploymentLink, workingDirectory } from '../system/working-directory.ts'
 import { leaveInitProcess } from './init-process.ts'
 import {
@@ -34,6 +36,8 @@ const CODE_OF_END: Readonly<Partial<Record<ExitCode, ErrorCode>>> = {
   [EXIT.crashLoop]: 'PUNCTUAL_CRASH_LOOP',
   [EXIT.releaseFailed]: 'PUNCTUAL_RELEASE_FAILED',
 }
+/** The directory of this package, which workers load. */
+const PACKAGE = fileURLToPath(new URL('../..', import.meta.url))
 /** Maximum time to write incidents, log and answers when the arbiter exits. */
 const FLUSH_TIMEOUT = ms(1_000)
 
@@ -73,6 +77,7 @@ async function run(
   const { resolved } = restored
   const { settings, origins } = resolved
   const cwd = workingDirectory()
+  requirePermissions(cwd, settings.stateDir, entry)
   const installation = new Installation(cwd)
   const path = entryPath(cwd, entry)
   const name = basename(path)
@@ -131,6 +136,12 @@ async function run(
       { event: 'punctual', version: readVersion(), node: process.versions.node, admin: admin.url },
       `punctual ${readVersion()} (arbiter pid ${process.pid}, Node ${process.versions.node}), admin on ${admin.url}`,
     )
+    if (!mayInspect()) {
+      log.info(
+        { event: 'no-inspector' },
+        'node --permission denies the inspector: stalls are reported without a stack, and end with the kill of the worker (see --allow-inspector)',
+      )
+    }
     const link = deploymentLink(cwd)
     if (link !== null) {
       log.info(
@@ -178,6 +189,15 @@ async function run(
   }
   // A timer of a library must not keep the process alive.
   process.exit(EXIT.stopped)
+}
+
+/** Refuses the start if `node --permission` denies what every start needs. */
+function requirePermissions(cwd: string, stateDir: string, entry: string): void {
+  const missing = missingPermissions({ read: [PACKAGE, resolve(cwd, entry), stateDir], write: [stateDir] })
+  if (missing.length === 0) return
+  throw new PunctualError('PUNCTUAL_PERMISSION_MISSING', `under node --permission, add ${missing.join(' ')}`, {
+    details: { missing },
+  })
 }
 
 /** The absolute path of the entry. Checked before any worker starts. */

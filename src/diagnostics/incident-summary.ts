@@ -28,6 +28,7 @@ const NOT_INTERRUPTED: Readonly<Record<NotInterruptedReason, string>> = {
   'async-hooks': 'an async_hooks hook is enabled, under which an interruption may abort the process',
   'interrupted-before': 'it was interrupted before',
   'blocked-in-system-call': 'it is blocked in a system call',
+  'no-permission': 'node --permission denies the inspector',
   'native-code': 'it runs native code',
   'loop-did-not-turn': 'its event loop did not continue after an interruption',
   'requests-one-after-another': 'one request after another blocks it',

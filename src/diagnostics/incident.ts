@@ -87,6 +87,8 @@ export type NotInterruptedReason =
   /** The worker was interrupted before and is being replaced. */
   | 'interrupted-before'
   | 'blocked-in-system-call'
+  /** `node --permission` without the inspector. */
+  | 'no-permission'
   /** Native code is running that cannot be interrupted. */
   | 'native-code'
   /** It was interrupted, but its event loop did not continue. */

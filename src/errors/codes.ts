@@ -29,6 +29,7 @@ export type CommandErrorCode =
   | 'PUNCTUAL_SETTINGS_INVALID'
   | 'PUNCTUAL_USAGE'
   | 'PUNCTUAL_PLATFORM_UNSUPPORTED'
+  | 'PUNCTUAL_PERMISSION_MISSING'
   | 'PUNCTUAL_ENTRY_MISSING'
   | 'PUNCTUAL_STATE_DIR_LOCKED'
   | 'PUNCTUAL_STATE_DIR_UNWRITABLE'
@@ -95,6 +96,13 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: EXIT.usage,
     meaning: 'Node.js is older than 22.19, or the operating system is Windows.',
     remedy: 'Use Node.js 22.19 or newer on Linux or macOS; on Windows use WSL or a container.',
+  },
+  PUNCTUAL_PERMISSION_MISSING: {
+    title: 'Permission of Node.js missing',
+    httpStatus: null,
+    exitCode: EXIT.usage,
+    meaning: '`node --permission` denies something that Punctual needs; the message names the flags.',
+    remedy: 'Add the flags, or start without `--permission`.',
   },
   PUNCTUAL_ENTRY_MISSING: {
     title: 'Entry not found',

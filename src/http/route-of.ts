@@ -4,6 +4,9 @@ import type { RequestScope } from './scope.ts'
 /** Longer routes and paths, which come from clients, are truncated. */
 const MAX_LENGTH = 200
 
+/** Scheme and host of a whole URL. */
+const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/[^/]*/i
+
 /** Properties that Express sets on the request. */
 interface ExpressRequest extends IncomingMessage {
   readonly originalUrl?: unknown
@@ -29,7 +32,8 @@ export function expressPattern(route: unknown, baseUrl: unknown): string | null 
   if (typeof route !== 'object' || route === null || !('path' in route)) return null
   const { path } = route
   const own = Array.isArray(path) ? path.map(String).join('|') : String(path)
-  const base = typeof baseUrl === 'string' ? baseUrl : ''
+  // Sails sets a whole URL, with the host that the client sent.
+  const base = typeof baseUrl === 'string' ? baseUrl.replace(ORIGIN, '') : ''
   return base !== '' && own === '/' ? base : base + own
 }
 
@@ -42,7 +46,7 @@ export function pathOf(scope: RequestScope): string {
   // Frameworks remove the prefix from `url` while a mounted router handles the request.
   const target = typeof request.originalUrl === 'string' ? request.originalUrl : (request.url ?? '')
   const path = target.replace(/[?#].*$/s, '')
-  return truncate(path.startsWith('/') ? path : path.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/')
+  return truncate(path.startsWith('/') ? path : path.replace(ORIGIN, '') || '/')
 }
 
 function truncate(text: string): string {

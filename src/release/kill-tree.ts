@@ -41,7 +41,16 @@ export async function killTree(child: ChildProcess, mark: string, gracefully: bo
   }
 }
 
-const HAS_PROC = existsSync('/proc/self/environ')
+/** `node --permission` throws instead of returning false. */
+function hasProc(): boolean {
+  try {
+    return existsSync('/proc/self/environ')
+  } catch {
+    return false
+  }
+}
+
+const HAS_PROC = hasProc()
 
 /** Returns whether the pid still belongs to the child. */
 function isOurs({ pid, exitCode, signalCode }: ChildProcess): boolean {

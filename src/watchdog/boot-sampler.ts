@@ -36,7 +36,7 @@ export class BootSampler {
     this.#pulse = pulse
     this.#threshold = threshold
     this.#onSlow = onSlow
-    this.#over = threshold === Number.POSITIVE_INFINITY
+    this.#over = threshold === Number.POSITIVE_INFINITY || pulse.inspectorDenied
   }
 
   look(): void {

@@ -60,6 +60,8 @@ const REQUEST_EXPRESSION = `((r) => r === undefined ? 0 : r.sequenceOf(this))(${
  */
 export class MainThread {
   readonly #onSessions: (by: 1 | -1) => void
+  /** False where connecting would abort the process (`node --permission`). */
+  readonly mayInspect: boolean
   #session: Session | null = null
   /** A pause is requested and has not taken effect. */
   #pending = false
@@ -81,8 +83,9 @@ export class MainThread {
   readonly #scripts = new Map<string, string>()
 
   /** @param onSessions called when a session was connected (1), or disconnected (-1) */
-  constructor(onSessions: (by: 1 | -1) => void = () => {}) {
+  constructor(onSessions: (by: 1 | -1) => void = () => {}, mayInspect = true) {
     this.#onSessions = onSessions
+    this.mayInspect = mayInspect
   }
 
   /** The newest capture of this stall, even if it came long after it was requested. */
@@ -99,6 +102,7 @@ export class MainThread {
    * within `timeout` milliseconds; it stays pending.
    */
   look(timeout: number): Promise<Capture | null> {
+    if (!this.mayInspect) return Promise.resolve(null)
     const landed = this.#landing(timeout)
     this.#pause()
     return landed
@@ -111,6 +115,7 @@ export class MainThread {
    * executed than at the previous look, and when only Node's own code is on the stack.
    */
   interrupt(request: InterruptRequest): void {
+    if (!this.mayInspect) return
     this.#mode = 'interrupt'
     this.#request = request
     this.#pause()

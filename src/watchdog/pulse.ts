@@ -22,7 +22,8 @@ const CLEANUP_SEQUENCE = 4
 const NAME_LENGTH = 5
 const SESSIONS = 6
 const EXITING = 7
-const INTEGERS = 8
+const INSPECTOR_DENIED = 8
+const INTEGERS = 10
 
 /** Bytes for the name of a blocking job. */
 const NAME_BYTES = 128
@@ -125,6 +126,18 @@ export class Pulse {
   /** Taken by the main thread on its next turn; 0 when nothing was interrupted. */
   takeCleanup(): number {
     return Atomics.exchange(this.#integers, CLEANUP_SEQUENCE, 0)
+  }
+
+  /**
+   * Whether the watchdog may not connect to the main thread, under `node --permission`: Node would
+   * abort the process. Set by the main thread, because a thread does not know.
+   */
+  get inspectorDenied(): boolean {
+    return this.#integers[INSPECTOR_DENIED] === 1
+  }
+
+  set inspectorDenied(denied: boolean) {
+    this.#integers[INSPECTOR_DENIED] = denied ? 1 : 0
   }
 
   /** Inspector sessions of the watchdog that are connected to the main thread. */

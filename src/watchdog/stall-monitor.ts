@@ -60,7 +60,7 @@ export class StallMonitor {
   constructor(pulse: Pulse, table: ConnectionTable, settings: Settings, send: (message: FromWatchdog) => void) {
     this.#pulse = pulse
     this.#table = table
-    this.#main = new MainThread((by) => pulse.addSessions(by))
+    this.#main = new MainThread((by) => pulse.addSessions(by), !pulse.inspectorDenied)
     this.#send = send
     this.#detector = new StallDetector(thresholdsOf(settings), ms(LOOK_INTERVAL))
   }
@@ -132,6 +132,7 @@ export class StallMonitor {
 
   async #interrupt(): Promise<void> {
     const { asyncHooks: hooks, tainted, lastBeat } = this.#pulse
+    if (!this.#main.mayInspect) return this.#sendImpossible('no-permission')
     if (hooks > 0) return this.#sendImpossible('async-hooks')
     if (tainted) return this.#sendImpossible('interrupted-before')
 

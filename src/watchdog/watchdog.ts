@@ -6,6 +6,7 @@ import type { ToWorker } from '../ipc/messages.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
+import { mayInspect } from '../system/permissions.ts'
 import { heapLimit } from './heap-estimate.ts'
 import { BEAT_INTERVAL, type Pulse } from './pulse.ts'
 
@@ -44,6 +45,7 @@ export interface WatchdogOptions {
 
 /** Starts the watchdog thread, and the heartbeat of the main thread that it watches. */
 export function startWatchdog(options: WatchdogOptions): void {
+  options.pulse.inspectorDenied = !mayInspect()
   startThread(options)
   const { pulse, table } = options
   const limit = heapLimit([process.env.NODE_OPTIONS ?? '', ...process.execArgv])
