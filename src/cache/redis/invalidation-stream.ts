@@ -9,6 +9,8 @@ const CHECK_INTERVAL = ms(100)
 /** Without a heartbeat for so long, the subscription counts as lost. */
 const HEARTBEAT_TIMEOUT = 3_000
 const RESUBSCRIBE_INTERVAL = 1_000
+/** Without a heartbeat for so long, the connection is opened again. */
+const SILENCE_TIMEOUT = 2_000
 
 export interface StreamOptions {
   readonly client: RedisClient
@@ -17,6 +19,8 @@ export interface StreamOptions {
   /** Of this process. */
   readonly id: string
   readonly publish: (channel: string, message: string) => Promise<unknown>
+  /** False while connections to Redis are refused, which the client itself handles. */
+  readonly isReachable: () => boolean
   readonly onLost: () => void
 }
 
@@ -95,6 +99,12 @@ export class InvalidationStream {
   #check(): void {
     const now = monotonicNow()
     if (this.#isReceiving && now - this.#heartbeatReceivedAt > HEARTBEAT_TIMEOUT) this.#onLost()
+    // Before the first heartbeat it is not known whether this process may publish at all.
+    const isSilent = this.#heartbeatReceivedAt > 0 && now - this.#heartbeatReceivedAt > SILENCE_TIMEOUT
+    if (isSilent && this.#options.isReachable() && this.#subscriber?.reopen() === true) {
+      this.#hasSubscribed = false
+      this.#triedAt = Number.NEGATIVE_INFINITY
+    }
     if (!this.#hasSubscribed && !this.#isSubscribing && now - this.#triedAt > RESUBSCRIBE_INTERVAL) {
       this.#triedAt = now
       void this.#subscribe()

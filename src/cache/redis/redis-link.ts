@@ -14,8 +14,18 @@ import type { RedisScript } from './scripts.ts'
 /** Milliseconds. */
 const CHECK_INTERVAL = ms(100)
 const PROBE_TIMEOUT = ms(1_000)
+/** Milliseconds without a reply, although one is due, after which a connection is opened again. */
+const SILENCE_TIMEOUT = 2_000
 /** Errors that a healthy server replies with. */
 const HEALTHY_ERRORS = /^(OOM|NOSCRIPT|WRONGTYPE|BUSYKEY)\b/
+/**
+ * Replies of a server that does not accept writes, or not these: a replica, too few replicas, a
+ * disk that is full, missing permissions. Inside a script some versions put them into a sentence.
+ */
+const REFUSALS = /\b(READONLY|NOREPLICAS|MISCONF|NOPERM|NOAUTH|MASTERDOWN)\b|can't run this command/
+/** Milliseconds until the next attempt to write after a refusal; doubled each time. */
+const FIRST_RETRY = 1_000
+const MAX_RETRY = 30_000
 
 const SHARED = 'as for the other caches of this client, or give this cache a client of its own'
 
@@ -24,9 +34,21 @@ class RedisDownError extends Error {}
 
 const links = new WeakMap<RedisClient, RedisLink>()
 
+/** Redis refuses writes. */
+interface Refusal {
+  /** The command that was refused; the refusal is over when one of this name has succeeded. */
+  readonly name: string
+  readonly reason: string
+  readonly delay: number
+  /** Until then nothing is sent, in monotonic milliseconds. */
+  readonly until: number
+}
+
 /** What a cache has kept until Redis can be used again. */
 export interface Backlog {
   readonly flushInvalidations: () => Promise<void>
+  /** Writes something without effect. */
+  readonly probeWrites: () => Promise<void>
   /** Called when all caches have flushed their invalidations. */
   readonly releaseLeases: () => Promise<void>
 }
@@ -58,6 +80,12 @@ export class RedisLink {
   #runId: string | null = null
   #identifying: Promise<void> | null = null
   #wasUp = true
+  #refusal: Refusal | null = null
+  /**
+   * When the connection was found to be silent, in monotonic milliseconds: it is opened again until
+   * it replies. Null if it is not silent.
+   */
+  #silentAt: number | null = null
   commands = 0
   /** Milliseconds of all commands together. */
   commandTime = 0
@@ -71,7 +99,7 @@ export class RedisLink {
       openFor: '1s',
       maxOpenFor: '5s',
       probeTimeout: PROBE_TIMEOUT,
-      counts: (error) => isFailureOfWork(error) && !(error instanceof Error && HEALTHY_ERRORS.test(error.message)),
+      counts: (error) => isFailureOfWork(error) && !isReply(error),
     })
   }
 
@@ -118,6 +146,7 @@ export class RedisLink {
       channel,
       id: this.id,
       publish: (to, message) => this.#publish(to, message),
+      isReachable: () => this.#silentAt !== null || !this.#connection.isLost,
       onLost: () => this.#emit('unsubscribed', 'warn', lost),
     })
     this.stream.open()
@@ -135,6 +164,15 @@ export class RedisLink {
   }
 
   get isUp(): boolean {
+    return this.#replies && this.#refusal === null
+  }
+
+  /** Whether commands are sent: it is up, or it is time to try whether it accepts writes again. */
+  get isUsable(): boolean {
+    return this.#replies && (this.#refusal === null || monotonicNow() >= this.#refusal.until)
+  }
+
+  get #replies(): boolean {
     return !this.#connection.isLost && this.#breaker.state === 'closed'
   }
 
@@ -169,7 +207,7 @@ export class RedisLink {
     keys: readonly string[],
     args: (epochPrefix: string) => readonly string[],
   ): Promise<unknown> {
-    if (!this.isUp) throw new RedisDownError('Redis is down')
+    if (!this.isUsable) throw new RedisDownError('Redis is down')
     const startedAt = monotonicNow()
     const work = async (): Promise<unknown> => {
       await this.#identified()
@@ -181,13 +219,25 @@ export class RedisLink {
       return reply
     }
     try {
-      return await this.#breaker.run((call) => withTimeout(name, timeout, work, { parent: call }), { parent })
+      const reply = await this.#breaker.run((call) => withTimeout(name, timeout, work, { parent: call }), { parent })
+      if (this.#refusal?.name === name) this.#refusal = null
+      return reply
     } catch (error) {
       this.failures++
+      if (error instanceof Error && REFUSALS.test(error.message)) this.#onRefused(name, error.message)
       throw error
     } finally {
       this.#emitState()
     }
+  }
+
+  #onRefused(name: string, message: string): void {
+    const before = this.#refusal
+    const now = monotonicNow()
+    // Commands that were sent before the first refusal.
+    if (before !== null && now < before.until) return
+    const delay = before === null ? FIRST_RETRY : Math.min(MAX_RETRY, before.delay * 2)
+    this.#refusal = { name, reason: message.slice(0, 80), delay, until: now + delay }
   }
 
   async #evaluate(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
@@ -207,6 +257,8 @@ export class RedisLink {
 
   #onConnectionChange(): void {
     this.#connectionNumber++
+    // It may be another server.
+    this.#refusal = null
     this.#runId = null
     this.#identifying = null
     this.#emitState()
@@ -243,14 +295,24 @@ export class RedisLink {
     }
   }
 
+  #reopenIfSilent(): void {
+    const { silentSince, repliedAt, isLost } = this.#connection
+    const now = monotonicNow()
+    if (this.#silentAt !== null && repliedAt > this.#silentAt) this.#silentAt = null
+    else if (silentSince !== null && !isLost && now - silentSince > SILENCE_TIMEOUT) this.#silentAt ??= now
+    if (this.#silentAt !== null) this.#connection.reopen()
+  }
+
   async #check(): Promise<void> {
+    this.#reopenIfSilent()
     if (this.#isChecking || this.#connection.isLost) return
     this.#isChecking = true
     try {
       if (this.#breaker.state !== 'closed') await this.#probe()
       const backlogs = [...this.#backlogs]
-      for (const { flushInvalidations } of backlogs) if (this.isUp) await flushInvalidations()
-      for (const { releaseLeases } of backlogs) if (this.isUp) await releaseLeases()
+      if (this.#refusal !== null && this.isUsable) await backlogs[0]?.probeWrites()
+      for (const { flushInvalidations } of backlogs) if (this.isUsable) await flushInvalidations()
+      for (const { releaseLeases } of backlogs) if (this.isUsable) await releaseLeases()
     } catch {
       // The next check tries again.
     } finally {
@@ -271,7 +333,8 @@ export class RedisLink {
     this.#wasUp = this.isUp
     if (this.#wasUp) this.#emit('redis-up', 'info', 'Redis replies again; the cache uses it')
     else {
-      const why = this.#connection.isLost ? 'the connection is lost' : 'it does not reply'
+      const refusal = this.#refusal === null ? 'it does not reply' : `it refuses commands: ${this.#refusal.reason}`
+      const why = this.#connection.isLost ? 'the connection is lost' : refusal
       this.#emit('redis-down', 'warn', `Redis is unavailable (${why}); serving from memory and the source`)
     }
   }
@@ -279,4 +342,9 @@ export class RedisLink {
   #emit(type: CacheEvent['type'], severity: CacheEvent['severity'], message: string): void {
     for (const listener of this.#listeners.keys()) listener({ type, severity, message })
   }
+}
+
+/** Whether an error is the reply of a server that is reachable. */
+function isReply(error: unknown): boolean {
+  return error instanceof Error && (HEALTHY_ERRORS.test(error.message) || REFUSALS.test(error.message))
 }

@@ -84,6 +84,7 @@ export class RedisTier {
     this.#pending = new PendingInvalidations(options.queueSize)
     this.#removeBacklog = this.#link.addBacklog({
       flushInvalidations: () => this.#flushInvalidations(),
+      probeWrites: () => this.#probeWrites(),
       releaseLeases: () => this.#releaseLostLeases(),
     })
   }
@@ -92,7 +93,7 @@ export class RedisTier {
    * Whether Redis may be read for this key: it is up, and its value is not about to be invalidated.
    */
   isUsable(key: string): boolean {
-    return this.#link.isUp && !this.#pending.covers(key)
+    return this.#link.isUsable && !this.#pending.covers(key)
   }
 
   /**
@@ -188,7 +189,7 @@ export class RedisTier {
   async take(key: string, leaseTime: number): Promise<{ readonly reached: boolean; readonly lease: Lease | null }> {
     const invalidation = invalidationOfKey(key)
     const pending = this.#add(invalidation)
-    if (!this.#link.isUp) return { reached: false, lease: null }
+    if (!this.#link.isUsable) return { reached: false, lease: null }
     const token = newToken()
     const { prefix, hasTags } = this.#options
     const { stream } = this.#link
@@ -216,7 +217,7 @@ export class RedisTier {
   /** Invalidates for all machines. False: Redis has not replied, and it is queued. */
   async invalidate(invalidation: Invalidation): Promise<boolean> {
     const pending = this.#add(invalidation)
-    if (!this.#link.isUp) return false
+    if (!this.#link.isUsable) return false
     return this.#send(pending, this.#options.timeout())
   }
 
@@ -262,6 +263,12 @@ export class RedisTier {
     for (let next = this.#pending.next(BATCH_SIZE); next !== null; next = this.#pending.next(BATCH_SIZE)) {
       if (!(await this.#send(next, FLUSH_TIMEOUT))) return
     }
+  }
+
+  async #probeWrites(): Promise<void> {
+    const { stream } = this.#link
+    const nothing = stream.message(this.#options.prefix, { keys: [], tags: [], all: false })
+    await this.#run('invalidate', null, INVALIDATE, [this.#keys.probe], () => [stream.channel, nothing], FLUSH_TIMEOUT)
   }
 
   async #releaseLostLeases(): Promise<void> {

@@ -12,7 +12,8 @@ function script(text: string): RedisScript {
 }
 
 /**
- * The keys of one cache, all in one slot of a cluster if its prefix has a hash tag.
+ * The keys of one cache, `punctual:<prefix>:…`, which no key of the app is likely to begin with. They
+ * are all in one slot of a cluster if the prefix has a hash tag.
  *
  * Everything is invalidated by `DEL`, which Redis accepts even when it is out of memory. A key that
  * was evicted or flushed is a miss.
@@ -21,7 +22,7 @@ export class RedisKeys {
   readonly #prefix: string
 
   constructor(prefix: string) {
-    this.#prefix = prefix
+    this.#prefix = `punctual:${prefix}:`
   }
 
   /**
@@ -29,12 +30,12 @@ export class RedisKeys {
    * the source has no value, `d` the duration of its load in ms, `t` its tags with their marks.
    */
   value(key: string): string {
-    return `${this.#prefix}:${key}`
+    return `${this.#prefix}value:${key}`
   }
 
   /** The token of the process that loads the key. */
   lease(key: string): string {
-    return `punctual:lease:${this.#prefix}:${key}`
+    return `${this.#prefix}lease:${key}`
   }
 
   /**
@@ -42,17 +43,22 @@ export class RedisKeys {
    * deleting it invalidates everything.
    */
   get #epoch(): string {
-    return `punctual:epoch:${this.#prefix}`
+    return `${this.#prefix}epoch`
   }
 
   /** A random word, deleted with every tag, so that loads that began before cannot be stored. */
   get #anyTag(): string {
-    return `punctual:tags:${this.#prefix}`
+    return `${this.#prefix}tags`
   }
 
   /** A random word. Deleting it invalidates the values that were stored with it. */
   #tag(tag: string): string {
-    return `punctual:tag:${this.#prefix}:${tag}`
+    return `${this.#prefix}tag:${tag}`
+  }
+
+  /** Never exists. Deleting it shows whether Redis accepts writes. */
+  get probe(): string {
+    return `${this.#prefix}probe`
   }
 
   /** KEYS of the scripts for one key: value, lease, epoch, any tag, and the prefix of tags. */

@@ -57,12 +57,12 @@ describe('what was invalidated while Redis was unreachable', { skip: missing ?? 
     const cache = await cacheOver(proxy.url, 'late', run, '50ms')
     source.set('k', 1)
     await (await cacheOver(redis.url, 'late', onOwnMachine)).get('k')
-    await until('the value to be stored', async () => (await redis.command('EXISTS', 'late:k')) === 1)
+    await until('the value to be stored', async () => (await redis.command('EXISTS', 'punctual:late:value:k')) === 1)
     proxy.delay = NEVER
     source.set('k', 2)
     await cache.invalidate('k')
     assert.equal(cache.report().redis?.queued, 1)
-    assert.equal(await redis.command('EXISTS', 'late:k'), 1)
+    assert.equal(await redis.command('EXISTS', 'punctual:late:value:k'), 1)
   }
 
   async function assertInvalidated(cache: ReadThrough<string, number>): Promise<void> {

@@ -121,7 +121,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       await until('a value to be stored', async () => {
         const key = `stored ${++used}`
         await cache.get(key)
-        return (await redis.command('EXISTS', `faults:${key}`)) === 1
+        return (await redis.command('EXISTS', `punctual:faults:value:${key}`)) === 1
       })
     }
 
@@ -151,7 +151,10 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const redis = await server()
       const [one, other] = await twoMachines(redis.url, PATIENT)
       await Promise.all([one.cache.get('k'), other.cache.get('k'), other.cache.get('j')])
-      await until('both values to be stored', async () => (await redis.command('EXISTS', 'faults:k', 'faults:j')) === 2)
+      await until(
+        'both values to be stored',
+        async () => (await redis.command('EXISTS', 'punctual:faults:value:k', 'punctual:faults:value:j')) === 2,
+      )
       await redis.command('SAVE')
       source.set('j', 2)
       await one.cache.invalidate('j')
@@ -162,7 +165,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       await one.cache.invalidate('k')
       assert.equal(await one.cache.get('k'), 2)
       await redis.start()
-      assert.equal(await redis.command('EXISTS', 'faults:j'), 1, 'the snapshot has it')
+      assert.equal(await redis.command('EXISTS', 'punctual:faults:value:j'), 1, 'the snapshot has it')
       await until('both to recover', () =>
         [one, other].every(({ cache }) => cache.report().redis?.subscribed && cache.report().redis?.state === 'up'),
       )
@@ -188,14 +191,17 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const redis = await server()
       const [one, other] = await twoMachines(redis.url, PATIENT)
       await one.cache.get('k')
-      await until('the value to be stored', async () => (await redis.command('EXISTS', 'faults:k')) === 1)
+      await until(
+        'the value to be stored',
+        async () => (await redis.command('EXISTS', 'punctual:faults:value:k')) === 1,
+      )
       assert.equal(await other.cache.get('k'), 1)
       await redis.command('CONFIG', 'SET', 'maxmemory', '1')
       await assertUnaffected(one)
       source.set('k', 2)
       await one.cache.invalidate('k')
       assert.equal(one.cache.report().redis?.queued, 0, 'Redis has the invalidation')
-      assert.equal(await redis.command('EXISTS', 'faults:k'), 0)
+      assert.equal(await redis.command('EXISTS', 'punctual:faults:value:k'), 0)
       await seesEverywhere('k', 2, [one, other])
       assert.equal(one.cache.report().redis?.state, 'up')
       await redis.command('CONFIG', 'SET', 'maxmemory', '0')
@@ -245,7 +251,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const one = await machine(proxy.url, { timeout: '60s' })
       await until('Redis to be used', () => one.cache.report().redis?.subscribed)
       await storesAgain(one, redis)
-      const lease = 'punctual:lease:faults:k'
+      const lease = 'punctual:faults:lease:k'
       const commands: string[] = []
       t.after(await monitorRedis(redis.port, (command) => commands.push(command.join(' '))))
       proxy.delay = 3 * REDIS_TIMEOUT
@@ -254,7 +260,7 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       proxy.delay = 0
       await until('the lease to be released', async () => (await redis.command('EXISTS', lease)) === 0)
       assert.equal(
-        await redis.command('EXISTS', 'faults:k'),
+        await redis.command('EXISTS', 'punctual:faults:value:k'),
         0,
         'a value that was loaded without the lease is not stored',
       )

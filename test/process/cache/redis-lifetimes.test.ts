@@ -44,7 +44,7 @@ describe('a value in Redis that is past its ttl is reloaded', { skip: missing ??
 
   async function store(cache: ReadThrough<string, number>): Promise<void> {
     assert.equal(await cache.get('k'), 1)
-    await until('the value to be stored', async () => (await redis.command('EXISTS', 'past:k')) === 1)
+    await until('the value to be stored', async () => (await redis.command('EXISTS', 'punctual:past:value:k')) === 1)
   }
 
   function newest(cache: ReadThrough<string, number>): Promise<unknown> {
@@ -58,7 +58,7 @@ describe('a value in Redis that is past its ttl is reloaded', { skip: missing ??
       await redis.command('CONFIG', 'SET', 'maxmemory', '1')
       version = 2
       await newest(cache)
-      assert.equal(await redis.command('HGET', 'past:k', 'v'), '1', 'Redis still has the old one')
+      assert.equal(await redis.command('HGET', 'punctual:past:value:k', 'v'), '1', 'Redis still has the old one')
     })
   }
 
@@ -67,7 +67,10 @@ describe('a value in Redis that is past its ttl is reloaded', { skip: missing ??
     await store(cache)
     version = 2
     await newest(cache)
-    await until('the value to be stored', async () => (await redis.command('HGET', 'past:k', 'v')) === '2')
+    await until(
+      'the value to be stored',
+      async () => (await redis.command('HGET', 'punctual:past:value:k', 'v')) === '2',
+    )
     await cache.invalidate({ tag: 'all' })
     version = 3
     assert.equal(await cache.get('k'), 3)

@@ -198,12 +198,18 @@ test('users are in Redis under the keys of the incident for ttl and grace; a Red
   // A longer redisTimeout, because a busy machine may not store within the default.
   await command('set', 'cache.auth:privy_id.redisTimeout', '5s', 'cache.auth:username.redisTimeout', '5s')
   await signIn(seeded(5))
-  await until('the user to be stored', async () => (await redis?.command('EXISTS', `auth:privy_id:${privyId}`)) === 1)
-  const left = Number(await redis?.command('PTTL', `auth:privy_id:${privyId}`))
+  await until(
+    'the user to be stored',
+    async () => (await redis?.command('EXISTS', `punctual:auth:privy_id:value:${privyId}`)) === 1,
+  )
+  const left = Number(await redis?.command('PTTL', `punctual:auth:privy_id:value:${privyId}`))
   assert.ok(left > 3_800_000 && left <= 3_900_000, String(left))
   const other = { ...seeded(5), privyId: 'did:privy:another' }
   assert.equal((await ask(other)).status, 409)
-  await until('the name to be stored', async () => (await redis?.command('EXISTS', `auth:username:${username}`)) === 1)
+  await until(
+    'the name to be stored',
+    async () => (await redis?.command('EXISTS', `punctual:auth:username:value:${username}`)) === 1,
+  )
   await remembered(seeded(5))
   await command('unset', '--all')
   redis?.freeze()

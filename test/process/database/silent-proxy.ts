@@ -6,6 +6,8 @@ export interface SilentProxy {
   /** Stops forwarding in both directions, until `speak`. */
   silence(): void
   speak(): void
+  /** Forwards for new connections; what those of the silence have sent is lost. */
+  speakToNew(): void
   /** Closes new connections at once; open ones continue. */
   refuse(): void
   close(): Promise<void>
@@ -44,6 +46,9 @@ export async function startSilentProxy(target: number): Promise<SilentProxy> {
     speak: () => {
       silent = false
       for (const socket of sockets) socket.resume()
+    },
+    speakToNew: () => {
+      silent = false
     },
     refuse: () => {
       refusing = true
