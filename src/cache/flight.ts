@@ -4,6 +4,7 @@ import type { Milliseconds } from '../resilience/duration.ts'
 import type { TimerWheel } from '../resilience/timer-wheel.ts'
 import type { WaitContext } from '../resilience/wait-node.ts'
 import type { WaitScope } from '../resilience/wait-scope.ts'
+import type { WaitRecord } from '../resilience/waits.ts'
 import { withDeadline } from '../resilience/with-deadline.ts'
 import type { CacheEntry } from './memory-tier.ts'
 
@@ -58,6 +59,8 @@ export class Flight {
   readonly #controller = new AbortController()
   #background: boolean
   #result: Promise<CacheEntry> | null = null
+  /** The scope of the load; null before it starts. */
+  #scope: WaitScope | null = null
   /** It was invalidated: only the callers it has get the result, which is not kept. */
   isDetached = false
 
@@ -75,10 +78,19 @@ export class Flight {
     runLoad(
       this.#options,
       this.#controller.signal,
-      work,
+      (scope) => {
+        this.#scope = scope
+        return work(scope)
+      },
       (entry) => this.#end(Promise.resolve(entry), undefined),
       (error) => this.#end(Promise.reject(error), error ?? new Error('rejected without an error')),
     )
+  }
+
+  /** The waits of its load that were pending when it timed out. */
+  get unfinishedWaits(): readonly WaitRecord[] {
+    const recorded = this.#scope?.waits.recorded ?? []
+    return recorded.filter(({ outcome }) => outcome !== 'ok' && outcome !== 'failed')
   }
 
   /** Resolves for the callers it has, and continues to load for later ones. */

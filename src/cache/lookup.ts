@@ -134,6 +134,7 @@ export class Lookup<Key extends CacheKey, Value> {
             } catch (error) {
               // The timeout of the caller itself is handled by its fallback.
               if (wait.signal.aborted) throw error
+              if (isTimeout(error)) recordTimeout(parent, flight, waitName)
               rescue(id, error)
             }
           }),
@@ -206,4 +207,20 @@ function recordDegraded(parent: WaitNode, name: string): void {
   const record = { name, startedAt: now, timeout: ms(0), outcome: 'degraded', endedAt: now } as const
   parent.home.waits.begin(record)
   parent.home.waits.end(record)
+}
+
+/**
+ * Records in the waits of a request that a load has timed out which ran outside of it, with what it
+ * was waiting for: otherwise the request would have failed without a timeout.
+ */
+function recordTimeout(parent: WaitNode, flight: Flight, waitName: string): void {
+  if (parent.home === null) return
+  const now = parent.wheel.now()
+  const unfinished = flight.unfinishedWaits
+  const unnamed = { name: `${waitName}: load`, startedAt: now, timeout: ms(0), endedAt: now }
+  for (const { name, startedAt, timeout, endedAt } of unfinished.length > 0 ? unfinished : [unnamed]) {
+    const record = { name, startedAt, timeout, outcome: 'timed-out', endedAt: endedAt ?? now } as const
+    parent.home.waits.begin(record)
+    parent.home.waits.end(record)
+  }
 }

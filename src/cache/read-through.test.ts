@@ -530,3 +530,16 @@ describe('bounds and options', () => {
     assert.throws(() => readThrough('a', { load, redis }), invalidOption('redis', redis))
   })
 })
+
+test('a load that times out is recorded as a timeout of its caller, with the wait it was in', async () => {
+  const cache = readThrough<string, User>('slow', {
+    load: () => withTimeout('query users', '10s', () => new Promise<User>(() => {})),
+    timeout: '20ms',
+  })
+  opened.push(cache as ReadThrough<string, unknown>)
+  await withDeadline('request', '1m', async ({ waits }) => {
+    await assert.rejects(cache.get('7'), WaitTimeoutError)
+    const timedOut = waits.recorded.filter(({ outcome }) => outcome === 'timed-out').map(({ name }) => name)
+    assert.deepEqual(timedOut, ['query users'])
+  })
+})
