@@ -83,7 +83,9 @@ interface CommonOptions<Key, Value> {
   readonly memory?: { readonly items?: number; readonly bytes?: number }
   /** The second tier. Default: none. */
   readonly redis?: RedisClient | CacheRedisOptions
-  /** Keys in Redis begin with `punctual:<prefix>:`. Default: the name. On a cluster: `{auth}:user`. */
+  /**
+   * Keys in Redis begin with `punctual:<prefix>:`. Default: the name. On a cluster: `{auth}:user`.
+   */
   readonly prefix?: string
   /** Encoding of values in Redis. Default: JSON that keeps dates, bigints, maps, sets and bytes. */
   readonly codec?: CacheCodec

@@ -12,8 +12,8 @@ function script(text: string): RedisScript {
 }
 
 /**
- * The keys of one cache, `punctual:<prefix>:…`, which no key of the app is likely to begin with. They
- * are all in one slot of a cluster if the prefix has a hash tag.
+ * The keys of one cache, `punctual:<prefix>:…`, which no key of the app is likely to begin with.
+ * They are all in one slot of a cluster if the prefix has a hash tag.
  *
  * Everything is invalidated by `DEL`, which Redis accepts even when it is out of memory. A key that
  * was evicted or flushed is a miss.
