@@ -24,6 +24,7 @@ export function aWorker(given: Partial<WorkerStatus> = {}): WorkerStatus {
     rssBytes: 70 * 2 ** 20,
     heapUsedBytes: 20 * 2 ** 20,
     debugged: false,
+    waitingFor: [],
     modules: {},
     ...given,
   }

@@ -126,8 +126,10 @@ export function announce(what: Announcement, state: State, { log, serviceManager
     }
     case 'stopping':
       log.info(
-        { event: 'stopping', now: what.now, reason: what.why },
-        what.now ? `stopping immediately: ${what.why}` : `stopping: ${what.why}`,
+        { event: 'stopping', now: what.now, reason: what.why, delayMs: what.delayMs },
+        what.now
+          ? `stopping immediately: ${what.why}`
+          : `stopping${what.delayMs === 0 ? '' : ` in ${formatElapsed(what.delayMs)}`}: ${what.why}`,
       )
       serviceManager.stopping()
       return

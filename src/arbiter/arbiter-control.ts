@@ -13,7 +13,7 @@ export interface ArbiterControl {
   reload(): Promise<CommandOutcome>
   /** Resolves when the change has started. */
   scale(change: ScaleChange): Promise<CommandOutcome>
-  /** Resolves when the stop has started; the socket closes when it is complete. */
+  /** Resolves when all workers have exited; fails if the shutdown of one did. */
   stop(): Promise<CommandOutcome>
   incidents(): Promise<readonly IncidentSummary[]>
   incident(id: string): Promise<Incident | undefined>

@@ -7,7 +7,7 @@ import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import type { FromMain, FromWatchdog, KillReason } from '../ipc/messages.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { type KeptHandles, keepListeningHandles } from '../patches/listening-handles.ts'
-import { after, type Cancel, every, monotonicNow, wallClock } from '../resilience/clock.ts'
+import { after, afterIo, type Cancel, every, monotonicNow, wallClock } from '../resilience/clock.ts'
 import { formatDuration, type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
 import type { Installation } from '../system/installation.ts'
@@ -18,6 +18,7 @@ import { EventQueue } from './event-queue.ts'
 import type { Action, Command, Event, Timer } from './events.ts'
 import { IncidentTracker } from './incident-tracker.ts'
 import { MessageRelay, reassignOrphans } from './message-relay.ts'
+import { formatStopFailures } from './reconcile.ts'
 import { ReleaseRunner } from './release-runner.ts'
 import { RuntimeSettings, type RuntimeSettingsOptions } from './runtime-settings.ts'
 import type { ServiceManager } from './service-manager.ts'
@@ -53,6 +54,8 @@ export interface ArbiterEnd {
   readonly error: ReportedError | null
   /** The failures within the crash window, counted by reason. */
   readonly failures: Readonly<Record<string, number>>
+  /** The workers whose shutdown failed: `worker 2 (pid 71): exit code 1`. */
+  readonly stopFailures: readonly string[]
 }
 
 const TICK_INTERVAL = ms(500)
@@ -174,7 +177,7 @@ export class Arbiter implements ArbiterControl {
   }
 
   stop(): Promise<CommandOutcome> {
-    return this.#command({ name: 'stop' }, 'PUNCTUAL_COMMAND_REFUSED')
+    return this.#command({ name: 'stop' }, 'PUNCTUAL_STOP_FAILED')
   }
 
   incidents(): Promise<readonly IncidentSummary[]> {
@@ -233,7 +236,7 @@ export class Arbiter implements ArbiterControl {
     for (const { resolve } of this.#commands.values()) resolve(FAILED)
     const end = (): void => {
       cancel()
-      this.#ended.resolve({ code: EXIT.failed, why: type, error: reported, failures: {} })
+      this.#ended.resolve({ code: EXIT.failed, why: type, error: reported, failures: {}, stopFailures: [] })
     }
     const cancel = after(FAILURE_TIMEOUT, end)
     this.#onLastExit = end
@@ -250,6 +253,8 @@ export class Arbiter implements ArbiterControl {
         return this.#attempt('drain', () => {
           this.#workers.get(action.worker)?.send({ type: 'drain', keepIdle: this.#state.phase !== 'stopping' })
         })
+      case 'stop-listening':
+        return this.#attempt('stop listening', () => this.#sockets.closeAll())
       case 'kill':
         return this.#kill(action.worker, action.why, action.gently, at)
       case 'release':
@@ -274,8 +279,12 @@ export class Arbiter implements ArbiterControl {
         command?.resolve(ok ? { ok, message } : { ok, code: command.code, message, ...(details && { details }) })
         return
       }
-      case 'exit':
-        return this.#ended.resolve({ code: action.code, why: action.why, error: null, failures: {} })
+      case 'exit': {
+        const { code, why, failures: stopFailures = [] } = action
+        // In a later turn, so that commands which wait for the stop are answered.
+        afterIo(() => this.#ended.resolve({ code, why, error: null, failures: {}, stopFailures }))
+        return
+      }
     }
   }
 
@@ -305,6 +314,7 @@ export class Arbiter implements ArbiterControl {
       this.#post({ type: 'exited', worker: id, code, signal, at: monotonicNow() })
       if (this.#workers.size === 0) this.#onLastExit()
     }
+    const onDisconnected = (): void => this.#post({ type: 'disconnected', worker: id, at: monotonicNow() })
     const onMessage = (message: FromMain | FromWatchdog): void => {
       if (message.type === 'socket-released') return this.#sockets.release(message.address, message.port)
       if (this.#relay.handle(id, message) || this.settings.handle(id, message)) return
@@ -314,7 +324,16 @@ export class Arbiter implements ArbiterControl {
       const config = { ...this.#options.workerConfig, ...this.settings.forWorker(), id, generation }
       const { cwd, installation } = this.#options
       this.#attempt('enter the working directory', () => process.chdir(cwd))
-      const worker = new WorkerProcess(config, { cwd, installation }, { onMessage, onExit, onSpawnFailed })
+      const worker = new WorkerProcess(
+        config,
+        { cwd, installation },
+        {
+          onMessage,
+          onDisconnected,
+          onExit,
+          onSpawnFailed,
+        },
+      )
       this.#workers.set(id, worker)
       this.#relay.addWorker(id, (message) => worker.send(message))
       if (worker.pid !== null) this.#post({ type: 'spawned', worker: id, pid: worker.pid, at: monotonicNow() })
@@ -383,7 +402,7 @@ export class Arbiter implements ArbiterControl {
 }
 
 function keyOf(timer: Timer): string {
-  return timer.of === 'spawn' ? 'spawn' : `${timer.of}:${timer.worker}`
+  return 'worker' in timer ? `${timer.of}:${timer.worker}` : timer.of
 }
 
 function reportError(error: unknown): ReportedError {
@@ -399,6 +418,7 @@ export function formatEnd(end: ArbiterEnd, name: string, settings: Settings): st
     case EXIT.stopped:
       return null
     case EXIT.failed:
+      if (end.stopFailures.length > 0) return formatStopFailures(end.stopFailures)
       return `${error?.stack ?? ''}\nthe arbiter failed on the event "${why}" and stopped its workers; this is a bug in Punctual, please report it`
     case EXIT.releaseFailed:
       return `the release failed and no worker was started: ${why}`

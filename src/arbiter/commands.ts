@@ -1,4 +1,5 @@
 import { EXIT } from '../errors/exit-codes.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
 import type { Action, Command, Event } from './events.ts'
 import { drain } from './reconcile.ts'
 import { NO_MEMORY_BACK_OFF, type RestartReason, type State } from './state.ts'
@@ -29,8 +30,9 @@ export function handleSignal(state: State, signal: Signal, at: number): Action[]
 
 export function handleCommand(state: State, command: Command, id: number, at: number): Action[] {
   if (command.name === 'stop') {
-    if (state.phase === 'stopping') return reply(id, true, 'already stopping')
-    return [...stop(state, 'punctual stop'), ...reply(id, true, `stopping ${state.workers.length} workers`)]
+    // Answered when all workers have exited.
+    state.stopCommands.push(id)
+    return state.phase === 'stopping' ? [] : stop(state, 'punctual stop')
   }
   if (state.phase === 'stopping') return reply(id, false, 'the arbiter is stopping')
   if (command.name === 'reload') return reload(state, id, at)
@@ -51,14 +53,22 @@ function scale(state: State, to: number): Action[] {
   return [{ type: 'announce', what: { of: 'scaled', from, to } }]
 }
 
-/** Drains every worker. */
+/** Drains every worker, after `stopDelay` if one serves. */
 function stop(state: State, why: string): Action[] {
-  const actions = beginStop(state, why, false)
+  const { stopDelay } = state.settings
+  const isServing = state.workers.some(({ life }) => life === 'ready' || life === 'stalled')
+  const delay = isServing ? stopDelay : ms(0)
+  const actions = beginStop(state, why, false, delay)
+  if (delay === 0) return [...actions, ...drainAll(state, why)]
+  return [...actions, { type: 'set-timer', timer: { of: 'stop-delay' }, after: delay }]
+}
+
+/** Refuses new clients, and drains every worker. */
+export function drainAll(state: State, why: string): Action[] {
+  const actions: Action[] = [{ type: 'stop-listening' }]
   for (const worker of state.workers) {
-    // A worker that is not ready has no requests to finish.
-    if (worker.life === 'spawned' || worker.life === 'booting') actions.push(...kill(state, worker.id))
     // It drains already, but at the pace of a reload.
-    else if (worker.life === 'draining') actions.push({ type: 'drain', worker: worker.id, why })
+    if (worker.life === 'draining') actions.push({ type: 'drain', worker: worker.id, why })
     else actions.push(...drain(state, worker, why))
   }
   return actions
@@ -66,21 +76,22 @@ function stop(state: State, why: string): Action[] {
 
 /** Kills every worker at once, with emergency responses. */
 export function stopNow(state: State, why: string): Action[] {
-  const actions = beginStop(state, why, true)
+  const actions = [...beginStop(state, why, true, ms(0)), { type: 'stop-listening' } as const]
   for (const { id } of state.workers) actions.push(...kill(state, id))
   return actions
 }
 
-function beginStop(state: State, why: string, now: boolean): Action[] {
+function beginStop(state: State, why: string, now: boolean, delayMs: Milliseconds): Action[] {
   const waiting = [...(state.reload === null ? [] : [state.reload.command]), ...state.reloadQueue]
   state.phase = 'stopping'
   state.reload = null
   state.reloadQueue = []
   state.exit ??= { code: EXIT.stopped, why }
   return [
-    { type: 'announce', what: { of: 'stopping', why, now } },
+    { type: 'announce', what: { of: 'stopping', why, now, delayMs } },
     ...(state.releasing === null ? [] : ([{ type: 'abort-release', why }] satisfies Action[])),
     { type: 'clear-timer', timer: { of: 'spawn' } },
+    { type: 'clear-timer', timer: { of: 'stop-delay' } },
     ...waiting.flatMap((command) => reply(command, false, `the arbiter is stopping (${why})`)),
   ]
 }
@@ -88,7 +99,7 @@ function beginStop(state: State, why: string, now: boolean): Action[] {
 function kill(state: State, id: number): Action[] {
   const worker = state.workers.find((one) => one.id === id)
   if (worker === undefined || worker.endReason !== null) return []
-  worker.endReason = 'stop-timeout'
+  worker.endReason = 'stop'
   return [{ type: 'kill', worker: id, why: 'stop', gently: true }]
 }
 

@@ -114,7 +114,7 @@ export function formatProgress(status: Status): string {
     const inFlight = running.reduce((sum, worker) => sum + worker.inFlight, 0)
     return running.length === 0
       ? 'all workers have exited'
-      : `${running.length} ${running.length === 1 ? 'worker' : 'workers'} draining, ${inFlight} ${inFlight === 1 ? 'request' : 'requests'} in flight`
+      : `${running.length} ${running.length === 1 ? 'worker' : 'workers'} draining, ${inFlight} ${inFlight === 1 ? 'request' : 'requests'} in flight${lingering(running)}`
   }
   if (status.release?.state === 'running') return status.release.message
   const newest = Math.max(generation, ...workers.map((worker) => worker.generation))
@@ -128,6 +128,14 @@ export function formatProgress(status: Status): string {
   ]
     .filter((part) => part !== '')
     .join('; ')
+}
+
+/** The workers that have drained, and do not exit. */
+function lingering(workers: readonly WorkerStatus[]): string {
+  return workers
+    .filter(({ waitingFor }) => waitingFor.length > 0)
+    .map(({ id, waitingFor }) => `; worker ${id} waits for ${waitingFor.join(', ')}`)
+    .join('')
 }
 
 function count(workers: readonly WorkerStatus[], state: WorkerStatus['state']): number {

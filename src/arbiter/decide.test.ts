@@ -676,22 +676,82 @@ describe('stop', () => {
     assert.deepEqual(of(bench.exits(2, null, 'SIGKILL'), 'exit'), [{ type: 'exit', code: 0, why: 'SIGQUIT' }])
   })
 
-  test('a stop ends a reload in progress, and its command is answered', () => {
+  test('a stop ends a reload in progress, and its command is answered when all workers have exited', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     const stopped = bench.does({ type: 'command', id: 2, command: { name: 'stop' } })
+    const replies = (): unknown => of(bench.actions, 'reply').map(({ command, ok }) => [command, ok])
+    assert.deepEqual(replies(), [[1, false]])
     assert.deepEqual(
-      of(stopped, 'reply').map(({ command, ok }) => [command, ok]),
-      [
-        [1, false],
-        [2, true],
-      ],
+      of(stopped, 'drain').map(({ worker }) => worker),
+      [1, 2, 3, 4],
     )
+    for (const worker of [1, 2, 3, 4]) bench.exits(worker, 0)
+    assert.deepEqual(replies(), [
+      [1, false],
+      [2, true],
+    ])
+  })
+
+  test('clients are refused before the first worker drains', () => {
+    const stopped = Bench.running().does({ type: 'signal', signal: 'SIGTERM' })
+    const order = stopped.filter(({ type }) => type === 'stop-listening' || type === 'drain').map(({ type }) => type)
+    assert.deepEqual(order, ['stop-listening', 'drain', 'drain'])
+  })
+
+  test('with a stop delay the workers serve on, are not ready, and drain at its end', () => {
+    const bench = Bench.running({ stopDelay: '3s' })
+    const stopped = bench.does({ type: 'signal', signal: 'SIGTERM' })
+    assert.equal(isReady(bench.state), false)
+    assert.deepEqual(of(stopped, 'drain'), [])
+    assert.deepEqual(of(stopped, 'stop-listening'), [])
+    assert.deepEqual(of(stopped, 'set-timer'), [{ type: 'set-timer', timer: { of: 'stop-delay' }, after: 3_000 }])
+    const over = bench.does({ type: 'timer', timer: { of: 'stop-delay' } })
     assert.deepEqual(
-      of(stopped, 'kill').map(({ worker }) => worker),
-      [3, 4],
+      of(over, 'drain').map(({ worker }) => worker),
+      [1, 2],
     )
   })
+
+  test('a second signal ends the stop delay', () => {
+    const bench = Bench.running({ stopDelay: '3s' })
+    bench.does({ type: 'signal', signal: 'SIGTERM' })
+    assert.equal(of(bench.does({ type: 'signal', signal: 'SIGTERM' }), 'kill').length, 2)
+  })
+
+  for (const { how, code, signal, reason } of [
+    { how: 'exit code 1', code: 1, signal: null, reason: 'crash' },
+    { how: 'SIGKILL from outside', code: null, signal: 'SIGKILL', reason: 'killed-externally' },
+  ] as const) {
+    test(`a worker that ends its shutdown with ${how} is counted, and the stop fails`, () => {
+      const bench = Bench.running()
+      bench.does({ type: 'command', id: 7, command: { name: 'stop' } })
+      bench.does({ type: 'exited', worker: 1, code, signal })
+      const ended = bench.exits(2, 0)
+      assert.deepEqual(bench.state.restarts, { [reason]: 1 })
+      assert.deepEqual(
+        of(ended, 'reply').map(({ command, ok }) => [command, ok]),
+        [[7, false]],
+      )
+      assert.partialDeepStrictEqual(of(ended, 'exit')[0], { code: 1 })
+    })
+  }
+
+  for (const [code, signal] of [
+    [0, null],
+    [143, null],
+    [130, null],
+    [null, 'SIGTERM'],
+    [null, 'SIGINT'],
+  ] as const) {
+    test(`a worker that ends its shutdown with ${signal ?? `exit code ${code}`} has stopped as asked`, () => {
+      const bench = Bench.running()
+      bench.does({ type: 'signal', signal: 'SIGTERM' })
+      bench.does({ type: 'exited', worker: 1, code, signal })
+      assert.partialDeepStrictEqual(of(bench.exits(2, 0), 'exit')[0], { code: 0 })
+      assert.deepEqual(bench.state.restarts, {})
+    })
+  }
 
   test('nothing is started while stopping', () => {
     const bench = Bench.running()
@@ -701,7 +761,43 @@ describe('stop', () => {
     bench.does({ type: 'signal', signal: 'SIGHUP' })
     bench.does({ type: 'signal', signal: 'SIGTTIN' })
     assert.deepEqual(of(bench.actions, 'spawn'), [])
-    assert.deepEqual(bench.state.restarts, {})
+  })
+})
+
+describe('a worker whose app has closed its servers', () => {
+  const closed = (bench: Bench, served: number): readonly Action[] =>
+    bench.does({ type: 'message', worker: 1, message: { type: 'not-listening', served } })
+
+  test('is not ready, and is replaced and drained if it does not listen again', () => {
+    const bench = Bench.running({ workers: '1' })
+    closed(bench, 5)
+    assert.equal(isReady(bench.state), false)
+    bench.now += 2_000
+    const actions = bench.does({ type: 'timer', timer: { of: 'listen', worker: 1 } })
+    assert.equal(of(actions, 'drain').length, 1)
+    assert.deepEqual(bench.state.restarts, { 'not-listening': 1 })
+    bench.now = bench.state.nextSpawnAt
+    assert.equal(of(bench.does({ type: 'timer', timer: { of: 'spawn' } }), 'spawn').length, 1)
+  })
+
+  test('is ready again as soon as it listens', () => {
+    const bench = Bench.running({ workers: '1' })
+    closed(bench, 5)
+    bench.ready(1)
+    assert.equal(isReady(bench.state), true)
+    assert.deepEqual(bench.does({ type: 'timer', timer: { of: 'listen', worker: 1 } }), [])
+  })
+
+  test('has the rest of its boot timeout if it has served no request', () => {
+    const bench = Bench.running({ workers: '1', bootTimeout: '60s' })
+    const [timer] = of(closed(bench, 0), 'set-timer')
+    assert.ok((timer?.after ?? 0) > 50_000, String(timer?.after))
+  })
+
+  test('is replaced if its channel is closed', () => {
+    const bench = Bench.running({ workers: '1' })
+    assert.equal(of(bench.does({ type: 'disconnected', worker: 1 }), 'set-timer').length, 1)
+    assert.equal(isReady(bench.state), false)
   })
 })
 

@@ -3,6 +3,7 @@ import type { Settings } from '../settings/settings.ts'
 import {
   completeReload,
   completeStart,
+  drainAll,
   handleCommand,
   handleReleaseEnd,
   handleSignal,
@@ -11,7 +12,14 @@ import {
 import type { Action, Event, Timer } from './events.ts'
 import { reconcile, withJitter } from './reconcile.ts'
 import { NO_MEMORY_BACK_OFF, type State, type WorkerState } from './state.ts'
-import { handleExit, handleFailure, handleMessage, handleTick } from './worker-events.ts'
+import {
+  handleExit,
+  handleFailure,
+  handleListenTimeout,
+  handleMessage,
+  handleNotListening,
+  handleTick,
+} from './worker-events.ts'
 
 export interface Decision {
   readonly state: State
@@ -52,7 +60,7 @@ function react(state: State, event: Event): Action[] {
     case 'settings':
       return changeSettings(state, event.settings, event.at)
     case 'timer':
-      return handleTimer(state, event.timer)
+      return handleTimer(state, event.timer, event.at)
   }
   const worker = state.workers.find(({ id }) => id === event.worker)
   // It has exited; what it sent before arrives later.
@@ -65,6 +73,8 @@ function react(state: State, event: Event): Action[] {
     case 'spawn-failed':
       worker.failure = event.why
       return handleFailure(state, worker, 'spawn', event.at)
+    case 'disconnected':
+      return handleNotListening(worker, 0)
     case 'exited':
       return handleExit(state, worker, { code: event.code, signal: event.signal }, event.at)
     case 'message':
@@ -72,11 +82,13 @@ function react(state: State, event: Event): Action[] {
   }
 }
 
-function handleTimer(state: State, timer: Timer): Action[] {
+function handleTimer(state: State, timer: Timer, at: number): Action[] {
   if (timer.of === 'spawn') return []
+  if (timer.of === 'stop-delay') return state.phase === 'stopping' ? drainAll(state, 'stop') : []
   const worker = state.workers.find(({ id }) => id === timer.worker)
   if (worker === undefined || worker.endReason !== null) return []
   if (timer.of === 'boot') return handleBootTimeout(state, worker)
+  if (timer.of === 'listen') return handleListenTimeout(state, worker, at)
   worker.endReason = 'stop-timeout'
   return [{ type: 'kill', worker: worker.id, why: 'stop-timeout', gently: true }]
 }

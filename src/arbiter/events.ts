@@ -16,6 +16,8 @@ export type Event = { readonly at: number } & (
   | { readonly type: 'settings'; readonly settings: Settings }
   | { readonly type: 'spawned'; readonly worker: number; readonly pid: number }
   | { readonly type: 'spawn-failed'; readonly worker: number; readonly why: string }
+  /** Its IPC channel has closed, and with it the sockets that it shares. */
+  | { readonly type: 'disconnected'; readonly worker: number }
   | { readonly type: 'exited'; readonly worker: number; readonly code: number | null; readonly signal: string | null }
   /** The release steps of a generation have finished. `why`: their outcome, or why they failed. */
   | { readonly type: 'released'; readonly generation: number; readonly ok: boolean; readonly why: string }
@@ -29,12 +31,20 @@ export type Command =
   | { readonly name: 'scale'; readonly change: { readonly to: number } | { readonly by: number } }
   | { readonly name: 'stop' }
 
-/** `boot` and `stop` are timeouts of a worker; `spawn` ends the delay before the next restart. */
-export type Timer = { readonly of: 'boot' | 'stop'; readonly worker: number } | { readonly of: 'spawn' }
+/**
+ * `boot` and `stop` are timeouts of a worker, `listen` limits how long it may be without a server;
+ * `spawn` ends the delay before the next restart, `stop-delay` that before the workers drain.
+ */
+export type Timer =
+  | { readonly of: 'boot' | 'stop' | 'listen'; readonly worker: number }
+  | { readonly of: 'spawn' }
+  | { readonly of: 'stop-delay' }
 
 /** What the arbiter must do: the output of `decide`. No action waits for a worker. */
 export type Action =
   | { readonly type: 'spawn'; readonly worker: number; readonly generation: number; readonly replaces: number | null }
+  /** Closes the listening sockets of the arbiter, so that clients are refused. */
+  | { readonly type: 'stop-listening' }
   | { readonly type: 'drain'; readonly worker: number; readonly why: string }
   /** `gently`: the watchdog sends emergency responses first, with SIGKILL as a fallback. */
   | { readonly type: 'kill'; readonly worker: number; readonly why: KillReason; readonly gently: boolean }
@@ -54,7 +64,8 @@ export type Action =
     }
   /** Something for the log, the service manager and the incidents. */
   | { readonly type: 'announce'; readonly what: Announcement }
-  | { readonly type: 'exit'; readonly code: ExitCode; readonly why: string }
+  /** `failures`: the workers whose shutdown failed; absent if none did. */
+  | { readonly type: 'exit'; readonly code: ExitCode; readonly why: string; readonly failures?: readonly string[] }
 
 export type Announcement =
   | { readonly of: 'starting'; readonly workers: number }
@@ -104,5 +115,6 @@ export type Announcement =
       readonly reason: RestartReason
       readonly why: string
     }
-  | { readonly of: 'stopping'; readonly why: string; readonly now: boolean }
+  /** `delayMs`: how long the workers serve before they drain. */
+  | { readonly of: 'stopping'; readonly why: string; readonly now: boolean; readonly delayMs: number }
   | { readonly of: 'crash-loop'; readonly reasons: Readonly<Record<string, number>> }

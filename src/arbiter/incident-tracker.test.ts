@@ -183,12 +183,20 @@ test('a worker of a generation that was dropped is not replaced by one of the se
   })
 })
 
-test('a worker killed at its stop timeout is logged and is not an incident', async () => {
+test('a worker killed at its stop timeout is an incident with what it waited for', async () => {
   await withBench(async (tracker) => {
     tracker.happens({ type: 'signal', signal: 'SIGTERM' })
     const emergencyResponses = { inFlight: 1, unread: 0, closed: 0, tookMs: 3 }
+    const waitingFor = ['1 timer']
+    tracker.sends(1, { type: 'lingering', notice: 'SIGTERM', waitingFor })
+    tracker.happens({ type: 'timer', timer: { of: 'stop', worker: 1 } })
     tracker.sends(1, { type: 'killing', why: 'stop-timeout', evidence: null, emergencyResponses })
-    assert.deepEqual(await tracker.incidents(), [])
+    const [incident] = await tracker.incidents()
+    assert.partialDeepStrictEqual(incident, { kind: 'stop-timeout', outcome: 'killed', waitingFor })
+    assert.partialDeepStrictEqual(
+      tracker.lines.find(({ event }) => event === 'worker-lingering'),
+      { level: 'warn', worker: 1, waitingFor },
+    )
     assert.partialDeepStrictEqual(tracker.lines.at(-1), {
       level: 'warn',
       event: 'worker-killed',

@@ -10,7 +10,7 @@ import type { Settings } from '../settings/settings.ts'
 import type { Announcement, Event } from './events.ts'
 import { IncidentRegistry, type OpenIncident } from './incident-registry.ts'
 import type { RecycleReason, State, WorkerState } from './state.ts'
-import { fullHeap } from './worker-events.ts'
+import { fullHeap, shutdownFailure } from './worker-events.ts'
 
 /**
  * Turns events into incidents: opens one when a worker stalls, freezes, crashes or cannot boot,
@@ -120,6 +120,8 @@ export class IncidentTracker {
       }
       case 'killing':
         return this.#recordKill(worker, message, at, settings)
+      case 'lingering':
+        return this.#logLingering(worker, message, settings)
       case 'leak':
         return registry.recordForWorker('leak', worker, { leak: message.leak }, 'error')
       case 'boot-failed':
@@ -127,6 +129,18 @@ export class IncidentTracker {
         this.#errors.set(worker.id, message.error)
         return
     }
+  }
+
+  #logLingering(
+    { id, pid }: WorkerState,
+    { notice, waitingFor }: Extract<FromMain, { type: 'lingering' }>,
+    { stopTimeout }: Settings,
+  ): void {
+    if (waitingFor.length === 0) return
+    this.#log.warn(
+      { event: 'worker-lingering', worker: id, workerPid: pid, notice, waitingFor },
+      `worker ${id} (pid ${pid}) has drained, but does not exit: waiting for ${waitingFor.join(', ')}; it is killed at stopTimeout (${formatDuration(stopTimeout)})`,
+    )
   }
 
   /** Logs each note once, and one profile a generation: its workers load the same modules. */
@@ -170,13 +184,19 @@ export class IncidentTracker {
     const { why, evidence, emergencyResponses } = message
     const stall = this.#registry.find(worker.id, 'stall')
     if (stall === undefined && why !== 'stall' && why !== 'boot') {
-      // It did not exit when asked to: not an incident, but logged with the reason.
-      const { id, pid } = worker
+      // It did not exit when asked to.
+      const { id, pid, waitingFor } = worker
+      const waits = waitingFor.length === 0 ? '' : `, waiting for ${waitingFor.join(', ')}`
       const reason = why === 'stop' ? 'stopping immediately' : `it did not exit within ${formatDuration(stopTimeout)}`
       this.#log.warn(
-        { event: 'worker-killed', worker: id, workerPid: pid, reason: why, emergencyResponses },
-        `killed worker ${id} (pid ${pid}): ${reason}; ${formatEmergencyResponses(emergencyResponses)}`,
+        { event: 'worker-killed', worker: id, workerPid: pid, reason: why, waitingFor, emergencyResponses },
+        `killed worker ${id} (pid ${pid}): ${reason}${waits}; ${formatEmergencyResponses(emergencyResponses)}`,
       )
+      if (why !== 'stop-timeout') return
+      const open = this.#registry.create('stop-timeout', worker, evidence === null ? [] : [evidence])
+      Object.assign(open.draft, { outcome: 'killed', emergencyResponses, waitingFor })
+      // Already logged.
+      this.#registry.save(open.draft, null)
       return
     }
     const open = stall ?? this.#registry.create(why === 'boot' ? 'boot' : 'stall', worker)
@@ -198,7 +218,8 @@ export class IncidentTracker {
     const isReplaced = open.some(({ draft }) => draft.replacement !== undefined)
     // A new generation that loses a worker before it serves is dropped, so nothing replaces it.
     const isDropped = worker.generation > before.generation
-    const planned = worker.life === 'draining' || before.phase === 'stopping'
+    const asked = worker.life === 'draining' || before.phase === 'stopping'
+    const planned = asked && shutdownFailure(worker, exit, before.phase) === null
     const heap = fullHeap(worker, exit)
     const cause = planned ? {} : { ...(error && { error }), ...(heap && { heap }) }
     for (const one of open) {
@@ -206,7 +227,7 @@ export class IncidentTracker {
       one.draft.exit = exit
       one.lostAt ??= event.at
       if (one.draft.outcome === 'ongoing') one.draft.outcome = 'exited'
-      if (isDropped) this.#closeUnreplaced(one)
+      if (isDropped || one.draft.kind === 'stop-timeout') this.#closeUnreplaced(one)
       else this.#closeIfComplete(one, isReplaced)
     }
     if (open.length > 0 || planned) return
@@ -217,10 +238,10 @@ export class IncidentTracker {
     const outcome = timedOut
       ? { outcome: 'killed', stalledForMs: Math.round(event.at - worker.spawnedAt) }
       : { outcome: 'exited' }
-    Object.assign(one.draft, { ...outcome, exit }, cause)
+    Object.assign(one.draft, { ...outcome, exit }, cause, asked && { draining: true })
     one.lostAt = event.at
     this.#registry.save(one.draft, 'error')
-    if (isDropped) this.#closeUnreplaced(one)
+    if (isDropped || asked) this.#closeUnreplaced(one)
   }
 
   #recordFreeze(id: number, forMs: number, state: State): void {

@@ -1,3 +1,4 @@
+import { EXIT } from '../errors/exit-codes.ts'
 import { ms } from '../resilience/duration.ts'
 import type { Action } from './events.ts'
 import type { State, WorkerState } from './state.ts'
@@ -25,6 +26,7 @@ export function drain(state: State, worker: WorkerState, why: string): Action[] 
   worker.life = 'draining'
   return [
     { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
+    { type: 'clear-timer', timer: { of: 'listen', worker: worker.id } },
     { type: 'drain', worker: worker.id, why },
     { type: 'set-timer', timer: { of: 'stop', worker: worker.id }, after: state.settings.stopTimeout },
   ]
@@ -68,7 +70,14 @@ function drainReplaced(state: State): Action[] {
 /** Drains the surplus after scaling down, those that serve least first. */
 function dropSurplus(state: State): Action[] {
   const keep = staying(state).filter(({ recycling }) => recycling === null)
-  const order: Record<WorkerState['life'], number> = { spawned: 0, booting: 1, stalled: 2, draining: 3, ready: 4 }
+  const order: Record<WorkerState['life'], number> = {
+    spawned: 0,
+    booting: 1,
+    'not-listening': 2,
+    stalled: 3,
+    draining: 4,
+    ready: 5,
+  }
   return keep
     .sort((a, b) => order[a.life] - order[b.life] || b.id - a.id)
     .slice(0, Math.max(0, keep.length - state.wanted))
@@ -115,6 +124,7 @@ function spawn(state: State, generation: number, replaces: number | null, at: nu
     vitals: null,
     frozen: false,
     endReason: null,
+    waitingFor: [],
     failure: null,
     requestLimit: Math.ceil(withJitter(state, settings.maxRequests)),
     lifetimeLimit: withJitter(state, settings.maxLifetime),
@@ -133,6 +143,20 @@ function finishStop(state: State): Action[] {
   // An aborted release still has a step to kill and a lock to release.
   if (state.workers.length > 0 || state.releasing !== null) return []
   state.phase = 'stopped'
-  const { code, why } = state.exit ?? { code: 0, why: 'stopped' }
-  return [{ type: 'exit', code, why }]
+  const { stopFailures: failures, exit, stopCommands } = state
+  const { code, why } = exit ?? { code: EXIT.stopped, why: 'stopped' }
+  const failed = failures.length > 0
+  const replies = stopCommands.map((command): Action => {
+    return failed
+      ? { type: 'reply', command, ok: false, message: formatStopFailures(failures), details: { failures } }
+      : { type: 'reply', command, ok: true, message: 'stopped' }
+  })
+  if (!failed) return [...replies, { type: 'exit', code, why }]
+  return [...replies, { type: 'exit', code: code === EXIT.stopped ? EXIT.failed : code, why, failures }]
+}
+
+/** `stopped, but a worker failed while it was shutting down: worker 2 (pid 71): exit code 1`. */
+export function formatStopFailures(failures: readonly string[]): string {
+  const count = failures.length === 1 ? 'a worker' : `${failures.length} workers`
+  return `stopped, but the shutdown of ${count} failed: ${failures.join('; ')}`
 }

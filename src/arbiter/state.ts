@@ -8,22 +8,25 @@ import type { Settings } from '../settings/settings.ts'
  * - `booting`: its watchdog has sent a heartbeat; the app is loading.
  * - `ready`: it serves requests.
  * - `stalled`: it was ready, and its main thread is blocked or the whole process is frozen.
+ * - `not-listening`: it was ready, and its app has closed its servers.
  * - `draining`: it finishes its requests and exits.
  */
-export type Life = 'spawned' | 'booting' | 'ready' | 'stalled' | 'draining'
+export type Life = 'spawned' | 'booting' | 'ready' | 'stalled' | 'not-listening' | 'draining'
 
 /**
- * Why a worker was restarted: the `reason` of `punctual_restarts_total`, the keys of `restarts`
- * in `/status`. The page `docs/reference/events.md` is generated from this table.
+ * Why a worker was restarted, or how its shutdown failed: the `reason` of
+ * `punctual_restarts_total`, the keys of `restarts` in `/status`. The page
+ * `docs/reference/events.md` is generated from this table.
  */
 export const RESTART_REASONS = {
   boot: 'It did not become ready: its entry threw, exited, did not listen, or exceeded `bootTimeout`.',
-  crash: 'An uncaught error, or an exit of its own.',
+  crash: 'An uncaught error, or an exit of its own; of a draining worker, an exit code other than 0.',
   stall: 'It was killed at `stallKillAfter`.',
   frozen: 'It was killed at `frozenKillAfter`.',
   'out-of-memory': 'V8 aborted because the heap was full.',
   'killed-externally': 'SIGKILL from outside: the kernel out of memory, or an operator.',
   'stop-timeout': 'It did not exit within `stopTimeout` of being asked to.',
+  'not-listening': 'Its app closed its servers, or disconnected from the arbiter, and did not listen again.',
   spawn: 'Its process could not be started.',
 } as const
 
@@ -55,8 +58,13 @@ export interface WorkerState {
   vitals: Vitals | null
   /** The process sends no heartbeats. */
   frozen: boolean
-  /** Why its process is about to end: it was killed, or it announced that it crashes. */
-  endReason: RestartReason | null
+  /**
+   * Why its process is about to end: it was killed, or it announced that it crashes. `stop`: it was
+   * killed by an immediate stop.
+   */
+  endReason: RestartReason | 'stop' | null
+  /** What its process waits for after its drain, which keeps it from exiting. */
+  waitingFor: readonly string[]
   /** What it reported when it failed. */
   failure: string | null
   /** Limits with jitter applied, drawn when it was started or when the settings changed. */
@@ -127,6 +135,10 @@ export interface State {
   memoryBackOff: MemoryBackOff
   lastTickAt: number
   exit: { readonly code: ExitCode; readonly why: string } | null
+  /** Workers whose shutdown failed during the stop: `worker 2 (pid 71): exit code 1`. */
+  stopFailures: string[]
+  /** Commands that are answered when the stop is complete. */
+  stopCommands: number[]
   /** State of the random generator that spreads limits. */
   random: number
 }
@@ -154,6 +166,8 @@ export function initialState(settings: Settings, seed: number, releases: Release
     memoryBackOff: NO_MEMORY_BACK_OFF,
     lastTickAt: Number.NEGATIVE_INFINITY,
     exit: null,
+    stopFailures: [],
+    stopCommands: [],
     random: seed,
   }
 }

@@ -55,6 +55,7 @@ export function buildStatus(state: State, facts: StatusFacts, now: number): Stat
       rssBytes: worker.vitals?.rss ?? null,
       heapUsedBytes: worker.vitals?.heapUsed ?? null,
       debugged: worker.vitals?.debugged ?? false,
+      waitingFor: worker.waitingFor,
       modules: facts.modules(worker.id),
     })),
     release: facts.release ?? null,

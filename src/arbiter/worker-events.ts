@@ -1,7 +1,9 @@
 import { EXIT } from '../errors/exit-codes.ts'
 import { type FromMain, type FromWatchdog, FULL_HEAP, type Vitals } from '../ipc/messages.ts'
+import { formatDuration, ms } from '../resilience/duration.ts'
 import { type BootFailure, failReload, startNextReload, stopNow } from './commands.ts'
 import type { Action } from './events.ts'
+import { drain } from './reconcile.ts'
 import { NO_MEMORY_BACK_OFF, type RecycleReason, type RestartReason, type State, type WorkerState } from './state.ts'
 
 /** Without heartbeats for this long (and `stallReportAfter`) a process is frozen. */
@@ -14,6 +16,8 @@ const FRESH_FOR = 60_000
 /** The delay before such a worker is replaced, and its maximum. */
 const MEMORY_DELAY_MIN = 60_000
 const MEMORY_DELAY_MAX = 3_600_000
+/** How long a worker that serves may be without a server, in milliseconds. */
+const RELISTEN_AFTER = 2_000
 
 /** A worker has sent a message. */
 export function handleMessage(
@@ -27,6 +31,12 @@ export function handleMessage(
       return handleHeartbeat(state, worker, message.vitals, at)
     case 'ready':
       return handleReady(state, worker, message, at)
+    case 'not-listening':
+      // Without a request, it may have been ready only because of a probe for a free port.
+      return handleNotListening(worker, message.served === 0 ? bootTimeLeft(state, worker, at) : 0)
+    case 'lingering':
+      worker.waitingFor = message.waitingFor
+      return []
     case 'boot-failed':
     case 'crashing':
       worker.endReason ??= message.type === 'crashing' ? 'crash' : 'boot'
@@ -44,7 +54,7 @@ export function handleMessage(
       if (worker.life === 'stalled') worker.life = 'ready'
       return []
     case 'killing':
-      worker.endReason ??= message.why === 'boot' ? 'boot' : 'stall'
+      worker.endReason ??= message.why === 'boot' || message.why === 'stop' ? message.why : 'stall'
       return []
     default:
       return []
@@ -60,6 +70,8 @@ export function handleTick(state: State, at: number): Action[] {
     // The arbiter did not run, so it could not receive heartbeats.
     if (gap > OWN_GAP && Number.isFinite(gap)) worker.heartbeatAt += gap
     if (worker.pid === null || worker.endReason !== null || worker.life === 'spawned') continue
+    // It was told to stop before its watchdog had started.
+    if (worker.vitals === null && worker.life === 'draining') continue
     const silentFor = at - worker.heartbeatAt
     if (!worker.frozen && silentFor >= Math.max(FROZEN_AFTER, state.settings.stallReportAfter)) {
       worker.frozen = true
@@ -80,6 +92,11 @@ function handleReady(
   message: Extract<FromMain, { type: 'ready' }>,
   at: number,
 ): Action[] {
+  if (worker.life === 'not-listening') {
+    worker.life = 'ready'
+    state.address = message.address
+    return [{ type: 'clear-timer', timer: { of: 'listen', worker: worker.id } }]
+  }
   if (worker.life !== 'spawned' && worker.life !== 'booting') return []
   worker.life = 'ready'
   worker.readyAt = at
@@ -95,6 +112,28 @@ function handleReady(
       what: { of: 'worker-ready', worker: worker.id, bootMs: worker.bootMs, replaces: worker.replaces },
     },
   ]
+}
+
+/**
+ * The app has closed its servers: the worker is not ready until it listens again, which it must
+ * within `RELISTEN_AFTER`, or `atLeast` milliseconds.
+ */
+export function handleNotListening(worker: WorkerState, atLeast: number): Action[] {
+  if (worker.life !== 'ready' && worker.life !== 'stalled') return []
+  worker.life = 'not-listening'
+  const after = ms(Math.max(RELISTEN_AFTER, atLeast))
+  return [{ type: 'set-timer', timer: { of: 'listen', worker: worker.id }, after }]
+}
+
+function bootTimeLeft({ settings }: State, { spawnedAt }: WorkerState, at: number): number {
+  return spawnedAt + settings.bootTimeout - at
+}
+
+/** It has not listened again: it is replaced, and drains, since it may have connections. */
+export function handleListenTimeout(state: State, worker: WorkerState, at: number): Action[] {
+  if (worker.life !== 'not-listening' || state.phase === 'stopping') return []
+  worker.failure = 'its app closed its servers and did not listen again'
+  return [...drain(state, worker, 'not listening'), ...failed(state, worker, 'not-listening', at, null)]
 }
 
 function handleHeartbeat(state: State, worker: WorkerState, vitals: Vitals, at: number): Action[] {
@@ -189,16 +228,20 @@ export function handleExit(
   at: number,
 ): Action[] {
   const { id, pid, life } = worker
-  const drained = life === 'draining' && worker.endReason === null
+  const wasAsked = life === 'draining' || state.phase === 'stopping'
+  const problem = wasAsked ? shutdownFailure(worker, exit, state.phase) : null
+  const drained = life === 'draining' && worker.endReason === null && problem === null
   const actions: Action[] = [
     ...remove(state, worker),
     { type: 'announce', what: { of: 'worker-exited', worker: id, pid, drained, ...exit } },
   ]
-  if (life === 'draining' || state.phase === 'stopping') {
-    if (worker.endReason === 'stop-timeout') state.restarts['stop-timeout'] = (state.restarts['stop-timeout'] ?? 0) + 1
+  const how = exit.signal ?? `exit code ${exit.code}`
+  if (wasAsked) {
+    if (problem === null) return actions
+    state.restarts[problem] = (state.restarts[problem] ?? 0) + 1
+    if (state.phase === 'stopping') state.stopFailures.push(formatShutdownFailure(state, worker, problem, how))
     return actions
   }
-  const how = exit.signal ?? `exit code ${exit.code}`
   worker.failure ??= worker.readyAt === null ? `it exited before it listened (${how})` : how
   return [...actions, ...handleFailure(state, worker, restartReason(worker, exit), at, exit)]
 }
@@ -211,22 +254,32 @@ export function handleFailure(
   at: number,
   exit: BootFailure['exit'] = null,
 ): Action[] {
-  const removed = remove(state, worker)
+  return [...remove(state, worker), ...failed(state, worker, reason, at, exit)]
+}
+
+/** What follows from the failure of a worker. */
+function failed(
+  state: State,
+  worker: WorkerState,
+  reason: RestartReason,
+  at: number,
+  exit: BootFailure['exit'],
+): Action[] {
   const why = worker.failure ?? reason
   if (state.reload !== null && worker.generation === state.reload.generation) {
-    return [...removed, ...failReload(state, { reason, why, exit }), ...startNextReload(state, at)]
+    return [...failReload(state, { reason, why, exit }), ...startNextReload(state, at)]
   }
   if (state.phase === 'starting' && worker.readyAt === null && !state.workers.some(({ readyAt }) => readyAt !== null)) {
     state.exit = { code: EXIT.bootFailed, why }
-    return [...removed, ...stopNow(state, 'the first generation did not boot')]
+    return stopNow(state, 'the first generation did not boot')
   }
   if (countFailure(state, worker, reason, at)) {
     state.exit = { code: EXIT.crashLoop, why }
     const reasons = countReasons(state)
-    return [...removed, { type: 'announce', what: { of: 'crash-loop', reasons } }, ...stopNow(state, 'crash loop')]
+    return [{ type: 'announce', what: { of: 'crash-loop', reasons } }, ...stopNow(state, 'crash loop')]
   }
   const restartInMs = Math.max(0, state.nextSpawnAt - at)
-  return [...removed, { type: 'announce', what: { of: 'worker-failed', worker: worker.id, reason, restartInMs } }]
+  return [{ type: 'announce', what: { of: 'worker-failed', worker: worker.id, reason, restartInMs } }]
 }
 
 function remove(state: State, worker: WorkerState): Action[] {
@@ -234,11 +287,41 @@ function remove(state: State, worker: WorkerState): Action[] {
   return [
     { type: 'clear-timer', timer: { of: 'boot', worker: worker.id } },
     { type: 'clear-timer', timer: { of: 'stop', worker: worker.id } },
+    { type: 'clear-timer', timer: { of: 'listen', worker: worker.id } },
   ]
 }
 
+type Exit = { readonly code: number | null; readonly signal: string | null }
+
+/** Exit codes of a process that ends itself because of SIGINT or SIGTERM. */
+const SIGNAL_EXITS: readonly (number | null)[] = [0, 130, 143]
+const OWN_SIGNALS: readonly string[] = ['SIGTERM', 'SIGINT', 'SIGHUP']
+
+/** How the shutdown of a worker that was asked to exit has failed; null if it has not. */
+export function shutdownFailure(worker: WorkerState, exit: Exit, phase: State['phase']): RestartReason | null {
+  const { endReason, readyAt } = worker
+  if (endReason === 'stop') return null
+  if (endReason === 'stop-timeout' || endReason === 'stall' || endReason === 'frozen') return endReason
+  const isClean = exit.signal === null ? SIGNAL_EXITS.includes(exit.code) : OWN_SIGNALS.includes(exit.signal)
+  if (endReason === null && isClean) return null
+  if (readyAt !== null) return restartReason(worker, exit)
+  // The other workers of a generation that cannot boot fail in the same way, and a boot that was
+  // broken off has nothing to complete, unless the app listens for the signal.
+  return phase === 'stopping' && endReason === null ? 'crash' : null
+}
+
+function formatShutdownFailure({ settings }: State, worker: WorkerState, reason: RestartReason, how: string): string {
+  const { id, pid, failure, waitingFor } = worker
+  const waits = waitingFor.length === 0 ? '' : `, waiting for ${waitingFor.join(', ')}`
+  const what =
+    reason === 'stop-timeout'
+      ? `did not exit within stopTimeout (${formatDuration(settings.stopTimeout)})${waits}`
+      : [failure, how].filter((part) => part !== null).join('; ')
+  return `worker ${id} (pid ${pid}): ${what}`
+}
+
 function restartReason(worker: WorkerState, exit: NonNullable<BootFailure['exit']>): RestartReason {
-  if (worker.endReason !== null) return worker.endReason
+  if (worker.endReason !== null && worker.endReason !== 'stop') return worker.endReason
   if (worker.readyAt === null) return 'boot'
   if (fullHeap(worker, exit) !== null) return 'out-of-memory'
   return exit.signal === 'SIGKILL' ? 'killed-externally' : 'crash'

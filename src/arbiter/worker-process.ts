@@ -9,6 +9,8 @@ import { descendants, killAll } from '../system/process-tree.ts'
 
 export interface WorkerListener {
   readonly onMessage: (message: FromMain | FromWatchdog) => void
+  /** The IPC channel has closed, also before an exit. */
+  readonly onDisconnected: () => void
   readonly onExit: (code: number | null, signal: string | null) => void
   readonly onSpawnFailed: (why: string) => void
 }
@@ -55,6 +57,7 @@ export class WorkerProcess {
     this.#worker.on('error', (error) => {
       if (this.pid === null) listener.onSpawnFailed(error.message)
     })
+    this.#worker.on('disconnect', () => listener.onDisconnected())
     this.#worker.on('exit', (code, signal) => {
       this.#link.destroy()
       listener.onExit(code, signal)

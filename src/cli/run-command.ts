@@ -3,7 +3,7 @@ import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { startAdminServer } from '../arbiter/admin-server.ts'
-import { Arbiter, formatEnd } from '../arbiter/arbiter.ts'
+import { Arbiter, type ArbiterEnd, formatEnd } from '../arbiter/arbiter.ts'
 import { startControlServer } from '../arbiter/control-server.ts'
 import { createServiceManager } from '../arbiter/service-manager.ts'
 import { setAsideSetFile } from '../arbiter/set-file.ts'
@@ -38,6 +38,12 @@ const CODE_OF_END: Readonly<Partial<Record<ExitCode, ErrorCode>>> = {
 }
 /** The directory of this package, which workers load. */
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url))
+
+function codeOf({ code, stopFailures }: ArbiterEnd): ErrorCode {
+  if (code === EXIT.failed && stopFailures.length > 0) return 'PUNCTUAL_STOP_FAILED'
+  return CODE_OF_END[code] ?? 'PUNCTUAL_BOOT_FAILED'
+}
+
 /** Maximum time to write incidents, log and answers when the arbiter exits. */
 const FLUSH_TIMEOUT = ms(1_000)
 
@@ -181,7 +187,7 @@ async function run(
     await store.flush(FLUSH_TIMEOUT)
     const failure = formatEnd(end, name, arbiter.settings.settings)
     if (failure === null) log.info({ event: 'stopped', reason: end.why }, `stopped: ${end.why}`)
-    else throw new PunctualError(CODE_OF_END[end.code] ?? 'PUNCTUAL_BOOT_FAILED', failure)
+    else throw new PunctualError(codeOf(end), failure)
   } finally {
     for (const close of closing) await close()
     await serviceManager.close(FLUSH_TIMEOUT)

@@ -19,19 +19,25 @@ export function stopCommand(): Command {
       const stateDir = await readStateDir(options)
       const start = monotonicNow()
       const { pid } = await askArbiter(stateDir, { command: 'status' }, { timeout: ms(10_000) })
-      await askToStop(stateDir, options.timeout)
+      const failure = await askToStop(stateDir, options.timeout)
       await waitUntilExited(stateDir, pid, start, options.timeout)
+      if (failure !== null) throw failure
       await printAndExit(`arbiter (pid ${pid}) stopped after ${formatElapsed(monotonicNow() - start)}\n`)
     },
   )
 }
 
-async function askToStop(stateDir: string, timeout: Milliseconds): Promise<void> {
+/** Returns the error if the shutdown of a worker has failed. */
+async function askToStop(stateDir: string, timeout: Milliseconds): Promise<PunctualError | null> {
   try {
     await askArbiter(stateDir, { command: 'stop' }, { timeout, onProgress: printProgress })
+    return null
   } catch (error) {
-    // It may exit before its answer arrives.
-    if (!(error instanceof PunctualError && error.code === 'PUNCTUAL_ARBITER_NOT_RUNNING')) throw error
+    if (!(error instanceof PunctualError)) throw error
+    if (error.code === 'PUNCTUAL_STOP_FAILED') return error
+    // It may exit before its answer arrives; and what is printed after a timeout needs its pid.
+    if (error.code === 'PUNCTUAL_ARBITER_NOT_RUNNING' || error.code === 'PUNCTUAL_COMMAND_TIMED_OUT') return null
+    throw error
   }
 }
 

@@ -56,7 +56,9 @@ function problem(incident: IncidentFacts, cwd: string): string {
     case 'boot':
       return `${who} ${bootFailure(incident)}${where(incident, cwd)}${importers(incident, cwd)}`
     case 'crash':
-      return `${who} ${crash(incident)}`
+      return `${who} ${crash(incident)}${incident.draining === true ? ' while it was shutting down' : ''}`
+    case 'stop-timeout':
+      return `${who} did not exit within stopTimeout${waitingFor(incident)}`
     case 'memory':
       return `${who} ${memory(incident)}`
     case 'leak':
@@ -87,6 +89,10 @@ function crash(incident: IncidentFacts): string {
     return `ran out of memory: heap full (${mebibytes(used)} of ${mebibytes(limit)})`
   }
   return `exited unexpectedly${exit(incident, ': ')}`
+}
+
+function waitingFor({ waitingFor = [] }: IncidentFacts): string {
+  return waitingFor.length === 0 ? '' : `, waiting for ${waitingFor.join(', ')}`
 }
 
 function memory({ memory, evidence }: IncidentFacts): string {

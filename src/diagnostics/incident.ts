@@ -35,6 +35,10 @@ export interface Incident {
   /** How the worker exited. */
   readonly exit?: { readonly code: number | null; readonly signal: string | null }
   readonly error?: ReportedError
+  /** It happened while the worker was draining. */
+  readonly draining?: true
+  /** What kept the process of a drained worker alive: `1 timer`, `2 sockets to 127.0.0.1:5432`. */
+  readonly waitingFor?: readonly string[]
   /**
    * Of a boot that did not complete: the file being imported, its importer, and so on up to the
    * entry. Absolute paths.
@@ -61,7 +65,9 @@ export const INCIDENT_KINDS = {
   stall: 'The main thread of a worker was blocked for longer than `stallReportAfter`.',
   frozen: 'A whole process sent no heartbeats: it was stopped, swapped out or starved of CPU.',
   boot: 'A worker exited, or was killed at `bootTimeout`, before it was ready.',
-  crash: 'A worker that served exited without having been asked to.',
+  crash:
+    'A worker that served exited without having been asked to; or its shutdown failed: it threw, exited with a code other than 0, or was killed.',
+  'stop-timeout': 'A worker did not exit within `stopTimeout` of being asked to, and was killed.',
   memory: 'A worker used more than `maxMemory` for `maxMemorySamples` seconds and is replaced.',
   leak: 'A connection of a guarded pool was checked out for longer than `leakThreshold`. The worker keeps running.',
   'crash-loop': 'Workers failed `crashLimit` times within `crashWindow`, and the arbiter gave up.',

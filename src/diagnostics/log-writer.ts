@@ -51,12 +51,16 @@ export class LogWriter {
     return this.#dropped
   }
 
+  /** Resolves when everything has been written, or after the timeout. */
+  async flush(timeout: Milliseconds): Promise<void> {
+    if (this.#state !== 'writing') return
+    await promiseAtMost(timeout, (resolve) => {
+      this.#onIdle = () => resolve(undefined)
+    })
+  }
+
   async close(timeout: Milliseconds): Promise<number> {
-    if (this.#state === 'writing') {
-      await promiseAtMost(timeout, (resolve) => {
-        this.#onIdle = () => resolve(undefined)
-      })
-    }
+    await this.flush(timeout)
     if (this.#state !== 'closed') {
       this.#countLost(this.#lines.length + this.#batchLines)
       this.#lines = []

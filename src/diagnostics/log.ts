@@ -34,6 +34,8 @@ export interface Log {
   setLevel(level: LogLevel): void
   /** Lines lost so far because the log was not read or could not be written. */
   dropped(): number
+  /** Resolves when everything has been written, or after the timeout. */
+  flush(timeout: Milliseconds): Promise<void>
   /**
    * Flushes the buffer, for at most `timeout`. Resolves with the total number of lost lines. Never
    * rejects.
@@ -104,6 +106,7 @@ function wrap(logger: Logger, writer: LogWriter): Log {
       logger.level = level
     },
     dropped: () => writer.dropped(),
+    flush: (timeout) => writer.flush(timeout),
     close: (timeout) => writer.close(timeout),
   }
 }

@@ -2,7 +2,15 @@ import { Counter, Gauge, Registry } from 'prom-client'
 import type { MetricDefinition, ReportedMetric, Sample } from './metric-definition.ts'
 import type { Status, WorkerStatus } from './status.ts'
 
-const STATES: readonly WorkerStatus['state'][] = ['spawned', 'booting', 'ready', 'draining', 'stalled', 'exited']
+const STATES: readonly WorkerStatus['state'][] = [
+  'spawned',
+  'booting',
+  'ready',
+  'not-listening',
+  'draining',
+  'stalled',
+  'exited',
+]
 
 const one = (value: number, labels: Readonly<Record<string, string>> = {}): Sample[] => [{ labels, value }]
 

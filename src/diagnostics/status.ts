@@ -35,7 +35,7 @@ export interface WorkerStatus {
   readonly id: number
   readonly pid: number | null
   readonly generation: number
-  readonly state: 'spawned' | 'booting' | 'ready' | 'draining' | 'stalled' | 'exited'
+  readonly state: 'spawned' | 'booting' | 'ready' | 'not-listening' | 'draining' | 'stalled' | 'exited'
   readonly tainted: boolean
   readonly ageMs: number
   readonly bootMs: number | null
@@ -59,6 +59,8 @@ export interface WorkerStatus {
   readonly rssBytes: number | null
   readonly heapUsedBytes: number | null
   readonly debugged: boolean
+  /** What its process waits for after its drain; empty while it has not drained. */
+  readonly waitingFor: readonly string[]
   /** The reports of the toolkit's modules (queues, caches, …) by topic, up to a second old. */
   readonly modules: Readonly<Record<string, unknown>>
 }

@@ -42,6 +42,7 @@ export type CommandErrorCode =
   | 'PUNCTUAL_COMMAND_REFUSED'
   | 'PUNCTUAL_COMMAND_TIMED_OUT'
   | 'PUNCTUAL_RELOAD_FAILED'
+  | 'PUNCTUAL_STOP_FAILED'
   | 'PUNCTUAL_ROUTES_UNSUPPORTED'
   | 'PUNCTUAL_INVALID_OPTION'
   | 'PUNCTUAL_ITEM_KILLS_PROCESS'
@@ -192,6 +193,14 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: EXIT.failed,
     meaning: 'The new generation did not boot and was dropped; the old one keeps serving.',
     remedy: 'Fix what the message names and reload again.',
+  },
+  PUNCTUAL_STOP_FAILED: {
+    title: 'Shutdown of a worker failed',
+    httpStatus: null,
+    exitCode: EXIT.failed,
+    meaning:
+      'The arbiter has stopped, but a worker did not shut down cleanly: it threw, exited with a code other than 0, was killed, or did not exit within `stopTimeout`. Its clean-up may be incomplete.',
+    remedy: 'The message names the workers; `punctual incidents` has the errors, and what a killed worker waited for.',
   },
   PUNCTUAL_ROUTES_UNSUPPORTED: {
     title: 'Routes cannot be deferred',

@@ -13,7 +13,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 /** The meaning of each, for the reference. */
 export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   0: 'Stopped on request, or the command succeeded',
-  1: 'The command failed, or an unexpected error was thrown',
+  1: 'The command failed, the shutdown of a worker failed, or an unexpected error was thrown',
   2: 'Wrong usage or invalid settings; nothing was started',
   3: 'The first generation of workers did not boot',
   4: 'The release failed',

@@ -187,15 +187,24 @@ export class AccessLog {
     this.#lost = 0
   }
 
-  /** Flushes the log. Never rejects. @param timeout milliseconds */
-  async close(timeout: Milliseconds): Promise<void> {
+  /** Writes what has been logged so far. Never rejects. @param timeout milliseconds */
+  flush(timeout: Milliseconds): Promise<void> {
+    return this.#complete(timeout, (log, remaining) => log.flush(remaining))
+  }
+
+  /** Flushes and closes the log. Never rejects. @param timeout milliseconds */
+  close(timeout: Milliseconds): Promise<void> {
+    return this.#complete(timeout, (log, remaining) => log.close(remaining))
+  }
+
+  async #complete(timeout: Milliseconds, end: (log: Log, timeout: Milliseconds) => Promise<unknown>): Promise<void> {
     this.#budget.flush()
     const opening = this.#opening
     if (opening === null) return
     const write = async (wait: { readonly remaining: Milliseconds }): Promise<void> => {
       await opening
       this.#logLost()
-      await this.#log?.close(wait.remaining)
+      if (this.#log !== null) await end(this.#log, wait.remaining)
     }
     await withTimeout('access log', timeout, write, { fallback: undefined, parent: null })
   }

@@ -34,6 +34,8 @@ export class Traffic {
   /** Servers that are listening. */
   readonly servers: Set<net.Server> = new Set()
   readonly sessions: Set<ServerHttp2Session> = new Set()
+  /** Connections accepted so far. */
+  accepted = 0
   /** While true, every response tells its client to close the connection. */
   closing = false
   /** Number of calls of `server.listen`, except for private servers. */
@@ -52,6 +54,8 @@ export class Traffic {
   onListening: (server: net.Server) => void = () => {}
   /** Called when a server cannot listen. */
   onNotListening: () => void = () => {}
+  /** Called when a server that was listening has closed. */
+  onClosed: () => void = () => {}
   /** Decides when requests are started; null if all are started at once. */
   loadShedder: LoadShedder | null = null
   /** Called when a request has ended, with any outcome. */
@@ -79,7 +83,7 @@ export class Traffic {
   }
 
   notListening(server: net.Server): void {
-    this.servers.delete(server)
+    if (this.servers.delete(server)) this.onClosed()
     if (this.toListen.delete(server)) this.onNotListening()
   }
 
@@ -91,6 +95,7 @@ export class Traffic {
    *   is announced next
    */
   connected(server: net.Server, socket: net.Socket): Connection | null {
+    this.accepted++
     if (isEncrypted(server)) {
       this.#isKnown(socket, 'other', false)
       return null
@@ -298,21 +303,18 @@ export class Traffic {
   }
 
   /**
-   * Accepts no more connections, and asks the clients of open ones to close them. The listening
-   * socket stays open in the arbiter, so new clients wait for the next worker instead of being
-   * refused.
+   * From now on every response asks its client to close the connection.
+   *
+   * @param correct is given responses whose head the app has written, but not sent
    */
-  stopAccepting(): void {
+  close(correct: (response: ServerResponse) => void): void {
     this.closing = true
     for (const scope of this.inFlight) {
       const { begun, connection, response } = scope
       // A response that says so closes the connection before those that are pipelined behind it.
-      if (!begun && connection?.scopes.at(-1) === scope) response.shouldKeepAlive = false
-    }
-    for (const server of this.servers) {
-      // Not `http.Server.prototype.close`: it also closes idle connections at once, on which a
-      // client may just be sending a request.
-      if (server.listening) net.Server.prototype.close.call(server)
+      if (begun || connection?.scopes.at(-1) !== scope) continue
+      response.shouldKeepAlive = false
+      correct(response)
     }
     const waiting = new Set([...this.inFlight].map((scope) => streamOf(scope)?.session))
     for (const session of this.sessions) closeSession(session, waiting.has(session))

@@ -48,6 +48,19 @@ export type FromMain =
       readonly modules: Readonly<Record<string, unknown>>
       readonly metrics: readonly ReportedMetric[]
     }
+  /** All servers of the app have closed; a `ready` follows if it listens again. */
+  | {
+      readonly type: 'not-listening'
+      /** Requests since the worker started. */
+      readonly served: number
+    }
+  /** It has drained and its app was told to stop, but the process does not exit. */
+  | {
+      readonly type: 'lingering'
+      readonly notice: 'SIGTERM' | 'SIGINT' | 'message'
+      /** `1 timer`, `2 sockets to 127.0.0.1:5432`. */
+      readonly waitingFor: readonly string[]
+    }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
 
 /** What applies in this worker otherwise than the app or the user has asked for, as a sentence. */

@@ -60,6 +60,8 @@ export interface KeptHandles {
   release(address: string | null, port: number): void
   /** From now on a socket is closed with its last worker, so that clients are refused. */
   keepNoMore(): void
+  /** Closes all: once the workers have closed theirs, clients are refused. */
+  closeAll(): void
 }
 
 /** `UV_TCP_REUSEPORT` of libuv: overlapping addresses of this process do not exclude each other. */
@@ -105,6 +107,10 @@ export function keepListeningHandles(): KeptHandles {
     keepNoMore() {
       keeping = false
       for (const one of kept.filter(({ unusedSince }) => unusedSince !== null)) close(one)
+    },
+    closeAll() {
+      keeping = false
+      for (const one of kept) close(one)
     },
   }
   if (typeof create !== 'function') return handles

@@ -10,9 +10,12 @@ const LIMIT = 20_000
 function start(app: string): ChildProcess {
   const program = `
 import { holdSignals } from ${JSON.stringify(SIGNALS)}
+// Before the signals are held: a listener that is not the app's.
+process.on('message', (message) => {
+  if (message === 'release') process.send({ released: signals.release() }, () => process.disconnect())
+})
 const signals = holdSignals()
 ${app}
-process.on('message', () => process.send({ released: signals.release() }, () => process.disconnect()))
 process.on('SIGWINCH', () => process.send('seen'))
 process.send('up')
 `
@@ -53,7 +56,7 @@ describe('signals of a worker', () => {
     for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGTERM'] as const) child.kill(signal)
     await seen(child)
     child.send('release')
-    assert.deepEqual(await heard(child), { released: true })
+    assert.deepEqual(await heard(child), { released: 'SIGTERM' })
     assert.equal(await printed, 'SIGTERM\n')
     assert.equal(child.exitCode, 0)
   })
@@ -67,7 +70,7 @@ describe('signals of a worker', () => {
     child.kill('SIGUSR2')
     assert.equal(await new Promise((resolve) => child.stdout?.once('data', resolve)), 'heard\n')
     child.send('release')
-    assert.deepEqual(await heard(child), { released: false })
+    assert.deepEqual(await heard(child), { released: null })
     assert.match(await printed, /end/)
   })
 
@@ -75,7 +78,7 @@ describe('signals of a worker', () => {
     const child = start('setInterval(() => {}, 1000)')
     await heard(child)
     child.send('release')
-    assert.deepEqual(await heard(child), { released: false })
+    assert.deepEqual(await heard(child), { released: null })
     child.kill('SIGTERM')
     const [, signal] = (await once(child, 'exit', { signal: AbortSignal.timeout(LIMIT) })) as [null, string]
     assert.equal(signal, 'SIGTERM')
@@ -88,8 +91,38 @@ describe('signals of a worker', () => {
     child.kill('SIGINT')
     await seen(child)
     child.send('release')
-    assert.deepEqual(await heard(child), { released: false })
+    assert.deepEqual(await heard(child), { released: null })
     await once(child, 'exit', { signal: AbortSignal.timeout(LIMIT) })
     assert.deepEqual([child.exitCode, child.signalCode], [0, null])
   })
+
+  for (const { listens, source, notice, printed } of [
+    {
+      listens: 'SIGINT',
+      source: `process.on('SIGINT', () => console.log('INT'))`,
+      notice: 'SIGINT',
+      printed: 'INT\n',
+    },
+    {
+      listens: 'the message of PM2',
+      source: `process.on('message', (text) => text === 'shutdown' && console.log('PM2'))`,
+      notice: 'message',
+      printed: 'PM2\n',
+    },
+    {
+      listens: 'SIGTERM and SIGINT',
+      source: `for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => console.log(name))`,
+      notice: 'SIGTERM',
+      printed: 'SIGTERM\n',
+    },
+  ] as const) {
+    it(`run the listeners of an app that listens for ${listens}, once`, async () => {
+      const child = start(source)
+      const text = printedBy(child)
+      await heard(child)
+      child.send('release')
+      assert.deepEqual(await heard(child), { released: notice })
+      assert.equal(await text, printed)
+    })
+  }
 })

@@ -9,8 +9,26 @@
  */
 const HELD = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const
 
+type Listener = (...args: unknown[]) => void
+
+/** How the app wants to learn that it is to stop. */
+export type StopNotice = 'SIGTERM' | 'SIGINT' | 'message'
+
+export interface HeldSignals {
+  /**
+   * How the app would be notified now: by its listeners for `SIGTERM`, else for `SIGINT`, else by
+   * the message `shutdown` of PM2. Null if it listens for none of them.
+   */
+  readonly notice: StopNotice | null
+  /**
+   * From now on signals have their usual effect. Runs the listeners of the app's notice, and
+   * returns which one that was; null if there are none.
+   */
+  release(): StopNotice | null
+}
+
 /** Withholds these signals from the app's listeners until `release`. */
-export function holdSignals(): { release(): boolean } {
+export function holdSignals(): HeldSignals {
   const emit = process.emit as (event: string | symbol, ...args: unknown[]) => boolean
   let held = true
   process.emit = ((event: string | symbol, ...args: unknown[]): boolean => {
@@ -29,13 +47,24 @@ export function holdSignals(): { release(): boolean } {
     return process
   }) as typeof process.removeAllListeners
   hold()
+  // That of `node:cluster`, which passes messages on to `cluster.worker`.
+  const own = process.listeners('message') as Listener[]
+  const hasListeners = (event: string): boolean =>
+    (process.listeners(event as 'message') as Listener[]).some((one) => one !== ignore && !own.includes(one))
+  const find = (): StopNotice | null =>
+    (['SIGTERM', 'SIGINT', 'message'] as const).find((notice) => hasListeners(notice)) ?? null
 
   return {
-    /** Runs the app's SIGTERM listeners, as the signal would; false if it has none. */
-    release(): boolean {
+    get notice(): StopNotice | null {
+      return find()
+    },
+    release(): StopNotice | null {
       held = false
       for (const signal of HELD) process.off(signal, ignore)
-      return process.listenerCount('SIGTERM') > 0 && process.emit('SIGTERM', 'SIGTERM')
+      const notice = find()
+      if (notice === 'message') process.emit('message', 'shutdown', undefined)
+      else if (notice !== null) process.emit(notice, notice)
+      return notice
     },
   }
 }

@@ -135,6 +135,14 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: '35s',
     prose: 'Time from the order to drain until the worker is killed.',
   },
+  stopDelay: {
+    group: 'Timeouts',
+    runtime: 'arbiter',
+    kind: durationKind({ unbounded: false, zero: true }),
+    default: '0s',
+    prose:
+      'How long the workers keep serving at a stop, before they drain, while `/readyz` already answers 503: the time a load balancer needs to notice.',
+  },
   upgradeGrace: {
     group: 'Timeouts',
     runtime: 'worker',

@@ -49,6 +49,7 @@ export interface Settings {
   readonly drainTimeout: Milliseconds
   /** From the order to drain. */
   readonly stopTimeout: Milliseconds
+  readonly stopDelay: Milliseconds
   readonly upgradeGrace: Milliseconds
 
   readonly loadShedding: 'off' | 'dry-run' | 'on'

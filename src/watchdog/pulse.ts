@@ -23,6 +23,7 @@ const NAME_LENGTH = 5
 const SESSIONS = 6
 const EXITING = 7
 const INSPECTOR_DENIED = 8
+const STOP_LISTENER = 9
 const INTEGERS = 10
 
 /** Bytes for the name of a blocking job. */
@@ -86,6 +87,15 @@ export class Pulse {
 
   set booting(value: boolean) {
     this.#integers[BOOTING] = value ? 1 : 0
+  }
+
+  /** Whether the app has a shutdown of its own, for which it must not be killed. */
+  get hasStopListener(): boolean {
+    return this.#integers[STOP_LISTENER] === 1
+  }
+
+  set hasStopListener(value: boolean) {
+    this.#integers[STOP_LISTENER] = value ? 1 : 0
   }
 
   /** True once JavaScript has been interrupted in this process. */

@@ -4,7 +4,7 @@ import { ConnectionTable } from '../http/connection-table.ts'
 import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import type { FromWatchdog, ToWorker } from '../ipc/messages.ts'
 import { applyChange } from '../ipc/worker-config.ts'
-import { every, monotonicNow } from '../resilience/clock.ts'
+import { after, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
 import { BootSampler } from './boot-sampler.ts'
@@ -15,6 +15,8 @@ import type { ThreadData } from './watchdog.ts'
 
 // The entry of the watchdog thread. It must never wait for the main thread, as `console` would.
 
+/** How long a main thread that is blocked in its boot has to start the app's shutdown. */
+const BLOCKED_BOOT_TIMEOUT = ms(1_000)
 const VITALS_INTERVAL = ms(500)
 /** A heartbeat older than this means that the main thread does not turn. */
 const STALLED_AFTER = LOOK_INTERVAL * 5
@@ -78,12 +80,22 @@ function receive(message: ToWorker): void {
     void monitor.die(message.why)
     return
   }
+  if (message.type === 'drain') endBlockedBoot()
   // Applied while the main thread is stalled, too: a higher threshold spares the stall under way.
   if (message.type === 'settings') {
     applyChange(settings, message.change)
     if (message.by === 'watchdog') arbiter.send({ type: 'settings-changed', ask: message.ask })
   }
   parentPort?.postMessage(message)
+}
+
+/** A signal would end a process that is blocked in its boot, unless the app listens for it. */
+function endBlockedBoot(): void {
+  if (!pulse.booting) return
+  const { lastBeat } = pulse
+  after(BLOCKED_BOOT_TIMEOUT, () => {
+    if (pulse.lastBeat === lastBeat && !pulse.hasStopListener) void monitor.die('stop')
+  })
 }
 
 /**

@@ -7,13 +7,14 @@ import { Traffic } from '../http/traffic.ts'
 import { patchServers } from '../patches/http-server.ts'
 import { resolveSettings } from '../settings/resolve.ts'
 import type { Settings } from '../settings/settings.ts'
-import { Drain, type DrainResult } from './drain.ts'
+import { type AppShutdown, Drain, type DrainResult } from './drain.ts'
 
 const LIMIT = 20_000
 
 const traffic = new Traffic()
 const sockets: net.Socket[] = []
 let server: http.Server
+let isDraining = false
 
 before(() => patchServers(traffic))
 
@@ -21,7 +22,9 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy()
   server.closeAllConnections()
   traffic.closing = false
+  isDraining = false
   traffic.onEnded = null
+  traffic.onListening = () => {}
 })
 
 after(() => server.close())
@@ -35,7 +38,7 @@ async function serve(keepAliveTimeout: number): Promise<void> {
   server = http.createServer({ keepAliveTimeout }, (request, response) => {
     if (request.url !== '/hold') return response.end('ok')
     const timer = setInterval(() => {
-      if (server.listening) return
+      if (!isDraining) return
       clearInterval(timer)
       response.end('held')
     }, 5)
@@ -68,12 +71,16 @@ async function connect(): Promise<Client> {
   }
 }
 
-function leave(flags: Record<string, string> = {}): { leaving: Drain; done: Promise<DrainResult> } {
+const NO_SHUTDOWN: AppShutdown = { exists: false, start: async () => {} }
+
+function leave(flags: Record<string, string> = {}, keepIdle = true): { leaving: Drain; done: Promise<DrainResult> } {
   let finish: (farewell: DrainResult) => void = () => {}
   const done = new Promise<DrainResult>((resolve) => {
     finish = resolve
   })
-  return { leaving: new Drain(traffic, settings(flags), finish), done }
+  const leaving = new Drain(traffic, settings(flags), keepIdle, NO_SHUTDOWN, finish)
+  isDraining = true
+  return { leaving, done }
 }
 
 describe('Drain', () => {

@@ -1,9 +1,13 @@
 import type { Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type net from 'node:net'
+import type { Duplex } from 'node:stream'
+import { streamOf } from '../http/http2-stream.ts'
 import { rawResponse } from '../http/raw-response.ts'
 import { respondInstead } from '../http/respond-instead.ts'
-import type { Connection } from '../http/scope.ts'
+import type { Connection, RequestScope } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
+import { closeConnection, closeDespiteHeaders } from '../patches/closing-responses.ts'
+import { stopListening } from '../patches/stop-listening.ts'
 import { ShutdownError } from '../resilience/abort-reason.ts'
 import { after, afterIo, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -12,8 +16,8 @@ import type { Settings } from '../settings/settings.ts'
 /** How often a draining worker checks whether it is done. */
 const CHECK_INTERVAL = ms(25)
 /**
- * When everything stops, a keep-alive connection counts as idle this long after its last request,
- * in milliseconds: before that its client is likely to send the next one.
+ * When everything stops, a keep-alive connection counts as idle this long after its last byte, in
+ * milliseconds: before that its client is likely to send the next request.
  */
 const IDLE_AFTER = 500
 /** Milliseconds that a connection stays open beyond its keep-alive time, as in Node. */
@@ -22,6 +26,8 @@ const KEEP_ALIVE_BUFFER = 1_000
  * How long the peer of a closed WebSocket, or of an aborted request, has to read the last bytes.
  */
 const CLOSE_TIMEOUT = ms(1_000)
+/** Turns of the event loop that may bring connections before a worker stops accepting. */
+const MAX_ACCEPTING_TURNS = 200
 /**
  * A WebSocket close frame of a server: FIN and opcode 8, two bytes of payload, code 1012 ("service
  * restart", RFC 6455 and the IANA registry).
@@ -37,68 +43,130 @@ export interface DrainResult {
   readonly closedUpgrades: number
 }
 
+/** The app's own shutdown, as far as a drain has to know it. */
+export interface AppShutdown {
+  /** Whether the app closes connections itself, in a SIGTERM listener for example. */
+  readonly exists: boolean
+  /** Starts it, once. Resolves when it has been started: no request needs the app any more. */
+  start(): Promise<void>
+}
+
 type DrainState =
-  /** Requests in flight finish; idle connections stay open until their keep-alive time is over. */
-  | 'draining'
-  /** Everything stops: connections that have been idle for half a second are closed, too. */
-  | 'closing-idle'
-  /** Unanswered requests were answered 503; their clients have a second to read it. */
+  /** Requests in flight finish; connections that never become idle stay open. */
+  | 'finishing'
+  /** The app's own shutdown has been started; it may close the connections that are left. */
+  | 'app-shutdown'
+  /** At `drainTimeout`: unanswered requests were answered 503; their clients have a second. */
   | 'aborting'
   | 'done'
 
 /**
- * Takes a worker out of service: stops accepting, finishes the requests in flight, and is done when
- * the last connection has closed.
+ * Takes a worker out of service: stops accepting, finishes the requests in flight, starts the app's
+ * own shutdown, and is done when the last connection has closed.
  *
  * Closing an idle keep-alive connection races with its client, who may be sending the next request
  * and would lose it (RFC 9112, 9.5). So an idle connection may carry one more request, and is
  * closed with that answer, or at the end of its keep-alive time. Only when no other worker keeps
  * serving are idle connections closed early.
+ *
+ * The app's shutdown runs when no request needs it any more, but before the connections are closed
+ * that never become idle (WebSockets, event streams, raw TCP), so that its last message reaches
+ * them.
  */
 export class Drain {
   readonly #traffic: Traffic
+  readonly #app: AppShutdown
   readonly #onDone: (result: DrainResult) => void
   #answered = 0
   #aborted = 0
   #closedUpgrades = 0
   readonly #startedAt = monotonicNow()
-  readonly #upgradesDueAt: number
-  #state: DrainState = 'draining'
+  readonly #upgradeGrace: number
+  #state: DrainState = 'finishing'
+  /** False: connections that have been idle for half a second are closed, too. */
+  #keepsIdle: boolean
+  #accepts = true
+  /** When the app's shutdown was started; infinite before. */
+  #appToldAt: number = Number.POSITIVE_INFINITY
+  #tellingApp = false
+  /** What each connection had sent and received at the last check. */
+  readonly #bytes = new WeakMap<Connection, number>()
   readonly #stopChecking: Cancel
 
-  constructor(traffic: Traffic, settings: Settings, onDone: (result: DrainResult) => void) {
+  /** @param keepIdle other workers keep serving */
+  constructor(
+    traffic: Traffic,
+    settings: Settings,
+    keepIdle: boolean,
+    app: AppShutdown,
+    onDone: (result: DrainResult) => void,
+  ) {
     this.#traffic = traffic
+    this.#app = app
     this.#onDone = onDone
-    this.#upgradesDueAt = this.#startedAt + settings.upgradeGrace
+    this.#upgradeGrace = settings.upgradeGrace
     const { onEnded } = traffic
     traffic.onEnded = (scope, outcome) => {
       if (this.#state !== 'aborting') this.#answered++
       onEnded?.(scope, outcome)
     }
-    traffic.stopAccepting()
+    this.#keepsIdle = keepIdle
+    stopAccepting(traffic, keepIdle, () => {
+      this.#accepts = false
+    })
+    // What a connection has been doing before is not known, so it counts from here.
+    for (const connection of traffic.connections) connection.lastSeen = this.#startedAt
     this.#stopChecking = every(CHECK_INTERVAL, () => afterIo(() => this.#check()), { keepAlive: true })
-    after(settings.drainTimeout, () => this.abort(), { keepAlive: false })
+    after(settings.drainTimeout, () => void this.abort(), { keepAlive: false })
+    afterIo(() => this.#check())
   }
 
   /** Closes connections that have been idle for half a second; no other worker keeps serving. */
   closeIdle(): void {
-    if (this.#state === 'draining') this.#become('closing-idle')
+    this.#keepsIdle = false
   }
 
-  /** Answers 503 to every unanswered request, and closes the other connections. */
-  abort(): void {
+  /**
+   * Answers 503 to every unanswered request, starts the app's shutdown if it has not been, and
+   * closes the other connections a second later.
+   */
+  async abort(): Promise<void> {
     if (this.#state === 'aborting' || this.#state === 'done') return
+    const isTold = this.#state === 'app-shutdown'
     this.#become('aborting')
     const answer = rawResponse('PUNCTUAL_SHUTTING_DOWN')
+    const canSayGoodbye = this.#app.exists && !isTold
     for (const scope of this.#traffic.inFlight) {
-      // It was answered before, and its client still has to read the answer.
-      if (scope.abandoned) continue
-      this.#aborted++
-      scope.forcedOutcome ??= 'shutdown'
-      scope.enter(() => scope.giveUp(new ShutdownError()))
-      respondInstead(this.#traffic, scope, answer)
+      if (!(canSayGoodbye && scope.begun)) this.#abortRequest(scope, answer)
     }
-    after(CLOSE_TIMEOUT, () => this.#finish(), { keepAlive: true })
+    if (canSayGoodbye) {
+      await this.#app.start()
+      this.#appToldAt = monotonicNow()
+      after(CLOSE_TIMEOUT, () => {
+        for (const scope of this.#traffic.inFlight) this.#abortRequest(scope, answer)
+        this.#appToldAt = Number.NEGATIVE_INFINITY
+        after(CLOSE_TIMEOUT, () => this.#finish(), { keepAlive: true })
+      })
+    } else {
+      this.#appToldAt = Number.NEGATIVE_INFINITY
+      after(CLOSE_TIMEOUT, () => this.#finish(), { keepAlive: true })
+    }
+  }
+
+  /** The app ends the process: WebSockets learn that they may connect again. */
+  exiting(): void {
+    for (const connection of this.#traffic.connections) {
+      if (connection.upgradeProtocol === 'websocket') this.#closeUpgrade(connection)
+    }
+  }
+
+  #abortRequest(scope: RequestScope, answer: ReturnType<typeof rawResponse>): void {
+    // It was answered before, and its client still has to read the answer.
+    if (scope.abandoned) return
+    this.#aborted++
+    scope.forcedOutcome ??= 'shutdown'
+    scope.enter(() => scope.giveUp(new ShutdownError()))
+    respondInstead(this.#traffic, scope, answer)
   }
 
   /**
@@ -106,30 +174,69 @@ export class Drain {
    */
   #check(): void {
     if (this.#state === 'done') return
-    const aborting = this.#state === 'aborting'
     const now = monotonicNow()
+    const mayCloseAll = this.#state === 'aborting' && this.#appToldAt === Number.NEGATIVE_INFINITY
+    let pending = this.#accepts ? 1 : 0
     for (const connection of this.#traffic.connections) {
+      this.#noteActivity(connection, now)
       if (connection.protocol === 'upgraded') {
-        if (aborting || now >= this.#upgradesDueAt) this.#closeUpgrade(connection)
+        if (mayCloseAll || now >= this.#upgradesDueAt()) this.#closeUpgrade(connection)
       } else if (connection.protocol === 'http') {
         if (this.#isOver(connection, now)) destroySoon(connection.socket)
-      } else if (aborting) {
+        if (!isEventStream(connection.scopes[0])) pending++
+      } else if (mayCloseAll) {
         destroySoon(connection.socket)
       }
     }
-    if (this.#traffic.connections.size === 0 && this.#traffic.inFlight.size === 0) this.#finish()
+    const { connections, inFlight, sessions } = this.#traffic
+    if (pending === 0) {
+      // HTTP/2, whose streams share a connection.
+      for (const scope of inFlight) if (scope.connection === null && !isEventStream(scope)) pending++
+      for (const session of sessions) if (!session.closed) pending++
+    }
+    if (pending === 0 && this.#state === 'finishing') void this.#tellApp()
+    if (this.#state === 'app-shutdown' && connections.size === 0 && inFlight.size === 0) this.#finish()
+    if (this.#state === 'aborting' && mayCloseAll && connections.size === 0 && inFlight.size === 0) this.#finish()
+  }
+
+  /** Starts the app's shutdown. */
+  async #tellApp(): Promise<void> {
+    if (this.#tellingApp) return
+    this.#tellingApp = true
+    await this.#app.start()
+    if (this.#state !== 'finishing') return
+    this.#appToldAt = monotonicNow()
+    this.#become('app-shutdown')
+    this.#check()
+  }
+
+  /** When upgraded connections are closed: an app that closes them itself has the grace for it. */
+  #upgradesDueAt(): number {
+    return this.#upgradeGrace + (this.#app.exists ? Math.max(this.#appToldAt, this.#startedAt) : this.#startedAt)
+  }
+
+  /** Any byte counts: the end of a long response, and the first part of a request. */
+  #noteActivity(connection: Connection, now: number): void {
+    const { socket } = connection
+    // A connection that an app has given to its server may be a stream that does not count them.
+    const bytes = (socket.bytesRead ?? 0) + (socket.bytesWritten ?? 0)
+    const before = this.#bytes.get(connection)
+    if (before === bytes) return
+    this.#bytes.set(connection, bytes)
+    if (before !== undefined) connection.lastSeen = now
   }
 
   /** Whether an HTTP connection may be closed. */
   #isOver(connection: Connection, now: number): boolean {
     if (connection.scopes.length > 0) return false
     if (this.#state === 'aborting') return true
-    if (this.#state === 'closing-idle') return now - connection.lastSeen >= IDLE_AFTER
+    const idleFor = now - Math.max(connection.lastSeen, this.#startedAt)
+    if (!this.#keepsIdle) return idleFor >= IDLE_AFTER
     // Node closes a connection that has served a request; one without a request has no keep-alive
     // time.
-    const { server } = connection.socket as Socket & { readonly server?: Server }
+    const { server } = connection.socket as net.Socket & { readonly server?: Server }
     const keptFor = server?.keepAliveTimeout || Number.POSITIVE_INFINITY
-    return now - this.#startedAt >= keptFor + KEEP_ALIVE_BUFFER
+    return idleFor >= keptFor + KEEP_ALIVE_BUFFER
   }
 
   #closeUpgrade(connection: Connection): void {
@@ -153,7 +260,50 @@ export class Drain {
 }
 
 /** A connection that an app has given to its server may be a stream that is no socket. */
-function destroySoon(socket: Socket): void {
+function destroySoon(socket: net.Socket): void {
   if (typeof socket.destroySoon === 'function') socket.destroySoon()
-  else if (!(socket as Socket).writableEnded) (socket as Socket).end(() => (socket as Socket).destroy())
+  else if (!(socket as Duplex).writableEnded) (socket as Duplex).end(() => (socket as Duplex).destroy())
+}
+
+/**
+ * Stops accepting connections, and asks the clients of open ones to close them.
+ *
+ * During a reload others accept from the same socket. When everything stops, connections that wait
+ * in its queue would be reset, so it is closed in a turn of the event loop that has found none.
+ *
+ * @param others whether other workers accept
+ * @param onStopped called when it accepts nothing more
+ */
+export function stopAccepting(traffic: Traffic, others: boolean, onStopped: () => void = () => {}): void {
+  closeDespiteHeaders()
+  traffic.close(closeConnection)
+  const stop = (): void => {
+    for (const server of traffic.servers) stopListening(server)
+    // One that starts to listen later, when the worker was told to stop while it booted.
+    traffic.onListening = stopListening
+    onStopped()
+  }
+  if (others) return stop()
+  let turns = 0
+  let accepted = traffic.accepted
+  const look = (): void => {
+    if (traffic.accepted === accepted || ++turns === MAX_ACCEPTING_TURNS) return stop()
+    accepted = traffic.accepted
+    afterIo(look)
+  }
+  // In the second of two turns: the first may have begun before this one.
+  afterIo(() => {
+    accepted = traffic.accepted
+    afterIo(look)
+  })
+}
+
+/** A response that has begun and does not end by itself. */
+function isEventStream(scope: RequestScope | undefined): boolean {
+  if (scope === undefined || !scope.begun) return false
+  if (scope.connection === null) {
+    return String(streamOf(scope)?.sentHeaders?.['content-type']).startsWith('text/event-stream')
+  }
+  const { _header: head } = scope.response as typeof scope.response & { readonly _header?: unknown }
+  return typeof head === 'string' && /\r\ncontent-type: *text\/event-stream/i.test(head)
 }

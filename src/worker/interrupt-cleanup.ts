@@ -3,6 +3,7 @@ import { respondInstead } from '../http/respond-instead.ts'
 import type { RequestScope } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
 import { sendToArbiter } from './arbiter-channel.ts'
+import { stopAccepting } from './drain.ts'
 
 /**
  * Runs on the first turn of the event loop after an interrupt: answers the request whose code was
@@ -17,7 +18,7 @@ export function cleanUpInterrupt(traffic: Traffic, sequence: number): void {
   const culprit = [...traffic.inFlight].find((scope) => scope.sequence === sequence)
   if (culprit !== undefined) culprit.forcedOutcome ??= 'failed'
   const answer = culprit === undefined ? 'none' : respondInstead(traffic, culprit, rawResponse('PUNCTUAL_STALLED'))
-  traffic.stopAccepting()
+  stopAccepting(traffic, true)
 
   const others = new Set<RequestScope>([...traffic.inFlight].filter((scope) => scope !== culprit))
   const total = others.size

@@ -18,6 +18,7 @@ import { observeClusterQueries } from '../patches/cluster-queries.ts'
 import { patchServers } from '../patches/http-server.ts'
 import { patchServerTiming } from '../patches/server-timing.ts'
 import { holdSignals } from '../patches/signals.ts'
+import { pretendToListen } from '../patches/stop-listening.ts'
 import { patchWorkerSockets } from '../patches/worker-sockets.ts'
 import { publishQueryRules } from '../query-insight/query-rules.ts'
 import { abandonedCount } from '../resilience/bounded-operation.ts'
@@ -26,12 +27,14 @@ import { ms } from '../resilience/duration.ts'
 import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
 import { publishRuntime } from './allow-blocking.ts'
+import { AppShutdown } from './app-shutdown.ts'
 import { ArbiterChannel, sendToArbiter, sendToArbiterAndFlush } from './arbiter-channel.ts'
 import type { MeasuredBoot } from './boot-profile.ts'
 import { deliverSignal } from './deliver-signal.ts'
 import { Drain, type DrainResult } from './drain.ts'
 import { cleanUpInterrupt } from './interrupt-cleanup.ts'
 import { applyKeepAlive } from './keep-alive.ts'
+import { activeResources } from './lingering.ts'
 import type { CloseApp } from './load-entry.ts'
 import { Readiness } from './readiness.ts'
 import { findSyntaxError, lacksLocation, reportedError, withLocation } from './reported-error.ts'
@@ -45,6 +48,16 @@ const SESSIONS_TIMEOUT = ms(500)
 const PRIVATE_ONLY_AFTER = ms(10_000)
 /** How long the exit waits for the access log to be written. */
 const LOG_TIMEOUT = ms(1_000)
+/**
+ * How long an app that was sent the message `shutdown` may take to exit, as with PM2
+ * (`kill_timeout`): its listener for messages may be for other ones.
+ */
+const MESSAGE_TIMEOUT = ms(1_600)
+/**
+ * How long a process may stay alive after its drain until the arbiter learns what it waits for, in
+ * milliseconds; half of what is left until `stopTimeout`, if that is less.
+ */
+const LINGER_AFTER = 2_000
 
 type WorkerState =
   /** The entry is being loaded. */
@@ -55,6 +68,8 @@ type WorkerState =
   | 'loaded'
   /** The arbiter knows that the worker serves. */
   | 'ready'
+  /** It was ready, and no server listens any more; it may listen again. */
+  | 'not-listening'
 
 /** The main thread of a worker: loads the app, becomes ready, serves, and drains on order. */
 export class Worker {
@@ -64,6 +79,7 @@ export class Worker {
   readonly #loadShedder: LoadShedder
   readonly #pulse = new Pulse()
   readonly #signals = holdSignals()
+  readonly #shutdown: AppShutdown
   readonly #startedAt = monotonicNow()
   readonly #channel: ArbiterChannel
   readonly #readiness: Readiness
@@ -72,12 +88,15 @@ export class Worker {
   /** Ends the profile of the boot; null without `--boot-profile`. */
   endProfile: ((bootMs: number) => MeasuredBoot) | null = null
   #state: WorkerState = 'loading'
-  #listensOnConfiguredPort = false
   /** A socket of the app has asked the arbiter for its handle. */
   #waitsForHandle = false
-  #address: string | null = null
-  #closeApp: CloseApp | null = null
+  /** Whether it was ready because a server listened on the configured port. */
+  #servedConfiguredPort = false
+  /** Those whose port is not private. */
+  readonly #appServers = new Set<Server>()
   #drain: Drain | null = null
+  /** When the order to drain arrived. */
+  #drainingSince = 0
 
   constructor(config: WorkerConfig) {
     this.config = config
@@ -111,6 +130,11 @@ export class Worker {
       accessLog.requestEnded(scope, outcome)
     }
     this.#accessLog = accessLog
+    this.#shutdown = new AppShutdown(this.#signals, async () => {
+      await this.#channel.drain()
+      await accessLog.flush(LOG_TIMEOUT)
+      for (const server of this.traffic.toListen) pretendToListen(server)
+    })
     this.#loadShedder = admission
     // Until a socket has received its handle from the arbiter, the channel keeps the process alive.
     this.traffic.onListen = () => process.channel?.ref()
@@ -120,6 +144,7 @@ export class Worker {
       else this.#releaseProcess()
     })
     this.traffic.onListening = (server) => this.#listening(server)
+    this.traffic.onClosed = () => this.#closed()
     this.traffic.onNotListening = () => {
       this.#releaseProcess()
       this.#becomeReady()
@@ -133,6 +158,8 @@ export class Worker {
         table.abandonedOperations = abandonedCount()
         this.traffic.deadlines.loopTurned(lag, nextBy)
         admission.loopTurned(lag)
+        // Read while the main thread may be blocked, before there is anything else to wait for.
+        if (this.#pulse.booting) this.#pulse.hasStopListener = this.#shutdown.exists
       },
       onInterrupted: (sequence) => {
         // The worker accepts nothing more, but must stay until its replacement serves.
@@ -147,7 +174,7 @@ export class Worker {
 
   /** The entry is loaded. */
   loaded(closeApp: CloseApp | null): void {
-    this.#closeApp = closeApp
+    this.#shutdown.close = closeApp
     this.#become('loaded')
     this.#releaseProcess()
     this.#becomeReady()
@@ -185,23 +212,44 @@ export class Worker {
       if (!this.traffic.privateServers.has(server)) return this.#listens(server)
       this.#releaseProcess()
       // Some apps have no other server.
-      after(PRIVATE_ONLY_AFTER, () => void (server.listening && this.#address === null && this.#listens(server)), {
-        keepAlive: false,
-      })
+      after(
+        PRIVATE_ONLY_AFTER,
+        () => void (server.listening && this.#servingServer() === undefined && this.#listens(server)),
+        {
+          keepAlive: false,
+        },
+      )
     })
   }
 
   #listens(server: Server): void {
-    const address = server.address()
-    const isOurs = (address as AddressInfo | null)?.port === this.config.settings.port
-    // The server on the configured port is the app's, if there are several.
-    if (this.#address === null || isOurs) this.#address = describe(address)
-    if (isOurs) {
-      this.#become('loaded')
-      this.#listensOnConfiguredPort = true
-    }
+    this.#appServers.add(server)
+    if (this.#isConfigured(server)) this.#become('loaded')
     this.#releaseProcess()
     this.#becomeReady()
+  }
+
+  #isConfigured(server: Server): boolean {
+    return (server.address() as AddressInfo | null)?.port === this.config.settings.port
+  }
+
+  /** The server that makes the worker ready: that on the configured port, if there are several. */
+  #servingServer(): Server | undefined {
+    const servers = [...this.#appServers].filter(({ listening }) => listening)
+    return servers.find((server) => this.#isConfigured(server)) ?? servers[0]
+  }
+
+  /** The app has closed a server. In a later turn, because it may listen again at once. */
+  #closed(): void {
+    if (this.#state !== 'ready' || this.#drain !== null) return
+    afterIo(() => {
+      if (this.#state !== 'ready' || this.#drain !== null) return
+      for (const server of this.#appServers) if (!server.listening) this.#appServers.delete(server)
+      const serving = this.#servingServer()
+      if (serving !== undefined && (!this.#servedConfiguredPort || this.#isConfigured(serving))) return
+      this.#become('not-listening')
+      sendToArbiter({ type: 'not-listening', served: this.traffic.table.requests })
+    })
   }
 
   /**
@@ -213,25 +261,36 @@ export class Worker {
     if (!isLoading && this.#drain === null) process.channel?.unref()
   }
 
-  #become(state: 'loaded' | 'ready'): void {
-    if (state === 'ready' || this.#state === 'loading') this.#state = state
+  #become(state: Exclude<WorkerState, 'loading'>): void {
+    if (state !== 'loaded' || this.#state === 'loading') this.#state = state
+  }
+
+  /** The server with which the worker may become ready now. */
+  #serverToServe(): Server | undefined {
+    if (this.#state !== 'loaded' && this.#state !== 'not-listening') return undefined
+    const server = this.#servingServer()
+    if (server === undefined || this.#isConfigured(server)) return server
+    // Another server that is about to listen may be the one on the configured port.
+    return this.#servedConfiguredPort || this.traffic.toListen.size > 0 ? undefined : server
   }
 
   #becomeReady(): void {
-    if (this.#state !== 'loaded' || this.#address === null) return
-    // Another server that is about to listen may be the one on the configured port.
-    if (!this.#listensOnConfiguredPort && this.traffic.toListen.size > 0) return
+    const server = this.#serverToServe()
+    if (server === undefined || this.#drain !== null) return
     this.#readiness.startServing()
     if (this.#readiness.isHeld) return
+    const isFirst = this.#state !== 'not-listening'
     this.#become('ready')
+    this.#servedConfiguredPort = this.#isConfigured(server)
+    const bootMs = Math.round(monotonicNow() - this.#startedAt)
+    const ready = { type: 'ready', bootMs, address: describe(server.address()), notes: this.#notes } as const
+    if (!isFirst) return sendToArbiter(ready)
     this.#accessLog.prepare()
     this.#pulse.booting = false
     process.off('uncaughtException', this.#onBootException)
     process.off('unhandledRejection', this.#onBootRejection)
-    const bootMs = Math.round(monotonicNow() - this.#startedAt)
     const measured = this.endProfile?.(bootMs)
     if (measured !== undefined) this.#channel.report(BOOT_TOPIC, () => measured.report, bootMetrics)
-    const ready = { type: 'ready', bootMs, address: this.#address, notes: this.#notes } as const
     sendToArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
   }
 
@@ -240,10 +299,10 @@ export class Worker {
       this.#channel.drainStarted()
       // The process must not exit by itself before the app is closed.
       process.channel?.ref()
-      this.#drain ??= new Drain(this.traffic, this.config.settings, (result) => void this.#exit(result))
-      if (!order.keepIdle) this.#drain.closeIdle()
+      if (this.#drain === null) this.#startDrain(order.keepIdle)
+      else if (!order.keepIdle) this.#drain.closeIdle()
     } else if (order.type === 'abort') {
-      this.#drain?.abort()
+      void this.#drain?.abort()
     } else if (order.type === 'settings') {
       applyChange(this.config.settings, order.change)
       this.#accessLog.settingsChanged()
@@ -256,18 +315,30 @@ export class Worker {
     }
   }
 
+  #startDrain(keepIdle: boolean): void {
+    this.#drainingSince = monotonicNow()
+    const onDone = (result: DrainResult): void => void this.#exit(result)
+    this.#drain = new Drain(this.traffic, this.config.settings, keepIdle, this.#shutdown, onDone)
+  }
+
   async #exit(result: DrainResult): Promise<void> {
     sendToArbiter({ type: 'drained', ...result })
-    await this.#channel.drain()
-    try {
-      await this.#closeApp?.()
-    } catch (error) {
-      console.error(error)
-    }
+    await this.#shutdown.start()
+    await this.#shutdown.closed
     await this.#accessLog.close(LOG_TIMEOUT)
+    const { notice } = this.#shutdown
     // An app that handles SIGTERM exits by itself; `stopTimeout` of the arbiter bounds it.
-    if (!this.#signals.release()) process.exit(0)
+    if (notice === null) process.exit(0)
+    if (notice === 'message') after(MESSAGE_TIMEOUT, () => process.exit(0), { keepAlive: false })
     process.channel?.unref()
+    const left = this.#drainingSince + this.config.settings.stopTimeout - monotonicNow()
+    after(ms(Math.max(0, Math.min(LINGER_AFTER, left / 2))), () => this.#reportLingering(), { keepAlive: false })
+  }
+
+  /** The listeners of the app have run, and the process has not exited. */
+  #reportLingering(): void {
+    const { notice } = this.#shutdown
+    if (notice !== null) sendToArbiter({ type: 'lingering', notice, waitingFor: activeResources() })
   }
 
   #beginBlocking(name: string, timeout: number): () => void {
@@ -292,9 +363,11 @@ export class Worker {
     process.on('uncaughtException', this.#onBootException)
     process.on('unhandledRejection', this.#onBootRejection)
     process.on('uncaughtExceptionMonitor', (error) => {
-      if (this.#state === 'ready') sendToArbiter({ type: 'crashing', error: reportedError(error) })
+      if (this.#state === 'ready' || this.#state === 'not-listening')
+        sendToArbiter({ type: 'crashing', error: reportedError(error) })
     })
     process.on('exit', () => {
+      this.#drain?.exiting()
       sendEmergencyResponses(this.traffic.table, rawResponse('PUNCTUAL_WORKER_LOST'), RESPONSES_TIMEOUT)
       this.#pulse.endSessions(SESSIONS_TIMEOUT)
     })

@@ -8,11 +8,12 @@ import { startServer, type TestServer } from '../support/server.ts'
 import { until, within } from '../support/until.ts'
 
 /**
- * `/slow` answers once its worker no longer listens, `/half` too but begins at once, `/hang` and
+ * `/slow` answers once the file `draining` exists, `/half` too but begins at once, `/hang` and
  * `/half-hang` never answer. `/waiting` counts them.
  */
 const APP = {
   'app.js': `
+import { existsSync } from 'node:fs'
 import http from 'node:http'
 const waiting = []
 const server = http.createServer((request, response) => {
@@ -21,7 +22,7 @@ const server = http.createServer((request, response) => {
   if (request.url.startsWith('/half')) response.write('half, ')
   waiting.push(response)
   const timer = setInterval(() => {
-    if (server.listening || request.url.endsWith('hang')) return
+    if (!existsSync('draining') || request.url.endsWith('hang')) return
     clearInterval(timer)
     response.end('late')
   }, 10)
@@ -52,6 +53,8 @@ describe('a draining worker', () => {
     const begun = requests(5, `${server.url}/half`)
     await waiting(server, 10)
     server.signal('SIGTERM')
+    await until('new clients to be refused', async () => (await request(server.url)).kind === 'refused')
+    server.directory.write({ draining: '' })
     const answers = await Promise.all([...kept, ...begun])
     assert.deepEqual(tally(answers), { 200: 10 })
     assert.deepEqual([...new Set(answers.map(({ body }) => body))].toSorted(), ['half, late', 'late'])

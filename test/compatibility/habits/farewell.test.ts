@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http from 'node:http'
+import net from 'node:net'
+import { after, before, describe, test } from 'node:test'
+import { WebSocket } from 'ws'
+import { request } from '../../process/support/client.ts'
+import { freePort } from '../../process/support/free-port.ts'
+import { startServer, type TestServer } from '../../process/support/server.ts'
+import { within } from '../../process/support/until.ts'
+
+/** Its SIGTERM listener says goodbye to every client that does not go away by itself. */
+const APP = `
+import http from 'node:http'
+import net from 'node:net'
+import { WebSocketServer } from 'ws'
+const streams = new Set()
+const raw = new Set()
+let answered = 0
+const server = http.createServer((request, response) => {
+  if (request.url === '/events') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write('data: hello\\n\\n')
+    return streams.add(response)
+  }
+  setTimeout(() => { answered++; response.end('ok') }, request.url === '/slow' ? 700 : 0)
+})
+const sockets = new WebSocketServer({ server })
+server.listen(process.env.PORT)
+const smtp = net.createServer((socket) => {
+  raw.add(socket)
+  socket.on('close', () => raw.delete(socket))
+  socket.on('error', () => {})
+  socket.write('220 hello\\r\\n')
+}).listen(process.env.RAW_PORT)
+process.on('SIGTERM', () => {
+  console.log('SIGTERM after ' + answered + ' with ' + [streams.size, raw.size, sockets.clients.size])
+  for (const response of streams) response.end('event: bye\\n\\n')
+  for (const socket of raw) socket.end('421 bye\\r\\n')
+  for (const socket of sockets.clients) socket.send('reconnect')
+  let open = 2
+  const closed = () => --open === 0 && process.exit(0)
+  smtp.close(closed)
+  server.close(closed)
+})
+`
+
+interface Client {
+  /** Everything that it has received, once its connection is closed. */
+  readonly received: Promise<string>
+}
+
+async function rawClient(port: number): Promise<Client> {
+  const socket = net.connect(port, '127.0.0.1')
+  let text = ''
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  const received = once(socket, 'close').then(() => text)
+  await once(socket, 'data')
+  return { received }
+}
+
+async function eventStream(url: string): Promise<Client> {
+  const [response] = (await once(http.get(url, { agent: false }), 'response')) as [http.IncomingMessage]
+  let text = ''
+  response.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  response.on('error', () => {})
+  const received = once(response, 'close').then(() => text)
+  await once(response, 'data')
+  return { received }
+}
+
+async function webSocket(url: string): Promise<Client> {
+  const socket = new WebSocket(url.replace('http', 'ws'))
+  const texts: string[] = []
+  socket.on('message', (text) => texts.push(String(text)))
+  const received = once(socket, 'close').then(([code]) => [...texts, code].join(' '))
+  await once(socket, 'open')
+  return { received }
+}
+
+describe("the goodbye of an app's SIGTERM listener reaches its clients", () => {
+  let server: TestServer
+  let port: number
+  before(async () => {
+    port = await freePort()
+    server = await startServer({
+      files: { 'app.js': APP },
+      settings: { workers: 1, upgradeGrace: '1s', keepAlive: '1s' },
+      env: { RAW_PORT: String(port) },
+    })
+  })
+  after(() => server[Symbol.asyncDispose]())
+
+  for (const how of ['reload', 'stop'] as const) {
+    test(`on event streams, WebSockets and TCP connections, at a ${how}, after the requests in flight are answered`, async () => {
+      const clients = await Promise.all([eventStream(`${server.url}/events`), rawClient(port), webSocket(server.url)])
+      const slow = request(`${server.url}/slow`)
+      await server.until('it to be in flight', ({ workers }) => workers.some(({ inFlight }) => inFlight === 2))
+      if (how === 'reload') assert.equal((await server.command('reload')).code, 0)
+      else server.signal('SIGTERM')
+      assert.equal((await slow).body, 'ok')
+      const received = await within('the goodbyes', Promise.all(clients.map((client) => client.received)), 20_000)
+      assert.deepEqual(received, ['data: hello\n\nevent: bye\n\n', '220 hello\r\n421 bye\r\n', 'reconnect 1012'])
+      await server.log(/^SIGTERM after 1 with 1,1,1$/)
+      if (how === 'stop') assert.deepEqual(await server.exit, { code: 0, signal: null })
+    })
+  }
+})
+
+test('an app that exits in its SIGTERM listener closes its WebSockets with 1012', async () => {
+  await using server = await startServer({
+    files: {
+      'app.js': `
+import http from 'node:http'
+import { WebSocketServer } from 'ws'
+const server = http.createServer((request, response) => response.end('ok'))
+new WebSocketServer({ server })
+server.listen(process.env.PORT)
+process.on('SIGTERM', () => process.exit(0))
+`,
+    },
+    settings: { workers: 1 },
+  })
+  const { received } = await webSocket(server.url)
+  server.signal('SIGTERM')
+  assert.equal(await within('the close', received), '1012')
+})
