@@ -79,11 +79,13 @@ class Progress {
 interface StreamHandle {
   /** Bytes that libuv has not passed to the kernel. */
   readonly writeQueueSize?: number
+  /** Bytes that libuv was given. */
+  readonly bytesWritten?: number
   readonly fd?: number
   /** The handle that encryption wraps. */
   readonly _parent?: StreamHandle | null
 }
-type Internals = Socket & { readonly _handle?: StreamHandle | null; readonly _bytesDispatched?: number }
+type Internals = Socket & { readonly _handle?: StreamHandle | null }
 
 /**
  * Watches the progress of requests instead of their duration: bodies that arrive, and responses
@@ -124,25 +126,24 @@ export class ProgressMonitor {
 
   #measure(scope: RequestScope, now: number, step: number): void {
     const { request, begun, connection } = scope
-    if (scope.abandoned || (request.complete && (!begun || connection === null))) return
+    if (scope.abandoned || (request.complete && !begun)) return
     let progress = this.#progress.get(scope)
     if (progress === undefined) {
       progress = new Progress(now)
       this.#progress.set(scope, progress)
       if (connection === null) countReceived(scope, progress)
     }
-    if (!request.complete && this.#isSending(scope, progress, now, step) === 'too-slow')
-      return this.onTooSlow(scope, 'minRequestRate')
+    if (!request.complete && this.#isTooSlow(scope, progress, now, step)) return this.onTooSlow(scope, 'minRequestRate')
     // One that is pipelined behind another waits for that.
-    if (begun && connection?.scopes[0] === scope) this.#measureResponse(scope, progress, now, step)
+    if (begun && (connection === null || connection.scopes[0] === scope))
+      this.#measureResponse(scope, progress, now, step)
   }
 
   /** Checks a request whose body has not arrived completely. */
-  #isSending(scope: RequestScope, progress: Progress, now: number, step: number): 'too-slow' | 'ok' {
-    const { connection } = scope
+  #isTooSlow(scope: RequestScope, progress: Progress, now: number, step: number): boolean {
     const { minRequestRate = 0 } = this.#settings
     // A connection that an app has given to its server need not be a socket, and may not count.
-    const received: number | undefined = connection === null ? progress.ofStream : connection.socket.bytesRead
+    const received: number | undefined = scope.connection === null ? progress.ofStream : socketOf(scope)?.bytesRead
     const isAwaited = awaitsBody(scope)
     if (received !== undefined && received > progress.received) {
       progress.received = received
@@ -152,19 +153,21 @@ export class ProgressMonitor {
       this.onReceiving(scope)
     }
     // Once the response has begun, both sides talk, and may have nothing to say.
-    if (minRequestRate === 0 || scope.begun || received === undefined || isGrpc(scope)) return 'ok'
+    if (minRequestRate === 0 || scope.begun || received === undefined) return false
     progress.request.moveTo(received, minRequestRate)
     if (isAwaited) progress.request.wait(step)
-    return progress.request.balance < 0 ? 'too-slow' : 'ok'
+    return progress.request.balance < 0
   }
 
   #measureResponse(scope: RequestScope, progress: Progress, now: number, step: number): void {
     const { minResponseRate = 0, streamIdleTimeout = UNBOUNDED } = this.#settings
-    const socket = scope.connection?.socket as Internals
-    const queued = queuedBytes(socket)
-    const { _bytesDispatched: passedOn } = socket
-    const sent = (passedOn ?? 0) - queued
-    const isWaiting = queued > 0 || socket.writableLength > 0
+    const socket = socketOf(scope)
+    if (socket === undefined) return
+    const handle = innermost(socket)
+    const queued = handle?.writeQueueSize ?? 0
+    const sent = (handle?.bytesWritten ?? 0) - queued
+    const ofStream = scope.connection === null ? streamOf(scope)?.writableLength : undefined
+    const isWaiting = ofStream === undefined ? queued > 0 || socket.writableLength > 0 : ofStream > 0
     if (isWaiting || sent !== progress.sent) {
       progress.sent = sent
       progress.activeAt = now
@@ -175,7 +178,7 @@ export class ProgressMonitor {
         this.onTooSlow(scope, 'streamIdleTimeout')
       return
     }
-    if (minResponseRate === 0 || passedOn === undefined) return
+    if (minResponseRate === 0 || handle?.bytesWritten === undefined) return
     progress.response.wait(step)
     if (progress.response.balance < DOUBTFUL) this.#doubtful.push([scope, progress])
   }
@@ -203,8 +206,8 @@ export class ProgressMonitor {
 
 /** Whether the app reads the body of this request, and has read all that has arrived. */
 export function awaitsBody(scope: RequestScope): boolean {
-  const { request } = scope
-  if (request.complete) return false
+  // The client of a call may have nothing to say, and is not measured.
+  if (scope.request.complete || isGrpc(scope)) return false
   const body = bodyOf(scope)
   if (body === undefined || body.readableLength > 0) return false
   return body.readableFlowing === true || body.listenerCount('readable') > 0
@@ -226,15 +229,22 @@ function countReceived(scope: RequestScope, progress: Progress): void {
   })
 }
 
-function queuedBytes(socket: Internals): number {
-  let bytes = 0
-  for (let handle = socket._handle; handle !== null && handle !== undefined; handle = handle._parent)
-    bytes += handle.writeQueueSize ?? 0
-  return bytes
+/** The socket that carries a request: over HTTP/2 that of its session, with other streams. */
+function socketOf(scope: RequestScope): Internals | undefined {
+  const { connection } = scope
+  if (connection !== null) return connection.socket
+  const session = streamOf(scope)?.session
+  return session === undefined || session.destroyed ? undefined : (session.socket as Internals)
 }
 
-function descriptorOf({ connection }: RequestScope): number {
-  let handle = (connection?.socket as Internals | undefined)?._handle
+/** The handle of the connection itself, which encryption wraps. */
+function innermost(socket: Internals): StreamHandle | null {
+  let handle = socket._handle ?? null
   while (handle?._parent !== undefined && handle._parent !== null) handle = handle._parent
-  return handle?.fd ?? -1
+  return handle
+}
+
+function descriptorOf(scope: RequestScope): number {
+  const socket = socketOf(scope)
+  return (socket === undefined ? null : innermost(socket))?.fd ?? -1
 }

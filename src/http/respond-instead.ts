@@ -87,6 +87,8 @@ function respondOnStream(scope: RequestScope, substitute: RawResponse): ClientOu
     LINGER_TIMEOUT,
   )
   sealStream(stream)
+  // The reset of a client that does not read cannot be sent.
+  if (scope.substituteStatus === 0) after(LINGER_TIMEOUT, () => stream.destroy(), { keepAlive: false })
   if (!isStandIn) {
     if (scope.substituteStatus > 0) response.statusCode = scope.substituteStatus
     sealResponse(response)

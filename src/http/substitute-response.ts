@@ -70,7 +70,7 @@ function takeBackHead(response: ServerResponse): void {
  * for those who look at it in the end.
  */
 export function sealResponse(response: ServerResponse): void {
-  const { statusCode, statusMessage } = response
+  const { statusCode } = response
   const ignore = (): ServerResponse => response
   const hidden = { get: () => statusCode, set: () => {}, configurable: true, enumerable: true }
   Object.defineProperties(response, {
@@ -101,8 +101,11 @@ export function sealResponse(response: ServerResponse): void {
     headersSent: { value: true },
     writableEnded: { value: true },
     statusCode: hidden,
-    statusMessage: { ...hidden, get: () => statusMessage },
   })
+  // HTTP/2 has none, and Node warns of every access.
+  if (!(response instanceof http.ServerResponse)) return
+  const { statusMessage } = response
+  Object.defineProperty(response, 'statusMessage', { ...hidden, get: () => statusMessage })
 }
 
 const refuse = (...args: unknown[]): void => fail('write', args)
