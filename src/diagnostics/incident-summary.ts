@@ -31,6 +31,7 @@ const NOT_INTERRUPTED: Readonly<Record<NotInterruptedReason, string>> = {
   'no-permission': 'node --permission denies the inspector',
   'native-code': 'it runs native code',
   'loop-did-not-turn': 'its event loop did not continue after an interruption',
+  'other-debugger': 'another inspector session in its process resumes it',
   'requests-one-after-another': 'one request after another blocks it',
 }
 

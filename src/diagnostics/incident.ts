@@ -99,6 +99,8 @@ export type NotInterruptedReason =
   | 'native-code'
   /** It was interrupted, but its event loop did not continue. */
   | 'loop-did-not-turn'
+  /** Another inspector session in the process, as agents have, resumes it from each pause. */
+  | 'other-debugger'
   /** One request after another blocks the event loop. */
   | 'requests-one-after-another'
 

@@ -67,6 +67,8 @@ export class MainThread {
   #pending = false
   /** V8 ignores a request for a pause until the main thread has resumed from the previous one. */
   #resuming = false
+  #isPaused = false
+  #isResumedByOthers = false
   #requestedAt = 0
   #lateLandings = 0
   #blindLandings = 0
@@ -95,6 +97,14 @@ export class MainThread {
 
   get isPending(): boolean {
     return this.#pending
+  }
+
+  /**
+   * Whether another inspector session in this process (an agent) has resumed the main thread from a
+   * pause of this stall.
+   */
+  get isResumedByOthers(): boolean {
+    return this.#isResumedByOthers
   }
 
   /**
@@ -133,6 +143,8 @@ export class MainThread {
     this.#session = null
     this.#pending = false
     this.#resuming = false
+    this.#isPaused = false
+    this.#isResumedByOthers = false
     this.#mode = 'look'
     this.#request = null
     this.#last = null
@@ -182,7 +194,12 @@ export class MainThread {
 
   /** The debugger is off between two looks, so that the app runs at full speed. */
   #resumed(session: Session): void {
-    if (this.#session !== session || !this.#resuming) return
+    if (this.#session !== session) return
+    this.#isPaused = false
+    if (this.#resuming) this.#endPause(session)
+  }
+
+  #endPause(session: Session): void {
     this.#resuming = false
     session.post('Debugger.disable')
     if (this.#pending) requestPause(session)
@@ -190,6 +207,7 @@ export class MainThread {
 
   async #paused(session: Session, { callFrames }: Debugger.PausedEventDataType): Promise<void> {
     const now = monotonicNow()
+    this.#isPaused = true
     this.#landings++
     if (this.#landedAt === 0) this.#landedAt = now
     const afterMs = this.#landedAt - this.#requestedAt
@@ -200,7 +218,7 @@ export class MainThread {
     }
     this.#landedAt = 0
     this.#pending = false
-    const capture = { stack, sequence: await identify(session, callFrames), afterMs }
+    const capture = { stack, sequence: await this.#identify(session, callFrames), afterMs }
     // Released in the meantime: the loop turned before the pause took effect.
     if (this.#session !== session) return
     this.#last = capture
@@ -211,7 +229,20 @@ export class MainThread {
     }
     this.#previousSequence = capture.sequence
     this.#resuming = true
-    session.post('Debugger.resume')
+    // There is no event to wait for if the main thread runs already.
+    if (this.#isPaused) session.post('Debugger.resume')
+    else this.#endPause(session)
+  }
+
+  /**
+   * The sequence number of the request that the paused code serves. Another session may resume the
+   * main thread before it has answered; then the running code is asked.
+   */
+  async #identify(session: Session, frames: readonly Debugger.CallFrame[]): Promise<number> {
+    const sequence = await identify(session, frames, () => this.#isPaused)
+    if (this.#session !== session || this.#isPaused) return sequence
+    this.#isResumedByOthers = true
+    return sequence === 0 ? await identifyRunning(session) : sequence
   }
 
   #frame({ functionName, url, location }: Debugger.CallFrame): StackFrame {
@@ -285,12 +316,28 @@ function pathOf(url: string): string {
  * The request that the paused code serves: in most cases AsyncLocalStorage knows it, else the
  * `this` of one of the frames belongs to one.
  */
-async function identify(session: Session, frames: readonly Debugger.CallFrame[]): Promise<number> {
+async function identify(
+  session: Session,
+  frames: readonly Debugger.CallFrame[],
+  isPaused: () => boolean,
+): Promise<number> {
   for (const { callFrameId } of frames.slice(0, MAX_FRAMES_ASKED)) {
+    if (!isPaused()) return 0
     const sequence = await evaluate(session, callFrameId)
     if (sequence > 0) return sequence
   }
   return 0
+}
+
+/** The same without a pause, by AsyncLocalStorage alone. */
+async function identifyRunning(session: Session): Promise<number> {
+  const options = { expression: REQUEST_EXPRESSION, silent: true, returnByValue: true }
+  const value = await promiseAtMost<unknown>(EVALUATION_TIMEOUT, (resolve) => {
+    session.post('Runtime.evaluate', options, (_, answer?: { result: Runtime.RemoteObject }) =>
+      resolve(answer?.result.value),
+    )
+  }).catch(() => 0)
+  return typeof value === 'number' ? value : 0
 }
 
 /** 0 when there is no answer: the session was disconnected, or the evaluation takes too long. */

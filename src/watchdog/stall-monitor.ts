@@ -155,11 +155,13 @@ export class StallMonitor {
       this.#sendImpossible(
         evidence !== null
           ? 'loop-did-not-turn'
-          : this.#main.isPending
-            ? isSpinning()
-              ? 'native-code'
-              : 'blocked-in-system-call'
-            : 'requests-one-after-another',
+          : this.#main.isResumedByOthers
+            ? 'other-debugger'
+            : this.#main.isPending
+              ? isSpinning()
+                ? 'native-code'
+                : 'blocked-in-system-call'
+              : 'requests-one-after-another',
       )
       // The pause is still pending: if the call returns before the kill, it interrupts after all.
       turned = await this.#turns(lastBeat, Number.POSITIVE_INFINITY)

@@ -55,8 +55,8 @@ describe('connections that one server accepts and passes on to another', () => {
   test('get no plain text inside TLS when their worker exits, and an answer without TLS', async () => {
     for (const way of WAYS) {
       await passOn(way)
-      const waiting = request(url(way, '/slow'))
-      await server.until('it to be in flight', ({ workers }) => workers.at(-1)?.inFlight === 1)
+      const waiting = request(url(way, `/hang/${way}`))
+      await server.log(new RegExp(`^begun /hang/${way}$`))
       await request(`http://127.0.0.1:${server.port}/exit`)
       const outcome = await waiting
       if (way === 'socket') assert.equal(wordOf(outcome), '503')
@@ -72,8 +72,8 @@ describe('connections that one server accepts and passes on to another', () => {
     for (const way of WAYS) {
       await passOn(way)
       const { pid } = await server.worker()
-      const waiting = request(url(way, '/slow'))
-      await server.until('it to be in flight', ({ workers }) => workers.at(-1)?.inFlight === 1)
+      const waiting = request(url(way, `/slow/${way}`))
+      await server.log(new RegExp(`^begun /slow/${way}$`))
       assert.equal((await server.command('reload')).code, 0)
       assert.equal((await waiting).body, 'slow', way)
       await server.until('the old worker to exit', ({ workers }) => workers.every((worker) => worker.pid !== pid))

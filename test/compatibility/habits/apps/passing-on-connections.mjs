@@ -12,8 +12,9 @@ const handle = (request, response) => {
   const [, first, second] = request.url.split('/')
   if (first === 'exit') process.exit(7)
   if (first === 'pass-on') how = second
-  if (first === 'slow') setTimeout(() => response.end('slow'), 800)
-  else response.end('ok')
+  if (first === 'slow' || first === 'hang') console.log(`begun ${request.url}`)
+  if (first === 'slow') setTimeout(() => response.end('slow'), 400)
+  else if (first !== 'hang') response.end('ok')
 }
 const web = http.createServer(handle)
 const secureWeb = https.createServer(pair, handle)
