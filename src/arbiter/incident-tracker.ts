@@ -145,10 +145,11 @@ export class IncidentTracker {
 
   /** Logs each note once, and one profile a generation: its workers load the same modules. */
   #logBoot(worker: WorkerState, { notes, profile = [] }: Extract<FromMain, { type: 'ready' }>): void {
-    for (const { event, message } of notes) {
+    for (const { message, ...fields } of notes) {
       if (this.#loggedNotes.has(message)) continue
       this.#loggedNotes.add(message)
-      this.#log.info({ event, worker: worker.id }, message)
+      const level = fields.event === 'state-in-process' ? 'warn' : 'info'
+      this.#log[level]({ ...fields, worker: worker.id }, message)
     }
     if (profile.length === 0 || this.#profiledGeneration === worker.generation) return
     this.#profiledGeneration = worker.generation

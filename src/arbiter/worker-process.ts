@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
 import type { FromMain, FromWatchdog, MainEnvelope, ToWorker } from '../ipc/messages.ts'
 import { encodeWorkerConfig, LINK_DESCRIPTOR, type WorkerConfig } from '../ipc/worker-config.ts'
+import { withArgv0 } from '../patches/argv-zero.ts'
 import type { Installation } from '../system/installation.ts'
 import { descendants, killAll } from '../system/process-tree.ts'
 
@@ -40,7 +41,8 @@ export class WorkerProcess {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
     })
     const { port, host } = config.settings
-    this.#worker = cluster.fork({ PORT: String(port), HOST: host })
+    // As the app would have it: `node`, not the path of Node.
+    this.#worker = withArgv0(process.argv0, () => cluster.fork({ PORT: String(port), HOST: host }))
     this.#link = this.#worker.process.stdio[LINK_DESCRIPTOR] as Duplex
     this.#link.on(
       'data',

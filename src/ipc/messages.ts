@@ -65,8 +65,10 @@ export type FromMain =
 
 /** What applies in this worker otherwise than the app or the user has asked for, as a sentence. */
 export interface BootNote {
-  readonly event: 'shared-socket' | 'default-host'
+  readonly event: 'shared-socket' | 'default-host' | 'state-in-process'
   readonly message: string
+  /** Of `state-in-process`: packages that keep state in their process. */
+  readonly found?: readonly string[]
 }
 
 /** The envelope that tells Punctual's messages from those of the app's own `process.send`. */

@@ -36,6 +36,7 @@ import { cleanUpInterrupt } from './interrupt-cleanup.ts'
 import { applyKeepAlive } from './keep-alive.ts'
 import { activeResources } from './lingering.ts'
 import type { CloseApp } from './load-entry.ts'
+import { noteLocalState } from './local-state.ts'
 import { Readiness } from './readiness.ts'
 import { findSyntaxError, lacksLocation, reportedError, withLocation } from './reported-error.ts'
 import { sequenceOf } from './sequence-of.ts'
@@ -285,6 +286,8 @@ export class Worker {
     const bootMs = Math.round(monotonicNow() - this.#startedAt)
     const ready = { type: 'ready', bootMs, address: describe(server.address()), notes: this.#notes } as const
     if (!isFirst) return sendToArbiter(ready)
+    const localState = noteLocalState(this.config.entry, this.config.settings.workers)
+    if (localState !== null) this.#notes.push(localState)
     this.#accessLog.prepare()
     this.#pulse.booting = false
     process.off('uncaughtException', this.#onBootException)
