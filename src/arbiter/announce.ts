@@ -172,7 +172,7 @@ function count(workers: number): string {
 
 /** A URL to open: a wildcard address is shown as localhost. */
 function urlOf(address: string): string {
-  return address.startsWith('/')
-    ? address
-    : `http://${address.replace(/^0\.0\.0\.0:/, 'localhost:').replace(/^\[::\]:/, 'localhost:')}`
+  if (address.startsWith('/')) return address
+  const local = address.replace(/^(?:0\.0\.0\.0|\[::\]):/, 'localhost:')
+  return local === address ? `http://${address}` : `http://${local} (all addresses)`
 }

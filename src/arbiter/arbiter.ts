@@ -31,7 +31,7 @@ import { WorkerProcess } from './worker-process.ts'
 export interface ArbiterOptions extends Pick<RuntimeSettingsOptions, 'base' | 'set' | 'configFile'> {
   readonly version: string
   /** The configuration of every worker, without what differs between them. */
-  readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation' | 'settings' | 'set'>
+  readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation' | 'accepts' | 'settings' | 'set'>
   /** Whether the config file has release steps. */
   readonly releases: boolean
   /** The app's entry, as the operator wrote it. */
@@ -321,7 +321,14 @@ export class Arbiter implements ArbiterControl {
       this.#post({ type: 'message', worker: id, message, at: monotonicNow() })
     }
     try {
-      const config = { ...this.#options.workerConfig, ...this.settings.forWorker(), id, generation }
+      const accepts = this.#state.phase === 'starting' ? 'at-once' : 'when-ready'
+      const config: WorkerConfig = {
+        ...this.#options.workerConfig,
+        ...this.settings.forWorker(),
+        id,
+        generation,
+        accepts,
+      }
       const { cwd, installation } = this.#options
       this.#attempt('enter the working directory', () => process.chdir(cwd))
       const worker = new WorkerProcess(

@@ -95,13 +95,14 @@ function handleTimer(state: State, timer: Timer, at: number): Action[] {
 
 function handleBootTimeout(state: State, worker: WorkerState): Action[] {
   if (!isBooting(worker)) return []
-  const { bootTimeout } = state.settings
+  const { bootTimeout, readyPath } = state.settings
   // A developer who steps through the boot with a debugger takes as long as they need.
   if (worker.vitals?.debugged === true) {
     return [{ type: 'set-timer', timer: { of: 'boot', worker: worker.id }, after: bootTimeout }]
   }
   worker.endReason = 'boot'
-  worker.failure ??= `it was not ready within bootTimeout (${formatDuration(bootTimeout)})`
+  const answer = worker.readyAnswer === null ? '' : `: ${readyPath} was answered with ${worker.readyAnswer}`
+  worker.failure ??= `it was not ready within bootTimeout (${formatDuration(bootTimeout)})${answer}`
   return [{ type: 'kill', worker: worker.id, why: 'boot', gently: true }]
 }
 

@@ -125,6 +125,7 @@ function spawn(state: State, generation: number, replaces: number | null, at: nu
     frozen: false,
     endReason: null,
     waitingFor: [],
+    readyAnswer: null,
     failure: null,
     requestLimit: Math.ceil(withJitter(state, settings.maxRequests)),
     lifetimeLimit: withJitter(state, settings.maxLifetime),

@@ -65,6 +65,8 @@ export interface WorkerState {
   endReason: RestartReason | 'stop' | null
   /** What its process waits for after its drain, which keeps it from exiting. */
   waitingFor: readonly string[]
+  /** How it has answered the last request of `readyPath`, if not with a 2xx status. */
+  readyAnswer: string | null
   /** What it reported when it failed. */
   failure: string | null
   /** Limits with jitter applied, drawn when it was started or when the settings changed. */

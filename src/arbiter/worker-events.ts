@@ -42,6 +42,9 @@ export function handleMessage(
       worker.endReason ??= message.type === 'crashing' ? 'crash' : 'boot'
       worker.failure = `${message.error.name}: ${message.error.message}`
       return []
+    case 'not-ready':
+      worker.readyAnswer = message.answer
+      return []
     case 'stall-reported':
       if (worker.life === 'ready') worker.life = 'stalled'
       return []

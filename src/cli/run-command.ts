@@ -16,6 +16,7 @@ import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import { formatDuration, ms } from '../resilience/duration.ts'
 import { autoWorkers } from '../settings/container-limits.ts'
+import { overriddenInEnvFiles } from '../settings/env-files.ts'
 import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
@@ -23,6 +24,7 @@ import { Installation } from '../system/installation.ts'
 import { mayInspect, missingPermissions } from '../system/permissions.ts'
 import { deploymentLink, workingDirectory } from '../system/working-directory.ts'
 import { leaveInitProcess } from './init-process.ts'
+import { refuseLauncher } from './launcher.ts'
 import {
   addSettingsFlags,
   type CommandSettings,
@@ -57,6 +59,7 @@ export function runCommand(): Command {
   addSettingsFlags(command)
   return command.action(async (entry: string, appArguments: readonly string[]) => {
     leaveInitProcess()
+    refuseLauncher(entry, appArguments)
     const extra = appArguments.length - argumentsAfterDashes()
     if (extra > 0) {
       throw new UsageError(
@@ -167,6 +170,9 @@ async function run(
         { event: 'workers-limited', ...auto },
         `workers = ${auto.workers} for ${Math.round(auto.memory / 2 ** 20)} MiB of memory; ${auto.cpus} CPUs would allow more (set --workers to choose)`,
       )
+    }
+    for (const { message, ...overridden } of overriddenInEnvFiles(cwd, process.env, settings, origins)) {
+      log.warn({ event: 'variable-overridden', ...overridden }, message)
     }
     for (const { message, ...foreign } of foreignVariables(process.env, settings)) {
       log.warn({ event: 'foreign-variable', ...foreign }, message)

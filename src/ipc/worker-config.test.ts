@@ -8,6 +8,7 @@ test('a worker config arrives unchanged, unbounded limits included', () => {
   assert.equal(settings.maxRequests, Number.POSITIVE_INFINITY)
   const config = {
     id: 1,
+    accepts: 'at-once' as const,
     generation: 2,
     entry: '/srv/ä b.js',
     appArguments: ['--x', ''],

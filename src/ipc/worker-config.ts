@@ -5,6 +5,8 @@ import type { Settings } from '../settings/settings.ts'
 export interface WorkerConfig {
   readonly id: number
   readonly generation: number
+  /** When connections are accepted with `readyPath`: at once, if nothing has served yet. */
+  readonly accepts: 'at-once' | 'when-ready'
   /** Absolute path of the app's entry. */
   readonly entry: string
   readonly appArguments: readonly string[]

@@ -39,6 +39,8 @@ export interface WorkerSocketsListener {
   readonly sharesFreePorts: boolean
   /** `exclusive` or `reusePort` was asked for; all workers share that socket nevertheless. */
   readonly onShared: (option: 'exclusive' | 'reusePort', address: string) => void
+  /** Calls back when connections may be accepted; null if they may be at once. */
+  readonly gate: ((open: () => void) => void) | null
   /** Whether a server that listens makes room for one that wants the same address. */
   readonly yields: (server: object) => boolean
   /**
@@ -90,6 +92,7 @@ export function patchWorkerSockets(listener: WorkerSocketsListener): void {
       one.waiting = null
       if (handle !== null && error === 0) {
         track(handle, one, listener)
+        if (listener.gate !== null) postponeAccepting(handle, one, listener.gate)
         callback(0, handle)
       } else {
         inUse.delete(one)
@@ -153,6 +156,21 @@ function track(handle: Handle, one: Listening, listener: WorkerSocketsListener):
     const { address, port } = one.address
     if (inUse.delete(one) && listener.releases()) listener.onReleased(address, port)
     close.call(this, callback)
+  }
+}
+
+/**
+ * The server counts as listening meanwhile. The socket listens already: it was in use before, and
+ * clients are served by other workers, or wait.
+ */
+function postponeAccepting(handle: Handle, one: Listening, gate: (open: () => void) => void): void {
+  const { listen } = handle
+  if (listen === undefined) return
+  handle.listen = (backlog) => {
+    gate(() => {
+      if (inUse.has(one)) listen.call(handle, backlog)
+    })
+    return 0
   }
 }
 

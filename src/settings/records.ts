@@ -1,7 +1,7 @@
 import type { SettingRecord } from './kind.ts'
 import { bytes, countKind, durationKind, portKind, rateKind, shareKind, sizeKind, workersKind } from './number-kinds.ts'
 import type { Settings } from './settings.ts'
-import { choiceKind, hostKind, modulesKind, pathKind, routesKind, versionKind } from './text-kinds.ts'
+import { choiceKind, hostKind, modulesKind, pathKind, routesKind, urlPathKind, versionKind } from './text-kinds.ts'
 
 export type SettingName = keyof Settings
 
@@ -61,6 +61,13 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: 'critical',
     prose:
       'When a worker is ready: `critical` as soon as it listens, `all` when the routes that the app defers (`deferRoutes`) are loaded too.',
+  },
+  readyPath: {
+    group: 'Timeouts',
+    kind: urlPathKind,
+    default: 'none',
+    prose:
+      'Path that every new worker must answer with a 2xx status before it takes over, asked until `bootTimeout`; for apps that listen before they are initialised. `none` asks nothing.',
   },
   requestTimeout: {
     group: 'Timeouts',

@@ -33,6 +33,8 @@ export interface Settings {
 
   readonly bootTimeout: Milliseconds
   readonly readyWhen: 'critical' | 'all'
+  /** Path of a URL with its query; empty for none. */
+  readonly readyPath: string
   readonly slowBootThreshold: Milliseconds
   readonly bootProfile: 'on' | 'off'
   readonly requestTimeout: Milliseconds

@@ -86,6 +86,22 @@ export const modulesKind: Kind<readonly string[]> = {
 
 const NO_ROUTES = 'none'
 
+/** The path of a URL, with its query; empty if there is none. */
+export const urlPathKind: Kind<string> = wordKind({
+  label: 'path',
+  accepts: `a URL path that begins with /, or ${NO_ROUTES}`,
+  format: (value) => value || NO_ROUTES,
+  parse(word) {
+    if (word === NO_ROUTES) return accepted('')
+    if (!word.startsWith('/')) {
+      const suggestion = `/${word}`
+      return refused('invalid', `"${word}" does not begin with /`, `use ${suggestion}`, { suggestion })
+    }
+    if (/[\s#]/.test(word)) return refused('invalid', `"${word}" is no path`, 'remove the fragment and spaces')
+    return accepted(word)
+  },
+})
+
 /** Paths of routes, each including the paths below it. */
 export const routesKind: Kind<readonly string[]> = {
   label: 'path',

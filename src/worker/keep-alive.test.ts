@@ -10,6 +10,7 @@ function config(keepAlive: string, chosen: boolean): WorkerConfig {
   const { settings } = resolveSettings({ flags: { keepAlive }, env: {}, cwd: '/srv', isTerminal: false })
   return {
     id: 1,
+    accepts: 'at-once',
     generation: 1,
     entry: '/srv/app.js',
     appArguments: [],

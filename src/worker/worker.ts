@@ -38,6 +38,7 @@ import { activeResources } from './lingering.ts'
 import type { CloseApp } from './load-entry.ts'
 import { noteLocalState } from './local-state.ts'
 import { Readiness } from './readiness.ts'
+import { checkReady, READY_CHECK } from './ready-check.ts'
 import { findSyntaxError, lacksLocation, reportedError, withLocation } from './reported-error.ts'
 import { sequenceOf } from './sequence-of.ts'
 
@@ -98,6 +99,8 @@ export class Worker {
   #drain: Drain | null = null
   /** When the order to drain arrived. */
   #drainingSince = 0
+  #readyCheck: 'not-begun' | 'asking' | 'passed' = 'not-begun'
+  readonly #onReady: (() => void)[] = []
 
   constructor(config: WorkerConfig) {
     this.config = config
@@ -128,7 +131,8 @@ export class Worker {
     const { onEnded } = this.traffic
     this.traffic.onEnded = (scope, outcome) => {
       onEnded?.(scope, outcome)
-      accessLog.requestEnded(scope, outcome)
+      const isOurs = this.#readyCheck === 'asking' && scope.request.headers['user-agent'] === READY_CHECK
+      if (!isOurs) accessLog.requestEnded(scope, outcome)
     }
     this.#accessLog = accessLog
     this.#shutdown = new AppShutdown(this.#signals, async () => {
@@ -198,6 +202,10 @@ export class Worker {
           event: 'shared-socket',
           message: `${option} does not apply to ${address}: all workers share the socket, as one process would have it`,
         }),
+      gate:
+        this.config.settings.readyPath === '' || this.config.accepts === 'at-once'
+          ? null
+          : (open) => void (this.#state === 'ready' ? open() : this.#onReady.push(open)),
       // The app listens after all, though its export is being served.
       yields: (server) => server === this.traffic.ofExport,
       releases: () => !this.traffic.closing && (this.#state !== 'ready' || this.traffic.servers.size > 1),
@@ -225,7 +233,10 @@ export class Worker {
 
   #listens(server: Server): void {
     this.#appServers.add(server)
-    if (this.#isConfigured(server)) this.#become('loaded')
+    if (this.#isConfigured(server)) {
+      this.#noteHost(server)
+      this.#become('loaded')
+    }
     this.#releaseProcess()
     this.#becomeReady()
   }
@@ -245,12 +256,23 @@ export class Worker {
     if (this.#state !== 'ready' || this.#drain !== null) return
     afterIo(() => {
       if (this.#state !== 'ready' || this.#drain !== null) return
+      // It makes room for another, as the server of an export does.
+      if (this.traffic.toListen.size > 0) return
       for (const server of this.#appServers) if (!server.listening) this.#appServers.delete(server)
       const serving = this.#servingServer()
       if (serving !== undefined && (!this.#servedConfiguredPort || this.#isConfigured(serving))) return
       this.#become('not-listening')
       sendToArbiter({ type: 'not-listening', served: this.traffic.table.requests })
     })
+  }
+
+  /** An app that reads `HOST` may listen on fewer addresses under `node`. */
+  #noteHost(server: Server): void {
+    const { settings, chosen } = this.config
+    const { address } = server.address() as AddressInfo
+    if (chosen.includes('host') || address !== settings.host || server === this.traffic.ofExport) return
+    const message = `the app listens on ${address}, the default of --host (HOST); set it if the app has another default`
+    this.#notes.push({ event: 'default-host', message })
   }
 
   /**
@@ -279,9 +301,10 @@ export class Worker {
     const server = this.#serverToServe()
     if (server === undefined || this.#drain !== null) return
     this.#readiness.startServing()
-    if (this.#readiness.isHeld) return
+    if (this.#readiness.isHeld || !this.#isAnswering(server)) return
     const isFirst = this.#state !== 'not-listening'
     this.#become('ready')
+    for (const run of this.#onReady.splice(0)) run()
     this.#servedConfiguredPort = this.#isConfigured(server)
     const bootMs = Math.round(monotonicNow() - this.#startedAt)
     const ready = { type: 'ready', bootMs, address: describe(server.address()), notes: this.#notes } as const
@@ -295,6 +318,27 @@ export class Worker {
     const measured = this.endProfile?.(bootMs)
     if (measured !== undefined) this.#channel.report(BOOT_TOPIC, () => measured.report, bootMetrics)
     sendToArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
+  }
+
+  /** Whether the app has answered `readyPath`; begins to ask if it has not been asked yet. */
+  #isAnswering(first: Server): boolean {
+    const { readyPath: path, port, requestTimeout } = this.config.settings
+    if (path === '' || this.#readyCheck === 'passed') return true
+    if (this.#readyCheck === 'asking') return false
+    this.#readyCheck = 'asking'
+    checkReady({
+      server: () => this.#servingServer() ?? first,
+      path,
+      port,
+      requestTimeout,
+      onReady: () => {
+        this.#readyCheck = 'passed'
+        this.#becomeReady()
+      },
+      isOver: () => this.#drain !== null,
+      onAnswer: (answer) => sendToArbiter({ type: 'not-ready', answer }),
+    })
+    return false
   }
 
   #execute(order: ToWorker): void {
