@@ -36,14 +36,14 @@ describe('an app that listens before it is initialised, with a ready path', () =
     const answers = await Promise.all(Array.from({ length: 20 }, () => request(server.url)))
     assert.deepEqual(new Set(answers.map(wordOf)), new Set(['200']))
     assert.deepEqual(
-      server.lines.filter(({ msg }) => msg.includes('/ready')),
+      server.lines.filter(({ msg }) => msg.includes('GET /ready')),
       [],
     )
   })
 
   it('a release that is not initialised does not take over, and gets no request of a client', async () => {
     server.directory.write({ broken: '' })
-    assert.equal((await server.command('set', 'boot-timeout=8s')).code, 0)
+    assert.equal((await server.command('set', 'bootTimeout=8s')).code, 0)
     const { result, answers } = await reload()
     assert.equal(result.code, 1)
     assert.deepEqual(answers, new Set(['200']))
@@ -51,7 +51,7 @@ describe('an app that listens before it is initialised, with a ready path', () =
 
   it('the next release that is initialised takes over without an error', async () => {
     rmSync(join(server.directory.path, 'broken'))
-    assert.equal((await server.command('unset', 'boot-timeout')).code, 0)
+    assert.equal((await server.command('unset', 'bootTimeout')).code, 0)
     const before = (await server.status()).generation
     const { result, answers } = await reload()
     assert.equal(result.code, 0)
