@@ -43,7 +43,7 @@ describe('an app that listens before it is initialised, with a ready path', () =
 
   it('a release that is not initialised does not take over, and gets no request of a client', async () => {
     server.directory.write({ broken: '' })
-    assert.equal((await server.command('set', 'bootTimeout=8s')).code, 0)
+    assert.equal((await server.command('set', 'bootTimeout', '8s')).code, 0)
     const { result, answers } = await reload()
     assert.equal(result.code, 1)
     assert.deepEqual(answers, new Set(['200']))
