@@ -138,7 +138,9 @@ async function runUnderPunctual(
       readyLimit: START_LIMIT,
     })
   } catch (error) {
-    results.start = { fault: messageOf(error) }
+    const lines = messageOf(error).split('\n')
+    const telling = lines.filter((line) => !/^\{"level":"info"/.test(line))
+    results.start = { fault: telling.slice(0, 12).join('\n') }
     return 0
   }
   await using _ = server
@@ -184,7 +186,8 @@ async function runUnderPunctual(
   await asked('stop', async () => {
     const { code, signal } = await server.stop()
     if (code !== 0) throw new Error(`exited with ${signal ?? code}`)
-    const incidents = (await server.incidents()).filter(({ kind }) => kind !== 'stall')
+    // On a slow machine there are stalls; one that ended by itself says nothing of the server.
+    const incidents = (await server.incidents()).filter(({ kind, outcome }) => kind !== 'stall' && outcome !== 'ended')
     if (incidents.length > 0) throw new Error(incidents.map(({ kind, summary }) => `${kind}: ${summary}`).join('\n'))
   })
   if (cleanUp === false) results['clean-up'] = 'none'
@@ -207,13 +210,14 @@ async function checkInterrupt(server: TestServer, spin: string, other: string | 
   }
   const outcome = await request(spin)
   if (wordOf(outcome) !== '503') throw new Error(`the request that blocks got ${wordOf(outcome)}, expected 503`)
-  if (other !== null) for (let i = 0; i < 10; i++) await expectAnswer(other)
   await server.incident('the interrupt', ({ kind, outcome }) => kind === 'stall' && outcome === 'interrupted')
   await server.until(
     'the interrupted worker to be replaced',
     ({ wanted, workers }) => workers.length === wanted && workers.every(({ state }) => state === 'ready'),
   )
+  // On a slow machine the short thresholds would hit other requests, too.
   for (const name of ['stallInterruptAfter', 'stallReportAfter']) await server.command('unset', name)
+  if (other !== null) for (let i = 0; i < 10; i++) await expectAnswer(other)
 }
 
 /** What it printed that is alarming and that `node` did not print. */

@@ -21,7 +21,7 @@ export async function installServer(name: string): Promise<string> {
     run(directory, 'npm', ['ci', '--prefer-offline', '--no-fund', '--no-audit', '--loglevel=error']),
   )
   if (hasBuild(directory)) {
-    await once(directory, 'build', sourceHash(directory), () =>
+    await once(directory, 'built', sourceHash(directory), () =>
       run(directory, 'npm', ['run', 'build'], { NODE_ENV: 'production' }),
     )
   }

@@ -21,10 +21,10 @@ app.get('/spin', (_, response) => {
 })
 app.use('/parse', api.app)
 const http = createServer(app).listen(process.env.PORT)
-process.on('SIGTERM', () => {
-  http.close(async () => {
-    await api.handleShutdown()
-    console.log('clean-up done')
-    process.exit()
-  })
+// As `ParseServer.startApp` does: the shutdown closes it.
+api.server = http
+process.on('SIGTERM', async () => {
+  await api.handleShutdown()
+  console.log('clean-up done')
+  process.exit()
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import Parse from 'parse/node.js'
+import Parse from 'parse/node'
 
 const [, , url] = process.argv
 Parse.initialize('compat', undefined, 'for this test only')

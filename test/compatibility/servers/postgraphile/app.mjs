@@ -11,6 +11,7 @@ await client.connect()
 await client.query(`
   create schema if not exists compat_graphile;
   create table if not exists compat_graphile.notes (id serial primary key, text text not null);
+  create index if not exists notes_text on compat_graphile.notes (text);
 `)
 await client.end()
 const app = postgraphile({

@@ -1,4 +1,5 @@
-const { NodeSDK } = require('@opentelemetry/sdk-node')
-const { getNodeAutoInstrumentations } = require('@opentelemetry/auto-instrumentations-node')
-
-new NodeSDK({ instrumentations: [getNodeAutoInstrumentations()] }).start()
+process.env.OTEL_TRACES_EXPORTER ??= 'none'
+process.env.OTEL_METRICS_EXPORTER ??= 'none'
+process.env.OTEL_LOGS_EXPORTER ??= 'none'
+process.env.OTEL_LOG_LEVEL ??= 'error'
+require('@opentelemetry/auto-instrumentations-node/register')

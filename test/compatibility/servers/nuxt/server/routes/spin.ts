@@ -1,0 +1,6 @@
+export default defineEventHandler(() => {
+  // Counts, because a bundler removes an empty loop.
+  let turns = 0
+  for (const end = Date.now() + 20_000; Date.now() < end; ) turns++
+  return `spun ${turns}`
+})

@@ -1,0 +1,1 @@
+export default { ssr: true, buildDirectory: '.cache/build' }

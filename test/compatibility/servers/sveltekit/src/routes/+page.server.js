@@ -1,0 +1,4 @@
+export const load = () => ({ name: 'svelte' })
+export const actions = {
+  default: async ({ request }) => ({ text: (await request.formData()).get('text') }),
+}

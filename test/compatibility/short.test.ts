@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { SERVERS } from './servers.ts'
+import { type RunningBackends, startBackends } from './support/backends.ts'
+import { CHECKS, type Examination, examine } from './support/examine.ts'
+
+/** The most used servers; `npm run compatibility` runs all. */
+const MOST_USED = ['express', 'fastify', 'nestjs-express', 'next-start', 'socket.io']
+
+describe('an app that works under node works under punctual run', () => {
+  const chosen = SERVERS.filter(({ name }) => MOST_USED.includes(name))
+  let backends: RunningBackends
+  before(async () => {
+    backends = await startBackends(chosen.flatMap((server) => server.backends ?? []))
+  })
+  after(() => backends[Symbol.asyncDispose]())
+
+  for (const server of chosen) {
+    describe(server.title, () => {
+      let examination: Examination
+      before(async () => {
+        examination = await examine(server, backends.urls)
+      })
+      for (const check of CHECKS) {
+        it(`${check} is as under node`, () => {
+          assert.equal(examination.unusable, undefined)
+          const result = examination.checks[check]
+          assert.ok(result === 'ok' || result === 'none', typeof result === 'object' ? result.fault : 'was not reached')
+        })
+      }
+    })
+  }
+})
