@@ -58,10 +58,11 @@ export type ReleaseFailure = {
     | 'altered'
     | 'missing'
     // Of `step` and `rollback`; `unsettled`: its process had nothing left to do, but its promise
-    // was pending.
+    // was pending; `invalid-index`: it left an index that was not built completely.
     | 'failed'
     | 'aborted'
     | 'unsettled'
+    | 'invalid-index'
     // Of `record`, and of the marks of steps after `rollback` and `restore`.
     | 'not-written'
     | 'marks-not-deleted'
@@ -79,6 +80,8 @@ export type ReleaseFailure = {
   readonly step?: string
   /** The steps without a rollback. */
   readonly steps?: readonly string[]
+  /** The invalid indexes, as they are written in SQL. */
+  readonly indexes?: readonly string[]
   /** The invalid settings: `punctual.config.ts: release[0].timeout`. */
   readonly sources?: readonly string[]
   /** Of the command or process that failed; null if a signal ended it. */

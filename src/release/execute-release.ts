@@ -71,6 +71,12 @@ export async function executeRelease(
             { event: 'release-lock-waiting', lock: lock.where, holder },
             `release: waiting for the lock in ${lock.where}, held by ${formatHolder(holder)}`,
           ),
+        onUnavailable: (error) =>
+          events.log(
+            'warn',
+            { event: 'release-lock-unavailable', lock: lock.where, ...failureOf(error, 'lock') },
+            `release: lost the connection to ${lock.where} while waiting for the lock; retrying: ${(error as Error).message}`,
+          ),
       })
       const environment: ReleaseEnvironment = {
         request,

@@ -79,6 +79,8 @@ export interface StepTask {
   readonly applicationName: string
   /** Milliseconds; Infinity keeps the database's own setting. */
   readonly tableLockTimeout: number
+  /** Whether commands get it as an option at the start of a connection, which poolers refuse. */
+  readonly hasStartOptions: boolean
 }
 
 export type ToStep =

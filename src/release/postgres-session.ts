@@ -25,8 +25,11 @@ export interface PgSession {
   readonly applicationName: string
   /** Milliseconds for one query. Default: none. */
   readonly queryTimeout?: number
-  /** Server options: `-c lock_timeout=3000`. */
-  readonly options?: string
+  /**
+   * Milliseconds that a statement waits for a lock. Set by a statement, because PgBouncer, Neon and
+   * RDS Proxy refuse options at the start of a connection. Default: that of the server.
+   */
+  readonly lockTimeout?: number
 }
 
 const CONNECT_TIMEOUT = 10_000
@@ -36,6 +39,8 @@ const CONNECT_TIMEOUT = 10_000
  */
 const KEEP_ALIVE_DELAY = 30_000
 const END_TIMEOUT = ms(2_000)
+/** As the process of a step has it at the end of `PGOPTIONS`. */
+const LOCK_TIMEOUT_OPTION = / ?-c lock_timeout=\d+$/
 
 type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
 
@@ -46,27 +51,52 @@ type ClientClass = new (options: Readonly<Record<string, unknown>>) => PgClient
  */
 export async function openSession(configFile: string, session: PgSession): Promise<PgClient> {
   const Client = clientClass(configFile)
-  const { applicationName, queryTimeout } = session
-  const { url, options: given } = sessionUrl(session.url)
-  // The server uses the last value of an option.
-  const options = [given, session.options ?? ''].join(' ').trim()
-  const client = new Client({
-    connectionString: url,
-    application_name: applicationName,
-    connectionTimeoutMillis: CONNECT_TIMEOUT,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY,
-    ...(queryTimeout === undefined ? {} : { query_timeout: queryTimeout }),
-    ...(options === '' ? {} : { options }),
-  })
+  const { applicationName, queryTimeout, lockTimeout } = session
+  const { url, options } = sessionUrl(session.url)
+  const client = withoutStartOptions(
+    lockTimeout !== undefined,
+    () =>
+      new Client({
+        connectionString: url,
+        application_name: applicationName,
+        connectionTimeoutMillis: CONNECT_TIMEOUT,
+        keepAlive: true,
+        keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY,
+        ...(queryTimeout === undefined ? {} : { query_timeout: queryTimeout }),
+        ...(options === '' ? {} : { options }),
+      }),
+  )
   // Without a listener, a connection that breaks while idle would end the process.
   client.on('error', () => {})
   try {
     await client.connect()
+    if (lockTimeout !== undefined) await client.query(setLockTimeout(lockTimeout))
   } catch (error) {
     throw unreachable(url, error)
   }
   return client
+}
+
+/**
+ * `pg` reads `PGOPTIONS`, in which the process of a step has a lock timeout for its own
+ * connections.
+ */
+function withoutStartOptions<Value>(applies: boolean, create: () => Value): Value {
+  const { PGOPTIONS: given } = process.env
+  const own = given?.replace(LOCK_TIMEOUT_OPTION, '')
+  if (!applies || given === undefined || own === given) return create()
+  if (own === '') delete process.env.PGOPTIONS
+  else process.env.PGOPTIONS = own
+  try {
+    return create()
+  } finally {
+    process.env.PGOPTIONS = given
+  }
+}
+
+/** @param timeout milliseconds; infinite for none */
+export function setLockTimeout(timeout: number): string {
+  return `set lock_timeout = ${Number.isFinite(timeout) ? Math.round(timeout) : 0}`
 }
 
 /**

@@ -2,10 +2,11 @@ import { hostname } from 'node:os'
 import type { LockHolder } from '../../diagnostics/release-report.ts'
 import { type Cancel, every } from '../../resilience/clock.ts'
 import { ms } from '../../resilience/duration.ts'
-import { endSession, formatDatabase, openSession, type PgClient } from '../postgres-session.ts'
+import { SerialQueue } from '../../resilience/serial-queue.ts'
+import { endSession, formatDatabase, isLostSession, openSession, type PgClient } from '../postgres-session.ts'
 import { ReleaseError } from '../release-error.ts'
 import type { AppIdentity } from '../release-identity.ts'
-import type { ReleaseLock } from './release-lock.ts'
+import { LockUnavailableError, type ReleaseLock } from './release-lock.ts'
 
 /**
  * A slower answer counts as a loss. Below `tcp_user_timeout`, so that we know before the server
@@ -37,28 +38,36 @@ const IS_OURS = `l.locktype = 'advisory' and l.granted and l.objsubid = 1
  */
 export class PostgresLock implements ReleaseLock {
   readonly where: string
-  readonly #client: PgClient
+  readonly #connect: () => Promise<PgClient>
   readonly #key: string
   readonly #lost = new AbortController()
+  /** One query at a time: `pg` refuses others. */
+  readonly #queue = new SerialQueue()
+  /** Null after the connection was lost while the lock was waited for. */
+  #client: PgClient | null = null
   #stopChecking: Cancel = () => {}
   #held = false
+  #isChecking = false
 
-  private constructor(client: PgClient, url: string, app: AppIdentity) {
-    this.#client = client
+  private constructor(connect: () => Promise<PgClient>, url: string, app: AppIdentity) {
+    this.#connect = connect
     this.#key = app.lockKey
     this.where = `PostgreSQL ${formatDatabase(url)}`
-    client.on('error', (error) => this.#lose(error.message))
-    client.on('end', () => this.#lose('its connection ended'))
   }
 
   static async open(configFile: string, url: string, app: AppIdentity): Promise<PostgresLock> {
     const applicationName = `punctual release ${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`
-    const client = await openSession(configFile, { url, applicationName, queryTimeout: QUERY_TIMEOUT })
-    for (const [name, value] of Object.entries(KEEP_ALIVE)) {
-      // An old server or a pooler may refuse it; the lock works without.
-      await client.query(`set ${name} = ${value}`).catch(() => {})
+    const connect = async (): Promise<PgClient> => {
+      const client = await openSession(configFile, { url, applicationName, queryTimeout: QUERY_TIMEOUT })
+      for (const [name, value] of Object.entries(KEEP_ALIVE)) {
+        // An old server or a pooler may refuse it; the lock works without.
+        await client.query(`set ${name} = ${value}`).catch(() => {})
+      }
+      return client
     }
-    return new PostgresLock(client, url, app)
+    const lock = new PostgresLock(connect, url, app)
+    await lock.#open()
+    return lock
   }
 
   get lost(): AbortSignal {
@@ -66,7 +75,7 @@ export class PostgresLock implements ReleaseLock {
   }
 
   async tryAcquire(): Promise<boolean> {
-    const { rows } = await this.#client.query('select pg_try_advisory_lock($1::bigint) as taken', [this.#key])
+    const { rows } = await this.#query('select pg_try_advisory_lock($1::bigint) as taken', [this.#key])
     if (rows[0]?.taken !== true) return false
     this.#held = true
     await this.#check()
@@ -76,7 +85,7 @@ export class PostgresLock implements ReleaseLock {
   }
 
   async holder(): Promise<LockHolder | null> {
-    const { rows } = await this.#client.query(
+    const { rows } = await this.#query(
       `select a.pid, a.application_name, a.client_addr, a.backend_start
         from pg_locks l join pg_stat_activity a using (pid) where ${IS_OURS}`,
       [this.#key],
@@ -96,24 +105,59 @@ export class PostgresLock implements ReleaseLock {
   async close(): Promise<void> {
     this.#held = false
     this.#stopChecking()
-    await endSession(this.#client)
+    if (this.#client !== null) await endSession(this.#client)
+  }
+
+  async #open(): Promise<PgClient> {
+    const client = await this.#connect()
+    this.#client = client
+    client.on('error', (error) => this.#lose(client, error.message))
+    client.on('end', () => this.#lose(client, 'its connection ended'))
+    return client
+  }
+
+  /**
+   * Opens the connection again if it was lost before the lock was acquired.
+   *
+   * @throws LockUnavailableError if the connection is lost, or cannot be opened
+   */
+  #query(text: string, values: readonly unknown[]): ReturnType<PgClient['query']> {
+    return this.#queue.run(async () => {
+      let client: PgClient | null = null
+      try {
+        client = this.#client ?? (await this.#open())
+        return await client.query(text, values)
+      } catch (error) {
+        if (this.#held || !isLostSession(error)) throw error
+        if (client !== null) void endSession(client)
+        this.#client = null
+        throw new LockUnavailableError(error)
+      }
+    })
   }
 
   async #check(): Promise<void> {
+    if (this.#isChecking) return
+    this.#isChecking = true
     try {
-      const { rows } = await this.#client.query(
+      const { rows } = await this.#query(
         `select count(*)::int as held from pg_locks l where ${IS_OURS} and l.pid = pg_backend_pid()`,
         [this.#key],
       )
       if (rows[0]?.held !== 1) {
-        this.#lose('the server does not list it; releaseLock needs a direct connection, not a pooler')
+        this.#lose(this.#client, 'the server does not list it; releaseLock needs a direct connection, not a pooler')
       }
     } catch (error) {
-      this.#lose((error as Error).message)
+      this.#lose(this.#client, (error as Error).message)
+    } finally {
+      this.#isChecking = false
     }
   }
 
-  #lose(why: string): void {
+  /** @param client the connection that is lost */
+  #lose(client: PgClient | null, why: string): void {
+    if (client !== this.#client) return
+    if (!this.#held) this.#client = null
     if (!this.#held || this.#lost.signal.aborted) return
     this.#stopChecking()
     this.#lost.abort(

@@ -26,6 +26,15 @@ export interface AcquireOptions {
   readonly signal: AbortSignal
   /** Called when waiting starts, and when the holder changes. */
   readonly onWait: (holder: LockHolder | null) => void
+  /** Called when the database cannot be reached any more; waiting goes on. */
+  readonly onUnavailable?: (error: unknown) => void
+}
+
+/** The connection was lost while the lock was waited for, as at a restart of the database. */
+export class LockUnavailableError extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+  }
 }
 
 /**
@@ -52,24 +61,48 @@ const TRIES_PER_HOLDER_QUERY = 8
  *
  * @throws ReleaseError with the holder after the timeout; the reason of `signal` when it is aborted
  */
-export async function acquireLock(lock: ReleaseLock, { timeout, signal, onWait }: AcquireOptions): Promise<void> {
+export async function acquireLock(lock: ReleaseLock, options: AcquireOptions): Promise<void> {
+  const { timeout, signal, onWait, onUnavailable } = options
   const end = monotonicNow() + timeout
   let reported: LockHolder | null | undefined
+  let unavailable: LockUnavailableError | null = null
   for (let tries = 0; ; tries++) {
     signal.throwIfAborted()
-    if (await lock.tryAcquire()) return
-    if (tries % TRIES_PER_HOLDER_QUERY === 0) {
-      const holder = await lock.holder()
-      if (!isDeepStrictEqual(holder, reported)) onWait(holder)
-      reported = holder
+    try {
+      if (await lock.tryAcquire()) return
+      if (unavailable !== null || tries % TRIES_PER_HOLDER_QUERY === 0) {
+        const holder = await lock.holder()
+        if (!isDeepStrictEqual(holder, reported)) onWait(holder)
+        reported = holder
+      }
+      unavailable = null
+    } catch (error) {
+      if (!(error instanceof LockUnavailableError)) throw error
+      if (unavailable === null) onUnavailable?.(error)
+      unavailable = error
     }
-    if (monotonicNow() > end) {
-      const holder = reported ?? null
-      throw new ReleaseError(
-        `could not acquire the release lock in ${lock.where} within ${formatElapsed(timeout)}: it is held by ${formatHolder(holder)}; wait for that release, or stop it`,
-        { phase: 'lock', reason: 'held', holder },
-      )
-    }
+    if (monotonicNow() > end) throw timeoutError(lock, formatElapsed(timeout), reported ?? null, unavailable)
     await pause(RETRY_INTERVAL)
   }
+}
+
+function timeoutError(
+  lock: ReleaseLock,
+  timeout: string,
+  holder: LockHolder | null,
+  unavailable: LockUnavailableError | null,
+): ReleaseError {
+  const front = `could not acquire the release lock in ${lock.where} within ${timeout}`
+  if (unavailable !== null) {
+    return new ReleaseError(
+      `${front}: ${unavailable.message}; check that the database is running`,
+      { phase: 'lock', reason: 'unreachable' },
+      { cause: unavailable },
+    )
+  }
+  return new ReleaseError(`${front}: it is held by ${formatHolder(holder)}; wait for that release, or stop it`, {
+    phase: 'lock',
+    reason: 'held',
+    holder,
+  })
 }

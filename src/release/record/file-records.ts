@@ -72,6 +72,14 @@ export class FileRecords implements ReleaseRecords {
     return Promise.resolve()
   }
 
+  invalidIndexes(): Promise<readonly string[]> {
+    return Promise.resolve([])
+  }
+
+  dropIndex(): Promise<void> {
+    return Promise.resolve()
+  }
+
   close(): Promise<void> {
     return Promise.resolve()
   }

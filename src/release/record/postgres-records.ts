@@ -1,6 +1,7 @@
 import type { ReleaseRecord } from '../../diagnostics/release-report.ts'
 import { monotonicNow, pause } from '../../resilience/clock.ts'
-import { ms } from '../../resilience/duration.ts'
+import { type Milliseconds, ms } from '../../resilience/duration.ts'
+import { SerialQueue } from '../../resilience/serial-queue.ts'
 import { endSession, isLostSession, openSession, type PgClient } from '../postgres-session.ts'
 import { ReleaseError } from '../release-error.ts'
 import type { AppIdentity } from '../release-identity.ts'
@@ -50,6 +51,8 @@ export class PostgresRecords implements ReleaseRecords {
   readonly #configFile: string
   readonly #url: string
   readonly #app: AppIdentity
+  /** One query at a time: `pg` refuses others. */
+  readonly #queue = new SerialQueue()
   #client: Promise<PgClient> | null = null
 
   constructor(configFile: string, url: string, app: AppIdentity) {
@@ -137,13 +140,43 @@ export class PostgresRecords implements ReleaseRecords {
     }
   }
 
+  async invalidIndexes(): Promise<readonly string[]> {
+    const select = `select i.indexrelid::regclass::text as name from pg_index i
+      join pg_class c on c.oid = i.indexrelid where not i.indisvalid and c.relkind = 'i'`
+    // Those that are being built. The view is missing before PostgreSQL 12.
+    const done = 'and i.indexrelid not in (select index_relid from pg_stat_progress_create_index)'
+    const { rows } = await this.#query(`${select} ${done}`).catch((error: unknown) => {
+      if ((error as { readonly code?: unknown }).code !== '42P01') throw error
+      return this.#query(select)
+    })
+    return rows.map(({ name }) => String(name))
+  }
+
+  async dropIndex(name: string, timeout: Milliseconds): Promise<void> {
+    // A session of its own: it waits for older transactions, for longer than other queries may.
+    const client = await openSession(this.#configFile, {
+      url: this.#url,
+      applicationName: this.#app.stepSessions,
+      queryTimeout: timeout,
+    })
+    try {
+      await client.query(`drop index concurrently if exists ${name}`)
+    } finally {
+      await endSession(client)
+    }
+  }
+
   async close(): Promise<void> {
     const client = await this.#client?.catch(() => null)
     if (client != null) await endSession(client)
   }
 
   /** Retries once over a new session if the old one is lost: every query here is idempotent. */
-  async #query(text: string, values?: readonly unknown[]): Promise<Rows> {
+  #query(text: string, values?: readonly unknown[]): Promise<Rows> {
+    return this.#queue.run(() => this.#queryNow(text, values))
+  }
+
+  async #queryNow(text: string, values?: readonly unknown[]): Promise<Rows> {
     const opening = this.#open()
     const client = await opening
     try {

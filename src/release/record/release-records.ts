@@ -1,4 +1,5 @@
 import type { ReleaseRecord } from '../../diagnostics/release-report.ts'
+import type { Milliseconds } from '../../resilience/duration.ts'
 
 /** How many runs are read, and kept in a file. */
 export const RECORDS_KEPT = 500
@@ -35,6 +36,13 @@ export interface ReleaseRecords {
    * @throws ReleaseError if they do not end
    */
   endLeftoverSessions(): Promise<void>
+  /**
+   * The indexes that PostgreSQL does not use, because `create index concurrently` was interrupted:
+   * as they are written in SQL. Empty for other databases.
+   */
+  invalidIndexes(): Promise<readonly string[]>
+  /** Drops an invalid index without blocking the app. */
+  dropIndex(name: string, timeout: Milliseconds): Promise<void>
   /** Never rejects. */
   close(): Promise<void>
 }

@@ -13,6 +13,7 @@ import type { PlannedStep } from '../release-config.ts'
 import type { ReleaseEnvironment } from '../release-environment.ts'
 import { failureOf, ReleaseError } from '../release-error.ts'
 import { printsLockTimeout } from './step-database.ts'
+import { StepIndexes } from './step-indexes.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 const ENTRY = fileURLToPath(new URL(`./step-process.${extension}`, import.meta.url))
@@ -49,11 +50,11 @@ export async function runStep(
   action: 'run' | 'rollback',
   timeout: Milliseconds,
 ): Promise<StepResult> {
-  const { request, plan, app, version, signal, log } = environment
+  const { request, plan, app, version, signal, log, records } = environment
   const work = action === 'run' ? step.run : step.rollback
   const front = action === 'run' ? `release step ${step.name}` : `rollback of ${step.name}`
   const fields = { step: step.name, phase: action === 'run' ? 'step' : 'rollback' }
-  const task: Omit<StepTask, 'attempt'> = {
+  const task: Omit<StepTask, 'attempt' | 'hasStartOptions'> = {
     configFile: request.configFile,
     cwd: request.cwd,
     name: step.name,
@@ -77,10 +78,28 @@ export async function runStep(
   }
   const start = monotonicNow()
   const end = start + timeout
+  const indexes = new StepIndexes(records)
+  await indexes.begin()
+  let [tableLockTimeout, hasStartOptions] = [task.tableLockTimeout, true]
   for (let attempt = 1; ; attempt++) {
     const left = ms(Math.max(1, end - monotonicNow()))
-    const result = await runOnce({ ...task, attempt }, left, signal, logLine)
-    const { locked, outcome, failure, tail } = result
+    const result = await indexes.checked(
+      await runOnce({ ...task, tableLockTimeout, hasStartOptions, attempt }, left, signal, logLine),
+      task.command ?? '',
+    )
+    const { outcome, failure, tail } = result
+    if (outcome === 'failed' && hasStartOptions && printsRefusedOptions(`${tail}\n${result.why}`)) {
+      hasStartOptions = false
+      log(
+        'warn',
+        { event: 'release-step-without-lock-timeout', ...fields, attempt: attempt + 1 },
+        `${front}: its connection pooler refuses lock_timeout at the start of a connection; running it without`,
+      )
+      continue
+    }
+    const locked = result.locked && (await indexes.dropNew(ms(Math.max(1, end - monotonicNow()))))
+    // It has interrupted a statement that must not be interrupted.
+    if (locked && indexes.hasDropped) tableLockTimeout = Number.POSITIVE_INFINITY
     const delay = delayAfter({ jitter: 'full', initialDelay: 500, maxDelay: 5_000, random: Math.random }, attempt, 0)
     if (!locked || signal.aborted || monotonicNow() + delay >= end) {
       const why = outcome === 'timed-out' ? `timed out after ${formatElapsed(timeout)}` : result.why
@@ -200,10 +219,15 @@ function endedAttempt(
   return { outcome: 'failed', why: reported.why, failure: reported.failure, tail, locked }
 }
 
+/** Messages of PgBouncer, Neon and RDS Proxy about `options` in a startup packet. */
+function printsRefusedOptions(output: string): boolean {
+  return /unsupported startup parameter|command-line options|startup options? (?:is|are) not supported/i.test(output)
+}
+
 function stepVariables(task: StepTask, mark: string): NodeJS.ProcessEnv {
   const { env } = process
-  const { tableLockTimeout: timeout } = task
-  const lockTimeout = Number.isFinite(timeout) ? [`-c lock_timeout=${Math.round(timeout)}`] : []
+  const { tableLockTimeout: timeout, hasStartOptions } = task
+  const lockTimeout = hasStartOptions && Number.isFinite(timeout) ? [`-c lock_timeout=${Math.round(timeout)}`] : []
   return {
     ...env,
     [TREE_VARIABLE]: mark,
@@ -211,6 +235,9 @@ function stepVariables(task: StepTask, mark: string): NodeJS.ProcessEnv {
     RELEASE_VERSION: task.version,
     // Read by every PostgreSQL client: `pg` and libpq alike.
     PGAPPNAME: task.applicationName,
-    PGOPTIONS: [...(env.PGOPTIONS ? [env.PGOPTIONS] : []), ...lockTimeout].join(' '),
+    // Empty would be sent, too, and refused by a pooler.
+    ...(env.PGOPTIONS || lockTimeout.length > 0
+      ? { PGOPTIONS: [...(env.PGOPTIONS ? [env.PGOPTIONS] : []), ...lockTimeout].join(' ') }
+      : {}),
   }
 }

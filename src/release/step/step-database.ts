@@ -3,7 +3,7 @@ import { delayAfter } from '../../resilience/back-off.ts'
 import { pause } from '../../resilience/clock.ts'
 import { ms } from '../../resilience/duration.ts'
 import type { StepTask } from '../messages.ts'
-import { endSession, openSession, type PgClient } from '../postgres-session.ts'
+import { endSession, openSession, type PgClient, setLockTimeout } from '../postgres-session.ts'
 
 /** The database connection of a step that is a function. Opened by its first query. */
 export interface StepDatabase {
@@ -39,6 +39,10 @@ export function openStepDatabase(task: StepTask): StepDatabase {
   }
 }
 
+const CONCURRENTLY = /^\s*(?:create|drop|reindex|refresh|alter)\b[^;]*\bconcurrently\b/i
+const CREATED_INDEX =
+  /^\s*create\s+(?:unique\s+)?index\s+concurrently\s+(?:if\s+not\s+exists\s+)?((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?)\s+on\b/i
+
 /** PostgreSQL: a lock could not be acquired within `lock_timeout`. */
 const LOCK_NOT_AVAILABLE = '55P03'
 
@@ -66,9 +70,7 @@ function openPostgresStep(task: StepTask, url: string): StepDatabase {
     opening ??= openSession(task.configFile, {
       url,
       applicationName: task.applicationName,
-      ...(Number.isFinite(task.tableLockTimeout)
-        ? { options: `-c lock_timeout=${Math.round(task.tableLockTimeout)}` }
-        : {}),
+      ...(Number.isFinite(task.tableLockTimeout) ? { lockTimeout: task.tableLockTimeout } : {}),
     })
     return opening
   }
@@ -78,6 +80,7 @@ function openPostgresStep(task: StepTask, url: string): StepDatabase {
    */
   const query: StepDatabase['query'] = async (text, values) => {
     const session = await client()
+    if (!inTransaction && CONCURRENTLY.test(text)) return concurrently(session, text, values)
     for (let attempt = 1; ; attempt++) {
       try {
         return await session.query(text, values)
@@ -87,6 +90,30 @@ function openPostgresStep(task: StepTask, url: string): StepDatabase {
         await pause(
           ms(delayAfter({ jitter: 'full', initialDelay: 200, maxDelay: 3_000, random: Math.random }, attempt, 0)),
         )
+      }
+    }
+  }
+  /**
+   * Runs a statement that blocks no other query while it waits for older transactions. A lock
+   * timeout would make it leave an invalid index, which a second attempt with `if not exists` takes
+   * for done; so would one that an interrupted release left.
+   */
+  const concurrently: (
+    session: PgClient,
+    ...of: Parameters<StepDatabase['query']>
+  ) => ReturnType<StepDatabase['query']> = async (session, text, values) => {
+    await session.query(setLockTimeout(Number.POSITIVE_INFINITY))
+    try {
+      const name = CREATED_INDEX.exec(text)?.[1]
+      const { rows } =
+        name === undefined
+          ? { rows: [] }
+          : await session.query('select from pg_index where indexrelid = to_regclass($1) and not indisvalid', [name])
+      if (rows.length > 0) await session.query(`drop index concurrently if exists ${name}`)
+      return await session.query(text, values)
+    } finally {
+      if (Number.isFinite(task.tableLockTimeout)) {
+        await session.query(setLockTimeout(task.tableLockTimeout)).catch(() => {})
       }
     }
   }
