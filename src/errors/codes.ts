@@ -102,7 +102,7 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     title: 'Permission of Node.js missing',
     httpStatus: null,
     exitCode: EXIT.usage,
-    meaning: '`node --permission` denies something that Punctual needs; the message names the flags.',
+    meaning: 'The permission model of Node.js denies something that Punctual needs; the message names the flags.',
     remedy: 'Add the flags, or start without `--permission`.',
   },
   PUNCTUAL_ENTRY_MISSING: {
