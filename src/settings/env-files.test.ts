@@ -28,6 +28,9 @@ it('a port or host of an .env file that the app does not get is reported, with t
 it('a value that the app gets anyway is not, nor one that the environment replaces as under node', () => {
   assert.deepEqual(overridden({ '.env': 'PORT=3000\nHOST=0.0.0.0' }), [])
   assert.deepEqual(overridden({ '.env': 'PORT=8080' }, { PORT: '4000' }), [])
+})
+
+it('an app without such files has none', () => {
   assert.deepEqual(overridden({}), [])
 })
 
