@@ -344,8 +344,6 @@ export class Worker {
   #execute(order: ToWorker): void {
     if (order.type === 'drain') {
       this.#channel.drainStarted()
-      // The process must not exit by itself before the app is closed.
-      process.channel?.ref()
       if (this.#drain === null) this.#startDrain(order.keepIdle)
       else if (!order.keepIdle) this.#drain.closeIdle()
     } else if (order.type === 'abort') {
@@ -364,6 +362,9 @@ export class Worker {
 
   #startDrain(keepIdle: boolean): void {
     this.#drainingSince = monotonicNow()
+    // The process must not exit by itself before the app is closed. Only once: a later order may
+    // come when nothing but the app keeps it.
+    process.channel?.ref()
     const onDone = (result: DrainResult): void => void this.#exit(result)
     this.#drain = new Drain(this.traffic, this.config.settings, keepIdle, this.#shutdown, onDone)
   }
