@@ -48,11 +48,12 @@ test('a worker serves while its deferred routes are loading, and a request for t
     files: FILES,
     settings: {
       workers: 1,
-      requestTimeout: '1s',
+      // A busy machine may delay the first response by a second.
+      requestTimeout: '4s',
       stallAction: 'report',
-      stallReportAfter: '700ms',
-      stallInterruptAfter: '800ms',
-      stallKillAfter: '900ms',
+      stallReportAfter: '1s',
+      stallInterruptAfter: '2s',
+      stallKillAfter: '3s',
     },
   })
   assert.equal((await request(server.url)).body, 'critical')
