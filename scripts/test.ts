@@ -41,10 +41,18 @@ if (files.length === 0) {
   process.exit(2)
 }
 
-/** Tests that measure hundreds of milliseconds run one by one, after the others. */
+/**
+ * The files run in these parts, one after the other. A file mostly waits for processes, so more run
+ * at once than there are cores on a small machine, but fewer where hundreds of milliseconds are
+ * measured, and only one where it uses all cores or compares durations.
+ */
+const ALONE = /^test\/process\/(?:stalls\/interrupt|waits\/load-shedding)\./
 const CALM = /^test\/process\/(?:stalls|waits)\//
-const isCalm = (file: string): boolean => CALM.test(file)
-const isOther = (file: string): boolean => !CALM.test(file)
+const PARTS: readonly { readonly name: string; readonly atOnce: number; has(file: string): boolean }[] = [
+  { name: 'together', atOnce: 4, has: (file) => !CALM.test(file) },
+  { name: 'in pairs', atOnce: 2, has: (file) => CALM.test(file) && !ALONE.test(file) },
+  { name: 'alone', atOnce: 1, has: (file) => ALONE.test(file) },
+]
 const scratch = mkdtempSync(join(tmpdir(), 'punctual-test-run-'))
 const code = await runAll()
 printFailures()
@@ -63,12 +71,7 @@ process.exitCode = code === 0 && left.length > 0 ? 1 : code
 /** The exit code of the first run that failed. */
 function runAll(): Promise<number> {
   const sorted = files.toSorted()
-  const parts = [
-    // A file mostly waits for processes, so twice as many run as there are cores on a small
-    // machine.
-    ...testing('together', sorted.filter(isOther), 4),
-    ...testing('alone', sorted.filter(isCalm), 1),
-  ]
+  const parts = PARTS.flatMap(({ name, atOnce, has }) => testing(name, sorted.filter(has), atOnce))
   const PATH = [dirname(node), join(ROOT, 'node_modules/.bin'), process.env.PATH ?? ''].join(delimiter)
   // Hundreds of processes load the same TypeScript. With the cache one strips and compiles it for
   // all, which saves two thirds of the CPU time of a start.
@@ -77,9 +80,9 @@ function runAll(): Promise<number> {
   return runInTurn(node, parts, { cwd: ROOT, stdio: 'inherit', env })
 }
 
-/** Repeats the failures of both runs at the end of a long output. */
+/** Repeats the failures of all parts at the end of a long output. */
 function printFailures(): void {
-  for (const name of ['together', 'alone']) {
+  for (const { name } of PARTS) {
     const path = join(scratch, name)
     const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
     if (text !== '') console.error(`\nfailed of the files that run ${name}:\n\n${text}`)
