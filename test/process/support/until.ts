@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** In milliseconds. Long, since the machine may be busy, and a successful wait ends early. */
-export const WAIT_LIMIT = 30_000
+export const WAIT_LIMIT = 60_000
 const LOOK_EVERY = 20
 
 /**
  * Waits until `look` returns something other than undefined or false, and returns it. While `look`
  * throws it is retried; its last error is the cause of the timeout error.
  *
- * @param what completes "waited 30000 ms for …"
+ * @param what completes "waited 60000 ms for …"
  * @param limit in milliseconds
  */
 export async function until<T>(
