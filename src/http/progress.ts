@@ -21,10 +21,11 @@ const MAX_CREDIT = 300_000
 /** Milliseconds of balance below which the kernel is asked what a client has acknowledged. */
 const DOUBTFUL = 10_000
 /**
- * The kernel's table takes 60 ms with 30,000 connections, half of them on the main thread: pauses
- * between two looks are so many times as long.
+ * The kernel's table takes 60 ms with 30,000 connections, half of them on the main thread: a pause
+ * between two looks is so many times as long, but not longer than the maximum.
  */
 const LOOK_PAUSE = 50
+const MAX_LOOK_PAUSE = 5_000
 
 export interface ProgressSettings {
   /** Bytes a second; 0 for no minimum. */
@@ -194,7 +195,7 @@ export class ProgressMonitor {
     const queues = await unacknowledgedBytes(doubtful.map(([scope]) => descriptorOf(scope)))
     this.#isLooking = false
     const now = monotonicNow()
-    this.#nextLookAt = now + (now - startedAt) * LOOK_PAUSE
+    this.#nextLookAt = now + Math.min((now - startedAt) * LOOK_PAUSE, MAX_LOOK_PAUSE)
     const { minResponseRate = 0 } = this.#settings
     for (const [index, [scope, progress]] of doubtful.entries()) {
       if (scope.ended || scope.abandoned || minResponseRate === 0) continue
