@@ -48,6 +48,8 @@ describe('HTTP/2 and gRPC', () => {
       settings: {
         workers: 1,
         requestTimeout: '3s',
+        drainTimeout: '4s',
+        upgradeGrace: '1s',
         stallReportAfter: '500ms',
         stallInterruptAfter: '1s',
         stallKillAfter: '2500ms',
@@ -203,6 +205,17 @@ describe('HTTP/2 and gRPC', () => {
     assert.deepEqual(failures, [])
     assert.ok(served > 100, String(served))
     assert.deepEqual(await chat, ['one', 'slow'])
+  })
+
+  test('that are not answered when the server stops get an error: a call UNAVAILABLE, a stream a reset', async () => {
+    await ready()
+    const open = Promise.all([many('hang'), get(streams(), '/hang/begun')])
+    await server.until('both to be in flight', ({ workers }) => workers[0]?.inFlight === 2)
+    assert.deepEqual(await server.stop(), { code: 0, signal: null })
+    const [call, { body, code }] = await open
+    assert.deepEqual(call, ['first', UNAVAILABLE])
+    assert.equal(body, 'first')
+    assert.notEqual(code, 0)
   })
 })
 
