@@ -75,6 +75,12 @@ export class Traffic {
     this.onListen()
   }
 
+  /** The call had no effect. */
+  listenThrew(server: net.Server): void {
+    if (!this.privateServers.delete(server)) this.listenCalls--
+    this.notListening(server)
+  }
+
   listening(server: net.Server): void {
     this.toListen.delete(server)
     if (this.servers.has(server)) return

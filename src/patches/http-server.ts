@@ -77,12 +77,14 @@ function patchServerEvents(traffic: Traffic): void {
   defineMethod(net.Server.prototype, 'listen', function (this: net.Server, ...args: unknown[]): net.Server {
     const holder = shadowingHolder(this)
     if (holder !== null) patchEmit(holder, traffic)
-    traffic.listen(this, isPrivateListen(args))
+    // A second call throws, and the server goes on listening.
+    const isRepeated = this.listening || traffic.toListen.has(this)
+    if (!isRepeated) traffic.listen(this, isPrivateListen(args))
     try {
       return listen.apply(this, args)
     } catch (error) {
       // It has invalid arguments, and emits nothing.
-      traffic.notListening(this)
+      if (!isRepeated) traffic.listenThrew(this)
       throw error
     }
   })

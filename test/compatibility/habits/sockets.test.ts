@@ -7,7 +7,7 @@ import { startServer } from '../../process/support/server.ts'
 
 const settings = { workers: 1 }
 
-test('an app whose optional server has an invalid port becomes ready with the other', async () => {
+test('an app whose optional server has an invalid port becomes ready with the other, and survives a second listen', async () => {
   const files = {
     'app.cjs': `
 const http = require('node:http')
@@ -16,12 +16,28 @@ try {
 } catch (error) {
   console.log('optional:', error.code)
 }
-http.createServer((request, response) => response.end('ok')).listen(Number(process.env.PORT), '127.0.0.1')
+const server = http.createServer((request, response) => response.end('ok'))
+server.listen(Number(process.env.PORT), '127.0.0.1', listenAgain)
+function listenAgain() {
+  try {
+    server.listen(Number(process.env.PORT), '127.0.0.1')
+  } catch (error) {
+    console.log('again:', error.code)
+  }
+}
+listenAgain()
 `,
   }
   await using server = await startServer({ files, settings })
   assert.equal((await request(server.url)).body, 'ok')
   await server.log(/optional: ERR_SOCKET_BAD_PORT/)
+  await server.until(
+    'two refusals',
+    () => server.lines.filter(({ msg }) => msg === 'again: ERR_SERVER_ALREADY_LISTEN').length === 2,
+  )
+  const { pid } = await server.worker()
+  assert.equal((await server.command('reload')).code, 0)
+  assert.notEqual((await server.worker()).pid, pid)
 })
 
 test('an app that binds a UDP socket long after its entry is loaded, and listens then, does not exit before', async () => {
