@@ -8,6 +8,7 @@ import { type AppDirectory, createAppDirectory } from '../../process/support/app
 import { request } from '../../process/support/client.ts'
 import { freePort } from '../../process/support/free-port.ts'
 import { LogLines } from '../../process/support/log-lines.ts'
+import { signalTo } from '../../process/support/server.ts'
 import { until, within } from '../../process/support/until.ts'
 
 const BIN = join(import.meta.dirname, '../../../bin/punctual.js')
@@ -33,15 +34,23 @@ async function start(command: string, ...args: readonly string[]): Promise<{ chi
   const child = spawn(command, [...args, ...run, '--port', String(port), '--host', '127.0.0.1'], {
     cwd: directory.path,
     stdio: ['ignore', 'pipe', 'pipe'],
+    // In a process group, which is killed as a whole.
+    detached: true,
   })
   const log = new LogLines()
   log.collect(child.stdout)
   log.collect(child.stderr)
-  await until('the app to serve', () => {
-    if (child.exitCode !== null) throw new Error(log.text)
-    return log.find('running')
-  })
+  try {
+    await until('the app to serve', () => log.find('running'))
+  } catch (error) {
+    killGroup(child)
+    throw new Error(log.text, { cause: error })
+  }
   return { child, log }
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid !== undefined) signalTo(-pid, 'SIGKILL')
 }
 
 const canUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0
@@ -69,7 +78,7 @@ describe('punctual run', () => {
       assert.deepEqual(await within('it to exit', once(child, 'exit')), [0, null])
       assert.doesNotMatch(log.text, /Warning/)
     } finally {
-      child.kill('SIGKILL')
+      killGroup(child)
     }
   })
 
@@ -79,7 +88,7 @@ describe('punctual run', () => {
       const stopped = spawnSync(process.execPath, [BIN, 'stop', '--timeout', '60s'], { cwd: directory.path })
       assert.equal(stopped.status, 0, String(stopped.stderr))
     } finally {
-      child.kill('SIGKILL')
+      killGroup(child)
     }
   })
 })
