@@ -26,11 +26,11 @@ await Promise.all(
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const examination = await examine(next, backends.urls)
       done.push(examination)
+      if (values.write) record([examination])
       print(examination)
     }
   }),
 )
-if (values.write) record(done)
 const failed = done.filter(isBad)
 console.log(
   `${done.length - failed.length} of ${done.length} are right${failed.length > 0 ? `; not: ${failed.map(({ name }) => name).join(', ')}` : ''}`,
