@@ -15,7 +15,7 @@ import { ms } from '../../src/resilience/duration.ts'
 const [side, mode, seconds] = process.argv.slice(2)
 if (side === 'hooked') {
   patchServers(new Traffic(undefined, { requestTimeout: ms(30_000), maxProxyQueueTime: ms(10_000) }))
-  patchAsyncOperations({ trace: true, propagate: true })
+  patchAsyncOperations({ trace: true, propagateTo: () => true })
 }
 
 const closes = mode === 'close'

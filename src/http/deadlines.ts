@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { afterIo, type Deadline, deadlineAt, monotonicNow, NO_DEADLINE } from '../resilience/clock.ts'
 import { type Milliseconds, UNBOUNDED } from '../resilience/duration.ts'
 import { WheelEntry, waitWheel } from '../resilience/timer-wheel.ts'
 import type { ConnectionTable } from './connection-table.ts'
+import { matchCallers } from './hosts.ts'
 import { isGrpc } from './http2-stream.ts'
 import { awaitsBody, ProgressMonitor, type ProgressSettings } from './progress.ts'
 import { TimingHeaders } from './request-headers.ts'
@@ -16,6 +18,8 @@ export interface DeadlineSettings extends Partial<ProgressSettings> {
   readonly requestTimeout: Milliseconds
   /** The longest time in a proxy's queue that is believed. */
   readonly maxProxyQueueTime: Milliseconds
+  /** Callers whose deadlines are believed. Default: all. */
+  readonly trustDeadlines?: readonly string[]
 }
 
 /**
@@ -33,6 +37,8 @@ export class Deadlines extends WheelEntry {
   readonly #inFlight: InFlight
   readonly #table: ConnectionTable
   readonly #headers = new TimingHeaders()
+  /** Null if all callers are trusted. */
+  readonly #isTrusted: ((socket: Socket) => boolean) | null
   readonly progress: ProgressMonitor
   #due: number = Number.POSITIVE_INFINITY
   /** When the next turn of the loop is due, unless it is blocked. */
@@ -54,6 +60,7 @@ export class Deadlines extends WheelEntry {
     this.#inFlight = inFlight
     this.#table = table
     this.#settings = settings
+    this.#isTrusted = matchCallers(settings.trustDeadlines ?? ['all'])
     this.progress = new ProgressMonitor(inFlight, settings)
     this.progress.onTooSlow = (scope, limit) => {
       scope.endedBy = limit
@@ -80,9 +87,14 @@ export class Deadlines extends WheelEntry {
    */
   acceptedAt(request: IncomingMessage, now: number): number {
     this.#headers.read(request.rawHeaders)
+    if (this.#isTrusted !== null && this.#headers.allowed !== Number.POSITIVE_INFINITY) this.#checkTrust(request)
     const late = Math.max(this.#lag, now - this.#expectedBy)
     const queued = Math.min(this.#headers.queued, this.#settings.maxProxyQueueTime)
     return now - Math.max(queued, late > NORMAL_LAG ? late : 0)
+  }
+
+  #checkTrust(request: IncomingMessage): void {
+    if (this.#isTrusted?.(request.socket) === false) this.#headers.allowed = Number.POSITIVE_INFINITY
   }
 
   /** The deadline of that request, which its caller may have shortened. */

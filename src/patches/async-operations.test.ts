@@ -21,7 +21,7 @@ import { patchServers } from './http-server.ts'
 // The prototypes are patched once per process, as in a worker.
 const traffic = new Traffic()
 patchServers(traffic)
-patchAsyncOperations({ trace: true, propagate: true })
+patchAsyncOperations({ trace: true, propagateTo: () => true })
 
 const LIMIT = 20_000
 const open: { close(): unknown }[] = []
@@ -368,7 +368,7 @@ describe('the deadline of a call', () => {
       http.createServer((request, response) => {
         const { rawHeaders } = request
         for (let index = 0; index < rawHeaders.length; index += 2) {
-          if (rawHeaders[index]?.toLowerCase() === 'x-request-deadline') seen.push(rawHeaders[index + 1] ?? '')
+          if (rawHeaders[index]?.toLowerCase() === 'request-timeout') seen.push(rawHeaders[index + 1] ?? '')
         }
         response.setHeader('connection', 'close').end()
       }),
@@ -408,7 +408,7 @@ describe('the deadline of a call', () => {
   })
 
   test('is the app’s own if it sets one', async () => {
-    const headers = { 'x-request-DEADLINE': '7' }
+    const headers = { 'request-TIMEOUT': '7' }
     assert.deepEqual(await headersOf((url) => get(url, { headers }), 60_000), ['7'])
     assert.deepEqual(await headersOf((url) => fetch(url, { headers }), 60_000), ['7'])
   })

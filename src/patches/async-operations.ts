@@ -23,7 +23,7 @@ import { type Begin, type Operation, patchCallbacks, patchFunction, patchPromise
  * starts, in a list of its request; a request that starts none has no list.
  */
 export function patchAsyncOperations(options: UnnamedWaitOptions): void {
-  if (options.trace || options.propagate) {
+  if (options.trace || options.propagateTo !== null) {
     observeNodeHttp(options)
     observeFetch(options)
   }

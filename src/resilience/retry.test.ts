@@ -42,6 +42,34 @@ function make(clock: ManualClock, options: Partial<RetryOptions> = {}): ReturnTy
 }
 
 describe('a retry', () => {
+  for (const [shape, error] of Object.entries({
+    'the headers of an error': { headers: { 'Retry-After': '2' } },
+    'its response': { response: { headers: new Headers({ 'retry-after': '2' }) } },
+  })) {
+    it(`waits for as long as Retry-After in ${shape} asks for`, () =>
+      scoped(async (clock) => {
+        const { calls, work } = failing(clock, 1, Object.assign(new Error('too many requests'), error))
+        const result = make(clock).run(work)
+        await clock.advance('3s')
+        assert.equal(await result, 'well')
+        assert.deepEqual(calls, [0, 2_000])
+      }))
+  }
+
+  it('rejects at once if Retry-After is beyond its deadline, or longer than a minute', async () => {
+    for (const [limit, seconds] of [
+      [1_000, 2],
+      ['10m', 61],
+    ] as const) {
+      await scoped(async (clock) => {
+        const error = Object.assign(new Error('busy'), { headers: { 'retry-after': seconds } })
+        const { calls, work } = failing(clock, 1, error)
+        await assert.rejects(make(clock).run(work), error)
+        assert.deepEqual(calls, [0])
+      }, limit)
+    }
+  })
+
   it('retries after a growing delay until the work succeeds', () =>
     scoped(async (clock, scope) => {
       const { calls, work } = failing(clock, 2)

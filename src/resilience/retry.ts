@@ -2,6 +2,7 @@ import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { isFailureOfWork } from './abort-reason.ts'
 import { type BackOff, delayAfter, type Jitter } from './back-off.ts'
+import { wallClock } from './clock.ts'
 import { type Duration, ms, readCount, readDuration } from './duration.ts'
 import { type TimerWheel, WheelEntry, waitWheel } from './timer-wheel.ts'
 import type { WaitContext, WaitNode } from './wait-node.ts'
@@ -49,6 +50,8 @@ const OPTIONS: OptionNames<RetryOptions> = {
 /**
  * Repeats work that failed, after a growing delay, while there are attempts, budget and time left.
  * If the delay would exceed the deadline, it rejects at once, so that there is time for a fallback.
+ * The delay is at least what `Retry-After` in the headers of the error, or of its response, asks for;
+ * if that is more than a minute, it rejects.
  *
  * Only for work that is safe to repeat. Give every attempt a timeout: put `withTimeout` inside, and
  * another around all attempts.
@@ -100,12 +103,44 @@ export class Retry {
       } catch (error) {
         if (parent.reason !== undefined || attempt >= this.#attempts || !this.#when(error, attempt)) throw error
         delay = delayAfter(this.#backOff, attempt, delay)
+        const requested = retryAfterOf(error)
+        if (requested > MAX_RETRY_AFTER) throw error
+        delay = Math.max(delay, requested)
         if (delay >= parent.available(parent.wheel.now())) throw error
         if (!this.#budget.spend(this.#wheel.now())) throw error
         await pauseWithin(parent, `${this.name}: back-off`, delay)
       }
     }
   }
+}
+
+/** Milliseconds; a server that asks for a longer pause is not tried again. */
+const MAX_RETRY_AFTER = 60_000
+
+/**
+ * The pause that a server has asked for, in milliseconds: `Retry-After` (RFC 9110) in the headers of
+ * an error or of its response, as libraries for HTTP keep them. 0 if there is none.
+ */
+function retryAfterOf(error: unknown): number {
+  const { headers, response } = (error ?? {}) as { readonly headers?: unknown; readonly response?: unknown }
+  const value = headerOf(headers) ?? headerOf((response as { readonly headers?: unknown } | null | undefined)?.headers)
+  if (value === undefined) return 0
+  if (/^\s*\d+(?:\.\d+)?\s*$/.test(value)) return Number(value) * 1_000
+  const instant = Date.parse(value)
+  return Number.isNaN(instant) ? 0 : Math.max(0, instant - wallClock().getTime())
+}
+
+/** @param headers a `Headers`, or an object with names in any case */
+function headerOf(headers: unknown): string | undefined {
+  if (typeof headers !== 'object' || headers === null) return undefined
+  const { get } = headers as { readonly get?: unknown }
+  if (typeof get === 'function') return text(get.call(headers, 'retry-after'))
+  for (const [name, value] of Object.entries(headers)) if (name.toLowerCase() === 'retry-after') return text(value)
+  return undefined
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
 }
 
 /** A delay that rejects at once when its request is given up. */

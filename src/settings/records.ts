@@ -1,7 +1,16 @@
 import type { SettingRecord } from './kind.ts'
 import { bytes, countKind, durationKind, portKind, rateKind, shareKind, sizeKind, workersKind } from './number-kinds.ts'
 import type { Settings } from './settings.ts'
-import { choiceKind, hostKind, modulesKind, pathKind, routesKind, urlPathKind, versionKind } from './text-kinds.ts'
+import {
+  choiceKind,
+  hostKind,
+  hostsKind,
+  modulesKind,
+  pathKind,
+  routesKind,
+  urlPathKind,
+  versionKind,
+} from './text-kinds.ts'
 
 export type SettingName = keyof Settings
 
@@ -115,12 +124,19 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: '503',
     prose: 'Status of the response to a request that timed out: 503, or 504 for a gateway.',
   },
-  propagateDeadline: {
+  propagateDeadlines: {
     group: 'Timeouts',
-    kind: choiceKind(['on', 'off'], (word) => word),
-    default: 'on',
+    kind: hostsKind,
+    default: 'none',
     prose:
-      'Send the remaining milliseconds of a request in `X-Request-Deadline` with its outgoing HTTP calls (`node:http`, `fetch`), unless the app sets that header.',
+      'Hosts to which outgoing HTTP calls (`node:http`, `fetch`) carry the remaining milliseconds of their request in `Request-Timeout`, unless the app sets that header.',
+  },
+  trustDeadlines: {
+    group: 'Timeouts',
+    kind: hostsKind,
+    default: 'all',
+    prose:
+      'Callers that may shorten the deadline of a request by `Request-Timeout` or `grpc-timeout`: addresses, networks, names (resolved at the start), and `unix` for Unix sockets.',
   },
   keepAlive: {
     group: 'Timeouts',

@@ -45,7 +45,10 @@ export interface Settings {
   readonly minResponseRate: number
   readonly streamIdleTimeout: Milliseconds
   readonly timeoutStatus: '503' | '504'
-  readonly propagateDeadline: 'on' | 'off'
+  /** Hosts; empty for none, `all` for all. */
+  readonly propagateDeadlines: readonly string[]
+  /** Hosts; empty for none, `all` for all. */
+  readonly trustDeadlines: readonly string[]
   readonly keepAlive: Milliseconds
   /** From the order to drain. */
   readonly drainTimeout: Milliseconds

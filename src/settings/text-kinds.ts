@@ -124,3 +124,31 @@ export const routesKind: Kind<readonly string[]> = {
   },
   format: (value) => (value.length === 0 ? NO_ROUTES : value.join(',')),
 }
+
+const [NO_HOSTS, ALL_HOSTS] = ['none', 'all']
+
+/** Names and addresses of hosts. Empty for none; the only entry `all` for all. */
+export const hostsKind: Kind<readonly string[]> = {
+  label: 'hosts',
+  accepts: 'none, all, or names (api.internal, *.internal), addresses and networks (10.0.0.0/8), separated by commas',
+  list: true,
+  parse(written) {
+    const hosts = [written].flat().flatMap((text) => text.split(',').map((host) => host.trim()))
+    if (hosts.length === 1 && hosts[0] === NO_HOSTS) return accepted(Object.freeze([]))
+    for (const host of hosts) {
+      if (host === '') return refused('empty', 'has an empty entry', `name a host, or use ${NO_HOSTS}`)
+      if (hosts.length > 1 && (host === NO_HOSTS || host === ALL_HOSTS)) {
+        return refused('invalid', `"${host}" is given with other hosts`, `use ${host} alone, or remove it`)
+      }
+      if (/:\/\//.test(host)) {
+        const suggestion = URL.parse(host)?.hostname ?? host
+        return refused('invalid', `"${host}" is a URL`, `use ${suggestion}`, { suggestion })
+      }
+      if (!/^(?:\*\.)?[\w.:-]+(?:\/\d{1,3})?$/.test(host)) {
+        return refused('invalid', `"${host}" is not a host`, 'use a name, an address or a network such as 10.0.0.0/8')
+      }
+    }
+    return accepted(Object.freeze(hosts.map((host) => host.toLowerCase())))
+  },
+  format: (value) => (value.length === 0 ? NO_HOSTS : value.join(',')),
+}

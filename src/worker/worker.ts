@@ -5,6 +5,7 @@ import { onLeak } from '../diagnostics/incident.ts'
 import { AccessLog } from '../http/access-log.ts'
 import { ConnectionTable } from '../http/connection-table.ts'
 import { sendEmergencyResponses } from '../http/emergency-responses.ts'
+import { matchHosts } from '../http/hosts.ts'
 import type { LoadShedder } from '../http/load-shedding/load-shedder.ts'
 import { addLoadShedding } from '../http/load-shedding/load-shedder.ts'
 import { rawResponse } from '../http/raw-response.ts'
@@ -123,7 +124,7 @@ export class Worker {
     this.#patchSockets()
     patchAsyncOperations({
       trace: config.settings.traceWaits === 'on',
-      propagate: config.settings.propagateDeadline === 'on',
+      propagateTo: matchHosts(config.settings.propagateDeadlines),
     })
     const admission = addLoadShedding(this.traffic, config.settings)
     if (config.settings.serverTiming === 'on') patchServerTiming()

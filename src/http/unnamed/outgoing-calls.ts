@@ -9,15 +9,17 @@ import { UnnamedWait } from './unnamed-waits.ts'
 export interface UnnamedWaitOptions {
   /** Record what a request has started and not heard back from. */
   readonly trace: boolean
-  /** Send the remaining time of the request with outgoing calls. */
-  readonly propagate: boolean
+  /**
+   * Whether calls to a host carry the remaining time of their request; null if none do.
+   */
+  readonly propagateTo: ((host: string) => boolean) | null
 }
 
 /**
- * The header with the remaining time of a call. Punctual reads it on the other side, and so may any
- * server.
+ * The header with the remaining time of a call, in milliseconds: a duration, because a deadline
+ * could be read as an instant. Punctual reads it on the other side, and so may any server.
  */
-const DEADLINE_HEADER = 'X-Request-Deadline'
+const DEADLINE_HEADER = 'Request-Timeout'
 
 interface CallTarget {
   readonly method: string
@@ -125,12 +127,12 @@ class NodeHttpCall extends OutgoingCall {
 }
 
 /** Observes calls by `node:http` through its diagnostics channels. Subscribing loads no module. */
-export function observeNodeHttp({ trace, propagate }: UnnamedWaitOptions): void {
+export function observeNodeHttp({ trace, propagateTo }: UnnamedWaitOptions): void {
   subscribe('http.client.request.created', (message) => {
     const scope = unansweredRequest()
     if (scope === undefined) return
     const { request } = message as { request: MarkedRequest }
-    if (propagate && !request.headersSent && !request.hasHeader(DEADLINE_HEADER)) {
+    if (propagateTo?.(request.host) === true && !request.headersSent && !request.hasHeader(DEADLINE_HEADER)) {
       const left = timeLeftForCall(scope)
       if (left !== null) request.setHeader(DEADLINE_HEADER, left)
     }
@@ -185,7 +187,7 @@ class FetchCall extends OutgoingCall {
  * Observes calls by `fetch` and undici through undici's diagnostics channels. Subscribing loads no
  * module.
  */
-export function observeFetch({ trace, propagate }: UnnamedWaitOptions): void {
+export function observeFetch({ trace, propagateTo }: UnnamedWaitOptions): void {
   const calls = new WeakMap<UndiciRequest, FetchCall>()
   const on = (name: string, listener: (call: FetchCall, message: object) => void): void => {
     subscribe(`undici:${name}`, (message) => {
@@ -198,12 +200,13 @@ export function observeFetch({ trace, propagate }: UnnamedWaitOptions): void {
     const scope = unansweredRequest()
     if (scope === undefined) return
     const { request } = message as UndiciMessage
-    if (propagate && !hasDeadline(request.headers)) {
+    const origin = URL.parse(String(request.origin))
+    if (origin === null) return
+    if (propagateTo?.(origin.hostname.replace(/^\[|\]$/g, '')) === true && !hasDeadline(request.headers)) {
       const left = timeLeftForCall(scope)
       if (left !== null) request.addHeader?.(DEADLINE_HEADER, left)
     }
-    const origin = URL.parse(String(request.origin))
-    if (!trace || origin === null) return
+    if (!trace) return
     const call = new FetchCall(request, origin)
     calls.set(request, call)
     scope.beginUnnamed(call)

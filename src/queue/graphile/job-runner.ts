@@ -140,6 +140,11 @@ export class JobRunner {
       void this.#runner?.stop().catch(() => {})
       this.#runner = null
       await (heartbeat as JobHeartbeat | null)?.end(LEAVE_TIMEOUT).catch(() => {})
+      const interrupted = this.#tasks.flatMap((task) => task.takeInterrupted())
+      if (interrupted.length > 0) {
+        const restore = (): Promise<void> => store.restoreAttempts(connections.pool, interrupted)
+        await withTimeout('restoring attempts', LEAVE_TIMEOUT, restore, { parent: null }).catch(() => {})
+      }
     }
     if (!this.#isStopping && !isRestarting) throw new Error('graphile-worker ended by itself')
   }

@@ -37,6 +37,13 @@ export interface JobPool {
   readonly releaseAfter: number
 }
 
+/** A job that was interrupted by a shutdown. */
+export interface InterruptedJob {
+  readonly id: string
+  /** How many attempts it had before this one. */
+  readonly attempts: number
+}
+
 /** The statements that Punctual itself runs for jobs in PostgreSQL. */
 export class JobStore {
   readonly #schema: string
@@ -121,6 +128,18 @@ export class JobStore {
       `with gone as (delete from punctual_job_pools where pool = $1)
        select ${this.#jobs}.force_unlock_workers(array[$1::text])`,
       [id],
+    )
+  }
+
+  /**
+   * Makes interrupted jobs ready to run, without the attempt that graphile-worker has counted. Jobs
+   * that another process has taken by now are left alone.
+   */
+  async restoreAttempts(pool: PgPool, jobs: readonly InterruptedJob[]): Promise<void> {
+    await pool.query(
+      `select ${this.#jobs}.reschedule_jobs(array[id], run_at := now(), attempts := attempts)
+       from unnest($1::bigint[], $2::int[]) as interrupted (id, attempts)`,
+      [jobs.map(({ id }) => id), jobs.map(({ attempts }) => attempts)],
     )
   }
 

@@ -10,6 +10,7 @@ import { HandlerHealth } from '../queue-warnings.ts'
 import { splitId } from '../spool/segment-format.ts'
 import type { JobHelpers } from './graphile-module.ts'
 import type { JobEnvironment } from './job-environment.ts'
+import type { InterruptedJob } from './job-store.ts'
 
 /** For one statement. */
 const FORGET_TIMEOUT = '8s'
@@ -22,6 +23,7 @@ export class JobTask {
   readonly #environment: Pick<JobEnvironment, 'forget'>
   readonly #health: HandlerHealth
   readonly #runner: HandlerRunner
+  readonly #interrupted: InterruptedJob[] = []
   #lastBegan = 0
   #running = 0
   #done = 0
@@ -70,12 +72,20 @@ export class JobTask {
       return
     }
     // The shutdown is not the item's failure.
-    if (stop.aborted) throw failure.error
+    if (stop.aborted) {
+      this.#interrupted.push({ id: job.id, attempts: job.attempts - 1 })
+      throw failure.error
+    }
     const isLast = isPermanent(failure.error) || job.attempts >= attempts
     const batch = { ...newBatch([item]), failed: job.attempts }
     this.#health.failed(batch, failure.error, isLast ? 0 : retryDelay(job.attempts))
     if (!isLast) throw failure.error
     await this.#giveUp(item, job.attempts, failure.error)
+  }
+
+  /** The jobs that the shutdown has interrupted since the last call. */
+  takeInterrupted(): readonly InterruptedJob[] {
+    return this.#interrupted.splice(0)
   }
 
   report(): QueueJobsReport {

@@ -88,7 +88,7 @@ async function kill(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Pr
 
 /** Opens a queue in this process. */
 function open<Item>(
-  handler: (items: Item[], context: { readonly attempt: number }) => unknown,
+  handler: (items: Item[], context: { readonly attempt: number; readonly signal: AbortSignal }) => unknown,
   options: DurableQueueOptions = {},
   worker: GraphileWorkerOptions = QUICK,
 ): DurableQueue<Item> {
@@ -183,6 +183,25 @@ test('a machine that stops finishes its job, and leaves no lock and no heartbeat
   assert.equal(await count('punctual_job_pools'), 0)
   assert.equal(await count('graphile_worker.jobs where locked_by is not null'), 0)
   assert.ok((await count('graphile_worker.jobs')) + lines('handled').length >= 20)
+})
+
+test('a job that is interrupted by a stop costs no attempt, and can be run at once', async () => {
+  const attempts: number[] = []
+  for (let stops = 1; stops <= 3; stops++) {
+    const queue = open<number>(
+      (_, { attempt, signal }) => {
+        attempts.push(attempt)
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      },
+      { attempts: 2 },
+    )
+    if (stops === 1) queue.push(1)
+    await until('the job to run', () => attempts.length === stops)
+    await queue.close('2s')
+    const { rows } = await pool.query('select attempts, locked_at, run_at <= now() as due from graphile_worker.jobs')
+    assert.deepEqual(rows, [{ attempts: 0, locked_at: null, due: true }])
+  }
+  assert.deepEqual(attempts, [1, 1, 1])
 })
 
 test('an item that is forwarded twice is one job, also while that runs and when it is done', async () => {

@@ -25,7 +25,7 @@ const pools = {
 }
 for (const pool of Object.values(pools)) await pool.query('select 1')
 const silent = net.createServer((socket) => {
-  socket.on('data', (head) => console.log('deadline ' + /x-request-deadline: (\\S+)/i.exec(head)?.[1]))
+  socket.on('data', (head) => console.log('deadline ' + /request-timeout: (\\S+)/i.exec(head)?.[1]))
 })
 await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve))
 http.createServer(async (request, response) => {
@@ -99,7 +99,7 @@ describe('a request that times out reports what it was waiting for', () => {
   })
 
   test('nothing if that is turned off', async () => {
-    await using server = await start({ traceWaits: 'off', propagateDeadline: 'off' })
+    await using server = await start({ traceWaits: 'off', propagateDeadlines: 'none' })
     const line = await expired(server, '/tcp')
     assert.deepEqual(waiting(line), [])
   })
