@@ -50,8 +50,8 @@ const OPTIONS: OptionNames<RetryOptions> = {
 /**
  * Repeats work that failed, after a growing delay, while there are attempts, budget and time left.
  * If the delay would exceed the deadline, it rejects at once, so that there is time for a fallback.
- * The delay is at least what `Retry-After` in the headers of the error, or of its response, asks for;
- * if that is more than a minute, it rejects.
+ * The delay is at least what `Retry-After` in the headers of the error, or of its response, asks
+ * for; if that is more than a minute, it rejects.
  *
  * Only for work that is safe to repeat. Give every attempt a timeout: put `withTimeout` inside, and
  * another around all attempts.
@@ -118,8 +118,8 @@ export class Retry {
 const MAX_RETRY_AFTER = 60_000
 
 /**
- * The pause that a server has asked for, in milliseconds: `Retry-After` (RFC 9110) in the headers of
- * an error or of its response, as libraries for HTTP keep them. 0 if there is none.
+ * The pause that a server has asked for, in milliseconds: `Retry-After` (RFC 9110) in the headers
+ * of an error or of its response, as libraries for HTTP keep them. 0 if there is none.
  */
 function retryAfterOf(error: unknown): number {
   const { headers, response } = (error ?? {}) as { readonly headers?: unknown; readonly response?: unknown }
