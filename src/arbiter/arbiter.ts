@@ -31,7 +31,7 @@ import { WorkerProcess } from './worker-process.ts'
 export interface ArbiterOptions extends Pick<RuntimeSettingsOptions, 'base' | 'set' | 'configFile'> {
   readonly version: string
   /** The configuration of every worker, without what differs between them. */
-  readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation' | 'accepts' | 'settings' | 'set'>
+  readonly workerConfig: Omit<WorkerConfig, 'id' | 'generation' | 'accepts' | 'socketFiles' | 'settings' | 'set'>
   /** Whether the config file has release steps. */
   readonly releases: boolean
   /** The app's entry, as the operator wrote it. */
@@ -328,6 +328,7 @@ export class Arbiter implements ArbiterControl {
         id,
         generation,
         accepts,
+        socketFiles: this.#sockets.files(),
       }
       const { cwd, installation } = this.#options
       this.#attempt('enter the working directory', () => process.chdir(cwd))

@@ -9,6 +9,7 @@ test('a worker config arrives unchanged, unbounded limits included', () => {
   const config = {
     id: 1,
     accepts: 'at-once' as const,
+    socketFiles: [],
     generation: 2,
     entry: '/srv/ä b.js',
     appArguments: ['--x', ''],

@@ -7,6 +7,8 @@ export interface WorkerConfig {
   readonly generation: number
   /** When connections are accepted with `readyPath`: at once, if nothing has served yet. */
   readonly accepts: 'at-once' | 'when-ready'
+  /** Absolute paths of the Unix sockets on which other workers listen. */
+  readonly socketFiles: readonly string[]
   /** Absolute path of the app's entry. */
   readonly entry: string
   readonly appArguments: readonly string[]

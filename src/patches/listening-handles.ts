@@ -56,6 +56,8 @@ export interface KeptHandles {
   closeUnused(longerThan: Milliseconds): void
   /** Puts back the files of Unix sockets that were removed while workers listen on them. */
   restoreFiles(): void
+  /** The absolute paths of the Unix sockets. */
+  files(): readonly string[]
   /** A worker stops listening on that address of its own accord, so the socket is not kept. */
   release(address: string | null, port: number): void
   /** From now on a socket is closed with its last worker, so that clients are refused. */
@@ -100,6 +102,7 @@ export function keepListeningHandles(): KeptHandles {
       restoreFiles()
     },
     restoreFiles,
+    files: () => kept.flatMap(({ file }) => (file === null ? [] : [file.path])),
     release(address, port) {
       const wanted = { address, port, flags: 0 }
       for (const one of kept) if (one.address !== null && isSame(one.address, wanted)) one.released = true

@@ -8,7 +8,8 @@ import { inodeOf } from './socket-addresses.ts'
  * beside it, from which it is restored.
  */
 export class SocketFile {
-  readonly #path: string
+  /** Absolute. */
+  readonly path: string
   readonly #spare: string
   readonly #inode: number
   readonly #watcher: FSWatcher | null
@@ -26,7 +27,7 @@ export class SocketFile {
   }
 
   private constructor(path: string, spare: string, inode: number) {
-    this.#path = path
+    this.path = path
     this.#spare = spare
     this.#inode = inode
     this.#watcher = this.#watch()
@@ -34,8 +35,8 @@ export class SocketFile {
 
   /** Puts the file back if it is missing; another file in its place stays. */
   restore(): void {
-    if (statSync(this.#path, { throwIfNoEntry: false }) !== undefined) return
-    attempt(() => linkSync(this.#spare, this.#path))
+    if (statSync(this.path, { throwIfNoEntry: false }) !== undefined) return
+    attempt(() => linkSync(this.#spare, this.path))
   }
 
   /** Removes the second name; the file itself is removed when its handle is closed. */
@@ -47,8 +48,8 @@ export class SocketFile {
   /** Null where files cannot be watched: then the file is restored a moment later. */
   #watch(): FSWatcher | null {
     try {
-      const watcher = watch(dirname(this.#path), { persistent: false }, (_, name) => {
-        if (name === basename(this.#path)) this.restore()
+      const watcher = watch(dirname(this.path), { persistent: false }, (_, name) => {
+        if (name === basename(this.path)) this.restore()
       })
       return watcher.on('error', () => watcher.close())
     } catch {

@@ -15,6 +15,7 @@ import net from 'node:net'
 import { constants } from 'node:os'
 import { defineMethod } from './patch-function.ts'
 import { type ModeOptions, overlap, replaceStaleSocket, type SocketAddress, setMode } from './socket-addresses.ts'
+import { keepSocketFile, releaseSocketFile } from './socket-removal.ts'
 
 interface Handle {
   close(callback?: () => void): void
@@ -35,6 +36,8 @@ type Listen = (this: net.Server, ...args: unknown[]) => net.Server
 type Bind = (this: dgram.Socket, ...args: unknown[]) => dgram.Socket
 
 export interface WorkerSocketsListener {
+  /** Unix sockets on which other workers listen. */
+  readonly socketFiles: readonly string[]
   /** Whether a port that the system chooses is the same in all workers (with `--port 0`). */
   readonly sharesFreePorts: boolean
   /** `exclusive` or `reusePort` was asked for; all workers share that socket nevertheless. */
@@ -71,6 +74,7 @@ const inUse = new Set<Listening>()
 export function patchWorkerSockets(listener: WorkerSocketsListener): void {
   patchListen(listener)
   patchBind(listener)
+  for (const path of listener.socketFiles) keepSocketFile(path)
   const internal = cluster as unknown as { _getServer?: GetServer }
   const query = internal._getServer
   if (typeof query !== 'function') return
@@ -92,6 +96,7 @@ export function patchWorkerSockets(listener: WorkerSocketsListener): void {
       one.waiting = null
       if (handle !== null && error === 0) {
         track(handle, one, listener)
+        if (isUnix(one.address)) keepSocketFile(one.address.address)
         if (listener.gate !== null) postponeAccepting(handle, one, listener.gate)
         callback(0, handle)
       } else {
@@ -100,7 +105,7 @@ export function patchWorkerSockets(listener: WorkerSocketsListener): void {
       }
       for (const next of waiting ?? []) next()
     }
-    if (address.port === -1 && options.address !== null) getUnix(query, server, options, options.address, onAnswer)
+    if (isUnix(address)) getUnix(query, server, options, address.address, onAnswer)
     else query.call(cluster, server, options, onAnswer)
   }
   internal._getServer = (owner, options, callback) => {
@@ -131,6 +136,10 @@ function getUnix(query: GetServer, server: object, options: Query, path: string,
   })
 }
 
+function isUnix(address: SocketAddress): address is SocketAddress & { readonly address: string } {
+  return address.port === -1 && address.address !== null
+}
+
 /** Cluster calls back without a handle if there was an error, which Node does not expect. */
 function guard(callback: OnHandle): OnHandle {
   return (error, handle) => callback(error, handle ?? NO_HANDLE)
@@ -154,7 +163,10 @@ function track(handle: Handle, one: Listening, listener: WorkerSocketsListener):
   const { close } = handle
   handle.close = function (this: Handle, callback?: () => void): void {
     const { address, port } = one.address
-    if (inUse.delete(one) && listener.releases()) listener.onReleased(address, port)
+    if (inUse.delete(one) && listener.releases()) {
+      listener.onReleased(address, port)
+      if (isUnix(one.address)) releaseSocketFile(one.address.address)
+    }
     close.call(this, callback)
   }
 }

@@ -11,6 +11,7 @@ function config(keepAlive: string, chosen: boolean): WorkerConfig {
   return {
     id: 1,
     accepts: 'at-once',
+    socketFiles: [],
     generation: 1,
     entry: '/srv/app.js',
     appArguments: [],

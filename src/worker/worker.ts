@@ -197,6 +197,7 @@ export class Worker {
   #patchSockets(): void {
     this.traffic.hasPrivateServers = this.config.settings.port !== 0
     patchWorkerSockets({
+      socketFiles: this.config.socketFiles,
       sharesFreePorts: this.config.settings.port === 0,
       onShared: (option, address) =>
         this.#notes.push({

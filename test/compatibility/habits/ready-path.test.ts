@@ -45,7 +45,7 @@ describe('an app that listens before it is initialised, with a ready path', () =
     server.directory.write({ broken: '' })
     assert.equal((await server.command('set', 'bootTimeout', '8s')).code, 0)
     const { result, answers } = await reload()
-    assert.equal(result.code, 1)
+    assert.equal(result.code, 1, result.stderr)
     assert.deepEqual(answers, new Set(['200']))
   })
 
@@ -54,7 +54,7 @@ describe('an app that listens before it is initialised, with a ready path', () =
     assert.equal((await server.command('unset', 'bootTimeout')).code, 0)
     const before = (await server.status()).generation
     const { result, answers } = await reload()
-    assert.equal(result.code, 0)
+    assert.equal(result.code, 0, result.stderr)
     assert.deepEqual(answers, new Set(['200']))
     assert.notEqual((await server.status()).generation, before)
   })
