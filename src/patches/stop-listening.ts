@@ -39,13 +39,26 @@ export function pretendToListen(server: Server): void {
  * own, which the app uses itself) must serve until the end.
  */
 export function stopListening(server: Server): void {
+  prepareToStop(server)()
+}
+
+/** The same in two steps: the returned function closes the socket without any delay. */
+export function prepareToStop(server: Server): () => void {
   const internals = server as Internals
   const handle = internals._handle
-  if (handle === null || handle === undefined || !isShared(handle)) return
+  if (handle === null || handle === undefined || !isShared(handle)) return () => {}
   const address: object = {}
   const code = handle.getsockname?.(address)
-  internals._handle = code === undefined ? standIn() : { ...standIn(), getsockname: (out) => copy(address, out, code) }
-  handle.close()
+  const substitute =
+    code === undefined ? standIn() : { ...standIn(), getsockname: (out: object) => copy(address, out, code) }
+  const { close } = Object.getPrototypeOf(handle) as Handle
+  return () => {
+    if (internals._handle !== handle) return
+    // Before the `close` of cluster, which sends a message first: connections would arrive.
+    close.call(handle)
+    internals._handle = substitute
+    handle.close()
+  }
 }
 
 function standIn(): Handle {

@@ -7,7 +7,7 @@ import { respondInstead } from '../http/respond-instead.ts'
 import type { Connection, RequestScope } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
 import { closeConnection, closeDespiteHeaders } from '../patches/closing-responses.ts'
-import { stopListening } from '../patches/stop-listening.ts'
+import { prepareToStop, stopListening } from '../patches/stop-listening.ts'
 import { ShutdownError } from '../resilience/abort-reason.ts'
 import { after, afterIo, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -26,8 +26,10 @@ const KEEP_ALIVE_BUFFER = 1_000
  * How long the peer of a closed WebSocket, or of an aborted request, has to read the last bytes.
  */
 const CLOSE_TIMEOUT = ms(1_000)
-/** Turns of the event loop that may bring connections before a worker stops accepting. */
-const MAX_ACCEPTING_TURNS = 200
+/** A turn of the event loop that took less, in milliseconds, has done hardly anything but look. */
+const QUIET_TURN = 0.2
+/** How long a worker may look for a quiet turn, in milliseconds. */
+const MAX_ACCEPTING = 1_000
 /**
  * A WebSocket close frame of a server: FIN and opcode 8, two bytes of payload, code 1012 ("service
  * restart", RFC 6455 and the IANA registry).
@@ -269,7 +271,8 @@ function destroySoon(socket: net.Socket): void {
  * Stops accepting connections, and asks the clients of open ones to close them.
  *
  * During a reload others accept from the same socket. When everything stops, connections that wait
- * in its queue would be reset, so it is closed in a turn of the event loop that has found none.
+ * in its queue would be reset, so it is closed right after the event loop has found none there: in
+ * a short turn, since more of them arrive while other sockets are read.
  *
  * @param others whether other workers accept
  * @param onStopped called when it accepts nothing more
@@ -277,25 +280,26 @@ function destroySoon(socket: net.Socket): void {
 export function stopAccepting(traffic: Traffic, others: boolean, onStopped: () => void = () => {}): void {
   closeDespiteHeaders()
   traffic.close(closeConnection)
+  const stops = [...traffic.servers].map(prepareToStop)
+  // One that starts to listen later, when the worker was told to stop while it booted.
+  traffic.onListening = stopListening
   const stop = (): void => {
-    for (const server of traffic.servers) stopListening(server)
-    // One that starts to listen later, when the worker was told to stop while it booted.
-    traffic.onListening = stopListening
+    for (const stopOne of stops) stopOne()
     onStopped()
   }
   if (others) return stop()
-  let turns = 0
-  let accepted = traffic.accepted
+  const startedAt = monotonicNow()
+  let { accepted } = traffic
+  let turnedAt = Number.NEGATIVE_INFINITY
   const look = (): void => {
-    if (traffic.accepted === accepted || ++turns === MAX_ACCEPTING_TURNS) return stop()
+    const now = monotonicNow()
+    const isQuiet = traffic.accepted === accepted && now - turnedAt < QUIET_TURN
+    if (isQuiet || now - startedAt > MAX_ACCEPTING) return stop()
     accepted = traffic.accepted
+    turnedAt = now
     afterIo(look)
   }
-  // In the second of two turns: the first may have begun before this one.
-  afterIo(() => {
-    accepted = traffic.accepted
-    afterIo(look)
-  })
+  afterIo(look)
 }
 
 /** A response that has begun and does not end by itself. */

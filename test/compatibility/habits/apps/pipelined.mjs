@@ -1,12 +1,15 @@
 // `/slow…` is answered half a second after its worker has begun to drain, the others at once.
 import http from 'node:http'
 
-const server = http
+let draining = false
+http
   .createServer((request, response) => {
     console.log(`carried out ${request.url}`)
     if (!request.url.startsWith('/slow')) return response.end(request.url)
     const timer = setInterval(() => {
-      if (server.listening) return
+      // The last response of the connection is to close it.
+      draining ||= !response.shouldKeepAlive
+      if (!draining) return
       clearInterval(timer)
       console.log('draining')
       setTimeout(() => response.end(request.url), 500)
