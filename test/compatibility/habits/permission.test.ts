@@ -12,7 +12,7 @@ const APP = {
   'app.js': `
 import http from 'node:http'
 http.createServer((request, response) => {
-  const end = Date.now() + (request.url === '/work' ? 1500 : 0)
+  const end = Date.now() + (request.url === '/work' ? 3000 : 0)
   while (Date.now() < end);
   response.end('done')
 }).listen(process.env.PORT)

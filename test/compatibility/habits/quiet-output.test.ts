@@ -8,7 +8,7 @@ const APP = {
 import http from 'node:http'
 http.createServer({ keepAliveTimeout: 72_000 }, (request, response) => {
   if (request.url === '/exit') {
-    const end = Date.now() + 1000
+    const end = Date.now() + 3000
     while (Date.now() < end);
     process.exit(7)
   }
