@@ -295,8 +295,10 @@ export class Traffic {
    */
   disconnected(connection: Connection, error: Error | null = null): void {
     const isByClient = isFromNetwork(connection.socket, error)
+    // What could not be written does not count as waiting any more.
+    const isLost = (error as NodeJS.ErrnoException | null)?.syscall === 'write'
     for (let scope = connection.scopes[0]; scope !== undefined; scope = connection.scopes[0]) {
-      if (!hasLeft(scope)) {
+      if (isLost || !hasLeft(scope)) {
         if (!isByClient && !scope.abandoned) {
           scope.forcedOutcome ??= this.closing ? 'shutdown' : 'failed'
           scope.failure = error

@@ -298,7 +298,11 @@ function patchResponses(traffic: Traffic): void {
   const { write, end, flushHeaders } = prototype as unknown as Record<'write' | 'end' | 'flushHeaders', Method>
   // Separate, because a function that contains a closure allocates a context on each call.
   const endWhenFinished = (response: ServerResponse, scope: RequestScope): void => {
-    response.once('finish', () => traffic.end(scope))
+    response.once('finish', () => {
+      // Node 22 emits it also if the last write has failed; the connection is destroyed next.
+      const error = scope.connection?.socket.errored ?? null
+      if (error === null) traffic.end(scope)
+    })
   }
   // Some middleware replaces Node's request by its own.
   const find = (response: ServerResponse): RequestScope | undefined =>

@@ -32,9 +32,9 @@ describe('a request that is answered in place of its handler', () => {
       settings: {
         workers: 1,
         requestTimeout: '3s',
-        stallReportAfter: '500ms',
-        stallInterruptAfter: '1s',
-        stallKillAfter: '2500ms',
+        stallAction: 'interrupt',
+        stallReportAfter: '1s',
+        stallInterruptAfter: '2s',
         upgradeGrace: '3s',
         drainTimeout: '3s',
       },

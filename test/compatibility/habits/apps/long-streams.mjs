@@ -16,12 +16,12 @@ async function inParts(response, part, time) {
 const routes = {
   '/events': (_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    return inParts(response, 'data: 1\n\n', 1_000)
+    return inParts(response, 'data: 1\n\n', 1_250)
   },
-  '/download': (_, response) => inParts(response, Buffer.alloc(10_000, 'x'), 1_000),
+  '/download': (_, response) => inParts(response, Buffer.alloc(10_000, 'x'), 1_250),
   '/quiet': async (_, response) => {
     response.flushHeaders()
-    await pause(4_000)
+    await pause(5_000)
     response.end('end')
   },
   '/large': (_, response) => response.end(Buffer.alloc(60 * 1024 * 1024, 'x')),
@@ -50,7 +50,7 @@ const routes = {
   },
   '/long': async (_, response) => {
     currentRequest()?.allow('20s')
-    await pause(3_500)
+    await pause(5_000)
     response.end('end')
   },
   '/idle': (_, response) => void response.write('begun'),

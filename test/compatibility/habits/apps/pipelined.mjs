@@ -1,18 +1,16 @@
-// `/slow…` is answered half a second after its worker has begun to drain, the others at once.
+// `/until/<name>` is answered when there is a file of that name, the others at once.
+import { existsSync } from 'node:fs'
 import http from 'node:http'
 
-let draining = false
 http
   .createServer((request, response) => {
     console.log(`carried out ${request.url}`)
-    if (!request.url.startsWith('/slow')) return response.end(request.url)
+    const [, kind, name] = request.url.split('/')
+    if (kind !== 'until') return response.end(request.url)
     const timer = setInterval(() => {
-      // The last response of the connection is to close it.
-      draining ||= !response.shouldKeepAlive
-      if (!draining) return
+      if (!existsSync(name)) return
       clearInterval(timer)
-      console.log('draining')
-      setTimeout(() => response.end(request.url), 500)
+      response.end(request.url)
     }, 10)
   })
   .listen(process.env.PORT, process.env.HOST)
