@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { startServer, type TestServer } from '../../process/support/server.ts'
+import { until } from '../../process/support/until.ts'
 
 /**
  * Each app prints `stopped` with what its shutdown has seen: the error of `close`, what the server
@@ -179,4 +180,31 @@ setInterval(() => {}, 1000)
     server.signal('SIGTERM')
     assert.deepEqual(await server.exit, { code: 0, signal: null })
   })
+})
+
+test('a worker that cleans up after a reload exits by itself, although everything stops meanwhile', async () => {
+  await using server = await startServer({
+    files: {
+      'app.js': `
+import { existsSync } from 'node:fs'
+import http from 'node:http'
+const server = http.createServer((request, response) => response.end('ok')).listen(process.env.PORT)
+process.on('SIGTERM', () => {
+  server.close()
+  console.log('cleaning up in ' + process.pid)
+  const timer = setInterval(() => existsSync('cleaned-up') && clearInterval(timer), 20)
+})
+`,
+    },
+    settings: { workers: 1 },
+  })
+  assert.equal((await server.command('reload')).code, 0)
+  await server.log(/cleaning up/)
+  server.signal('SIGTERM')
+  await until(
+    'both workers to clean up',
+    () => server.lines.filter(({ msg }) => msg.includes('cleaning up')).length === 2,
+  )
+  server.directory.write({ 'cleaned-up': '' })
+  assert.deepEqual(await server.exit, { code: 0, signal: null })
 })
