@@ -76,6 +76,17 @@ class RawClient {
     this.socket.write(`${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${length}\r\n${body}`)
   }
 
+  /** Sends a request as soon as this text has been received. */
+  sendAfter(text: string, target: string, method: string, body: string): void {
+    const look = (): void => {
+      if (!this.text.includes(text)) return
+      this.socket.off('data', look)
+      this.text = ''
+      this.send(target, method, body)
+    }
+    this.socket.on('data', look)
+  }
+
   received(text: string): Promise<unknown> {
     return until(`${text} in ${this.text}`, () => this.text.includes(text))
   }
@@ -84,7 +95,7 @@ class RawClient {
 describe('the response of a draining worker closes its connection, though the app sets keep-alive', () => {
   let server: TestServer
   before(async () => {
-    server = await startServer({ files: APP, settings: { workers: 1, keepAlive: '30s' } })
+    server = await startServer({ files: APP, settings: { workers: 1, keepAlive: '2m' } })
   })
   after(() => server[Symbol.asyncDispose]())
 
@@ -132,12 +143,9 @@ describe('while everything stops', () => {
     await Promise.all(clients.map((client) => client.received('begun')))
     server.signal('SIGTERM')
     await until('new clients to be refused', async () => (await request(server.url)).kind === 'refused')
+    for (const client of clients) client.sendAfter('ended', '/', 'POST', 'four')
     server.directory.write({ draining: '' })
-    await Promise.all([held.received('held'), ...clients.map((client) => client.received('ended'))])
-    for (const client of clients) {
-      client.text = ''
-      client.send('/', 'POST', 'four')
-    }
+    await held.received('held')
     await within('the closes', Promise.all(clients.map((client) => client.closed)))
     for (const { text } of clients) assert.match(text, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\nConnection: close\r\n[\s\S]*4/)
     assert.deepEqual(await server.exit, { code: 0, signal: null })

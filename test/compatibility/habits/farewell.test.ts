@@ -11,6 +11,7 @@ import { within } from '../../process/support/until.ts'
 
 /** Its SIGTERM listener says goodbye to every client that does not go away by itself. */
 const APP = `
+import { existsSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import { WebSocketServer } from 'ws'
@@ -23,7 +24,12 @@ const server = http.createServer((request, response) => {
     response.write('data: hello\\n\\n')
     return streams.add(response)
   }
-  setTimeout(() => { answered++; response.end('ok') }, request.url === '/slow' ? 700 : 0)
+  const timer = setInterval(() => {
+    if (request.url.startsWith('/slow') && !existsSync(request.url.slice(1))) return
+    clearInterval(timer)
+    answered++
+    response.end('ok')
+  }, 10)
 })
 const sockets = new WebSocketServer({ server })
 server.listen(process.env.PORT)
@@ -32,7 +38,7 @@ const smtp = net.createServer((socket) => {
   socket.on('close', () => raw.delete(socket))
   socket.on('error', () => {})
   socket.write('220 hello\\r\\n')
-}).listen(process.env.RAW_PORT)
+}).listen(process.env.RAW_PORT, () => console.log('raw server listens'))
 process.on('SIGTERM', () => {
   console.log('SIGTERM after ' + answered + ' with ' + [streams.size, raw.size, sockets.clients.size])
   for (const response of streams) response.end('event: bye\\n\\n')
@@ -92,16 +98,18 @@ describe("the goodbye of an app's SIGTERM listener reaches its clients", () => {
       settings: { workers: 1, upgradeGrace: '1s', keepAlive: '1s' },
       env: { RAW_PORT: String(port) },
     })
+    await server.log(/^raw server listens$/)
   })
   after(() => server[Symbol.asyncDispose]())
 
   for (const how of ['reload', 'stop'] as const) {
     test(`on event streams, WebSockets and TCP connections, at a ${how}, after the requests in flight are answered`, async () => {
       const clients = await Promise.all([eventStream(`${server.url}/events`), rawClient(port), webSocket(server.url)])
-      const slow = request(`${server.url}/slow`)
+      const slow = request(`${server.url}/slow-${how}`)
       await server.until('it to be in flight', ({ workers }) => workers.some(({ inFlight }) => inFlight === 2))
       if (how === 'reload') assert.equal((await server.command('reload')).code, 0)
       else server.signal('SIGTERM')
+      server.directory.write({ [`slow-${how}`]: '' })
       assert.equal((await slow).body, 'ok')
       const received = await within('the goodbyes', Promise.all(clients.map((client) => client.received)), 20_000)
       assert.deepEqual(received, ['data: hello\n\nevent: bye\n\n', '220 hello\r\n421 bye\r\n', 'reconnect 1012'])
