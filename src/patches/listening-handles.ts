@@ -9,7 +9,7 @@
  * overlaps it, as if it were the only process. If Node has no such function, cluster behaves as
  * usual.
  * Checked on: Node 22.23, 24.21, 26.10.
- * Test: src/patches/listening-handles.test.ts, test/compatibility/habits/listening.test.ts
+ * Test: src/patches/listening-handles.test.ts and test/compatibility/habits/listening.test.ts
  */
 import cluster from 'node:cluster'
 import net from 'node:net'
