@@ -184,7 +184,7 @@ async function runUnderPunctual(
   const { cleanUp = 'clean-up done' } = definition
   const before = count(server.output, cleanUp || '-')
   await asked('stop', async () => {
-    const { code, signal } = await server.stop()
+    const { code, signal } = await server.stop(START_LIMIT)
     if (code !== 0) throw new Error(`exited with ${signal ?? code}`)
     // On a slow machine there are stalls; one that ended by itself says nothing of the server.
     const incidents = (await server.incidents()).filter(({ kind, outcome }) => kind !== 'stall' && outcome !== 'ended')
