@@ -180,7 +180,7 @@ describe('concurrent releases on PostgreSQL', () => {
       apps.map(async (name) => {
         await using app = createApp(name, `{ name: 'a', run: 'true' }`)
         app.env.DATABASE_URL = url.replace(/postgres$/, 'fresh')
-        return app.release()
+        return await app.release()
       }),
     )
     assert.deepEqual(
