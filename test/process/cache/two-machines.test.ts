@@ -228,12 +228,15 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const [one, other] = await machines('broken')
       rows.set('1', 1)
       await one.get('1')
-      await until('the value to be stored', async () => (await redis.command('EXISTS', 'broken:1')) === 1)
-      await redis.command('HSET', 'broken:1', 'v', '{"$type":"from the future"}')
+      await until(
+        'the value to be stored',
+        async () => (await redis.command('EXISTS', 'punctual:broken:value:1')) === 1,
+      )
+      await redis.command('HSET', 'punctual:broken:value:1', 'v', '{"$type":"from the future"}')
       assert.equal((await other.get('1'))?.version, 1)
       assert.equal(other.report().counts.undecodable, 1)
       await until('it to be stored again', async () =>
-        String(await redis.command('HGET', 'broken:1', 'v')).includes('version'),
+        String(await redis.command('HGET', 'punctual:broken:value:1', 'v')).includes('version'),
       )
     })
   })
