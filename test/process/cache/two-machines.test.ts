@@ -69,12 +69,15 @@ for (const [library, connect] of Object.entries(CLIENTS)) {
       const [one, other] = await machines('share')
       rows.set('1', 7)
       await one.get('1')
-      await until('the value to be stored', async () => (await redis.command('EXISTS', 'share:1')) === 1)
+      await until('the value to be stored', async () => (await redis.command('EXISTS', 'punctual:share:value:1')) === 1)
       assert.deepEqual(await other.get('1'), { id: '1', version: 7, at: new Date(7), big: 7n })
       assert.equal(loads, 1)
       assert.equal(other.report().counts.hitsRedis, 1)
       assert.equal(await one.get('none'), undefined)
-      await until('the value to be stored', async () => (await redis.command('EXISTS', 'share:none')) === 1)
+      await until(
+        'the value to be stored',
+        async () => (await redis.command('EXISTS', 'punctual:share:value:none')) === 1,
+      )
       assert.equal(await other.get('none'), undefined)
       assert.equal(loads, 2)
     })
