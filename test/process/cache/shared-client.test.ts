@@ -70,7 +70,7 @@ describe('a client of the app', { skip: missing ?? false }, () => {
     for (const key of ['a', 'b']) await one.get(key)
     await until(
       'both values to be stored',
-      async () => (await redis.command('EXISTS', 'app:client:a', 'app:client:b')) === 2,
+      async () => (await redis.command('EXISTS', 'app:punctual:client:value:a', 'app:punctual:client:value:b')) === 2,
     )
     version = 2
     assert.equal(await other.get('a'), 1)
