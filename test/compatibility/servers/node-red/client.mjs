@@ -15,6 +15,10 @@ const deployed = await fetch(`${url}/flows`, {
   body: JSON.stringify(flow),
 })
 assert.equal(deployed.status, 204)
+// A deployment is answered before its flows run.
+for (const end = Date.now() + 20_000; Date.now() < end; ) {
+  if ((await (await fetch(`${url}/greeting`)).text()) === text) break
+}
 for (let i = 0; i < 10; i++) {
   const response = await fetch(`${url}/greeting`, { headers: { connection: 'close' } })
   assert.equal(await response.text(), text)
