@@ -47,11 +47,13 @@ export function prepareToStop(server: Server): () => void {
   const internals = server as Internals
   const handle = internals._handle
   if (handle === null || handle === undefined || !isShared(handle)) return () => {}
+  const { close } = Object.getPrototypeOf(handle) as Partial<Handle>
+  // It has a stand-in already, from an earlier drain order.
+  if (close === undefined) return () => {}
   const address: object = {}
   const code = handle.getsockname?.(address)
   const substitute =
     code === undefined ? standIn() : { ...standIn(), getsockname: (out: object) => copy(address, out, code) }
-  const { close } = Object.getPrototypeOf(handle) as Handle
   return () => {
     if (internals._handle !== handle) return
     // Before the `close` of cluster, which sends a message first: connections would arrive.
