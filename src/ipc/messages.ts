@@ -67,7 +67,7 @@ export type FromMain =
 
 /** What applies in this worker otherwise than the app or the user has asked for, as a sentence. */
 export interface BootNote {
-  readonly event: 'shared-socket' | 'default-host' | 'state-in-process'
+  readonly event: 'shared-socket' | 'default-host' | 'state-in-process' | 'export-served'
   readonly message: string
   /** Of `state-in-process`: packages that keep state in their process. */
   readonly found?: readonly string[]

@@ -5,7 +5,7 @@ import { thisWorker } from './this-worker.ts'
 const worker = thisWorker()
 const { entry, settings } = worker.config
 try {
-  worker.loaded(await loadEntry(entry, settings, worker.traffic))
+  worker.loaded(await loadEntry(entry, settings, worker))
 } catch (error) {
   await worker.failBoot(error)
 }

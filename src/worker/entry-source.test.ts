@@ -36,6 +36,9 @@ it('comments, other functions and packages do not count', async () => {
   assert.equal(await mentions("import serve from 'koa-static'\napp.use(serve('public'))"), false)
   assert.equal(await mentions("import express from 'express'\nexport default express()"), false)
   assert.equal(await mentions("probe.listen(0, '127.0.0.1')\nexport default app"), false)
+  assert.equal(await mentions("bus.listen('user:saved', mail)\nexport default app"), false)
+  assert.equal(await mentions("app.listen('/run/app.sock')\napp.on('x')"), true)
+  assert.equal(await mentions("app.listen('3000')"), true)
 })
 
 it('a branch that this environment excludes does not count, its alternative does', async () => {
@@ -49,4 +52,10 @@ it('a branch that this environment excludes does not count, its alternative does
   assert.equal(await mentions(`if (process.env.ENTRY_SOURCE_TEST) { serve() } else ${listen}`), false)
   assert.equal(await mentions(`if (process.env.ENTRY_SOURCE_NONE) { serve() } else ${listen}`), true)
   assert.equal(await mentions(`if (process.env.ENTRY_SOURCE_NONE) serve()\napp.listen(3000)`), true)
+})
+
+it('what only the primary process of a cluster does, does not count', async () => {
+  assert.equal(await mentions('if (cluster.isPrimary && import.meta.main) { app.listen(3000) }'), false)
+  assert.equal(await mentions('if (isMaster) { fork() } else { app.listen(3000) }'), true)
+  assert.equal(await mentions('if (cluster.isPrimary) fork()\nelse app.listen(3000)'), true)
 })

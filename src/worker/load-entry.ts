@@ -1,12 +1,13 @@
 import type { RequestListener, Server } from 'node:http'
 import Module from 'node:module'
+import { basename } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FetchHandler, ServerRequest } from 'srvx'
 import { http } from '../http/node-http.ts'
 import type { Traffic } from '../http/traffic.ts'
-
-import { afterIo } from '../resilience/clock.ts'
-
+import type { BootNote } from '../ipc/messages.ts'
+import { after, afterIo } from '../resilience/clock.ts'
+import { formatDuration, type Milliseconds, ms } from '../resilience/duration.ts'
 import { sendToArbiter } from './arbiter-channel.ts'
 import { whyNoHandler } from './request-handler.ts'
 
@@ -17,6 +18,19 @@ interface Address {
   readonly port: number
   readonly host: string
 }
+
+interface EntrySettings extends Address {
+  readonly bootTimeout: Milliseconds
+}
+
+interface EntryWorker {
+  readonly traffic: Traffic
+  /** Logs it when the worker is ready. */
+  note(note: BootNote): void
+}
+
+/** The longest wait for an app to listen whose code seems to. */
+const MAX_LISTEN_WAIT = ms(30_000)
 
 interface FetchEntry {
   fetch(
@@ -37,12 +51,16 @@ interface FastifyLike {
  * `process.argv`. Unless the app listens by itself, serves its default export: a request handler
  * (such as an Express app), an object with `fetch` (Hono), a Koa app or a Fastify instance. If its
  * code calls `listen`, the export is served only when the process would exit without having
- * listened.
+ * listened, or has not after half of `bootTimeout`, at most 30 s.
  *
  * @returns closes the app; null if it cannot be closed
  * @throws what the app throws while it loads
  */
-export async function loadEntry(entry: string, address: Address, traffic: Traffic): Promise<CloseApp | null> {
+export async function loadEntry(
+  entry: string,
+  settings: EntrySettings,
+  { traffic, note }: EntryWorker,
+): Promise<CloseApp | null> {
   Module.runMain()
   // `runMain` queues the entry as the main module. Once its load has begun, the import below waits
   // for the same load.
@@ -53,13 +71,39 @@ export async function loadEntry(entry: string, address: Address, traffic: Traffi
   // CommonJS that is compiled from TypeScript has its default export in `module.exports.default`.
   if (isObject(exported) && exported.__esModule === true) exported = exported.default
   await turn()
-  const serve = serverOf(exported, address, traffic)
+  const serve = serverOf(exported, settings, traffic)
   if (traffic.listenCalls === 0) {
     if (serve === null) explainUnserved(exported, traffic)
-    else if (await willListen(entry)) process.once('beforeExit', () => void (traffic.listenCalls === 0 && serve()))
-    else if (traffic.listenCalls === 0) await serve()
+    else if (await willListen(entry)) {
+      const wait = ms(Math.min(settings.bootTimeout / 2, MAX_LISTEN_WAIT))
+      serveIfSilent(traffic, serve, wait, () =>
+        note({
+          event: 'export-served',
+          message: `${basename(entry)} did not listen within ${formatDuration(wait)}, although its code calls listen; serving its default export`,
+        }),
+      )
+    } else if (traffic.listenCalls === 0) await serve()
   }
   return isFastify(exported) ? () => exported.close() : null
+}
+
+/**
+ * Serves the export of an app that does not listen although its code seems to: the call is for
+ * something else, or under a condition that is not true here. If it listens later after all, on the
+ * same port, the server of the export makes room.
+ */
+function serveIfSilent(traffic: Traffic, serve: () => Promise<void>, wait: Milliseconds, onWaited: () => void): void {
+  const serveOnce = (): void => {
+    cancel()
+    process.off('beforeExit', serveOnce)
+    if (traffic.listenCalls === 0) void serve()
+  }
+  const onTimeout = (): void => {
+    if (traffic.listenCalls === 0) onWaited()
+    serveOnce()
+  }
+  const cancel = after(wait, onTimeout, { keepAlive: false })
+  process.once('beforeExit', serveOnce)
 }
 
 /** Listens with what the app exports; null if that cannot be served. */

@@ -178,6 +178,9 @@ export class Worker {
     this.#handleExit()
   }
 
+  /** Logs it when the worker is ready. */
+  readonly note = (note: BootNote): void => void this.#notes.push(note)
+
   /** The entry is loaded. */
   loaded(closeApp: CloseApp | null): void {
     this.#shutdown.close = closeApp

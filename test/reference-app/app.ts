@@ -8,10 +8,9 @@ import { type AppSettings, buildApp } from './build-app.ts'
  * The entry. Punctual listens for the exported instance; `node app.ts` listens itself, on HOST and
  * PORT.
  */
-const alone = import.meta.main && cluster.isPrimary
 const app: FastifyInstance = buildApp(readSettings())
 
-if (alone) {
+if (cluster.isPrimary && import.meta.main) {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void app.close())
   const address = await app.listen({ host: process.env.HOST ?? '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
   console.log(`listening on ${address}`)
@@ -24,7 +23,7 @@ function readSettings(): AppSettings {
   try {
     return readAppSettings(process.env)
   } catch (error) {
-    if (!alone || !(error instanceof Error)) throw error
+    if (!cluster.isPrimary || !import.meta.main || !(error instanceof Error)) throw error
     console.error(formatError(error))
     process.exit(2)
   }

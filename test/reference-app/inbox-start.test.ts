@@ -23,14 +23,11 @@ describe('the start of the inbox', { concurrency: 2 }, () => {
     const incidents = await server.incidents()
     // They are killed while waiting, so SQLite never returns an error to the app. The first kill
     // stops the arbiter, which may end the other worker.
-    assert.deepEqual(
-      incidents.map(({ outcome, error }) => [outcome, error]),
-      [
-        ['killed', undefined],
-        ['killed', undefined],
-      ],
-      server.output,
-    )
+    assert.equal(incidents.length, 2, server.output)
+    for (const { outcome, error } of incidents) {
+      assert.ok(outcome === 'killed' || outcome === 'exited', server.output)
+      assert.equal(error, undefined)
+    }
     const late = incidents.filter(({ kind, stalledForMs = 0 }) => kind === 'boot' && stalledForMs >= 5_000)
     assert.ok(late.length > 0, server.output)
     const path = join(server.directory.path, '.punctual/inbox.db')

@@ -123,6 +123,23 @@ export default handler
     assert.equal((await request(server.url)).body, 'exported')
   })
 
+  it('is served after half of bootTimeout when it has not listened under a condition that nothing explains', async () => {
+    await using server = await startServer({
+      files: {
+        'app.mjs': `
+import http from 'node:http'
+setInterval(() => {}, 1000)
+const handler = (request, response) => response.end('exported')
+if (globalThis.isStandalone) http.createServer(handler).listen(3000)
+export default handler
+`,
+      },
+      settings: { ...SETTINGS, bootTimeout: '10s' },
+    })
+    await server.log('export-served')
+    assert.equal((await request(server.url)).body, 'exported')
+  })
+
   it('does not boot if it is a Fastify plugin, and says what it is', async () => {
     await using server = await startServer({
       files: { 'app.cjs': "module.exports = async function (fastify, opts) { fastify.get('/', async () => 'x') }" },

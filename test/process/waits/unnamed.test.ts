@@ -91,7 +91,7 @@ describe('a request that times out reports what it was waiting for', () => {
   })
 
   test('an outgoing call, which sends the remaining time', async () => {
-    await using server = await start()
+    await using server = await start({ propagateDeadlines: 'all' })
     const line = await expired(server, '/fetch')
     assert.match(waiting(line).join(), /^GET 127\.0\.0\.1:\d+\/users \(http\)$/)
     await server.log(/^deadline \d{1,4}$/)
@@ -99,7 +99,7 @@ describe('a request that times out reports what it was waiting for', () => {
   })
 
   test('nothing if that is turned off', async () => {
-    await using server = await start({ traceWaits: 'off', propagateDeadlines: 'none' })
+    await using server = await start({ traceWaits: 'off' })
     const line = await expired(server, '/tcp')
     assert.deepEqual(waiting(line), [])
   })
