@@ -7,11 +7,11 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Incident } from '../../../src/diagnostics/incident.ts'
 import { freePort } from '../../process/support/free-port.ts'
+import { type Answer, getOn, SessionPool } from '../../process/support/http2-client.ts'
 import { startServer, type TestServer } from '../../process/support/server.ts'
 import { installServer } from '../support/install.ts'
 
 const entry = join(import.meta.dirname, 'apps/http2-and-grpc.mjs')
-const NGHTTP2_REFUSED_STREAM = 7
 const NGHTTP2_CANCEL = 8
 /** In milliseconds. A worker may take long to boot on a busy machine. */
 const CALL_TIMEOUT = 60_000
@@ -228,65 +228,11 @@ describe('HTTP/2 and gRPC', () => {
   })
 })
 
-interface Answer {
-  /** 0 if there was no response. */
-  readonly status: number
-  readonly body: string
-  /** With which the stream was closed. */
-  readonly code: number
-}
-
 async function get(origin: string, path: string): Promise<Answer> {
   const session = http2.connect(origin)
   try {
     return await getOn(session, path)
   } finally {
     session.close()
-  }
-}
-
-function getOn(session: http2.ClientHttp2Session, path: string): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const isPost = path.endsWith('/body')
-    const stream = session.request({ ':path': path, ':method': isPost ? 'POST' : 'GET' }, { endStream: !isPost })
-    let status = 0
-    let body = ''
-    stream.setEncoding('utf8')
-    stream.setTimeout(CALL_TIMEOUT, () => reject(new Error(`no answer to ${path}`)))
-    stream.on('response', (headers) => {
-      status = Number(headers[':status'])
-    })
-    stream.on('data', (chunk: string) => {
-      body += chunk
-    })
-    // Its code is the one of the stream.
-    stream.on('error', () => {})
-    stream.on('close', () => resolve({ status, body, code: stream.rstCode ?? -1 }))
-    if (isPost) stream.end('body')
-  })
-}
-
-/** One session, and a new one after the server has closed it. */
-class SessionPool {
-  readonly #origin: string
-  #session: http2.ClientHttp2Session | null = null
-
-  constructor(origin: string) {
-    this.#origin = origin
-  }
-
-  async get(path: string): Promise<string> {
-    if (this.#session === null || this.#session.closed || this.#session.destroyed) {
-      this.#session = http2.connect(this.#origin)
-      this.#session.on('error', () => {})
-    }
-    const { status, body, code } = await getOn(this.#session, path)
-    // It was not processed, and may be sent again (RFC 9113, 8.7). gRPC does that itself.
-    if (code === NGHTTP2_REFUSED_STREAM) return this.get(path)
-    return status === 200 && code === 0 ? body : `${status} ${code} ${body}`
-  }
-
-  close(): void {
-    this.#session?.close()
   }
 }
