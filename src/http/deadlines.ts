@@ -8,6 +8,7 @@ import { matchCallers } from './hosts.ts'
 import { isGrpc } from './http2-stream.ts'
 import { awaitsBody, ProgressMonitor, type ProgressSettings } from './progress.ts'
 import { TimingHeaders } from './request-headers.ts'
+import { isStream } from './response-head.ts'
 import type { InFlight, RequestScope } from './scope.ts'
 
 /** Milliseconds by which a healthy event loop may be late. */
@@ -167,6 +168,22 @@ export class Deadlines extends WheelEntry {
     // millisecond later.
     if (due.length > 0) next = now
     if (next < this.#due) this.#set(next)
-    for (const scope of due) this.onTimeout(scope)
+    for (const scope of due) if (!beginStream(scope)) this.onTimeout(scope)
   }
+}
+
+/**
+ * Begins a response that the app has made a stream, but not written to yet: Node keeps its head
+ * until there is a first event, or until a compressor has enough. Returns whether it has begun.
+ */
+function beginStream(scope: RequestScope): boolean {
+  if (scope.deadlineBy !== 'setting' || scope.begun || !isStream(scope.response)) return false
+  const { response } = scope
+  try {
+    scope.enter(() => response.flushHeaders())
+  } catch {
+    // Middleware that is called before the head is written.
+    return false
+  }
+  return scope.begun
 }

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { streamOf } from '../http/http2-stream.ts'
 import { rawResponse } from '../http/raw-response.ts'
 import { respondInstead } from '../http/respond-instead.ts'
+import { saysEventStream } from '../http/response-head.ts'
 import type { Connection, RequestScope } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
 import { closeConnection, closeDespiteHeaders } from '../patches/closing-responses.ts'
@@ -308,6 +309,5 @@ function isEventStream(scope: RequestScope | undefined): boolean {
   if (scope.connection === null) {
     return String(streamOf(scope)?.sentHeaders?.['content-type']).startsWith('text/event-stream')
   }
-  const { _header: head } = scope.response as typeof scope.response & { readonly _header?: unknown }
-  return typeof head === 'string' && /\r\ncontent-type: *text\/event-stream/i.test(head)
+  return saysEventStream(scope.response)
 }

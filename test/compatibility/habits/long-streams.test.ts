@@ -68,12 +68,19 @@ describe('with a requestTimeout of 3 s', { concurrency: true }, () => {
     ['a stream of events', '/events', 39],
     ['a download that the app writes slowly', '/download', 40_003],
     ['a response of which only the head was sent', '/quiet', 3],
+    ['a stream of events whose first event comes late', '/first-event-late', 9],
+    ['a stream of lines whose first line comes late', '/first-line-late', 3],
   ] as const) {
     it(`completes ${what} after 5 s`, async () => {
       const { kind, status, body } = await request(`${server.url}${path}`)
       assert.deepEqual([kind, status, body.length], ['answer', 200, length])
     })
   }
+
+  it('completes a response that is compressed after 5 s, although its compressor holds everything back', async () => {
+    const { kind, status, headers } = await request(`${server.url}/compressed`)
+    assert.deepEqual([kind, status, headers['content-encoding']], ['answer', 200, 'br'])
+  })
 
   it('completes a response of 60 MiB for a client that takes 5 s to read it', async () => {
     assert.ok((await readSlowly(server, '/large', 12 * 1024 * 1024)) > 60 * 1024 * 1024)
