@@ -7,6 +7,8 @@
  * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/signals.test.ts
  */
+import { constants } from 'node:os'
+
 const HELD = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const
 
 type Listener = (...args: unknown[]) => void
@@ -63,7 +65,7 @@ export function holdSignals(): HeldSignals {
       for (const signal of HELD) process.off(signal, ignore)
       const notice = find()
       if (notice === 'message') process.emit('message', 'shutdown', undefined)
-      else if (notice !== null) process.emit(notice, notice)
+      else if (notice !== null) (process.emit as typeof emit).call(process, notice, notice, constants.signals[notice])
       return notice
     },
   }
