@@ -13,7 +13,7 @@ import cluster from 'node:cluster'
 import type { Server } from 'node:net'
 
 /** The methods of a handle that `net.Server` uses. */
-interface Handle {
+export interface Handle {
   close(callback?: () => void): void
   ref(): void
   unref(): void
@@ -63,7 +63,8 @@ export function prepareToStop(server: Server): () => void {
   }
 }
 
-function standIn(): Handle {
+/** A handle that does nothing. */
+export function standIn(): Handle {
   return {
     close: (callback) => void (callback && process.nextTick(callback)),
     ref: () => {},

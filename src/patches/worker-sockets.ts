@@ -4,8 +4,9 @@
  *
  * Why: to an app, its worker is the only process. `node:cluster` differs from that: it gives every
  * worker the same "free" port, lets only one worker have an `exclusive` port, ignores the mode of a
- * Unix socket, reports errors of `bind` in place of those of `listen`, and gives two servers of one
- * worker addresses that exclude each other.
+ * Unix socket, reports errors of `bind` in place of those of `listen`, gives two servers of one
+ * worker addresses that exclude each other, and lets a server wait for its handle, without an
+ * address, where `listen` has it at once under `node`.
  * Checked on: Node 22.23, 24.21, 26.10.
  * Test: test/compatibility/habits/listening.test.ts
  */
@@ -13,6 +14,7 @@ import cluster from 'node:cluster'
 import dgram from 'node:dgram'
 import net from 'node:net'
 import { constants } from 'node:os'
+import { type ExpectedHandle, expectHandle } from './expected-handle.ts'
 import { defineMethod } from './patch-function.ts'
 import { type ModeOptions, overlap, replaceStaleSocket, type SocketAddress, setMode } from './socket-addresses.ts'
 import { keepSocketFile, releaseSocketFile } from './socket-removal.ts'
@@ -66,6 +68,7 @@ interface Listening {
   readonly server: object
   /** Called when the arbiter has answered; null after that. */
   waiting: (() => void)[] | null
+  readonly expected: ExpectedHandle
 }
 
 const inUse = new Set<Listening>()
@@ -78,18 +81,20 @@ export function patchWorkerSockets(listener: WorkerSocketsListener): void {
   const internal = cluster as unknown as { _getServer?: GetServer }
   const query = internal._getServer
   if (typeof query !== 'function') return
-  const getTcp = (server: object, options: Query, callback: OnHandle): void => {
-    const address = { address: options.address, port: options.port ?? 0, flags: options.flags ?? 0 }
+  const getTcp = (server: object, options: Query, expected: ExpectedHandle, callback: OnHandle): void => {
+    const address = addressOf(options)
     for (const one of inUse) {
       if (!overlap(one.address, address)) continue
-      const mayWait = one.server === server || listener.yields(one.server)
-      if (!mayWait || (one.waiting === null && one.server === server)) {
-        return process.nextTick(failListening, server, EADDRINUSE, callback)
+      const { waiting } = one
+      const isGivenUp = waiting !== null && one.expected.closed
+      const mayWait = isGivenUp || one.server === server || listener.yields(one.server)
+      if (!mayWait || (waiting === null && one.server === server)) {
+        return process.nextTick(answer, server, expected, EADDRINUSE, null, callback)
       }
-      if (one.waiting !== null) return void one.waiting.push(() => getTcp(server, options, callback))
+      if (waiting !== null) return void waiting.push(() => getTcp(server, options, expected, callback))
       net.Server.prototype.close.call(one.server as net.Server)
     }
-    const one: Listening = { address, server, waiting: [] }
+    const one: Listening = { address, server, waiting: [], expected }
     inUse.add(one)
     const onAnswer: OnHandle = (error, handle) => {
       const { waiting } = one
@@ -98,11 +103,10 @@ export function patchWorkerSockets(listener: WorkerSocketsListener): void {
         track(handle, one, listener)
         if (isUnix(one.address)) keepSocketFile(one.address.address)
         if (listener.gate !== null) postponeAccepting(handle, one, listener.gate)
-        callback(0, handle)
       } else {
         inUse.delete(one)
-        failListening(server, error, callback)
       }
+      answer(server, expected, error, handle, callback)
       for (const next of waiting ?? []) next()
     }
     if (isUnix(address)) getUnix(query, server, options, address.address, onAnswer)
@@ -113,8 +117,26 @@ export function patchWorkerSockets(listener: WorkerSocketsListener): void {
     if (isUdp || typeof options.fd === 'number') return query.call(cluster, owner, options, guard(callback))
     // Without a handle the server creates its own: a port that the system chooses is private.
     if (options.port === 0 && !listener.sharesFreePorts) return callback(0, null)
-    return getTcp(owner, options, callback)
+    return getTcp(owner, options, expectHandle(owner as net.Server, addressOf(options)), callback)
   }
+}
+
+function addressOf({ address, port, flags }: Query): SocketAddress {
+  return { address, port: port ?? 0, flags: flags ?? 0 }
+}
+
+function answer(
+  server: object,
+  expected: ExpectedHandle,
+  error: number,
+  handle: Handle | null,
+  callback: OnHandle,
+): void {
+  if (expected.closed) {
+    handle?.close()
+    expected.discard(() => callback(0, NO_HANDLE))
+  } else if (handle !== null && error === 0) callback(0, handle)
+  else failListening(server, error, callback)
 }
 
 /** A file on which no process answers is that of a process that was killed; it is replaced. */

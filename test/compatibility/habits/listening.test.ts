@@ -107,6 +107,19 @@ describe('two workers of an app that looks for ports', () => {
   })
 })
 
+describe('an app that uses its server right after listen', () => {
+  it('finds its address, may close it, and may not listen twice', async () => {
+    await using server = await app('at-once.mjs', { settings: { workers: 2 } })
+    assert.equal((await server.command('reload')).code, 0)
+    const { body } = await request(server.url)
+    assert.deepEqual(JSON.parse(body), {
+      closed: { port: server.port, listening: [true, false], error: null, events: 0 },
+      port: server.port,
+      second: 'ERR_SERVER_ALREADY_LISTEN',
+    })
+  })
+})
+
 describe('an app that retries when its port is in use', () => {
   it('becomes ready when the port is free', async () => {
     const holder = net.createServer().listen(0, '127.0.0.1')
