@@ -13,6 +13,7 @@ import type { Action, Event, Timer } from './events.ts'
 import { reconcile, withJitter } from './reconcile.ts'
 import { NO_MEMORY_BACK_OFF, type State, type WorkerState } from './state.ts'
 import {
+  childAdvice,
   handleExit,
   handleFailure,
   handleListenTimeout,
@@ -102,7 +103,7 @@ function handleBootTimeout(state: State, worker: WorkerState): Action[] {
   }
   worker.endReason = 'boot'
   const answer = worker.readyAnswer === null ? '' : `: ${readyPath} was answered with ${worker.readyAnswer}`
-  worker.failure ??= `it was not ready within bootTimeout (${formatDuration(bootTimeout)})${answer}`
+  worker.failure ??= `it was not ready within bootTimeout (${formatDuration(bootTimeout)})${answer}${childAdvice(worker)}`
   return [{ type: 'kill', worker: worker.id, why: 'boot', gently: true }]
 }
 

@@ -126,6 +126,7 @@ function spawn(state: State, generation: number, replaces: number | null, at: nu
     endReason: null,
     waitingFor: [],
     readyAnswer: null,
+    childCommand: null,
     failure: null,
     requestLimit: Math.ceil(withJitter(state, settings.maxRequests)),
     lifetimeLimit: withJitter(state, settings.maxLifetime),

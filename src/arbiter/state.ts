@@ -67,6 +67,8 @@ export interface WorkerState {
   waitingFor: readonly string[]
   /** How it has answered the last request of `readyPath`, if not with a 2xx status. */
   readyAnswer: string | null
+  /** The last child process that it started while it booted. */
+  childCommand: string | null
   /** What it reported when it failed. */
   failure: string | null
   /** Limits with jitter applied, drawn when it was started or when the settings changed. */

@@ -45,6 +45,9 @@ export function handleMessage(
     case 'not-ready':
       worker.readyAnswer = message.answer
       return []
+    case 'child-started':
+      worker.childCommand = message.command
+      return []
     case 'stall-reported':
       if (worker.life === 'ready') worker.life = 'stalled'
       return []
@@ -245,8 +248,14 @@ export function handleExit(
     if (state.phase === 'stopping') state.stopFailures.push(formatShutdownFailure(state, worker, problem, how))
     return actions
   }
-  worker.failure ??= worker.readyAt === null ? `it exited before it listened (${how})` : how
+  worker.failure ??= worker.readyAt === null ? `it exited before it listened (${how})${childAdvice(worker)}` : how
   return [...actions, ...handleFailure(state, worker, restartReason(worker, exit), at, exit)]
+}
+
+/** An entry may start the app in a child process, as launchers do. */
+export function childAdvice({ childCommand }: WorkerState): string {
+  if (childCommand === null) return ''
+  return `; it started a child process (${childCommand}): if that is the app, run it itself`
 }
 
 /** A worker exited, or could not be started, without having been asked to exit. */

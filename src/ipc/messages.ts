@@ -31,6 +31,8 @@ export type FromMain =
   | { readonly type: 'boot-failed'; readonly error: ReportedError }
   /** What the app has answered instead of a 2xx status to a request of `readyPath`. */
   | { readonly type: 'not-ready'; readonly answer: string }
+  /** The app has started a child process before it listened: the app itself, perhaps. */
+  | { readonly type: 'child-started'; readonly command: string }
   /** A server of the app stops listening, so that its socket is not to be kept for others. */
   | { readonly type: 'socket-released'; readonly address: string | null; readonly port: number }
   /** An exception or rejection was not caught: the process is about to exit. */

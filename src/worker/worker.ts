@@ -31,6 +31,7 @@ import { publishRuntime } from './allow-blocking.ts'
 import { AppShutdown } from './app-shutdown.ts'
 import { ArbiterChannel, sendToArbiter, sendToArbiterAndFlush } from './arbiter-channel.ts'
 import type { MeasuredBoot } from './boot-profile.ts'
+import { observeChildProcesses } from './child-processes.ts'
 import { deliverSignal } from './deliver-signal.ts'
 import { Drain, type DrainResult } from './drain.ts'
 import { cleanUpInterrupt } from './interrupt-cleanup.ts'
@@ -174,6 +175,9 @@ export class Worker {
       },
       onOrder: (order) => this.#execute(order),
       onFailed: (error) => this.#crash(new Error('the watchdog thread failed', { cause: error })),
+    })
+    observeChildProcesses((command) => {
+      if (this.#state === 'loading' || this.#state === 'loaded') sendToArbiter({ type: 'child-started', command })
     })
     this.#handleExit()
   }
