@@ -3,23 +3,19 @@ import type { ServerResponse } from 'node:http'
 /** Bodies whose first part may come at any time. */
 const STREAM_TYPE = /^(?:text\/event-stream|multipart\/x-mixed-replace|application\/(?:x-)?ndjson)/i
 const CONTENT_TYPE = /\r\ncontent-type: *([^\r]*)/i
-const CONTENT_ENCODING = /\r\ncontent-encoding: *[^\r]/i
 
 /** Whether its head says that a response is a stream of events. */
 export function saysEventStream(response: ServerResponse): boolean {
   return /^text\/event-stream/i.test(typeIn(headOf(response) ?? ''))
 }
 
-/**
- * Whether a response has been given the headers of a stream, or of a body that is being compressed:
- * both may have to wait long for their first byte.
- */
+/** Whether a response has been given the headers of a stream, whose first part may come late. */
 export function isStream(response: ServerResponse): boolean {
   const head = headOf(response)
-  if (head !== null) return STREAM_TYPE.test(typeIn(head)) || CONTENT_ENCODING.test(head)
+  if (head !== null) return STREAM_TYPE.test(typeIn(head))
   // A stream of HTTP/2 sends its head at once.
   if (typeof response.getHeader !== 'function') return false
-  return STREAM_TYPE.test(String(response.getHeader('content-type'))) || response.hasHeader('content-encoding')
+  return STREAM_TYPE.test(String(response.getHeader('content-type')))
 }
 
 function typeIn(head: string): string {

@@ -1,6 +1,5 @@
 // Requests and responses that take longer than `requestTimeout`, all at work.
 import http from 'node:http'
-import { createBrotliCompress } from 'node:zlib'
 import { currentRequest } from '../../../../src/index.ts'
 
 const pause = (time) => new Promise((resolve) => setTimeout(resolve, time))
@@ -35,13 +34,6 @@ const routes = {
     response.setHeader('content-type', 'application/x-ndjson')
     await pause(5_000)
     response.end('{}\n')
-  },
-  // Brotli passes nothing on before it has a block.
-  '/compressed': (_, response) => {
-    const compressor = createBrotliCompress()
-    response.setHeader('content-encoding', 'br')
-    compressor.pipe(response)
-    return inParts(compressor, 'x', 1_250)
   },
   '/large': (_, response) => response.end(Buffer.alloc(60 * 1024 * 1024, 'x')),
   '/unread-download': (_, response) => response.end(Buffer.alloc(60 * 1024 * 1024, 'x')),
