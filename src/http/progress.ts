@@ -134,10 +134,11 @@ export class ProgressMonitor {
       this.#progress.set(scope, progress)
       if (connection === null) countReceived(scope, progress)
     }
-    if (!request.complete && this.#isTooSlow(scope, progress, now, step)) return this.onTooSlow(scope, 'minRequestRate')
-    // One that is pipelined behind another waits for that.
-    if (begun && (connection === null || connection.scopes[0] === scope))
-      this.#measureResponse(scope, progress, now, step)
+    // One that is pipelined behind another waits for that: ending it would end the one before it.
+    const isFirst = connection === null || connection.scopes[0] === scope
+    if (!request.complete && this.#isTooSlow(scope, progress, now, isFirst ? step : 0))
+      return this.onTooSlow(scope, 'minRequestRate')
+    if (begun && isFirst) this.#measureResponse(scope, progress, now, step)
   }
 
   /** Checks a request whose body has not arrived completely. */

@@ -37,27 +37,27 @@ export interface ReadyCheckOptions {
 export function checkReady(options: ReadyCheckOptions): void {
   const { server } = options
   const { allowHalfOpen, pauseOnConnect } = server() as net.Server & net.ServerOpts
-  const door = new net.Server({ allowHalfOpen, pauseOnConnect } as net.ServerOpts)
-  // Not by listeners: the server may be patched to be seen, and so would be its door.
-  door.emit = (event: string | symbol, ...args: unknown[]): boolean =>
+  const relay = new net.Server({ allowHalfOpen, pauseOnConnect } as net.ServerOpts)
+  // Not by listeners: the server may be patched to be seen, and so would be the relay.
+  relay.emit = (event: string | symbol, ...args: unknown[]): boolean =>
     event === 'connection'
       ? server().emit('connection', args[0])
-      : (emit as (...args: unknown[]) => boolean).call(door, event, ...args)
+      : (emit as (...args: unknown[]) => boolean).call(relay, event, ...args)
   let last = ''
   const ask = (port: number): void => {
     request(port, options, (answer) => {
       if (answer === null) {
-        door.close()
+        relay.close()
         return options.onReady()
       }
       if (answer !== last) options.onAnswer(answer)
       last = answer
-      after(INTERVAL, () => (options.isOver() ? door.close() : ask(port)))
+      after(INTERVAL, () => (options.isOver() ? relay.close() : ask(port)))
     })
   }
-  door.once('listening', () => ask((door.address() as net.AddressInfo).port))
-  door.once('error', ({ message }) => options.onAnswer(message))
-  listen.call(door, { host: '127.0.0.1', port: 0, exclusive: true })
+  relay.once('listening', () => ask((relay.address() as net.AddressInfo).port))
+  relay.once('error', ({ message }) => options.onAnswer(message))
+  listen.call(relay, { host: '127.0.0.1', port: 0, exclusive: true })
 }
 
 /** Calls back with null for a 2xx status. */

@@ -9,7 +9,7 @@ http.createServer((request, response) => response.end('ok')).listen(process.env.
 `
 const SHORT = { stallAction: 'report', requestTimeout: '1s', drainTimeout: '1s', upgradeGrace: '300ms' }
 
-/** Reloads to the next app; returns the restarts and the pid of the worker that has left. */
+/** Reloads to the next app; returns the restarts and the pid of the worker that exited. */
 async function reloadTo(server: TestServer, source: string): Promise<number> {
   server.directory.write({ 'app.js': SERVER + source })
   const { pid } = await server.worker()
