@@ -27,6 +27,15 @@ describe('invalidations that Redis does not have yet', () => {
     assert.equal(pending.size, 0)
   })
 
+  test('a key that is being sent is not the next, but still covered', () => {
+    const pending = new PendingInvalidations(10)
+    pending.add(invalidationOfKey('a'), nothing)
+    pending.add(invalidationOfKey('b'), nothing)
+    assert.deepEqual(pending.next(10, new Set(['a']))?.invalidation, { keys: ['b'], tags: [], all: false })
+    assert.equal(pending.next(10, new Set(['a', 'b'])), null)
+    assert.equal(pending.covers('a'), true)
+  })
+
   test('a tag covers every key', () => {
     const pending = new PendingInvalidations(10)
     const tag = pending.add(invalidationOfTag('group'), nothing)

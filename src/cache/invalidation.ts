@@ -72,11 +72,15 @@ export class PendingInvalidations {
     return { invalidation, done: () => this.#done(invalidation, number) }
   }
 
-  /** The next ones to send, at most `count`, the oldest first; null if there are none. */
-  next(count: number): PendingInvalidation | null {
+  /**
+   * The next ones to send, at most `count`, the oldest first; null if there are none.
+   *
+   * @param except keys that are being sent
+   */
+  next(count: number, except: ReadonlySet<string> = new Set()): PendingInvalidation | null {
     const until = this.#last
-    const keys = this.#all === null ? firstKeys(this.#keys, count) : []
-    const tags = this.#all === null ? firstKeys(this.#tags, count - keys.length) : []
+    const keys = this.#all === null ? firstKeys(this.#keys, count, except) : []
+    const tags = this.#all === null ? firstKeys(this.#tags, count - keys.length, new Set()) : []
     const invalidation = { keys, tags, all: this.#all !== null }
     if (!invalidation.all && keys.length + tags.length === 0) return null
     return { invalidation, done: () => this.#done(invalidation, until) }
@@ -95,11 +99,11 @@ export class PendingInvalidations {
   }
 }
 
-function firstKeys(names: ReadonlyMap<string, number>, count: number): readonly string[] {
+function firstKeys(names: ReadonlyMap<string, number>, count: number, except: ReadonlySet<string>): readonly string[] {
   const first: string[] = []
   for (const name of names.keys()) {
     if (first.length >= count) break
-    first.push(name)
+    if (!except.has(name)) first.push(name)
   }
   return first
 }

@@ -75,6 +75,8 @@ export class RedisTier {
   readonly #keys: RedisKeys
   readonly #pending: PendingInvalidations
   readonly #lostLeases = new LostLeases()
+  /** Keys that TAKE is invalidating: a flush meanwhile would delete the lease that it takes. */
+  readonly #taking = new Set<string>()
   readonly #removeBacklog: () => void
 
   constructor(options: RedisTierOptions) {
@@ -193,6 +195,7 @@ export class RedisTier {
     const token = newToken()
     const { prefix, hasTags } = this.#options
     const { stream } = this.#link
+    this.#taking.add(key)
     const reply = await this.#run('take', null, TAKE, this.#keys.allOf(key), (epochPrefix) => [
       epochPrefix,
       stream.channel,
@@ -202,6 +205,7 @@ export class RedisTier {
       epochPrefix + token,
       hasTags ? '1' : '0',
     ])
+    this.#taking.delete(key)
     if (!Array.isArray(reply)) {
       this.#lostLeases.add({ key, token })
       return { reached: false, lease: null }
@@ -260,7 +264,8 @@ export class RedisTier {
   }
 
   async #flushInvalidations(): Promise<void> {
-    for (let next = this.#pending.next(BATCH_SIZE); next !== null; next = this.#pending.next(BATCH_SIZE)) {
+    const following = (): PendingInvalidation | null => this.#pending.next(BATCH_SIZE, this.#taking)
+    for (let next = following(); next !== null; next = following()) {
       if (!(await this.#send(next, FLUSH_TIMEOUT))) return
     }
   }
