@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { acquireLock } from './lock-directory.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const INSTALL_TIMEOUT = 180_000
@@ -20,7 +21,7 @@ export function nodeBinary(major: NodeMajor): string {
   const lock = `${home}.lock`
   const end = Date.now() + INSTALL_TIMEOUT
   while (!existsSync(binary)) {
-    if (!acquire(lock)) {
+    if (!acquireLock(lock, INSTALL_TIMEOUT)) {
       if (Date.now() > end)
         throw new Error(`another process has been installing Node ${major} for too long; remove ${lock}`)
       sleep(200)
@@ -33,20 +34,6 @@ export function nodeBinary(major: NodeMajor): string {
     }
   }
   return binary
-}
-
-/** Creates the lock directory. One older than the timeout was left by a process that died. */
-function acquire(lock: string): boolean {
-  mkdirSync(dirname(lock), { recursive: true })
-  try {
-    mkdirSync(lock)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
-    if (age > INSTALL_TIMEOUT) rmSync(lock, { recursive: true, force: true })
-    return false
-  }
 }
 
 /** Installs beside the destination first, so that an incomplete installation is never used. */

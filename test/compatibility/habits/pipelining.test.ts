@@ -62,3 +62,28 @@ describe('requests that are pipelined while their worker begins to drain', () =>
     })
   })
 })
+
+describe('a body that stalls', () => {
+  const stalled = 'POST /stalled HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n12'
+
+  it('does not take the response before it along', async () => {
+    await using server = await startServer({ entry, settings: { workers: 1 } })
+    const connect = (request: string): { socket: net.Socket; closed: Promise<string> } => {
+      const socket = net.connect(server.port, '127.0.0.1')
+      const chunks: string[] = []
+      socket.setEncoding('utf8').on('data', (chunk: string) => void chunks.push(chunk))
+      socket.write(request)
+      return { socket, closed: new Promise((resolve) => socket.once('close', () => resolve(chunks.join('')))) }
+    }
+    const pipelined = connect(post('/until/released') + stalled)
+    await server.log(/^carried out \/stalled$/)
+    // It is charged from its first byte, so the other one is over its grace, too.
+    const alone = connect(stalled)
+    assert.match(await within('the upload to be ended', alone.closed), /^HTTP\/1\.1 408 /)
+    server.directory.write({ released: '' })
+    assert.match(
+      await within('the second upload to be ended', pipelined.closed),
+      /^HTTP\/1\.1 200 OK\r\n.*\/until\/released/s,
+    )
+  })
+})

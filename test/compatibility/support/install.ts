@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { acquireLock } from '../../../scripts/lock-directory.ts'
 
 const SERVERS = join(import.meta.dirname, '../servers')
 /** In milliseconds; the largest of them download 200 MB. */
@@ -43,9 +44,8 @@ export async function once(directory: string, step: string, key: string, work: (
   const lock = `${mark}.lock`
   const isDone = (): boolean => existsSync(mark) && readFileSync(mark, 'utf8') === key
   const end = Date.now() + INSTALL_TIMEOUT
-  mkdirSync(cache, { recursive: true })
   while (!isDone()) {
-    if (!acquire(lock)) {
+    if (!acquireLock(lock, INSTALL_TIMEOUT)) {
       if (Date.now() > end) throw new Error(`another process is busy with it for too long; remove ${lock}`)
       await sleep(200)
       continue
@@ -83,19 +83,6 @@ function run(directory: string, command: string, args: readonly string[], env: N
       else reject(new Error(`${command} ${args.join(' ')} in ${directory} ended with ${signal ?? code}:\n${output}`))
     })
   })
-}
-
-/** Creates the lock directory. One older than the timeout was left by a process that died. */
-function acquire(lock: string): boolean {
-  try {
-    mkdirSync(lock)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
-    if (age > INSTALL_TIMEOUT) rmSync(lock, { recursive: true, force: true })
-    return false
-  }
 }
 
 function lockFileHash(directory: string): string {

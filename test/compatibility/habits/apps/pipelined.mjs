@@ -1,4 +1,4 @@
-// `/until/<name>` is answered when there is a file of that name, the others at once.
+// `/until/<name>` is answered when there is a file of that name, the others when their body is read.
 import { existsSync } from 'node:fs'
 import http from 'node:http'
 
@@ -6,7 +6,11 @@ http
   .createServer((request, response) => {
     console.log(`carried out ${request.url}`)
     const [, kind, name] = request.url.split('/')
-    if (kind !== 'until') return response.end(request.url)
+    if (kind !== 'until')
+      return request
+        .resume()
+        .on('end', () => response.end(request.url))
+        .on('error', () => {})
     const timer = setInterval(() => {
       if (!existsSync(name)) return
       clearInterval(timer)
