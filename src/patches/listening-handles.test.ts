@@ -155,6 +155,19 @@ describe('listening sockets that the arbiter keeps', () => {
     assert.equal(await hear(port), 'hello')
   })
 
+  it('an address that overlaps can be used while a worker has not yet closed its own', async () => {
+    const { worker, addresses } = await start(ANYWHERE)
+    const [port = 0] = portsOf(addresses)
+    sockets.release('127.0.0.1', port)
+    worker.process.kill('SIGSTOP')
+    const gone = once(worker, 'disconnect', { signal: AbortSignal.timeout(LIMIT) })
+    worker.process.disconnect()
+    await gone
+    const probing = await start({ host: '0.0.0.0', port })
+    assert.deepEqual(portsOf(probing.addresses), [port])
+    await kill(worker)
+  })
+
   it('one address serves one server of a worker', async () => {
     const { addresses } = await start(ANYWHERE)
     const [port = 0] = portsOf(addresses)

@@ -66,6 +66,12 @@ export interface KeptHandles {
   closeAll(): void
 }
 
+/**
+ * How long a worker may take to close its own descriptor after it has said so, in milliseconds: the
+ * message is sent first, and a starved worker is preempted in between.
+ */
+const CLOSING = 10_000
+
 /** `UV_TCP_REUSEPORT` of libuv: overlapping addresses of this process do not exclude each other. */
 const REUSE_PORT = 2
 const { EADDRINUSE, ENOTSUP, EINVAL } = constants.errno
@@ -79,9 +85,18 @@ export function keepListeningHandles(): KeptHandles {
   const create = internal._createServerHandle
   let kept: KeptHandle[] = []
   let keeping = true
+  /** Ports of closed sockets, and when they were closed. */
+  const closedPorts = new Map<number, number>()
   const close = (one: KeptHandle): void => {
     kept = kept.filter((other) => other !== one)
+    if (one.address !== null) closedPorts.set(one.address.port ?? 0, monotonicNow())
     one.close()
+  }
+  /** Whether a worker may listen on that port, or may still hold what was closed. */
+  const isOurs = (port: number | null | undefined): boolean => {
+    const closedAt = closedPorts.get(port ?? 0)
+    if (closedAt !== undefined && monotonicNow() - closedAt < CLOSING) return true
+    return kept.some(({ address }) => address !== null && address.port === port)
   }
   /** Connections that wait in an unused socket would be missed by the one that is used instead. */
   const isReplaced = (one: KeptHandle): boolean =>
@@ -131,8 +146,8 @@ export function keepListeningHandles(): KeptHandles {
       return known.handle
     }
     const address = addressOf(args)
-    const isAlone = !kept.some((one) => one.address?.port === address?.port && one.address !== null)
-    const handle = address === null || address.port === -1 ? create(...args) : createTcp(create, args, isAlone)
+    const isTcp = address !== null && address.port !== -1
+    const handle = isTcp ? createTcp(create, args, isOurs(address.port)) : create(...args)
     // A number is an error code: EADDRINUSE, EACCES.
     if (typeof handle !== 'object') return handle
     const closeHandle = handle.close.bind(handle)
@@ -170,10 +185,10 @@ export function keepListeningHandles(): KeptHandles {
   return handles
 }
 
-/** @param isAlone whether this process has no other socket on that port */
-function createTcp(create: CreateHandle, args: Arguments, isAlone: boolean): Handle | number {
+/** @param isOurs whether this process or a worker may have another socket on that port */
+function createTcp(create: CreateHandle, args: Arguments, isOurs: boolean): Handle | number {
   const [address, port, addressType, fd, flags = 0] = args
-  if (isAlone && port !== 0) {
+  if (!isOurs && port !== 0) {
     // Once only: another process that reuses its port, too, would not be noticed otherwise.
     const probe = create(...args)
     if (typeof probe !== 'object') return probe
