@@ -42,6 +42,7 @@ export async function benchQueue({ rounds, seconds, long, compare }: BenchOption
       figure('push, median (µs)', ({ median }) => median),
       figure('push, p99 (µs)', ({ p99 }) => p99),
       figure('pushes/s (higher is better)', ({ rate }) => rate),
+      figure('CPU per push (µs)', ({ cpu }) => cpu),
     ]
     compareFigures(compare, figures, rounds)
     return
