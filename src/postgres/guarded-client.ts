@@ -1,13 +1,13 @@
 import { ConnectionLostError } from '../database/query-errors.ts'
 import { countQuery, takePendingCount } from '../query-insight/count-query.ts'
-import { after, monotonicNow } from '../resilience/clock.ts'
-import { formatElapsed, type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
-import { promiseAtMost } from '../resilience/wait-at-most.ts'
-import { CancelRequest, cancelTargetOf } from './cancel-request.ts'
+import { after } from '../resilience/clock.ts'
+import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
+import { cancelQuery, type Fault } from './cancel-query.ts'
 import { ClientQuery, ownTimeoutOf, type RawQuery, textOf, valuesOf } from './client-query.ts'
 import type { PgClient, TransactionStatus } from './pg-types.ts'
 import type { DestroyReason } from './pool-health.ts'
 import type { GuardSettings } from './pool-options.ts'
+import { ServerStatus } from './server-status.ts'
 import { SessionState } from './session-state.ts'
 import type { StatementTimeout } from './statement-timeout.ts'
 
@@ -42,12 +42,7 @@ type ConnectionState =
   /** Ended or destroyed; final. A query that was running still gets the driver's error. */
   | { readonly name: 'lost'; readonly error: Error; readonly query: ClientQuery | null }
 
-/** Why a connection must be destroyed, as a code and as a sentence. */
-type Fault = readonly [reason: DestroyReason, why: string]
-
 const CURSOR_OPEN: Fault = ['cursor-open', 'a cursor was still open']
-/** How long the first cancel may take before it is repeated, in milliseconds; doubled each time. */
-const FIRST_RETRY = 100
 /** Cleaning up is allowed when the time for everything else is over. */
 const ROLLBACK = /^\s*rollback\b/i
 /** Makes an open transaction fail, also when the query that timed out was never sent. */
@@ -67,9 +62,7 @@ export class GuardedClient {
   readonly #statementTimeout: StatementTimeout
   #state: ConnectionState
   #queue: ClientQuery[] = []
-  /** The last protocol message: whether the server waits for a query. */
-  #isServerReady: boolean
-  #transaction: TransactionStatus = 'I'
+  readonly #server: ServerStatus
   /**
    * A query of the open transaction timed out or was given up, so the transaction must not be
    * committed.
@@ -83,8 +76,6 @@ export class GuardedClient {
   /** What may be left of this checkout in the session. */
   readonly #session = new SessionState()
   #isPrepared = false
-  #cancelRequest: CancelRequest | null = null
-  #onReady: (() => void)[] = []
   /** Set when the borrower has released the connection. It returns to the pool once it is clean. */
   #release: { readonly error: unknown; readonly giveBack: (error?: unknown) => void } | null = null
 
@@ -94,8 +85,8 @@ export class GuardedClient {
     this.#statementTimeout = statementTimeout
     this.#sendRaw = client.query as RawQuery
     // False while the driver reports that it has connected.
-    this.#isServerReady = client.readyForQuery !== false
-    this.#state = this.#isServerReady ? { name: 'idle' } : { name: 'connecting' }
+    this.#server = new ServerStatus(client.readyForQuery !== false)
+    this.#state = this.#server.isReady ? { name: 'idle' } : { name: 'connecting' }
     const { connection } = client
     // One listener before the driver's own, whose callbacks may start queries; one after it.
     connection.prependListener('readyForQuery', (message: { readonly status?: TransactionStatus }) => {
@@ -196,13 +187,13 @@ export class GuardedClient {
   }
 
   async #sendOwn(sql: string): Promise<unknown> {
-    await this.#whenReady()
+    await this.#server.whenReady()
     if (this.#state.name === 'lost') throw this.#state.error
-    this.#isServerReady = false
+    this.#server.isReady = false
     try {
       return await this.#sendRaw.call(this.client, sql)
     } finally {
-      await this.#whenReady()
+      await this.#server.whenReady()
     }
   }
 
@@ -227,7 +218,7 @@ export class GuardedClient {
   /** The scope that has checked the connection out is given up. Its queries are, too. */
   onBorrowerGivenUp(reason: unknown): void {
     this.#session.noteGivenUp('')
-    if (this.#transaction === 'I' && this.#activeQuery === null) return
+    if (this.#server.transaction === 'I' && this.#activeQuery === null) return
     this.#borrowerGivenUp = { reason }
     this.#next()
   }
@@ -238,16 +229,16 @@ export class GuardedClient {
     this.#session.noteGivenUp(query.text)
     if (this.#activeQuery !== query) {
       this.#queue = this.#queue.filter((other) => other !== query)
-      this.#isIncomplete = this.#transaction === 'T'
+      this.#isIncomplete = this.#server.transaction === 'T'
     } else if (this.#state.name === 'lost') query.close()
-    else if (!this.#isServerReady) void this.#cancelQuery(query)
+    else if (!this.#server.isReady) void this.#cancelQuery(query)
   }
 
   /** The driver has settled a query. If it failed before it was sent, the server is still ready. */
   onSettled(query: ClientQuery): void {
     if (query.outcome === 'ok') this.#session.noteSuccess(query.text)
-    if (this.#activeQuery !== query || this.#isServerReady || this.client.readyForQuery !== true) return
-    this.#becomeReady(this.#transaction)
+    if (this.#activeQuery !== query || this.#server.isReady || this.client.readyForQuery !== true) return
+    this.#becomeReady(this.#server.transaction)
     this.#next()
   }
 
@@ -271,40 +262,24 @@ export class GuardedClient {
   }
 
   #becomeReady(transaction: TransactionStatus): void {
-    this.#isServerReady = true
-    this.#transaction = transaction
+    this.#server.becomeReady(transaction)
     if (transaction !== 'T') this.#isIncomplete = false
     if (transaction === 'I') this.#borrowerGivenUp = null
     this.#statementTimeout.noteStatus(transaction)
     this.#activeQuery?.close()
     // Other states end by themselves: a cancel, or a statement of the guard, waits for this moment.
     if (this.#state.name === 'connecting' || this.#state.name === 'querying') this.#enter({ name: 'idle' })
-    this.#cancelRequest?.withdraw()
-    this.#wake()
   }
 
   #becomeLost(error: Error): void {
     if (this.#state.name === 'lost') return
     const query = this.#activeQuery
     this.#enter({ name: 'lost', error, query })
-    this.#cancelRequest?.withdraw()
+    this.#server.becomeLost()
     for (const waiting of this.#queue) waiting.giveUp(this.#lostError(error))
     // The driver fails the active query, unless its caller has been answered already.
     if (query?.over === true) query.close()
-    this.#wake()
     this.#next()
-  }
-
-  #wake(): void {
-    const wakeUp = this.#onReady
-    this.#onReady = []
-    for (const wake of wakeUp) wake()
-  }
-
-  /** Resolves when the server is ready or the connection is lost, or after the timeout. */
-  async #whenReady(timeout: Milliseconds = UNBOUNDED): Promise<void> {
-    if (this.#isServerReady || this.#state.name === 'lost') return
-    await promiseAtMost<void>(timeout, (resolve) => this.#onReady.push(() => resolve()))
   }
 
   /** Does what can be done now: sends the next query, cleans up, or returns the connection. */
@@ -312,10 +287,10 @@ export class GuardedClient {
     if (this.#state.name === 'lost') return this.#giveBack(this.#state.error)
     if (this.#state.name !== 'idle') return
     if (this.#borrowerGivenUp !== null) {
-      if (this.#transaction === 'T') return void this.#failTransaction()
+      if (this.#server.transaction === 'T') return void this.#failTransaction()
       // The server would answer a commit with a rollback, which the borrower would not notice.
       const { reason } = this.#borrowerGivenUp
-      if (this.#transaction === 'E') for (const query of this.#queue) if (!query.isCleanup) query.giveUp(reason)
+      if (this.#server.transaction === 'E') for (const query of this.#queue) if (!query.isCleanup) query.giveUp(reason)
     }
     const query = this.#queue[0]
     if (query === undefined) {
@@ -327,7 +302,7 @@ export class GuardedClient {
       void this.#failTransaction()
       return
     }
-    const first = this.#statementTimeout.before(query.statementTimeout, this.#transaction)
+    const first = this.#statementTimeout.before(query.statementTimeout, this.#server.transaction)
     if (first !== undefined) {
       query.bind()
       // If it fails, the server's timeout is the usual one or none, and the query runs anyway.
@@ -336,12 +311,12 @@ export class GuardedClient {
     }
     this.#queue.shift()
     this.#enter({ name: 'querying', query })
-    this.#isServerReady = false
+    this.#server.isReady = false
     try {
       query.send(this.client, this.#sendRaw)
     } catch (error) {
       this.#enter({ name: 'idle' })
-      this.#isServerReady = true
+      this.#server.isReady = true
       query.giveUp(error)
       this.#next()
     }
@@ -357,9 +332,9 @@ export class GuardedClient {
     if (this.#session.isDoubtful) {
       return this.destroy('session-changed', 'its borrower changed the session, and was given up before it cleaned up')
     }
-    const sql = this.#transaction === 'I' ? this.#statementTimeout.restore() : 'rollback'
+    const sql = this.#server.transaction === 'I' ? this.#statementTimeout.restore() : 'rollback'
     if (sql === undefined) return this.#giveBack(undefined)
-    if (this.#transaction !== 'I') this.#events.onRollback(this)
+    if (this.#server.transaction !== 'I') this.#events.onRollback(this)
     this.runOwn(sql).catch((error: unknown) => this.destroy('clean-up-failed', `"${sql}" failed: ${String(error)}`))
   }
 
@@ -378,49 +353,24 @@ export class GuardedClient {
    */
   async #cancelQuery(query: ClientQuery): Promise<void> {
     this.#enter({ name: 'cancelling', query })
-    const fault = query.waitsForReader ? CURSOR_OPEN : await this.#cancel()
-    if (fault !== undefined) this.destroy(...fault)
+    const fault = query.waitsForReader ? CURSOR_OPEN : await this.#endOnServer()
+    if (fault !== null) this.destroy(...fault)
     // If the transaction still goes on, the statement succeeded, but its caller was told otherwise.
-    else this.#isIncomplete = this.#transaction === 'T'
+    else this.#isIncomplete = this.#server.transaction === 'T'
     this.#enter({ name: 'idle' })
     this.#next()
   }
 
+  async #endOnServer(): Promise<Fault | null> {
+    const { delivered, fault } = await cancelQuery(this.client, this.#server, this.#events.settings.cancelTimeout)
+    for (let count = 0; count < delivered; count++) this.#events.onCancelSent()
+    return fault
+  }
+
   async #failTransaction(): Promise<void> {
     await this.runOwn(FAIL_TRANSACTION).catch(() => {})
-    if (this.#transaction === 'T')
+    if (this.#server.transaction === 'T')
       this.destroy('transaction-not-failed', 'an incomplete transaction could not be made to fail')
-  }
-
-  /**
-   * Resolves to undefined when the server is ready and no cancel request is open, else to the
-   * fault.
-   */
-  async #cancel(): Promise<Fault | undefined> {
-    const { cancelTimeout } = this.#events.settings
-    const target = cancelTargetOf(this.client)
-    if (target === undefined) return ['no-cancel-key', 'the server sent no key for cancel requests']
-    const end = monotonicNow() + cancelTimeout
-    for (let retryAfter = FIRST_RETRY; ; retryAfter *= 2) {
-      const left = end - monotonicNow()
-      if (left <= 0) {
-        return ['cancel-timed-out', `a cancelled query did not end within ${formatElapsed(cancelTimeout)}`]
-      }
-      this.#cancelRequest = new CancelRequest(target, ms(left))
-      const outcome = await this.#cancelRequest.done
-      this.#cancelRequest = null
-      if (outcome === 'delivered') this.#events.onCancelSent()
-      if (this.#state.name === 'lost') return undefined
-      if (outcome === 'doubtful') return ['cancel-in-doubt', 'a cancel request may still reach the server']
-      // A request that came too early cancels nothing, and its connection may be refused: hence a
-      // retry.
-      if (!this.#isServerReady) await this.#whenReady(ms(Math.min(retryAfter, Math.max(1, end - monotonicNow()))))
-      if (this.#isServerReady || this.#isLost) return undefined
-    }
-  }
-
-  get #isLost(): boolean {
-    return this.#state.name === 'lost'
   }
 }
 
