@@ -1,5 +1,6 @@
 import type { Log } from '../diagnostics/log.ts'
 import { formatElapsed } from '../resilience/duration.ts'
+import type { Installation } from '../system/installation.ts'
 import type { Announcement } from './events.ts'
 import type { ServiceManager } from './service-manager.ts'
 import type { RecycleReason, State } from './state.ts'
@@ -139,6 +140,18 @@ export function announce(what: Announcement, state: State, { log, serviceManager
     case 'crash-loop':
       return
   }
+}
+
+/** Warns if another version of Punctual is installed: a reload does not replace the arbiter. */
+export function announceRestartDue(installation: Installation, log: Log): void {
+  const change = installation.change()
+  if (change === null) return
+  const { running, installed } = change
+  const which = running === installed ? 'another build of the version that runs' : `version ${running} runs`
+  log.warn(
+    { event: 'restart-due', running, installed },
+    `punctual ${installed} is installed, and ${which}: a reload replaces only the workers; restart to use it`,
+  )
 }
 
 function formatRecycleReason(why: RecycleReason): string {

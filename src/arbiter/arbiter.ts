@@ -3,22 +3,22 @@ import type { IncidentStore } from '../diagnostics/incident-store.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { ReportedMetrics } from '../diagnostics/metrics.ts'
 import type { Status } from '../diagnostics/status.ts'
-import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
+import { EXIT } from '../errors/exit-codes.ts'
 import type { FromMain, FromWatchdog, KillReason } from '../ipc/messages.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { type KeptHandles, keepListeningHandles } from '../patches/listening-handles.ts'
 import { after, afterIo, type Cancel, every, monotonicNow, wallClock } from '../resilience/clock.ts'
-import { formatDuration, type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
 import type { Installation } from '../system/installation.ts'
-import { announce } from './announce.ts'
+import { announce, announceRestartDue } from './announce.ts'
 import type { ArbiterControl, CommandOutcome, ScaleChange } from './arbiter-control.ts'
+import type { ArbiterEnd } from './arbiter-end.ts'
 import { decide } from './decide.ts'
 import { EventQueue } from './event-queue.ts'
 import type { Action, Command, Event, Timer } from './events.ts'
 import { IncidentTracker } from './incident-tracker.ts'
 import { MessageRelay, reassignOrphans } from './message-relay.ts'
-import { formatStopFailures } from './reconcile.ts'
 import { ReleaseRunner } from './release-runner.ts'
 import { RuntimeSettings, type RuntimeSettingsOptions } from './runtime-settings.ts'
 import type { ServiceManager } from './service-manager.ts'
@@ -44,18 +44,6 @@ export interface ArbiterOptions extends Pick<RuntimeSettingsOptions, 'base' | 's
   readonly installation: Installation
   /** Replaced in tests. Default: `decide`. */
   readonly decide?: typeof decide
-}
-
-/** How the arbiter ended. */
-export interface ArbiterEnd {
-  readonly code: ExitCode
-  readonly why: string
-  /** The error that ended it: its own, or that of the worker that exited last. */
-  readonly error: ReportedError | null
-  /** The failures within the crash window, counted by reason. */
-  readonly failures: Readonly<Record<string, number>>
-  /** The workers whose shutdown failed: `worker 2 (pid 71): exit code 1`. */
-  readonly stopFailures: readonly string[]
 }
 
 const TICK_INTERVAL = ms(500)
@@ -266,10 +254,10 @@ export class Arbiter implements ArbiterControl {
       case 'clear-timer':
         return this.#clearTimer(action.timer)
       case 'announce': {
-        const { log, serviceManager, name: entry } = this.#options
+        const { log, serviceManager, installation, name: entry } = this.#options
         this.#attempt('announce', () => announce(action.what, this.#state, { log, serviceManager, entry }))
         if (action.what.of === 'reloading')
-          this.#attempt('read the installed version', () => this.#logChangedInstallation())
+          this.#attempt('read the installed version', () => announceRestartDue(installation, log))
         return this.#attempt('record', () => this.#incidents.recordAnnouncement(action.what, this.#state, at))
       }
       case 'reply': {
@@ -286,18 +274,6 @@ export class Arbiter implements ArbiterControl {
         return
       }
     }
-  }
-
-  #logChangedInstallation(): void {
-    const { log, installation } = this.#options
-    const change = installation.change()
-    if (change === null) return
-    const { running, installed } = change
-    const which = running === installed ? 'another build of the version that runs' : `version ${running} runs`
-    log.warn(
-      { event: 'restart-due', running, installed },
-      `punctual ${installed} is installed, and ${which}: a reload replaces only the workers; restart to use it`,
-    )
   }
 
   #spawn(id: number, generation: number): void {
@@ -417,37 +393,4 @@ function reportError(error: unknown): ReportedError {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), stack: String(error) }
   const { name, message, stack = `${name}: ${message}` } = error
   return { name, message, stack }
-}
-
-/** The message for an arbiter that did not stop as asked; null if it did. */
-export function formatEnd(end: ArbiterEnd, name: string, settings: Settings): string | null {
-  const { code, error, why } = end
-  switch (code) {
-    case EXIT.stopped:
-      return null
-    case EXIT.failed:
-      if (end.stopFailures.length > 0) return formatStopFailures(end.stopFailures)
-      return `${error?.stack ?? ''}\nthe arbiter failed on the event "${why}" and stopped its workers; this is a bug in Punctual, please report it`
-    case EXIT.releaseFailed:
-      return `the release failed and no worker was started: ${why}`
-    case EXIT.crashLoop: {
-      const counts = Object.entries(end.failures).map(([reason, times]) => `${times} ${reason}`)
-      const { crashLimit, crashWindow } = settings
-      const within = crashWindow === UNBOUNDED ? '' : ` within ${formatDuration(crashWindow)}`
-      return `workers of ${name} failed ${crashLimit} times${within} (${counts.join(', ')}); the last: ${why}; see \`punctual incidents\``
-    }
-    default:
-      return `${error === null ? '' : `${error.stack}\n`}${name} did not boot: ${why}${portAdvice(error, settings)}`
-  }
-}
-
-function portAdvice(error: ReportedError | null, { host, port, adminPort }: Settings): string {
-  if (error?.code === 'EADDRINUSE' && error.message.endsWith(`:${adminPort}`))
-    return `; the admin server listens on it: choose another --admin-port (now ${adminPort})`
-  if (error?.code === 'EADDRINUSE')
-    return `; another process listens on it: stop it, or choose another --port (now ${port})`
-  if (error?.code === 'EACCES') return `; ports below 1024 need privileges: choose another --port (now ${port})`
-  if (error?.code === 'EADDRNOTAVAIL')
-    return `; this machine does not have that address: choose another --host (now ${host})`
-  return ''
 }
