@@ -190,6 +190,16 @@ export class Pulse {
     return this.#name.toString('utf8', 0, this.#integers[NAME_LENGTH] as number)
   }
 
+  /**
+   * A job of `allowBlocking` begins, which may take `timeout` milliseconds. The function that is
+   * returned ends it: the timeout of the job around it, if there is one, applies again.
+   */
+  beginBlocking(name: string, timeout: number): () => void {
+    const outer = { name: this.blockingName, until: this.blockingUntil }
+    this.setBlocking(name, monotonicNow() + timeout)
+    return () => this.setBlocking(outer.name ?? '', outer.until)
+  }
+
   setBlocking(name: string, until: number): void {
     this.#integers[NAME_LENGTH] = this.#name.write(name)
     this.#floats[BLOCKING_UNTIL] = until

@@ -1,4 +1,4 @@
-import type { AddressInfo, Server } from 'node:net'
+import type { Server } from 'node:net'
 import { BOOT_TOPIC, bootMetrics } from '../diagnostics/boot-report.ts'
 import { logEventsAsJson } from '../diagnostics/event-log.ts'
 import { onLeak } from '../diagnostics/incident.ts'
@@ -28,6 +28,7 @@ import { ms } from '../resilience/duration.ts'
 import { Pulse } from '../watchdog/pulse.ts'
 import { startWatchdog } from '../watchdog/watchdog.ts'
 import { publishRuntime } from './allow-blocking.ts'
+import { AppServers, formatAddress } from './app-servers.ts'
 import { AppShutdown } from './app-shutdown.ts'
 import { ArbiterChannel, sendToArbiter, sendToArbiterAndFlush } from './arbiter-channel.ts'
 import type { MeasuredBoot } from './boot-profile.ts'
@@ -87,6 +88,7 @@ export class Worker {
   readonly #startedAt = monotonicNow()
   readonly #channel: ArbiterChannel
   readonly #readiness: Readiness
+  readonly #servers: AppServers
   /** Settings that do not apply in this worker, each with the reason. */
   readonly #notes: BootNote[] = []
   /** Ends the profile of the boot; null without `--boot-profile`. */
@@ -94,10 +96,6 @@ export class Worker {
   #state: WorkerState = 'loading'
   /** A socket of the app has asked the arbiter for its handle. */
   #waitsForHandle = false
-  /** Whether it was ready because a server listened on the configured port. */
-  #servedConfiguredPort = false
-  /** Those whose port is not private. */
-  readonly #appServers = new Set<Server>()
   #drain: Drain | null = null
   /** When the order to drain arrived. */
   #drainingSince = 0
@@ -108,6 +106,7 @@ export class Worker {
     this.config = config
     const table = new ConnectionTable()
     this.traffic = new Traffic(table, config.settings)
+    this.#servers = new AppServers(this.traffic, config)
     const expired = rawResponse('PUNCTUAL_REQUEST_TIMEOUT', config.settings.timeoutStatus === '504' ? 504 : 503)
     const tooSlow = rawResponse('PUNCTUAL_REQUEST_TOO_SLOW')
     this.traffic.deadlines.onTimeout = (scope) => {
@@ -115,7 +114,7 @@ export class Worker {
     }
     this.#pulse.booting = true
     detectAsyncHooks((by) => this.#pulse.addAsyncHooks(by))
-    publishRuntime({ sequenceOf, beginBlocking: (name, timeout) => this.#beginBlocking(name, timeout) })
+    publishRuntime({ sequenceOf, beginBlocking: (name, timeout) => this.#pulse.beginBlocking(name, timeout) })
     onLeak((leak) => sendToArbiter({ type: 'leak', leak }))
     publishQueryRules(config.settings)
     if (config.settings.logFormat === 'json') logEventsAsJson(config.settings, config.id)
@@ -229,35 +228,23 @@ export class Worker {
       if (!server.listening) return
       if (!this.traffic.privateServers.has(server)) return this.#listens(server)
       this.#releaseProcess()
+      const listenIfOnly = (): void => {
+        if (server.listening && this.#servers.listening === undefined) this.#listens(server)
+      }
       // Some apps have no other server.
-      after(
-        PRIVATE_ONLY_AFTER,
-        () => void (server.listening && this.#servingServer() === undefined && this.#listens(server)),
-        {
-          keepAlive: false,
-        },
-      )
+      after(PRIVATE_ONLY_AFTER, listenIfOnly, { keepAlive: false })
     })
   }
 
   #listens(server: Server): void {
-    this.#appServers.add(server)
-    if (this.#isConfigured(server)) {
-      this.#noteHost(server)
+    this.#servers.add(server)
+    if (this.#servers.isConfigured(server)) {
+      const note = this.#servers.hostNote(server)
+      if (note !== null) this.#notes.push(note)
       this.#become('loaded')
     }
     this.#releaseProcess()
     this.#becomeReady()
-  }
-
-  #isConfigured(server: Server): boolean {
-    return (server.address() as AddressInfo | null)?.port === this.config.settings.port
-  }
-
-  /** The server that makes the worker ready: that on the configured port, if there are several. */
-  #servingServer(): Server | undefined {
-    const servers = [...this.#appServers].filter(({ listening }) => listening)
-    return servers.find((server) => this.#isConfigured(server)) ?? servers[0]
   }
 
   /** The app has closed a server. In a later turn, because it may listen again at once. */
@@ -265,23 +252,10 @@ export class Worker {
     if (this.#state !== 'ready' || this.#drain !== null) return
     afterIo(() => {
       if (this.#state !== 'ready' || this.#drain !== null) return
-      // It makes room for another, as the server of an export does.
-      if (this.traffic.toListen.size > 0) return
-      for (const server of this.#appServers) if (!server.listening) this.#appServers.delete(server)
-      const serving = this.#servingServer()
-      if (serving !== undefined && (!this.#servedConfiguredPort || this.#isConfigured(serving))) return
+      if (!this.#servers.haveClosed) return
       this.#become('not-listening')
       sendToArbiter({ type: 'not-listening', served: this.traffic.table.requests })
     })
-  }
-
-  /** An app that reads `HOST` may listen on fewer addresses under `node`. */
-  #noteHost(server: Server): void {
-    const { settings, chosen } = this.config
-    const { address } = server.address() as AddressInfo
-    if (chosen.includes('host') || address !== settings.host || server === this.traffic.ofExport) return
-    const message = `the app listens on ${address}, the default of --host (HOST); set it if the app has another default`
-    this.#notes.push({ event: 'default-host', message })
   }
 
   /**
@@ -297,26 +271,18 @@ export class Worker {
     if (state !== 'loaded' || this.#state === 'loading') this.#state = state
   }
 
-  /** The server with which the worker may become ready now. */
-  #serverToServe(): Server | undefined {
-    if (this.#state !== 'loaded' && this.#state !== 'not-listening') return undefined
-    const server = this.#servingServer()
-    if (server === undefined || this.#isConfigured(server)) return server
-    // Another server that is about to listen may be the one on the configured port.
-    return this.#servedConfiguredPort || this.traffic.toListen.size > 0 ? undefined : server
-  }
-
   #becomeReady(): void {
-    const server = this.#serverToServe()
-    if (server === undefined || this.#drain !== null) return
+    if (this.#drain !== null || (this.#state !== 'loaded' && this.#state !== 'not-listening')) return
+    const server = this.#servers.candidate
+    if (server === undefined) return
     this.#readiness.startServing()
     if (this.#readiness.isHeld || !this.#isAnswering(server)) return
     const isFirst = this.#state !== 'not-listening'
     this.#become('ready')
     for (const run of this.#onReady.splice(0)) run()
-    this.#servedConfiguredPort = this.#isConfigured(server)
+    this.#servers.serve(server)
     const bootMs = Math.round(monotonicNow() - this.#startedAt)
-    const ready = { type: 'ready', bootMs, address: describe(server.address()), notes: this.#notes } as const
+    const ready = { type: 'ready', bootMs, address: formatAddress(server.address()), notes: this.#notes } as const
     if (!isFirst) return sendToArbiter(ready)
     const localState = noteLocalState(this.config.entry, this.config.settings.workers)
     if (localState !== null) this.#notes.push(localState)
@@ -336,7 +302,7 @@ export class Worker {
     if (this.#readyCheck === 'asking') return false
     this.#readyCheck = 'asking'
     checkReady({
-      server: () => this.#servingServer() ?? first,
+      server: () => this.#servers.listening ?? first,
       path,
       port,
       requestTimeout,
@@ -398,12 +364,6 @@ export class Worker {
     if (notice !== null) sendToArbiter({ type: 'lingering', notice, waitingFor: activeResources() })
   }
 
-  #beginBlocking(name: string, timeout: number): () => void {
-    const outer = { name: this.#pulse.blockingName, until: this.#pulse.blockingUntil }
-    this.#pulse.setBlocking(name, monotonicNow() + timeout)
-    return () => this.#pulse.setBlocking(outer.name ?? '', outer.until)
-  }
-
   // With a listener of its own, an app survives such errors.
   readonly #onBootException = (thrown: unknown): void => {
     if (process.listenerCount('uncaughtException') === 1) void this.failBoot(thrown)
@@ -434,10 +394,4 @@ export class Worker {
     await sendToArbiterAndFlush({ type: 'crashing', error: reportedError(error) })
     process.exit(1)
   }
-}
-
-function describe(address: AddressInfo | string | null): string {
-  if (address === null) return 'unknown'
-  if (typeof address === 'string') return address
-  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`
 }
