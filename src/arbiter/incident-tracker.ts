@@ -120,6 +120,8 @@ export class IncidentTracker {
       }
       case 'killing':
         return this.#recordKill(worker, message, at, settings)
+      case 'drain-waiting':
+        return this.#logDrainWaiting(worker, message)
       case 'lingering':
         return this.#logLingering(worker, message, settings)
       case 'leak':
@@ -129,6 +131,19 @@ export class IncidentTracker {
         this.#errors.set(worker.id, message.error)
         return
     }
+  }
+
+  /** Once a worker: what is left changes every second. */
+  #logDrainWaiting(
+    { id, pid, waitingFor: before }: WorkerState,
+    { waitingFor, leftMs }: Extract<FromMain, { type: 'drain-waiting' }>,
+  ): void {
+    if (waitingFor.length === 0 || before.length > 0) return
+    const limit = leftMs === null ? '' : ` up to ${formatElapsed(leftMs)}`
+    this.#log.info(
+      { event: 'drain-waiting', worker: id, workerPid: pid, waitingFor, leftMs },
+      `worker ${id} (pid ${pid}) has answered its requests, and waits${limit} for ${waitingFor.join(', ')}`,
+    )
   }
 
   #logLingering(

@@ -34,6 +34,7 @@ export function handleMessage(
     case 'not-listening':
       // Without a request, it may have been ready only because of a probe for a free port.
       return handleNotListening(worker, message.served === 0 ? bootTimeLeft(state, worker, at) : 0)
+    case 'drain-waiting':
     case 'lingering':
       worker.waitingFor = message.waitingFor
       return []

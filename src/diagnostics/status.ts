@@ -59,7 +59,7 @@ export interface WorkerStatus {
   readonly rssBytes: number | null
   readonly heapUsedBytes: number | null
   readonly debugged: boolean
-  /** What its process waits for after its drain; empty while it has not drained. */
+  /** What its process waits for once its requests have drained; empty before. */
   readonly waitingFor: readonly string[]
   /** The reports of the toolkit's modules (queues, caches, …) by topic, up to a second old. */
   readonly modules: Readonly<Record<string, unknown>>

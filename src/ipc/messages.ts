@@ -65,6 +65,14 @@ export type FromMain =
       /** `1 timer`, `2 sockets to 127.0.0.1:5432`. */
       readonly waitingFor: readonly string[]
     }
+  /** Its requests have ended, and modules of the toolkit finish their work; about once a second. */
+  | {
+      readonly type: 'drain-waiting'
+      /** `durable queue mails (12 items)`; empty when the wait is over. */
+      readonly waitingFor: readonly string[]
+      /** How long the worker still waits, in milliseconds; null without a limit. */
+      readonly leftMs: number | null
+    }
   | { readonly type: 'drained'; readonly answered: number; readonly aborted: number; readonly closedUpgrades: number }
 
 /** What applies in this worker otherwise than the app or the user has asked for, as a sentence. */

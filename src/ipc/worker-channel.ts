@@ -30,9 +30,10 @@ export interface WorkerChannel {
   report<Report>(topic: string, snapshot: () => Report, metrics?: readonly ModuleMetric<Report>[]): () => void
   /**
    * Calls `drained` when this worker drains and its last request has ended. The worker exits when
-   * the promise settles, or after the timeout (in milliseconds) that `drained` receives.
+   * the promise settles, or after the timeout (in milliseconds) that `drained` receives. Meanwhile
+   * `waitingFor` says what is left: `durable queue mails (12 items)`.
    */
-  onDrain(name: string, drained: (timeout: number) => Promise<void>): () => void
+  onDrain(name: string, drained: (timeout: number) => Promise<void>, waitingFor?: () => readonly string[]): () => void
   /** Utilisation of the event loop over the last second (0 to 1), and the requests in flight. */
   load(): { readonly utilisation: number; readonly inFlight: number }
 }

@@ -62,9 +62,13 @@ class QueueRegistry {
       for (const queue of this.#queues.values()) queue.recoverOrphans()
     })
     channel.report(QUEUE_TOPIC, () => this.#report(), queueMetrics)
-    channel.onDrain('durable queues', async (timeout) => {
-      await this.#each((queue) => queue.drain(ms(timeout * DRAIN_SHARE)))
-    })
+    channel.onDrain(
+      'durable queues',
+      async (timeout) => {
+        await this.#each((queue) => queue.drain(ms(timeout * DRAIN_SHARE)))
+      },
+      () => Array.from(this.#queues.values(), (queue) => queue.unfinished()).filter((text) => text !== null),
+    )
   }
 
   /** The process has nothing else to do. What cannot be delivered now stays on disk. */

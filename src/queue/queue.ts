@@ -10,7 +10,7 @@ import { HandlerRunner, type QueueHandler } from './handler.ts'
 import type { HandlerSlots, LoopGate } from './handler-capacity.ts'
 import { OrphanRecovery } from './orphan-recovery.ts'
 import { type PendingItems, Persistence } from './persistence.ts'
-import { QueueEvents } from './queue-events.ts'
+import { formatItems, QueueEvents } from './queue-events.ts'
 import type { QueueSettings, TransportConnection } from './queue-options.ts'
 import type { QueueReport } from './queue-report.ts'
 import { DropCounter, HandlerHealth, LatenessCheck } from './queue-warnings.ts'
@@ -203,6 +203,15 @@ export class Queue {
     this.#deadLetters.reportDue(now)
     this.#lateness.check(this.#oldestAge(now))
     if (!this.#delivery.isStopped) this.#recovery.checkDue()
+  }
+
+  /** What is left to do, in words: `durable queue mails (12 items)`. Null if nothing is. */
+  unfinished(): string | null {
+    const { items, recoveredItems } = this.#pending
+    const depth = items + recoveredItems
+    const running = this.#transport?.report().running ?? 0
+    const parts = [depth === 0 ? [] : formatItems(depth), running === 0 ? [] : `${running} running jobs`].flat()
+    return parts.length === 0 ? null : `durable queue ${this.name} (${parts.join(', ')})`
   }
 
   report(): QueueReport {

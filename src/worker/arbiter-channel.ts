@@ -27,7 +27,11 @@ const KILL_MARGIN = 250
 /** How long the last message to the arbiter may delay the exit of the process. */
 const FLUSH_TIMEOUT = ms(500)
 
-type DrainModule = (timeout: number) => Promise<void>
+interface DrainModule {
+  readonly drain: (timeout: number) => Promise<void>
+  /** What is left to do. */
+  readonly waitingFor: () => readonly string[]
+}
 
 /**
  * The worker's end of the channel between the toolkit and the arbiter. It costs nothing until a
@@ -84,10 +88,11 @@ export class ArbiterChannel implements WorkerChannel {
     }
   }
 
-  onDrain(name: string, drain: DrainModule): () => void {
-    this.#drains.set(name, drain)
+  onDrain(name: string, drain: DrainModule['drain'], waitingFor: DrainModule['waitingFor'] = () => []): () => void {
+    const module: DrainModule = { drain, waitingFor }
+    this.#drains.set(name, module)
     return () => {
-      if (this.#drains.get(name) === drain) this.#drains.delete(name)
+      if (this.#drains.get(name) === module) this.#drains.delete(name)
     }
   }
 
@@ -117,7 +122,7 @@ export class ArbiterChannel implements WorkerChannel {
 
   /**
    * Runs the drain of the modules, after that of the requests, within what is left of
-   * `drainTimeout`.
+   * `drainTimeout`. If it takes longer than a second, the arbiter learns what is left to do.
    */
   async drain(): Promise<void> {
     if (this.#drains.size > 0) {
@@ -125,8 +130,19 @@ export class ArbiterChannel implements WorkerChannel {
       const past = monotonicNow() - this.#drainingSince
       const left = Math.max(MIN_DRAIN_TIME, drainTimeout - past)
       const timeout = Math.max(0, Math.min(left, stopTimeout - past - KILL_MARGIN))
-      const drained = Promise.allSettled([...this.#drains.values()].map((drain) => drain(timeout)))
-      await waitAtMost(ms(timeout), drained)
+      const modules = [...this.#drains.values()]
+      const end = monotonicNow() + timeout
+      let hasReported = false
+      const stopReporting = every(REPORT_INTERVAL, () => {
+        const waitingFor = modules.flatMap((module) => module.waitingFor())
+        if (waitingFor.length === 0) return
+        hasReported = true
+        const left = Math.max(0, Math.round(end - monotonicNow()))
+        sendToArbiter({ type: 'drain-waiting', waitingFor, leftMs: Number.isFinite(left) ? left : null })
+      })
+      await waitAtMost(ms(timeout), Promise.allSettled(modules.map(({ drain }) => drain(timeout))))
+      stopReporting()
+      if (hasReported) sendToArbiter({ type: 'drain-waiting', waitingFor: [], leftMs: 0 })
     }
     this.#sendReports()
   }

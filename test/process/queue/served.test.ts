@@ -83,10 +83,15 @@ test('when a worker is killed, another takes over its items, and status and metr
   assert.match(metrics, new RegExp(`^punctual_queue_adopted_total\\{.*\\} ${taken}$`, 'm'))
 })
 
-test('on stop, items are delivered before the workers exit', async () => {
+test('on stop, items are delivered before the workers exit, and the log says so', async () => {
   await using server = await startServer({ files, settings: { workers: 2 } })
   for (let n = 0; n < 20; n++) await push(server, n)
   server.signal('SIGTERM')
+  const { waitingFor } = await server.log('drain-waiting')
+  assert.match(String(waitingFor), /^durable queue events \(\d+ items?\)$/)
+  await server.until('the status to show what the stop waits for', ({ workers }) =>
+    workers.some((worker) => String(worker.waitingFor) === String(waitingFor)),
+  )
   writeFileSync(join(server.directory.path, 'go'), '')
   const { code } = await server.exit
   assert.equal(code, 0)
