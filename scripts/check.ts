@@ -8,6 +8,7 @@ import { checkPackage } from './check/package-shape.ts'
 import { checkProse } from './check/prose.ts'
 import { runTool } from './check/tool.ts'
 import { findDrift } from './docs/pages.ts'
+import { findWrongDefaults } from './docs/stated-defaults.ts'
 
 const { values, positionals } = parseArgs({ options: { root: { type: 'string' } }, allowPositionals: true })
 const root = resolve(values.root ?? join(import.meta.dirname, '..'))
@@ -26,7 +27,7 @@ const STEPS: Readonly<Record<string, () => readonly string[] | Promise<readonly 
     ]),
   layers: () => checkLayers(root),
   exports: () => runTool(root, 'knip', ['--no-progress']),
-  docs: () => findDrift(root),
+  docs: async () => [...(await findDrift(root)), ...(await findWrongDefaults(root))],
   prose: () => checkProse(root),
   package: () => checkPackage(root),
 }
