@@ -1,11 +1,13 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const PAGE = join(import.meta.dirname, '../docs/benchmarks.md')
+const ROOT = join(import.meta.dirname, '..')
+const PAGE = join(ROOT, 'docs/benchmarks.md')
 
 /**
  * Replaces the text between `<!-- figures: name -->` and `<!-- end: name -->` in
- * docs/benchmarks.md.
+ * docs/benchmarks.md, and says when and at which commit it was recorded.
  *
  * @throws Error if a marker is missing
  */
@@ -18,7 +20,13 @@ export function writeFigures(name: string, text: string): void {
   if (from === -1 || to < from) {
     throw new Error(`docs/benchmarks.md has no "${start}" before "${end}"; add both where the figures belong`)
   }
-  writeFileSync(PAGE, `${page.slice(0, from + start.length)}\n\n${text.trim()}\n\n${page.slice(to)}`)
+  writeFileSync(PAGE, `${page.slice(0, from + start.length)}\n\n${recorded()}\n\n${text.trim()}\n\n${page.slice(to)}`)
+}
+
+function recorded(): string {
+  const git = (...args: readonly string[]): string => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim()
+  const changes = git('status', '--porcelain', 'src') === '' ? '' : ', with changes'
+  return `Recorded on ${new Date().toISOString().slice(0, 10)}, at commit ${git('rev-parse', '--short', 'HEAD')}${changes}.`
 }
 
 /** Formats a Markdown table; the first column is left-aligned, the others right-aligned. */

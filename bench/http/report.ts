@@ -13,7 +13,7 @@ export function report(result: HttpResult, contenders: readonly Contender[]): st
   const { machine, plan, noise } = result
   const rounds = plan.sessions * plan.rounds
   const parts = [
-    `${result.at.slice(0, 10)}: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, Node ${machine.node}; ` +
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, Node ${machine.node}; ` +
       `${result.generator}, ${result.connections} connections; ${rounds} rounds in ${plan.sessions} sessions, ${plan.seconds} s each. ` +
       `${Object.entries(result.versions)
         .map(([name, version]) => `${name} ${version}`)
