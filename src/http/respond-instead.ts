@@ -1,9 +1,10 @@
 import { after } from '../resilience/clock.ts'
+import { announceDisconnect } from './announce-disconnect.ts'
 import { answerStream, StreamResponse, sealStream, streamOf } from './http2-stream.ts'
 import { openWaits } from './open-waits.ts'
 import { LINGER_TIMEOUT, type RawResponse } from './raw-response.ts'
 import type { RequestScope } from './scope.ts'
-import { keptHeaders, sealResponse, sendSubstitute } from './substitute-response.ts'
+import { forgetSubstitute, keptHeaders, sealResponse, sendSubstitute } from './substitute-response.ts'
 import type { Traffic } from './traffic.ts'
 
 /**
@@ -55,7 +56,8 @@ export function respondInstead(traffic: Traffic, scope: RequestScope, substitute
   scope.substituteStatus = substitute.status
   // If the socket were closed while the client is sending, the kernel would send a reset, which
   // overtakes the response.
-  request.resume()
+  announceDisconnect(scope)
+  forgetSubstitute(response)
   socket.destroySoon = () => void socket.end()
   after(LINGER_TIMEOUT, () => socket.destroy(), { keepAlive: false })
   try {

@@ -98,14 +98,28 @@ export function sealResponse(response: ServerResponse): void {
     },
     // Node sets it when the connection is closed.
     destroyed: { value: true, writable: true, configurable: true, enumerable: true },
-    headersSent: { value: true },
-    writableEnded: { value: true },
+    headersSent: { value: true, configurable: true },
+    writableEnded: { value: false },
+    writableFinished: { value: false },
     statusCode: hidden,
   })
-  // HTTP/2 has none, and Node warns of every access.
+  // HTTP/2 has no message, and Node warns of every access.
   if (!(response instanceof http.ServerResponse)) return
-  const { statusMessage } = response
+  const { statusMessage, socket } = response
+  // Node would set it to null, which the package on-finished takes for a response yet to be sent.
+  Object.defineProperty(response, 'socket', { ...hidden, get: () => socket })
   Object.defineProperty(response, 'statusMessage', { ...hidden, get: () => statusMessage })
+}
+
+/**
+ * Once a substitute has been sent, and observers have logged it, which take the status only of a
+ * response whose headers were sent: those of the handler's response were not, as if its client had
+ * disconnected. Express would report an error for a file that it sends later.
+ */
+export function forgetSubstitute(response: ServerResponse): void {
+  response.once('finish', () =>
+    process.nextTick(Object.defineProperty, response, 'headersSent', { value: false, configurable: true }),
+  )
 }
 
 const refuse = (...args: unknown[]): void => fail('write', args)

@@ -81,6 +81,42 @@ describe('a request that is answered in place of its handler', () => {
     )
   })
 
+  it('emits what Node emits when a client disconnects, and only then that the 503 was sent', async () => {
+    const disconnect = ['request aborted', 'response close', 'request error', 'request close', 'response finish']
+    const upload = { method: 'POST', body: Buffer.alloc(300_000) }
+    const answers = await Promise.all([request(`${server.url}/events`), request(`${server.url}/upload`, upload)])
+    for (const { status } of answers) assert.equal(status, 503)
+    assert.deepEqual((await seen('order', { url: '/events' })).order, disconnect)
+    assert.deepEqual((await seen('order', { url: '/upload' })).order, disconnect)
+  })
+
+  it('aborts the signals of frameworks, and rejects what waits for its response to be sent', async () => {
+    const paths = ['/fastify', '/srvx', '/finished', '/web-stream']
+    for (const { status } of await Promise.all(paths.map((path) => request(`${server.url}${path}`))))
+      assert.equal(status, 503)
+    for (const framework of ['fastify', 'srvx']) await seen('aborted', { framework })
+    const premature = 'ERR_STREAM_PREMATURE_CLOSE'
+    const { waiting, late, needDrain } = await seen('finished', {})
+    assert.deepEqual({ waiting, late, needDrain }, { waiting: premature, late: premature, needDrain: false })
+    const { closed, piped, written, ended } = await seen('web-stream', {})
+    assert.deepEqual(
+      { closed, piped, written, ended },
+      { closed: 'ABORT_ERR', piped: 'ABORT_ERR', written: 'ABORT_ERR', ended: 'ERR_INVALID_STATE' },
+    )
+  })
+
+  it('fails the files that Express sends afterwards with ECONNABORTED, which it does not report', async () => {
+    const paths = ['/files/at-close', '/files/later', '/files/reported']
+    for (const { status } of await Promise.all(paths.map((path) => request(`${server.url}${path}`))))
+      assert.equal(status, 503)
+    for (const name of ['at-close', 'later']) assert.equal((await seen('sent-file', { name })).code, 'ECONNABORTED')
+    assert.equal(server.lines.filter(({ event }) => event === 'sent-file').length, 2)
+    assert.equal(
+      server.lines.find(({ event }) => event === 'failed'),
+      undefined,
+    )
+  })
+
   it('does the same when its code is interrupted, and when its worker is drained', async () => {
     assertProblem(await request(`${server.url}/spin`), 'stalled')
     await assertObserved('/spin')
