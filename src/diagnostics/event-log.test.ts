@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { afterEach, test } from 'node:test'
-import { logEventsAsJson } from './event-log.ts'
-import { jsonLog, logEvent } from './safe-listener.ts'
+import { jsonLog, logEvent, logEventsAsJson, safeListener } from './event-log.ts'
 
 afterEach(() => jsonLog.delete())
 
@@ -38,4 +38,39 @@ test('an event is a line of the JSON log of a worker, unless the level of the lo
   assert.equal(lines[0].msg, 'it is full')
   assert.partialDeepStrictEqual(lines[0].error, { type: 'TypeError', message: 'no licence' })
   assert.ok(!Number.isNaN(Date.parse(lines[0].time)))
+})
+
+const FULL = { message: 'the disk is full' }
+
+for (const [how, listener] of [
+  [
+    'throws',
+    () => {
+      throw new Error('no log')
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('no log'))],
+] as const) {
+  test(`a listener that ${how} becomes a warning with the event`, async () => {
+    const warned = once(process, 'warning')
+    safeListener('queue "mails"', listener)(FULL)
+    const [{ message, code }] = (await warned) as [Error & { code?: string }]
+    assert.equal(code, 'PUNCTUAL_LISTENER_FAILED')
+    assert.equal(message, 'onEvent of queue "mails" failed: Error: no log; the event: the disk is full')
+  })
+}
+
+test('a listener that throws a value without a string form becomes a warning, too', async () => {
+  const warned = once(process, 'warning')
+  safeListener('queue "mails"', () => {
+    throw Object.create(null)
+  })(FULL)
+  const [{ code }] = (await warned) as [{ code?: string }]
+  assert.equal(code, 'PUNCTUAL_LISTENER_FAILED')
+})
+
+test('a listener gets each event', () => {
+  const received: unknown[] = []
+  safeListener('x', (one) => void received.push(one))(FULL)
+  assert.deepEqual(received, [FULL])
 })

@@ -1,9 +1,11 @@
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import tls, { type ConnectionOptions } from 'node:tls'
-import { after, type Cancel } from '../resilience/clock.ts'
-import type { Milliseconds } from '../resilience/duration.ts'
+import { after, type Cancel, monotonicNow } from '../resilience/clock.ts'
+import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import type { PgClient } from './pg-types.ts'
+import type { DestroyReason } from './pool-health.ts'
+import type { ServerStatus } from './server-status.ts'
 
 /** A session of a server to cancel. */
 export interface CancelTarget {
@@ -25,7 +27,7 @@ export interface CancelTarget {
  * Returns where to send a cancel request for this connection: to its remote address, because its
  * host name may resolve to another server. Undefined if the server or the driver gave no key.
  */
-export function cancelTargetOf(client: PgClient): CancelTarget | undefined {
+function cancelTargetOf(client: PgClient): CancelTarget | undefined {
   const { processID, secretKey, host, port, ssl, sslNegotiation, connection } = client
   if (processID === null || secretKey === null) return undefined
   const { remoteAddress, remotePort } = connection.stream
@@ -158,5 +160,48 @@ export class CancelRequest {
     this.#stopTimer()
     this.#socket.destroy()
     this.#resolve(outcome)
+  }
+}
+
+/** Why a connection must be destroyed, as a code and as a sentence. */
+export type Fault = readonly [reason: DestroyReason, why: string]
+
+export interface CancelResult {
+  /** Cancel requests that the server received. */
+  readonly delivered: number
+  /** Null when the server is ready, or the connection lost, and no cancel request is open. */
+  readonly fault: Fault | null
+}
+
+/** How long the first cancel may take before it is repeated, in milliseconds; doubled each time. */
+const FIRST_RETRY = 100
+
+/** Ends the running query of a connection: sends cancel requests until the server is ready. */
+export async function cancelQuery(
+  client: PgClient,
+  server: ServerStatus,
+  cancelTimeout: Milliseconds,
+): Promise<CancelResult> {
+  let delivered = 0
+  const endWith = (...fault: Fault): CancelResult => ({ delivered, fault })
+  const target = cancelTargetOf(client)
+  if (target === undefined) return endWith('no-cancel-key', 'the server sent no key for cancel requests')
+  const end = monotonicNow() + cancelTimeout
+  for (let retryAfter = FIRST_RETRY; ; retryAfter *= 2) {
+    const left = end - monotonicNow()
+    if (left <= 0) {
+      return endWith('cancel-timed-out', `a cancelled query did not end within ${formatElapsed(cancelTimeout)}`)
+    }
+    const request = new CancelRequest(target, ms(left))
+    void server.whenReady().then(() => request.withdraw())
+    const outcome = await request.done
+    if (outcome === 'delivered') delivered++
+    if (!server.isLost && outcome === 'doubtful') {
+      return endWith('cancel-in-doubt', 'a cancel request may still reach the server')
+    }
+    // A request that came too early cancels nothing, and its connection may be refused: hence a
+    // retry.
+    await server.whenReady(ms(Math.min(retryAfter, Math.max(1, end - monotonicNow()))))
+    if (server.isReady || server.isLost) return { delivered, fault: null }
   }
 }

@@ -1,6 +1,6 @@
 import { DatabaseTimeoutError } from '../database/query-errors.ts'
 import { currentOperation } from '../database/query-timeout.ts'
-import { logEvent } from '../diagnostics/safe-listener.ts'
+import { logEvent } from '../diagnostics/event-log.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { countQuery, withPendingCount } from '../query-insight/count-query.ts'
 import { shortenSql } from '../query-insight/sql-text.ts'

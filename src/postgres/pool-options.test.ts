@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { logEvent } from '../diagnostics/safe-listener.ts'
+import { logEvent } from '../diagnostics/event-log.ts'
 import type { PoolEvent } from './pool-health.ts'
 import { readOptions } from './pool-options.ts'
 

@@ -1,4 +1,4 @@
-import { safeListener } from '../diagnostics/safe-listener.ts'
+import { safeListener } from '../diagnostics/event-log.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readDuration, UNBOUNDED } from '../resilience/duration.ts'

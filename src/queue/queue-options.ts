@@ -1,4 +1,4 @@
-import { logEvent, safeListener } from '../diagnostics/safe-listener.ts'
+import { logEvent, safeListener } from '../diagnostics/event-log.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import type { BackOff, Jitter } from '../resilience/back-off.ts'

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { logEvent, safeListener } from '../diagnostics/safe-listener.ts'
+import { logEvent, safeListener } from '../diagnostics/event-log.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { type Duration, type Milliseconds, ms, readCount, readDuration } from '../resilience/duration.ts'

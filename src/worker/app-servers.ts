@@ -1,4 +1,5 @@
 import type { AddressInfo, Server } from 'node:net'
+import { http } from '../http/node-http.ts'
 import type { Traffic } from '../http/traffic.ts'
 import type { BootNote } from '../ipc/messages.ts'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
@@ -71,4 +72,16 @@ export function formatAddress(address: AddressInfo | string | null): string {
   if (address === null) return 'unknown'
   if (typeof address === 'string') return address
   return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`
+}
+
+/**
+ * Applies the `keepAlive` setting to a server: always if the user has set it, else only if the app
+ * has kept Node's default, because an app behind a load balancer may need its own value.
+ */
+export function applyKeepAlive(server: Server, { settings, chosen }: WorkerConfig): void {
+  if (!(server instanceof http.Server)) return
+  const untouched = server.keepAliveTimeout === new http.Server().keepAliveTimeout
+  if (!untouched && !chosen.includes('keepAlive')) return
+  // Node writes "unbounded" as 0.
+  server.keepAliveTimeout = Number.isFinite(settings.keepAlive) ? settings.keepAlive : 0
 }

@@ -1,4 +1,4 @@
-import { logEvent, safeListener } from '../../diagnostics/safe-listener.ts'
+import { logEvent, safeListener } from '../../diagnostics/event-log.ts'
 import { checkOptions } from '../../errors/check-options.ts'
 import { type Milliseconds, readCount } from '../../resilience/duration.ts'
 import { jsonCodec } from '../codec.ts'

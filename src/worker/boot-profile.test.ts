@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ImportCost } from '../diagnostics/boot-report.ts'
-import { formatProfile } from './import-costs.ts'
+import { formatProfile } from './boot-profile.ts'
 
 const cost = (module: string, given: Partial<ImportCost>): ImportCost => ({
   module,

@@ -4,7 +4,7 @@ import net from 'node:net'
 import { describe, it } from 'node:test'
 import type { WorkerConfig } from '../ipc/worker-config.ts'
 import { resolveSettings } from '../settings/resolve.ts'
-import { applyKeepAlive } from './keep-alive.ts'
+import { applyKeepAlive } from './app-servers.ts'
 
 function config(keepAlive: string, chosen: boolean): WorkerConfig {
   const { settings } = resolveSettings({ flags: { keepAlive }, env: {}, cwd: '/srv', isTerminal: false })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
-import { joinNodeOptions, splitNodeOptions, withoutPreloads } from './node-options.ts'
+import { joinNodeOptions, splitNodeOptions, withoutPreloads } from './restart-without-preloads.ts'
 
 test('flags that load a module are removed with their values, others are kept', () => {
   const flags = ['-r', './a.cjs', '--max-old-space-size=100', '--require=b', '--import', 'c', '--experimental_loader=d']

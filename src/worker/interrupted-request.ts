@@ -1,9 +1,31 @@
+import { http } from '../http/node-http.ts'
 import { rawResponse } from '../http/raw-response.ts'
 import { respondInstead } from '../http/respond-instead.ts'
-import type { RequestScope } from '../http/scope.ts'
+import {
+  type Connection,
+  connectionOf,
+  type RequestScope,
+  runningRequest,
+  scopeOf,
+  scopeOfResponse,
+} from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
 import { sendToArbiter } from './arbiter-channel.ts'
 import { stopAccepting } from './drain.ts'
+
+/**
+ * The sequence number of the request that is being executed, from AsyncLocalStorage, else the one
+ * that `self` (the `this` of a frame) belongs to; 0 for none. Called by the watchdog in a paused
+ * frame.
+ */
+export function sequenceOf(self: unknown): number {
+  const scope = runningRequest()
+  if (scope !== undefined) return scope.sequence
+  if (typeof self !== 'object' || self === null) return 0
+  if (self instanceof http.ServerResponse) return scopeOfResponse(self)?.sequence ?? 0
+  const owner = self as { [scopeOf]?: RequestScope; [connectionOf]?: Connection }
+  return owner[scopeOf]?.sequence ?? owner[connectionOf]?.scopes[0]?.sequence ?? 0
+}
 
 /**
  * Runs on the first turn of the event loop after an interrupt: answers the request whose code was
