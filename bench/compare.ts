@@ -5,6 +5,8 @@ import { markdownTable } from './figures.ts'
 import { formatSpread, spreadOf } from './ratio.ts'
 
 const ROOT = join(import.meta.dirname, '..')
+/** Runs of a script until it counts as broken. */
+const MAX_ATTEMPTS = 3
 
 /** A figure of a bench that a script prints. */
 export interface ComparedFigure {
@@ -29,19 +31,33 @@ export interface ComparedFigure {
 export function compareFigures(other: string, figures: readonly ComparedFigure[], rounds: number): void {
   if (!existsSync(join(other, 'bench/run.ts'))) throw new Error(`${other} is not a checkout with a bench folder`)
   installContendersOf(other)
-  const rows = figures.map(({ title, scripts, args, read }) => {
-    const ours = findScript(ROOT, scripts)
-    const theirs = findScript(other, scripts)
-    const here: number[] = []
-    const there: number[] = []
-    for (let round = 0; round < rounds; round++) {
-      const sides = [() => here.push(read(output(ours, args))), () => there.push(read(output(theirs, args)))]
-      for (const side of round % 2 === 0 ? sides : sides.toReversed()) side()
-    }
-    const ratios = here.map((value, round) => value / (there[round] ?? value))
-    return [title, formatSpread(spreadOf(here), 2), formatSpread(spreadOf(there), 2), formatSpread(spreadOf(ratios), 3)]
-  })
+  const rows = [...Map.groupBy(figures, ({ scripts, args }) => JSON.stringify([scripts, args])).values()].flatMap(
+    (ofOneScript) => compareScript(other, ofOneScript, rounds),
+  )
   console.log(markdownTable(['Figure', 'This checkout', 'The other', 'Ratio'], rows))
+}
+
+/** The rows of figures that come from the same runs of one script. */
+function compareScript(other: string, figures: readonly ComparedFigure[], rounds: number): readonly string[][] {
+  const [{ scripts, args } = { scripts: [], args: [] }] = figures
+  const ours = findScript(ROOT, scripts)
+  const theirs = findScript(other, scripts)
+  const here: string[] = []
+  const there: string[] = []
+  for (let round = 0; round < rounds; round++) {
+    const sides = [() => here.push(output(ours, args)), () => there.push(output(theirs, args))]
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) side()
+  }
+  return figures.map(({ title, read }) => {
+    const [mine, others] = [here.map(read), there.map(read)]
+    const ratios = mine.map((value, round) => value / (others[round] ?? value))
+    return [
+      title,
+      formatSpread(spreadOf(mine), 2),
+      formatSpread(spreadOf(others), 2),
+      formatSpread(spreadOf(ratios), 3),
+    ]
+  })
 }
 
 function installContendersOf(checkout: string): void {
@@ -55,10 +71,18 @@ function findScript(checkout: string, scripts: readonly string[]): string {
   return found
 }
 
+/** On a busy machine a run may fail, such as one whose disk does not answer: it is repeated. */
 function output(script: string, args: readonly string[]): string {
-  return execFileSync(process.execPath, [script, ...args], {
-    encoding: 'utf8',
-    timeout: 120_000,
-    killSignal: 'SIGKILL',
-  })
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return execFileSync(process.execPath, [script, ...args], {
+        encoding: 'utf8',
+        timeout: 120_000,
+        killSignal: 'SIGKILL',
+      })
+    } catch (error) {
+      if (attempt === MAX_ATTEMPTS) throw error
+      console.error(`bench: ${script} failed, and is run again`)
+    }
+  }
 }
