@@ -4,6 +4,7 @@ import type { Incident, StallEvidence } from '../diagnostics/incident.ts'
 import type { IncidentStore } from '../diagnostics/incident-store.ts'
 import { formatSummary, type IncidentFacts } from '../diagnostics/incident-summary.ts'
 import type { Log } from '../diagnostics/log.ts'
+import { redactIncident } from '../diagnostics/redaction.ts'
 import { SourceMapper } from '../diagnostics/source-mapper.ts'
 import { wallClock } from '../resilience/clock.ts'
 import { SerialQueue } from '../resilience/serial-queue.ts'
@@ -101,7 +102,7 @@ export class IncidentRegistry {
         ),
       )
       const imports = snapshot.kind === 'boot' ? await importsOf(evidence, this.#entry) : []
-      const incident = { ...snapshot, evidence, ...(imports.length > 1 ? { imports } : {}) }
+      const incident = redactIncident({ ...snapshot, evidence, ...(imports.length > 1 ? { imports } : {}) })
       const summary = formatSummary(incident, this.#cwd)
       this.#store.save({ ...incident, summary })
       if (level === null) return

@@ -1,6 +1,10 @@
 import type { ReportedMetric } from '../diagnostics/metric-definition.ts'
 import type { ReportedMetrics } from '../diagnostics/metrics.ts'
+import { redactAll } from '../diagnostics/redaction.ts'
 import type { FromMain, FromWatchdog, ToWorker } from '../ipc/messages.ts'
+
+/** Fields with SQL whose values have been replaced; `punctual explain` needs it as it is. */
+const NORMALIZED: ReadonlySet<string> = new Set(['sql', 'explainable'])
 
 type TopicListener = (worker: number, message: unknown) => void
 
@@ -38,7 +42,7 @@ export class MessageRelay {
   handle(worker: number, message: FromMain | FromWatchdog): boolean {
     if (message.type === 'modules') {
       if (this.#workers.has(worker)) {
-        this.#reports.set(worker, message.modules)
+        this.#reports.set(worker, redactAll(message.modules, NORMALIZED))
         this.#metrics.set(worker, message.metrics)
       }
       return true

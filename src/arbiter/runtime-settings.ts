@@ -1,4 +1,5 @@
 import type { Log } from '../diagnostics/log.ts'
+import { isSecretName, REDACTED } from '../diagnostics/redaction.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import {
   type FromMain,
@@ -79,7 +80,22 @@ export class RuntimeSettings implements SettingsControl {
 
   /** By name, for `/status`. */
   setTexts(): Readonly<Record<string, string>> {
-    return pickTexts(this.#set, () => true)
+    return Object.fromEntries([...this.#set].map(([name, { value }]) => [name, this.#shown(name, value)]))
+  }
+
+  /** Whether the value of a name must not be shown. */
+  #isSecret(name: string): boolean {
+    return this.#declared.isSecret(name) ?? this.#set.get(name)?.secret ?? (!isSetting(name) && isSecretName(name))
+  }
+
+  /** What is shown of a value. */
+  #shown<Text extends string | null>(name: string, value: Text): Text | string {
+    return value === null || value === '' || !this.#isSecret(name) ? value : REDACTED
+  }
+
+  /** The reason of the app for a refusal, which may quote the value. */
+  #shownReason(name: string, why: string, text: string): string {
+    return this.#isSecret(name) && text !== '' ? why.replaceAll(text, REDACTED) : why
   }
 
   /** Handles a confirmation of changed settings; returns false for any other message. */
@@ -94,7 +110,9 @@ export class RuntimeSettings implements SettingsControl {
     return {
       ...settingsReport(this.#resolved, this.#options.configFile),
       pid: process.pid,
-      set: Object.fromEntries(this.#set),
+      set: Object.fromEntries(
+        [...this.#set].map(([name, { value, at }]) => [name, { value: this.#shown(name, value), at }]),
+      ),
       declared: this.#declared.names().map((name) => this.#declaredInForce(name)),
     }
   }
@@ -140,18 +158,20 @@ export class RuntimeSettings implements SettingsControl {
       const answers = [...replies].flatMap(([worker, reply]) => (typeof reply === 'string' ? [] : [{ worker, reply }]))
       const refusal = answers.find(({ reply }) => !reply.ok)
       if (refusal !== undefined && !refusal.reply.ok) {
-        const { worker, reply } = refusal
-        throw new PunctualError('PUNCTUAL_SETTINGS_INVALID', `${name}: ${reply.why} (refused by worker ${worker})`, {
-          details: { name, value: text, worker, why: reply.why },
+        const { worker } = refusal
+        const [value, why] = [this.#shown(name, text), this.#shownReason(name, refusal.reply.why, text)]
+        throw new PunctualError('PUNCTUAL_SETTINGS_INVALID', `${name}: ${why} (refused by worker ${worker})`, {
+          details: { name, value, worker, why },
         })
       }
       const [first] = answers
       if (first === undefined && replies.size > 0) {
         const workers = [...replies.keys()]
+        const value = this.#shown(name, text)
         throw new PunctualError(
           'PUNCTUAL_COMMAND_TIMED_OUT',
-          `${name}: no worker that declares it (${workers.join(', ')}) checked "${text}" within ${formatElapsed(REPLY_TIMEOUT)}; see \`punctual status\` and try again`,
-          { details: { name, value: text, workers } },
+          `${name}: no worker that declares it (${workers.join(', ')}) checked "${value}" within ${formatElapsed(REPLY_TIMEOUT)}; see \`punctual status\` and try again`,
+          { details: { name, value, workers } },
         )
       }
       checked[name] = first?.reply.ok ? first.reply.value : text
@@ -162,12 +182,19 @@ export class RuntimeSettings implements SettingsControl {
   /** Applies a change that has been checked. Nothing is refused from here on. */
   async #commit(change: Change, resolved: ResolvedSettings): Promise<SetOutcome> {
     const changes = [...change].map(([name, value]) => {
-      return { name, value, before: this.#valueNow(name), after: this.#valueAfter(name, value) }
+      const [before, after] = [this.#valueNow(name), this.#valueAfter(name, value)]
+      return {
+        name,
+        value: this.#shown(name, value),
+        before: this.#shown(name, before),
+        after: this.#shown(name, after),
+      }
     })
     const at = wallClock().toISOString()
     for (const [name, value] of change) {
       this.#set.delete(name)
-      if (value !== null) this.#set.set(name, { value, at })
+      const secret = this.#isSecret(name)
+      if (value !== null) this.#set.set(name, secret ? { value, at, secret } : { value, at })
     }
     this.#resolved = resolved
     const settings = [...change.keys()].filter(isSetting)
@@ -215,12 +242,15 @@ export class RuntimeSettings implements SettingsControl {
     const replies = await this.#request(name, (ask) =>
       value === null ? { type: 'unset', ask, name } : { type: 'set', ask, name, text: value },
     )
+    const shown = new Map<number, Reply>()
     for (const [worker, reply] of replies) {
+      const isRefusal = typeof reply !== 'string' && !reply.ok
+      shown.set(worker, isRefusal ? { ...reply, why: this.#shownReason(name, reply.why, value ?? '') } : reply)
       const declared = this.#declared.of(name).get(worker)
       if (typeof reply === 'string' || !reply.ok || declared === undefined) continue
       this.#declared.declare(worker, name, { ...declared, value: reply.value })
     }
-    return replies
+    return shown
   }
 
   #request(name: string, message: (ask: number) => RuntimeToWorker): Promise<ReadonlyMap<number, Reply>> {
@@ -246,13 +276,15 @@ export class RuntimeSettings implements SettingsControl {
   }
 
   #declare(worker: number, message: Extract<RuntimeToArbiter, { readonly type: 'declare' }>): void {
-    const { name, value, standard, refused } = message
-    this.#declared.declare(worker, name, { value, standard })
+    const { name, value, standard, secret, refused } = message
+    this.#declared.declare(worker, name, { value, standard, secret: secret ?? isSecretName(name) })
     const set = this.#set.get(name)?.value
     if (refused !== null) {
+      const [shown, inForce] = [this.#shown(name, set ?? null), this.#shown(name, value)]
+      const reason = this.#shownReason(name, refused, set ?? '')
       this.#options.log.warn(
-        { event: 'runtime-value-refused', worker, name, value: set ?? null, inForce: value, reason: refused },
-        `worker ${worker} refused ${name} = ${set ?? '?'} (${refused}) and keeps ${value}; see \`punctual unset ${name}\``,
+        { event: 'runtime-value-refused', worker, name, value: shown, inForce, reason },
+        `worker ${worker} refused ${name} = ${shown ?? '?'} (${reason}) and keeps ${inForce}; see \`punctual unset ${name}\``,
       )
     } else if (set !== undefined ? value !== set : value !== standard) {
       // It was changed after this worker had been started.
@@ -274,8 +306,8 @@ export class RuntimeSettings implements SettingsControl {
     const all = [...this.#declared.of(name).values()]
     return {
       name,
-      values: [...new Set(all.map(({ value }) => value))],
-      standard: this.#declared.standardOf(name) ?? '',
+      values: [...new Set(all.map(({ value }) => this.#shown(name, value)))],
+      standard: this.#shown(name, this.#declared.standardOf(name)) ?? '',
       isSet: this.#set.has(name),
       workers: all.length,
     }
@@ -287,6 +319,7 @@ interface DeclaredValue {
   readonly value: string
   /** The app's own default. */
   readonly standard: string
+  readonly secret: boolean
 }
 
 /** Which workers declare which values of their app. */
@@ -316,6 +349,12 @@ class DeclaredValues {
   /** By worker; empty for a name that no worker declares. */
   of(name: string): ReadonlyMap<number, DeclaredValue> {
     return this.#byName.get(name) ?? new Map()
+  }
+
+  /** Undefined for a name that no worker declares; one declaration as a secret is enough. */
+  isSecret(name: string): boolean | undefined {
+    const all = [...this.of(name).values()]
+    return all.length === 0 ? undefined : all.some(({ secret }) => secret)
   }
 
   /** Null for a name that no worker declares. */

@@ -7,6 +7,8 @@ export interface SetValue {
   readonly value: string
   /** When it was set, in ISO 8601. */
   readonly at: string
+  /** The app has declared it as a secret: it is stored here, and shown nowhere. */
+  readonly secret?: true
 }
 
 /** By name, in the order in which they were set. */
@@ -73,9 +75,9 @@ function parse(text: string): SetValues {
   if (typeof set !== 'object' || set === null) throw new Error('"set" is missing')
   const values = new Map<string, SetValue>()
   for (const [name, entry] of Object.entries(set)) {
-    const { value, at } = (entry ?? {}) as Partial<SetValue>
+    const { value, at, secret } = (entry ?? {}) as Partial<SetValue>
     if (typeof value !== 'string' || typeof at !== 'string') throw new Error(`${name} has no value or no time`)
-    values.set(name, { value, at })
+    values.set(name, secret === true ? { value, at, secret } : { value, at })
   }
   return values
 }

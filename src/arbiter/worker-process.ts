@@ -36,7 +36,7 @@ export class WorkerProcess {
     cluster.setupPrimary({
       exec: installation.fileOf(`worker/boot.${extension}`),
       cwd,
-      args: [encodeWorkerConfig(config)],
+      args: [],
       execArgv: [...interruptFlags(), '--import', preload, ...preloads(config), ...config.appFlags],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
     })
@@ -53,6 +53,7 @@ export class WorkerProcess {
     )
     // A worker that dies while it is written to is reported by its exit.
     this.#link.on('error', () => {})
+    this.#link.write(encodeWorkerConfig(config))
     this.#worker.on('message', (message: Partial<MainEnvelope> | null) => {
       if (message?.punctual !== undefined) listener.onMessage(message.punctual)
     })

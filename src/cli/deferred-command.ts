@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { printable } from '../diagnostics/format-log-line.ts'
+import { printable } from '../diagnostics/printable.ts'
+import { redact, redactAll } from '../diagnostics/redaction.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
@@ -142,7 +143,7 @@ interface Running {
 }
 
 const COLUMNS: readonly (Column & { cell(queue: StoredQueue, running: Running | undefined): string })[] = [
-  { heading: 'QUEUE', align: 'left', cell: ({ name }) => printable(name) },
+  { heading: 'QUEUE', align: 'left', cell: ({ name }) => name },
   { heading: 'ITEMS', align: 'right', cell: (_, running) => (running === undefined ? '-' : String(running.depth)) },
   {
     heading: 'OLDEST',
@@ -161,7 +162,7 @@ async function showAll(stateDir: string, { json }: Options): Promise<string> {
   if (json) {
     return formatJson(queues.map((queue) => ({ ...queue, running: running.get(queue.name) ?? null })))
   }
-  if (queues.length === 0) return `no queues in ${stateDir}\n`
+  if (queues.length === 0) return `no queues in ${printable(stateDir)}\n`
   const rows = queues.map((queue) => COLUMNS.map(({ cell }) => cell(queue, running.get(queue.name))))
   return textTable(COLUMNS, rows)
 }
@@ -195,7 +196,7 @@ async function showOne(stateDir: string, queue: string, { json }: Options): Prom
   await refuseUnknown(stateDir, queue)
   const letters = await deadLettersOf(stateDir, queue).list()
   if (json) return formatJson(letters)
-  if (letters.length === 0) return `no dead letters in ${queue}\n`
+  if (letters.length === 0) return `no dead letters in ${printable(queue)}\n`
   const shown = letters.toReversed().slice(0, MAX_PRINTED).map(formatLetter)
   const rest = letters.length - shown.length
   return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json prints all\n` : ''}`
@@ -203,8 +204,8 @@ async function showOne(stateDir: string, queue: string, { json }: Options): Prom
 
 function formatLetter({ id, item, error, attempts, lastFailedAt }: DeadLetter): string {
   const when = `${lastFailedAt.slice(0, 19).replace('T', ' ')} UTC`
-  const head = `${id}  ${when}  ${attempts} attempts  ${error.name}: ${error.message}`
-  return `${shorten(head)}\n  ${shorten(JSON.stringify(item))}\n`
+  const head = `${id}  ${when}  ${attempts} attempts  ${redact(`${error.name}: ${error.message}`)}`
+  return `${shorten(head)}\n  ${shorten(JSON.stringify(redactAll(item)))}\n`
 }
 
 function shorten(text: string): string {

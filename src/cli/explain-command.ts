@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { printable } from '../diagnostics/format-log-line.ts'
+import { printable } from '../diagnostics/printable.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { UsageError } from '../errors/punctual-error.ts'
@@ -100,8 +100,8 @@ const COLUMNS: readonly (Column & { cell(query: FingerprintReport): string })[] 
   { heading: 'TOTAL', align: 'right', cell: ({ totalMs }) => formatElapsed(totalMs) },
   { heading: 'P99', align: 'right', cell: ({ p99Ms }) => formatElapsed(p99Ms) },
   { heading: 'ROWS', align: 'right', cell: ({ rows }) => String(rows) },
-  { heading: 'POOL', align: 'left', cell: ({ pool }) => printable(pool) },
-  { heading: 'STATEMENT', align: 'left', cell: ({ sql }) => printable(sql) },
+  { heading: 'POOL', align: 'left', cell: ({ pool }) => pool },
+  { heading: 'STATEMENT', align: 'left', cell: ({ sql }) => sql },
 ]
 
 function formatSlowest(queries: readonly FingerprintReport[]): string {

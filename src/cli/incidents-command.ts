@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises'
 import { Command } from 'commander'
-import { printable } from '../diagnostics/format-log-line.ts'
 import type { Incident, IncidentSummary, RequestLine, StallEvidence } from '../diagnostics/incident.ts'
 import { IncidentFiles } from '../diagnostics/incident-files.ts'
 import { formatKernel } from '../diagnostics/incident-summary.ts'
+import { printable } from '../diagnostics/printable.ts'
+import { redact, redactIncident } from '../diagnostics/redaction.ts'
 import { formatFrame } from '../diagnostics/stack-frames.ts'
 import { wrapText } from '../diagnostics/text-table.ts'
 import { UsageError } from '../errors/punctual-error.ts'
@@ -61,7 +62,7 @@ async function showList(stateDir: string, options: Options, width: number): Prom
   }
   const incidents = await list(stateDir)
   if (options.json) return formatJson(incidents)
-  return incidents.length === 0 ? `no incidents in ${stateDir}\n` : formatIncidents(incidents, width)
+  return incidents.length === 0 ? `no incidents in ${printable(stateDir)}\n` : formatIncidents(incidents, width)
 }
 
 async function list(stateDir: string): Promise<readonly IncidentSummary[]> {
@@ -82,14 +83,14 @@ async function showOne(stateDir: string, id: string, options: Options, width: nu
       details: { reason: 'unknown-incident', incident: id },
     })
   }
-  return options.json ? formatJson(incident) : formatIncident(incident, process.cwd(), width)
+  return options.json ? formatJson(redactIncident(incident)) : formatIncident(redactIncident(incident), process.cwd(), width)
 }
 
 /** The newest incidents: a line and the summary of each, wrapped to `width`. */
 export function formatIncidents(incidents: readonly IncidentSummary[], width: number): string {
   const shown = incidents.slice(0, MAX_PRINTED).map(({ id, at, outcome, summary }) => {
     const when = `${at.slice(0, 19).replace('T', ' ')} UTC`
-    return `${printable(id)}  ${printable(when)}  ${printable(outcome)}\n${wrapText(printable(summary), width, '  ')}`
+    return `${printable(id)}  ${printable(when)}  ${printable(outcome)}\n${wrapText(printable(redact(summary)), width, '  ')}`
   })
   const rest = incidents.length - shown.length
   return `${shown.join('')}${rest > 0 ? `and ${rest} older; --json prints all\n` : ''}`

@@ -1,11 +1,12 @@
 import { Command, CommanderError } from 'commander'
+import { printable } from '../diagnostics/printable.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { configCommand } from './config-command.ts'
 import { deferredCommand } from './deferred-command.ts'
 import { explainCommand } from './explain-command.ts'
 import { incidentsCommand } from './incidents-command.ts'
-import { printError } from './print.ts'
+import { printError, printFailure } from './print.ts'
 import { releaseCommand } from './release-command.ts'
 import { reloadCommand } from './reload-command.ts'
 import { restartWithoutPreloads } from './restart-without-preloads.ts'
@@ -74,7 +75,7 @@ function inOneLine(text: string): string {
     .trim()
     .replace(/^error: /, '')
     .split('\n')
-  return `punctual: ${[message, ...rest].join(' ')} (PUNCTUAL_USAGE)\n`
+  return `${printable(`punctual: ${[message, ...rest].join(' ')} (PUNCTUAL_USAGE)`)}\n`
 }
 
 /** Prints the error, unless commander has done so; returns the exit code. */
@@ -90,7 +91,7 @@ function printAnyError(error: unknown, argv: readonly string[]): ExitCode {
     printError(denied, wantsJson(argv))
     return denied.exitCode
   }
-  process.stderr.write(`punctual: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  printFailure(error)
   return EXIT.failed
 }
 

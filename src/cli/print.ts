@@ -1,23 +1,38 @@
+import { printableJson, printableLines } from '../diagnostics/printable.ts'
+import { redact, redactAll } from '../diagnostics/redaction.ts'
 import { EXIT } from '../errors/exit-codes.ts'
 import type { PunctualError } from '../errors/punctual-error.ts'
 
+// Everything that a command prints passes through here: texts of the app, of files and of the
+// control socket must neither act on the terminal nor show a secret.
+
 /** Prints progress on standard error: standard output holds the result only. */
 export function printProgress(progress: string): void {
-  process.stderr.write(`${progress}\n`)
+  process.stderr.write(`${printableLines(redact(progress))}\n`)
+}
+
+/** Prints progress as a line of JSON. */
+export function printProgressJson(fields: object): void {
+  process.stderr.write(`${printableJson(JSON.stringify(redactAll(fields)))}\n`)
 }
 
 /**
  * Prints the result and exits: a config file may have left something open that keeps the process.
+ *
+ * @param text lines, or JSON from `formatJson`; other control characters are escaped
  */
 export function printAndExit(text: string, code: number = EXIT.stopped): Promise<never> {
   return new Promise(() => {
-    process.stdout.write(text, () => process.exit(code))
+    process.stdout.write(printableLines(text), () => process.exit(code))
   })
 }
 
+/** SQL whose values have been replaced. */
+const NORMALIZED: ReadonlySet<string> = new Set(['sql', 'explainable'])
+
 /** A result for `--json`. */
 export function formatJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`
+  return `${printableJson(JSON.stringify(redactAll(value, NORMALIZED), null, 2))}\n`
 }
 
 /**
@@ -26,5 +41,11 @@ export function formatJson(value: unknown): string {
  */
 export function printError(error: PunctualError, json = false): void {
   const { code, message, details = {} } = error
-  process.stderr.write(json ? `${JSON.stringify({ code, message, details })}\n` : `punctual: ${message} (${code})\n`)
+  if (json) printProgressJson({ code, message, details })
+  else printProgress(`punctual: ${message} (${code})`)
+}
+
+/** Prints an error that is a bug of Punctual, or of the config file, with its stack. */
+export function printFailure(error: unknown): void {
+  printProgress(`punctual: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
 }

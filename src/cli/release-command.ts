@@ -1,12 +1,11 @@
 import { Command } from 'commander'
-import { printable } from '../diagnostics/format-log-line.ts'
 import type { ReleaseRecord } from '../diagnostics/release-report.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import type { ReleaseEnd, ReleaseRequest } from '../release/messages.ts'
 import { startRelease } from '../release/start-release.ts'
 import { formatElapsed } from '../resilience/duration.ts'
-import { formatJson, printAndExit, printProgress } from './print.ts'
+import { formatJson, printAndExit, printProgress, printProgressJson } from './print.ts'
 import { addSettingsFlags, readSettings, restoreSettings } from './settings-flags.ts'
 
 interface Options {
@@ -63,7 +62,7 @@ function modeOf({ rollback, restore, history }: Options): ReleaseRequest['mode']
 async function execute(request: ReleaseRequest, asJson: boolean): Promise<ReleaseEnd> {
   const running = startRelease(request, {
     onLog: ({ level, fields, message }) =>
-      printProgress(asJson ? JSON.stringify({ level, ...fields, msg: message }) : message),
+      asJson ? printProgressJson({ level, ...fields, msg: message }) : printProgress(message),
     onRecord: () => {},
   })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => running.abort(signal))
@@ -82,7 +81,7 @@ const COLUMNS: readonly (Column & { cell(record: ReleaseRecord): string })[] = [
 
 function formatHistory(history: readonly ReleaseRecord[]): string {
   if (history.length === 0) return 'no releases\n'
-  const rows = history.map((record) => COLUMNS.map((column) => printable(column.cell(record))))
+  const rows = history.map((record) => COLUMNS.map((column) => column.cell(record)))
   return textTable(COLUMNS, rows)
 }
 

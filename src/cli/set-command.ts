@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { SetOutcome } from '../arbiter/arbiter-control.ts'
 import { EXIT } from '../errors/exit-codes.ts'
@@ -17,7 +18,7 @@ export function setCommand(): Command {
   const command = new Command('set')
     .description('change settings, or runtime values of the app, without a restart')
     .argument('<name>', 'a setting (requestTimeout), or a value of the app (cache.users.ttl)')
-    .argument('<value>', 'written as for a flag: 20s, 512MiB, on')
+    .argument('<value>', 'written as for a flag: 20s, 512MiB, on; - reads it from standard input')
     .argument('[more...]', 'further names and values; all change together')
     .option('--force', 'also accept names that no worker has declared')
     .option('--json', 'print the outcome as JSON')
@@ -67,7 +68,12 @@ function pair(words: readonly string[]): Record<string, string> {
         details: { name, reason: 'duplicate' },
       })
     }
-    values.set(name, value)
+    values.set(name, value === '-' ? readStandardInput() : value)
   }
   return Object.fromEntries(values)
+}
+
+/** A value in the command line could be read by every user of the machine. */
+function readStandardInput(): string {
+  return readFileSync(0, 'utf8').replace(/\r?\n$/, '')
 }

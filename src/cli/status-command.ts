@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { printable } from '../diagnostics/printable.ts'
 import type { Status, WorkerStatus } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
@@ -43,7 +44,7 @@ export function formatStatus(status: Status): string {
     `restarts: ${restarts.length === 0 ? 'none' : restarts.join(', ')}; incidents: ${total === 0 ? 'none' : `${total}, newest ${newest ?? 'unknown'}`}`,
   ]
   const rows = status.workers.map((worker) => COLUMNS.map((column) => column.cell(worker)))
-  return `${lines.join('\n')}\n\n${rows.length === 0 ? 'no workers\n' : textTable(COLUMNS, rows)}`
+  return `${lines.map(printable).join('\n')}\n\n${rows.length === 0 ? 'no workers\n' : textTable(COLUMNS, rows)}`
 }
 
 function formatState({ state, tainted, debugged, heartbeatAgeMs }: WorkerStatus): string {

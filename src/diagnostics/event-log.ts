@@ -2,6 +2,8 @@ import { inspect } from 'node:util'
 import { wallClock } from '../resilience/clock.ts'
 import type { Settings } from '../settings/settings.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
+import { printableJson, printableLines } from './printable.ts'
+import { errorFields, redact, redactAll } from './redaction.ts'
 
 interface EventWithMessage {
   readonly message: string
@@ -29,8 +31,8 @@ export function logEvent(event: LoggedEvent): void {
   const write = jsonLog.get()
   if (write !== undefined) return write(event)
   const { severity, message, error } = event
-  if (error === undefined) console[severity](message)
-  else console[severity](`${message}:`, error)
+  const text = error === undefined ? message : `${message}: ${textOf(error)}`
+  console[severity](printableLines(redact(text)))
 }
 
 /**
@@ -44,17 +46,18 @@ export function logEventsAsJson(settings: Pick<Settings, 'logLevel'>, worker: nu
     const time = wallClock().toISOString()
     const line = { level: severity, time, pid: process.pid, worker, event: type, ...names, ...details }
     // Synchronous, because an event may be the last thing that a process does.
-    console.log(JSON.stringify({ ...line, ...(error === undefined ? {} : { error: fieldsOf(error) }), msg: message }))
+    const fields = { ...line, ...(error === undefined ? {} : { error: errorFields(error) }), msg: message }
+    console.log(printableJson(JSON.stringify(redactAll(fields))))
   })
 }
 
 /** From the least severe. */
 const SEVERITIES: readonly Settings['logLevel'][] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
-/** The same fields as in the other lines of the log. */
-function fieldsOf(error: unknown): Readonly<Record<string, unknown>> {
-  if (!(error instanceof Error)) return { type: typeof error, message: String(error) }
-  return { type: error.name, message: error.message, stack: error.stack }
+/** The stack without the fields of the error: libraries add requests with their headers. */
+function textOf(error: unknown): string {
+  const { message, stack } = errorFields(error)
+  return stack === '' ? message : stack
 }
 
 /**
@@ -72,7 +75,7 @@ export function safeListener<Event extends EventWithMessage>(
     const warn = (error: unknown): void => {
       // A value without a prototype has no string form.
       const shown = error instanceof Error ? String(error) : inspect(error)
-      process.emitWarning(`onEvent of ${of} failed: ${shown}; the event: ${event.message}`, {
+      process.emitWarning(redact(`onEvent of ${of} failed: ${shown}; the event: ${event.message}`), {
         type: 'PunctualWarning',
         code: 'PUNCTUAL_LISTENER_FAILED',
       })

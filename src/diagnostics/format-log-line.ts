@@ -1,4 +1,5 @@
 import { wallClock } from '../resilience/clock.ts'
+import { printable } from './printable.ts'
 
 const COLORS: Readonly<Record<string, number>> = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, fatal: 35 }
 /** Longer fields are not shown. */
@@ -14,14 +15,6 @@ export function formatLogLine(jsonLine: string, color: boolean): string {
   const rest = [shortFields(line), formatError(line.error, level)]
   const head = `${paint(90, timeOfDay())} ${paint(COLORS[level] ?? 39, level.padEnd(5))}`
   return `${head} ${lines(String(line.msg ?? ''))}${rest[0] === '' ? '' : ` ${paint(90, rest[0] ?? '')}`}${rest[1]}\n`
-}
-
-/** Escapes control characters, so that client data cannot control a terminal or forge a line. */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: it matches them on purpose.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
-    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
-  })
 }
 
 /** Indents all lines but the first, so that none looks like a log line. */

@@ -1,5 +1,4 @@
 import { formatElapsed } from '../resilience/duration.ts'
-import { printable } from './format-log-line.ts'
 import type {
   EmergencyResponses,
   Incident,
@@ -9,6 +8,8 @@ import type {
   RequestLine,
   StallEvidence,
 } from './incident.ts'
+import { printable } from './printable.ts'
+import { redactTarget } from './redaction.ts'
 import { formatFrame, mostRelevantFrame, shortPath } from './stack-frames.ts'
 
 /** An incident without its summary. */
@@ -234,10 +235,9 @@ function formatError(error: ReportedError): string {
   return shorten(first === '' ? error.name : `${error.name}: ${first}`, MAX_MESSAGE_LENGTH)
 }
 
-/** `POST /login`. Without the query, which may hold secrets; the incident file has it. */
+/** `POST /login` */
 function formatRequest({ method, target }: RequestLine): string {
-  const [path = ''] = target.split('?')
-  return `${shorten(method, 20)} ${shorten(path, MAX_TARGET_LENGTH)}`
+  return `${shorten(method, 20)} ${shorten(redactTarget(target), MAX_TARGET_LENGTH)}`
 }
 
 /** The likeliest request: `oldest of 3 requests in flight: GET /a (5.1 s)`. */

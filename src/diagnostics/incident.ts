@@ -155,6 +155,7 @@ export interface StackFrame {
 
 export interface RequestLine {
   readonly method: string
+  /** Without the query string. */
   readonly target: string
   readonly ageMs: number
 }
@@ -171,7 +172,7 @@ export interface KernelEvidence {
   readonly syscall: string | null
   /** The file, pipe or socket of the system call, if it has one. */
   readonly target: string | null
-  /** Command lines of child processes of the worker (what an `execSync` waits for). */
+  /** Programs of the worker's child processes (`execSync` waits for one), without arguments. */
   readonly children: readonly string[]
 }
 

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { KernelEvidence } from './incident.ts'
+import { programName } from './redaction.ts'
 
 /** The system calls that a JavaScript thread may block in, by architecture and number (Linux). */
 const SYSCALLS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
@@ -181,8 +182,8 @@ export class KernelWatch {
     for (const task of list(`${this.#process}/task`)) {
       for (const pid of read(`${this.#process}/task/${task}/children`).split(' ')) {
         if (pid === '' || found.length >= MAX_CHILDREN) continue
-        const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
-        if (command !== '') found.push(command.slice(0, 200))
+        const command = read(`/proc/${pid}/cmdline`)
+        if (command !== '') found.push(programName(command.split('\0')))
       }
     }
     return found

@@ -52,6 +52,7 @@ export type ReleaseFailure = {
     | 'sessions-left'
     // Of `backup` and `restore`.
     | 'tools-missing'
+    | 'service-file'
     | 'disk-full'
     | 'command-failed'
     | 'unreadable'

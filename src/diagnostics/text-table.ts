@@ -1,11 +1,16 @@
+import { printable } from './printable.ts'
+
 export interface Column {
   readonly heading: string
   readonly align: 'left' | 'right'
 }
 
-/** Formats a table with two spaces between columns, and a newline after each row. */
+/**
+ * Formats a table with two spaces between columns, and a newline after each row. Control characters
+ * in cells are escaped.
+ */
 export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const lines = [columns.map((column) => column.heading), ...rows]
+  const lines = [columns.map((column) => column.heading), ...rows.map((row) => row.map(printable))]
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length)))
   return lines
     .map((line) => {

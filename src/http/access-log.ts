@@ -217,5 +217,5 @@ function endedRequest(scope: RequestScope): EndedRequest {
 
 async function openLog({ logLevel, logFormat }: AccessLogSettings): Promise<Log> {
   const { createLog } = await import('../diagnostics/log.ts')
-  return createLog({ level: logLevel, format: logFormat, batchSize: ATOMIC_WRITE_SIZE })
+  return createLog({ level: logLevel, format: logFormat, batchSize: ATOMIC_WRITE_SIZE, redacted: true })
 }

@@ -1,4 +1,5 @@
 import type { Outcome } from '../diagnostics/outcomes.ts'
+import { redact } from '../diagnostics/redaction.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import type { WaitOutcome, WaitRecord } from '../resilience/waits.ts'
 import { grpcStatusOf } from './http2-stream.ts'
@@ -134,7 +135,9 @@ function waitingOf({ waitsAtTimeout }: RequestScope, now: number): Pick<AccessRe
   return { waiting }
 }
 
-function shorten(name: string): string {
+/** Names of waits and messages of errors are texts of the app. */
+function shorten(text: string): string {
+  const name = redact(text)
   return name.length <= MAX_NAME_LENGTH ? name : `${name.slice(0, MAX_NAME_LENGTH)}…`
 }
 

@@ -1,5 +1,6 @@
 import type { RequestLine } from '../diagnostics/incident.ts'
 import { OUTCOMES, type OutcomeCounts } from '../diagnostics/outcomes.ts'
+import { redactTarget } from '../diagnostics/redaction.ts'
 
 /**
  * Every open connection of a worker and the request on it, in shared memory: written by the main
@@ -24,6 +25,8 @@ const OUTCOMES_AT = 8
 const WOULD_BE_SHED_AT = 21
 const WAITING_AT = 22
 const OVERLOADED_AT = 23
+
+const QUESTION_MARK = 63
 
 /** Bits of the flags. */
 const OPEN = 1
@@ -196,7 +199,7 @@ export class ConnectionTable {
     }
   }
 
-  /** Method and target of the last request on a connection, truncated to the size of the row. */
+  /** Method and path of the last request on a connection, truncated to the size of the row. */
   textOf(slot: number): string {
     const length = this.#integers[slot * INTEGERS + 3] as number
     return this.#bytes.toString('latin1', slot * ROW + TEXT_AT, slot * ROW + TEXT_AT + length)
@@ -271,7 +274,7 @@ export class ConnectionTable {
     const space = text.indexOf(' ')
     return {
       method: text.slice(0, space),
-      target: text.slice(space + 1),
+      target: redactTarget(text.slice(space + 1)),
       ageMs: Math.round(now - (this.#floats[slot * FLOATS + 2] as number)),
     }
   }
@@ -286,8 +289,8 @@ export class ConnectionTable {
   }
 
   /**
-   * Byte by byte, because most texts are short: concatenating and `Buffer.write` take three times
-   * as long.
+   * Without the query string, which may contain secrets. Byte by byte, because most texts are
+   * short: concatenating and `Buffer.write` take three times as long.
    */
   #write(start: number, method: string, target: string): number {
     const bytes = this.#bytes
@@ -295,7 +298,11 @@ export class ConnectionTable {
     for (let index = 0; index < method.length; index++) bytes[at++] = method.charCodeAt(index)
     bytes[at++] = 32
     const length = Math.min(target.length, start + TEXT_ROOM - at)
-    for (let index = 0; index < length; index++) bytes[at++] = target.charCodeAt(index)
+    for (let index = 0; index < length; index++) {
+      const code = target.charCodeAt(index)
+      if (code === QUESTION_MARK) break
+      bytes[at++] = code
+    }
     return at - start
   }
 

@@ -1,3 +1,4 @@
+import { redact } from '../diagnostics/redaction.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import type { WaitRecord } from '../resilience/waits.ts'
@@ -42,7 +43,7 @@ export function formatOpenWaits(waits: readonly OpenWait[], now: number): string
   if (waits.length === 0) return ''
   const formatted = waits.slice(0, MAX_FORMATTED).map(({ name, since, via }) => {
     const suffix = via === undefined ? '' : ` via ${via.join(' and ')}`
-    return `${formatElapsed(now - since)} for ${name}${suffix}`
+    return redact(`${formatElapsed(now - since)} for ${name}${suffix}`)
   })
   const more = waits.length > MAX_FORMATTED ? ` and ${waits.length - MAX_FORMATTED} more` : ''
   return `waiting ${formatted.join(', ')}${more}`

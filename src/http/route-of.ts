@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { redactTarget } from '../diagnostics/redaction.ts'
 import type { RequestScope } from './scope.ts'
 
 /** Longer routes and paths, which come from clients, are truncated. */
@@ -38,14 +39,14 @@ export function expressPattern(route: unknown, baseUrl: unknown): string | null 
 }
 
 /**
- * The path that a client requested, without its query, and without scheme and host if it sent a
- * whole URL.
+ * The path that a client requested, without its query and segments that look like a token, and
+ * without scheme and host if it sent a whole URL.
  */
 export function pathOf(scope: RequestScope): string {
   const request = scope.request as ExpressRequest
   // Frameworks remove the prefix from `url` while a mounted router handles the request.
   const target = typeof request.originalUrl === 'string' ? request.originalUrl : (request.url ?? '')
-  const path = target.replace(/[?#].*$/s, '')
+  const path = redactTarget(target)
   return truncate(path.startsWith('/') ? path : path.replace(ORIGIN, '') || '/')
 }
 

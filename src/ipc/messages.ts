@@ -186,6 +186,8 @@ export type RuntimeToArbiter =
       readonly value: string
       /** The app's own value, in effect where none is set. */
       readonly standard: string
+      /** It must not be shown. Absent in workers with an older copy of the package. */
+      readonly secret?: boolean
       /** Why the value that is set does not apply in this worker, as a sentence. */
       readonly refused: string | null
     }

@@ -1,7 +1,11 @@
+import { readSync } from 'node:fs'
 import { deserialize, serialize } from 'node:v8'
 import type { Settings } from '../settings/settings.ts'
 
-/** What a worker must know before it loads anything; passed as one argument of its command line. */
+/**
+ * What a worker must know before it loads anything: the first message on the watchdog's link. Other
+ * users of the machine can read a command line, and child processes inherit the environment.
+ */
 export interface WorkerConfig {
   readonly id: number
   readonly generation: number
@@ -27,13 +31,46 @@ export interface WorkerConfig {
 /** The file descriptor of the watchdog's link in a worker, after stdio and the IPC channel. */
 export const LINK_DESCRIPTOR = 4
 
+/** Bytes of the length in front of the config. */
+const PREFIX = 4
+/** Milliseconds between two attempts to read from a link that does not block. */
+const RETRY_DELAY = 1
+
 /** Uses V8's serialisation because JSON cannot represent `unbounded` (Infinity). */
-export function encodeWorkerConfig(config: WorkerConfig): string {
-  return serialize(config).toString('base64url')
+export function encodeWorkerConfig(config: WorkerConfig): Buffer {
+  const body = serialize(config)
+  const prefix = Buffer.alloc(PREFIX)
+  prefix.writeUInt32BE(body.length)
+  return Buffer.concat([prefix, body])
 }
 
-export function decodeWorkerConfig(text: string): WorkerConfig {
-  return deserialize(Buffer.from(text, 'base64url')) as WorkerConfig
+/**
+ * Reads the config, and nothing behind it: what follows is for the watchdog thread. Blocks until
+ * the arbiter has sent it. Throws if the arbiter has died.
+ */
+export function readWorkerConfig(descriptor: number = LINK_DESCRIPTOR): WorkerConfig {
+  return deserialize(readExactly(descriptor, readExactly(descriptor, PREFIX).readUInt32BE())) as WorkerConfig
+}
+
+function readExactly(descriptor: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  for (let at = 0; at < length; ) {
+    const read = readAvailable(descriptor, bytes, at)
+    if (read === 0) throw new Error('the arbiter closed the link before it sent the configuration')
+    at += Math.max(0, read)
+  }
+  return bytes
+}
+
+/** The number of bytes; -1 if there are none yet. */
+function readAvailable(descriptor: number, bytes: Buffer, at: number): number {
+  try {
+    return readSync(descriptor, bytes, at, bytes.length - at, null)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_DELAY)
+    return -1
+  }
 }
 
 /** Some of the settings as JSON; Infinity is the word `unbounded`. */

@@ -1,6 +1,7 @@
 import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LogThrottle } from '../diagnostics/log-throttle.ts'
+import { redact } from '../diagnostics/redaction.ts'
 import { monotonicNow, wallClock } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
@@ -325,9 +326,9 @@ function jsonOf({ json }: QueueItem): unknown {
 
 /** The part of an error that is stored. */
 export function storedError(error: unknown): DeadLetter['error'] {
-  if (!(error instanceof Error)) return { name: 'unknown', message: textOf(error).slice(0, MAX_MESSAGE_LENGTH) }
+  if (!(error instanceof Error)) return { name: 'unknown', message: redact(textOf(error)).slice(0, MAX_MESSAGE_LENGTH) }
   const { code } = error as { readonly code?: unknown }
-  const stored = { name: error.name, message: error.message.slice(0, MAX_MESSAGE_LENGTH) }
+  const stored = { name: error.name, message: redact(error.message).slice(0, MAX_MESSAGE_LENGTH) }
   return typeof code === 'string' ? { ...stored, code } : stored
 }
 

@@ -1,3 +1,5 @@
+import { redact } from '../diagnostics/redaction.ts'
+
 /**
  * What happened to a queue, with its `details` in braces.
  *
@@ -81,7 +83,7 @@ const MAX_ERROR_LENGTH = 300
 
 /** Formats an error as the end of a sentence, in one line of bounded length. */
 export function formatError(error: unknown): string {
-  const line = textOf(error).replace(/\s+/g, ' ').trim()
+  const line = redact(textOf(error)).replace(/\s+/g, ' ').trim()
   return line.length <= MAX_ERROR_LENGTH ? line : `${line.slice(0, MAX_ERROR_LENGTH)}…`
 }
 

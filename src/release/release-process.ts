@@ -1,6 +1,7 @@
 // The entry of the process that executes a release. The arbiter itself never loads the app's
 // modules.
 
+import { redactAll } from '../diagnostics/redaction.ts'
 import type { ReleaseFailure } from '../diagnostics/release-report.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { after } from '../resilience/clock.ts'
@@ -70,6 +71,6 @@ function detailsOf(error: unknown): ReleaseFailure {
 function send(message: FromRelease): Promise<void> {
   return new Promise((resolve) => {
     if (process.send === undefined || !process.connected) resolve()
-    else process.send(message, () => resolve())
+    else process.send(redactAll(message), () => resolve())
   })
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
+import { redact } from '../diagnostics/redaction.ts'
 import type { ReleaseFailure, ReleaseRecord } from '../diagnostics/release-report.ts'
 import { after, type Cancel } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
@@ -64,7 +65,7 @@ export function startRelease(
     const finish = (why: string, exit: Pick<ReleaseFailure, 'exitCode' | 'signal'> = {}): void => {
       for (const cancel of cancels) cancel()
       output.end()
-      const tail = output.text === '' ? '' : `\n${output.text}`
+      const tail = output.text === '' ? '' : `\n${redact(output.text)}`
       resolve(reported ?? failed(`the release process exited (${why})${tail}`, exit))
     }
     child.on('message', (message: FromRelease) => {

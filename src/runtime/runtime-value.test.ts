@@ -53,7 +53,15 @@ test('a value is declared with the value in effect and the app’s own', () => {
   const timeout = runtimeTimeout('auth.lookup', '5s')
   assert.equal(timeout.value, 1_000)
   assert.deepEqual(sent, [
-    { topic: 'settings', type: 'declare', name: 'auth.lookup', value: '1s', standard: '5s', refused: null },
+    {
+      topic: 'settings',
+      type: 'declare',
+      name: 'auth.lookup',
+      value: '1s',
+      standard: '5s',
+      secret: false,
+      refused: null,
+    },
   ])
   timeout.close()
   timeout.close()
@@ -100,6 +108,7 @@ test('a value that was set and is no longer valid is reported, and the app keeps
       name: 'pool.size',
       value: '10',
       standard: '10',
+      secret: false,
       refused: '"many" is not a number',
     },
   ])
@@ -149,4 +158,16 @@ test('a name has a dot and no control characters', () => {
   }
   for (const name of ['cache.auth:user.ttl', 'cache.user by id.ttl', 'a.b'])
     assert.equal(runtimeTimeout(name, '1s').name, name)
+})
+
+test('a value is declared as a secret by its option, else by its name', () => {
+  const { sent } = connect()
+  const text = { value: '', read: String, write: String }
+  runtimeValue('mail.apiKey', text)
+  runtimeValue('mail.line', { ...text, secret: true })
+  runtimeValue('mail.token', { ...text, secret: false })
+  assert.deepEqual(
+    sent.map((message) => (message as unknown as { secret: boolean }).secret),
+    [true, true, false],
+  )
 })

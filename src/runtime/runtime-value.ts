@@ -1,3 +1,4 @@
+import { isSecretName } from '../diagnostics/redaction.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/messages.ts'
@@ -14,6 +15,11 @@ export interface RuntimeValueOptions<T> {
   readonly write: (value: T) => string
   /** Called with the new value after it was changed at runtime. */
   readonly onChange?: (value: T) => void
+  /**
+   * Whether the value must not be shown: no log, report or command contains it. Default: true for a
+   * name that looks like that of a secret (`mail.apiKey`), else false.
+   */
+  readonly secret?: boolean
 }
 
 /** A value that `punctual set` changes in every worker while it runs. */
@@ -25,7 +31,13 @@ export interface RuntimeValue<T> {
   close(): void
 }
 
-const OPTIONS: OptionNames<RuntimeValueOptions<unknown>> = { value: true, read: true, write: true, onChange: true }
+const OPTIONS: OptionNames<RuntimeValueOptions<unknown>> = {
+  value: true,
+  read: true,
+  write: true,
+  onChange: true,
+  secret: true,
+}
 
 const MAX_NAME_LENGTH = 200
 
@@ -99,6 +111,10 @@ class Declared<T> implements RuntimeValue<T> {
     this.#options = options
   }
 
+  get isSecret(): boolean {
+    return this.#options.secret ?? isSecretName(this.name)
+  }
+
   get text(): string {
     return this.#options.write(this.value)
   }
@@ -163,7 +179,8 @@ class Registry {
     this.#declared.set(name, namesakes.add(declared as Declared<unknown>))
     declared.onClose(() => this.#withdraw(declared as Declared<unknown>))
     if (namesakes.size === 1 || refused !== null) {
-      this.#send({ type: 'declare', name, value: declared.text, standard: declared.standard, refused })
+      const { text: value, standard, isSecret: secret } = declared
+      this.#send({ type: 'declare', name, value, standard, secret, refused })
     }
   }
 

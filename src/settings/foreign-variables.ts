@@ -129,7 +129,9 @@ export function foreignVariables(
     if (foreign === undefined || advice === null) return []
     // Node does read its own variables.
     const ignored = foreign.of === 'Node' ? '' : ` is a setting of ${foreign.of} and is ignored`
-    return [{ variable, settings: foreign.settings, message: `${variable}=${shorten(value)}${ignored}: ${advice}` }]
+    return [
+      { variable, settings: foreign.settings, message: `${formatVariable(variable, value)}${ignored}: ${advice}` },
+    ]
   })
 }
 
@@ -145,6 +147,7 @@ function adviseHeap(value: string, { settings: { workers }, memoryLimit: limit }
   return `${heaps} can exceed the ${Math.floor(limit / MEBIBYTE)} MiB of this container; use --max-old-space-size=${fitting}, or --max-memory to replace workers first`
 }
 
-function shorten(value: string): string {
-  return value.length <= 60 ? value : `${value.slice(0, 59)}…`
+/** Only a number, word or path is shown: options of a server, or of Node, may contain a secret. */
+function formatVariable(variable: string, value: string): string {
+  return /^[\w./-]{1,40}$/.test(value) ? `${variable}=${value}` : variable
 }

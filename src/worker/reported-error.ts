@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { pathToFileURL } from 'node:url'
 import type { ReportedError } from '../diagnostics/incident.ts'
+import { redact } from '../diagnostics/redaction.ts'
 
 /**
  * The location of Punctual's own code, as ES modules and as CommonJS modules show it in a stack.
@@ -11,17 +12,17 @@ const OWN_LOCATIONS = [OWN.href, OWN.pathname]
 const SECOND_LOAD_TIMEOUT = 5_000
 
 /**
- * A thrown value as it is sent to the arbiter: with its causes, and without the stack frames of
- * Node and Punctual.
+ * A thrown value as it is sent to the arbiter: with its causes, without the stack frames of Node
+ * and Punctual, and redacted.
  */
 export function reportedError(thrown: unknown): ReportedError {
   if (!(thrown instanceof Error)) {
-    const message = String(thrown)
+    const message = redact(String(thrown))
     return { name: 'Error', message: `a value that is not an Error was thrown: ${message}`, stack: message }
   }
   const { code } = thrown as NodeJS.ErrnoException
-  const error = { name: thrown.name, message: thrown.message, stack: causes(thrown) }
-  return code === undefined ? error : { ...error, code: String(code) }
+  const error = { name: redact(thrown.name), message: redact(thrown.message), stack: redact(causes(thrown)) }
+  return code === undefined ? error : { ...error, code: redact(String(code)) }
 }
 
 function causes(error: Error, depth = 0): string {

@@ -1,4 +1,4 @@
-import { decodeWorkerConfig } from '../ipc/worker-config.ts'
+import { readWorkerConfig } from '../ipc/worker-config.ts'
 import { patchWorkerThreads } from '../patches/worker-threads.ts'
 import { Worker } from './worker.ts'
 
@@ -6,7 +6,7 @@ let worker: Worker | null = null
 
 /** Makes this process a worker; called once, by the preload. */
 export function startWorker(): void {
-  const config = decodeWorkerConfig(process.argv[2] as string)
+  const config = readWorkerConfig()
   // The app and its child processes see the command line and the flags of `node <entry>`.
   process.argv.splice(1, process.argv.length - 1, config.entry, ...config.appArguments)
   process.execArgv.splice(0, process.execArgv.length, ...config.appFlags)

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
-import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { programName } from '../../diagnostics/redaction.ts'
 import { UnnamedWait } from './unnamed-waits.ts'
 
 /** A DNS lookup of a host name or an address. */
@@ -34,16 +34,9 @@ export class ChildWait extends UnnamedWait {
   }
 
   describe(): string {
-    return `child process ${programOf(this.#child)} (pid ${this.#child.pid})`
+    const { spawnfile, spawnargs, pid } = this.#child
+    return `child process ${programName([spawnfile, ...spawnargs.slice(1)])} (pid ${pid})`
   }
-}
-
-/** The name of the program alone: arguments, and variables set for the command, may be secrets. */
-function programOf({ spawnfile, spawnargs }: ChildProcess): string {
-  const [, option, command] = spawnargs
-  const isShell = /(^|\/)(sh|bash|dash|zsh)$/.test(spawnfile) && option === '-c'
-  const words = isShell && command !== undefined ? command.trim().split(/\s+/) : [spawnfile]
-  return basename(words.find((word) => word !== 'exec' && !word.includes('=')) ?? spawnfile)
 }
 
 /** What Node accepts as a file, and a `FileHandle`. */

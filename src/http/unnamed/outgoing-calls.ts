@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { redactTarget } from '../../diagnostics/redaction.ts'
 import { monotonicNow } from '../../resilience/clock.ts'
 import { currentParent } from '../../resilience/wait-scope.ts'
 import { type RequestScope, unansweredRequest } from '../scope.ts'
@@ -57,7 +58,7 @@ export abstract class OutgoingCall extends UnnamedWait {
   }
 
   /**
-   * `GET api.example.com/users (http)`. The query string is left out: it may contain secrets.
+   * `GET api.example.com/users (http)`. Without the query string, which may contain secrets.
    *
    * @param phase of the connection, such as `TLS handshake`
    */
@@ -66,7 +67,7 @@ export abstract class OutgoingCall extends UnnamedWait {
     const scheme = secure ? 'https' : 'http'
     const shown = this.answered ? 'body' : phase
     const place = port === DEFAULT_PORT[scheme] ? hostname : `${hostname}:${port}`
-    return `${method} ${place}${withoutQuery(path)} (${shown === undefined ? scheme : `${scheme}, ${shown}`})`
+    return `${method} ${place}${redactTarget(path)} (${shown === undefined ? scheme : `${scheme}, ${shown}`})`
   }
 }
 
@@ -75,11 +76,6 @@ function callTarget(method: string, secure: boolean, host: string, path: string)
   const match = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(host)
   const defaultPort = DEFAULT_PORT[secure ? 'https' : 'http']
   return { method, secure, hostname: match?.[1] ?? host, port: Number(match?.[2] ?? defaultPort), path }
-}
-
-function withoutQuery(path: string): string {
-  const end = path.search(/[?#]/)
-  return end === -1 ? path : path.slice(0, end)
 }
 
 /**

@@ -1,9 +1,10 @@
 import { rm, writeFile } from 'node:fs/promises'
-import { endSession, openSession, type PgClient, sessionUrl } from '../postgres-session.ts'
+import { endSession, openSession, type PgClient } from '../postgres-session.ts'
 import { RELEASE_TABLES } from '../record/postgres-records.ts'
 import { ReleaseError } from '../release-error.ts'
 import type { AppIdentity } from '../release-identity.ts'
 import type { BackupMaker } from './backup-maker.ts'
+import { openLibpqAddress } from './libpq-address.ts'
 import { findPgTools, type PgTools, runProgram } from './programs.ts'
 
 const QUERY_TIMEOUT = 30_000
@@ -39,7 +40,8 @@ export class PostgresBackup implements BackupMaker {
 
   async make(path: string, signal: AbortSignal): Promise<void> {
     const { dump, restore } = await this.#find()
-    const { url, env, options } = libpqAddress(this.#options.url)
+    await using address = await openLibpqAddress(this.#options.url)
+    const { url, env, options } = address
     const without = RELEASE_TABLES.map((table) => `--exclude-table=*.${table}`)
     const args = [
       '--format=custom',
@@ -85,7 +87,8 @@ export class PostgresBackup implements BackupMaker {
         reason: 'tools-missing',
       })
     }
-    const { url, env, options } = libpqAddress(this.#options.url)
+    await using address = await openLibpqAddress(this.#options.url)
+    const { url, env, options } = address
     const script = `${path}.sql`
     try {
       // Written completely before the database is touched.
@@ -210,29 +213,3 @@ begin
     execute format('drop schema %I', thing.aside);
   end loop;
 end $back$`
-
-/**
- * A database address for libpq programs. The password goes into the environment: command lines are
- * public.
- */
-export interface LibpqAddress {
-  /** For `--dbname`. */
-  readonly url: string
-  readonly env: Readonly<Record<string, string>>
-  /** For the start of `PGOPTIONS`. */
-  readonly options: string
-}
-
-/** Query parameters that `pg` accepts and libpq rejects. */
-const NOT_LIBPQ = ['ssl', 'uselibpqcompat', 'pool', 'max']
-
-export function libpqAddress(text: string): LibpqAddress {
-  const session = sessionUrl(text, ...NOT_LIBPQ)
-  const url = new URL(session.url)
-  const password = decodeURIComponent(url.password)
-  url.password = ''
-  // Only `pg` has `no-verify`, TLS without verification; libpq calls that `require`.
-  if (url.searchParams.get('sslmode') === 'no-verify') url.searchParams.set('sslmode', 'require')
-  const env = { PGCONNECT_TIMEOUT: '10', ...(password === '' ? {} : { PGPASSWORD: password }) }
-  return { url: url.href, env, options: session.options }
-}

@@ -46,10 +46,7 @@ onEveryNode('a blocked worker is explained, and every client gets an answer', (n
     const kernel = kernelOf(incident)
     assert.equal(incident.outcome, 'killed')
     assert.equal(kernel.doing, 'waiting')
-    assert.ok(
-      kernel.children.some((command) => command.includes('sleep 60')),
-      `${kernel.children} holds the child`,
-    )
+    assert.ok(kernel.children.includes('sleep'), `${kernel.children} holds the child`)
     assert.equal(incident.notInterrupted, 'blocked-in-system-call')
     assert.deepEqual(
       server.children().filter(({ command }) => command.includes('sleep')),
