@@ -1,5 +1,7 @@
 import { Command } from 'commander'
 import type { SettingsInForce } from '../arbiter/arbiter-control.ts'
+import { printable } from '../diagnostics/printable.ts'
+import { redact } from '../diagnostics/redaction.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { ms } from '../resilience/duration.ts'
@@ -26,7 +28,7 @@ export function configCommand(): Command {
     .description('print every setting, its origin, and the rules between settings')
     .option('--json', 'print JSON')
   return addSettingsFlags(command).action(async (options: { readonly json?: true }) => {
-    const { configFile, releases: _, ...base } = await readSettings(command)
+    const { configFile, releases: _, ...base } = await readSettings(command, true)
     const restored = await restoreSettings(base)
     const next = settingsReport(restored.resolved, configFile)
     const running = isPreview(command) ? null : await askRunning(base.settings.stateDir)
@@ -62,13 +64,26 @@ function withNextStart(next: SettingsReport, running: SettingsInForce | null): o
 }
 
 function formatConfig(next: SettingsReport, running: SettingsInForce | null): string {
-  if (running === null) return formatSettings(next)
+  if (running === null) return formatSettings(forTerminal(next))
   return [
     `in effect in the arbiter (pid ${running.pid})`,
-    formatSettings(running),
+    formatSettings(forTerminal(running)),
     ...formatDeclared(running),
     ...formatNextStart(running, next),
   ].join('\n')
+}
+
+/** The report of an arbiter, of files and of the environment, without secrets and controls. */
+function forTerminal({ configFile, settings, rules }: SettingsReport): SettingsReport {
+  const clean = (text: string): string => printable(redact(text))
+  const entries = Object.entries(settings).map(([name, one]) => {
+    return [name, { ...one, value: clean(one.value), source: clean(one.source) }]
+  })
+  return {
+    configFile: configFile === null ? null : printable(configFile),
+    settings: Object.fromEntries(entries) as SettingsReport['settings'],
+    rules: rules.map((one) => ({ ...one, rule: printable(one.rule) })),
+  }
 }
 
 const COLUMNS: readonly Column[] = [
@@ -106,8 +121,8 @@ export function changedAtNextStart(
 
 /** The same as lines; none if nothing would change. */
 export function formatNextStart(running: SettingsReport, next: SettingsReport): readonly string[] {
-  const lines = Object.entries(changedAtNextStart(running, next)).map(
-    ([name, { value, source }]) => `  ${name} = ${value} (${source})`,
+  const lines = Object.entries(changedAtNextStart(running, next)).map(([name, { value, source }]) =>
+    printable(`  ${name} = ${value} (${source})`),
   )
   return lines.length === 0 ? [] : ['A restart with the same flags would change', ...lines, '']
 }

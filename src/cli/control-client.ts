@@ -12,9 +12,10 @@ import { controlSocketPath } from '../arbiter/state-directory.ts'
 import { CODES, type ErrorCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { jsonLine, readJsonLines } from '../ipc/json-lines.ts'
-import { after, type Cancel } from '../resilience/clock.ts'
+import { after, type Cancel, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms, parseDuration } from '../resilience/duration.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
+import { SettingsError } from '../settings/settings-error.ts'
 import { defaultStateDirectory, workingDirectory } from '../system/working-directory.ts'
 
 /** Adds the flag that selects the arbiter a command is for. */
@@ -28,12 +29,17 @@ export function addStateDirFlag(command: Command): Command {
 /**
  * The state directory a command is for, found as by `punctual run`: flag, environment, config file,
  * default. A config file that cannot be loaded is ignored, so that a running app can be stopped.
+ *
+ * @throws SettingsError (rejects) for a config file that another user may have written
  */
 export async function readStateDir(options: { readonly stateDir?: string }): Promise<string> {
   const named = options.stateDir ?? process.env.PUNCTUAL_STATE_DIR
   const cwd = workingDirectory()
   if (named !== undefined && named !== '') return resolve(cwd, named)
-  const file = await loadConfigFile({ cwd }).catch(() => undefined)
+  const file = await loadConfigFile({ cwd, ownOnly: true }).catch((error: unknown) => {
+    if (error instanceof SettingsError && error.details.faults.some(({ kind }) => kind === 'file-foreign')) throw error
+    return undefined
+  })
   const written = file?.values.stateDir
   return typeof written === 'string' && written !== '' ? resolve(cwd, written) : defaultStateDirectory(cwd)
 }
@@ -48,6 +54,13 @@ export function timeoutFlag(description: string, standard: string): Option {
       return parsed
     })
 }
+
+/** An answer is cut off beyond this, with all progress before it. In characters. */
+const MAX_ANSWER = 32 * 1024 * 1024
+/** An arbiter sends its progress every second; so many messages more are accepted. */
+const MAX_PROGRESS = 100
+const MAX_PROGRESS_RATE = 10
+const MAX_PROGRESS_LENGTH = 1_000
 
 export interface AskOptions {
   /** Maximum time without a message; an arbiter sends one every second. Default: 10 s. */
@@ -73,8 +86,13 @@ export function askArbiter<C extends ControlCommand>(
   const path = controlSocketPath(stateDir)
   return new Promise((resolvePromise, reject) => {
     const socket = connect(path)
+    const startedAt = monotonicNow()
     let lastProgress = ''
+    let received = 0
+    let progressCount = 0
     const fail = (error: Error): void => {
+      // What is still in the chunk is not read.
+      received = Number.POSITIVE_INFINITY
       finish(socket, cancels)
       reject(error)
     }
@@ -96,8 +114,14 @@ export function askArbiter<C extends ControlCommand>(
         if (!isAnswer(value)) {
           fail(invalidAnswer(stateDir, JSON.stringify(value).slice(0, 100)))
         } else if ('progress' in value) {
-          if (value.progress !== lastProgress && value.progress !== '') onProgress(value.progress)
-          lastProgress = value.progress
+          progressCount++
+          const seconds = (monotonicNow() - startedAt) / 1_000
+          if (progressCount > MAX_PROGRESS + seconds * MAX_PROGRESS_RATE) {
+            return fail(invalidAnswer(stateDir, 'progress without end'))
+          }
+          const progress = value.progress.slice(0, MAX_PROGRESS_LENGTH)
+          if (progress !== lastProgress && progress !== '') onProgress(progress)
+          lastProgress = progress
         } else if (value.ok) {
           finish(socket, cancels)
           resolvePromise(value.result as ControlResults[C])
@@ -106,11 +130,15 @@ export function askArbiter<C extends ControlCommand>(
         }
       },
       (reason) => fail(invalidAnswer(stateDir, reason)),
-      64 * 1024 * 1024,
+      MAX_ANSWER,
     )
     socket.setEncoding('utf8')
     socket.once('connect', () => socket.write(jsonLine({ id: 1, ...ask })))
-    socket.on('data', read)
+    socket.on('data', (chunk: string) => {
+      received += chunk.length
+      if (received > MAX_ANSWER) fail(invalidAnswer(stateDir, 'an answer without end'))
+      else read(chunk)
+    })
     socket.on('error', (error: NodeJS.ErrnoException) => fail(unreachable(stateDir, error)))
     socket.once('close', () => {
       fail(

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
 import { formatElapsed, type Milliseconds } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
+import { whyForeign } from '../system/file-owner.ts'
 
 /** The part of the app's `pg` that is used. */
 interface Client {
@@ -88,9 +89,16 @@ async function explain(client: Client, sql: string, timeout: Milliseconds): Prom
 async function loadPg(): Promise<Pg> {
   try {
     const path = createRequire(join(process.cwd(), 'package.json')).resolve('pg')
+    const why = whyForeign(path)
+    if (why !== null) {
+      throw new UsageError(`${path} ${why} and is not loaded; run this command as the user of the app`, {
+        details: { reason: 'pg-foreign', path },
+      })
+    }
     const module: { default?: Pg } & Partial<Pg> = await import(pathToFileURL(path).href)
     return module.default ?? (module as Pg)
   } catch (error) {
+    if (error instanceof UsageError) throw error
     throw new UsageError(`pg is not installed in ${process.cwd()}; run this command in the directory of the app`, {
       cause: error,
       details: { reason: 'no-pg', directory: process.cwd() },

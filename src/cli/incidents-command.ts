@@ -83,7 +83,9 @@ async function showOne(stateDir: string, id: string, options: Options, width: nu
       details: { reason: 'unknown-incident', incident: id },
     })
   }
-  return options.json ? formatJson(redactIncident(incident)) : formatIncident(redactIncident(incident), process.cwd(), width)
+  return options.json
+    ? formatJson(redactIncident(incident))
+    : formatIncident(redactIncident(incident), process.cwd(), width)
 }
 
 /** The newest incidents: a line and the summary of each, wrapped to `width`. */

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { readSetFile, type SetFile, type SetValues } from '../arbiter/set-file.ts'
+import { isSecretName, REDACTED } from '../diagnostics/redaction.ts'
 import { RELEASE_SECTION } from '../release/read-release-plan.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
 import type { Written } from '../settings/kind.ts'
@@ -49,14 +50,15 @@ export interface CommandSettings extends ResolvedSettings {
  * The settings of a command from all sources but `punctual set`. The log goes to standard output,
  * so that decides the `auto` format.
  *
+ * @param ownOnly whether to refuse a config file that another user may have written
  * @throws SettingsError with every fault
  */
-export async function readSettings(command: Command): Promise<CommandSettings> {
+export async function readSettings(command: Command, ownOnly = false): Promise<CommandSettings> {
   const { config, ...given } = command.opts<
     { readonly config?: string } & Readonly<Record<string, Written | undefined>>
   >()
   const cwd = workingDirectory()
-  const file = await loadConfigFile({ cwd, named: config })
+  const file = await loadConfigFile({ cwd, named: config, ownOnly })
   const flags = Object.fromEntries(
     SETTING_NAMES.filter((name) => command.getOptionValueSource(name) === 'cli').map((name) => [
       name,
@@ -102,7 +104,7 @@ export async function restoreSettings(base: ResolvedSettings): Promise<RestoredS
     set: new Map([...values].filter(([name]) => !Object.hasOwn(leftOut, name))),
     fault,
     leftOut: Object.entries(leftOut).map(([name, why]) => {
-      const value = values.get(name)?.value ?? ''
+      const value = isSecretName(name) ? REDACTED : (values.get(name)?.value ?? '')
       return { name, value, fault: why, message: `ignoring ${name} = ${value} (set): ${why.what}` }
     }),
   }
@@ -112,5 +114,8 @@ export async function restoreSettings(base: ResolvedSettings): Promise<RestoredS
 export function restoredValues(set: SetValues): readonly (ReportedSetting & { readonly name: string })[] {
   return [...set]
     .filter(([name]) => !isSetting(name))
-    .map(([name, { value }]) => ({ name, value, origin: 'set', source: 'set' }))
+    .map(([name, { value, secret }]) => {
+      const shown = secret === true || isSecretName(name) ? REDACTED : value
+      return { name, value: shown, origin: 'set', source: 'set' }
+    })
 }

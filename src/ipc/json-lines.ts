@@ -10,30 +10,34 @@ export function readJsonLines(
   onFault: (reason: string) => void,
   maxLength: number = 1024 * 1024,
 ): (chunk: Buffer | string) => void {
-  let rest = ''
+  // The pieces of a line that has no end yet: they are joined once, since a line may be long.
+  let pieces: string[] = []
+  let length = 0
   return (chunk) => {
-    rest += chunk
+    const text = String(chunk)
     let start = 0
-    for (;;) {
-      const end = rest.indexOf('\n', start)
-      if (end === -1) break
-      const text = rest.slice(start, end)
+    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', start)) {
+      const line = pieces.join('') + text.slice(start, end)
       start = end + 1
-      if (text === '') continue
+      pieces = []
+      length = 0
+      if (line === '') continue
       let value: unknown
       try {
-        value = JSON.parse(text)
+        value = JSON.parse(line)
       } catch {
         onFault('a line is not JSON')
         continue
       }
       onMessage(value)
     }
-    rest = rest.slice(start)
-    if (rest.length > maxLength) {
-      rest = ''
-      onFault(`a line is longer than ${maxLength} characters`)
-    }
+    if (start === text.length) return
+    pieces.push(start === 0 ? text : text.slice(start))
+    length += text.length - start
+    if (length <= maxLength) return
+    pieces = []
+    length = 0
+    onFault(`a line is longer than ${maxLength} characters`)
   }
 }
 

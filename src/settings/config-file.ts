@@ -4,6 +4,7 @@ import { relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import { waitAtMost } from '../resilience/wait-at-most.ts'
+import { whyForeign } from '../system/file-owner.ts'
 import type { FaultKind } from './kind.ts'
 import { SettingsError } from './settings-error.ts'
 
@@ -28,12 +29,15 @@ export async function loadConfigFile(options: {
   readonly cwd: string
   readonly named?: string | undefined
   readonly timeout?: Milliseconds
+  /** Whether to refuse a file that another user may have written. Default: false. */
+  readonly ownOnly?: boolean
 }): Promise<ConfigFile | undefined> {
   const path = options.named === undefined ? findConfigFile(options.cwd) : resolve(options.cwd, options.named)
   if (path === undefined) return undefined
   const inside = relative(options.cwd, path)
   const name = inside.startsWith('..') ? path : inside
   if (!existsSync(path)) throw fault('file-missing', `--config ${options.named}`, `no file ${path}`, 'check the path')
+  if (options.ownOnly === true) refuseForeign(path, name)
   const exported = path.endsWith('.json')
     ? await readJson(path, name)
     : await importDefault(path, name, options.timeout ?? ms(10_000))
@@ -43,6 +47,15 @@ export async function loadConfigFile(options: {
     throw fault('file-without-settings', name, what, `write ${form}`)
   }
   return { path, name, values: exported as Record<string, unknown> }
+}
+
+/** A command that only reads runs code of this user and of root, and of no other. */
+function refuseForeign(path: string, name: string): void {
+  const why = whyForeign(path)
+  if (why === null) return
+  const advice =
+    'run this command as the user of the app, select the arbiter with --state-dir or PUNCTUAL_STATE_DIR, or correct the owner and mode of the file'
+  throw fault('file-foreign', name, `${why} and is not loaded`, advice)
 }
 
 function findConfigFile(cwd: string): string | undefined {

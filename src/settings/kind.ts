@@ -46,6 +46,8 @@ export type FaultKind =
   /** The config file is not JSON, or threw when it was loaded. */
   | 'file-failed'
   | 'file-timed-out'
+  /** Another user may have written the config file, which commands that only read do not run. */
+  | 'file-foreign'
   /** The default export of the config file is not an object of settings. */
   | 'file-without-settings'
 
