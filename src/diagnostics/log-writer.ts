@@ -59,6 +59,15 @@ export class LogWriter {
     })
   }
 
+  /** The process exits: hands over what is buffered, without waiting for the batch before it. */
+  flushNow(): void {
+    if (this.#lines.length === 0 || this.#state === 'closed' || this.#state === 'failed') return
+    const bytes = Buffer.from(this.#lines.join(''))
+    this.#lines = []
+    this.#queuedBytes = 0
+    this.#sink.write(bytes, () => {})
+  }
+
   async close(timeout: Milliseconds): Promise<number> {
     await this.flush(timeout)
     if (this.#state !== 'closed') {

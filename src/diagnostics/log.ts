@@ -38,6 +38,8 @@ export interface Log {
   dropped(): number
   /** Resolves when everything has been written, or after the timeout. */
   flush(timeout: Milliseconds): Promise<void>
+  /** The process exits: writes what can be written at once. */
+  flushNow(): void
   /**
    * Flushes the buffer, for at most `timeout`. Resolves with the total number of lost lines. Never
    * rejects.
@@ -117,6 +119,7 @@ function wrap(logger: Logger, writer: LogWriter, redacted: boolean): Log {
     },
     dropped: () => writer.dropped(),
     flush: (timeout) => writer.flush(timeout),
+    flushNow: () => writer.flushNow(),
     close: (timeout) => writer.close(timeout),
   }
 }

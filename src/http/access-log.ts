@@ -85,7 +85,12 @@ export class AccessLog {
    */
   prepare(): void {
     this.#isReady = true
-    if (this.#all) this.#opening ??= this.#load()
+    if (this.#all) this.open()
+  }
+
+  /** Loads the log now, not with its first line. */
+  open(): void {
+    if (this.#writes) this.#opening ??= this.#load()
   }
 
   /**
@@ -190,6 +195,11 @@ export class AccessLog {
   /** Writes what has been logged so far. Never rejects. @param timeout milliseconds */
   flush(timeout: Milliseconds): Promise<void> {
     return this.#complete(timeout, (log, remaining) => log.flush(remaining))
+  }
+
+  /** The process exits: writes what can be written at once. */
+  flushNow(): void {
+    this.#log?.flushNow()
   }
 
   /** Flushes and closes the log. Never rejects. @param timeout milliseconds */

@@ -36,6 +36,7 @@ export class Connections implements Iterable<Connection> {
       scopes: [],
       lastSeen: now,
       upgradeProtocol: null,
+      frames: null,
       place: this.#open.length,
     }
     ;(socket as Tracked)[connectionOf] = connection

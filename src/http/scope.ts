@@ -12,6 +12,7 @@ import { WaitScope, waitScopes } from '../resilience/wait-scope.ts'
 import { ALLOWANCE_OPTIONS, type Allowance, isRequest } from './current-request.ts'
 import { requestId } from './request-headers.ts'
 import { type UnnamedWait, UnnamedWaits } from './unnamed/unnamed-waits.ts'
+import type { WebSocketFrames } from './web-socket-frames.ts'
 
 /** A setting that ends requests that make too little progress. */
 export type ProgressLimit = 'minRequestRate' | 'minResponseRate' | 'streamIdleTimeout'
@@ -219,6 +220,8 @@ export interface Connection {
   lastSeen: number
   /** The `Upgrade` header in lower case, once upgraded. */
   upgradeProtocol: string | null
+  /** What it has written as a WebSocket; null if it is none. */
+  frames: WebSocketFrames | null
   /** Index in the array of open connections. */
   place: number
 }

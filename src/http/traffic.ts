@@ -281,12 +281,14 @@ export class Traffic {
     if (scope.reason === undefined) scope.enter(() => scope.giveUp(scope.failure ?? new ClientDisconnectedError()))
   }
 
-  upgraded(request: IncomingMessage, socket: net.Socket): void {
+  /** @returns null if it is not known */
+  upgraded(request: IncomingMessage, socket: net.Socket): Connection | null {
     const connection = this.connections.of(socket)
-    if (connection === undefined) return
+    if (connection === undefined) return null
     connection.protocol = 'upgraded'
     connection.upgradeProtocol = request.headers.upgrade?.toLowerCase() ?? null
     this.table.makeOpaque(connection.slot)
+    return connection
   }
 
   /**

@@ -32,6 +32,7 @@ import { patchStreams } from './http2-streams.ts'
 import { endIdleTimer, replaceIdleTimer } from './idle-timer.ts'
 import { defineMethod } from './patch-function.ts'
 import { isPrivateListen } from './socket-addresses.ts'
+import { followFrames } from './upgraded-sockets.ts'
 
 type Emit = (this: EventEmitter, event: string | symbol, ...args: unknown[]) => boolean
 type Method = (this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown) => unknown
@@ -184,7 +185,7 @@ function patchEmit(holder: object, traffic: Traffic): void {
           break
         case 'upgrade':
         case 'connect':
-          traffic.upgraded(first as IncomingMessage, second as net.Socket)
+          followFrames(traffic.upgraded(first as IncomingMessage, second as net.Socket))
           break
         case 'session':
           traffic.session(first as ServerHttp2Session)

@@ -11,7 +11,7 @@ import { closeConnection, closeDespiteHeaders } from '../patches/closing-respons
 import { prepareToStop, stopListening } from '../patches/stop-listening.ts'
 import { ShutdownError } from '../resilience/abort-reason.ts'
 import { after, afterIo, type Cancel, every, monotonicNow } from '../resilience/clock.ts'
-import { ms } from '../resilience/duration.ts'
+import { type Milliseconds, ms } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /** How often a draining worker checks whether it is done. */
@@ -27,6 +27,10 @@ const KEEP_ALIVE_BUFFER = 1_000
  * How long the peer of a closed WebSocket, or of an aborted request, has to read the last bytes.
  */
 const CLOSE_TIMEOUT = ms(1_000)
+/** How long the app's own shutdown has to answer the requests that it holds, if it has one. */
+const GOODBYE_TIMEOUT = 1_000
+/** Exit codes of an orderly end: 130 and 143 stand for the signals. */
+const ORDERLY_EXITS: readonly number[] = [0, 130, 143]
 /** A turn of the event loop that took less, in milliseconds, has done hardly anything but look. */
 const QUIET_TURN = 0.2
 /** How long a worker may look for a quiet turn, in milliseconds. */
@@ -59,7 +63,10 @@ type DrainState =
   | 'finishing'
   /** The app's own shutdown has been started; it may close the connections that are left. */
   | 'app-shutdown'
-  /** At `drainTimeout`: unanswered requests were answered 503; their clients have a second. */
+  /**
+   * At `drainTimeout`: the app's shutdown has been started, and may still answer; a second later
+   * the other requests are answered 503, and their clients have a second to read that.
+   */
   | 'aborting'
   | 'done'
 
@@ -85,12 +92,14 @@ export class Drain {
   #closedUpgrades = 0
   readonly #startedAt = monotonicNow()
   readonly #upgradeGrace: number
+  readonly #goodbyeTimeout: Milliseconds
   #state: DrainState = 'finishing'
   /** False: connections that have been idle for half a second are closed, too. */
   #keepsIdle: boolean
   #accepts = true
   /** When the app's shutdown was started; infinite before. */
   #appToldAt: number = Number.POSITIVE_INFINITY
+  /** The app's shutdown has been started, or is about to be. */
   #tellingApp = false
   /** What each connection had sent and received at the last check. */
   readonly #bytes = new WeakMap<Connection, number>()
@@ -108,9 +117,11 @@ export class Drain {
     this.#app = app
     this.#onDone = onDone
     this.#upgradeGrace = settings.upgradeGrace
+    // The rest is for the clients to read their answers.
+    this.#goodbyeTimeout = ms(Math.min(GOODBYE_TIMEOUT, (settings.stopTimeout - settings.drainTimeout) / 2))
     const { onEnded } = traffic
     traffic.onEnded = (scope, outcome) => {
-      if (this.#state !== 'aborting') this.#answered++
+      if (scope.forcedOutcome !== 'shutdown') this.#answered++
       onEnded?.(scope, outcome)
     }
     this.#keepsIdle = keepIdle
@@ -130,34 +141,37 @@ export class Drain {
   }
 
   /**
-   * Answers 503 to every unanswered request, starts the app's shutdown if it has not been, and
-   * closes the other connections a second later.
+   * Starts the app's shutdown if it has not been: it may hold requests that it answers then. A
+   * second later answers 503 to those that are left, and closes the other connections after
+   * another second.
    */
   async abort(): Promise<void> {
     if (this.#state === 'aborting' || this.#state === 'done') return
-    const isTold = this.#state === 'app-shutdown'
+    const canSayGoodbye = this.#app.exists && this.#state !== 'app-shutdown'
     this.#become('aborting')
-    const answer = rawResponse('PUNCTUAL_SHUTTING_DOWN')
-    const canSayGoodbye = this.#app.exists && !isTold
-    for (const scope of this.#traffic.inFlight) {
-      if (!(canSayGoodbye && scope.begun)) this.#abortRequest(scope, answer)
-    }
-    if (canSayGoodbye) {
-      await this.#app.start()
-      this.#appToldAt = monotonicNow()
-      after(CLOSE_TIMEOUT, () => {
-        for (const scope of this.#traffic.inFlight) this.#abortRequest(scope, answer)
-        this.#appToldAt = Number.NEGATIVE_INFINITY
-        after(CLOSE_TIMEOUT, () => this.#finish(), { keepAlive: true })
-      })
-    } else {
-      this.#appToldAt = Number.NEGATIVE_INFINITY
-      after(CLOSE_TIMEOUT, () => this.#finish(), { keepAlive: true })
-    }
+    if (!canSayGoodbye) return this.#abortAll()
+    this.#tellingApp = true
+    await this.#app.start()
+    this.#appToldAt = monotonicNow()
+    after(this.#goodbyeTimeout, () => this.#abortAll(), { keepAlive: true })
   }
 
-  /** The app ends the process: WebSockets learn that they may connect again. */
-  exiting(): void {
+  #abortAll(): void {
+    const answer = rawResponse('PUNCTUAL_SHUTTING_DOWN')
+    for (const scope of this.#traffic.inFlight) this.#abortRequest(scope, answer)
+    this.#appToldAt = Number.NEGATIVE_INFINITY
+    after(CLOSE_TIMEOUT, () => this.#finish(), { keepAlive: true })
+  }
+
+  /**
+   * The app ends the process: the clients of unanswered requests learn why, and those of WebSockets
+   * that they may connect again.
+   */
+  exiting(code: number): void {
+    if (this.#tellingApp && ORDERLY_EXITS.includes(code)) {
+      const answer = rawResponse('PUNCTUAL_SHUTTING_DOWN')
+      for (const scope of this.#traffic.inFlight) if (!scope.begun) this.#abortRequest(scope, answer)
+    }
     for (const connection of this.#traffic.connections) {
       if (connection.upgradeProtocol === 'websocket') this.#closeUpgrade(connection)
     }
@@ -245,7 +259,8 @@ export class Drain {
   #closeUpgrade(connection: Connection): void {
     if (connection.socket.writableEnded) return
     this.#closedUpgrades++
-    if (connection.upgradeProtocol === 'websocket') connection.socket.end(CLOSE_1012)
+    const { frames } = connection
+    if (frames?.isBetween === true && !frames.isClosing) connection.socket.end(CLOSE_1012)
     else connection.socket.end()
     after(CLOSE_TIMEOUT, () => connection.socket.destroy(), { keepAlive: false })
   }

@@ -136,6 +136,8 @@ export class Worker {
     this.#accessLog = accessLog
     this.#shutdown = new AppShutdown(this.#signals, async () => {
       await this.#channel.drain()
+      // An app that exits at once leaves it no time to be loaded.
+      if (this.traffic.inFlight.size > 0) accessLog.open()
       await accessLog.flush(LOG_TIMEOUT)
       for (const server of this.traffic.toListen) pretendToListen(server)
     })
@@ -381,8 +383,9 @@ export class Worker {
       if (this.#state === 'ready' || this.#state === 'not-listening')
         sendToArbiter({ type: 'crashing', error: reportedError(error) })
     })
-    process.on('exit', () => {
-      this.#drain?.exiting()
+    process.on('exit', (code) => {
+      this.#drain?.exiting(code)
+      this.#accessLog.flushNow()
       sendEmergencyResponses(this.traffic.table, rawResponse('PUNCTUAL_WORKER_LOST'), RESPONSES_TIMEOUT)
       this.#pulse.endSessions(SESSIONS_TIMEOUT)
     })

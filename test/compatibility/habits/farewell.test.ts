@@ -4,8 +4,9 @@ import http from 'node:http'
 import net from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { WebSocket } from 'ws'
-import { request } from '../../process/support/client.ts'
+import { type Outcome, request } from '../../process/support/client.ts'
 import { freePort } from '../../process/support/free-port.ts'
+import type { LogLine } from '../../process/support/log-lines.ts'
 import { startServer, type TestServer } from '../../process/support/server.ts'
 import { within } from '../../process/support/until.ts'
 
@@ -32,6 +33,7 @@ const server = http.createServer((request, response) => {
   }, 10)
 })
 const sockets = new WebSocketServer({ server })
+sockets.on('connection', (socket, request) => (socket.path = request.url))
 server.listen(process.env.PORT)
 const smtp = net.createServer((socket) => {
   raw.add(socket)
@@ -43,7 +45,10 @@ process.on('SIGTERM', () => {
   console.log('SIGTERM after ' + answered + ' with ' + [streams.size, raw.size, sockets.clients.size])
   for (const response of streams) response.end('event: bye\\n\\n')
   for (const socket of raw) socket.end('421 bye\\r\\n')
-  for (const socket of sockets.clients) socket.send('reconnect')
+  for (const socket of sockets.clients) {
+    if (socket.path === '/closed') socket.close(4001)
+    else socket.send('reconnect')
+  }
   let open = 2
   const closed = () => --open === 0 && process.exit(0)
   smtp.close(closed)
@@ -88,6 +93,28 @@ async function webSocket(url: string): Promise<Client> {
   return { received }
 }
 
+/** Does not answer a close frame. Receives the bytes behind the head of the response, in hex. */
+async function silentWebSocket(port: number): Promise<Client> {
+  const socket = net.connect(port, '127.0.0.1')
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  const received = once(socket, 'close').then(() => {
+    const bytes = Buffer.concat(chunks)
+    return bytes.subarray(bytes.indexOf('\r\n\r\n') + 4).toString('hex')
+  })
+  const key = Buffer.alloc(16).toString('base64')
+  const head = [
+    'GET /closed HTTP/1.1',
+    'Host: x',
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+  ]
+  socket.write([...head, `Sec-WebSocket-Key: ${key}`, '', ''].join('\r\n'))
+  await once(socket, 'data')
+  return { received }
+}
+
 describe("the goodbye of an app's SIGTERM listener reaches its clients", () => {
   let server: TestServer
   let port: number
@@ -103,8 +130,13 @@ describe("the goodbye of an app's SIGTERM listener reaches its clients", () => {
   after(() => server[Symbol.asyncDispose]())
 
   for (const how of ['reload', 'stop'] as const) {
-    test(`on event streams, WebSockets and TCP connections, at a ${how}, after the requests in flight are answered`, async () => {
-      const clients = await Promise.all([eventStream(`${server.url}/events`), rawClient(port), webSocket(server.url)])
+    test(`on event streams, WebSockets and TCP connections, at a ${how}, after the requests in flight are answered, and is the last word`, async () => {
+      const clients = await Promise.all([
+        eventStream(`${server.url}/events`),
+        rawClient(port),
+        webSocket(server.url),
+        silentWebSocket(server.port),
+      ])
       const slow = request(`${server.url}/slow-${how}`)
       await server.until('it to be in flight', ({ workers }) => workers.some(({ inFlight }) => inFlight === 2))
       if (how === 'reload') assert.equal((await server.command('reload')).code, 0)
@@ -112,8 +144,13 @@ describe("the goodbye of an app's SIGTERM listener reaches its clients", () => {
       server.directory.write({ [`slow-${how}`]: '' })
       assert.equal((await slow).body, 'ok')
       const received = await within('the goodbyes', Promise.all(clients.map((client) => client.received)), 20_000)
-      assert.deepEqual(received, ['data: hello\n\nevent: bye\n\n', '220 hello\r\n421 bye\r\n', 'reconnect 1012'])
-      await server.log(/^SIGTERM after 1 with 1,1,1$/)
+      assert.deepEqual(received, [
+        'data: hello\n\nevent: bye\n\n',
+        '220 hello\r\n421 bye\r\n',
+        'reconnect 1012',
+        '88020fa1',
+      ])
+      await server.log(/^SIGTERM after 1 with 1,1,2$/)
       if (how === 'stop') assert.deepEqual(await server.exit, { code: 0, signal: null })
     })
   }
@@ -136,4 +173,64 @@ process.on('SIGTERM', () => process.exit(0))
   const { received } = await webSocket(server.url)
   server.signal('SIGTERM')
   assert.equal(await within('the close', received), '1012')
+})
+
+/** Holds every request, and answers `/held` in its SIGTERM listener, or exits there at once. */
+const HOLDING = `
+import http from 'node:http'
+import { currentRequest } from '${import.meta.resolve('../../../src/index.ts')}'
+const held = new Map()
+http.createServer((request, response) => {
+  currentRequest().allow('10m')
+  held.set(request.url, response)
+}).listen(process.env.PORT)
+process.on('SIGTERM', () => {
+  if (process.env.GOODBYE === 'exit') process.exit(0)
+  held.get('/held').end('goodbye')
+})
+`
+
+function holdingServer(goodbye: 'answer' | 'exit'): Promise<TestServer> {
+  return startServer({
+    files: { 'app.js': HOLDING },
+    settings: {
+      workers: 1,
+      stallAction: 'report',
+      requestTimeout: '500ms',
+      drainTimeout: '500ms',
+      upgradeGrace: '300ms',
+      stopTimeout: '30s',
+    },
+    env: { GOODBYE: goodbye },
+  })
+}
+
+const isShutdown =
+  (route: string) =>
+  ({ event, route: logged, outcome }: LogLine): boolean =>
+    event === 'request' && logged === route && outcome === 'shutdown'
+
+test('at drainTimeout an app may answer the requests that it holds, and the others get a 503', async () => {
+  await using server = await holdingServer('answer')
+  const answers = ['/held', '/forgotten'].map((path) => request(`${server.url}${path}`))
+  await server.until('them to be held', ({ workers }) => workers[0]?.inFlight === 2)
+  assert.equal((await server.command('reload')).code, 0)
+  const [held, forgotten] = (await Promise.all(answers)) as [Outcome, Outcome]
+  assert.deepEqual([held.status, held.body], [200, 'goodbye'])
+  assert.equal(forgotten.status, 503)
+  assert.equal(JSON.parse(forgotten.body).type, 'urn:punctual:error:shutting-down')
+  await server.log(isShutdown('/forgotten'))
+})
+
+test('the requests held by an app that exits in its SIGTERM listener get a 503 that says why', async () => {
+  await using server = await holdingServer('exit')
+  const answers = ['/held', '/forgotten'].map((path) => request(`${server.url}${path}`))
+  await server.until('them to be held', ({ workers }) => workers[0]?.inFlight === 2)
+  server.signal('SIGTERM')
+  for (const { status, body } of await Promise.all(answers)) {
+    assert.equal(status, 503)
+    assert.equal(JSON.parse(body).type, 'urn:punctual:error:shutting-down')
+  }
+  for (const path of ['/held', '/forgotten']) await server.log(isShutdown(path))
+  assert.deepEqual(await server.exit, { code: 0, signal: null })
 })
