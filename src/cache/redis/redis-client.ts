@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors/punctual-error.ts'
-import { monotonicNow } from '../../resilience/clock.ts'
+import { afterIo, monotonicNow } from '../../resilience/clock.ts'
 
 /** A `Redis` or `Cluster` of `ioredis`, or a client of `redis`. Neither is imported. */
 export interface RedisClient {
@@ -24,6 +24,8 @@ export interface RedisConnection {
   readonly repliedAt: number
   /** Breaks a connection that is silent and opens it again. To be called until it replies. */
   reopen(): void
+  /** Closes what `reopen` has opened beside the client. */
+  close(): void
 }
 
 /** A connection for subscriptions. */
@@ -53,20 +55,19 @@ interface IoRedis extends RedisClient {
 
 interface NodeRedis extends RedisClient {
   readonly isOpen?: boolean
-  readonly isReady?: boolean
   sendCommand(args: readonly string[]): Promise<unknown>
-  connect(): Promise<unknown>
+  connect?(): Promise<unknown>
   subscribe(channel: string, onMessage: (message: string, channel: string) => void): Promise<unknown>
-  destroy(): void
+  unref?(): void
+  destroy?(): void
 }
 
 const LOST_EVENTS = ['close', 'end', 'reconnecting']
 
 /** @throws InvalidOptionError unless it is a client of one of the two libraries */
 export function connectionOf(client: RedisClient): RedisConnection {
-  const send = senderOf(client)
+  const { send, reopen, onChange, close } = transportOf(client)
   const listeners: (() => void)[] = []
-  const reopener = new Reopener(client)
   let pending = 0
   const connection = {
     isLost: false,
@@ -85,9 +86,10 @@ export function connectionOf(client: RedisClient): RedisConnection {
       }
     },
     onConnectionChange: (listener: () => void) => void listeners.push(listener),
-    reopen: () => reopener.reopen(),
+    reopen,
+    close,
   }
-  watchConnection(client, (isLost) => {
+  onChange((isLost) => {
     connection.isLost = isLost
     for (const listener of listeners) listener()
   })
@@ -99,17 +101,14 @@ export function subscriberOf(client: RedisClient, subscriber: RedisClient | null
   const own = subscriber ?? (client.duplicate() as RedisClient)
   // Without a listener, an error of the client would become an uncaught exception.
   own.on('error', () => {})
-  const onConnectionChange = (listener: () => void): void => watchConnection(own, listener)
-  return isIoRedis(own)
-    ? ioSubscriber(own, subscriber === null, onConnectionChange)
-    : nodeSubscriber(own as NodeRedis, subscriber === null, onConnectionChange)
+  return isIoRedis(own) ? ioSubscriber(own, subscriber === null) : nodeSubscriber(own as NodeRedis, subscriber === null)
 }
 
-function ioSubscriber(client: IoRedis, isOurs: boolean, onConnectionChange: OnChange): RedisSubscriber {
+function ioSubscriber(client: IoRedis, isOurs: boolean): RedisSubscriber {
   let listening = false
-  const reopener = new Reopener(client)
+  const reopener = new IoRedisReopener(client)
   return {
-    onConnectionChange,
+    onConnectionChange: (listener) => watchConnection(client, listener),
     reopen: () => reopener.reopen(),
     subscribe: async (channels, onMessage) => {
       if (!listening) client.on('message', (channel, message) => onMessage(String(channel), String(message)))
@@ -122,27 +121,27 @@ function ioSubscriber(client: IoRedis, isOurs: boolean, onConnectionChange: OnCh
   }
 }
 
-function nodeSubscriber(client: NodeRedis, isOurs: boolean, onConnectionChange: OnChange): RedisSubscriber {
+function nodeSubscriber(client: NodeRedis, isOurs: boolean): RedisSubscriber {
   const subscribed = new Set<string>()
-  const reopener = new Reopener(client)
+  const replaceable = new ReplaceableNodeRedis(client)
   return {
-    onConnectionChange,
+    onConnectionChange: (listener) => replaceable.onChange(listener),
     reopen: () => {
-      const hasReopened = reopener.reopen()
-      // The client forgets its subscriptions when it is closed.
-      if (hasReopened) subscribed.clear()
-      return hasReopened
+      const isReplaced = replaceable.replace()
+      if (isReplaced) subscribed.clear()
+      return isReplaced
     },
     subscribe: async (channels, onMessage) => {
-      if (client.isOpen !== true) await client.connect()
+      if (client.isOpen !== true) await client.connect?.()
       for (const channel of channels) {
         if (subscribed.has(channel)) continue
-        await client.subscribe(channel, (message, from) => onMessage(from, message))
+        await replaceable.run((current) => current.subscribe(channel, (message, from) => onMessage(from, message)))
         subscribed.add(channel)
       }
     },
     close: () => {
-      if (isOurs && client.isOpen === true) client.destroy()
+      replaceable.close()
+      if (isOurs && client.isOpen === true) client.destroy?.()
     },
   }
 }
@@ -153,40 +152,26 @@ const ATTEMPT_TIMEOUT = 1_000
 const ATTEMPT_INTERVAL = 300
 
 /**
- * Opens the connection of a client again. After a network was cut without a reset, TCP would repeat
+ * Opens the connections of a client again. After a network was cut without a reset, TCP would repeat
  * what was sent at longer and longer intervals, and notice the end of the cut up to a minute late;
  * so would the back-off of the client.
  */
-class Reopener {
-  readonly #client: RedisClient
+class IoRedisReopener {
+  readonly #client: IoRedis
   #attemptAt = Number.NEGATIVE_INFINITY
 
-  constructor(client: RedisClient) {
+  constructor(client: IoRedis) {
     this.#client = client
   }
 
   /** Returns whether it has broken a connection or started another attempt. */
   reopen(): boolean {
-    const client = this.#client
     const age = monotonicNow() - this.#attemptAt
-    if (isIoRedis(client)) {
-      const nodes = client.nodes?.() ?? [client]
-      return nodes.map((node) => this.#reopenIoRedis(node, age)).includes(true)
-    }
-    const { isOpen, connect, destroy } = client as NodeRedis
-    // Closed by the app, or a cluster, whose connections are not accessible.
-    if (age < ATTEMPT_TIMEOUT || isOpen !== true || connect === undefined || 'masters' in client) return false
-    this.#attemptAt = monotonicNow()
-    try {
-      destroy.call(client)
-    } catch {
-      // It is closing already.
-    }
-    connect.call(client).catch(() => {})
-    return true
+    const nodes = this.#client.nodes?.() ?? [this.#client]
+    return nodes.map((node) => this.#reopen(node, age)).includes(true)
   }
 
-  #reopenIoRedis(node: IoRedis, age: number): boolean {
+  #reopen(node: IoRedis, age: number): boolean {
     const { status } = node
     if (status === 'reconnecting') {
       if (age < ATTEMPT_INTERVAL) return false
@@ -203,19 +188,124 @@ class Reopener {
   }
 }
 
-type OnChange = RedisSubscriber['onConnectionChange']
+/**
+ * A client of `redis` that a duplicate stands in for while its connection is silent.
+ *
+ * The socket of such a client is not accessible. To close it and connect again does not end an
+ * attempt to connect that is under way: several connections would be made, and their replies mixed.
+ */
+class ReplaceableNodeRedis {
+  readonly #client: NodeRedis
+  #current: NodeRedis
+  #attemptAt = Number.NEGATIVE_INFINITY
+  readonly #listeners: ((isLost: boolean) => void)[] = []
+  /** Reject what the current client has not settled. */
+  readonly #unsettled = new Set<(error: Error) => void>()
+
+  constructor(client: NodeRedis) {
+    this.#client = client
+    this.#current = client
+    this.#watch(client)
+    // The app has closed it.
+    client.on('end', () => this.close())
+  }
+
+  /** Calls the listener whenever the connection in use has been made or lost. */
+  onChange(listener: (isLost: boolean) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Rejects if the client is replaced meanwhile. */
+  run<T>(work: (client: NodeRedis) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#unsettled.add(reject)
+      const end = (): boolean => this.#unsettled.delete(reject)
+      work(this.#current).then(resolve, reject).then(end, end)
+    })
+  }
+
+  /**
+   * Uses another duplicate from now on, unless one is being connected. Returns whether it does.
+   */
+  replace(): boolean {
+    const { isOpen } = this.#client
+    // Closed by the app, or a cluster, whose connections are not accessible.
+    if (monotonicNow() - this.#attemptAt < ATTEMPT_TIMEOUT || isOpen !== true || 'masters' in this.#client) return false
+    this.#attemptAt = monotonicNow()
+    const next = this.#client.duplicate() as NodeRedis
+    this.#use(next)
+    // A client that is closed while its socket connects still uses it: it is closed again then.
+    next.on('connect', () => {
+      if (this.#current !== next) afterIo(() => destroyQuietly(next))
+    })
+    next.on('error', () => {})
+    this.#watch(next)
+    next.unref?.()
+    next.connect?.().catch(() => {})
+    return true
+  }
+
+  /** Closes the duplicate in use, if any; not the client of the app. */
+  close(): void {
+    if (this.#current !== this.#client) this.#use(this.#client)
+  }
+
+  #use(next: NodeRedis): void {
+    const before = this.#current
+    this.#current = next
+    for (const listener of this.#listeners) listener(true)
+    for (const reject of this.#unsettled) reject(new Error('the connection to Redis is silent, and was replaced'))
+    this.#unsettled.clear()
+    if (before !== this.#client) destroyQuietly(before)
+  }
+
+  #watch(client: NodeRedis): void {
+    watchConnection(client, (isLost) => {
+      if (this.#current === client) for (const listener of this.#listeners) listener(isLost)
+    })
+  }
+}
+
+function destroyQuietly(client: NodeRedis): void {
+  try {
+    client.destroy?.()
+  } catch {
+    // It is closed already.
+  }
+}
+
+interface Transport {
+  send(args: readonly string[]): Promise<unknown>
+  /** Breaks a silent connection and opens it again, or uses another one. */
+  reopen(): void
+  onChange(listener: (isLost: boolean) => void): void
+  close(): void
+}
 
 function watchConnection(client: RedisClient, onChange: (isLost: boolean) => void): void {
   for (const event of LOST_EVENTS) client.on(event, () => onChange(true))
   client.on('ready', () => onChange(false))
 }
 
-function senderOf(client: RedisClient): RedisConnection['send'] {
+function transportOf(client: RedisClient): Transport {
   client.on('error', () => {})
-  if (isIoRedis(client)) return ([command = '', ...args]) => client.call(command, ...args)
+  if (isIoRedis(client)) {
+    const reopener = new IoRedisReopener(client)
+    return {
+      send: ([command = '', ...args]) => client.call(command, ...args),
+      reopen: () => void reopener.reopen(),
+      onChange: (listener) => watchConnection(client, listener),
+      close: () => {},
+    }
+  }
   if ('sendCommand' in client && typeof client.sendCommand === 'function') {
-    const { sendCommand } = client as NodeRedis
-    return (args) => sendCommand.call(client, args)
+    const replaceable = new ReplaceableNodeRedis(client as NodeRedis)
+    return {
+      send: (args) => replaceable.run((current) => current.sendCommand(args)),
+      reopen: () => void replaceable.replace(),
+      onChange: (listener) => replaceable.onChange(listener),
+      close: () => replaceable.close(),
+    }
   }
   const must = 'must be a Redis of `ioredis`, or what `createClient` of `redis` returns'
   throw new InvalidOptionError('readThrough', 'redis', client, must)

@@ -157,6 +157,7 @@ export class RedisLink {
     if (--this.#users > 0) return
     this.#stop()
     this.stream.close()
+    this.#connection.close()
   }
 
   get breaker(): Breaker['state'] {
