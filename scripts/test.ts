@@ -54,7 +54,7 @@ if (files.length === 0) {
 const ALONE = /^test\/process\/(?:stalls\/interrupt|waits\/load-shedding)\./
 const CALM = /^test\/process\/(?:stalls|waits)\//
 const PARTS: readonly { readonly name: string; readonly atOnce: number; has(file: string): boolean }[] = [
-  { name: 'together', atOnce: 4, has: (file) => !CALM.test(file) },
+  { name: 'together', atOnce: 6, has: (file) => !CALM.test(file) },
   { name: 'in pairs', atOnce: 2, has: (file) => CALM.test(file) && !ALONE.test(file) },
   { name: 'alone', atOnce: 1, has: (file) => ALONE.test(file) },
 ]
