@@ -152,9 +152,9 @@ const ATTEMPT_TIMEOUT = 1_000
 const ATTEMPT_INTERVAL = 300
 
 /**
- * Opens the connections of a client again. After a network was cut without a reset, TCP would repeat
- * what was sent at longer and longer intervals, and notice the end of the cut up to a minute late;
- * so would the back-off of the client.
+ * Opens the connections of a client again. After a network was cut without a reset, TCP would
+ * repeat what was sent at longer and longer intervals, and notice the end of the cut up to a minute
+ * late; so would the back-off of the client.
  */
 class IoRedisReopener {
   readonly #client: IoRedis
@@ -192,7 +192,8 @@ class IoRedisReopener {
  * A client of `redis` that a duplicate stands in for while its connection is silent.
  *
  * The socket of such a client is not accessible. To close it and connect again does not end an
- * attempt to connect that is under way: several connections would be made, and their replies mixed.
+ * attempt to connect that is under way: several connections would be made, and their replies
+ * mixed.
  */
 class ReplaceableNodeRedis {
   readonly #client: NodeRedis
