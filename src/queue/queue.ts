@@ -210,7 +210,8 @@ export class Queue {
     const { items, recoveredItems } = this.#pending
     const depth = items + recoveredItems
     const running = this.#transport?.report().running ?? 0
-    const parts = [depth === 0 ? [] : formatItems(depth), running === 0 ? [] : `${running} running jobs`].flat()
+    const jobs = running === 1 ? '1 running job' : `${running} running jobs`
+    const parts = [depth === 0 ? '' : formatItems(depth), running === 0 ? '' : jobs].filter((part) => part !== '')
     return parts.length === 0 ? null : `durable queue ${this.name} (${parts.join(', ')})`
   }
 
