@@ -1,6 +1,7 @@
 import { type Debugger, type Runtime, Session } from 'node:inspector'
 import { fileURLToPath } from 'node:url'
 import type { StackFrame } from '../diagnostics/incident.ts'
+import { completeImmediate } from '../patches/interrupted-immediate.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import { promiseAtMost } from '../resilience/wait-at-most.ts'
@@ -225,7 +226,7 @@ export class MainThread {
     for (const resolve of this.#waiting.splice(0)) resolve(capture)
     if (this.#mode === 'freeze') return
     if (this.#mode === 'interrupt' && this.#request !== null) {
-      this.#interruptOrLookAgain(session, this.#request, capture)
+      this.#interruptOrLookAgain(session, this.#request, capture, callFrames)
     }
     this.#previousSequence = capture.sequence
     this.#resuming = true
@@ -245,14 +246,18 @@ export class MainThread {
     return sequence === 0 ? await identifyRunning(session) : sequence
   }
 
-  #frame({ functionName, url, location }: Debugger.CallFrame): StackFrame {
-    const file = url === '' ? (this.#scripts.get(location.scriptId) ?? '') : url
+  #frame(frame: Debugger.CallFrame): StackFrame {
+    const { functionName, location } = frame
     return {
       function: functionName === '' ? '(anonymous)' : functionName,
-      file: pathOf(file),
+      file: pathOf(this.#urlOf(frame)),
       line: location.lineNumber + 1,
       column: (location.columnNumber ?? 0) + 1,
     }
+  }
+
+  #urlOf({ url, location }: Debugger.CallFrame): string {
+    return url === '' ? (this.#scripts.get(location.scriptId) ?? '') : url
   }
 
   #step(session: Session): void {
@@ -274,7 +279,12 @@ export class MainThread {
     return isNodesOwn(stack)
   }
 
-  #interruptOrLookAgain(session: Session, request: InterruptRequest, capture: Capture): void {
+  #interruptOrLookAgain(
+    session: Session,
+    request: InterruptRequest,
+    capture: Capture,
+    frames: readonly Debugger.CallFrame[],
+  ): void {
     if (request.hasEnded()) return
     const late = capture.afterMs > PROMPT
     const isCause = late ? this.#lateLandings > 0 || request.isSpinning() : capture.sequence === this.#previousSequence
@@ -283,6 +293,8 @@ export class MainThread {
       request.onInterrupt(capture)
       this.#mode = 'look'
       this.#request = null
+      const completion = completeImmediate(frames, (frame) => this.#urlOf(frame))
+      if (completion !== null) session.post('Debugger.evaluateOnCallFrame', completion)
       session.post('Runtime.terminateExecution')
       return
     }

@@ -25,6 +25,8 @@ interface Case {
   readonly body?: string
   /** The file of the line. */
   readonly file?: string
+  /** Printed by what comes after it in the same turn of the event loop. */
+  readonly prints?: string
 }
 
 const CASES: readonly Case[] = [
@@ -32,7 +34,12 @@ const CASES: readonly Case[] = [
   { path: 'after-await', title: 'after an await', function: 'afterAwait' },
   { path: 'timer', title: 'in a timer', function: 'timerCallback' },
   { path: 'tick', title: 'in a tick', function: 'tickCallback' },
-  { path: 'immediate', title: 'in an immediate', function: 'immediateCallback' },
+  {
+    path: 'immediate',
+    title: 'in an immediate, before and after others',
+    function: 'immediateCallback',
+    prints: 'the next immediate',
+  },
   { path: 'stream-event', title: 'in a stream event', function: 'endCallback', body: 'x'.repeat(200_000) },
   { path: 'own-storage', title: "under the app's own AsyncLocalStorage", function: 'storageCallback' },
   { path: 'regex', title: 'in a catastrophic regex', function: 'regex' },
@@ -88,6 +95,7 @@ async function assertInterrupted(server: TestServer, one: Case, node: NodeUnderT
   await tainted
   const next = await request(`${server.url}/ok`)
   assert.equal(next.status, 200, 'a new request is served')
+  if (one.prints !== undefined) await server.log(({ msg }) => msg === one.prints)
 
   const incident = await server.incident(
     'interrupted, and the worker replaced',

@@ -31,9 +31,12 @@ function inTick(): void {
 }
 
 function inImmediate(): void {
+  // All in the same turn of the event loop.
+  setImmediate(() => {})
   setImmediate(function immediateCallback() {
     for (;;) turns++ // here: immediate
   })
+  setImmediate(() => console.log('the next immediate'))
 }
 
 function inStreamEvent(request: IncomingMessage): void {
