@@ -7,11 +7,17 @@ import { startPostgres, type TestServer } from '../../process/database/postgres.
 import { ReleaseApp } from '../../process/release/release-app.ts'
 import { installServer } from '../support/install.ts'
 
+interface Recipe {
+  readonly run: string
+  readonly files: Readonly<Record<string, string>>
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /**
  * The recipes of docs/guides/releasing.md: files and the release step. Each creates a table and,
  * concurrently, an index `<tool>_idx`.
  */
-const RECIPES: Record<string, { readonly run: string; readonly files: Record<string, string> }> = {
+const RECIPES: Record<string, Recipe> = {
   'node-pg-migrate': {
     run: `'node-pg-migrate up --no-check-order'`,
     files: {
@@ -98,6 +104,33 @@ if (error) throw error
 `,
     },
   },
+  // Its native engine is downloaded from a host of its own and not tested. The same engine,
+  // compiled to WebAssembly and used over `pg`, is part of version 6.
+  prisma: {
+    run: `'prisma migrate deploy'`,
+    // Otherwise it downloads the native engine as well, though it does not load it.
+    env: { PRISMA_QUERY_ENGINE_LIBRARY: 'package.json', CHECKPOINT_DISABLE: '1' },
+    files: {
+      'prisma.config.ts': `import { PrismaPg } from '@prisma/adapter-pg'
+import { defineConfig } from 'prisma/config'
+export default defineConfig({
+  experimental: { adapter: true, externalTables: true },
+  tables: { external: ['public.punctual_releases', 'public.punctual_release_steps'] },
+  engine: 'js',
+  adapter: async () => new PrismaPg({ connectionString: process.env.DATABASE_URL }),
+})
+`,
+      'prisma/schema.prisma': `datasource db {
+  provider = "postgresql"
+  url      = env("DATABASE_URL")
+}
+`,
+      'prisma/migrations/migration_lock.toml': 'provider = "postgresql"\n',
+      'prisma/migrations/20260101000000_table/migration.sql': 'create table prisma (a int);\n',
+      'prisma/migrations/20260101000001_index/migration.sql':
+        'create index concurrently if not exists prisma_idx on prisma (a);\n',
+    },
+  },
 }
 
 describe('a release step with', () => {
@@ -116,14 +149,14 @@ describe('a release step with', () => {
     await server?.stop()
   })
 
-  for (const [tool, { run, files }] of Object.entries(RECIPES)) {
+  for (const [tool, { run, files, env }] of Object.entries(RECIPES)) {
     test(`${tool} migrates once, and builds an index concurrently`, async () => {
       const table = tool.replaceAll('-', '_')
       await outsider.query(`create database ${table}`)
       const url = `postgres://${server.user}:${server.password}@127.0.0.1:${server.port}/${table}`
       await using app = new ReleaseApp(
         `export default { releaseVersion: 'v1', releaseLock: 'env:DATABASE_URL', release: [{ name: 'migrate', run: ${run}, timeout: '2m' }] }`,
-        { DATABASE_URL: url },
+        { DATABASE_URL: url, ...env },
         { ...files, 'package.json': JSON.stringify({ name: tool, type: 'module' }) },
       )
       rmSync(join(app.directory.path, 'node_modules'), { recursive: true, force: true })
