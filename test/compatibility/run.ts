@@ -1,15 +1,23 @@
 // Runs real servers under `node` and under `punctual run`, and compares: `npm run compatibility`,
-// or `npm run compatibility -- express next-start` for some. `--write` records the results and
-// writes the table of docs/guides/compatibility.md; `--at-once=3` changes how many run at the same
-// time.
+// or `npm run compatibility -- express next-start` for some. `--node=22` does it on that version of
+// Node; `--write` records the results and writes the table of docs/guides/compatibility.md;
+// `--at-once=3` changes how many run at the same time.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { runInTurn } from '../../scripts/in-turn.ts'
+import { type NodeMajor, nodeBinary } from '../../scripts/nodes.ts'
 import { SERVERS } from './servers.ts'
-import { startBackends } from './support/backends.ts'
-import { CHECKS, type Examination, examine } from './support/examine.ts'
-import { record } from './support/results.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
 
 const { values, positionals } = parseArgs({
-  options: { write: { type: 'boolean', default: false }, 'at-once': { type: 'string', default: '2' } },
+  options: {
+    node: { type: 'string', default: '24' },
+    write: { type: 'boolean', default: false },
+    'at-once': { type: 'string', default: '2' },
+  },
   allowPositionals: true,
 })
 const unknown = positionals.filter((name) => !SERVERS.some((server) => server.name === name))
@@ -17,46 +25,22 @@ if (unknown.length > 0) {
   console.error(`no such server: ${unknown.join(', ')}; there are ${SERVERS.map(({ name }) => name).join(', ')}`)
   process.exit(2)
 }
-const chosen = SERVERS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
-await using backends = await startBackends(chosen.flatMap((server) => server.backends ?? []))
-const waiting = [...chosen]
-const done: Examination[] = []
-await Promise.all(
-  Array.from({ length: Number(values['at-once']) }, async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const examination = await examine(next, backends.urls)
-      done.push(examination)
-      if (values.write) record([examination])
-      print(examination)
-    }
-  }),
-)
-const failed = done.filter(isBad)
-console.log(
-  `${done.length - failed.length} of ${done.length} are right${failed.length > 0 ? `; not: ${failed.map(({ name }) => name).join(', ')}` : ''}`,
-)
-process.exitCode = failed.length > 0 ? 1 : 0
-
-function isBad({ unusable, checks }: Examination): boolean {
-  return unusable !== undefined || Object.values(checks).some((result) => typeof result === 'object')
+if (!['22', '24', '26'].includes(values.node)) {
+  console.error(`--node must be 22, 24 or 26, got ${values.node}`)
+  process.exit(2)
 }
 
-function print(examination: Examination): void {
-  const { name, unusable, checks, requests, seconds } = examination
-  const words = CHECKS.map((check) => {
-    const result = checks[check]
-    return `${check} ${typeof result === 'object' ? 'FAIL' : (result ?? '-')}`
-  })
-  console.log(
-    `${isBad(examination) ? 'FAIL' : 'ok  '} ${name.padEnd(24)} ${seconds} s, ${requests} requests: ${words.join(', ')}`,
-  )
-  if (unusable !== undefined) console.log(indent(unusable))
-  for (const check of CHECKS) {
-    const result = checks[check]
-    if (typeof result === 'object') console.log(indent(`${check}: ${result.fault}`))
-  }
-}
-
-function indent(text: string): string {
-  return `     ${text.trimEnd().replaceAll('\n', '\n     ')}`
+const node = nodeBinary(Number(values.node) as NodeMajor)
+// Installations and builds use the same version, too.
+const PATH = [dirname(node), join(ROOT, 'node_modules/.bin'), process.env.PATH ?? ''].join(delimiter)
+const scratch = mkdtempSync(join(tmpdir(), 'punctual-compatibility-'))
+// Hundreds of processes load the same code: as in scripts/test.ts.
+const env = { ...process.env, PATH, NODE_COMPILE_CACHE: join(scratch, 'compiled') }
+const lowered = values.node === '22' ? ['--import', join(ROOT, 'scripts/lower-using.ts')] : []
+const examine = join(import.meta.dirname, 'examine-all.ts')
+try {
+  const args = [...lowered, examine, `--at-once=${values['at-once']}`, ...(values.write ? ['--write'] : [])]
+  process.exitCode = await runInTurn(node, [[...args, ...positionals]], { cwd: ROOT, stdio: 'inherit', env })
+} finally {
+  rmSync(scratch, { recursive: true, force: true })
 }

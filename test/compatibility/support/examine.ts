@@ -22,11 +22,14 @@ export type CheckResult = 'ok' | 'none' | { readonly fault: string }
 export interface Examination {
   readonly name: string
   readonly versions: Readonly<Record<string, string>>
-  /** Why it could not be examined: it did not install, or is wrong under `node`. */
-  readonly unusable?: string
+  /** Why it could not be examined: it did not install, or is wrong under plain `node`. */
+  readonly unusable?: { readonly where: 'install' | 'node'; readonly why: string }
   readonly checks: Readonly<Partial<Record<Check, CheckResult>>>
   readonly requests: number
+  /** All of it. */
   readonly seconds: number
+  /** Of which installing and building took this. */
+  readonly installSeconds: number
 }
 
 const WORKERS = 2
@@ -41,27 +44,31 @@ const ALARMING = /warn|error|deprecat|fail|refus|EADDR|ECONN|exception|unhandled
 export async function examine(definition: ServerDefinition, backends: Partial<Backends>): Promise<Examination> {
   const begun = performance.now()
   const results: Partial<Record<Check, CheckResult>> = {}
+  const seconds = (): number => Math.round((performance.now() - begun) / 100) / 10
+  let installSeconds = 0
   const report = (more: Partial<Examination>): Examination => ({
     name: definition.name,
     versions: {},
     checks: results,
     requests: 0,
-    seconds: Math.round((performance.now() - begun) / 100) / 10,
+    seconds: seconds(),
+    installSeconds,
     ...more,
   })
   let directory: string
   try {
     directory = await installServer(definition.folder ?? definition.name)
   } catch (error) {
-    return report({ unusable: messageOf(error) })
+    return report({ unusable: { where: 'install', why: messageOf(error) } })
   }
+  installSeconds = seconds()
   const versions = versionsOf(directory, definition.packages)
   const env = { NODE_ENV: 'production', ...definition.env, ...variables(backends) }
   let reference: readonly LogLine[]
   try {
     reference = await runUnderNode(definition, directory, env)
   } catch (error) {
-    return report({ versions, unusable: `wrong under node: ${messageOf(error)}` })
+    return report({ versions, unusable: { where: 'node', why: messageOf(error) } })
   }
   const requests = await runUnderPunctual(definition, directory, env, reference, results)
   return report({ versions, requests })
@@ -211,12 +218,14 @@ async function checkInterrupt(server: TestServer, spin: string, other: string | 
   const outcome = await request(spin)
   if (wordOf(outcome) !== '503') throw new Error(`the request that blocks got ${wordOf(outcome)}, expected 503`)
   await server.incident('the interrupt', ({ kind, outcome }) => kind === 'stall' && outcome === 'interrupted')
+  // On a slow machine the short thresholds would hit other requests, and the replacement, too.
+  for (const name of ['stallInterruptAfter', 'stallReportAfter']) await server.command('unset', name)
   await server.until(
     'the interrupted worker to be replaced',
-    ({ wanted, workers }) => workers.length === wanted && workers.every(({ state }) => state === 'ready'),
+    // It is tainted until it exits.
+    ({ wanted, workers }) =>
+      workers.length === wanted && workers.every(({ state, tainted }) => state === 'ready' && !tainted),
   )
-  // On a slow machine the short thresholds would hit other requests, too.
-  for (const name of ['stallInterruptAfter', 'stallReportAfter']) await server.command('unset', name)
   if (other !== null) for (let i = 0; i < 10; i++) await expectAnswer(other)
 }
 
