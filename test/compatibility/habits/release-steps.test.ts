@@ -5,6 +5,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type pg from 'pg'
+import { hasBouncer, startBouncer } from '../../process/database/pgbouncer.ts'
 import { startPostgres, type TestServer } from '../../process/database/postgres.ts'
 import { pick, ReleaseApp } from '../../process/release/release-app.ts'
 import { until } from '../../process/support/until.ts'
@@ -170,26 +171,53 @@ async function startStrictPooler(target: number): Promise<net.Server> {
   return pooler
 }
 
+/** Steps over `DATABASE_URL` and over `releaseLock`, and the tables that they create. */
+async function assertStepsWork(name: string, env: Record<string, string>): Promise<void> {
+  await using app = release(
+    `release: [
+      { name: 'tool', run: 'node tool.cjs "create table ${name}_tool (a int)"', timeout: '30s' },
+      { name: 'function', run: ({ query }) => query('create table ${name}_function (a int)'), timeout: '30s' },
+    ]`,
+    env,
+  )
+  const { code, stderr } = await app.start().ended
+  assert.equal(code, 0, stderr)
+  const { rows } = await outsider.query(`select to_regclass('${name}_tool')::text as tool,
+    to_regclass('${name}_function')::text as function`)
+  assert.deepEqual(rows, [{ tool: `${name}_tool`, function: `${name}_function` }])
+}
+
+const through = (port: number): string => url.replace(`:${server.port}/`, `:${port}/`)
+
 test('steps work through a pooler that refuses options at the start of a connection', async () => {
   const pooler = await startStrictPooler(server.port)
   try {
-    const pooled = url.replace(`:${server.port}/`, `:${(pooler.address() as net.AddressInfo).port}/`)
-    await using app = release(
-      `release: [
-        { name: 'tool', run: 'node tool.cjs "create table by_tool (a int)"', timeout: '30s' },
-        { name: 'function', run: ({ query }) => query('create table by_function (a int)'), timeout: '30s' },
-      ]`,
-      { DATABASE_URL: pooled, DIRECT_URL: pooled },
-    )
-    const { code, stderr } = await app.start().ended
-    assert.equal(code, 0, stderr)
-    const { rows } = await outsider.query(
-      `select to_regclass('by_tool') as tool, to_regclass('by_function') as function`,
-    )
-    assert.deepEqual(rows, [{ tool: 'by_tool', function: 'by_function' }])
+    const pooled = through((pooler.address() as net.AddressInfo).port)
+    await assertStepsWork('pooler', { DATABASE_URL: pooled, DIRECT_URL: pooled })
   } finally {
     await new Promise((resolve) => pooler.close(resolve))
   }
+})
+
+describe('through PgBouncer', { skip: hasBouncer() ? false : 'pgbouncer is not installed' }, () => {
+  test('in session mode, steps and the lock work', async () => {
+    const bouncer = await startBouncer(server, 10, 'session')
+    try {
+      const pooled = through(bouncer.port)
+      await assertStepsWork('session', { DATABASE_URL: pooled, DIRECT_URL: pooled })
+    } finally {
+      await bouncer.stop()
+    }
+  })
+
+  test('in transaction mode, steps work beside a lock over a direct connection', async () => {
+    const bouncer = await startBouncer(server, 2)
+    try {
+      await assertStepsWork('transaction', { DATABASE_URL: through(bouncer.port) })
+    } finally {
+      await bouncer.stop()
+    }
+  })
 })
 
 test('a machine that waits for the release lock survives a restart of the database', async () => {

@@ -7,7 +7,7 @@ import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 import type { TestServer } from './postgres.ts'
 
-/** PgBouncer in transaction mode in front of a test server. */
+/** PgBouncer in front of a test server. */
 export interface Bouncer {
   readonly port: number
   stop(): Promise<void>
@@ -19,7 +19,11 @@ export function hasBouncer(): boolean {
 }
 
 /** @param size the server connections for all clients */
-export async function startBouncer(server: TestServer, size: number): Promise<Bouncer> {
+export async function startBouncer(
+  server: TestServer,
+  size: number,
+  mode: 'session' | 'transaction' = 'transaction',
+): Promise<Bouncer> {
   const directory = mkdtempSync(join(tmpdir(), 'punctual-bouncer-'))
   const port = await freePort()
   const config = join(directory, 'pgbouncer.ini')
@@ -31,7 +35,7 @@ export async function startBouncer(server: TestServer, size: number): Promise<Bo
     `listen_port = ${port}`,
     'unix_socket_dir =',
     'auth_type = any',
-    'pool_mode = transaction',
+    `pool_mode = ${mode}`,
     `default_pool_size = ${size}`,
     'max_client_conn = 100',
     // PgBouncer refuses to run as root.
