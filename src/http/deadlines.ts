@@ -8,7 +8,7 @@ import { matchCallers } from './hosts.ts'
 import { isGrpc } from './http2-stream.ts'
 import { awaitsBody, ProgressMonitor, type ProgressSettings } from './progress.ts'
 import { TimingHeaders } from './request-headers.ts'
-import { isStream } from './response-head.ts'
+import { isCompressed, isStream } from './response-head.ts'
 import type { InFlight, RequestScope } from './scope.ts'
 
 /** Milliseconds by which a healthy event loop may be late. */
@@ -137,6 +137,13 @@ export class Deadlines extends WheelEntry {
     this.deadlineChanged(scope)
   }
 
+  /** The app has said that its response takes longer (`102 Processing`): its time begins again. */
+  stillWorking(scope: RequestScope): void {
+    if (scope.begun || scope.deadlineBy !== 'setting') return
+    scope.deadline = deadlineAt(monotonicNow() + this.#settings.requestTimeout)
+    this.deadlineChanged(scope)
+  }
+
   /** Its response has begun, and is not complete. A deadline that the app has chosen stays. */
   responseBegan(scope: RequestScope): void {
     // The deadline of a gRPC call is one for all of its response.
@@ -173,12 +180,14 @@ export class Deadlines extends WheelEntry {
 }
 
 /**
- * Begins a response that the app has made a stream, but not written to yet: Node keeps its head
- * until there is a first event, or until a compressor has enough. Returns whether it has begun.
+ * Begins a response that the app has made a stream, but not written to yet, or has written to a
+ * compressor that does not have enough: Node keeps its head until there is a first part. Returns
+ * whether it has begun.
  */
 function beginStream(scope: RequestScope): boolean {
-  if (scope.deadlineBy !== 'setting' || scope.begun || !isStream(scope.response)) return false
   const { response } = scope
+  if (scope.deadlineBy !== 'setting' || scope.begun) return false
+  if (!isStream(response) && !(scope.compresses && isCompressed(response))) return false
   try {
     scope.enter(() => response.flushHeaders())
   } catch {

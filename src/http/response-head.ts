@@ -2,6 +2,8 @@ import type { ServerResponse } from 'node:http'
 
 /** Bodies whose first part may come at any time. */
 const STREAM_TYPE = /^(?:text\/event-stream|multipart\/x-mixed-replace|application\/(?:x-)?ndjson)/i
+const COMPRESSED = /^(?:gzip|deflate|br|zstd)/i
+const CONTENT_ENCODING = /\r\ncontent-encoding: *([^\r]*)/i
 const CONTENT_TYPE = /\r\ncontent-type: *([^\r]*)/i
 
 /** Whether its head says that a response is a stream of events. */
@@ -16,6 +18,17 @@ export function isStream(response: ServerResponse): boolean {
   // A stream of HTTP/2 sends its head at once.
   if (typeof response.getHeader !== 'function') return false
   return STREAM_TYPE.test(String(response.getHeader('content-type')))
+}
+
+/**
+ * Whether a response has been given the header of a compressed one. Some middleware sets it before
+ * there is anything to compress.
+ */
+export function isCompressed(response: ServerResponse): boolean {
+  const head = headOf(response)
+  if (head !== null) return COMPRESSED.test(CONTENT_ENCODING.exec(head)?.[1] ?? '')
+  if (typeof response.getHeader !== 'function') return false
+  return COMPRESSED.test(String(response.getHeader('content-encoding')))
 }
 
 function typeIn(head: string): string {

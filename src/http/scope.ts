@@ -71,6 +71,8 @@ export class RequestScope extends WaitScope {
   declare deadlineBy: 'setting' | 'caller' | 'app'
   /** Its body took so long to arrive that its deadline was moved. */
   declare isReceiving: boolean
+  /** It has compressed something: perhaps the begin of its response. */
+  declare compresses: boolean
   /** The setting that ended it, if it made too little progress. */
   declare endedBy: ProgressLimit | null
   /** Enforces its deadline. */
@@ -182,6 +184,7 @@ const UNTOUCHED = {
   waitsAtTimeout: null,
   deadlineBy: 'setting',
   isReceiving: false,
+  compresses: false,
   endedBy: null,
   failure: null,
   isTooLate: false,

@@ -1,7 +1,7 @@
 /**
  * Patches of `net.Server.prototype` (`emit`, `listen`), `http.IncomingMessage.prototype` (`push`,
  * `_destroy`; `emit` of single requests), `http.ServerResponse.prototype` (`emit`, `write`, `end`,
- * `flushHeaders`) and `net.Socket.prototype._destroy`.
+ * `flushHeaders`, `writeProcessing`) and `net.Socket.prototype._destroy`.
  *
  * Why: an unchanged app gets a scope, a deadline and a record per request, with any framework it
  * uses. Node's diagnostics channels report requests, but can neither run them in a scope nor
@@ -28,6 +28,7 @@ import {
   scopes,
 } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
+import { patchCompressors } from './compressors.ts'
 import { patchStreams } from './http2-streams.ts'
 import { endIdleTimer, replaceIdleTimer } from './idle-timer.ts'
 import { defineMethod } from './patch-function.ts'
@@ -63,6 +64,7 @@ export function patchServers(traffic: Traffic): void {
   patchMessageEvents(traffic)
   patchResponses(traffic)
   patchSockets(traffic)
+  patchCompressors()
 }
 
 /**
@@ -296,7 +298,10 @@ function isRead(request: IncomingMessage): boolean {
 /** `write`, `end` and `flushHeaders` send the first byte of a response, and `end` the last. */
 function patchResponses(traffic: Traffic): void {
   const prototype = http.ServerResponse.prototype
-  const { write, end, flushHeaders } = prototype as unknown as Record<'write' | 'end' | 'flushHeaders', Method>
+  const { write, end, flushHeaders, writeProcessing } = prototype as unknown as Record<
+    'write' | 'end' | 'flushHeaders' | 'writeProcessing',
+    Method
+  >
   // Separate, because a function that contains a closure allocates a context on each call.
   const endWhenFinished = (response: ServerResponse, scope: RequestScope): void => {
     response.once('finish', () => {
@@ -326,6 +331,11 @@ function patchResponses(traffic: Traffic): void {
   defineMethod(prototype, 'flushHeaders', function (this: ServerResponse): unknown {
     begin(this)
     return flushHeaders.call(this)
+  })
+  defineMethod(prototype, 'writeProcessing', function (this: ServerResponse, callback?: unknown): unknown {
+    const scope = find(this)
+    if (scope !== undefined) traffic.deadlines.stillWorking(scope)
+    return writeProcessing.call(this, callback)
   })
   defineMethod(
     prototype,

@@ -1,6 +1,6 @@
 /**
- * Patch of `emit`, `respond`, `respondWithFD`, `respondWithFile` and `close` of the class of
- * streams of an HTTP/2 server, with the first of them: Node does not export it.
+ * Patch of `emit`, `respond`, `respondWithFD`, `respondWithFile`, `additionalHeaders` and `close`
+ * of the class of streams of an HTTP/2 server, with the first of them: Node does not export it.
  *
  * Why: apps and gRPC libraries use streams without the compatibility API (`server.on('stream')`).
  * Node emits the events of a stream in the context of its session, outside of any request; and says
@@ -9,7 +9,7 @@
  * Test: test/compatibility/habits/http2.test.ts
  */
 import type { EventEmitter } from 'node:events'
-import type { ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
+import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
 import { waitsForTrailers } from '../http/http2-stream.ts'
 import { type RequestScope, runInScope, runningRequest, scopeOf } from '../http/scope.ts'
 import type { Traffic } from '../http/traffic.ts'
@@ -20,6 +20,9 @@ type Method = (this: Stream, ...args: unknown[]) => unknown
 
 /** NO_ERROR and CANCEL (RFC 9113, 7). */
 const ORDERLY_ENDS: readonly unknown[] = [undefined, 0, 8]
+
+/** The status of an interim response: the request has arrived, and takes long. */
+const PROCESSING = 102
 
 let isPatched = false
 
@@ -47,6 +50,13 @@ export function patchStreams(stream: ServerHttp2Stream, traffic: Traffic): void 
       return respond.apply(this, args)
     })
   }
+  const additionalHeaders = methods.additionalHeaders as Method
+  defineMethod(prototype, 'additionalHeaders', function (this: Stream, ...args: unknown[]): unknown {
+    const scope = this[scopeOf]
+    const headers = args[0] as OutgoingHttpHeaders | undefined
+    if (scope !== undefined && Number(headers?.[':status']) === PROCESSING) traffic.deadlines.stillWorking(scope)
+    return additionalHeaders.apply(this, args)
+  })
   const close = methods.close as Method
   defineMethod(prototype, 'close', function (this: Stream, ...args: unknown[]): unknown {
     const scope = this[scopeOf]

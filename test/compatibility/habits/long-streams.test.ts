@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import http2 from 'node:http2'
 import net from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { request } from '../../process/support/client.ts'
+import { freePort } from '../../process/support/free-port.ts'
+import { getOn } from '../../process/support/http2-client.ts'
 import type { LogLine } from '../../process/support/log-lines.ts'
 import { startServer, type TestServer } from '../../process/support/server.ts'
 
@@ -58,9 +61,11 @@ const ofRequest =
 
 describe('with a requestTimeout of 3 s', { concurrency: true }, () => {
   let server: TestServer
+  let http2Port: number
   before(async () => {
     const settings = { workers: 1, requestTimeout: '3s', stallAction: 'report', drainTimeout: '20s' }
-    server = await startServer({ entry, settings })
+    http2Port = await freePort()
+    server = await startServer({ entry, settings, env: { HTTP2_PORT: String(http2Port) } })
   })
   after(() => server.stop())
 
@@ -69,6 +74,7 @@ describe('with a requestTimeout of 3 s', { concurrency: true }, () => {
     ['a download that the app writes slowly', '/download', 40_003],
     ['a response of which only the head was sent', '/quiet', 3],
     ['a stream of events whose first event comes late', '/first-event-late', 9],
+    ['a response before which the app says that it is still at work (102)', '/processing', 3],
     ['a stream of lines whose first line comes late', '/first-line-late', 3],
   ] as const) {
     it(`completes ${what} after 5 s`, async () => {
@@ -76,6 +82,33 @@ describe('with a requestTimeout of 3 s', { concurrency: true }, () => {
       assert.deepEqual([kind, status, body.length], ['answer', 200, length])
     })
   }
+
+  it('completes a response over HTTP/2 before which the app says that it is still at work (102)', async () => {
+    const session = http2.connect(`http://127.0.0.1:${http2Port}`)
+    const { status, body } = await getOn(session, '/')
+    session.close()
+    assert.deepEqual([status, body], [200, 'end'])
+  })
+
+  it('answers 503 to a request that hangs after a 102, and to one of which only hints came in time (103)', async () => {
+    const answers = await Promise.all(
+      ['/processing-hang', '/hints-hang'].map((path) => request(`${server.url}${path}`)),
+    )
+    for (const { status } of answers) assert.equal(status, 503)
+  })
+
+  for (const path of ['/compressed', '/compressed-pipe']) {
+    it(`completes a response that a compressor holds back for 5 s: ${path}`, async () => {
+      const response = await fetch(`${server.url}${path}`)
+      assert.deepEqual([response.status, await response.text()], [200, 'partpartpartpartend'])
+    })
+  }
+
+  it('answers 503 to requests that hang before anything is compressed', async () => {
+    const paths = ['/compressed-hang', '/compressed-pipe-hang']
+    for (const { status } of await Promise.all(paths.map((path) => request(`${server.url}${path}`))))
+      assert.equal(status, 503)
+  })
 
   it('completes a response of 60 MiB for a client that takes 5 s to read it', async () => {
     assert.ok((await readSlowly(server, '/large', 12 * 1024 * 1024)) > 60 * 1024 * 1024)
