@@ -8,8 +8,6 @@ type Signal = Extract<Event, { type: 'signal' }>['signal']
 
 /** Guards against typos: `scale 4000` must not fork a machine to death. */
 const MAX_WORKERS = 1_024
-/** How long a new worker must have been ready: until then it may have listened and then thrown. */
-const SETTLED_AFTER = 1_000
 
 export function handleSignal(state: State, signal: Signal, at: number): Action[] {
   switch (signal) {
@@ -144,15 +142,14 @@ export function startNextReload(state: State, at: number): Action[] {
 }
 
 /**
- * Completes a reload: when all workers of the new generation have been ready for a second, that
- * generation serves and the old one drains.
+ * Completes a reload: when all workers of the new generation have settled, that generation serves
+ * and the old one drains.
  */
 export function completeReload(state: State, at: number): Action[] {
   const { reload } = state
   if (reload === null || state.phase !== 'running') return []
   const ready = state.workers.filter(({ generation, life }) => generation === reload.generation && life === 'ready')
-  const settled = ready.filter(({ readyAt }) => readyAt !== null && at - readyAt >= SETTLED_AFTER)
-  if (settled.length < state.wanted) return []
+  if (ready.filter(({ settled }) => settled).length < state.wanted) return []
 
   state.reload = null
   state.generation = reload.generation

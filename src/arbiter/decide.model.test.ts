@@ -131,6 +131,7 @@ class World {
       const process = this.alive.get(event.worker)
       if (process === undefined) return
       process.ready = true
+      this.later(1_000, { type: 'message', worker: event.worker, message: { type: 'settled' } })
     }
     const { state, actions } = decide(this.state, event)
     this.state = state

@@ -89,7 +89,11 @@ class Bench {
   settles(): readonly Action[] {
     const before = this.actions.length
     this.now += 1_000
-    for (const { id, life } of this.state.workers) if (life === 'ready') this.beats(id)
+    for (const { id, life } of this.state.workers) {
+      if (life !== 'ready') continue
+      this.beats(id)
+      this.does({ type: 'message', worker: id, message: { type: 'settled' } })
+    }
     this.does({ type: 'tick' })
     return this.actions.slice(before)
   }
@@ -521,12 +525,13 @@ describe('reload', () => {
     assert.deepEqual([bench.life(1), bench.life(2)], ['ready', 'ready'])
   })
 
-  test('a new generation that fails within a second of being ready is dropped', () => {
+  test('a new generation that fails before it has settled is dropped', () => {
     const bench = Bench.running()
     bench.does({ type: 'command', id: 1, command: { name: 'reload' } })
     bench.ready(3)
     bench.ready(4)
-    bench.now += 900
+    bench.now += 10_000
+    for (const id of [3, 4]) bench.beats(id)
     assert.deepEqual(of(bench.does({ type: 'tick' }), 'reply'), [])
     const dropped = bench.exits(3, 7)
     assert.partialDeepStrictEqual(of(dropped, 'reply')[0]?.details, {

@@ -119,6 +119,7 @@ function spawn(state: State, generation: number, replaces: number | null, at: nu
     replaces,
     spawnedAt: at,
     readyAt: null,
+    settled: false,
     bootMs: null,
     heartbeatAt: at,
     vitals: null,

@@ -52,6 +52,8 @@ export interface WorkerState {
   readonly replaces: number | null
   readonly spawnedAt: number
   readyAt: number | null
+  /** It may take over: it has been ready for a second of its event loop. */
+  settled: boolean
   bootMs: number | null
   /** Monotonic time of the last heartbeat of its watchdog. */
   heartbeatAt: number

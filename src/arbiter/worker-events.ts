@@ -43,6 +43,9 @@ export function handleMessage(
       worker.endReason ??= message.type === 'crashing' ? 'crash' : 'boot'
       worker.failure = `${message.error.name}: ${message.error.message}`
       return []
+    case 'settled':
+      worker.settled = true
+      return []
     case 'not-ready':
       worker.readyAnswer = message.answer
       return []

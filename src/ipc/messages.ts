@@ -28,6 +28,8 @@ export type FromMain =
       /** What the imports cost, as lines for the log, where the boot was profiled. */
       readonly profile?: readonly string[]
     }
+  /** It has been ready for a second of its own event loop, and has not crashed. */
+  | { readonly type: 'settled' }
   | { readonly type: 'boot-failed'; readonly error: ReportedError }
   /** What the app has answered instead of a 2xx status to a request of `readyPath`. */
   | { readonly type: 'not-ready'; readonly answer: string }

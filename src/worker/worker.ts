@@ -47,6 +47,8 @@ import { findSyntaxError, lacksLocation, reportedError, withLocation } from './r
 const RESPONSES_TIMEOUT = ms(100)
 /** How long the exit waits for the watchdog to leave the inspector. */
 const SESSIONS_TIMEOUT = ms(500)
+/** How long it must have been ready before its generation takes over: it may listen, then throw. */
+const SETTLE_TIME = ms(1_000)
 /** How long a server on a private port is not taken for that of the app. */
 const PRIVATE_ONLY_AFTER = ms(10_000)
 /** How long the exit waits for the access log to be written. */
@@ -293,6 +295,8 @@ export class Worker {
     const measured = this.endProfile?.(bootMs)
     if (measured !== undefined) this.#channel.report(BOOT_TOPIC, () => measured.report, bootMetrics)
     sendToArbiter(measured === undefined ? ready : { ...ready, profile: measured.lines })
+    // Timers of the app that are due earlier run earlier, however slow the machine is.
+    after(SETTLE_TIME, () => sendToArbiter({ type: 'settled' }), { keepAlive: false })
   }
 
   /** Whether the app has answered `readyPath`; begins to ask if it has not been asked yet. */
