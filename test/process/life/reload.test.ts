@@ -105,8 +105,8 @@ describe('a broken release never replaces a working one', () => {
       what: 'listens and then crashes',
       source: `
 import http from 'node:http'
-http.createServer((request, response) => response.end('broken')).listen(process.env.PORT)
-setTimeout(() => { throw new Error('the queue is closed') }, 150)
+const server = http.createServer((request, response) => response.end('broken'))
+server.listen(process.env.PORT, () => setTimeout(() => { throw new Error('the queue is closed') }, 150))
 `,
       reason: 'crash',
       incident: { kind: 'crash', error: { message: 'the queue is closed' } as ReportedError },
