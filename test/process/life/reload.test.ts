@@ -123,7 +123,7 @@ http.createServer((request, response) => response.end('broken')).listen(process.
   ]
 
   it('one that cannot boot or crashes soon is dropped, the old one keeps serving, and the command fails', async () => {
-    await using server = await startServer({ files: release('v1'), settings: { workers: 2, bootTimeout: '3s' } })
+    await using server = await startServer({ files: release('v1'), settings: { workers: 2, bootTimeout: '6s' } })
     const pids = async (): Promise<unknown> => (await server.status()).workers.map(({ pid }) => pid)
     const before = await pids()
     await using load = new Load(server.url, 4, true, () => 10)
