@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test'
 import { type Outcome, request } from '../../process/support/client.ts'
 import type { LogLine } from '../../process/support/log-lines.ts'
 import { startServer, type TestServer } from '../../process/support/server.ts'
+import { installServer } from '../support/install.ts'
 
 const entry = join(import.meta.dirname, 'apps/answered-instead.mjs')
 
@@ -24,21 +25,20 @@ function assertProblem({ status, headers, body }: Outcome, name: string): void {
   assert.equal(headers.etag, undefined)
 }
 
+const settings = {
+  workers: 1,
+  requestTimeout: '3s',
+  stallAction: 'interrupt',
+  stallReportAfter: '1s',
+  stallInterruptAfter: '2s',
+  upgradeGrace: '3s',
+  drainTimeout: '3s',
+}
+
 describe('a request that is answered in place of its handler', () => {
   let server: TestServer
   before(async () => {
-    server = await startServer({
-      entry,
-      settings: {
-        workers: 1,
-        requestTimeout: '3s',
-        stallAction: 'interrupt',
-        stallReportAfter: '1s',
-        stallInterruptAfter: '2s',
-        upgradeGrace: '3s',
-        drainTimeout: '3s',
-      },
-    })
+    server = await startServer({ entry, settings })
   })
   after(() => server.stop())
 
@@ -129,4 +129,27 @@ describe('a request that is answered in place of its handler', () => {
     assert.equal(answer.headers['x-request-id'], 'abc')
     await server.exit
   })
+})
+
+describe('a request that is answered in place of its handler is 503 to', { concurrency: true }, () => {
+  let packages: string
+  before(async () => {
+    packages = await installServer(join(import.meta.dirname, 'packages/telemetry'))
+  })
+
+  for (const [title, agent] of [
+    ['OpenTelemetry', 'opentelemetry.mjs'],
+    ['Sentry', 'sentry.mjs'],
+  ] as const) {
+    it(title, async () => {
+      await using server = await startServer({ entry, settings, flags: ['--import', join(packages, agent)] })
+      await Promise.all(['/hang', '/head'].map((path) => request(`${server.url}${path}`)))
+      await request(`${server.url}/spin`)
+      for (const path of ['/hang', '/head', '/spin']) {
+        const span = await server.log(({ event, url }) => event === 'span' && url === path)
+        assert.equal(span.status, 503, path)
+        assert.equal(span.response ?? 503, 503, path)
+      }
+    })
+  }
 })
