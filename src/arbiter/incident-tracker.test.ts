@@ -208,6 +208,25 @@ test('a worker killed at its stop timeout is an incident with what it waited for
   })
 })
 
+test('a worker whose heartbeats end before its process does was not lost', async () => {
+  await withBench(async (tracker) => {
+    const vitals = { rss: 1, inFlight: 0, connections: 0, heartbeatAgeMs: 0 } as never
+    for (const id of [1, 2]) tracker.sends(id, { type: 'heartbeat', vitals })
+    tracker.happens({ type: 'signal', signal: 'SIGTERM' })
+    for (let i = 0; i < 6; i++) {
+      tracker.happens({ type: 'tick' })
+      tracker.now += 500
+    }
+    tracker.happens({ type: 'exited', worker: 1, code: 0, signal: null })
+    tracker.happens({ type: 'exited', worker: 2, code: 3, signal: null })
+    const outcomes = (await tracker.incidents()).map(({ kind, worker, outcome }) => [kind, worker?.id, outcome])
+    assert.deepEqual(outcomes.toSorted(), [
+      ['frozen', 1, 'ended'],
+      ['frozen', 2, 'exited'],
+    ])
+  })
+})
+
 test('a worker that the arbiter kills at its boot timeout was killed', async () => {
   await withBench(async (tracker) => {
     tracker.happens({ type: 'exited', worker: 2, code: 1, signal: null })

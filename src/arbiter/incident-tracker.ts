@@ -228,14 +228,16 @@ export class IncidentTracker {
     this.#errors.delete(worker.id)
     if (error !== undefined) this.#lastError = error
     const exit = { code: event.code, signal: event.signal }
+    const asked = worker.life === 'draining' || before.phase === 'stopping'
+    const planned = asked && shutdownFailure(worker, exit, before.phase) === null
+    // On a slow machine a process exits seconds after the thread that sends its heartbeats.
+    if (planned) this.#recordUnfreeze(worker.id)
     const open = this.#registry.open.filter((one) => one.worker === worker.id)
     // A worker that was replaced after an interruption may stall again before it exits; that stall
     // gets no replacement of its own.
     const isReplaced = open.some(({ draft }) => draft.replacement !== undefined)
     // A new generation that loses a worker before it serves is dropped, so nothing replaces it.
     const isDropped = worker.generation > before.generation
-    const asked = worker.life === 'draining' || before.phase === 'stopping'
-    const planned = asked && shutdownFailure(worker, exit, before.phase) === null
     const heap = fullHeap(worker, exit)
     const cause = planned ? {} : { ...(error && { error }), ...(heap && { heap }) }
     for (const one of open) {
