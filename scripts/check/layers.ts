@@ -10,7 +10,7 @@ import { type Token, tokenize } from './tokens.ts'
  * own with `neighbours`.
  */
 const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbours: boolean }[] = [
-  { modules: ['resilience', 'errors', 'system'], neighbours: true },
+  { modules: ['resilience', 'errors', 'system', 'redaction'], neighbours: true },
   { modules: ['settings', 'diagnostics', 'ipc', 'runtime'], neighbours: true },
   { modules: ['database', 'query-insight'], neighbours: true },
   { modules: ['http', 'postgres', 'sqlite', 'batch', 'cache', 'queue', 'routes'], neighbours: false },
@@ -23,7 +23,7 @@ const LAYERS: readonly { readonly modules: readonly string[]; readonly neighbour
  * Modules that may import less than their layer: the arbiter loads nothing of the app's process.
  */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
-  arbiter: ['resilience', 'errors', 'system', 'settings', 'diagnostics', 'ipc', 'release', 'patches'],
+  arbiter: ['resilience', 'errors', 'system', 'redaction', 'settings', 'diagnostics', 'ipc', 'release', 'patches'],
 }
 
 /** The one module that may touch the platform's timers and clocks. */

@@ -1,4 +1,6 @@
 import { currentRequest } from '../http/current-request.ts'
+import { printableLines } from '../redaction/printable.ts'
+import { errorText } from '../redaction/redaction.ts'
 import { type DeferralOptions, readDeferralOptions } from '../routes/deferral-options.ts'
 import { DeferredModule } from '../routes/deferred-module.ts'
 import { deferModule } from '../routes/module-queue.ts'
@@ -42,7 +44,7 @@ export function problems<Context = unknown>(
 
 function defaultResponse(error: Error & { getResponse?: () => Response }): Response {
   if (typeof error.getResponse === 'function') return error.getResponse()
-  console.error(error)
+  console.error(printableLines(errorText(error)))
   return new Response('Internal Server Error', {
     status: 500,
     headers: { 'content-type': 'text/plain; charset=UTF-8' },

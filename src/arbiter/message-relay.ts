@@ -1,7 +1,7 @@
 import type { ReportedMetric } from '../diagnostics/metric-definition.ts'
 import type { ReportedMetrics } from '../diagnostics/metrics.ts'
-import { redactAll } from '../diagnostics/redaction.ts'
 import type { FromMain, FromWatchdog, ToWorker } from '../ipc/messages.ts'
+import { redactAll } from '../redaction/redaction.ts'
 
 /** Fields with SQL whose values have been replaced; `punctual explain` needs it as it is. */
 const NORMALIZED: ReadonlySet<string> = new Set(['sql', 'explainable'])
@@ -43,7 +43,7 @@ export class MessageRelay {
     if (message.type === 'modules') {
       if (this.#workers.has(worker)) {
         this.#reports.set(worker, redactAll(message.modules, NORMALIZED))
-        this.#metrics.set(worker, message.metrics)
+        this.#metrics.set(worker, redactAll(message.metrics))
       }
       return true
     }

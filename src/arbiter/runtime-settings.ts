@@ -1,5 +1,4 @@
 import type { Log } from '../diagnostics/log.ts'
-import { isSecretName, REDACTED } from '../diagnostics/redaction.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import {
   type FromMain,
@@ -9,6 +8,7 @@ import {
   type RuntimeToWorker,
 } from '../ipc/messages.ts'
 import { encodeChange, type WorkerConfig } from '../ipc/worker-config.ts'
+import { isSecretName, REDACTED } from '../redaction/redaction.ts'
 import { wallClock } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import { SerialQueue } from '../resilience/serial-queue.ts'

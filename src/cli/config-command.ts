@@ -1,9 +1,9 @@
 import { Command } from 'commander'
 import type { SettingsInForce } from '../arbiter/arbiter-control.ts'
-import { printable } from '../diagnostics/printable.ts'
-import { redact } from '../diagnostics/redaction.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
+import { printable } from '../redaction/printable.ts'
+import { redact } from '../redaction/redaction.ts'
 import { ms } from '../resilience/duration.ts'
 import { SETTING_NAMES, type SettingName } from '../settings/records.ts'
 import {

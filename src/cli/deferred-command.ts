@@ -1,6 +1,4 @@
 import { Command } from 'commander'
-import { printable } from '../diagnostics/printable.ts'
-import { redact, redactAll } from '../diagnostics/redaction.ts'
 import type { Status } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
@@ -13,6 +11,8 @@ import {
   retryDeadLetters,
   type StoredQueue,
 } from '../queue/stored-queues.ts'
+import { printable } from '../redaction/printable.ts'
+import { redact, redactAll } from '../redaction/redaction.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 import { addStateDirFlag, askArbiter, readStateDir } from './control-client.ts'
 import { formatJson, printAndExit } from './print.ts'

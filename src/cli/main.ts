@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander'
-import { printable } from '../diagnostics/printable.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
+import { printable } from '../redaction/printable.ts'
 import { configCommand } from './config-command.ts'
 import { deferredCommand } from './deferred-command.ts'
 import { explainCommand } from './explain-command.ts'

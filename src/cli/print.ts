@@ -1,7 +1,7 @@
-import { printableJson, printableLines } from '../diagnostics/printable.ts'
-import { redact, redactAll } from '../diagnostics/redaction.ts'
 import { EXIT } from '../errors/exit-codes.ts'
 import type { PunctualError } from '../errors/punctual-error.ts'
+import { printableJson, printableLines } from '../redaction/printable.ts'
+import { redact, redactAll } from '../redaction/redaction.ts'
 
 // Everything that a command prints passes through here: texts of the app, of files and of the
 // control socket must neither act on the terminal nor show a secret.

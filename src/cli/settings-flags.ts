@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { readSetFile, type SetFile, type SetValues } from '../arbiter/set-file.ts'
-import { isSecretName, REDACTED } from '../diagnostics/redaction.ts'
+import { isSecretName, REDACTED } from '../redaction/redaction.ts'
 import { RELEASE_SECTION } from '../release/read-release-plan.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
 import type { Written } from '../settings/kind.ts'

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
-import { printable } from '../diagnostics/printable.ts'
 import type { Status, WorkerStatus } from '../diagnostics/status.ts'
 import { type Column, textTable } from '../diagnostics/text-table.ts'
+import { printable } from '../redaction/printable.ts'
 import { formatElapsed, ms } from '../resilience/duration.ts'
 import { addStateDirFlag, askArbiter, readStateDir } from './control-client.ts'
 import { formatJson, printAndExit } from './print.ts'

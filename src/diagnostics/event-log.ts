@@ -1,9 +1,9 @@
 import { inspect } from 'node:util'
+import { printableJson, printableLines } from '../redaction/printable.ts'
+import { errorFields, errorText, redact, redactAll } from '../redaction/redaction.ts'
 import { wallClock } from '../resilience/clock.ts'
 import type { Settings } from '../settings/settings.ts'
 import { ProcessGlobal } from '../system/process-global.ts'
-import { printableJson, printableLines } from './printable.ts'
-import { errorFields, redact, redactAll } from './redaction.ts'
 
 interface EventWithMessage {
   readonly message: string
@@ -31,7 +31,7 @@ export function logEvent(event: LoggedEvent): void {
   const write = jsonLog.get()
   if (write !== undefined) return write(event)
   const { severity, message, error } = event
-  const text = error === undefined ? message : `${message}: ${textOf(error)}`
+  const text = error === undefined ? message : `${message}: ${errorText(error)}`
   console[severity](printableLines(redact(text)))
 }
 
@@ -53,12 +53,6 @@ export function logEventsAsJson(settings: Pick<Settings, 'logLevel'>, worker: nu
 
 /** From the least severe. */
 const SEVERITIES: readonly Settings['logLevel'][] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
-
-/** The stack without the fields of the error: libraries add requests with their headers. */
-function textOf(error: unknown): string {
-  const { message, stack } = errorFields(error)
-  return stack === '' ? message : stack
-}
 
 /**
  * Wraps an `onEvent` listener of the app. The toolkit emits events inside requests, timers and

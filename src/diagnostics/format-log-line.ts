@@ -1,5 +1,5 @@
+import { printable } from '../redaction/printable.ts'
 import { wallClock } from '../resilience/clock.ts'
-import { printable } from './printable.ts'
 
 const COLORS: Readonly<Record<string, number>> = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, fatal: 35 }
 /** Longer fields are not shown. */

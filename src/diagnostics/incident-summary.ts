@@ -1,3 +1,5 @@
+import { printable } from '../redaction/printable.ts'
+import { redactTarget } from '../redaction/redaction.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import type {
   EmergencyResponses,
@@ -8,8 +10,6 @@ import type {
   RequestLine,
   StallEvidence,
 } from './incident.ts'
-import { printable } from './printable.ts'
-import { redactTarget } from './redaction.ts'
 import { formatFrame, mostRelevantFrame, shortPath } from './stack-frames.ts'
 
 /** An incident without its summary. */

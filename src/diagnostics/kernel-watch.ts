@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import { programName } from '../redaction/redaction.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { KernelEvidence } from './incident.ts'
-import { programName } from './redaction.ts'
 
 /** The system calls that a JavaScript thread may block in, by architecture and number (Linux). */
 const SYSCALLS: Readonly<Record<string, Readonly<Record<number, string>>>> = {

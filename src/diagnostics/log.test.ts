@@ -48,6 +48,21 @@ describe('json', () => {
     assert.match(String(line.time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   })
 
+  for (const format of ['json', 'text'] as const) {
+    test(`secrets are redacted and control characters escaped, as ${format}`, async () => {
+      const { stream, lines } = collect()
+      const log = createLog({ level: 'info', format, stream, color: false })
+      const error = Object.assign(new Error('no postgres://bob:HIDE@db \u001b[2J\u009b1m\u202e'), { detail: 'HIDE' })
+      log.error({ event: 'test', url: 'x?token=HIDE', error }, 'password=HIDE \u001b[2J\u009b1m\u202e')
+      await log.close(LIMIT)
+      const text = lines().join('\n')
+      assert.doesNotMatch(text, /HIDE/)
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: it finds them on purpose.
+      assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/)
+      assert.match(text, /postgres:\/\/\[redacted\]@db/)
+    })
+  }
+
   test('an error is logged with its type, message and stack', async () => {
     const { stream, lines } = collect()
     const log = createLog({ level: 'info', format: 'json', stream })

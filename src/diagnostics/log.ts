@@ -1,11 +1,11 @@
 import { isatty } from 'node:tty'
 import { type Logger, pino, stdTimeFunctions } from 'pino'
+import { printableJson } from '../redaction/printable.ts'
+import { errorFields, redact, redactAll } from '../redaction/redaction.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import { formatLogLine } from './format-log-line.ts'
 import { descriptorSink, streamSink } from './log-sinks.ts'
 import { LogWriter } from './log-writer.ts'
-import { printableJson } from './printable.ts'
-import { errorFields, redact, redactAll } from './redaction.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 

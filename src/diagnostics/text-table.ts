@@ -1,4 +1,4 @@
-import { printable } from './printable.ts'
+import { printable } from '../redaction/printable.ts'
 
 export interface Column {
   readonly heading: string

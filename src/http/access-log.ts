@@ -1,6 +1,7 @@
 import type { Log, LogFields } from '../diagnostics/log.ts'
 import type { Outcome } from '../diagnostics/outcomes.ts'
 import type { EndedRequest, QueryFinding, RequestQueries } from '../query-insight/request-queries.ts'
+import { errorText } from '../redaction/redaction.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'
@@ -174,7 +175,7 @@ export class AccessLog {
       log.setLevel(this.#settings.logLevel)
       this.#log = log
     } catch (error) {
-      console.error('punctual: cannot open the access log:', error)
+      console.error(`punctual: cannot open the access log: ${errorText(error)}`)
       // `#opening` stays set, so that it is not tried again with every request.
       this.#buffered = []
       return

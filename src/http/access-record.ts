@@ -1,5 +1,5 @@
 import type { Outcome } from '../diagnostics/outcomes.ts'
-import { redact } from '../diagnostics/redaction.ts'
+import { redact } from '../redaction/redaction.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import type { WaitOutcome, WaitRecord } from '../resilience/waits.ts'
 import { grpcStatusOf } from './http2-stream.ts'

@@ -1,6 +1,6 @@
 import type { RequestLine } from '../diagnostics/incident.ts'
 import { OUTCOMES, type OutcomeCounts } from '../diagnostics/outcomes.ts'
-import { redactTarget } from '../diagnostics/redaction.ts'
+import { redactTarget } from '../redaction/redaction.ts'
 
 /**
  * Every open connection of a worker and the request on it, in shared memory: written by the main

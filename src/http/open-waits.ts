@@ -1,4 +1,4 @@
-import { redact } from '../diagnostics/redaction.ts'
+import { redact } from '../redaction/redaction.ts'
 import { formatElapsed } from '../resilience/duration.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import type { WaitRecord } from '../resilience/waits.ts'

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { redactTarget } from '../diagnostics/redaction.ts'
+import { redactTarget } from '../redaction/redaction.ts'
 import type { RequestScope } from './scope.ts'
 
 /** Longer routes and paths, which come from clients, are truncated. */

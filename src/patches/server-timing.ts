@@ -6,9 +6,11 @@
  * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/server-timing.test.ts
  */
+
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { http } from '../http/node-http.ts'
 import { type RequestScope, scopeOfResponse } from '../http/scope.ts'
+import { redact } from '../redaction/redaction.ts'
 import { defineMethod } from './patch-function.ts'
 
 /** The longest waits are listed. */
@@ -62,7 +64,11 @@ function serverTiming(scope: RequestScope): string {
 
 /** Makes the name of a wait a token (RFC 9110, 5.6.2). */
 function tokenOf(name: string): string {
-  return name.slice(0, MAX_NAME_LENGTH).replace(/[^\w!#$%&'*+.^`|~-]+/g, '_') || 'wait'
+  return (
+    redact(name)
+      .slice(0, MAX_NAME_LENGTH)
+      .replace(/[^\w!#$%&'*+.^`|~-]+/g, '_') || 'wait'
+  )
 }
 
 /** Node accepts names and values in turn, or pairs. */

@@ -1,4 +1,5 @@
 import { KeyedLogThrottle } from '../diagnostics/log-throttle.ts'
+import { errorText } from '../redaction/redaction.ts'
 import { ms } from '../resilience/duration.ts'
 import type { WaitNode } from '../resilience/wait-node.ts'
 import { QueryCounter } from './query-counter.ts'
@@ -40,7 +41,7 @@ export class RequestQueryCounter implements RequestQueries {
       }
     } catch (error) {
       // A bug in the counting must not end the app.
-      console.error('punctual: could not report repeated queries:', error)
+      console.error(`punctual: could not report repeated queries: ${errorText(error)}`)
     }
   }
 

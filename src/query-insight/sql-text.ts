@@ -20,16 +20,36 @@ export function shortenSql(sql: string): string {
   return text.length <= MAX_SHORTENED ? text : `${text.slice(0, MAX_SHORTENED - 1)}…`
 }
 
-/** Returns a statement in one line, without comments, and with `mark` for every value. */
+/**
+ * Returns a statement in one line, without comments, and with `mark` for every value. A name in
+ * double quotes that stands where a value does is one for SQLite and MySQL.
+ */
 export function hideValues(sql: string, mark: string | ((value: string) => string) = '?'): string {
   const hide = typeof mark === 'string' ? () => mark : mark
   return sql
-    .replace(LITERAL, (found) => {
+    .replace(LITERAL, (found, _tag: unknown, offset: number) => {
       if (found.startsWith('--') || found.startsWith('/*')) return ' '
-      return found.startsWith('"') ? found : hide(found)
+      if (!found.startsWith('"')) return hide(found)
+      return typeof mark === 'string' && isValue(sql, offset, offset + found.length) ? mark : found
     })
     .replace(/\s+/g, ' ')
     .trim()
+}
+
+/** The end of the text in front of a value: an operator, or the list of `in` and `values`. */
+const BEFORE_VALUE = /\b(?:like|glob|match)\s*$|\b(?:in|values)\s*\([^()]*$/i
+/** How much of the text in front of a quoted name is searched. */
+const MAX_BEFORE = 200
+
+/** Whether what is quoted there is compared or listed, and not a column of a table (`"a"."b"`). */
+function isValue(sql: string, start: number, end: number): boolean {
+  if (sql[end] === '.') return false
+  let at = start - 1
+  while (sql[at] === ' ') at--
+  const before = sql[at]
+  if (before === '=' || before === '<' || before === '>') return true
+  // Most quoted names follow a dot, or a comma of a list of columns.
+  return before !== '.' && BEFORE_VALUE.test(sql.slice(Math.max(0, start - MAX_BEFORE), start))
 }
 
 /** An item of a list that contains only values. */

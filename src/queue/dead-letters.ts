@@ -1,7 +1,7 @@
 import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LogThrottle } from '../diagnostics/log-throttle.ts'
-import { redact } from '../diagnostics/redaction.ts'
+import { redact } from '../redaction/redaction.ts'
 import { monotonicNow, wallClock } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { withTimeout } from '../resilience/with-timeout.ts'

@@ -1,4 +1,4 @@
-import { redact } from '../diagnostics/redaction.ts'
+import { redact } from '../redaction/redaction.ts'
 
 /**
  * What happened to a queue, with its `details` in braces.

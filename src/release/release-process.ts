@@ -1,9 +1,9 @@
 // The entry of the process that executes a release. The arbiter itself never loads the app's
 // modules.
 
-import { redactAll } from '../diagnostics/redaction.ts'
 import type { ReleaseFailure } from '../diagnostics/release-report.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
+import { redactAll } from '../redaction/redaction.ts'
 import { after } from '../resilience/clock.ts'
 import { ms } from '../resilience/duration.ts'
 import { SettingsError } from '../settings/settings-error.ts'

@@ -1,5 +1,6 @@
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError, PunctualError } from '../errors/punctual-error.ts'
+import { redact } from '../redaction/redaction.ts'
 import { isFailureOfWork } from './abort-reason.ts'
 import { type Duration, formatElapsed, type Milliseconds, ms, readCount, readDuration } from './duration.ts'
 import { type TimerWheel, waitWheel } from './timer-wheel.ts'
@@ -186,7 +187,7 @@ export class Breaker {
     try {
       return this.#counts(error)
     } catch (fault) {
-      process.emitWarning(`the option \`counts\` of the breaker "${this.name}" threw: ${String(fault)}`, {
+      process.emitWarning(redact(`the option \`counts\` of the breaker "${this.name}" threw: ${String(fault)}`), {
         type: 'PunctualWarning',
         code: 'PUNCTUAL_COUNTS_FAILED',
       })

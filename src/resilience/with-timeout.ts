@@ -1,4 +1,5 @@
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
+import { redact } from '../redaction/redaction.ts'
 import { isThenable } from '../system/is-thenable.ts'
 import { WaitTimeoutError } from './abort-reason.ts'
 import { BoundedOperation } from './bounded-operation.ts'
@@ -331,7 +332,7 @@ class Wait<Value, Otherwise> extends BoundedOperation {
     const { dispose } = this.#options
     if (dispose === undefined) return
     const warn = (error: unknown): void => {
-      process.emitWarning(`dispose of the wait "${this.name}" failed for a late result: ${String(error)}`, {
+      process.emitWarning(redact(`dispose of the wait "${this.name}" failed for a late result: ${String(error)}`), {
         type: 'PunctualWarning',
         code: 'PUNCTUAL_DISPOSE_FAILED',
       })

@@ -1,8 +1,8 @@
-import { isSecretName } from '../diagnostics/redaction.ts'
 import { checkOptions, type OptionNames } from '../errors/check-options.ts'
 import { InvalidOptionError } from '../errors/punctual-error.ts'
 import { RUNTIME_TOPIC, type RuntimeToArbiter, type RuntimeToWorker } from '../ipc/messages.ts'
 import { type WorkerChannel, workerChannel } from '../ipc/worker-channel.ts'
+import { isSecretName } from '../redaction/redaction.ts'
 import { type Duration, formatDuration, type Milliseconds, readDuration } from '../resilience/duration.ts'
 import { durationKind } from '../settings/number-kinds.ts'
 

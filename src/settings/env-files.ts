@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
+import { redact } from '../redaction/redaction.ts'
 import type { SettingOrigin, Settings } from './settings.ts'
 
 /** A variable in a file of the app that has no effect, because Punctual sets it for the app. */
@@ -39,7 +40,8 @@ export function overriddenInEnvFiles(
       seen.add(variable)
       const actual = String(settings[setting])
       if (written === actual || source === variable) return []
-      const message = `${file} sets ${variable}=${written}, but the app gets ${variable}=${actual} (${source}); use --${setting} ${written}`
+      const shown = redact(written)
+      const message = `${file} sets ${variable}=${shown}, but the app gets ${variable}=${actual} (${source}); use --${setting} ${shown}`
       return [{ variable, file, message }]
     })
   })

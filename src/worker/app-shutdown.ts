@@ -1,4 +1,6 @@
 import type { HeldSignals, StopNotice } from '../patches/signals.ts'
+import { printableLines } from '../redaction/printable.ts'
+import { errorText } from '../redaction/redaction.ts'
 import type { CloseApp } from './load-entry.ts'
 
 /**
@@ -46,7 +48,7 @@ export class AppShutdown {
     try {
       await this.close?.()
     } catch (error) {
-      console.error(error)
+      console.error(printableLines(errorText(error)))
     }
   }
 }

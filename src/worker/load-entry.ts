@@ -6,6 +6,8 @@ import type { FetchHandler, ServerRequest } from 'srvx'
 import { http } from '../http/node-http.ts'
 import type { Traffic } from '../http/traffic.ts'
 import type { BootNote } from '../ipc/messages.ts'
+import { printableLines } from '../redaction/printable.ts'
+import { errorText } from '../redaction/redaction.ts'
 import { after, afterIo } from '../resilience/clock.ts'
 import { formatDuration, type Milliseconds, ms } from '../resilience/duration.ts'
 import { sendToArbiter } from './arbiter-channel.ts'
@@ -155,7 +157,7 @@ async function fetchListener(entry: FetchEntry): Promise<RequestListener> {
 
 /** As the servers of such entries do, instead of ending the process. */
 function answerError(error: unknown): Response {
-  console.error(error)
+  console.error(printableLines(errorText(error)))
   return new Response(null, { status: 500 })
 }
 

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { pathToFileURL } from 'node:url'
 import type { ReportedError } from '../diagnostics/incident.ts'
-import { redact } from '../diagnostics/redaction.ts'
+import { redact } from '../redaction/redaction.ts'
 
 /**
  * The location of Punctual's own code, as ES modules and as CommonJS modules show it in a stack.
@@ -50,7 +50,7 @@ export function lacksLocation(thrown: unknown): thrown is SyntaxError {
 
 /** The same error with its location in front of the stack, as Node writes it. */
 export function withLocation(error: ReportedError, location: string | null): ReportedError {
-  return location === null ? error : { ...error, stack: `${location}\n\n${error.stack}` }
+  return location === null ? error : { ...error, stack: redact(`${location}\n\n${error.stack}`) }
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { programName } from '../../diagnostics/redaction.ts'
+import { programName } from '../../redaction/redaction.ts'
 import { UnnamedWait } from './unnamed-waits.ts'
 
 /** A DNS lookup of a host name or an address. */

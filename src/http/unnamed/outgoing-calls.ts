@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { redactTarget } from '../../diagnostics/redaction.ts'
+import { redactTarget } from '../../redaction/redaction.ts'
 import { monotonicNow } from '../../resilience/clock.ts'
 import { currentParent } from '../../resilience/wait-scope.ts'
 import { type RequestScope, unansweredRequest } from '../scope.ts'

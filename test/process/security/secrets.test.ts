@@ -32,6 +32,7 @@ before(async () => {
       restartDelayMax: '50ms',
       crashLimit: 1000,
       accessLog: 'all',
+      serverTiming: 'on',
     },
     env: {
       UPSTREAM: `http://127.0.0.1:${upstreamPort}`,
@@ -52,12 +53,13 @@ const HEADERS = { authorization: `Bearer ${planted(19)}`, cookie: `session=${pla
 
 /** Sends a request and waits until it has ended, however that is. */
 async function send(path: string): Promise<void> {
-  await request(`${server.url}${path}`, {
+  const { headers, body } = await request(`${server.url}${path}`, {
     method: 'POST',
     headers: HEADERS,
     body: `{"password":"${planted(21)}"}`,
     limit: 30_000,
   })
+  seen.set(`the response to ${path.replace(/\?.*/, '')}`, JSON.stringify({ headers, body }))
 }
 
 /** Stalls the worker until it is replaced, beside other requests. */

@@ -7,8 +7,9 @@ import { afterEach, beforeEach, describe, test } from 'node:test'
 import { jsonLine } from '../../../src/ipc/json-lines.ts'
 import { aStatus } from '../../status-samples.ts'
 import { type AppDirectory, createAppDirectory } from '../support/app-directory.ts'
+import { request } from '../support/client.ts'
 import { printedCode } from '../support/printed-error.ts'
-import { environment } from '../support/server.ts'
+import { environment, startServer } from '../support/server.ts'
 import { WAIT_LIMIT, within } from '../support/until.ts'
 
 const BIN = join(import.meta.dirname, '../../../bin/punctual.js')
@@ -188,6 +189,36 @@ describe('what a command prints has no control characters', { concurrency: false
       }),
     )
   })
+})
+
+test('the log of a server has no control characters of a request, a wait or an error', async () => {
+  const waits = join(import.meta.dirname, '../../../src/resilience/with-timeout.ts')
+  await using server = await startServer({
+    files: {
+      'app.mjs': `
+import http from 'node:http'
+import { withTimeout } from ${JSON.stringify(waits)}
+const hostile = ${JSON.stringify(HOSTILE)}
+http.createServer(async (request, response) => {
+  if (request.url === '/crash') setImmediate(() => { throw Object.assign(new Error(hostile), { name: hostile }) })
+  await withTimeout(hostile, '50ms', () => new Promise(() => {})).catch(() => {})
+  response.end()
+}).listen(process.env.PORT, process.env.HOST)
+`,
+    },
+    settings: { workers: 1, accessLog: 'all' },
+  })
+  await request(`${server.url}/wait`, { headers: { 'x-request-id': '\u009b31m' } })
+  await server.log((line) => line.event === 'request')
+  await request(`${server.url}/crash`)
+  const { id } = await server.incident('of the crash', ({ kind }) => kind === 'crash')
+  const [shown, status] = await Promise.all([server.command('incidents', id), server.command('status')])
+  for (const { stdout, stderr } of [shown, status]) assert.doesNotMatch(stdout + stderr, CONTROLS)
+  await server.stop()
+  // What the app throws is printed by Node itself.
+  const lines = server.output.split('\n').filter((line) => line.startsWith('{"level"'))
+  assert.ok(lines.length > 0)
+  for (const line of lines) assert.doesNotMatch(line, CONTROLS)
 })
 
 describe('an answer of the control socket without end', { concurrency: false }, () => {

@@ -3,7 +3,6 @@
  * command goes through this module; `docs/guides/log.md` lists the rules for users.
  */
 import { basename } from 'node:path'
-import type { RequestLine, StallEvidence } from './incident.ts'
 
 /** What stands for a secret. */
 export const REDACTED = '[redacted]'
@@ -93,7 +92,8 @@ const RULES: readonly Rule[] = [
 const STATEMENT =
   /\b(?:select\b[\s\S]{1,400}?\bfrom|insert\s{1,9}(?:ignore\s{1,9})?into|update\b[\s\S]{1,200}?\bset|delete\s{1,9}from|merge\s{1,9}into|call\s{1,9}\w{1,99}\()\b[\s\S]*?(?=\n {4}at |$)/gi
 /** Strings and numbers of a statement; names and placeholders stay. */
-const SQL_LITERAL = /\$([A-Za-z_]\w*)?\$[\s\S]*?(?:\$\1\$|$)|'(?:[^']|'')*(?:'|$)|(?<![\w$.:])\d+(?:\.\d+)?(?![\w.:])/g
+const SQL_LITERAL =
+  /(?<=[=<>]\s?)"(?:[^"]|"")*"(?!\.)|\$([A-Za-z_]\w*)?\$[\s\S]*?(?:\$\1\$|$)|'(?:[^']|'')*(?:'|$)|(?<![\w$.:])\d+(?:\.\d+)?(?![\w.:])/g
 
 /**
  * Replaces the secrets in a text: passwords of URLs, values of query strings, values whose name
@@ -156,9 +156,27 @@ export function errorFields(error: unknown): ErrorFields {
   }
 }
 
+/** The errors of an `AggregateError` that are shown. */
+const MAX_ERRORS = 5
+
 function stackOf(error: Error, depth: number): string {
   const own = String(error.stack ?? `${error.name}: ${error.message}`)
-  return error.cause instanceof Error && depth < 5 ? `${own}\ncaused by: ${stackOf(error.cause, depth + 1)}` : own
+  if (depth >= 5) return own
+  const errors: readonly unknown[] = error instanceof AggregateError ? error.errors.slice(0, MAX_ERRORS) : []
+  const parts = errors.map(
+    (one) => `one of its errors: ${one instanceof Error ? stackOf(one, depth + 1) : String(one)}`,
+  )
+  if (error.cause instanceof Error) parts.push(`caused by: ${stackOf(error.cause, depth + 1)}`)
+  return [own, ...parts].join('\n')
+}
+
+/**
+ * An error as text: its stack with its causes, or a value that is no error. Without the fields that
+ * `console.error` would print. Never throws.
+ */
+export function errorText(error: unknown): string {
+  const { message, stack } = errorFields(error)
+  return stack === '' ? message : stack
 }
 
 /** A path segment that looks random: a webhook, a link to reset a password. */
@@ -182,27 +200,9 @@ export function redactTarget(target: string): string {
 }
 
 /** `data:` URLs are code; other URLs of modules lose their query. */
-function redactModule(file: string): string {
+export function redactModule(file: string): string {
   if (file.startsWith('data:')) return 'data:…'
   return file.includes('://') ? redact(file) : file
-}
-
-/** An incident without secrets: targets lose their query string, texts are redacted. */
-export function redactIncident<Facts extends { readonly evidence: readonly StallEvidence[] }>(facts: Facts): Facts {
-  const evidence = facts.evidence.map((one): StallEvidence => {
-    const { request, inFlight, stack } = one
-    return {
-      ...one,
-      request: request === null ? null : withoutQuery(request),
-      inFlight: inFlight.map(withoutQuery),
-      stack: stack === null ? null : stack.map((frame) => ({ ...frame, file: redactModule(frame.file) })),
-    }
-  })
-  return redactAll({ ...facts, evidence })
-}
-
-function withoutQuery(line: RequestLine): RequestLine {
-  return { ...line, target: redactTarget(line.target) }
 }
 
 /** What may be shown of a word of a command. */
