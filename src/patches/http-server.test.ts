@@ -319,7 +319,7 @@ describe('a response in place of the handler', () => {
     const response: http.ServerResponse = late
     response.setHeader('a', 'b').writeHead(500).write('x')
     response.end('y')
-    assert.equal(response.headersSent, true)
+    assert.deepEqual([response.destroyed, response.headersSent, response.statusCode], [true, false, 503])
     await settled()
   })
 
