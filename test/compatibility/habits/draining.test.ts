@@ -157,7 +157,11 @@ describe('while everything stops', () => {
         'app.js': `
 import http from 'node:http'
 const server = http.createServer((request, response) => response.end('ok')).listen(process.env.PORT)
-process.on('SIGTERM', () => { console.log('told'); process.on('SIGUSR2', () => server.close(() => process.exit(0))) ; setInterval(() => {}, 1000) })
+process.on('SIGTERM', () => {
+  process.on('SIGUSR2', () => server.close(() => process.exit(0)))
+  setInterval(() => {}, 1000)
+  console.log('told')
+})
 `,
       },
       settings: { workers: 1 },
