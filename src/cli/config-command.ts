@@ -33,7 +33,7 @@ export function configCommand(): Command {
     const next = settingsReport(restored.resolved, configFile)
     const running = isPreview(command) ? null : await askRunning(base.settings.stateDir)
     if (restored.fault !== null) {
-      printProgress(`punctual: cannot read ${restored.fault.path}: ${restored.fault.why}`)
+      printProgress(printable(`punctual: cannot read ${restored.fault.path}: ${restored.fault.why}`))
     }
     for (const { message } of restored.leftOut) printProgress(`punctual: ${message}`)
     await printAndExit(options.json ? formatJson(withNextStart(next, running)) : formatConfig(next, running))
@@ -77,7 +77,7 @@ function formatConfig(next: SettingsReport, running: SettingsInForce | null): st
 function forTerminal({ configFile, settings, rules }: SettingsReport): SettingsReport {
   const clean = (text: string): string => printable(redact(text))
   const entries = Object.entries(settings).map(([name, one]) => {
-    return [name, { ...one, value: clean(one.value), source: clean(one.source) }]
+    return [name, { ...one, value: clean(one.value), origin: clean(one.origin), source: clean(one.source) }]
   })
   return {
     configFile: configFile === null ? null : printable(configFile),

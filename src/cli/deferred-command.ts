@@ -129,7 +129,7 @@ function formatCount(count: number): string {
 async function refuseUnknown(stateDir: string, queue: string): Promise<void> {
   const names = (await listStoredQueues(stateDir)).map(({ name }) => name)
   if (names.includes(queue)) return
-  const others = names.length === 0 ? 'it has no queues' : `it has ${names.join(', ')}`
+  const others = names.length === 0 ? 'it has no queues' : `it has ${names.map(printable).join(', ')}`
   throw new UsageError(`no queue ${printable(queue)} in ${stateDir}; ${others}`, {
     details: { queue, reason: 'no-such-queue', queues: names },
   })

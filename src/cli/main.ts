@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { printable } from '../redaction/printable.ts'
+import { redact } from '../redaction/redaction.ts'
 import { configCommand } from './config-command.ts'
 import { deferredCommand } from './deferred-command.ts'
 import { explainCommand } from './explain-command.ts'
@@ -75,7 +76,7 @@ function inOneLine(text: string): string {
     .trim()
     .replace(/^error: /, '')
     .split('\n')
-  return `${printable(`punctual: ${[message, ...rest].join(' ')} (PUNCTUAL_USAGE)`)}\n`
+  return `${printable(redact(`punctual: ${[message, ...rest].join(' ')} (PUNCTUAL_USAGE)`))}\n`
 }
 
 /** Prints the error, unless commander has done so; returns the exit code. */

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { readSetFile, type SetFile, type SetValues } from '../arbiter/set-file.ts'
+import { printable } from '../redaction/printable.ts'
 import { isSecretName, REDACTED } from '../redaction/redaction.ts'
 import { RELEASE_SECTION } from '../release/read-release-plan.ts'
 import { loadConfigFile } from '../settings/config-file.ts'
@@ -105,7 +106,7 @@ export async function restoreSettings(base: ResolvedSettings): Promise<RestoredS
     fault,
     leftOut: Object.entries(leftOut).map(([name, why]) => {
       const value = isSecretName(name) ? REDACTED : (values.get(name)?.value ?? '')
-      return { name, value, fault: why, message: `ignoring ${name} = ${value} (set): ${why.what}` }
+      return { name, value, fault: why, message: printable(`ignoring ${name} = ${value} (set): ${why.what}`) }
     }),
   }
 }

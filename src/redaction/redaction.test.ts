@@ -45,6 +45,13 @@ test('values are hidden by the name before them, in every notation', () => {
     'curl --access-token=HIDE',
     'passphrase "HIDE"=',
     'https://api.example.com/x?code=HIDE&state=HIDE',
+    'db_pass=HIDE',
+    "{ 'set-cookie': [ 'a=HIDE; Path=/', 'HIDE' ] }",
+    "['Cookie', 'HIDE', 'Host', 'x']",
+    'connect.sid=HIDE',
+    'AUTH bob HIDE',
+    'Command failed: mysql -pHIDE -u root',
+    'Command failed with exit code 1: psql postgres://bob:HIDE@db -c HIDE',
   ].filter((text) => !text.startsWith('passphrase'))) {
     assert.doesNotMatch(redact(text), /HIDE|DE"/, text)
   }
@@ -81,6 +88,10 @@ test('literals of SQL statements and quoted rows are hidden, names and placehold
   assert.doesNotMatch(redact('invalid input syntax for type integer: "4111"'), /4111/)
   assert.doesNotMatch(redact("Duplicate entry 'bob' for key 'users.email'"), /bob/)
   assert.doesNotMatch(redact(`Unexpected token 'b', "bob pw" is not valid JSON`), /bob/)
+})
+
+test('of a command that failed the program is left', () => {
+  assert.equal(redact('Command failed: A=1 /usr/bin/mysql -px app\nERROR 1045'), 'Command failed: mysql\nERROR 1045')
 })
 
 test('ordinary messages stay as they are', () => {

@@ -13,8 +13,10 @@ const MAX_DEPTH = 30
 
 /** Names of values that are secrets, with `-`, `_` or nothing between the words. */
 const SECRET_WORDS =
-  'passw(?:or)?d|passphrase|passcode|pwd|secret|token|credentials?|authorization|cookie|dsn|signature|(?:api|access|private|signing|encryption|auth|account|master|shared|license)[-_ ]?key'
-const SECRET_NAME = new RegExp(`(?:${SECRET_WORDS})`, 'i')
+  'passw(?:or)?d|passphrase|passcode|pwd|secret|token|credentials?|authorization|cookie|dsn|signature|jwt|session[-_]?id|(?:api|access|private|signing|encryption|auth|account|master|shared|license)[-_ ]?key'
+/** Short names, which count if nothing follows them. */
+const SHORT_NAMES = 'pass|pw|sid'
+const SECRET_NAME = new RegExp(`(?:${SECRET_WORDS})|(?:${SHORT_NAMES})$`, 'i')
 /** `tokenTtl` and `passwordLength` say something about a secret. */
 const ABOUT_SECRET =
   /(?:ttl|timeout|limit|length|size|count|age|lifetime|expiry|interval|rate|policy|url|path|file|name|s)$/i
@@ -30,12 +32,12 @@ export function isSecretName(name: string): boolean {
  * one of these. Most names and messages have none.
  */
 const SUSPICIOUS =
-  /[=?@:"'`\n]|(?:^|\s)-\w|--|eyJ|AKIA|ASIA|gh[opsur]_|github_pat|[rs]k_|whsec_|xox|AIza|ya29|npm_|glpat|sk-|SG\.|\b(?:bearer|basic|select|insert|update|delete|merge|call|row) /i
+  /[=?@:"'`\n]|(?:^|\s)-\w|--|eyJ|AKIA|ASIA|gh[opsur]_|github_pat|[rs]k_|whsec_|xox|AIza|ya29|npm_|glpat|sk-|SG\.|\b(?:auth|bearer|basic|select|insert|update|delete|merge|call|row) /i
 
 type Rule = readonly [pattern: RegExp, replacement: string]
 
 /** A value as it follows a name: quoted, in a scheme of HTTP, or up to the next separator. */
-const VALUE = String.raw`"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?|\x60[^\x60\n]*\x60?|(?:Bearer|Basic|Digest|Token) [^\s,;"']+|[^\s,;&"'\x60(){}[\]<>]+`
+const VALUE = String.raw`"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?|\x60[^\x60\n]*\x60?|(?:Bearer|Basic|Digest|Token) [^\s,;"']+|\[[^\]\n]{0,2000}\]|[^\s,;&"'\x60(){}[\]<>]+`
 /** Placeholders and words that are no secret, so that SQL and messages stay readable. */
 const NO_SECRET = String.raw`(?!(?:undefined|null|true|false|\$\d+|\?|:\w+|\[redacted\])(?![^\s,;&"'(){}[\]<>]))`
 /** Between the name and its value: `=`, `:`, `=>`, also after the quote of a JSON key. */
@@ -54,11 +56,15 @@ const RULES: readonly Rule[] = [
   [/\b((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,3}:\s{0,3})(?!["'`\s])[^\n]+/gi, `$1$2${REDACTED}`],
   [
     new RegExp(
-      String.raw`((?:${SECRET_WORDS})(?![\w-]{0,40}(?:Error|Exception)\b)[\w-]{0,40}${SEPARATOR})${NO_SECRET}(?:${VALUE})`,
+      String.raw`((?:(?:${SECRET_WORDS})(?![\w-]{0,40}(?:Error|Exception)\b)[\w-]{0,40}|${SHORT_NAMES})${SEPARATOR})${NO_SECRET}(?:${VALUE})`,
       'gi',
     ),
     `$1${REDACTED}`,
   ],
+  // Headers as Node lists them: `'Cookie', 'a=b'`.
+  [/(["'](?:(?:proxy-)?authorization|(?:set-)?cookie)["'],\s{0,9})(?:"[^"\n]*"|'[^'\n]*')/gi, `$1${REDACTED}`],
+  // The command of Redis, with a user or without.
+  [/\bAUTH (?:[^\s:]+ )?[^\s:]+/g, `AUTH ${REDACTED}`],
   // `--password hunter2`
   [
     new RegExp(String.raw`((?<!\w)--?[\w-]{0,40}(?:${SECRET_WORDS})[\w-]{0,40} )(?!-)(?:${VALUE})`, 'gi'),
@@ -88,6 +94,9 @@ const RULES: readonly Rule[] = [
   [/^([ \t]{0,20}(?:params|parameters|bindings|values): ).*$/gim, `$1${REDACTED}`],
 ]
 
+/** What `execSync`, `execFile` and execa put in front of the command that failed. */
+const FAILED_COMMAND = /(\bCommand (?:failed|was killed|was canceled|timed out)[^:\n]{0,80}: )([^\n]+)/g
+
 /** The beginning of a statement within a text, up to the first frame of a stack. */
 const STATEMENT =
   /\b(?:select\b[\s\S]{1,400}?\bfrom|insert\s{1,9}(?:ignore\s{1,9})?into|update\b[\s\S]{1,200}?\bset|delete\s{1,9}from|merge\s{1,9}into|call\s{1,9}\w{1,99}\()\b[\s\S]*?(?=\n {4}at |$)/gi
@@ -103,6 +112,10 @@ const SQL_LITERAL =
 export function redact(text: string): string {
   if (!SUSPICIOUS.test(text)) return text
   let result = text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH)}…`
+  result = result.replace(
+    FAILED_COMMAND,
+    (_, what: string, command: string) => what + programName(['sh', '-c', command]),
+  )
   for (const [pattern, replacement] of RULES) result = result.replace(pattern, replacement)
   return result.replace(STATEMENT, (statement) => statement.replace(SQL_LITERAL, '?'))
 }

@@ -15,11 +15,11 @@ import { WAIT_LIMIT, within } from '../support/until.ts'
 const BIN = join(import.meta.dirname, '../../../bin/punctual.js')
 
 /** Clears the screen, sets the title, forges a line, reverses text; C0, C1 and bidi controls. */
-const HOSTILE = 'a\u001b[2J\u001b]0;owned\u0007\rfake\n\u009b31mpunctual: all is well\u202ex\u2066y\u200f\u2028z'
+const HOSTILE = 'a\u001b[2J\u001b]0;owned\u0007\rfake\npunctual: all is well\u009b31m\u202ex\u2066y\u200f\u2028z'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it finds them on purpose.
 const CONTROLS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/
 /** A line of the output that the attacker wrote. */
-const FORGED = /^(?:fake|.?31mpunctual|punctual: all is well)/m
+const FORGED = /^(?:fake|punctual: all is well)/m
 
 let app: AppDirectory
 let listener: Server | null = null
