@@ -36,8 +36,8 @@ export class LogWriter {
     this.#batch = batch
   }
 
-  write(line: string): void {
-    const length = Buffer.byteLength(line)
+  /** @param length of the line in bytes, where the caller knows it */
+  write(line: string, length: number = Buffer.byteLength(line)): void {
     if (this.#state === 'closed' || this.#queuedBytes + length > this.#size) {
       this.#countLost(1)
       return

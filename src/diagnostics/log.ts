@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty'
 import { type Logger, pino, stdTimeFunctions } from 'pino'
-import { printableJson } from '../redaction/printable.ts'
+import { isPlainJson, printableJson } from '../redaction/printable.ts'
 import { errorFields, redact, redactAll } from '../redaction/redaction.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import { formatLogLine } from './format-log-line.ts'
@@ -77,7 +77,11 @@ export function createLog(options: LogOptions): Log {
   const color = options.color ?? (isTerminal(stream) && (process.env.NO_COLOR ?? '') === '')
   const write =
     format === 'json'
-      ? (line: string) => writer.write(printableJson(line))
+      ? (line: string) => {
+          const bytes = Buffer.byteLength(line)
+          if (isPlainJson(line, bytes)) writer.write(line, bytes)
+          else writer.write(printableJson(line))
+        }
       : (line: string) => writer.write(formatLogLine(line, color))
   const logger = pino(
     {

@@ -26,3 +26,13 @@ export function printableLines(text: string): string {
 export function printableJson(json: string): string {
   return json.replace(BEYOND_JSON, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
+
+/**
+ * Whether `printableJson` would return the text as it is, for most texts: those in ASCII. The
+ * expression would take a tenth of the time of a line of the log.
+ *
+ * @param bytes of the text in UTF-8
+ */
+export function isPlainJson(json: string, bytes: number): boolean {
+  return bytes === json.length && !json.includes('\u007f')
+}

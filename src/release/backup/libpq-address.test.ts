@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { libpqAddress, openLibpqAddress } from './libpq-address.ts'
+import { libpqAddress, withLibpqAddress } from './libpq-address.ts'
 
 describe('libpqAddress', () => {
   it('moves the password into the environment', () => {
@@ -32,21 +32,23 @@ describe('libpqAddress', () => {
   })
 })
 
-describe('openLibpqAddress', () => {
+describe('withLibpqAddress', () => {
   it('writes what has no variable to a file for this user, and removes it', async () => {
     let path = ''
-    {
-      await using address = await openLibpqAddress('postgres://app@db/shop?sslpassword=pw')
-      path = address.env.PGSERVICEFILE ?? ''
-      assert.equal(readFileSync(path, 'utf8'), `[${address.env.PGSERVICE}]\nsslpassword=pw\n`)
+    await withLibpqAddress('postgres://app@db/shop?sslpassword=pw', async ({ env }) => {
+      path = env.PGSERVICEFILE ?? ''
+      assert.equal(readFileSync(path, 'utf8'), `[${env.PGSERVICE}]\nsslpassword=pw\n`)
       assert.equal(statSync(path).mode & 0o077, 0)
-    }
+    })
     assert.equal(existsSync(path), false)
   })
 
   it('is refused besides a service of its own', async () => {
-    await assert.rejects(openLibpqAddress('postgres://db/shop?service=own&sslpassword=pw'), {
-      details: { phase: 'backup', reason: 'service-file' },
-    })
+    await assert.rejects(
+      withLibpqAddress('postgres://db/shop?service=own&sslpassword=pw', async () => {}),
+      {
+        details: { phase: 'backup', reason: 'service-file' },
+      },
+    )
   })
 })

@@ -47,11 +47,14 @@ export function libpqAddress(text: string): LibpqAddress {
   return { url: url.href, env, options: session.options, service }
 }
 
-/** Writes the service file, if there is one. Disposing removes it. */
-export async function openLibpqAddress(text: string): Promise<LibpqAddress & AsyncDisposable> {
+/** Calls `work` with the address; its service file, if there is one, exists meanwhile. */
+export async function withLibpqAddress<Result>(
+  text: string,
+  work: (address: LibpqAddress) => Promise<Result>,
+): Promise<Result> {
   const address = libpqAddress(text)
   const { service, env } = address
-  if (service.length === 0) return { ...address, [Symbol.asyncDispose]: () => Promise.resolve() }
+  if (service.length === 0) return await work(address)
   const named = new URL(address.url).searchParams.get('service') ?? process.env.PGSERVICE ?? ''
   if (named !== '' || service.some((line) => line.includes('\n'))) {
     const names = service.map((line) => line.slice(0, line.indexOf('='))).join(', ')
@@ -61,11 +64,11 @@ export async function openLibpqAddress(text: string): Promise<LibpqAddress & Asy
     )
   }
   const directory = await mkdtemp(join(tmpdir(), 'punctual-release-'))
-  const path = join(directory, 'pg_service.conf')
-  await writeFile(path, `[${SERVICE}]\n${service.join('\n')}\n`, { mode: 0o600, flag: 'wx' })
-  return {
-    ...address,
-    env: { ...env, PGSERVICE: SERVICE, PGSERVICEFILE: path },
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  try {
+    const path = join(directory, 'pg_service.conf')
+    await writeFile(path, `[${SERVICE}]\n${service.join('\n')}\n`, { mode: 0o600, flag: 'wx' })
+    return await work({ ...address, env: { ...env, PGSERVICE: SERVICE, PGSERVICEFILE: path } })
+  } finally {
+    await rm(directory, { recursive: true, force: true })
   }
 }

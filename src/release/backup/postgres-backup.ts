@@ -4,7 +4,7 @@ import { RELEASE_TABLES } from '../record/postgres-records.ts'
 import { ReleaseError } from '../release-error.ts'
 import type { AppIdentity } from '../release-identity.ts'
 import type { BackupMaker } from './backup-maker.ts'
-import { openLibpqAddress } from './libpq-address.ts'
+import { withLibpqAddress } from './libpq-address.ts'
 import { findPgTools, type PgTools, runProgram } from './programs.ts'
 
 const QUERY_TIMEOUT = 30_000
@@ -40,18 +40,21 @@ export class PostgresBackup implements BackupMaker {
 
   async make(path: string, signal: AbortSignal): Promise<void> {
     const { dump, restore } = await this.#find()
-    await using address = await openLibpqAddress(this.#options.url)
-    const { url, env, options } = address
     const without = RELEASE_TABLES.map((table) => `--exclude-table=*.${table}`)
-    const args = [
-      '--format=custom',
-      `--lock-wait-timeout=${LOCK_TIMEOUT}`,
-      '--no-password',
-      ...without,
-      `--file=${path}`,
-      url,
-    ]
-    await runProgram(dump, args, { signal, env: { ...env, PGAPPNAME: 'punctual release backup', PGOPTIONS: options } })
+    await withLibpqAddress(this.#options.url, ({ url, env, options }) => {
+      const args = [
+        '--format=custom',
+        `--lock-wait-timeout=${LOCK_TIMEOUT}`,
+        '--no-password',
+        ...without,
+        `--file=${path}`,
+        url,
+      ]
+      return runProgram(dump, args, {
+        signal,
+        env: { ...env, PGAPPNAME: 'punctual release backup', PGOPTIONS: options },
+      })
+    })
     await this.#verify(restore, path, signal)
   }
 
@@ -87,22 +90,22 @@ export class PostgresBackup implements BackupMaker {
         reason: 'tools-missing',
       })
     }
-    await using address = await openLibpqAddress(this.#options.url)
-    const { url, env, options } = address
     const script = `${path}.sql`
     try {
       // Written completely before the database is touched.
       await writeFile(script, '', { mode: 0o600 })
       await runProgram(restore, ['--clean', '--if-exists', `--file=${script}`, path], { signal })
-      const args = ['-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '--no-password', '-d', url]
-      // By file name: psql takes the end of a broken pipe for the end of the script, and commits.
-      await runProgram(psql, [...args, '-c', DROP_ALL, '-f', script, '-c', MOVE_BACK], {
-        signal,
-        env: {
-          ...env,
-          PGAPPNAME: this.#options.app.stepSessions,
-          PGOPTIONS: `${options} -c client_min_messages=warning -c lock_timeout=30s`,
-        },
+      await withLibpqAddress(this.#options.url, ({ url, env, options }) => {
+        const args = ['-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '--no-password', '-d', url]
+        // By file name: psql takes the end of a broken pipe for the end of the script, and commits.
+        return runProgram(psql, [...args, '-c', DROP_ALL, '-f', script, '-c', MOVE_BACK], {
+          signal,
+          env: {
+            ...env,
+            PGAPPNAME: this.#options.app.stepSessions,
+            PGOPTIONS: `${options} -c client_min_messages=warning -c lock_timeout=30s`,
+          },
+        })
       })
     } finally {
       await rm(script, { force: true })
