@@ -44,7 +44,7 @@ describe('evidence from /proc shows', { skip: process.platform !== 'linux' }, ()
   })
 
   test('a thread that waits for a child, with its program and no arguments', async () => {
-    const pid = node("require('node:child_process').spawnSync('sleep', ['60'])")
+    const pid = node("require('node:child_process').spawnSync('sleep', ['60'], { argv0: 'secret' })")
     const evidence = await seen(pid, ({ doing, children: below }) => doing === 'waiting' && below.length > 0)
     assert.deepEqual(evidence.children, ['sleep'])
     assert.match(evidence.syscall ?? '', /^(epoll_p?wait2?|wait4)$/)

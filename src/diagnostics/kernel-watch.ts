@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import { basename } from 'node:path'
 import { programName } from '../redaction/redaction.ts'
 import { monotonicNow } from '../resilience/clock.ts'
 import type { KernelEvidence } from './incident.ts'
@@ -182,11 +183,25 @@ export class KernelWatch {
     for (const task of list(`${this.#process}/task`)) {
       for (const pid of read(`${this.#process}/task/${task}/children`).split(' ')) {
         if (pid === '' || found.length >= MAX_CHILDREN) continue
-        const command = read(`/proc/${pid}/cmdline`)
-        if (command !== '') found.push(programName(command.split('\0')))
+        const [name = '', ...rest] = read(`/proc/${pid}/cmdline`).split('\0')
+        if (name !== '') found.push(programName([program(pid, name), ...rest]))
       }
     }
     return found
+  }
+}
+
+/**
+ * The program of a process: as it was called, unless its parent gave it another `argv[0]`, which
+ * may be anything.
+ */
+function program(pid: string, name: string): string {
+  // The kernel keeps 15 characters of the name of the file that was executed.
+  if (basename(name).slice(0, 15) === read(`/proc/${pid}/comm`)) return name
+  try {
+    return readlinkSync(`/proc/${pid}/exe`)
+  } catch {
+    return ''
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ReleaseRecord } from '../diagnostics/release-report.ts'
+import { redact, redactAll } from '../redaction/redaction.ts'
 import { after, monotonicNow } from '../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../resilience/duration.ts'
 import type { BackupStore } from './backup/backup-store.ts'
@@ -62,7 +63,7 @@ export class RunRecord {
 
   /** Saves that the run failed or was aborted. */
   async end(outcome: ReleaseRecord['outcome'], error: ReleaseError): Promise<void> {
-    this.change({ outcome, why: error.message, failure: error.details })
+    this.change({ outcome, why: redact(error.message), failure: redactAll(error.details) })
     try {
       await this.save({ endedAt: await this.#environment.records.now() })
     } catch (error) {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ReleaseFailure } from '../../diagnostics/release-report.ts'
+import { redact } from '../../redaction/redaction.ts'
 import { delayAfter } from '../../resilience/back-off.ts'
 import { after, monotonicNow, pause } from '../../resilience/clock.ts'
 import { formatElapsed, type Milliseconds, ms } from '../../resilience/duration.ts'
@@ -103,7 +104,8 @@ export async function runStep(
     const delay = delayAfter({ jitter: 'full', initialDelay: 500, maxDelay: 5_000, random: Math.random }, attempt, 0)
     if (!locked || signal.aborted || monotonicNow() + delay >= end) {
       const why = outcome === 'timed-out' ? `timed out after ${formatElapsed(timeout)}` : result.why
-      return { outcome, why, failure, tail, attempts: attempt, durationMs: Math.round(monotonicNow() - start) }
+      const texts = { why: redact(why), tail: redact(tail) }
+      return { outcome, ...texts, failure, attempts: attempt, durationMs: Math.round(monotonicNow() - start) }
     }
     log(
       'warn',

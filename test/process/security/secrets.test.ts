@@ -4,6 +4,7 @@ import http from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { ReleaseApp } from '../release/release-app.ts'
 import { request } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -211,4 +212,23 @@ test('none of the secrets planted in an app is in anything that Punctual writes 
 
   const found = findings()
   assert.deepEqual(found, [], `${found.length} of ${Object.keys(PLACES).length} secrets found`)
+})
+
+test('the records and the output of a release step that fails have none of its secrets', async () => {
+  const step = `{ name: 'a', run: "echo 'postgres://bob:PLANTED-output@db'; echo password=PLANTED-error >&2; exit 3" }`
+  await using app = new ReleaseApp(
+    `export default { release: [${step}], releaseLock: 'file:releases', releaseVersion: 'v1' }`,
+  )
+  const failed = await app.release()
+  assert.notEqual(failed.code, 0)
+  const history = await app.release('--history')
+  for (const { stdout, stderr } of [failed, history]) assert.doesNotMatch(stdout + stderr, /PLANTED/)
+  const names = readdirSync(app.directory.path, { recursive: true, encoding: 'utf8' })
+  const written = names.filter((name) => !/^(?:node_modules|punctual\.config)/.test(name))
+  const files = written.map((name) => join(app.directory.path, name)).filter((path) => statSync(path).isFile())
+  assert.ok(
+    files.some((path) => readFileSync(path, 'latin1').includes('"failed"')),
+    files.join(', '),
+  )
+  for (const path of files) assert.doesNotMatch(readFileSync(path, 'latin1'), /PLANTED/, path)
 })
