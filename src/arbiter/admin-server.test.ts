@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, request } from 'node:http'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, describe, test } from 'node:test'
 import { noSettings } from '../../test/settings-samples.ts'
 import { aStatus, aWorker } from '../../test/status-samples.ts'
@@ -9,7 +9,9 @@ import type { Incident } from '../diagnostics/incident.ts'
 import type { LogFields } from '../diagnostics/log.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { ms } from '../resilience/duration.ts'
-import { type AdminServer, type AdminServerOptions, isHostAllowed, startAdminServer } from './admin-server.ts'
+import { addressGroup } from './admin-connections.ts'
+import { isHostAllowed } from './admin-request.ts'
+import { type AdminServer, type AdminServerOptions, startAdminServer } from './admin-server.ts'
 import type { ArbiterControl } from './arbiter-control.ts'
 
 const LIMIT = ms(5_000)
@@ -183,6 +185,97 @@ test('an internal error is answered 500 without details', async () => {
   assert.partialDeepStrictEqual(logged[0], { event: 'admin-request-failed', method: 'GET', target: '/status' })
 })
 
+/** A connection that has sent nothing; it may be reset. */
+async function open(): Promise<Socket> {
+  const socket = connect(server?.port ?? 0, '127.0.0.1')
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  return socket
+}
+
+test('requests that are sent at once on one connection are answered in order', async () => {
+  await start()
+  const paths = Array.from({ length: 300 }, (_, at) =>
+    at % 3 === 0 ? '/status' : at % 3 === 1 ? '/livez' : '/nothing',
+  )
+  const sent = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+  const received = await speak(`${sent.join('')}GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+  const statuses = [...received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status)
+  assert.deepEqual(statuses, [...paths.map((path) => (path === '/nothing' ? '404' : '200')), '200'])
+})
+
+test('a request that arrives byte by byte is answered', async () => {
+  await start()
+  const socket = await open()
+  socket.setNoDelay()
+  const answered = once(socket, 'data')
+  for (const byte of Buffer.from('HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')) {
+    socket.write(Buffer.of(byte))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.match(String((await answered)[0]), /^HTTP\/1\.1 200 /)
+  socket.destroy()
+})
+
+test('requests at the same time share one listing, made after they came in', async () => {
+  let listings = 0
+  const { promise: first, resolve } = Promise.withResolvers<void>()
+  const incidents = async (): Promise<Incident[]> => {
+    listings += 1
+    if (listings === 1) await first
+    return [{ ...INCIDENT, summary: `listing ${listings}` }]
+  }
+  await start({ incidents })
+  const one = ask('/incidents')
+  while (listings === 0) await new Promise((next) => setImmediate(next))
+  const others = Array.from({ length: 30 }, () => ask('/incidents'))
+  await ask('/livez')
+  resolve()
+  await one
+  for (const { body } of await Promise.all(others)) assert.match(body, /listing [23]/)
+  assert.ok(listings <= 3, `${listings} listings`)
+})
+
+test('pages of other sites cannot make a browser ask, other than to show an answer', async () => {
+  await start()
+  const as = async (headers: Record<string, string>): Promise<number | undefined> =>
+    (await ask('/status', { headers })).status
+  const host = `127.0.0.1:${server?.port}`
+  assert.equal(await as({ origin: 'https://evil.example' }), 403)
+  assert.equal(await as({ origin: 'null' }), 403)
+  assert.equal(await as({ 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'image' }), 403)
+  assert.equal(await as({ 'sec-fetch-site': 'same-site', 'sec-fetch-dest': 'iframe' }), 403)
+  assert.equal(await as({ 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'document' }), 200)
+  assert.equal(await as({ 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'empty' }), 200)
+  assert.equal(await as({ origin: `http://${host}`, host }), 200)
+})
+
+test('a server for probes has probes only, by any host name', async () => {
+  await start({}, { pages: 'probes' })
+  const headers = { host: 'lb.example' }
+  assert.equal((await ask('/livez', { headers })).status, 200)
+  assert.equal((await ask('/readyz', { headers })).status, 200)
+  for (const path of ['/', '/status', '/metrics', '/incidents', `/incidents/${INCIDENT.id}`]) {
+    assert.equal((await ask(path)).status, 404, path)
+  }
+  await server?.close(LIMIT)
+  await start({}, { pages: 'probes-and-metrics', hosts: ['metrics.internal'] })
+  assert.equal((await ask('/metrics')).status, 200)
+  assert.equal((await ask('/metrics', { headers: { host: 'metrics.internal' } })).status, 200)
+  assert.equal((await ask('/metrics', { headers })).status, 421)
+  assert.equal((await ask('/status')).status, 404)
+})
+
+test('an address counts for its network', () => {
+  assert.equal(addressGroup('10.1.2.3'), '10.1.2.3')
+  assert.equal(addressGroup('::ffff:10.1.2.3'), '10.1.2.3')
+  assert.equal(addressGroup('2001:db8:1:2:3:4:5:6'), addressGroup('2001:db8:1:2::9'))
+  assert.notEqual(addressGroup('2001:db8:1:2::9'), addressGroup('2001:db8:1:3::9'))
+  assert.equal(addressGroup('fe80::1%eth0'), 'fe80:0:0:0')
+  assert.equal(addressGroup('::1'), '0:0:0:0')
+  assert.equal(addressGroup(undefined), null)
+})
+
 describe('a client cannot occupy the server', () => {
   test('with an incomplete request', async () => {
     await start({}, { clientTimeout: ms(100) })
@@ -199,12 +292,31 @@ describe('a client cannot occupy the server', () => {
     )
   })
 
-  test('with too many connections', async () => {
-    await start({}, { connections: 2 })
-    const open = [connect(server?.port ?? 0, '127.0.0.1'), connect(server?.port ?? 0, '127.0.0.1')]
-    await Promise.all(open.map((socket) => once(socket, 'connect')))
-    assert.equal((await ask('/livez').catch(() => ({ status: 'closed' }))).status, 'closed')
-    for (const socket of open) socket.destroy()
+  test('with too many connections: the longest silent one is closed', async () => {
+    await start({}, { connections: 4, perAddress: 2 })
+    const silent = [await open(), await open()]
+    const closed = silent.map((socket) => new Promise((resolve) => socket.once('close', resolve)))
+    assert.equal((await ask('/livez')).status, 200)
+    await closed[0]
+    assert.equal(silent[1]?.closed, false)
+    assert.equal((await ask('/livez')).status, 200)
+    for (const socket of silent) socket.destroy()
+  })
+
+  test('with requests ahead of an answer that it does not read', async () => {
+    let asked = 0
+    const incidents = async (): Promise<Incident[]> => {
+      asked += 1
+      return [{ ...INCIDENT, summary: 'x'.repeat(1_000_000) }]
+    }
+    await start({ incidents }, { clientTimeout: ms(60_000) })
+    const socket = await open()
+    socket.pause()
+    socket.write('GET /incidents HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(200))
+    for (let turn = 0; turn < 20; turn += 1) assert.equal((await ask('/livez')).status, 200)
+    // What the buffers of the kernel take counts as read.
+    assert.ok(asked < 30, `${asked} of 200 answered`)
+    socket.destroy()
   })
 
   test('on close: idle connections are closed', async () => {
@@ -312,6 +424,16 @@ test('a foreign host name is refused, to prevent DNS rebinding', () => {
   }
 })
 
-test('a server bound to every address allows any host name', () => {
-  for (const bound of ['0.0.0.0', '::']) assert.equal(isHostAllowed('prometheus-target.svc:19464', bound), true)
+test('a server bound to every address allows only addresses, localhost and the names that are listed', () => {
+  for (const bound of ['0.0.0.0', '::']) {
+    for (const host of ['evil.example', 'evil.example:19464', 'prometheus-target.svc:19464']) {
+      assert.equal(isHostAllowed(host, bound), false, host)
+    }
+    for (const host of ['10.1.2.3:19464', '[fe80::1]:1', 'localhost', 'app.svc:19464', 'a.b.internal', 'A.Internal.']) {
+      assert.equal(isHostAllowed(host, bound, ['app.svc', '*.internal']), true, host)
+    }
+    for (const host of ['internal', 'evilinternal', 'app.svc.evil.example', 'x.app.svc']) {
+      assert.equal(isHostAllowed(host, bound, ['app.svc', '*.internal']), false, host)
+    }
+  }
 })

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { noSettings } from '../../test/settings-samples.ts'
 import { aStatus, aWorker } from '../../test/status-samples.ts'
+import type { Status } from '../diagnostics/status.ts'
 import { ms } from '../resilience/duration.ts'
 import type { ArbiterControl, CommandOutcome } from './arbiter-control.ts'
 import { formatProgress } from './control-protocol.ts'
@@ -171,13 +172,83 @@ test('non-ASCII text that arrives in chunks is decoded correctly', async () => {
   assert.deepEqual(await answer(), { id: 1, ok: true, result: { id: 'é€😀' } })
 })
 
-test('clients above the maximum are refused with a reason', async () => {
-  await start({}, { clients: 1 })
-  const first = await client()
-  const second = await client()
-  assert.equal(code(await second.answer()), 'PUNCTUAL_COMMAND_REFUSED')
+test('one client above the maximum closes the longest silent one', async () => {
+  await start({}, { clients: 2 })
+  const [first, second] = [await client(), await client()]
+  const closed = once(second.socket, 'close')
   first.send(request({ id: 1, command: 'status' }))
   assert.equal((await first.answer())?.ok, true)
+  const third = await client()
+  third.send(request({ id: 1, command: 'status' }))
+  assert.equal((await third.answer())?.ok, true)
+  await closed
+  first.send(request({ id: 2, command: 'status' }))
+  assert.equal((await first.answer())?.ok, true)
+})
+
+test('a client above the maximum is refused with a reason while all others wait for a command', async () => {
+  const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
+  const asked = Promise.withResolvers<void>()
+  await start(
+    {
+      reload: () => {
+        asked.resolve()
+        return promise
+      },
+    },
+    { clients: 1 },
+  )
+  const first = await client()
+  first.send(request({ id: 1, command: 'reload' }))
+  await asked.promise
+  const second = await client()
+  assert.equal(code(await second.answer()), 'PUNCTUAL_COMMAND_REFUSED')
+  resolve({ ok: true, message: 'done' })
+  assert.equal((await first.answer())?.ok, true)
+})
+
+test('a client that does not read its answers gets no more of them made', async () => {
+  let asked = 0
+  const status = (): Status => {
+    asked += 1
+    return aStatus({ name: 'x'.repeat(500_000) })
+  }
+  await start({ status })
+  const { socket } = await client()
+  socket.pause()
+  const closed = once(socket, 'close')
+  let sent = 0
+  while (!socket.destroyed && sent < 2_000) {
+    socket.write(request({ id: sent, command: 'status' }))
+    sent += 1
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.ok(asked < 30, `${asked} of ${sent} executed`)
+  socket.resume()
+  await closed
+})
+
+test('commands of clients that disconnect are limited', async () => {
+  const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
+  let asked = 0
+  await start({
+    reload: () => {
+      asked += 1
+      return promise
+    },
+  })
+  for (let id = 1; id <= 70; id += 1) {
+    const { socket, send } = await client()
+    const before = asked
+    send(request({ id, command: 'reload' }))
+    while (asked === before && asked < 64) await new Promise((next) => setImmediate(next))
+    if (asked < 64) socket.destroy()
+  }
+  assert.equal(asked, 64)
+  const { send, answer } = await client()
+  send(request({ id: 71, command: 'reload' }))
+  assert.equal(code(await answer()), 'PUNCTUAL_COMMAND_REFUSED')
+  resolve({ ok: true, message: 'done' })
 })
 
 test('an idle client is disconnected', async () => {

@@ -16,7 +16,10 @@ import {
 } from './control-protocol.ts'
 
 export interface ControlServerOptions {
-  /** Maximum number of clients at a time; more are refused. Default: 32. */
+  /**
+   * Maximum number of clients at a time; one more closes the longest silent without a command, or
+   * is refused if all have one. Default: 64.
+   */
   readonly clients?: number
   /** How long a client may send nothing while no command runs, or not read. Default: 30 s. */
   readonly idleTimeout?: Milliseconds
@@ -28,11 +31,15 @@ export interface ControlServer {
   close(): Promise<void>
 }
 
+/** Commands that may run at a time; those of clients that have disconnected count too. */
+const MAX_RUNNING = 64
 /** Queued requests of one client. */
 const MAX_QUEUE = 16
 const PROGRESS_INTERVAL = ms(1_000)
 /** Time for the last answers to be sent on close. */
 const CLOSE_GRACE = ms(200)
+/** Time for a client that was refused to read why. */
+const REFUSED_GRACE = ms(1_000)
 
 /**
  * Starts the control socket. Only the user that runs the arbiter can open it (mode 0600 from the
@@ -44,18 +51,26 @@ export async function startControlServer(
   control: ArbiterControl,
   options: ControlServerOptions = {},
 ): Promise<ControlServer> {
-  const { clients = 32, idleTimeout = ms(30_000), log } = options
-  const open = new Set<Socket>()
+  const { clients = 64, idleTimeout = ms(30_000), log } = options
+  /** The longest silent first: a `Set` keeps the order of insertion. */
+  const open = new Set<Client>()
+  const running = { count: 0 }
   const server = createServer((socket) => {
+    socket.on('error', () => {})
     if (open.size >= clients) {
-      socket.on('error', () => {})
-      const message = `the arbiter already serves ${clients} control clients; try again later`
-      socket.end(jsonLine(refusal(null, { code: 'PUNCTUAL_COMMAND_REFUSED', message })))
-      return
+      const silent = [...open].find((client) => !client.isBusy())
+      if (silent === undefined) {
+        const message = `the arbiter already serves ${clients} control clients; try again later`
+        return endWith(socket, refusal(null, { code: 'PUNCTUAL_COMMAND_REFUSED', message }))
+      }
+      open.delete(silent)
+      silent.socket.destroy()
     }
-    open.add(socket)
-    socket.once('close', () => open.delete(socket))
-    serve(socket, control, idleTimeout)
+    const client = serve(socket, control, idleTimeout, running, () => {
+      if (open.delete(client)) open.add(client)
+    })
+    open.add(client)
+    socket.once('close', () => open.delete(client))
   })
   try {
     await rm(path, { force: true })
@@ -77,7 +92,7 @@ export async function startControlServer(
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
-        for (const socket of open) {
+        for (const { socket } of open) {
           socket.end()
           after(CLOSE_GRACE, () => socket.destroy())
         }
@@ -101,20 +116,62 @@ function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-function serve(socket: Socket, control: ArbiterControl, idleTimeout: Milliseconds): void {
+/** Sends a last answer; what the client still sends is dropped. */
+function endWith(socket: Socket, last: ControlAnswer): void {
+  socket.removeAllListeners('data')
+  socket.resume()
+  socket.end(jsonLine(last))
+  const cancel = after(REFUSED_GRACE, () => socket.destroy())
+  socket.once('close', cancel)
+}
+
+interface Client {
+  readonly socket: Socket
+  /** Whether it waits for a command. */
+  isBusy(): boolean
+}
+
+/**
+ * Serves a client: its commands one after the other, and the next one only when it has read the
+ * answer to the one before.
+ *
+ * @param onCommand is called when it sends a command
+ */
+function serve(
+  socket: Socket,
+  control: ArbiterControl,
+  idleTimeout: Milliseconds,
+  running: { count: number },
+  onCommand: () => void,
+): Client {
   const queue: ControlRequest[] = []
   let busy = false
   const send = (answer: ControlAnswer): void => {
     if (socket.writable) socket.write(jsonLine(answer))
   }
+  const sendProgress = (answer: ControlAnswer): void => {
+    if (socket.writableLength === 0) send(answer)
+  }
   const refuse = (id: number | null, message: string): void => {
-    send(refusal(id, { code: 'PUNCTUAL_USAGE', message }))
-    socket.end()
+    if (socket.writable) endWith(socket, refusal(id, { code: 'PUNCTUAL_USAGE', message }))
+  }
+  const run = async (request: ControlRequest): Promise<ControlAnswer> => {
+    if (running.count >= MAX_RUNNING) {
+      const message = `${running.count} commands are running; try again later`
+      return refusal(request.id, { code: 'PUNCTUAL_COMMAND_REFUSED', message })
+    }
+    running.count += 1
+    try {
+      return await execute(request, control, sendProgress)
+    } finally {
+      running.count -= 1
+    }
   }
   const work = async (): Promise<void> => {
     busy = true
-    for (let request = queue.shift(); request !== undefined; request = queue.shift()) {
-      send(await execute(request, control, send))
+    for (let request = queue.shift(); request !== undefined && socket.writable; request = queue.shift()) {
+      send(await run(request))
+      if (socket.writableLength > 0) await drained(socket)
     }
     busy = false
   }
@@ -125,6 +182,7 @@ function serve(socket: Socket, control: ArbiterControl, idleTimeout: Millisecond
       if (typeof request === 'string') return refuse(idOf(value), request)
       if (queue.length >= MAX_QUEUE) return refuse(request.id, `more than ${MAX_QUEUE} requests are queued`)
       queue.push(request)
+      onCommand()
       if (!busy) void work()
     },
     (why) => refuse(null, why),
@@ -133,9 +191,22 @@ function serve(socket: Socket, control: ArbiterControl, idleTimeout: Millisecond
   socket.setEncoding('utf8')
   socket.on('data', read)
   // A client that disconnects gets no answer; its command continues.
-  socket.on('error', () => {})
   socket.setTimeout(idleTimeout, () => {
     if (!busy || socket.writableLength > 0) socket.destroy()
+  })
+  return { socket, isBusy: () => busy && socket.writableLength === 0 }
+}
+
+/** Resolves when the kernel has taken everything, or the socket is closed. */
+async function drained(socket: Socket): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (socket.destroyed) return resolve()
+    const done = (): void => {
+      socket.off('close', done)
+      resolve()
+    }
+    socket.once('close', done)
+    socket.write('', done)
   })
 }
 

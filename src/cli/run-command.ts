@@ -2,8 +2,9 @@ import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { startAdminServer } from '../arbiter/admin-server.ts'
+import { type AdminServer, startAdminServer } from '../arbiter/admin-server.ts'
 import { Arbiter } from '../arbiter/arbiter.ts'
+import type { ArbiterControl } from '../arbiter/arbiter-control.ts'
 import { type ArbiterEnd, formatEnd } from '../arbiter/arbiter-end.ts'
 import { startControlServer } from '../arbiter/control-server.ts'
 import { createServiceManager } from '../arbiter/service-manager.ts'
@@ -11,7 +12,7 @@ import { setAsideSetFile } from '../arbiter/set-file.ts'
 import { surviveSignals } from '../arbiter/signals.ts'
 import { openStateDirectory } from '../arbiter/state-directory.ts'
 import { IncidentStore } from '../diagnostics/incident-store.ts'
-import { createLog } from '../diagnostics/log.ts'
+import { createLog, type Log } from '../diagnostics/log.ts'
 import type { ErrorCode } from '../errors/codes.ts'
 import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
 import { PunctualError, UsageError } from '../errors/punctual-error.ts'
@@ -20,6 +21,7 @@ import { autoWorkers } from '../settings/container-limits.ts'
 import { overriddenInEnvFiles } from '../settings/env-files.ts'
 import { foreignVariables } from '../settings/foreign-variables.ts'
 import { SETTING_NAMES } from '../settings/records.ts'
+import type { Settings } from '../settings/settings.ts'
 import { chosenSettings } from '../settings/settings-report.ts'
 import { Installation } from '../system/installation.ts'
 import { mayInspect, missingPermissions } from '../system/permissions.ts'
@@ -136,9 +138,12 @@ async function run(
       host: settings.adminHost,
       port: settings.adminPort,
       orFree: origins.adminPort.origin === 'default',
+      hosts: settings.adminHosts,
       log,
     })
     closing.unshift(() => admin.close(FLUSH_TIMEOUT))
+    const probes = await startProbes(arbiter, settings, log)
+    if (probes !== null) closing.unshift(() => probes.close(FLUSH_TIMEOUT))
     const control = await startControlServer(stateDirectory.controlSocket, arbiter, { log })
     closing.unshift(() => control.close())
 
@@ -146,6 +151,15 @@ async function run(
       { event: 'punctual', version: readVersion(), node: process.versions.node, admin: admin.url },
       `punctual ${readVersion()} (arbiter pid ${process.pid}, Node ${process.versions.node}), admin on ${admin.url}`,
     )
+    if (probes !== null) {
+      log.info({ event: 'probes', probes: probes.url }, `probes (/livez, /readyz) on ${probes.url}`)
+    }
+    if (!isLoopback(settings.adminHost)) {
+      log.warn(
+        { event: 'admin-exposed', adminHost: settings.adminHost },
+        `everyone who can connect to ${admin.url} can read status and incidents; for probes from outside use --probe-port`,
+      )
+    }
     if (!mayInspect()) {
       log.info(
         { event: 'no-inspector' },
@@ -202,6 +216,19 @@ async function run(
   }
   // A timer of a library must not keep the process alive.
   process.exit(EXIT.stopped)
+}
+
+/** Starts the server for probes if the operator wants one. */
+async function startProbes(control: ArbiterControl, settings: Settings, log: Log): Promise<AdminServer | null> {
+  const { probePort: port, probeHost: host, probeMetrics, adminHosts: hosts } = settings
+  if (port === 'off') return null
+  const pages = probeMetrics === 'on' ? 'probes-and-metrics' : 'probes'
+  const names = { port: 'probePort', host: 'probeHost' } as const
+  return await startAdminServer(control, { host, port, hosts, pages, settings: names, log })
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }
 
 /** Refuses the start if `node --permission` denies what every start needs. */

@@ -5,7 +5,15 @@ import type { Incident, IncidentSummary } from './incident.ts'
 /** Larger files, in bytes, are not incidents. */
 const MAX_SIZE = 8 * 1024 * 1024
 const ID = /^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$/
-const CONCURRENT_READS = 8
+/** Of the summary in a list, in characters. */
+const MAX_SUMMARY = 2_000
+
+interface Known {
+  /** Null for a file that is not an incident. */
+  readonly summary: IncidentSummary | null
+  /** In milliseconds since the Unix epoch; null if the file could not be examined. */
+  readonly changedAt: number | null
+}
 
 /**
  * The incident files of a state directory. The arbiter writes them; the command line reads them
@@ -13,29 +21,59 @@ const CONCURRENT_READS = 8
  */
 export class IncidentFiles {
   readonly directory: string
+  /** By id: what `list` has read before, so that a file is read once. */
+  readonly #known = new Map<string, Known>()
+  #writes = 0
 
   constructor(stateDir: string) {
     this.directory = join(stateDir, 'incidents')
   }
 
-  /** Newest first. Skips files that are not incidents. Rejects if the directory cannot be read. */
-  async list(): Promise<IncidentSummary[]> {
-    const ids = await this.ids()
+  /**
+   * The newest `limit`, newest first. Skips files that are not incidents, or larger than `maxSize`
+   * bytes. Files are read one at a
+   * time, since each may be large, and those that an earlier list has read are not read again.
+   * Rejects if the directory cannot be read.
+   */
+  async list(limit: number = Number.POSITIVE_INFINITY, maxSize: number = MAX_SIZE): Promise<IncidentSummary[]> {
+    const ids = (await this.ids()).slice(0, limit)
     const summaries: IncidentSummary[] = []
-    for (let start = 0; start < ids.length; start += CONCURRENT_READS) {
-      const read = await Promise.all(ids.slice(start, start + CONCURRENT_READS).map((id) => this.read(id)))
-      for (const incident of read) if (incident !== undefined) summaries.push(summaryOf(incident))
+    for (const id of ids) {
+      const summary = await this.#summary(id, maxSize)
+      if (summary !== null) summaries.push(summary)
     }
+    const listed = new Set(ids)
+    for (const id of this.#known.keys()) if (!listed.has(id)) this.#known.delete(id)
     return summaries
   }
 
-  /** Undefined if there is no incident with this id, or the file is not an incident. */
-  async read(id: string): Promise<Incident | undefined> {
+  /** Null if the file is not an incident. Such a file is read again when it has changed. */
+  async #summary(id: string, maxSize: number): Promise<IncidentSummary | null> {
+    const known = this.#known.get(id)
+    if (known !== undefined && known.summary !== null) return known.summary
+    const writes = this.#writes
+    const changedAt = await stat(this.#path(id)).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    )
+    if (known !== undefined && known.changedAt === changedAt) return null
+    const incident = await this.read(id, maxSize)
+    const summary = incident === undefined ? null : summaryOf(incident)
+    // A file that was written meanwhile may have been read before that.
+    if (writes === this.#writes) this.#known.set(id, { summary, changedAt })
+    return summary
+  }
+
+  /**
+   * Undefined if there is no incident with this id, the file is not an incident, or it is larger
+   * than `maxSize` bytes.
+   */
+  async read(id: string, maxSize: number = MAX_SIZE): Promise<Incident | undefined> {
     if (!ID.test(id)) return undefined
     try {
       const path = this.#path(id)
       const found = await stat(path)
-      if (!found.isFile() || found.size > MAX_SIZE) return undefined
+      if (!found.isFile() || found.size > maxSize) return undefined
       const file = await open(path, 'r')
       try {
         const incident: unknown = JSON.parse(await file.readFile('utf8'))
@@ -73,6 +111,8 @@ export class IncidentFiles {
         await file.close()
       }
       await rename(temporary, this.#path(id))
+      this.#writes += 1
+      this.#known.delete(id)
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => {})
       throw error
@@ -99,7 +139,8 @@ export class IncidentFiles {
 }
 
 export function summaryOf({ id, kind, at, worker, summary, outcome }: Incident): IncidentSummary {
-  return { id, kind, at, worker, summary, outcome }
+  const short = summary.length <= MAX_SUMMARY ? summary : `${summary.slice(0, MAX_SUMMARY)}…`
+  return { id, kind, at, worker, summary: short, outcome }
 }
 
 function isIncident(value: unknown): value is Incident {

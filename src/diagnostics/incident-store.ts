@@ -8,6 +8,13 @@ import type { Log } from './log.ts'
 
 /** Unwritten incidents. Beyond it the oldest is dropped; its summary is in the log. */
 const MAX_QUEUE = 100
+/** Their summaries are kept in memory. */
+const MAX_LISTED = 1_000
+/**
+ * Files that are larger, and larger than the arbiter writes now, are not read, in bytes: parsing
+ * takes several times their size. `punctual incidents` reads them.
+ */
+const MAX_READ = 256 * 1024
 
 export interface IncidentStoreOptions {
   readonly stateDir: string
@@ -26,6 +33,7 @@ export interface IncidentStoreOptions {
 export class IncidentStore {
   readonly files: IncidentFiles
   readonly #options: IncidentStoreOptions
+  readonly #maxRead: number
   /** The latest version of each unwritten incident, in order. */
   readonly #unwritten = new Map<string, Incident>()
   readonly #byKind: Record<string, number> = {}
@@ -33,12 +41,14 @@ export class IncidentStore {
   #newest: string | null = null
   #total = 0
   #writing: Promise<void> | null = null
+  #listing: Promise<readonly IncidentSummary[]> | null = null
   #swept = false
   #failing = false
   #lost = 0
 
   constructor(options: IncidentStoreOptions) {
     this.#options = options
+    this.#maxRead = Math.max(MAX_READ, options.maxIncidentSize)
     this.files = new IncidentFiles(options.stateDir)
   }
 
@@ -54,16 +64,26 @@ export class IncidentStore {
     this.#writing ??= this.#writeAll()
   }
 
-  /** Newest first, including those that are not written yet. Never rejects. */
-  async list(): Promise<IncidentSummary[]> {
-    const written = await this.files.list().catch(() => [])
+  /**
+   * The newest, newest first, including those that are not written yet. Concurrent calls share one
+   * look at the directory. Never rejects.
+   */
+  list(): Promise<readonly IncidentSummary[]> {
+    this.#listing ??= this.#list().finally(() => {
+      this.#listing = null
+    })
+    return this.#listing
+  }
+
+  async #list(): Promise<readonly IncidentSummary[]> {
+    const written = await this.files.list(MAX_LISTED, this.#maxRead).catch(() => [])
     const all = new Map(written.map((summary) => [summary.id, summary]))
     for (const incident of this.#unwritten.values()) all.set(incident.id, summaryOf(incident))
-    return [...all.values()].sort((a, b) => (a.id < b.id ? 1 : -1))
+    return [...all.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, MAX_LISTED)
   }
 
   async read(id: string): Promise<Incident | undefined> {
-    return this.#unwritten.get(id) ?? (await this.files.read(id))
+    return this.#unwritten.get(id) ?? (await this.files.read(id, this.#maxRead))
   }
 
   /** The number of incidents since the start, for `/status` and the metrics. */

@@ -133,7 +133,8 @@ export const CODES: Readonly<Record<CommandErrorCode, CommandEntry> & Record<Req
     exitCode: EXIT.usage,
     meaning:
       'The admin server cannot listen on its address: another process uses it, or this machine does not have it.',
-    remedy: 'Use another `--admin-port` or `--admin-host`; `--admin-port 0` takes a free port.',
+    remedy:
+      'Use another `--admin-port` or `--admin-host` (for probes `--probe-port` or `--probe-host`); port 0 takes a free one.',
   },
   PUNCTUAL_BOOT_FAILED: {
     title: 'The app did not boot',

@@ -64,13 +64,25 @@ export const workersKind: Kind<number> = wordKind({
   },
 })
 
+const PORT = 'a port from 1 to 65535, or 0 for a free one'
+
 /** A TCP port; 0 takes a free one. */
 export const portKind: Kind<number> = wordKind({
   label: 'port',
-  accepts: 'a port from 1 to 65535, or 0 for a free one',
+  accepts: PORT,
   format: formatCount,
   parse(word) {
-    return parseWhole(word, 0, 65_535, 'a port from 1 to 65535, or 0 for a free one')
+    return parseWhole(word, 0, 65_535, PORT)
+  },
+})
+
+/** A TCP port, or `off`. */
+export const optionalPortKind: Kind<number | 'off'> = wordKind({
+  label: 'port',
+  accepts: `${PORT}, or off`,
+  format: (port) => (port === 'off' ? port : formatCount(port)),
+  parse(word) {
+    return word === 'off' ? accepted(word) : parseWhole(word, 0, 65_535, `${PORT}, or off`)
   },
 })
 

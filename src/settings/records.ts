@@ -1,9 +1,20 @@
 import type { SettingRecord } from './kind.ts'
-import { bytes, countKind, durationKind, portKind, rateKind, shareKind, sizeKind, workersKind } from './number-kinds.ts'
+import {
+  bytes,
+  countKind,
+  durationKind,
+  optionalPortKind,
+  portKind,
+  rateKind,
+  shareKind,
+  sizeKind,
+  workersKind,
+} from './number-kinds.ts'
 import type { Settings } from './settings.ts'
 import {
   choiceKind,
   hostKind,
+  hostNamesKind,
   hostsKind,
   modulesKind,
   pathKind,
@@ -354,7 +365,15 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     group: 'Observing',
     kind: hostKind,
     default: '127.0.0.1',
-    prose: 'Address of the admin server (health, status, metrics). Everyone who can connect can read it.',
+    prose:
+      'Address of the admin server (health, status, metrics, incidents). Everyone who can connect can read it: keep it on the loopback address, and let probes use `probePort`.',
+  },
+  adminHosts: {
+    group: 'Observing',
+    kind: hostNamesKind,
+    default: 'none',
+    prose:
+      'Names by which clients may ask the admin server, besides `localhost`, addresses and `adminHost`; `*.internal` allows all names below it. Others are refused, so that no web page reads it through a name of its own (DNS rebinding).',
   },
   adminPort: {
     group: 'Observing',
@@ -362,6 +381,25 @@ const RECORDS: { readonly [Name in SettingName]: SettingRecord<Settings[Name]> }
     default: '19464',
     prose:
       'Port of the admin server; 0 takes a free one. If another process listens on the default, a free port is used.',
+  },
+  probePort: {
+    group: 'Observing',
+    kind: optionalPortKind,
+    default: 'off',
+    prose:
+      'Port of a second server that has only `/livez` and `/readyz`, for probes from outside the machine or container; 0 takes a free one.',
+  },
+  probeHost: {
+    group: 'Observing',
+    kind: hostKind,
+    default: '0.0.0.0',
+    prose: 'Address of the server for probes; `::` is all addresses, of IPv6 too.',
+  },
+  probeMetrics: {
+    group: 'Observing',
+    kind: choiceKind(['on', 'off'], (word) => word),
+    default: 'off',
+    prose: 'Whether the server for probes also has `/metrics`; `adminHosts` applies to it.',
   },
   logLevel: {
     group: 'Observing',

@@ -35,6 +35,8 @@ const BREAKING: Readonly<Record<string, Record<string, string>>> = {
   'releaseTimeout < releaseLockTimeout': { releaseTimeout: '15m' },
   'restartDelayMin <= restartDelayMax': { restartDelayMin: '31s' },
   'port != adminPort': { port: '19464' },
+  'probePort != port': { probePort: '3000' },
+  'probePort != adminPort': { probePort: '19464' },
 }
 
 describe('rules between settings', () => {

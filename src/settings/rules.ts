@@ -82,6 +82,24 @@ export const RULES: readonly Rule[] = [
     holds: (settings) => settings.port !== settings.adminPort,
     order: null,
   },
+  {
+    text: 'probePort != port',
+    settings: ['probePort', 'port'],
+    why: 'The app and the server for probes cannot share an address.',
+    applies: ({ port, host, probePort, probeHost }) =>
+      typeof probePort === 'number' && probePort !== 0 && port !== 0 && isSameAddress(host, probeHost),
+    holds: (settings) => settings.probePort !== settings.port,
+    order: null,
+  },
+  {
+    text: 'probePort != adminPort',
+    settings: ['probePort', 'adminPort'],
+    why: 'The admin server and the server for probes cannot share an address.',
+    applies: ({ adminPort, adminHost, probePort, probeHost }) =>
+      typeof probePort === 'number' && probePort !== 0 && adminPort !== 0 && isSameAddress(adminHost, probeHost),
+    holds: (settings) => settings.probePort !== settings.adminPort,
+    order: null,
+  },
 ]
 
 /** The rules that apply and do not hold. */

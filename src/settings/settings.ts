@@ -18,6 +18,12 @@ export interface Settings {
   readonly adminHost: string
   /** 0 takes a free port. */
   readonly adminPort: number
+  /** Names; empty for none. */
+  readonly adminHosts: readonly string[]
+  readonly probeHost: string
+  /** 0 takes a free port. */
+  readonly probePort: number | 'off'
+  readonly probeMetrics: 'on' | 'off'
   /** Absolute path. */
   readonly stateDir: string
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'

@@ -127,6 +127,25 @@ export const routesKind: Kind<readonly string[]> = {
 
 const [NO_HOSTS, ALL_HOSTS] = ['none', 'all']
 
+/** Names that clients may use for a server. Empty for none. */
+export const hostNamesKind: Kind<readonly string[]> = {
+  label: 'hosts',
+  accepts: 'none, or names (metrics.internal, *.svc.cluster.local), separated by commas',
+  list: true,
+  parse(written) {
+    const names = [written].flat().flatMap((text) => text.split(',').map((name) => name.trim().toLowerCase()))
+    if (names.length === 1 && names[0] === NO_HOSTS) return accepted(Object.freeze([]))
+    for (const name of names) {
+      if (name === '') return refused('empty', 'has an empty entry', `name a host, or use ${NO_HOSTS}`)
+      if (!HOST_NAME.test(name.replace(/^\*\./, ''))) {
+        return refused('invalid', `"${name}" is not the name of a host`, 'use a name such as metrics.internal')
+      }
+    }
+    return accepted(Object.freeze(names))
+  },
+  format: (value) => (value.length === 0 ? NO_HOSTS : value.join(',')),
+}
+
 /** Names and addresses of hosts. Empty for none; the only entry `all` for all. */
 export const hostsKind: Kind<readonly string[]> = {
   label: 'hosts',
