@@ -84,6 +84,10 @@ test('literals of SQL statements and quoted rows are hidden, names and placehold
     redact("select * from t where password = $1 and a = 'x'"),
     'select * from t where password = $1 and a = ?',
   )
+  assert.equal(
+    redact(`near "x": insert into t (a, "b") values ("x", 'y;z', "w"); then 5 were lost; update t set a = 1; 7 left`),
+    `near "x": insert into t (a, "b") values (?, ?, ?); then 5 were lost; update t set a = ?; 7 left`,
+  )
   assert.doesNotMatch(redact('Key (email)=(bob@example.com) already exists.'), /bob/)
   assert.doesNotMatch(redact('invalid input syntax for type integer: "4111"'), /4111/)
   assert.doesNotMatch(redact("Duplicate entry 'bob' for key 'users.email'"), /bob/)
@@ -194,6 +198,7 @@ test('a hostile text of 100,000 characters is redacted within a second', () => {
     '\n',
     'eyJ',
     'update set ',
+    'select a from;',
   ]) {
     const startedAt = performance.now()
     redact(`${part.repeat(Math.ceil(100_000 / part.length))}=`)

@@ -97,12 +97,18 @@ const RULES: readonly Rule[] = [
 /** What `execSync`, `execFile` and execa put in front of the command that failed. */
 const FAILED_COMMAND = /(\bCommand (?:failed|was killed|was canceled|timed out)[^:\n]{0,80}: )([^\n]+)/g
 
+/** Statements of one text that are searched. */
+const MAX_STATEMENTS = 50
+
 /** The beginning of a statement within a text, up to the first frame of a stack. */
 const STATEMENT =
   /\b(?:select\b[\s\S]{1,400}?\bfrom|insert\s{1,9}(?:ignore\s{1,9})?into|update\b[\s\S]{1,200}?\bset|delete\s{1,9}from|merge\s{1,9}into|call\s{1,9}\w{1,99}\()\b[\s\S]*?(?=\n {4}at |$)/gi
-/** Strings and numbers of a statement; names and placeholders stay. */
+/**
+ * Strings and numbers of a statement, and what follows it; names and placeholders stay. Text in
+ * double quotes is a string where it is compared or listed (SQLite, MySQL).
+ */
 const SQL_LITERAL =
-  /(?<=[=<>]\s?)"(?:[^"]|"")*"(?!\.)|\$([A-Za-z_]\w*)?\$[\s\S]*?(?:\$\1\$|$)|'(?:[^']|'')*(?:'|$)|(?<![\w$.:])\d+(?:\.\d+)?(?![\w.:])/g
+  /;[\s\S]*$|(?<=[=<>]\s?|\b(?:values|in)\s{0,9}\([^()]{0,200})"(?:[^"]|"")*"(?!\.)|\$([A-Za-z_]\w*)?\$[\s\S]*?(?:\$\1\$|$)|'(?:[^']|'')*(?:'|$)|(?<![\w$.:])\d+(?:\.\d+)?(?![\w.:])/g
 
 /**
  * Replaces the secrets in a text: passwords of URLs, values of query strings, values whose name
@@ -117,7 +123,16 @@ export function redact(text: string): string {
     (_, what: string, command: string) => what + programName(['sh', '-c', command]),
   )
   for (const [pattern, replacement] of RULES) result = result.replace(pattern, replacement)
-  return result.replace(STATEMENT, (statement) => statement.replace(SQL_LITERAL, '?'))
+  return redactSql(result, MAX_STATEMENTS)
+}
+
+/** @param left statements; what follows them is hidden */
+function redactSql(text: string, left: number): string {
+  if (left === 0) return REDACTED
+  const redactLiteral = (found: string): string => {
+    return found.startsWith(';') ? `;${redactSql(found.slice(1), left - 1)}` : '?'
+  }
+  return text.replace(STATEMENT, (statement) => statement.replace(SQL_LITERAL, redactLiteral))
 }
 
 /**
