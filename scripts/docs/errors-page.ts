@@ -1,7 +1,6 @@
 import { generatedFrom, markdownTable } from './markdown.ts'
 
 type Codes = typeof import('../../src/errors/codes.ts')
-type ExitCodes = typeof import('../../src/errors/exit-codes.ts')
 type Problems = typeof import('../../src/errors/problem.ts')
 
 const INTRODUCTION = `# Errors
@@ -24,7 +23,7 @@ try {
 \`\`\``
 
 /** `docs/reference/errors.md`. */
-export function errorsPage({ CODES }: Codes, { EXIT_MEANINGS }: ExitCodes, { problemType }: Problems): string {
+export function errorsPage({ CODES, EXIT_MEANINGS }: Codes, { problemType }: Problems): string {
   const entries = Object.entries(CODES) as [keyof typeof CODES, (typeof CODES)[keyof typeof CODES]][]
   const parts = [
     generatedFrom('src/errors/codes.ts'),

@@ -15,7 +15,6 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
     names,
     rules,
     codes,
-    exitCodes,
     problems,
     metrics,
     queue,
@@ -31,7 +30,6 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
     load<typeof import('../../src/settings/settings.ts')>('settings/settings.ts'),
     load<typeof import('../../src/settings/rules.ts')>('settings/rules.ts'),
     load<typeof import('../../src/errors/codes.ts')>('errors/codes.ts'),
-    load<typeof import('../../src/errors/exit-codes.ts')>('errors/exit-codes.ts'),
     load<typeof import('../../src/errors/problem.ts')>('errors/problem.ts'),
     load<typeof import('../../src/diagnostics/metrics.ts')>('diagnostics/metrics.ts'),
     load<typeof import('../../src/queue/queue-report.ts')>('queue/queue-report.ts'),
@@ -46,7 +44,7 @@ export async function renderPages(root: string): Promise<ReadonlyMap<string, str
   return new Map([
     ['docs/reference/api.md', await apiPage(root)],
     ['docs/reference/settings.md', settingsPage(records, names, rules)],
-    ['docs/reference/errors.md', errorsPage(codes, exitCodes, problems)],
+    ['docs/reference/errors.md', errorsPage(codes, problems)],
     [
       'docs/reference/metrics.md',
       metricsPage(metrics.ARBITER_METRICS, [

@@ -23,7 +23,7 @@ export async function findWrongDefaults(root: string): Promise<readonly string[]
     pathToFileURL(join(root, 'src/settings/records.ts')).href
   )
   const defaults = new Map(SETTING_NAMES.map((name) => [name as string, recordOf(name).default]))
-  const pages = ['README.md', ...globSync('docs/guides/*.md', { cwd: root }).toSorted()]
+  const pages = globSync(['README.md', 'docs/guides/*.md'], { cwd: root }).toSorted()
   return pages.flatMap((page) => wrongDefaults(page, readFileSync(join(root, page), 'utf8'), defaults))
 }
 

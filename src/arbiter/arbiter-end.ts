@@ -1,5 +1,5 @@
 import type { ReportedError } from '../diagnostics/incident.ts'
-import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
+import { EXIT, type ExitCode } from '../errors/codes.ts'
 import { formatDuration, UNBOUNDED } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'
 import { formatStopFailures } from './reconcile.ts'

@@ -1,4 +1,4 @@
-import { EXIT } from '../errors/exit-codes.ts'
+import { EXIT } from '../errors/codes.ts'
 import { type Milliseconds, ms } from '../resilience/duration.ts'
 import type { Action, Command, Event } from './events.ts'
 import { drain } from './reconcile.ts'

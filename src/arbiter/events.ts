@@ -1,4 +1,4 @@
-import type { ExitCode } from '../errors/exit-codes.ts'
+import type { ExitCode } from '../errors/codes.ts'
 import type { FromMain, FromWatchdog, KillReason } from '../ipc/messages.ts'
 import type { Milliseconds } from '../resilience/duration.ts'
 import type { Settings } from '../settings/settings.ts'

@@ -1,4 +1,4 @@
-import { EXIT } from '../errors/exit-codes.ts'
+import { EXIT } from '../errors/codes.ts'
 import { ms } from '../resilience/duration.ts'
 import type { Action } from './events.ts'
 import type { State, WorkerState } from './state.ts'

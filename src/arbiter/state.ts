@@ -1,4 +1,4 @@
-import type { ExitCode } from '../errors/exit-codes.ts'
+import type { ExitCode } from '../errors/codes.ts'
 import type { Vitals } from '../ipc/messages.ts'
 import type { Settings } from '../settings/settings.ts'
 

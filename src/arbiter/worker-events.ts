@@ -1,4 +1,4 @@
-import { EXIT } from '../errors/exit-codes.ts'
+import { EXIT } from '../errors/codes.ts'
 import { type FromMain, type FromWatchdog, FULL_HEAP, type Vitals } from '../ipc/messages.ts'
 import { formatDuration, ms } from '../resilience/duration.ts'
 import { type BootFailure, failReload, startNextReload, stopNow } from './commands.ts'

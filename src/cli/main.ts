@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander'
-import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
+import { EXIT, type ExitCode } from '../errors/codes.ts'
 import { PunctualError } from '../errors/punctual-error.ts'
 import { printable } from '../redaction/printable.ts'
 import { redact } from '../redaction/redaction.ts'

@@ -1,4 +1,4 @@
-import { EXIT } from '../errors/exit-codes.ts'
+import { EXIT } from '../errors/codes.ts'
 import type { PunctualError } from '../errors/punctual-error.ts'
 import { printableJson, printableLines } from '../redaction/printable.ts'
 import { redact, redactAll } from '../redaction/redaction.ts'

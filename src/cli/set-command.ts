@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { SetOutcome } from '../arbiter/arbiter-control.ts'
-import { EXIT } from '../errors/exit-codes.ts'
+import { EXIT } from '../errors/codes.ts'
 import { UsageError } from '../errors/punctual-error.ts'
 import { addStateDirFlag, askArbiter, readStateDir } from './control-client.ts'
 import { formatJson, printAndExit } from './print.ts'

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { CODES } from './codes.ts'
-import { EXIT, EXIT_MEANINGS } from './exit-codes.ts'
+import { CODES, EXIT, EXIT_MEANINGS } from './codes.ts'
 import { PunctualError, UsageError } from './punctual-error.ts'
 
 const ROOT = join(import.meta.dirname, '../..')

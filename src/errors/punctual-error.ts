@@ -1,5 +1,4 @@
-import { CODES, type ErrorCode } from './codes.ts'
-import { EXIT, type ExitCode } from './exit-codes.ts'
+import { CODES, type ErrorCode, EXIT, type ExitCode } from './codes.ts'
 
 export interface PunctualErrorOptions {
   readonly cause?: unknown
