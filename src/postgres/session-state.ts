@@ -1,12 +1,33 @@
+/** The beginning of a statement, behind white space and comments. */
+const START = String.raw`(?:^|;)(?:\s|--[^\n]*|\/\*(?:[^*]|\*(?!\/))*\*\/)*`
 /**
  * Statements whose effect outlives their transaction, or a transaction that was never begun: roles
  * and settings, advisory locks, temporary tables, and so on. Changes that end with the transaction
  * (`set local`, `pg_advisory_xact_lock`) are not among them.
  */
-const CHANGES =
-  /(?:^|;)\s*(?:set\s+(?!local\b|transaction\b|constraints\b)|listen\b|prepare\b|load\b)|\bset_config\s*\((?![^)]*,\s*true\s*\))|\bpg_(?:try_)?advisory_lock|\bcreate\s+(?:(?:global|local)\s+)?temp|\bwith\s+hold\b/i
-/** Control of transactions says nothing about the session. */
-const TRANSACTION_CONTROL = /^\s*(?:begin|start|commit|end|rollback|abort|savepoint|release)\b/i
+const CHANGES = new RegExp(
+  String.raw`${START}(?:set\s+(?!local\b|transaction\b|constraints\b)|listen\b|prepare\b|load\b)` +
+    String.raw`|\bset_config\s*\((?![^)]*,\s*true\s*\))|\bpg_(?:try_)?advisory_lock` +
+    String.raw`|\b(?:create(?:\s+or\s+replace)?|into)\s+(?:(?:global|local)\s+)?temp(?:orary)?\b|\bpg_temp\s*\.|\bwith\s+hold\b`,
+  'i',
+)
+/** Functions of PostgreSQL that many queries begin with, and that change nothing of the session. */
+const HARMLESS =
+  'pg_|now|version|current_|nextval|count|sum|min|max|avg|coalesce|exists|distinct|array|jsonb?_|row_to_json|' +
+  'to_json|string_agg|generate_|unnest|lower|upper|date_|extract|cast|set_config'
+/**
+ * Code of the app in the database, which may change the session: `do`, `call`, and a function that
+ * a query begins with, as in `select auth.become($1)`. If it fails, its changes are undone.
+ */
+const OPAQUE = new RegExp(
+  String.raw`${START}(?:do\b|call\b|select\s+(?:\*\s+from\s+)?(?!(?:pg_catalog\.)?(?:${HARMLESS}))[\w$."]+\s*\()`,
+  'i',
+)
+/** Statements that undo changes of the session. Those that change it may do so as well. */
+const CLEANS = new RegExp(
+  String.raw`${START}(?:reset|discard|drop|deallocate|unlisten|close)\b|\bpg_advisory_unlock`,
+  'i',
+)
 
 /** Whether a statement changes its session beyond its transaction. */
 function changesSession(sql: string): boolean {
@@ -20,7 +41,7 @@ function changesSession(sql: string): boolean {
  */
 export class SessionState {
   #isChanged = false
-  /** A query was given up, or the borrower, and no statement has succeeded since. */
+  /** A query was given up, or the borrower, and no statement that cleans up has succeeded since. */
   #isGivenUp = false
   /** A statement that changes the session was given up, and may have taken effect. */
   #isUnknown = false
@@ -39,9 +60,10 @@ export class SessionState {
     if (changesSession(sql)) this.#isUnknown = true
   }
 
-  /** A statement after that has succeeded: the borrower cleans up. */
   noteSuccess(sql: string): void {
-    if (this.#isGivenUp && !TRANSACTION_CONTROL.test(sql)) this.#isGivenUp = false
+    const isOpaque = (!this.#isChanged || this.#isGivenUp) && OPAQUE.test(sql)
+    if (isOpaque) this.#isChanged = true
+    if (this.#isGivenUp && (isOpaque || CLEANS.test(sql) || changesSession(sql))) this.#isGivenUp = false
   }
 
   /** The connection is returned. */

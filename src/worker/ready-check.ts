@@ -1,5 +1,7 @@
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
 import net from 'node:net'
+import type { Readable } from 'node:stream'
 import { http } from '../http/node-http.ts'
 import { after } from '../resilience/clock.ts'
 import { type Milliseconds, ms, UNBOUNDED } from '../resilience/duration.ts'
@@ -61,34 +63,56 @@ export function checkReady(options: ReadyCheckOptions): void {
 }
 
 /** Calls back with null for a 2xx status. */
-function request(
-  port: number,
-  { server, path, port: configuredPort, requestTimeout }: ReadyCheckOptions,
-  callback: (answer: string | null) => void,
-): void {
+function request(port: number, options: ReadyCheckOptions, callback: (answer: string | null) => void): void {
+  const { server, path, port: configuredPort, requestTimeout } = options
+  const host = `localhost:${configuredPort}`
   const isEncrypted = 'setSecureContext' in server()
-  const client = isEncrypted ? process.getBuiltinModule('node:https') : http
-  const outgoing = client.request({
-    host: '127.0.0.1',
-    port,
-    path,
-    agent: false,
-    headers: { host: `localhost:${configuredPort}`, 'user-agent': READY_CHECK, connection: 'close' },
-    // Its certificate is for the name that clients use.
-    ...(isEncrypted ? { rejectUnauthorized: false } : {}),
+  // Its certificate is for the name that clients use.
+  const lenient = isEncrypted ? { rejectUnauthorized: false } : {}
+  const cancel = after(requestTimeout === UNBOUNDED ? ANSWER_TIMEOUT : requestTimeout, () => {
+    outgoing.destroy(new Error('no answer in time'))
   })
-  const timeout = requestTimeout === UNBOUNDED ? ANSWER_TIMEOUT : requestTimeout
-  const cancel = after(timeout, () => outgoing.destroy(new Error('no answer in time')))
+  const outgoing: ClientRequest | ClientHttp2Stream = speaksHttp2(server())
+    ? requestHttp2(`${isEncrypted ? 'https' : 'http'}://127.0.0.1:${port}`, { host, path, lenient })
+    : (isEncrypted ? process.getBuiltinModule('node:https') : http).request({
+        host: '127.0.0.1',
+        port,
+        path,
+        agent: false,
+        headers: { host, 'user-agent': READY_CHECK, connection: 'close' },
+        ...lenient,
+      })
   const finish = (answer: string | null): void => {
     cancel()
     outgoing.removeAllListeners('error').on('error', () => {})
     callback(answer)
   }
-  outgoing.once('response', (response: IncomingMessage) => {
-    const { statusCode: status = 0 } = response
-    response.resume()
+  outgoing.once('response', (response: IncomingMessage | IncomingHttpHeaders) => {
+    const isHttp2 = ':status' in response
+    const status = Number(isHttp2 ? response[':status'] : response.statusCode)
+    const body = (isHttp2 ? outgoing : response) as Readable
+    body.resume()
     finish(status >= 200 && status < 300 ? null : `status ${status}`)
   })
   outgoing.once('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message))
   outgoing.end()
+}
+
+/** By a method, because Node exports neither of the two classes. */
+function speaksHttp2(server: net.Server): boolean {
+  return 'updateSettings' in server
+}
+
+/** A request on a session of its own, which is closed with it. */
+function requestHttp2(
+  origin: string,
+  { host, path, lenient }: { readonly host: string; readonly path: string; readonly lenient: object },
+): ClientHttp2Stream {
+  const session = process.getBuiltinModule('node:http2').connect(origin, lenient)
+  const stream = session.request({ ':path': path, ':authority': host, 'user-agent': READY_CHECK })
+  session.on('error', () => {})
+  // A session that fails to connect ends its streams without an error.
+  session.once('error', (error) => stream.destroy(error))
+  stream.once('close', () => session.destroy())
+  return stream
 }

@@ -100,6 +100,8 @@ export class Worker {
   /** When the order to drain arrived. */
   #drainingSince = 0
   #readyCheck: 'not-begun' | 'asking' | 'passed' = 'not-begun'
+  /** Requests of the ready check began before; a stream of HTTP/2 may end after it. */
+  #readyCheckUntil = 0
   readonly #onReady: (() => void)[] = []
 
   constructor(config: WorkerConfig) {
@@ -132,7 +134,7 @@ export class Worker {
     const { onEnded } = this.traffic
     this.traffic.onEnded = (scope, outcome) => {
       onEnded?.(scope, outcome)
-      const isOurs = this.#readyCheck === 'asking' && scope.request.headers['user-agent'] === READY_CHECK
+      const isOurs = scope.startedAt < this.#readyCheckUntil && scope.request.headers['user-agent'] === READY_CHECK
       if (!isOurs) accessLog.requestEnded(scope, outcome)
     }
     this.#accessLog = accessLog
@@ -305,6 +307,7 @@ export class Worker {
     if (path === '' || this.#readyCheck === 'passed') return true
     if (this.#readyCheck === 'asking') return false
     this.#readyCheck = 'asking'
+    this.#readyCheckUntil = Number.POSITIVE_INFINITY
     checkReady({
       server: () => this.#servers.listening ?? first,
       path,
@@ -312,6 +315,7 @@ export class Worker {
       requestTimeout,
       onReady: () => {
         this.#readyCheck = 'passed'
+        this.#readyCheckUntil = monotonicNow()
         this.#becomeReady()
       },
       isOver: () => this.#drain !== null,

@@ -17,6 +17,7 @@ before(async () => {
   const admin = await postgres.outsider()
   await admin.query('create role tenant_a; create table users (id int primary key, n int)')
   await admin.query('insert into users values (1, 0), (2, 0); grant tenant_a to current_user')
+  await admin.query("create function become_tenant() returns text return set_config('role', 'tenant_a', false)")
   await admin.end()
   server = await startServer({
     entry: APP,
@@ -88,10 +89,12 @@ describe('the clean-up of a request', () => {
   }
 
   test('that it does not come to costs its connection, not the next request its identity', async () => {
-    assert.notEqual((await request(`${server.url}/role-without-finally`)).status, 200)
-    await assertClean()
-    await leave('/role-without-finally')
-    await assertClean()
+    for (const route of ['/role-without-finally', '/role-with-audit', '/role-in-function']) {
+      assert.notEqual((await request(`${server.url}${route}`)).status, 200)
+      await assertClean()
+      await leave(route)
+      await assertClean()
+    }
   })
 
   test('that cannot succeed ends by itself', async () => {

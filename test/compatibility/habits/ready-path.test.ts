@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -58,4 +59,26 @@ describe('an app that listens before it is initialised, with a ready path', () =
     assert.deepEqual(answers, new Set(['200']))
     assert.notEqual((await server.status()).generation, before)
   })
+})
+
+describe('an app that speaks only HTTP/2 and listens before it is initialised', () => {
+  const prepare = (directory: string): void => {
+    const files = ['-keyout', join(directory, 'key.pem'), '-out', join(directory, 'cert.pem')]
+    const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-subj', '/CN=localhost', ...files]
+    execFileSync('openssl', args, { stdio: 'ignore' })
+  }
+
+  for (const protocol of ['h2', 'h2c'] as const) {
+    it(`is ready when it has answered the ready path: ${protocol}`, async () => {
+      const entry = join(import.meta.dirname, 'apps/late-init.mjs')
+      const settings = { workers: 1, readyPath: '/ready', logFormat: 'json', accessLog: 'all' } as const
+      await using server = await startServer({ entry, settings, env: { PROTOCOL: protocol }, prepare })
+      await server.log(/asked with status 500/)
+      await server.log(/asked with status 200/)
+      assert.deepEqual(
+        server.lines.filter(({ event }) => event === 'request'),
+        [],
+      )
+    })
+  }
 })

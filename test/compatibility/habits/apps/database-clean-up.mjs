@@ -81,6 +81,29 @@ const routes = {
       client.release()
     }
   },
+  // Something else succeeds, but the role stays.
+  '/role-with-audit': async () => {
+    const client = await single.connect()
+    try {
+      await client.query('/* as the tenant */ set role tenant_a')
+      await slowly(client)
+      await client.query('reset role')
+    } catch (error) {
+      await client.query('select 1')
+      throw error
+    } finally {
+      client.release()
+    }
+  },
+  '/role-in-function': async () => {
+    const client = await single.connect()
+    try {
+      await client.query('select become_tenant()')
+      await slowly(client)
+    } finally {
+      client.release()
+    }
+  },
   '/role-in-transaction': async () => {
     const client = await single.connect()
     try {
