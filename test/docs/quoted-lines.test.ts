@@ -88,7 +88,7 @@ const incidents: readonly IncidentFacts[] = [
           wchan: 'do_epoll_wait',
           syscall: 'epoll_pwait',
           target: null,
-          children: ['/bin/sh -c sleep 60'],
+          children: ['sleep'],
         },
       },
     ],
