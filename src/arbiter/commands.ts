@@ -154,7 +154,7 @@ export function completeReload(state: State, at: number): Action[] {
   state.reload = null
   state.generation = reload.generation
   state.memoryBackOff = NO_MEMORY_BACK_OFF
-  const tookMs = at - reload.startedAt
+  const tookMs = Math.round(at - reload.startedAt)
   const old = state.workers.filter(({ generation }) => generation !== reload.generation)
   return [
     { type: 'announce', what: { of: 'reloaded', generation: reload.generation, tookMs } },

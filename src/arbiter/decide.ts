@@ -103,7 +103,12 @@ function handleBootTimeout(state: State, worker: WorkerState): Action[] {
   }
   worker.endReason = 'boot'
   const answer = worker.readyAnswer === null ? '' : `: ${readyPath} was answered with ${worker.readyAnswer}`
-  worker.failure ??= `it was not ready within bootTimeout (${formatDuration(bootTimeout)})${answer}${childAdvice(worker)}`
+  const within = `within bootTimeout (${formatDuration(bootTimeout)})${answer}${childAdvice(worker)}`
+  // With a path to ask, it may listen and give no answer.
+  worker.failure ??=
+    readyPath === ''
+      ? `it did not listen ${within}; it must call listen(), or export a handler`
+      : `it was not ready ${within}`
   return [{ type: 'kill', worker: worker.id, why: 'boot', gently: true }]
 }
 

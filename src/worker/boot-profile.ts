@@ -107,7 +107,7 @@ export function formatProfile({ tree, modules, evaluatedMs, readMs, leftOut }: B
     for (const inner of cost.imports) add(inner, depth + 1)
   }
   for (const root of tree) add(root, 0)
-  if (omitted > 0) lines.push(`and ${omitted} modules that take less`)
+  if (omitted > 0) lines.push(`and ${omitted} ${omitted === 1 ? 'module that takes' : 'modules that take'} less`)
   return lines
 }
 
