@@ -64,13 +64,16 @@ describe('a database that stops answering', () => {
   test('makes every query time out, and the pool recovers when it answers again', async (t) => {
     const proxy = await proxyOf(t)
     const { pool, events } = poolOf(t, 'silent', limits, 3, proxy.port)
-    await Promise.all([1, 2, 3].map(() => pool.query('select 1')))
+    await until('three connections to be open', () =>
+      Promise.all([1, 2, 3].map(() => pool.query('select 1'))).then(() => poolHealth(pool).total === 3),
+    )
+    const { destroyed } = poolHealth(pool).counts
     proxy.silence()
     const first = await Promise.allSettled([1, 2, 3].map(() => pool.query('select 1')))
     for (const outcome of first) {
       assert.ok(outcome.status === 'rejected' && outcome.reason instanceof QueryTimeoutError)
     }
-    await until('the silent connections to be destroyed', () => poolHealth(pool).counts.destroyed === 3)
+    await until('the silent connections to be destroyed', () => poolHealth(pool).counts.destroyed === destroyed + 3)
     for (const event of events) {
       if (event.type === 'destroyed') assert.match(event.details.reason, /^cancel-(?:timed-out|in-doubt)$/)
     }
