@@ -75,6 +75,15 @@ describe('the server that makes a worker ready', () => {
     return { other, configured, traffic, servers: new AppServers(traffic, settings) }
   }
 
+  it('is not another one, while the one on the configured port listens and is not yet added', async () => {
+    const { other, configured, traffic, servers } = await twoServers()
+    traffic.servers.add(other).add(configured)
+    servers.add(other)
+    assert.equal(servers.candidate, undefined)
+    servers.add(configured)
+    assert.equal(servers.candidate, configured)
+  })
+
   it('is that on the configured port, whichever listens first', async () => {
     const { other, configured, servers } = await twoServers()
     servers.add(other)

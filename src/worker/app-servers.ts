@@ -40,7 +40,13 @@ export class AppServers {
     const server = this.listening
     if (server === undefined || this.isConfigured(server)) return server
     // Another server that is about to listen may be the one on the configured port.
-    return this.#servedConfiguredPort || this.#traffic.toListen.size > 0 ? undefined : server
+    const isComing = this.#traffic.toListen.size > 0 || [...this.#traffic.servers].some((one) => this.#isNew(one))
+    return this.#servedConfiguredPort || isComing ? undefined : server
+  }
+
+  /** It listens on the configured port, and is added after this turn of the event loop. */
+  #isNew(server: Server): boolean {
+    return !this.#servers.has(server) && server.listening && this.isConfigured(server)
   }
 
   /** The worker is ready because of this one. */

@@ -229,7 +229,7 @@ export class Worker {
     applyKeepAlive(server, this.config)
     // A probe for a free port closes its server when this event reaches it.
     afterIo(() => {
-      if (!server.listening) return
+      if (!server.listening) return this.#becomeReady()
       if (!this.traffic.privateServers.has(server)) return this.#listens(server)
       this.#releaseProcess()
       const listenIfOnly = (): void => {

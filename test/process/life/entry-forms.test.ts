@@ -118,14 +118,14 @@ http.createServer((request, response) => response.end('app')).listen(process.env
       },
       settings: {
         workers: 1,
-        requestTimeout: '500ms',
-        stallReportAfter: '100ms',
-        stallInterruptAfter: '200ms',
-        stallKillAfter: '400ms',
-        frozenKillAfter: '5s',
-        drainTimeout: '500ms',
+        requestTimeout: '5s',
+        stallReportAfter: '1s',
+        stallInterruptAfter: '2s',
+        stallKillAfter: '4s',
+        frozenKillAfter: '20s',
+        drainTimeout: '5s',
         upgradeGrace: '100ms',
-        stopTimeout: '10s',
+        stopTimeout: '20s',
       },
     })
     assert.equal(await echo(server, 'hello'), 'hello')
