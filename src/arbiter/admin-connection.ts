@@ -19,6 +19,8 @@ interface Events {
 const READ_SIZE = 64 * 1024
 /** What is read and dropped of a client that still sends after its last answer, in bytes. */
 const MAX_DROPPED = 1024 * 1024
+/** How long the making of an answer may take, in milliseconds: a disk may hang. */
+const ANSWER_TIMEOUT = 30_000
 /** How long such a client has to close the connection, in milliseconds. */
 const CLOSE_GRACE = 1_000
 const NOTHING = Buffer.alloc(0)
@@ -55,6 +57,8 @@ export class AdminConnection {
   #chunk: Buffer | null = null
   #dropped = 0
   #hasServed = false
+  /** The answer is being made; the client waits. */
+  #isMaking = false
   #isLast = false
 
   constructor(socket: Socket, answer: AnswerRequest, events: Events) {
@@ -90,7 +94,7 @@ export class AdminConnection {
   endIfOverdue(now: Milliseconds, headTimeout: Milliseconds, clientTimeout: Milliseconds): void {
     const age = now - this.since
     if (this.#state === 'answering') {
-      if (age > clientTimeout) this.reset()
+      if (age > (this.#isMaking ? ANSWER_TIMEOUT : clientTimeout)) this.reset()
     } else if (this.#state === 'closing') {
       if (age > (this.#socket.writableFinished ? CLOSE_GRACE : clientTimeout)) this.reset()
     } else if (this.#received.length > 0) {
@@ -134,6 +138,7 @@ export class AdminConnection {
     this.#events.onRequest()
     const answer = this.#answer(request)
     if (!(answer instanceof Promise)) return this.#send(request.method, answer)
+    this.#isMaking = true
     this.#wait()
     void answer.then((found) => this.#send(request.method, found))
   }
@@ -145,6 +150,7 @@ export class AdminConnection {
 
   #send(method: string, { status, type, body, headers = {} }: AdminAnswer): void {
     const socket = this.#socket
+    this.#isMaking = false
     if (!socket.writable) return
     const fields = {
       date: wallClock().toUTCString(),

@@ -236,6 +236,19 @@ test('requests at the same time share one listing, made after they came in', asy
   assert.ok(listings <= 3, `${listings} listings`)
 })
 
+test('an answer that takes longer to make than a client may idle is sent', async () => {
+  let idle: Socket | null = null
+  // By then connections have been checked that are as old as that of the request.
+  const incidents = async (): Promise<Incident[]> => {
+    if (idle?.closed === false) await once(idle, 'close', { signal: AbortSignal.timeout(LIMIT) })
+    return [INCIDENT]
+  }
+  await start({ incidents }, { clientTimeout: ms(100) })
+  idle = await open()
+  idle.resume()
+  assert.equal((await ask('/incidents')).status, 200)
+})
+
 test('pages of other sites cannot make a browser ask, other than to show an answer', async () => {
   await start()
   const as = async (headers: Record<string, string>): Promise<number | undefined> =>

@@ -1,10 +1,7 @@
 import type { ReportedMetric } from '../diagnostics/metric-definition.ts'
 import type { ReportedMetrics } from '../diagnostics/metrics.ts'
 import type { FromMain, FromWatchdog, ToWorker } from '../ipc/messages.ts'
-import { redactAll } from '../redaction/redaction.ts'
-
-/** Fields with SQL whose values have been replaced; `punctual explain` needs it as it is. */
-const NORMALIZED: ReadonlySet<string> = new Set(['sql', 'explainable'])
+import { NORMALIZED_SQL, redactAll } from '../redaction/redaction.ts'
 
 type TopicListener = (worker: number, message: unknown) => void
 
@@ -42,7 +39,7 @@ export class MessageRelay {
   handle(worker: number, message: FromMain | FromWatchdog): boolean {
     if (message.type === 'modules') {
       if (this.#workers.has(worker)) {
-        this.#reports.set(worker, redactAll(message.modules, NORMALIZED))
+        this.#reports.set(worker, redactAll(message.modules, NORMALIZED_SQL))
         this.#metrics.set(worker, redactAll(message.metrics))
       }
       return true

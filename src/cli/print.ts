@@ -1,7 +1,7 @@
 import { EXIT } from '../errors/codes.ts'
 import type { PunctualError } from '../errors/punctual-error.ts'
 import { printableJson, printableLines } from '../redaction/printable.ts'
-import { redact, redactAll } from '../redaction/redaction.ts'
+import { NORMALIZED_SQL, redact, redactAll } from '../redaction/redaction.ts'
 
 // Everything that a command prints passes through here: texts of the app, of files and of the
 // control socket must neither act on the terminal nor show a secret.
@@ -27,12 +27,9 @@ export function printAndExit(text: string, code: number = EXIT.stopped): Promise
   })
 }
 
-/** SQL whose values have been replaced. */
-const NORMALIZED: ReadonlySet<string> = new Set(['sql', 'explainable'])
-
 /** A result for `--json`. */
 export function formatJson(value: unknown): string {
-  return `${printableJson(JSON.stringify(redactAll(value, NORMALIZED), null, 2))}\n`
+  return `${printableJson(JSON.stringify(redactAll(value, NORMALIZED_SQL), null, 2))}\n`
 }
 
 /**

@@ -31,9 +31,8 @@ export class IncidentFiles {
 
   /**
    * The newest `limit`, newest first. Skips files that are not incidents, or larger than `maxSize`
-   * bytes. Files are read one at a
-   * time, since each may be large, and those that an earlier list has read are not read again.
-   * Rejects if the directory cannot be read.
+   * bytes. Files are read one at a time, since each may be large, and those that an earlier list
+   * has read are not read again. Rejects if the directory cannot be read.
    */
   async list(limit: number = Number.POSITIVE_INFINITY, maxSize: number = MAX_SIZE): Promise<IncidentSummary[]> {
     const ids = (await this.ids()).slice(0, limit)

@@ -46,7 +46,8 @@ export function encodeWorkerConfig(config: WorkerConfig): Buffer {
 
 /**
  * Reads the config, and nothing behind it: what follows is for the watchdog thread. Blocks until
- * the arbiter has sent it. Throws if the arbiter has died.
+ * the arbiter has sent it, which kills a worker that has not booted at `bootTimeout`. Throws if the
+ * arbiter has died.
  */
 export function readWorkerConfig(descriptor: number = LINK_DESCRIPTOR): WorkerConfig {
   return deserialize(readExactly(descriptor, readExactly(descriptor, PREFIX).readUInt32BE())) as WorkerConfig

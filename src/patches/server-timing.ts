@@ -6,7 +6,6 @@
  * Checked on: Node 22.23, 24.21, 26.10.
  * Test: src/patches/server-timing.test.ts
  */
-
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { http } from '../http/node-http.ts'
 import { type RequestScope, scopeOfResponse } from '../http/scope.ts'

@@ -33,6 +33,7 @@ describe('the session of a borrower that was given up', () => {
     'call become($1)',
     'select auth.become($1)',
     'select * from become($1)',
+    'select count_as_tenant($1)',
   ]) {
     test(`is doubtful after ${JSON.stringify(sql)}`, () => assert.equal(isDoubtfulAfter([sql]), true))
   }
@@ -41,6 +42,9 @@ describe('the session of a borrower that was given up', () => {
     'select * from users',
     'select count(*) from users',
     'select now()',
+    'select count (*) from users',
+    'select jsonb_agg(a) from users',
+    'select pg_catalog.max(a) from users',
     'begin; set local role tenant_a',
     "select set_config('app.tenant', $1, true)",
     'select pg_advisory_xact_lock(1)',

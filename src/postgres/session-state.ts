@@ -13,14 +13,15 @@ const CHANGES = new RegExp(
 )
 /** Functions of PostgreSQL that many queries begin with, and that change nothing of the session. */
 const HARMLESS =
-  'pg_|now|version|current_|nextval|count|sum|min|max|avg|coalesce|exists|distinct|array|jsonb?_|row_to_json|' +
-  'to_json|string_agg|generate_|unnest|lower|upper|date_|extract|cast|set_config'
+  '(?:pg_|current_|jsonb?_|generate_|date_)\\w*|' +
+  '(?:now|version|nextval|count|sum|min|max|avg|coalesce|exists|distinct|array|row_to_json|to_jsonb?|string_agg|' +
+  'unnest|lower|upper|extract|cast|set_config)'
 /**
  * Code of the app in the database, which may change the session: `do`, `call`, and a function that
  * a query begins with, as in `select auth.become($1)`. If it fails, its changes are undone.
  */
 const OPAQUE = new RegExp(
-  String.raw`${START}(?:do\b|call\b|select\s+(?:\*\s+from\s+)?(?!(?:pg_catalog\.)?(?:${HARMLESS}))[\w$."]+\s*\()`,
+  String.raw`${START}(?:do\b|call\b|select\s+(?:\*\s+from\s+)?(?!(?:pg_catalog\.)?(?:${HARMLESS})\s*\()[\w$."]+\s*\()`,
   'i',
 )
 /** Statements that undo changes of the session. Those that change it may do so as well. */
@@ -60,6 +61,7 @@ export class SessionState {
     if (changesSession(sql)) this.#isUnknown = true
   }
 
+  /** A statement has succeeded: it may be code that changes the session, or clean it up. */
   noteSuccess(sql: string): void {
     const isOpaque = (!this.#isChanged || this.#isGivenUp) && OPAQUE.test(sql)
     if (isOpaque) this.#isChanged = true

@@ -136,6 +136,11 @@ function redactSql(text: string, left: number): string {
 }
 
 /**
+ * Fields of reports with SQL whose values have been replaced; `punctual explain` needs it as it is.
+ */
+export const NORMALIZED_SQL: ReadonlySet<string> = new Set(['sql', 'explainable'])
+
+/**
  * Redacts all texts in a value; those under the name of a secret completely.
  *
  * @param keep names of fields that are known to hold no secret, such as normalized SQL
